@@ -1,0 +1,3 @@
+//! Berth's policy.
+
+pub mod outcome;

@@ -1,0 +1,223 @@
+//! One end of the socket pair: whole messages, a deadline, at most one descriptor.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Raised whenever a message changes its shape.
+const VERSION: u8 = 1;
+
+/// The largest message either side takes. The module bounds each PAM item far below this.
+const MAX_MESSAGE: usize = 64 * 1024;
+
+/// Why a message could not be sent or received.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The other end closed the socket, or died, where a message was due.
+    #[error("the other end closed the connection")]
+    Closed,
+    /// The deadline passed.
+    #[error("no answer within the time allowed")]
+    TimedOut,
+    /// The bytes are no message of this version.
+    #[error(
+        "not a message of protocol version {VERSION}: module and helper come from different versions of Berth"
+    )]
+    Malformed,
+    /// A message over the size that either side takes.
+    #[error("a message of more than {MAX_MESSAGE} bytes")]
+    TooLong,
+    /// A system call failed.
+    #[error("{0}")]
+    System(#[from] Errno),
+}
+
+/// One end of a conversation.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+impl Channel {
+    /// Two connected ends, both close-on-exec.
+    pub fn pair() -> Result<(Channel, Channel), ChannelError> {
+        let (a, b) = socketpair(
+            AddressFamily::Unix,
+            SockType::SeqPacket,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )?;
+        Ok((Channel(a), Channel(b)))
+    }
+
+    /// Takes over a socket that was inherited.
+    pub fn from_fd(fd: OwnedFd) -> Channel {
+        Channel(fd)
+    }
+
+    /// Sends one message, with a descriptor or without.
+    ///
+    /// Never blocks for long: the messages are far smaller than a socket buffer. Never raises SIGPIPE:
+    /// the module lives in other people's processes.
+    pub fn send<M: Serialize>(
+        &self,
+        message: &M,
+        fd: Option<BorrowedFd<'_>>,
+    ) -> Result<(), ChannelError> {
+        let mut bytes = vec![VERSION];
+        bytes.extend(postcard::to_allocvec(message).map_err(|_| ChannelError::Malformed)?);
+        if bytes.len() > MAX_MESSAGE {
+            return Err(ChannelError::TooLong);
+        }
+        let raw = fd.map(|fd| [fd.as_raw_fd()]);
+        let control: Vec<ControlMessage> =
+            raw.iter().map(|r| ControlMessage::ScmRights(r)).collect();
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        loop {
+            match sendmsg::<()>(
+                self.0.as_raw_fd(),
+                &[IoSlice::new(&bytes)],
+                &control,
+                flags,
+                None,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(Errno::EINTR) => {}
+                Err(Errno::EPIPE | Errno::ECONNRESET) => return Err(ChannelError::Closed),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Receives one message, and the descriptor that came with it.
+    ///
+    /// The deadline is on the monotonic clock: a clock set back while somebody logs in must not hang
+    /// the login.
+    pub fn receive<M: DeserializeOwned>(
+        &self,
+        deadline: Instant,
+    ) -> Result<(M, Option<OwnedFd>), ChannelError> {
+        self.wait_readable(deadline)?;
+        let mut bytes = vec![0; MAX_MESSAGE + 1];
+        let mut control = nix::cmsg_space!([i32; 1]);
+        let (length, fd) = {
+            let mut iov = [IoSliceMut::new(&mut bytes)];
+            let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
+            let received = recvmsg::<()>(self.0.as_raw_fd(), &mut iov, Some(&mut control), flags)
+                .map_err(|errno| match errno {
+                Errno::ECONNRESET => ChannelError::Closed,
+                errno => errno.into(),
+            })?;
+            let mut fd = None;
+            for message in received.cmsgs()? {
+                if let ControlMessageOwned::ScmRights(fds) = message {
+                    for raw in fds {
+                        // SAFETY: the kernel has just installed this descriptor for us, nobody else
+                        // knows it.
+                        fd = Some(unsafe { OwnedFd::from_raw_fd(raw) });
+                    }
+                }
+            }
+            (received.bytes, fd)
+        };
+        match bytes.get(..length) {
+            None | Some([]) => Err(ChannelError::Closed),
+            Some(_) if length > MAX_MESSAGE => Err(ChannelError::TooLong),
+            Some([VERSION, body @ ..]) => postcard::from_bytes(body)
+                .map(|message| (message, fd))
+                .map_err(|_| ChannelError::Malformed),
+            Some(_) => Err(ChannelError::Malformed),
+        }
+    }
+
+    fn wait_readable(&self, deadline: Instant) -> Result<(), ChannelError> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // Rounded up, so that the last fraction of a millisecond is not a busy loop.
+            let left = left.saturating_add(Duration::from_micros(999));
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut fds, timeout) {
+                Ok(0) if deadline <= Instant::now() => return Err(ChannelError::TimedOut),
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(()),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ack;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(50)
+    }
+
+    #[test]
+    fn a_message_and_its_descriptor_arrive_whole() {
+        let (a, b) = Channel::pair().unwrap();
+        let sent = Ack::Failed {
+            message: "é\n".repeat(1000),
+        };
+        a.send(&sent, Some(a.as_fd())).unwrap();
+        let (received, fd): (Ack, _) = b.receive(soon()).unwrap();
+        assert_eq!(received, sent);
+        assert!(fd.is_some());
+    }
+
+    #[test]
+    fn a_closed_end_is_an_error_at_once() {
+        let (a, b) = Channel::pair().unwrap();
+        drop(b);
+        assert!(matches!(
+            a.send(&Ack::Joined, None),
+            Err(ChannelError::Closed)
+        ));
+        let far = Instant::now() + Duration::from_secs(60);
+        let before = Instant::now();
+        assert!(matches!(a.receive::<Ack>(far), Err(ChannelError::Closed)));
+        assert!(before.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn silence_ends_at_the_deadline() {
+        let (a, _b) = Channel::pair().unwrap();
+        assert!(matches!(
+            a.receive::<Ack>(soon()),
+            Err(ChannelError::TimedOut)
+        ));
+    }
+
+    #[test]
+    fn what_is_not_a_message_is_refused() {
+        for bytes in [
+            &b"\x01"[..],
+            b"\x01\xff",
+            b"\x02\x00",
+            &[0; MAX_MESSAGE + 100],
+        ] {
+            let (a, b) = Channel::pair().unwrap();
+            nix::sys::socket::send(b.0.as_raw_fd(), bytes, MsgFlags::empty()).unwrap();
+            assert!(matches!(
+                a.receive::<Ack>(soon()),
+                Err(ChannelError::Malformed | ChannelError::TooLong)
+            ));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Whom Berth never touches, decided from local files alone.
+//!
+//! Root and the names under `[exempt]` must be able to log in whatever is broken: the helper, the
+//! policy, LDAP. So `berth reload` writes a plain list beside the loaded policy, and the module looks
+//! a name up in it, in /etc/passwd and in /etc/group, before anything else happens. The helper uses
+//! the same look-up, so the two can never disagree.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Where `berth reload` installs the list.
+pub const EXEMPT_FILE: &str = "/var/lib/berth/exempt";
+
+/// The first line of the list.
+const HEADER: &str = "# written by berth reload: whom Berth never touches";
+
+/// No local file is read past this; a longer one is treated as if it ended here.
+const MAX_FILE: u64 = 64 << 20;
+
+/// The names, groups and UIDs that `[exempt]` lists. Root is always exempt, listed or not.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exempt {
+    /// User names.
+    pub users: Vec<String>,
+    /// Group names; members are looked up in /etc/group, a primary group by its GID in /etc/passwd.
+    pub groups: Vec<String>,
+    /// UIDs, tested for accounts that stand in /etc/passwd.
+    pub uids: Vec<RangeInclusive<u32>>,
+}
+
+/// Why a list could not be used. Root stays exempt all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum ExemptError {
+    /// The file could not be read.
+    #[error("cannot read {EXEMPT_FILE}: {0}")]
+    Read(#[from] std::io::Error),
+    /// Somebody other than root could have written the file.
+    #[error("{EXEMPT_FILE} is not owned by root, or others can write to it: not used")]
+    Untrusted,
+}
+
+impl Exempt {
+    /// Reads the installed list. A missing file is an empty list: no policy has been loaded.
+    pub fn load() -> Result<Exempt, ExemptError> {
+        let file = match File::open(EXEMPT_FILE) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Exempt::default());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // Checked on the open file, so that it cannot be exchanged in between.
+        let metadata = file.metadata()?;
+        if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+            return Err(ExemptError::Untrusted);
+        }
+        let mut text = String::new();
+        file.take(MAX_FILE).read_to_string(&mut text)?;
+        Ok(Exempt::parse(&text))
+    }
+
+    /// Reads a list: lines of `user NAME`, `group NAME` or `uid FIRST-LAST`. Other lines are passed
+    /// over, so that a list from a newer version still exempts whom this one understands.
+    pub fn parse(text: &str) -> Exempt {
+        let mut exempt = Exempt::default();
+        for line in text.lines() {
+            match line.split_once(' ') {
+                Some(("user", name)) => exempt.users.push(name.into()),
+                Some(("group", name)) => exempt.groups.push(name.into()),
+                Some(("uid", range)) => {
+                    if let Some((Ok(first), Ok(last))) =
+                        range.split_once('-').map(|(a, b)| (a.parse(), b.parse()))
+                    {
+                        exempt.uids.push(first..=last);
+                    }
+                }
+                _ => {}
+            }
+        }
+        exempt
+    }
+
+    /// The list as [`Exempt::parse`] reads it. Names with a newline cannot be accounts and are left
+    /// out.
+    pub fn render(&self) -> String {
+        let mut text = format!("{HEADER}\n");
+        let names = |kind: &str, names: &[String], text: &mut String| {
+            for name in names.iter().filter(|name| !name.contains('\n')) {
+                text.push_str(&format!("{kind} {name}\n"));
+            }
+        };
+        names("user", &self.users, &mut text);
+        names("group", &self.groups, &mut text);
+        for uids in &self.uids {
+            text.push_str(&format!("uid {}-{}\n", uids.start(), uids.end()));
+        }
+        text
+    }
+
+    /// Whether this account is exempt, as far as local files can tell.
+    pub fn covers(&self, user: &[u8]) -> bool {
+        self.covers_in(user, Path::new("/etc/passwd"), Path::new("/etc/group"))
+    }
+
+    fn covers_in(&self, user: &[u8], passwd: &Path, group: &Path) -> bool {
+        let account = find_line(passwd, |fields| fields.first() == Some(&user)).and_then(|line| {
+            let fields = fields_of(&line);
+            Some((number(fields.get(2)?)?, number(fields.get(3)?)?))
+        });
+        if let Some((uid, _)) = account {
+            if uid == 0 || self.uids.iter().any(|range| range.contains(&uid)) {
+                return true;
+            }
+        }
+        if self.users.iter().any(|name| name.as_bytes() == user) {
+            return true;
+        }
+        if self.groups.is_empty() {
+            return false;
+        }
+        find_line(group, |fields| {
+            let listed = fields
+                .first()
+                .is_some_and(|name| self.groups.iter().any(|group| group.as_bytes() == *name));
+            let primary = || {
+                let gid = fields.get(2).and_then(|gid| number(gid));
+                gid.is_some() && gid == account.map(|(_, gid)| gid)
+            };
+            let member = || {
+                fields
+                    .get(3)
+                    .is_some_and(|members| members.split(|b| *b == b',').any(|m| m == user))
+            };
+            listed && (primary() || member())
+        })
+        .is_some()
+    }
+}
+
+fn fields_of(line: &[u8]) -> Vec<&[u8]> {
+    line.split(|byte| *byte == b':').collect()
+}
+
+fn number(field: &[u8]) -> Option<u32> {
+    std::str::from_utf8(field).ok()?.parse().ok()
+}
+
+/// The first line of a passwd(5) or group(5) file whose fields satisfy `wanted`. What cannot be read
+/// matches nothing: NSS then has the word, through the helper.
+fn find_line(path: &Path, wanted: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<u8>> {
+    let mut reader = BufReader::new(File::open(path).ok()?.take(MAX_FILE));
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line).ok()? > 0 {
+        if line.last() == Some(&b'\n') {
+            line.pop();
+        }
+        if wanted(&fields_of(&line)) {
+            return Some(line);
+        }
+        line.clear();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exempt(users: &[&str], groups: &[&str], uids: &[RangeInclusive<u32>]) -> Exempt {
+        Exempt {
+            users: users.iter().map(|s| s.to_string()).collect(),
+            groups: groups.iter().map(|s| s.to_string()).collect(),
+            uids: uids.to_vec(),
+        }
+    }
+
+    fn covered(list: &Exempt, user: &str) -> bool {
+        let dir = std::env::temp_dir().join(format!("berth-exempt-{}-{user}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let (passwd, group) = (dir.join("passwd"), dir.join("group"));
+        std::fs::write(
+            &passwd,
+            "root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\ndaemon:x:1:1::/:/bin/sh\n\
+             alice:x:1001:1001::/:/bin/sh\nbob:x:1002:27::/:/bin/sh\nbroken:x::\nali:x:1003:1003::/:\n",
+        )
+        .unwrap();
+        std::fs::write(&group, "sudo:x:27:alice,carol\nstaff:x:50:\n").unwrap();
+        let covered = list.covers_in(user.as_bytes(), &passwd, &group);
+        std::fs::remove_dir_all(&dir).unwrap();
+        covered
+    }
+
+    #[test]
+    fn uid_0_is_exempt_under_any_name_and_with_no_list() {
+        let none = Exempt::default();
+        assert!(covered(&none, "root"));
+        assert!(covered(&none, "toor"));
+        assert!(!covered(&none, "alice"));
+        assert!(!covered(&none, "broken"));
+        assert!(!covered(&none, "nobody-knows"));
+    }
+
+    #[test]
+    fn names_groups_and_uids_count() {
+        assert!(covered(&exempt(&["alice"], &[], &[]), "alice"));
+        assert!(!covered(&exempt(&["alice"], &[], &[]), "ali"));
+        assert!(covered(&exempt(&[], &["sudo"], &[]), "alice"), "a member");
+        assert!(
+            covered(&exempt(&[], &["sudo"], &[]), "bob"),
+            "by the primary group"
+        );
+        assert!(!covered(&exempt(&[], &["staff"], &[]), "alice"));
+        assert!(covered(&exempt(&[], &[], &[1..=999]), "daemon"));
+        assert!(
+            covered(&exempt(&["ldapadmin"], &[], &[]), "ldapadmin"),
+            "not a local account"
+        );
+    }
+
+    #[test]
+    fn a_list_survives_writing_and_reading() {
+        let list = exempt(&["a b", "c"], &["sudo"], &[1..=999, 65534..=65534]);
+        assert_eq!(Exempt::parse(&list.render()), list);
+        assert_eq!(
+            Exempt::parse(&exempt(&["x\nuser alice"], &[], &[]).render()),
+            Exempt::default()
+        );
+    }
+}

@@ -1,0 +1,106 @@
+//! The three messages.
+
+use serde::{Deserialize, Serialize};
+
+/// What a failure to carry out the policy does to the login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnError {
+    /// The login goes on without a berth.
+    Allow,
+    /// The login is refused.
+    Deny,
+}
+
+/// Which PAM call asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// `pam_sm_acct_mgmt`: decide only, set nothing up.
+    Account,
+    /// `pam_sm_open_session`: decide and set up.
+    Session,
+}
+
+/// All that the module knows of a login. PAM items are bytes, as PAM hands them over; what is not set
+/// is empty. Who asks is not in here: the kernel says it (`SO_PEERCRED`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// Which PAM call asks.
+    pub phase: Phase,
+    /// `PAM_USER`.
+    pub user: Vec<u8>,
+    /// `PAM_SERVICE`.
+    pub service: Vec<u8>,
+    /// `PAM_TTY`.
+    pub tty: Vec<u8>,
+    /// `PAM_RHOST`.
+    pub rhost: Vec<u8>,
+    /// `PAM_RUSER`.
+    pub ruser: Vec<u8>,
+    /// The module argument `policy=`: read this file alone, at this login.
+    pub policy: Option<Vec<u8>>,
+    /// Whether the application has more than one thread, and so cannot join a namespace.
+    pub threaded: bool,
+    /// The module argument `debug`.
+    pub debug: bool,
+}
+
+/// The helper's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// Berth has no business with this login (exempt, or an account phase that found no objection).
+    Untouched,
+    /// The policy refuses the login.
+    Refused {
+        /// For the user, on the terminal.
+        message: Option<String>,
+    },
+    /// The policy could not be carried out; everything is rolled back.
+    Failed {
+        /// What the policy says to do then.
+        on_error: OnError,
+        /// For the log.
+        message: String,
+    },
+    /// The session is set up, and waits for the module's [`Ack`].
+    Ready(Session),
+}
+
+/// What the module must do to the application to complete a session. With `namespaces` not 0 the
+/// init's pidfd comes with the message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// The session's id, which becomes `BERTH_SESSION` in the environment.
+    pub id: String,
+    /// The `CLONE_NEW*` flags to pass to setns(2).
+    pub namespaces: i32,
+    /// Set `PR_SET_NO_NEW_PRIVS`.
+    pub no_new_privs: bool,
+    /// Drop every capability from the bounding set (setns into a user namespace refills it).
+    pub empty_bounding_set: bool,
+    /// Start a new session keyring.
+    pub new_keyring: bool,
+    /// A seccomp filter to install; empty for none.
+    pub filter: Vec<Instruction>,
+}
+
+/// One classic BPF instruction (`struct sock_filter`, linux/filter.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the kernel's own names
+pub struct Instruction {
+    pub code: u16,
+    pub jt: u8,
+    pub jf: u8,
+    pub k: u32,
+}
+
+/// The module's last word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ack {
+    /// The application is in its berth.
+    Joined,
+    /// It is not; roll back.
+    Failed {
+        /// What went wrong.
+        message: String,
+    },
+}
