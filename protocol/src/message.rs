@@ -20,6 +20,20 @@ pub enum Phase {
     Session,
 }
 
+/// Whether the application can be put into namespaces, as far as the module knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinAbility {
+    /// It has one thread, and its service is one of those that are joined by default.
+    Yes,
+    /// It has one thread, but its service is joined only where the deciding rule names it.
+    IfNamed,
+    /// It has more than one thread, so setns(2) into these namespaces would fail.
+    Threaded,
+    /// Its service is one that is never joined: it execs in place (systemd's `PAMName=`), must stay
+    /// outside (sudo), or serves many users from one process. Caps only, whatever the rule says.
+    Service,
+}
+
 /// All that the module knows of a login. PAM items are bytes, as PAM hands them over; what is not set
 /// is empty. Who asks is not in here: the kernel says it (`SO_PEERCRED`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +52,8 @@ pub struct Request {
     pub ruser: Vec<u8>,
     /// The module argument `policy=`: read this file alone, at this login.
     pub policy: Option<Vec<u8>>,
-    /// Whether the application has more than one thread, and so cannot join a namespace.
-    pub threaded: bool,
+    /// Whether the application can be put into namespaces.
+    pub join: JoinAbility,
     /// The module argument `debug`.
     pub debug: bool,
 }
@@ -71,6 +85,9 @@ pub enum Reply {
 pub struct Session {
     /// The session's id, which becomes `BERTH_SESSION` in the environment.
     pub id: String,
+    /// What to do where the application cannot join and nothing has changed in it. Past setns(2) a
+    /// failure is always a denial.
+    pub on_error: OnError,
     /// The `CLONE_NEW*` flags to pass to setns(2).
     pub namespaces: i32,
     /// Set `PR_SET_NO_NEW_PRIVS`.
