@@ -1,0 +1,44 @@
+//! What `berth` exits with.
+
+use std::process::ExitCode;
+
+/// Shown under `berth --help`.
+pub const HELP: &str = "\
+Exit status:
+  0  done, or so
+  1  not so: diff differs, check --strict has a warning, no such session
+  2  usage
+  3  the policy has an error
+  4  no permission
+  5  done in part";
+
+/// How a verb ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done, or the answer is yes.
+    Done,
+    /// The answer is no.
+    NotSo,
+    /// The arguments make no sense together.
+    Usage,
+    /// The policy has an error.
+    Policy,
+    /// Only root may do this.
+    Permission,
+    /// Some of it is done.
+    #[allow(dead_code)] // the policy verbs do all or nothing
+    Partly,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::NotSo => 1,
+            Exit::Usage => 2,
+            Exit::Policy => 3,
+            Exit::Permission => 4,
+            Exit::Partly => 5,
+        })
+    }
+}

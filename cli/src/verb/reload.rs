@@ -1,0 +1,13 @@
+//! `berth reload`.
+
+use crate::exit::Exit;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {}
+
+/// Does it.
+pub fn run(_arguments: Arguments) -> Exit {
+    eprintln!("berth reload is not written yet");
+    Exit::Partly
+}

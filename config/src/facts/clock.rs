@@ -1,0 +1,220 @@
+//! Local wall-clock time, to the second.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys;
+
+/// A date and a time of day as the wall clock shows them. The order is that of time within one
+/// offset from UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LocalTime {
+    /// The year, 0 to 9999.
+    pub year: u16,
+    /// The month, 1 to 12.
+    pub month: u8,
+    /// The day of the month, 1 to 31.
+    pub day: u8,
+    /// The hour, 0 to 23.
+    pub hour: u8,
+    /// The minute, 0 to 59.
+    pub minute: u8,
+    /// The second, 0 to 60.
+    pub second: u8,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)] // the names say it
+pub enum Weekday {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+impl Weekday {
+    /// All of them, Monday first.
+    pub const ALL: [(&str, Weekday); 7] = [
+        ("mon", Weekday::Mon),
+        ("tue", Weekday::Tue),
+        ("wed", Weekday::Wed),
+        ("thu", Weekday::Thu),
+        ("fri", Weekday::Fri),
+        ("sat", Weekday::Sat),
+        ("sun", Weekday::Sun),
+    ];
+
+    /// The day before.
+    pub fn before(self) -> Weekday {
+        match self {
+            Weekday::Mon => Weekday::Sun,
+            Weekday::Tue => Weekday::Mon,
+            Weekday::Wed => Weekday::Tue,
+            Weekday::Thu => Weekday::Wed,
+            Weekday::Fri => Weekday::Thu,
+            Weekday::Sat => Weekday::Fri,
+            Weekday::Sun => Weekday::Sat,
+        }
+    }
+}
+
+impl LocalTime {
+    /// The time now, in the machine's time zone.
+    pub fn now() -> Option<LocalTime> {
+        LocalTime::of(SystemTime::now())
+    }
+
+    /// A moment, in the machine's time zone.
+    pub fn of(moment: SystemTime) -> Option<LocalTime> {
+        LocalTime::with_offset(moment).map(|(time, _)| time)
+    }
+
+    /// A moment as RFC 3339 writes it, with the zone's offset.
+    pub fn rfc3339(moment: SystemTime) -> Option<String> {
+        let (time, offset) = LocalTime::with_offset(moment)?;
+        let minutes = offset.abs() / 60;
+        let sign = if offset < 0 { '-' } else { '+' };
+        let stamp = time.to_string().replace(' ', "T");
+        Some(format!(
+            "{stamp}{sign}{:02}:{:02}",
+            minutes / 60,
+            minutes % 60
+        ))
+    }
+
+    fn with_offset(moment: SystemTime) -> Option<(LocalTime, i64)> {
+        let seconds = moment.duration_since(UNIX_EPOCH).ok()?.as_secs();
+        let (tm, offset) = sys::local_time(i64::try_from(seconds).ok()?)?;
+        let time = LocalTime {
+            year: u16::try_from(tm.tm_year.checked_add(1900)?).ok()?,
+            month: u8::try_from(tm.tm_mon.checked_add(1)?).ok()?,
+            day: u8::try_from(tm.tm_mday).ok()?,
+            hour: u8::try_from(tm.tm_hour).ok()?,
+            minute: u8::try_from(tm.tm_min).ok()?,
+            second: u8::try_from(tm.tm_sec).ok()?,
+        };
+        Some((time, offset))
+    }
+
+    /// Reads `2026-12-14T08:45:00`, with a space for the `T` and without the seconds or the time
+    /// too.
+    pub fn parse(text: &str) -> Option<LocalTime> {
+        let (date, time) = text.split_once(['T', ' ']).unwrap_or((text, "00:00:00"));
+        let mut date = date.splitn(3, '-');
+        let mut time = time.splitn(3, ':');
+        let local = LocalTime {
+            year: number(date.next()?, 4)?,
+            month: u8::try_from(number(date.next()?, 2)?).ok()?,
+            day: u8::try_from(number(date.next()?, 2)?).ok()?,
+            hour: u8::try_from(number(time.next()?, 2)?).ok()?,
+            minute: u8::try_from(number(time.next()?, 2)?).ok()?,
+            second: match time.next() {
+                Some(second) => u8::try_from(number(second, 2)?).ok()?,
+                None => 0,
+            },
+        };
+        let days = days_in(local.year, local.month)?;
+        let valid = (1..=days).contains(&local.day)
+            && local.hour < 24
+            && local.minute < 60
+            && local.second <= 60;
+        valid.then_some(local)
+    }
+
+    /// The day of the week (the Gregorian calendar's, for any year).
+    pub fn weekday(&self) -> Weekday {
+        // Zeller's congruence, with January and February counted to the year before.
+        let (month, year) = if self.month < 3 {
+            (u32::from(self.month) + 12, u32::from(self.year) + 9_999)
+        } else {
+            (u32::from(self.month), u32::from(self.year) + 10_000)
+        };
+        let day =
+            u32::from(self.day) + 13 * (month + 1) / 5 + year + year / 4 - year / 100 + year / 400;
+        match day % 7 {
+            0 => Weekday::Sat,
+            1 => Weekday::Sun,
+            2 => Weekday::Mon,
+            3 => Weekday::Tue,
+            4 => Weekday::Wed,
+            5 => Weekday::Thu,
+            _ => Weekday::Fri,
+        }
+    }
+
+    /// Minutes since midnight.
+    pub fn minute_of_day(&self) -> u16 {
+        u16::from(self.hour) * 60 + u16::from(self.minute)
+    }
+}
+
+impl fmt::Display for LocalTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+            self.year, self.month, self.day, self.hour, self.minute, self.second
+        )
+    }
+}
+
+fn number(text: &str, digits: usize) -> Option<u16> {
+    let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    (text.len() == digits && all_digits)
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+/// How many days a month has.
+pub(crate) fn days_in(year: u16, month: u8) -> Option<u8> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 if leap => Some(29),
+        2 => Some(28),
+        4 | 6 | 9 | 11 => Some(30),
+        1..=12 => Some(31),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_of_the_week_are_right_across_leap_years() {
+        for (text, day) in [
+            ("2026-12-14", Weekday::Mon),
+            ("2024-02-29", Weekday::Thu),
+            ("2000-03-01", Weekday::Wed),
+            ("1999-12-31", Weekday::Fri),
+            ("2026-01-01", Weekday::Thu),
+        ] {
+            assert_eq!(LocalTime::parse(text).unwrap().weekday(), day, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_not_read() {
+        assert!(LocalTime::parse("2026-12-14T08:45:00").is_some());
+        assert!(LocalTime::parse("2026-12-14 08:45").is_some());
+        for text in [
+            "",
+            "2026",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-12-14T24:00:00",
+            "2026-12-14T8:00",
+            "2026-+2-14",
+        ] {
+            assert_eq!(LocalTime::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A login: who, from where, through which service.
+
+use std::ffi::CString;
+
+use serde::{Deserialize, Serialize};
+
+use super::LocalTime;
+use crate::sys;
+
+/// All that rules can test of a login.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The account's name, as NSS spells it.
+    pub user: String,
+    /// The account's UID.
+    pub uid: u32,
+    /// The account's primary GID.
+    pub gid: u32,
+    /// The primary group and all supplementary ones.
+    pub groups: Vec<Group>,
+    /// The PAM service.
+    pub service: String,
+    /// `PAM_TTY`, or empty.
+    pub tty: String,
+    /// `PAM_RHOST`, or empty.
+    pub rhost: String,
+    /// `PAM_RUSER`, or empty.
+    pub ruser: String,
+    /// The machine's host name.
+    pub host: String,
+    /// The local time; `None` is a time that no window holds.
+    pub at: Option<LocalTime>,
+}
+
+/// A group of a login.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its GID.
+    pub gid: u32,
+    /// Its name; empty where NSS knows none (no rule can then test it).
+    pub name: String,
+}
+
+/// Why a name could not be turned into a login.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// NSS answered that there is no such account, or could not answer at all.
+    #[error(
+        "user {0:?} is not known here (asked NSS: /etc/passwd, LDAP, SSSD as nsswitch.conf says)"
+    )]
+    UnknownUser(String),
+    /// The name is none that an account can have.
+    #[error("{0:?} cannot be a user name")]
+    BadName(String),
+    /// NSS lists more groups than a process can have.
+    #[error("user {0:?} has more groups than the kernel allows (65536)")]
+    TooManyGroups(String),
+}
+
+impl Login {
+    /// Looks an account up through NSS. The host name and the time are this machine's and now;
+    /// service, tty, rhost and ruser are empty, for the caller to fill in.
+    pub fn of(user: &str) -> Result<Login, LookupError> {
+        // Tested first: uzers would panic on a NUL.
+        let c_name = CString::new(user).map_err(|_| LookupError::BadName(user.into()))?;
+        if user.is_empty() {
+            return Err(LookupError::BadName(user.into()));
+        }
+        let account =
+            users::get_user_by_name(user).ok_or_else(|| LookupError::UnknownUser(user.into()))?;
+        let gid = account.primary_group_id();
+        let mut gids =
+            sys::group_list(&c_name, gid).ok_or_else(|| LookupError::TooManyGroups(user.into()))?;
+        // Some services list the primary group twice, or a group once for each source.
+        let mut seen = std::collections::HashSet::with_capacity(gids.len());
+        gids.retain(|gid| seen.insert(*gid));
+        let groups = gids.into_iter().map(Group::of).collect();
+        Ok(Login {
+            user: account.name().to_string_lossy().into_owned(),
+            uid: account.uid(),
+            gid,
+            groups,
+            host: sys::host_name().unwrap_or_default(),
+            at: LocalTime::now(),
+            ..Login::default()
+        })
+    }
+
+    /// The name of the primary group; empty where NSS knows none.
+    pub fn primary_group(&self) -> &str {
+        self.groups
+            .iter()
+            .find(|group| group.gid == self.gid)
+            .map_or("", |group| &group.name)
+    }
+}
+
+impl Group {
+    fn of(gid: u32) -> Group {
+        let name = users::get_group_by_gid(gid)
+            .map(|group| group.name().to_string_lossy().into_owned())
+            .unwrap_or_default();
+        Group { gid, name }
+    }
+}

@@ -1,0 +1,9 @@
+//! What a decision is made on: the login, the machine, the time.
+
+mod clock;
+mod login;
+mod machine;
+
+pub use clock::LocalTime;
+pub use login::{Group, Login, LookupError};
+pub use machine::{Machine, MachineError};

@@ -1,0 +1,57 @@
+//! The C library calls that std and uzers have not, each behind a safe function.
+
+use std::ffi::CStr;
+
+/// A user has at most so many groups (the kernel's NGROUPS_MAX); NSS may claim more, and is not
+/// believed.
+const GROUPS_MAX: usize = 65_536;
+
+/// The GIDs of `user`: `gid` and every group that NSS lists. `None` when NSS lists more than the
+/// kernel can give a process.
+pub(crate) fn group_list(user: &CStr, gid: u32) -> Option<Vec<u32>> {
+    let mut groups: Vec<libc::gid_t> = vec![0; 64];
+    loop {
+        let mut count = libc::c_int::try_from(groups.len()).ok()?;
+        // SAFETY: `user` is NUL-terminated, `groups` has room for `count` entries, and both outlive
+        // the call.
+        let found =
+            unsafe { libc::getgrouplist(user.as_ptr(), gid, groups.as_mut_ptr(), &mut count) };
+        let count = usize::try_from(count).ok()?;
+        if found >= 0 {
+            groups.truncate(count);
+            return Some(groups);
+        }
+        // Too small: `count` says how many there are. A list that grows between two calls, or a
+        // service that does not say, gets twice the room.
+        let wanted = count.max(groups.len().saturating_mul(2));
+        if groups.len() >= GROUPS_MAX {
+            return None;
+        }
+        groups.resize(wanted.min(GROUPS_MAX), 0);
+    }
+}
+
+/// The broken-down local time of a moment, and its offset from UTC in seconds.
+pub(crate) fn local_time(seconds: i64) -> Option<(libc::tm, i64)> {
+    let mut broken_down = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are to live values of the right types.
+    let filled = unsafe { libc::localtime_r(&seconds, broken_down.as_mut_ptr()) };
+    if filled.is_null() {
+        return None;
+    }
+    // SAFETY: localtime_r has filled it, and all-zero is a valid `tm` in any case.
+    let broken_down = unsafe { broken_down.assume_init() };
+    Some((broken_down, broken_down.tm_gmtoff))
+}
+
+/// The machine's host name, as the kernel has it.
+pub(crate) fn host_name() -> Option<String> {
+    let mut buffer = [0_u8; 256];
+    // SAFETY: the buffer is as long as it is said to be.
+    let result = unsafe { libc::gethostname(buffer.as_mut_ptr().cast(), buffer.len()) };
+    if result != 0 {
+        return None;
+    }
+    let name = CStr::from_bytes_until_nul(&buffer).ok()?;
+    Some(name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,180 @@
+//! Sets of CPU and NUMA node numbers, as the kernel writes them: `0-3,8`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// No machine has more CPUs or nodes than this.
+const LARGEST: u32 = 65_535;
+
+/// A set of numbers, kept as ranges that are in order and do not touch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdSet(Vec<(u32, u32)>);
+
+impl IdSet {
+    /// The set of one number.
+    pub fn single(id: u32) -> IdSet {
+        IdSet(vec![(id, id)])
+    }
+
+    /// Reads a kernel list. The empty list is no set of CPUs.
+    pub fn parse(text: &str) -> Option<IdSet> {
+        let mut ranges = Vec::new();
+        for part in text.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let (first, last) = (id(first)?, id(last)?);
+            if first > last {
+                return None;
+            }
+            ranges.push((first, last));
+        }
+        Some(IdSet::from_ranges(ranges))
+    }
+
+    pub(super) fn from_ranges(mut ranges: Vec<(u32, u32)>) -> IdSet {
+        ranges.sort_unstable();
+        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
+        for (first, last) in ranges {
+            match merged.last_mut() {
+                Some(previous) if first <= previous.1.saturating_add(1) => {
+                    previous.1 = previous.1.max(last);
+                }
+                _ => merged.push((first, last)),
+            }
+        }
+        IdSet(merged)
+    }
+
+    /// How many numbers are in the set.
+    #[allow(clippy::len_without_is_empty)] // parsing refuses the empty set
+    pub fn len(&self) -> usize {
+        self.0
+            .iter()
+            .map(|(first, last)| (last - first) as usize + 1)
+            .sum()
+    }
+
+    /// The largest number in the set.
+    pub fn last(&self) -> u32 {
+        self.0.last().map_or(0, |(_, last)| *last)
+    }
+
+    /// Whether any number is in both sets.
+    pub fn meets(&self, other: &IdSet) -> bool {
+        self.0.iter().any(|(first, last)| {
+            other
+                .0
+                .iter()
+                .any(|(other_first, other_last)| first <= other_last && other_first <= last)
+        })
+    }
+}
+
+impl fmt::Display for IdSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (first, last)) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            if first == last {
+                write!(f, "{first}")?;
+            } else {
+                write!(f, "{first}-{last}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn id(text: &str) -> Option<u32> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = digits.then(|| text.parse().ok()).flatten()?;
+    (id <= LARGEST).then_some(id)
+}
+
+/// A policy's `allowed_cpus`: a kernel list whose last range may be open, `4-`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdList {
+    ranges: Vec<(u32, u32)>,
+    open_from: Option<u32>,
+}
+
+impl IdList {
+    /// Reads `0-3,8` or `2,4-`.
+    pub fn parse(text: &str) -> Result<IdList, String> {
+        let wrong = || format!("`{text}` is no list of numbers such as \"0-3,8\" or \"4-\"");
+        let mut ranges = Vec::new();
+        let mut open_from = None;
+        for part in text.split(',').map(str::trim) {
+            if open_from.is_some() {
+                return Err(format!("`{text}`: an open range must be the last"));
+            }
+            match part.split_once('-') {
+                Some((first, "")) => open_from = Some(id(first).ok_or_else(wrong)?),
+                Some((first, last)) => {
+                    let (first, last) = (id(first).ok_or_else(wrong)?, id(last).ok_or_else(wrong)?);
+                    if first > last {
+                        return Err(format!("`{part}` runs backwards"));
+                    }
+                    ranges.push((first, last));
+                }
+                None => {
+                    let id = id(part).ok_or_else(wrong)?;
+                    ranges.push((id, id));
+                }
+            }
+        }
+        Ok(IdList { ranges, open_from })
+    }
+
+    /// The list with its open range closed at the machine's last number; `None` where the machine
+    /// has none of what is left.
+    pub fn on(&self, machine: &IdSet) -> Option<IdSet> {
+        let mut ranges = self.ranges.clone();
+        if let Some(first) = self.open_from.filter(|first| *first <= machine.last()) {
+            ranges.push((first, machine.last()));
+        }
+        let set = IdSet::from_ranges(ranges);
+        set.meets(machine).then_some(set)
+    }
+}
+
+impl fmt::Display for IdList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let closed = IdSet::from_ranges(self.ranges.clone());
+        match self.open_from {
+            Some(first) if self.ranges.is_empty() => write!(f, "{first}-"),
+            Some(first) => write!(f, "{closed},{first}-"),
+            None => write!(f, "{closed}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_list_ends_at_the_machines_last_cpu() {
+        let machine = IdSet::parse("0-15").unwrap();
+        let on = |text| {
+            IdList::parse(text)
+                .unwrap()
+                .on(&machine)
+                .map(|set| set.to_string())
+        };
+        assert_eq!(on("2-").as_deref(), Some("2-15"));
+        assert_eq!(on("0,4-").as_deref(), Some("0,4-15"));
+        assert_eq!(on("0-3,8").as_deref(), Some("0-3,8"));
+        assert_eq!(on("0,1,2").as_deref(), Some("0-2"));
+        assert_eq!(on("16-"), None, "the machine has none of these");
+        assert_eq!(on("16-20"), None);
+    }
+
+    #[test]
+    fn what_is_no_list_says_so() {
+        for text in ["", "x", "3-1", "4-,5", "-3", "1,,2", "99999999999", "+1"] {
+            assert!(IdList::parse(text).is_err(), "{text}");
+        }
+    }
+}
