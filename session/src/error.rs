@@ -1,0 +1,50 @@
+//! The one error type of this crate.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What was attempted, on what, and what the system said.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// A verb: `read`, `write "50000 100000" to`, `remove`.
+        action: String,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The machine has no cgroup v2 hierarchy.
+    #[error("no cgroup2 file system is mounted (see /proc/self/mountinfo): mount one, or set cgroup = \"keep\"")]
+    NoCgroup2,
+    /// A record is not one that this version wrote.
+    #[error("the session record {} cannot be understood: {reason}", path.display())]
+    Record {
+        /// Which record.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Processes of a session that do not end.
+    #[error("{} still has processes after cgroup.kill; they may be waiting for a device", path.display())]
+    Unkillable {
+        /// The session's cgroup.
+        path: PathBuf,
+    },
+}
+
+/// The result type of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// A failed file operation.
+    pub fn file(action: impl Into<String>, path: &Path, source: impl Into<io::Error>) -> Error {
+        Error::File {
+            action: action.into(),
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A user's folder under /run/berth/users: the lock on the user's sessions, and the list of them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::{Error, Result, SessionId};
+
+/// One folder for each user who is logged in.
+pub(crate) const USERS: &str = "/run/berth/users";
+
+/// A user's folder, locked. While it is held nobody else makes or removes cgroups, berths or
+/// sessions of this user; other users are not held up. The kernel lets the lock go with the process.
+#[derive(Debug)]
+pub struct UserFolder {
+    path: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl UserFolder {
+    /// Makes the folder if need be, and waits for its lock.
+    pub fn lock(uid: u32) -> Result<UserFolder> {
+        let path = Path::new(USERS).join(uid.to_string());
+        loop {
+            // Root only: whoever can open a folder can lock it.
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::file("create", &path, error));
+                }
+                _ => {}
+            }
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                // Its last session ended just now.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(Error::file("open", &path, error)),
+            };
+            let lock = Flock::lock(file, FlockArg::LockExclusive)
+                .map_err(|(_, errno)| Error::file("lock", &path, errno))?;
+            // The folder may have been removed while we waited: then this lock is on nothing.
+            let held = lock.metadata().map_err(|error| Error::file("inspect", &path, error))?;
+            if fs::metadata(&path).is_ok_and(|now| now.ino() == held.ino()) {
+                return Ok(UserFolder { path, _lock: lock });
+            }
+        }
+    }
+
+    /// Enters a session.
+    pub fn add(&self, id: SessionId) -> Result<()> {
+        let path = self.entry(id);
+        File::create_new(&path)
+            .map(drop)
+            .map_err(|error| Error::file("create", &path, error))
+    }
+
+    /// Strikes a session out, and removes the folder with its last entry.
+    pub fn remove(&self, id: SessionId) -> Result<()> {
+        remove_if_there(&self.entry(id))?;
+        match fs::remove_dir(&self.path) {
+            Err(error)
+                if !matches!(
+                    Errno::from_raw(error.raw_os_error().unwrap_or(0)),
+                    Errno::ENOTEMPTY | Errno::EEXIST | Errno::ENOENT
+                ) =>
+            {
+                Err(Error::file("remove", &self.path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The user's sessions.
+    pub fn sessions(&self) -> Result<Vec<SessionId>> {
+        let entries =
+            fs::read_dir(&self.path).map_err(|error| Error::file("list", &self.path, error))?;
+        Ok(entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn entry(&self, id: SessionId) -> PathBuf {
+        self.path.join(id.to_string())
+    }
+}
+
+/// Removes a file, content to find it gone.
+pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::file("remove", path, error))
+        }
+        _ => Ok(()),
+    }
+}

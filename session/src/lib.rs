@@ -1,0 +1,39 @@
+//! What a live session is, on disk and in the kernel.
+//!
+//! Shared by the helper, which makes and ends sessions, and the CLI, which shows and ends them. A
+//! session leaves these traces, all of them found by its user's UID and its id alone:
+//!
+//! | what | where |
+//! |---|---|
+//! | record | `/run/berth/sessions/ID` |
+//! | entry in its user's folder | `/run/berth/users/UID/ID` |
+//! | cgroup | `<cgroup2>/berth/user-UID/sessions/ID`, or `…/rescue/ID` |
+//! | private /tmp on disk | `/var/lib/berth/tmp/ID` |
+//!
+//! So whoever finds a session whose keeper is gone can clean up after it: [`sweep`].
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod error;
+mod folder;
+mod id;
+mod record;
+mod sweep;
+mod tree;
+mod usage;
+
+pub use error::{Error, Result};
+pub use folder::UserFolder;
+pub use id::SessionId;
+pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
+pub use sweep::{PRIVATE_TMP, private_tmp, sweep};
+pub use tree::{Controller, Group, Tree};
+pub use usage::Usage;

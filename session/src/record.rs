@@ -1,0 +1,201 @@
+//! The record of a session: what `berth list` shows, and what a successor needs to clean up.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, SessionId};
+
+/// Where everything that lives no longer than the machine is up is kept.
+pub const STATE: &str = "/run/berth";
+
+/// One file for each session.
+pub const RECORDS: &str = "/run/berth/sessions";
+
+/// A process, told apart from a later one of the same PID by its start time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// The PID in the host's PID namespace.
+    pub pid: i32,
+    /// Field 22 of /proc/PID/stat: clock ticks since boot (proc_pid_stat(5)).
+    pub start: u64,
+}
+
+impl Role {
+    /// The process that has this PID now.
+    pub fn of(pid: i32) -> Option<Role> {
+        start_of(pid).map(|start| Role { pid, start })
+    }
+
+    /// Whether the process is still there (a zombie counts as gone).
+    pub fn is_alive(&self) -> bool {
+        start_of(self.pid) == Some(self.start)
+    }
+}
+
+fn start_of(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may contain anything; what follows the last one is numbers.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
+}
+
+/// Inode numbers that name a berth's namespaces, as /proc/PID/ns shows them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the names are those of /proc/PID/ns
+pub struct NamespaceIds {
+    #[serde(rename = "pid_namespace")]
+    pub pid: Option<u64>,
+    #[serde(rename = "ipc_namespace")]
+    pub ipc: Option<u64>,
+    #[serde(rename = "mount_namespace")]
+    pub mount: Option<u64>,
+    #[serde(rename = "user_namespace")]
+    pub user: Option<u64>,
+}
+
+/// How far a session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is being set up.
+    Opening,
+    /// It is set up, and the login is on.
+    Active,
+    /// The login has ended; what it left running may stay for a while.
+    Linger,
+}
+
+/// All that is known of a live session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The session.
+    pub id: SessionId,
+    /// The user's name.
+    pub user: String,
+    /// The user's UID.
+    pub uid: u32,
+    /// The PAM service.
+    pub service: String,
+    /// The terminal, as PAM knows it.
+    pub tty: String,
+    /// The remote host, as PAM knows it.
+    pub rhost: String,
+    /// The profiles, joined by `+`.
+    pub profile: String,
+    /// The login rule.
+    pub rule: Option<String>,
+    /// The user rule.
+    pub user_rule: Option<String>,
+    /// When the session was opened, in seconds since 1970.
+    pub opened: u64,
+    /// How far it has come.
+    pub state: State,
+    /// The process that called `pam_open_session`.
+    pub leader: Role,
+    /// The process that keeps the session.
+    pub keeper: Role,
+    /// The init of the session's namespaces.
+    pub init: Option<Role>,
+    /// The session's cgroup, below the cgroup2 mount; absent with `cgroup = "keep"`.
+    pub cgroup: Option<PathBuf>,
+    /// The cgroup that the leader came from.
+    pub origin: Option<PathBuf>,
+    /// The namespaces that the session has of its own.
+    #[serde(flatten)]
+    pub namespaces: NamespaceIds,
+}
+
+impl Record {
+    /// The file of a session's record.
+    pub fn path(id: SessionId) -> PathBuf {
+        Path::new(RECORDS).join(id.to_string())
+    }
+
+    /// Makes the folders that records live in. /run is empty after a boot.
+    pub fn prepare() -> Result<()> {
+        for path in [STATE, RECORDS, crate::folder::USERS] {
+            match fs::DirBuilder::new().mode(0o755).create(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                    return Err(Error::file("create", Path::new(path), error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the record, whole or not at all.
+    pub fn write(&self) -> Result<()> {
+        let path = Record::path(self.id);
+        // Dot files are no records; a reader never sees a half-written one.
+        let new = Path::new(RECORDS).join(format!(".{}", self.id));
+        let text = serde_json::to_vec(self).map_err(|error| Error::Record {
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
+        let write = || {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                // Root only: it names what a user runs, and when.
+                .mode(0o600)
+                .open(&new)?;
+            file.write_all(&text)?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(|error| {
+            let _ = fs::remove_file(&new); // the first error is the one to tell of
+            Error::file("write the session record", &path, error)
+        })
+    }
+
+    /// Reads one record.
+    pub fn read(id: SessionId) -> Result<Record> {
+        let path = Record::path(id);
+        let text = fs::read(&path).map_err(|error| Error::file("read", &path, error))?;
+        serde_json::from_slice(&text).map_err(|error| Error::Record {
+            path,
+            reason: error.to_string(),
+        })
+    }
+
+    /// The ids of all sessions, in order.
+    pub fn ids() -> Result<Vec<SessionId>> {
+        let path = Path::new(RECORDS);
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::file("list", path, error)),
+        };
+        let mut ids: Vec<SessionId> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_start_time() {
+        let me = Role::of(std::process::id() as i32).unwrap();
+        assert!(me.is_alive());
+        assert!(!Role { start: me.start + 1, ..me }.is_alive());
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let role = Role::of(child.id() as i32);
+        child.wait().unwrap();
+        assert!(role.is_none_or(|role| !role.is_alive()));
+    }
+}

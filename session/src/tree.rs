@@ -1,0 +1,287 @@
+//! Berth's part of the cgroup v2 hierarchy (cgroupfs backend).
+//!
+//! ```text
+//! <cgroup2>/berth/keepers                 inits, keepers, standbys: no caps
+//! <cgroup2>/berth/user-1001               the user's caps (tasks_max: plus the reserve)
+//! <cgroup2>/berth/user-1001/sessions      tasks_max itself
+//! <cgroup2>/berth/user-1001/sessions/12   a session, with its own caps
+//! <cgroup2>/berth/user-1001/rescue/13     a session opened while the user was at tasks_max
+//! ```
+//!
+//! The level `sessions` is there for the last line: a user whose fork bomb has used up `tasks_max`
+//! can still log in, beside the bomb and below the same memory and CPU caps, and end it.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use nix::errno::Errno;
+
+use crate::{Error, Result, SessionId};
+
+/// A controller that a cap can need (kernel documentation, admin-guide/cgroup-v2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // the kernel's names
+pub enum Controller {
+    Cpu,
+    Cpuset,
+    Io,
+    Memory,
+    Pids,
+}
+
+impl Controller {
+    /// All that Berth uses.
+    pub const ALL: [Controller; 5] = [
+        Controller::Cpu,
+        Controller::Cpuset,
+        Controller::Io,
+        Controller::Memory,
+        Controller::Pids,
+    ];
+
+    /// The kernel's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Controller::Cpu => "cpu",
+            Controller::Cpuset => "cpuset",
+            Controller::Io => "io",
+            Controller::Memory => "memory",
+            Controller::Pids => "pids",
+        }
+    }
+}
+
+/// The visible root of the hierarchy.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    root: Group,
+}
+
+/// One cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    path: PathBuf,
+}
+
+impl Tree {
+    /// Finds the hierarchy in the mount table.
+    pub fn find() -> Result<Tree> {
+        let path = Path::new("/proc/self/mountinfo");
+        let table = fs::read_to_string(path).map_err(|error| Error::file("read", path, error))?;
+        cgroup2_mount(&table)
+            .map(|path| Tree { root: Group { path } })
+            .ok_or(Error::NoCgroup2)
+    }
+
+    /// The root cgroup.
+    pub fn root(&self) -> &Group {
+        &self.root
+    }
+
+    /// The cgroup of a process, below this root; `None` where it cannot be seen from here.
+    pub fn of_process(&self, pid: i32) -> Option<Group> {
+        let table = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace.
+        let path = table.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        (!path.starts_with("..") && !path.ends_with(" (deleted)")).then(|| self.root.child(path))
+    }
+
+    /// A path below the root, as records hold it.
+    pub fn group(&self, below: &Path) -> Group {
+        Group {
+            path: self.root.path.join(below),
+        }
+    }
+
+    /// Berth's own subtree.
+    pub fn berth(&self) -> Group {
+        self.root.child("berth")
+    }
+
+    /// Where the processes that keep sessions live.
+    pub fn keepers(&self) -> Group {
+        self.berth().child("keepers")
+    }
+
+    /// A user's cgroup.
+    pub fn user(&self, uid: u32) -> Group {
+        self.berth().child(&format!("user-{uid}"))
+    }
+
+    /// The two cgroups that a session can have: the ordinary one, and the one for a user at tasks_max.
+    pub fn session(&self, uid: u32, id: SessionId) -> [Group; 2] {
+        ["sessions", "rescue"].map(|part| self.user(uid).child(part).child(&id.to_string()))
+    }
+
+    /// A cgroup's path below the root.
+    pub fn below(&self, group: &Group) -> PathBuf {
+        group
+            .path
+            .strip_prefix(&self.root.path)
+            .unwrap_or(&group.path)
+            .into()
+    }
+}
+
+impl Group {
+    /// The cgroup's folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A cgroup below.
+    pub fn child(&self, name: &str) -> Group {
+        Group {
+            path: self.path.join(name),
+        }
+    }
+
+    /// Whether it is there.
+    pub fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// Makes it, unless it is there.
+    pub fn create(&self) -> Result<()> {
+        match fs::create_dir(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(Error::file("create the cgroup", &self.path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes it, content to find it gone; says whether it is gone. One that has processes or
+    /// children stays.
+    pub fn remove(&self) -> Result<bool> {
+        match fs::remove_dir(&self.path) {
+            Ok(()) => Ok(true),
+            Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+                Errno::ENOENT => Ok(true),
+                Errno::EBUSY | Errno::ENOTEMPTY => Ok(false),
+                _ => Err(Error::file("remove the cgroup", &self.path, error)),
+            },
+        }
+    }
+
+    /// Reads one of its files.
+    pub fn read(&self, file: &str) -> Result<String> {
+        let path = self.path.join(file);
+        fs::read_to_string(&path).map_err(|error| Error::file("read", &path, error))
+    }
+
+    /// Reads a file that holds one number, or `max`, which is `None`.
+    pub fn number<N: FromStr>(&self, file: &str) -> Option<N> {
+        self.read(file).ok()?.trim().parse().ok()
+    }
+
+    /// The number behind a key in a file of `key value` lines.
+    pub fn keyed(&self, file: &str, key: &str) -> Option<u64> {
+        keyed(&self.read(file).ok()?, key)
+    }
+
+    /// Writes one of its files, in one write: the kernel takes each as a command.
+    pub fn write(&self, file: &str, value: &str) -> Result<()> {
+        let path = self.path.join(file);
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(value.as_bytes()))
+            .map_err(|error| Error::file(format!("write {value:?} to"), &path, error))
+    }
+
+    /// The controllers that it may use itself.
+    pub fn controllers(&self) -> Result<Vec<Controller>> {
+        Ok(listed(&self.read("cgroup.controllers")?))
+    }
+
+    /// The controllers that its children may use.
+    pub fn enabled(&self) -> Result<Vec<Controller>> {
+        Ok(listed(&self.read("cgroup.subtree_control")?))
+    }
+
+    /// The processes in it (not those further down).
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        Ok(self
+            .read("cgroup.procs")?
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            // 0 is a process of another PID namespace, which cannot be named from here.
+            .filter(|pid| *pid != 0)
+            .collect())
+    }
+
+    /// Whether any process is in it or below.
+    pub fn is_populated(&self) -> bool {
+        self.keyed("cgroup.events", "populated") == Some(1)
+    }
+}
+
+fn listed(text: &str) -> Vec<Controller> {
+    let names: Vec<&str> = text.split_whitespace().collect();
+    Controller::ALL
+        .into_iter()
+        .filter(|controller| names.contains(&controller.name()))
+        .collect()
+}
+
+/// The number behind a key in `key value` lines.
+pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
+}
+
+/// The mount point of a whole cgroup2 hierarchy in a mountinfo table (proc_pid_mountinfo(5)).
+fn cgroup2_mount(table: &str) -> Option<PathBuf> {
+    table.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let (root, point) = (fields.next()?, fields.next()?);
+        (kind.split(' ').next() == Some("cgroup2") && root == "/").then(|| unescape(point))
+    })
+}
+
+/// Undoes the kernel's octal escapes in mount points (`\040` is a space).
+fn unescape(text: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt;
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        let code = tail.get(..3).filter(|_| byte == b'\\');
+        let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
+        match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) => {
+                bytes.push(escaped);
+                rest = tail.get(3..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_table_says_where_cgroup2_is() {
+        let table = "25 1 0:22 / /proc rw - proc proc rw\n\
+            30 29 0:26 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n\
+            31 29 0:27 /part /elsewhere rw shared:9 - cgroup2 cgroup2 rw\n\
+            32 29 0:27 / /sys/fs/a\\040b rw shared:9 - cgroup2 cgroup2 rw\n";
+        assert_eq!(cgroup2_mount(table), Some("/sys/fs/a b".into()));
+        assert_eq!(cgroup2_mount("25 1 0:22 / /proc rw - proc proc rw\n"), None);
+    }
+
+    #[test]
+    fn keys_are_whole_words() {
+        assert_eq!(keyed("oom 1\noom_kill 7\n", "oom_kill"), Some(7));
+        assert_eq!(keyed("oom_kill 7\n", "oom"), None);
+    }
+}

@@ -1,0 +1,70 @@
+//! What a cgroup has used of the machine, and what it is using.
+
+use crate::Group;
+use crate::tree::keyed;
+
+/// Figures of one cgroup. `None` is what this kernel does not say (a controller that is not there, a
+/// file of a later version).
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Usage {
+    /// CPU time, in microseconds.
+    pub cpu_us: Option<u64>,
+    /// Time during which the CPU quota held it back, in microseconds.
+    pub throttled_us: Option<u64>,
+    /// Memory now, in bytes.
+    pub memory: Option<u64>,
+    /// The most memory ever, in bytes (memory.peak, Linux 5.19).
+    pub memory_peak: Option<u64>,
+    /// Processes and threads now.
+    pub tasks: Option<u64>,
+    /// The most of them ever (pids.peak, Linux 6.1).
+    pub tasks_peak: Option<u64>,
+    /// How often a fork was refused.
+    pub tasks_refused: Option<u64>,
+    /// Bytes read from disks.
+    pub io_read: Option<u64>,
+    /// Bytes written to disks.
+    pub io_write: Option<u64>,
+    /// Processes that the OOM killer ended.
+    pub oom_kills: Option<u64>,
+}
+
+impl Usage {
+    /// Reads a cgroup's figures.
+    pub fn of(group: &Group) -> Usage {
+        let cpu = group.read("cpu.stat").ok();
+        let cpu = |key| cpu.as_deref().and_then(|text| keyed(text, key));
+        let io = group.read("io.stat").ok();
+        let io = |key: &str| io.as_deref().map(|text| io_sum(text, key));
+        Usage {
+            cpu_us: cpu("usage_usec"),
+            throttled_us: cpu("throttled_usec"),
+            memory: group.number("memory.current"),
+            memory_peak: group.number("memory.peak"),
+            tasks: group.number("pids.current"),
+            tasks_peak: group.number("pids.peak"),
+            tasks_refused: group.keyed("pids.events", "max"),
+            io_read: io("rbytes="),
+            io_write: io("wbytes="),
+            oom_kills: group.keyed("memory.events", "oom_kill"),
+        }
+    }
+}
+
+/// The sum of one figure over all devices of an io.stat file.
+fn io_sum(text: &str, key: &str) -> u64 {
+    text.split_whitespace()
+        .filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok())
+        .fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn io_is_summed_over_devices() {
+        let text = "8:0 rbytes=10 wbytes=2 rios=1\n8:16 rbytes=5 wbytes=0 rios=1\n";
+        assert_eq!((io_sum(text, "rbytes="), io_sum(text, "wbytes=")), (15, 2));
+    }
+}
