@@ -1,1 +1,33 @@
+//! A small machine for each test, on which real programs log real users in.
+//!
+//! A test is one call of [`Machine::run`]. Its closure runs in a process of its own, in PID, mount, IPC
+//! and network namespaces of its own, where `/etc`, `/run`, `/dev`, `/home`, `/tmp` and `/var` are the
+//! test's own. The real `sshd`, `su`, `login` and `cron` run in there and load the real module. When the
+//! test ends, or is killed, the kernel ends everything that it started.
+//!
+//! What tests share is the kernel: the cgroup tree, and what is counted for each UID. So every test has
+//! UIDs that no other running test has (see [`slot`]).
 
+mod cgroup;
+mod door;
+mod kernel;
+mod log;
+mod machine;
+pub mod namespaces;
+mod output;
+mod policy;
+mod process;
+pub mod slot;
+mod snapshot;
+mod sshd;
+mod terminal;
+
+pub use cgroup::Cgroups;
+pub use door::Door;
+pub use kernel::eventually;
+pub use machine::{Machine, User};
+pub use output::Output;
+pub use policy::{Policy, Stack};
+pub use process::{Background, Process};
+pub use snapshot::Snapshot;
+pub use terminal::Terminal;

@@ -1,0 +1,2 @@
+//! What a test does inside a session that no ordinary program does.
+fn main() {}

@@ -1,0 +1,84 @@
+//! The host's cgroup v2 tree, and what of it belongs to a test's users.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::kernel::eventually;
+
+/// The cgroup v2 tree, wherever it is mounted.
+#[derive(Debug, Clone)]
+pub struct Cgroups {
+    root: PathBuf,
+}
+
+impl Cgroups {
+    /// Finds the tree in the mount table.
+    pub fn find() -> Option<Cgroups> {
+        let table = fs::read_to_string("/proc/self/mounts").ok()?;
+        let root = table.lines().find_map(|line| {
+            let mut fields = line.split(' ');
+            let (_, at, kind) = (fields.next()?, fields.next()?, fields.next()?);
+            (kind == "cgroup2").then(|| PathBuf::from(at))
+        })?;
+        Some(Cgroups { root })
+    }
+
+    /// Where the tree is mounted.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether the kernel offers this controller here.
+    pub fn offers(&self, controller: &str) -> bool {
+        fs::read_to_string(self.root.join("cgroup.controllers"))
+            .is_ok_and(|all| all.split_whitespace().any(|one| one == controller))
+    }
+
+    /// The directory of a user's cgroup, whether it exists or not.
+    pub fn user(&self, uid: u32) -> PathBuf {
+        self.root.join("berth").join(format!("user-{uid}"))
+    }
+
+    /// All cgroups of these users, parents first.
+    pub fn of_users(&self, uids: Range<u32>) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for uid in uids {
+            collect(&self.user(uid), &mut found);
+        }
+        found
+    }
+
+    /// Ends whatever a killed test left in its users' cgroups, and removes them.
+    pub fn clear(&self, uids: Range<u32>) {
+        for uid in uids {
+            let user = self.user(uid);
+            if !user.exists() {
+                continue;
+            }
+            // Both may fail where the cgroup is gone by now; the removal below is what counts.
+            let _ = fs::write(user.join("cgroup.kill"), "1");
+            let mut all = Vec::new();
+            collect(&user, &mut all);
+            let removed = eventually(|| {
+                for directory in all.iter().rev() {
+                    let _ = fs::remove_dir(directory);
+                }
+                !user.exists()
+            });
+            assert!(removed, "cannot remove {}", user.display());
+        }
+    }
+}
+
+fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    found.push(directory.to_owned());
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&entry.path(), found);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Waiting for the kernel's state to become what it should be.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long the end of a login may take to be complete.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until something holds, and says whether it came to hold.
+pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if holds() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        sleep(Duration::from_millis(10));
+    }
+}

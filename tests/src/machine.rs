@@ -1,0 +1,418 @@
+//! A test's machine, seen from the test.
+
+use std::any::type_name;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::kernel::eventually;
+use crate::log::Log;
+use crate::namespaces::PROGRAMS;
+use crate::sshd::{CHROOTED, Sshd, client};
+use crate::{Background, Cgroups, Door, Output, Policy, Snapshot, Stack, Terminal, policy};
+
+/// No test takes longer, unless it hangs.
+const TEST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// An account of a test's machine.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// Its UID, and the GID of its own group.
+    pub uid: u32,
+}
+
+/// A machine on which the test is root.
+#[derive(Debug)]
+pub struct Machine {
+    first_uid: u32,
+    users: Vec<User>,
+    cgroups: Cgroups,
+    log: Log,
+    sshd: Option<Sshd>,
+}
+
+impl Machine {
+    /// Runs a test on a machine of its own.
+    ///
+    /// The test program starts itself again on the machine, to run just this test there.
+    #[track_caller]
+    pub fn run<T: FnOnce(&mut Machine)>(test: T) {
+        if let Some(first_uid) = std::env::var_os("BERTH_FIRST_UID") {
+            let first_uid = first_uid.to_str().and_then(|uid| uid.parse().ok());
+            test(&mut Machine::new(first_uid.expect("BERTH_FIRST_UID")));
+            return;
+        }
+        // "crate::module::test::{{closure}}", of which libtest knows "module::test".
+        let name = type_name::<T>().trim_end_matches("::{{closure}}");
+        let (_, name) = name.split_once("::").unwrap_or(("", name));
+        run_elsewhere(name);
+    }
+
+    fn new(first_uid: u32) -> Machine {
+        // What the machine's daemons inherit is a system's, not a test program's.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+        let mut machine = Machine {
+            first_uid,
+            users: Vec::new(),
+            cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
+            log: Log::open(),
+            sshd: None,
+        };
+        for name in ["alice", "bob", CHROOTED] {
+            machine.add_user(name);
+        }
+        machine.stack(&Stack::default());
+        machine.policy(&Policy::default());
+        machine
+    }
+
+    /// Makes an account, with a group and a home directory.
+    pub fn add_user(&mut self, name: &str) -> User {
+        let uid = self.first_uid + u32::try_from(self.users.len()).expect("few users");
+        append(
+            "/etc/passwd",
+            &format!("{name}:x:{uid}:{uid}::/home/{name}:/bin/sh"),
+        );
+        append("/etc/shadow", &format!("{name}:*:19000:0:99999:7:::"));
+        append("/etc/group", &format!("{name}:x:{uid}:"));
+        let home = PathBuf::from("/home").join(name);
+        fs::create_dir_all(&home).expect("home");
+        chown(&home, Some(uid), Some(uid)).expect("chown");
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).expect("chmod");
+        let user = User {
+            name: name.into(),
+            uid,
+        };
+        self.users.push(user.clone());
+        user
+    }
+
+    /// Adds a group of this test's own, with members, and gives back its GID.
+    pub fn add_group(&mut self, name: &str, gid: u32, members: &[&str]) -> u32 {
+        append(
+            "/etc/group",
+            &format!("{name}:x:{gid}:{}", members.join(",")),
+        );
+        gid
+    }
+
+    /// An account by its name.
+    pub fn user(&self, name: &str) -> &User {
+        let mut users = self.users.iter();
+        users.find(|user| user.name == name).expect("no such user")
+    }
+
+    /// The UID of an account.
+    pub fn uid(&self, name: &str) -> u32 {
+        self.user(name).uid
+    }
+
+    /// Puts a policy in place.
+    pub fn policy(&self, policy: &Policy) {
+        policy::install(&policy.text());
+    }
+
+    /// Puts any text in the policy's place.
+    pub fn policy_text(&self, text: &str) {
+        policy::install(text);
+    }
+
+    /// Puts a PAM stack in place for every login service.
+    pub fn stack(&self, stack: &Stack) {
+        stack.install();
+    }
+
+    /// The host's cgroup tree.
+    pub fn cgroups(&self) -> &Cgroups {
+        &self.cgroups
+    }
+
+    /// Every line of the system log so far.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.log.lines()
+    }
+
+    /// Waits for a line of the system log that contains a text.
+    #[track_caller]
+    pub fn logged(&self, text: &str) -> String {
+        let find = || {
+            self.log
+                .lines()
+                .into_iter()
+                .find(|line| line.contains(text))
+        };
+        let there = eventually(|| find().is_some());
+        assert!(there, "no {text:?} in the log: {:#?}", self.log.lines());
+        find().unwrap_or_default()
+    }
+
+    /// Everything there is on the machine now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.cgroups, self.first_uid)
+    }
+
+    /// Fails unless everything becomes as it was, soon.
+    #[track_caller]
+    pub fn assert_nothing_left(&self, before: &Snapshot) {
+        before.assert_restored(&self.cgroups, self.first_uid);
+    }
+
+    /// The server, started at its first use.
+    pub fn sshd(&mut self) -> &Sshd {
+        self.sshd.get_or_insert_with(Sshd::start)
+    }
+
+    /// `ssh`, ready to be given more options.
+    pub fn ssh_command(&mut self, user: &str, command: &str) -> Command {
+        self.sshd();
+        let mut ssh = client("ssh");
+        ssh.arg(format!("{user}@127.0.0.1"));
+        if !command.is_empty() {
+            ssh.arg(command);
+        }
+        ssh
+    }
+
+    /// Runs a command by ssh.
+    pub fn ssh(&mut self, user: &str, command: &str) -> Output {
+        output(self.ssh_command(user, command))
+    }
+
+    /// Logs in by ssh with a terminal.
+    pub fn ssh_terminal(&mut self, user: &str) -> Terminal {
+        self.sshd();
+        let mut ssh = client("ssh");
+        ssh.args(["-tt", &format!("{user}@127.0.0.1")]);
+        Terminal::start(ssh)
+    }
+
+    /// Runs a command by ssh, and goes on at once.
+    pub fn ssh_background(&mut self, user: &str, command: &str) -> Background {
+        let ssh = self.ssh_command(user, command);
+        background(ssh)
+    }
+
+    /// Gives commands to sftp.
+    pub fn sftp(&mut self, user: &str, batch: &str) -> Output {
+        self.sshd();
+        let mut sftp = client("sftp");
+        sftp.args(["-b", "-", &format!("{user}@127.0.0.1")]);
+        with_input(sftp, batch)
+    }
+
+    /// `su USER -c COMMAND`, from a directory.
+    pub fn su_from(&self, directory: &Path, user: &str, command: &str) -> Output {
+        let mut su = Command::new("su");
+        su.args([user, "-c", command]).current_dir(directory);
+        output(su)
+    }
+
+    /// `su USER -c COMMAND`.
+    pub fn su(&self, user: &str, command: &str) -> Output {
+        self.su_from(Path::new("/"), user, command)
+    }
+
+    /// `su - USER -c COMMAND`.
+    pub fn su_login(&self, user: &str, command: &str) -> Output {
+        let mut su = Command::new("su");
+        su.args(["-", user, "-c", command]);
+        output(su)
+    }
+
+    /// `su - USER` at a terminal.
+    pub fn su_terminal(&self, user: &str) -> Terminal {
+        let mut su = Command::new("su");
+        su.args(["-", user]);
+        Terminal::start(su)
+    }
+
+    /// `login -f USER` at a terminal.
+    pub fn login(&self, user: &str) -> Terminal {
+        let mut login = Command::new("login");
+        login.args(["-f", user]);
+        Terminal::start(login)
+    }
+
+    /// Runs a command as a job of cron's, and gives back what it prints.
+    #[track_caller]
+    pub fn cron(&self, user: &str, command: &str) -> String {
+        let home = PathBuf::from("/home").join(user);
+        let (job, said) = (home.join("job"), home.join("job.said"));
+        let text = format!(
+            "({command}) >{0}.part 2>&1\nmv {0}.part {0}\n",
+            said.display()
+        );
+        fs::write(&job, text).expect("job");
+        // What an earlier job said.
+        let _ = fs::remove_file(&said);
+        let cron = crate::machine::start_cron(user, &format!("sh {}", job.display()));
+        let ended = eventually(|| said.exists());
+        assert!(ended, "the job did not run: {:#?}", self.log.lines());
+        let said = fs::read_to_string(&said).expect("what the job said");
+        // cron's own child must end its session before cron is killed.
+        eventually(|| cron.process().descendants().is_empty());
+        cron.end();
+        said.trim_end().to_owned()
+    }
+
+    /// Runs a command through one of the ways in, and gives back what it prints.
+    #[track_caller]
+    pub fn through(&mut self, door: Door, user: &str, command: &str) -> String {
+        match door {
+            Door::Ssh => self.ssh(user, command).ok(),
+            Door::Su => self.su(user, command).ok(),
+            Door::SuLogin => self.su_login(user, command).ok(),
+            Door::Cron => self.cron(user, command),
+            Door::SshTerminal => at_terminal(self.ssh_terminal(user), command),
+            Door::Login => at_terminal(self.login(user), command),
+        }
+    }
+
+    /// Runs a program as root, outside every berth.
+    pub fn host(&self, command: &str) -> Output {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", command]);
+        output(sh)
+    }
+
+    /// The command line of the tests' own probe (see the program `berth-probe`).
+    pub fn probe(&self, arguments: &str) -> String {
+        format!("{PROGRAMS}/berth-probe {arguments}")
+    }
+}
+
+fn at_terminal(mut terminal: Terminal, command: &str) -> String {
+    let said = terminal.run(command);
+    terminal.send("exit");
+    terminal.wait();
+    said
+}
+
+/// Starts a cron that runs one job at once.
+pub(crate) fn start_cron(user: &str, line: &str) -> Background {
+    let spool = Path::new("/var/spool/cron/crontabs");
+    fs::create_dir_all(spool).expect("spool");
+    let _ = fs::remove_dir_all("/run/crond.reboot");
+    let _ = fs::remove_file("/run/crond.reboot");
+    let table = spool.join(user);
+    fs::write(&table, format!("MAILTO=\"\"\n@reboot {line}\n")).expect("crontab");
+    let owner = fs::metadata(Path::new("/home").join(user)).expect("home");
+    let uid = std::os::unix::fs::MetadataExt::uid(&owner);
+    chown(&table, Some(uid), None).expect("chown");
+    fs::set_permissions(&table, fs::Permissions::from_mode(0o600)).expect("chmod");
+    let mut cron = Command::new("/usr/sbin/cron");
+    cron.arg("-f");
+    background(cron)
+}
+
+fn background(mut command: Command) -> Background {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Background(command.spawn().expect("start a program"))
+}
+
+fn output(mut command: Command) -> Output {
+    let output = command.stdin(Stdio::null()).output();
+    output.expect("run a program").into()
+}
+
+fn with_input(mut command: Command, input: &str) -> Output {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("run a program");
+    let mut stdin = child.stdin.take().expect("stdin");
+    // A program that refuses to listen shows in its status.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("wait").into()
+}
+
+fn append(path: &str, line: &str) {
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .expect("open");
+    writeln!(file, "{line}").expect("append");
+}
+
+/// Runs one test of this program on a machine of its own.
+#[track_caller]
+fn run_elsewhere(name: &str) {
+    let me = std::env::current_exe().expect("this program's path");
+    let tools = beside(&me, "login-machine");
+    let product = product(&tools);
+    let child = Command::new(tools.join("login-machine"))
+        .arg(&me)
+        .arg(tools.join("berth-probe"))
+        .args(["libpam_berth.so", "berth-helper", "berth"].map(|name| product.join(name)))
+        .args(["--", "--exact", name, "--nocapture", "--include-ignored"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("start login-machine");
+    let collect = |from: Option<Box<dyn Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = from.map(|mut from| from.read_to_end(&mut bytes));
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let stdout = collect(child.stdout.take().map(|out| Box::new(out) as _));
+    let stderr = collect(child.stderr.take().map(|err| Box::new(err) as _));
+    let deadline = Instant::now() + TEST_TIMEOUT;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("wait") {
+            break Some(status);
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let said = format!(
+        "{}{}",
+        stdout.join().expect("stdout"),
+        stderr.join().expect("stderr")
+    );
+    let passed = status.is_some_and(|status| status.success());
+    // A test that was not found is not a test that passed.
+    let ran = said.contains("1 passed") || said.contains("case passed");
+    assert!(passed && ran, "on its machine ({status:?}):\n{said}");
+}
+
+/// The directory, at or above this program's own, where another program of the build stands.
+fn beside(me: &Path, program: &str) -> PathBuf {
+    let mut directories = me.ancestors().skip(1);
+    let found = directories.find(|directory| directory.join(program).exists());
+    found
+        .unwrap_or_else(|| panic!("no {program} near {}", me.display()))
+        .to_owned()
+}
+
+/// Where the product was built last: in `BERTH_BIN_DIR`, or for release, or for debugging.
+fn product(tools: &Path) -> PathBuf {
+    if let Some(directory) = std::env::var_os("BERTH_BIN_DIR") {
+        return directory.into();
+    }
+    let target = tools.parent().unwrap_or(tools);
+    let age = |directory: &PathBuf| {
+        let helper = fs::metadata(directory.join("berth-helper"));
+        helper.and_then(|file| file.modified()).ok()
+    };
+    let built = ["release", "debug"].map(|profile| target.join(profile));
+    let newest = built.into_iter().max_by_key(age);
+    newest.unwrap_or_else(|| tools.to_owned())
+}

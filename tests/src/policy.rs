@@ -1,0 +1,135 @@
+//! The policy and the PAM stack of a test's machine.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::namespaces::PROGRAMS;
+
+/// Where the policy of a test's machine stands.
+pub const POLICY: &str = "/etc/berth/policy.toml";
+
+/// The PAM services that log users in on a test's machine.
+pub const SERVICES: &[&str] = &["sshd", "su", "su-l", "login", "cron"];
+
+/// A policy with one rule for everybody, made of the parts that tests vary.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// Lines at the top of the profile.
+    pub profile: String,
+    /// The table `namespaces`.
+    pub namespaces: String,
+    /// The lines of `[defaults]`.
+    pub defaults: String,
+    /// Whatever else, at the end of the file.
+    pub rest: String,
+}
+
+impl Default for Policy {
+    /// Every namespace there is, the identity map, and a refusal when anything fails.
+    fn default() -> Policy {
+        Policy {
+            profile: r#"logout = { grace = "1s" }"#.into(),
+            namespaces: r#"user = "identity", pid = true, ipc = true, mount = true, private_tmp = "16M", private_shm = "16M""#.into(),
+            defaults: String::new(),
+            rest: String::new(),
+        }
+    }
+}
+
+impl Policy {
+    /// The policy as a file.
+    pub fn text(&self) -> String {
+        format!(
+            "version = 1\n\n[defaults]\n{}\n\n[profile.test]\n{}\nnamespaces = {{ {} }}\n\n\
+             [[rule]]\nname = \"all\"\nprofile = \"test\"\n\n{}\n",
+            self.defaults, self.profile, self.namespaces, self.rest
+        )
+    }
+
+    /// The default policy with other lines in its profile.
+    pub fn with_profile(lines: &str) -> Policy {
+        Policy {
+            profile: lines.into(),
+            ..Policy::default()
+        }
+    }
+
+    /// The default policy with other namespaces.
+    pub fn with_namespaces(namespaces: &str) -> Policy {
+        Policy {
+            namespaces: namespaces.into(),
+            ..Policy::default()
+        }
+    }
+
+    /// The default policy with more caps or tables at its end.
+    pub fn with_rest(rest: &str) -> Policy {
+        Policy {
+            rest: rest.into(),
+            ..Policy::default()
+        }
+    }
+}
+
+/// The PAM stack that every login service of a test's machine has.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    /// Arguments of the module, after `helper=` and `policy=`.
+    pub arguments: String,
+    /// The module's `helper=`.
+    pub helper: String,
+    /// Lines before the module's session line.
+    pub before: String,
+    /// Lines after the module's session line.
+    pub after: String,
+    /// Whether the module also stands in the account stack.
+    pub account: bool,
+}
+
+impl Default for Stack {
+    fn default() -> Stack {
+        Stack {
+            arguments: String::new(),
+            helper: format!("{PROGRAMS}/berth-helper"),
+            before: String::new(),
+            after: String::new(),
+            account: true,
+        }
+    }
+}
+
+impl Stack {
+    /// The module's name and arguments.
+    pub fn module(&self) -> String {
+        format!(
+            "{PROGRAMS}/libpam_berth.so helper={} policy={POLICY} {}",
+            self.helper, self.arguments
+        )
+    }
+
+    /// Writes the stack for every login service.
+    pub fn install(&self) {
+        let module = self.module();
+        let account = if self.account {
+            format!("account required {module}\n")
+        } else {
+            String::new()
+        };
+        let text = format!(
+            "auth sufficient pam_permit.so\n{account}account required pam_permit.so\n\
+             password required pam_deny.so\nsession required pam_permit.so\n{}\n\
+             session required {module}\n{}\n",
+            self.before, self.after
+        );
+        for service in SERVICES {
+            fs::write(format!("/etc/pam.d/{service}"), &text).expect("write a PAM stack");
+        }
+    }
+}
+
+/// Puts a policy in place, as `root` would.
+pub fn install(text: &str) {
+    fs::create_dir_all("/etc/berth").expect("make /etc/berth");
+    fs::write(POLICY, text).expect("write the policy");
+    fs::set_permissions(POLICY, fs::Permissions::from_mode(0o644)).expect("policy's mode");
+}

@@ -1,0 +1,165 @@
+//! Processes of a test's machine, as the kernel shows them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Child;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Process(pub i32);
+
+impl Process {
+    /// Every process of the machine.
+    pub fn all() -> Vec<Process> {
+        let entries = fs::read_dir("/proc").expect("read /proc");
+        let numbers = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            name.to_str()?.parse().ok().map(Process)
+        });
+        numbers.collect()
+    }
+
+    /// The processes of this name.
+    pub fn named(name: &str) -> Vec<Process> {
+        let all = Process::all().into_iter();
+        all.filter(|process| process.name() == name).collect()
+    }
+
+    /// The processes whose command line contains a text.
+    pub fn running(text: &str) -> Vec<Process> {
+        let all = Process::all().into_iter();
+        all.filter(|process| process.command_line().contains(text))
+            .collect()
+    }
+
+    /// A file of the process under /proc, empty if it is gone.
+    pub fn file(self, name: &str) -> String {
+        let bytes = fs::read(format!("/proc/{}/{name}", self.0)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Its name, at most 15 bytes.
+    pub fn name(self) -> String {
+        self.file("comm").trim_end().to_owned()
+    }
+
+    /// Its arguments, with spaces between them.
+    pub fn command_line(self) -> String {
+        self.file("cmdline")
+            .replace('\0', " ")
+            .trim_end()
+            .to_owned()
+    }
+
+    /// A field of /proc/PID/status.
+    pub fn status(self, field: &str) -> Option<String> {
+        let status = self.file("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        line.and_then(|rest| rest.strip_prefix(':'))
+            .map(|value| value.trim().to_owned())
+    }
+
+    /// Its parent.
+    pub fn parent(self) -> Option<Process> {
+        self.status("PPid")?.parse().ok().map(Process)
+    }
+
+    /// Its real UID.
+    pub fn uid(self) -> Option<u32> {
+        self.status("Uid")?.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Whether it is dead and waits for its parent.
+    pub fn is_zombie(self) -> bool {
+        self.status("State")
+            .is_some_and(|state| state.starts_with('Z'))
+    }
+
+    /// Its cgroup below the root of the v2 tree.
+    pub fn cgroup(self) -> Option<String> {
+        let all = self.file("cgroup");
+        let line = all.lines().find_map(|line| line.strip_prefix("0::"));
+        line.map(str::to_owned)
+    }
+
+    /// The namespace of this kind that it is in (`pid:[…]`).
+    pub fn namespace(self, kind: &str) -> PathBuf {
+        fs::read_link(format!("/proc/{}/ns/{kind}", self.0)).unwrap_or_default()
+    }
+
+    /// Everything that descends from it.
+    pub fn descendants(self) -> Vec<Process> {
+        let all = Process::all();
+        let mut found = vec![self];
+        let mut next = 0;
+        while let Some(parent) = found.get(next).copied() {
+            found.extend(all.iter().filter(|child| child.parent() == Some(parent)));
+            next += 1;
+        }
+        found.split_off(1)
+    }
+
+    /// Sends it SIGKILL.
+    pub fn kill(self) {
+        // It may be gone already, which is what was wanted.
+        let _ = kill(Pid::from_raw(self.0), Signal::SIGKILL);
+    }
+
+    /// Sends it a signal.
+    pub fn signal(self, signal: Signal) {
+        kill(Pid::from_raw(self.0), signal).expect("signal");
+    }
+
+    /// Whether it exists, dead or alive.
+    pub fn exists(self) -> bool {
+        PathBuf::from(format!("/proc/{}", self.0)).exists()
+    }
+}
+
+/// A program that runs beside the test, and ends with it.
+#[derive(Debug)]
+pub struct Background(pub Child);
+
+impl Background {
+    /// The program as a process.
+    pub fn process(&self) -> Process {
+        Process(i32::try_from(self.0.id()).expect("PID"))
+    }
+
+    /// Ends the program.
+    pub fn end(mut self) {
+        self.stop();
+    }
+
+    /// Waits for the program to end by itself.
+    pub fn wait(mut self) -> crate::Output {
+        let status = self.0.wait().expect("wait");
+        let read = |from: Option<&mut dyn std::io::Read>| {
+            let mut text = String::new();
+            if let Some(from) = from {
+                let _ = from.read_to_string(&mut text);
+            }
+            text
+        };
+        crate::Output {
+            status,
+            stdout: read(self.0.stdout.as_mut().map(|out| out as _)),
+            stderr: read(self.0.stderr.as_mut().map(|err| err as _)),
+        }
+    }
+
+    fn stop(&mut self) {
+        // Both fail only where it has ended and been waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

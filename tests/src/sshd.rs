@@ -1,0 +1,85 @@
+//! A real sshd, and its real client.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::kernel::eventually;
+use crate::{Background, Process};
+
+const KEY: &str = "/root/key";
+const HOST_KEY: &str = "/etc/ssh/test_host_key";
+const CONFIG: &str = "/etc/ssh/test_sshd_config";
+
+/// The user whose sftp is chrooted to /srv/NAME.
+pub const CHROOTED: &str = "carol";
+
+/// A server on the machine's own loopback.
+#[derive(Debug)]
+pub struct Sshd {
+    server: Background,
+}
+
+impl Sshd {
+    /// Starts the server and waits for it to listen.
+    pub fn start() -> Sshd {
+        for key in [KEY, HOST_KEY] {
+            if !Path::new(key).exists() {
+                let made = Command::new("ssh-keygen")
+                    .args(["-q", "-t", "ed25519", "-N", "", "-f", key])
+                    .status();
+                assert!(made.expect("ssh-keygen").success());
+            }
+        }
+        fs::copy(format!("{KEY}.pub"), "/etc/ssh/test_keys").expect("keys");
+        fs::create_dir_all(format!("/srv/{CHROOTED}/files")).expect("chroot");
+        fs::write(CONFIG, config()).expect("sshd_config");
+        let server = Command::new("/usr/sbin/sshd")
+            .args(["-D", "-f", CONFIG])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sshd");
+        let server = Background(server);
+        let listens = || std::net::TcpStream::connect("127.0.0.1:22").is_ok();
+        assert!(eventually(listens), "sshd does not listen");
+        // The connection that asked has a process for a moment.
+        let alone = || server.process().descendants().is_empty();
+        assert!(eventually(alone), "sshd is busy");
+        Sshd { server }
+    }
+
+    /// The listening server.
+    pub fn process(&self) -> Process {
+        self.server.process()
+    }
+}
+
+fn config() -> String {
+    format!(
+        "Port 22\nListenAddress 127.0.0.1\nHostKey {HOST_KEY}\nUsePAM yes\n\
+         PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
+         AuthorizedKeysFile /etc/ssh/test_keys\nStrictModes no\nPermitRootLogin yes\n\
+         PrintMotd no\nPrintLastLog no\nUseDNS no\nMaxStartups 500\nLoginGraceTime 60\n\
+         Subsystem sftp /usr/lib/openssh/sftp-server\n\
+         Match User {CHROOTED}\n  ChrootDirectory /srv/%u\n  ForceCommand internal-sftp\n"
+    )
+}
+
+/// `ssh` or `sftp`, with options that ask nobody anything.
+pub fn client(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for option in [
+        "BatchMode=yes",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "LogLevel=ERROR",
+        "IdentitiesOnly=yes",
+        "ConnectTimeout=30",
+    ] {
+        command.args(["-o", option]);
+    }
+    command.args(["-F", "none", "-i", KEY]);
+    command
+}

@@ -1,0 +1,111 @@
+//! The tests' own machine: that it is one, that every way in works, and that leaks are seen.
+
+use std::process::Command;
+
+use berth_tests::{Door, Machine, Process, Stack, eventually};
+
+/// A stack without Berth, so that what is tested here is the machine alone.
+fn without_berth(machine: &Machine) {
+    let stack = Stack::default();
+    for service in ["sshd", "su", "su-l", "login", "cron"] {
+        let path = format!("/etc/pam.d/{service}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.replace(&stack.module(), "pam_permit.so");
+        std::fs::write(path, text).unwrap();
+    }
+    assert!(!machine.host("grep -r berth /etc/pam.d").success());
+}
+
+#[test]
+fn a_machine_has_its_own_processes_users_and_network() {
+    Machine::run(|machine| {
+        let uid = machine.uid("alice");
+        assert_eq!(machine.host("id -u alice").ok(), uid.to_string());
+        assert_eq!(machine.host("cat /proc/1/comm").ok(), "login-machine");
+        assert_eq!(machine.host("ls /home | xargs").ok(), "alice bob carol");
+        assert_eq!(machine.host("wc -l < /proc/net/route").ok(), "1");
+    });
+}
+
+#[test]
+fn every_door_leads_in() {
+    Machine::run(|machine| {
+        without_berth(machine);
+        for door in Door::ALL {
+            let said = machine.through(door, "alice", "id -un; echo two words");
+            assert_eq!(said, "alice\ntwo words", "{door:?}");
+        }
+        assert_eq!(machine.ssh("root", "id -u").ok(), "0");
+        assert!(!machine.ssh("alice", "exit 3").success());
+    });
+}
+
+#[test]
+fn sftp_works_and_can_be_chrooted() {
+    Machine::run(|machine| {
+        without_berth(machine);
+        let said = machine.sftp("alice", "pwd\n").ok();
+        assert!(said.contains("/home/alice"), "{said}");
+        let said = machine.sftp("carol", "ls /\n").ok();
+        assert!(said.contains("\n/files"), "{said}");
+    });
+}
+
+#[test]
+fn what_is_logged_is_seen() {
+    Machine::run(|machine| {
+        machine.host("logger -t someone 'a line'").ok();
+        assert!(machine.logged("someone").contains("a line"));
+    });
+}
+
+#[test]
+fn what_a_login_leaves_behind_is_seen() {
+    Machine::run(|machine| {
+        without_berth(machine);
+        // The kernel makes a user's own keyring at its first use, and keeps it.
+        machine.su("alice", "keyctl show @u").ok();
+        let before = machine.snapshot();
+        machine.su("alice", "true").ok();
+        machine.assert_nothing_left(&before);
+        let user = machine.cgroups().user(machine.uid("alice"));
+        for (leave, remove) in [
+            ("setsid sleep 1000 >/dev/null 2>&1 &", "kill $(pidof sleep)"),
+            ("mount -t tmpfs none /mnt", "umount /mnt"),
+            ("touch /dev/shm/left", "rm /dev/shm/left"),
+            ("touch /dev/mqueue/left", "rm /dev/mqueue/left"),
+            ("ipcmk -M 4096", "ipcrm --all=shm"),
+            ("ipcmk -S 1", "ipcrm --all=sem"),
+            (
+                "mkdir -p /run/berth; touch /run/berth/1",
+                "rm -r /run/berth",
+            ),
+            (
+                &format!("mkdir -p {0}/sessions/1", user.display()),
+                &format!("rmdir {0}/sessions/1 {0}/sessions {0}", user.display()),
+            ),
+            (
+                "su alice -c 'keyctl add user left behind @u'",
+                "su alice -c 'keyctl clear @u'",
+            ),
+        ] {
+            machine.host(leave).ok();
+            assert_ne!(before, machine.snapshot(), "{leave}");
+            machine.host(remove).ok();
+            machine.assert_nothing_left(&before);
+        }
+    });
+}
+
+#[test]
+fn a_killed_test_takes_everything_with_it() {
+    let mut machine = Command::new(env!("CARGO_BIN_EXE_login-machine"))
+        .args(["/bin/sleep", "--", "987654"])
+        .spawn()
+        .unwrap();
+    let running = || Process::running("/berth/sleep 987654");
+    assert!(eventually(|| !running().is_empty()));
+    machine.kill().unwrap();
+    machine.wait().unwrap();
+    assert!(eventually(|| running().is_empty()), "{:?}", running());
+}
