@@ -1,0 +1,202 @@
+//! The arguments of the line in /etc/pam.d.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use berth_protocol::OnError;
+
+use crate::text::quoted;
+
+/// Where the package installs the helper.
+pub const HELPER: &str = "/usr/libexec/berth-helper";
+
+/// How long a login waits for the helper, unless `timeout=` says otherwise.
+const TIMEOUT: u64 = 10;
+
+/// Past this a "timeout" would be a hang (sshd's own LoginGraceTime is 120 s).
+const LONGEST_TIMEOUT: u64 = 600;
+
+/// Which part this line plays in the session stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// The only one.
+    Whole,
+    /// `open`: the last of two; opens, and at the end lets the session go.
+    Open,
+    /// `close`: the first of two; at the end brings the application back before others clean up.
+    Close,
+}
+
+/// The arguments, and what was wrong with them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arguments {
+    /// `debug`: say more in the log.
+    pub debug: bool,
+    /// `helper=PATH`
+    pub helper: PathBuf,
+    /// `policy=FILE`: read this file alone.
+    pub policy: Option<PathBuf>,
+    /// `timeout=SECONDS`, for all of one call.
+    pub timeout: Duration,
+    /// `on_error=allow|deny`: counts where the helper's reply does not say it.
+    pub on_error: OnError,
+    /// `quiet`: show the user nothing.
+    pub quiet: bool,
+    /// `open`, `close` or neither.
+    pub line: Line,
+    /// Arguments that were not understood. They count as a failure to carry out the policy, so they follow
+    /// `on_error`: `polcy=/etc/berth/strict.toml` must not quietly put everybody under another policy.
+    /// Who is exempt is decided first, so no typo locks out root.
+    pub problems: Vec<String>,
+}
+
+impl Default for Arguments {
+    fn default() -> Arguments {
+        Arguments {
+            debug: false,
+            helper: HELPER.into(),
+            policy: None,
+            timeout: Duration::from_secs(TIMEOUT),
+            on_error: OnError::Deny,
+            quiet: false,
+            line: Line::Whole,
+            problems: Vec::new(),
+        }
+    }
+}
+
+impl Arguments {
+    /// Reads a line's arguments. Of an argument that stands twice the last counts.
+    pub fn parse<'a>(arguments: impl IntoIterator<Item = &'a [u8]>) -> Arguments {
+        let mut parsed = Arguments::default();
+        for argument in arguments {
+            if let Err(problem) = parsed.take(argument) {
+                parsed.problems.push(problem);
+            }
+        }
+        parsed
+    }
+
+    fn take(&mut self, argument: &[u8]) -> Result<(), String> {
+        let mut halves = argument.splitn(2, |byte| *byte == b'=');
+        match (halves.next().unwrap_or_default(), halves.next()) {
+            (b"debug", None) => self.debug = true,
+            (b"quiet", None) => self.quiet = true,
+            (b"open", None) => self.be(Line::Open)?,
+            (b"close", None) => self.be(Line::Close)?,
+            (b"helper", Some(path)) => self.helper = absolute("helper", path)?,
+            (b"policy", Some(path)) => self.policy = Some(absolute("policy", path)?),
+            (b"timeout", Some(seconds)) => self.timeout = timeout(seconds)?,
+            (b"on_error", Some(b"allow")) => self.on_error = OnError::Allow,
+            (b"on_error", Some(b"deny")) => self.on_error = OnError::Deny,
+            (b"on_error", Some(value)) => {
+                return Err(format!(
+                    "on_error={} is neither allow nor deny",
+                    quoted(value)
+                ));
+            }
+            _ => return Err(format!("unknown argument {}", quoted(argument))),
+        }
+        Ok(())
+    }
+
+    fn be(&mut self, line: Line) -> Result<(), String> {
+        if self.line != Line::Whole && self.line != line {
+            return Err("open and close stand on one line; they belong on two".into());
+        }
+        self.line = line;
+        Ok(())
+    }
+}
+
+fn absolute(name: &str, path: &[u8]) -> Result<PathBuf, String> {
+    let path = Path::new(OsStr::from_bytes(path));
+    if path.is_absolute() {
+        Ok(path.into())
+    } else {
+        // A relative path would depend on where the application happens to stand.
+        let path = quoted(path.as_os_str().as_bytes());
+        Err(format!("{name}={path} is not an absolute path"))
+    }
+}
+
+fn timeout(seconds: &[u8]) -> Result<Duration, String> {
+    std::str::from_utf8(seconds)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .filter(|seconds| (1..=LONGEST_TIMEOUT).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            format!(
+                "timeout={} is no number of seconds from 1 to {LONGEST_TIMEOUT}",
+                quoted(seconds)
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Arguments {
+        Arguments::parse(line.split_whitespace().map(str::as_bytes))
+    }
+
+    #[test]
+    fn every_argument_is_read() {
+        assert_eq!(parse(""), Arguments::default());
+        assert_eq!(Arguments::default().timeout, Duration::from_secs(10));
+        assert_eq!(Arguments::default().on_error, OnError::Deny);
+        let all =
+            parse("debug helper=/opt/h policy=/etc/p=q.toml timeout=3 on_error=allow quiet close");
+        let expected = Arguments {
+            debug: true,
+            helper: "/opt/h".into(),
+            policy: Some("/etc/p=q.toml".into()),
+            timeout: Duration::from_secs(3),
+            on_error: OnError::Allow,
+            quiet: true,
+            line: Line::Close,
+            problems: vec![],
+        };
+        assert_eq!(all, expected);
+        assert_eq!(parse("open").line, Line::Open);
+        assert_eq!(
+            parse("on_error=allow on_error=deny").on_error,
+            OnError::Deny
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_a_problem_and_changes_nothing() {
+        for line in [
+            "polcy=/x",
+            "debug=1",
+            "helper",
+            "helper=",
+            "helper=bin/x",
+            "policy=x",
+            "timeout=0",
+            "timeout=-1",
+            "timeout=1O",
+            "timeout=601",
+            "timeout",
+            "on_error=yes",
+            "on_error",
+            "Quiet",
+            "=",
+        ] {
+            let parsed = parse(line);
+            assert_eq!(parsed.problems.len(), 1, "{line}");
+            let rest = Arguments {
+                problems: vec![],
+                ..parsed
+            };
+            assert_eq!(rest, Arguments::default(), "{line}");
+        }
+        assert_eq!(parse("open close").problems.len(), 1);
+        assert!(parse("open open").problems.is_empty());
+    }
+}

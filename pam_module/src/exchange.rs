@@ -1,0 +1,49 @@
+//! One question to the helper: start it, send the request, wait for the reply, all before one deadline.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Instant;
+
+use berth_protocol::{Channel, ChannelError, Reply, Request};
+
+use crate::error::Error;
+use crate::sys::start::start;
+
+/// A helper that has replied.
+#[derive(Debug)]
+pub struct Answered {
+    /// What it said.
+    pub reply: Reply,
+    /// The socket to it.
+    pub channel: Channel,
+    /// The init's pidfd, where there is something to join.
+    pub init: Option<OwnedFd>,
+}
+
+/// Starts the helper and gets its reply. There is no second try: what failed once fails twice, and costs a
+/// login twice the time.
+pub fn ask(helper: &Path, request: &Request, deadline: Instant) -> Result<Answered, Error> {
+    let (channel, theirs) = Channel::pair().map_err(Error::Socket)?;
+    let process = start(helper, channel.as_fd(), theirs)?;
+    let answered = channel
+        .send(request, None)
+        .and_then(|()| channel.receive(deadline));
+    match answered {
+        Ok((reply, init)) => Ok(Answered {
+            reply,
+            channel,
+            init,
+        }),
+        Err(error) => {
+            // Hung: it will not roll back when it sees the socket's end, and may finish later what nobody
+            // waits for. A helper that said something else sees the end of the socket, and rolls back.
+            if matches!(error, ChannelError::TimedOut) {
+                process.kill();
+            }
+            Err(Error::Answer {
+                path: helper.into(),
+                error,
+            })
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What stays in libpam between the calls of one login.
+
+use std::os::fd::OwnedFd;
+
+use berth_protocol::{Channel, Phase};
+
+use crate::code::Verdict;
+
+/// One call's result. libpam drops it at `pam_end` at the latest; dropping it closes descriptors and does
+/// nothing else, so that it is harmless in a child that the application forked.
+#[derive(Debug)]
+pub struct Kept {
+    /// Whom it is about: an application may go on to another user with the same handle.
+    pub user: Vec<u8>,
+    /// What was decided.
+    pub verdict: Verdict,
+    /// The helper's socket, where there is a session. Held, never read: its end is the session's end.
+    #[expect(dead_code)]
+    pub channel: Option<Channel>,
+    /// The way back.
+    pub home: Home,
+}
+
+/// The namespaces that the application came from, where it can go back to them: flag and descriptor.
+#[derive(Debug, Default)]
+pub struct Home(pub Vec<(i32, OwnedFd)>);
+
+/// The name under which libpam keeps the result of a call.
+pub fn slot(phase: Phase) -> &'static std::ffi::CStr {
+    match phase {
+        Phase::Account => c"berth_account",
+        Phase::Session => c"berth_session",
+    }
+}

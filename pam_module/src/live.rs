@@ -1,0 +1,197 @@
+//! The real world, for the trait in `host`.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use berth_protocol::exempt::{Exempt, ExemptError};
+use berth_protocol::{Ack, Channel, Instruction, Phase, Reply, Request};
+use nix::errno::Errno;
+
+use crate::code::Verdict;
+use crate::error::Error;
+use crate::exchange::{Answered, ask};
+use crate::host::{ExemptList, Host, Item, Level, Privilege};
+use crate::kept::{Home, Kept, slot};
+use crate::nested::{Nested, nested};
+use crate::pam::Application;
+use crate::service::Threads;
+use crate::sys::join;
+use crate::text::{LONGEST_LINE, LONGEST_MESSAGE, Lines, escaped};
+
+/// No call writes more lines than this: a user who makes calls must not fill the log.
+const MOST_LINES: u32 = 8;
+
+/// A PAM application, and what is open during one call.
+#[derive(Debug)]
+pub struct Live<'a> {
+    application: &'a Application,
+    lines: u32,
+    channel: Option<Channel>,
+    init: Option<OwnedFd>,
+    home: Home,
+}
+
+impl<'a> Live<'a> {
+    /// Nothing is open yet.
+    pub fn new(application: &'a Application) -> Live<'a> {
+        Live {
+            application,
+            lines: 0,
+            channel: None,
+            init: None,
+            home: Home::default(),
+        }
+    }
+}
+
+impl Host for Live<'_> {
+    fn now(&mut self) -> Instant {
+        Instant::now()
+    }
+
+    fn item(&mut self, item: Item) -> Result<Vec<u8>, Error> {
+        self.application
+            .item(item)
+            .map_err(|code| Error::Item(item, code.0))
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        if self.lines < MOST_LINES {
+            self.lines = self.lines.saturating_add(1);
+            self.application
+                .log(level, &escaped(line, Lines::One, LONGEST_LINE));
+        }
+    }
+
+    fn tell(&mut self, message: &str) {
+        self.application
+            .tell(&escaped(message, Lines::Many, LONGEST_MESSAGE));
+    }
+
+    fn set_environment(&mut self, variable: &str) -> Result<(), Error> {
+        self.application
+            .set_environment(variable)
+            .map_err(|code| Error::Environment(variable.into(), code.0))
+    }
+
+    fn exempt(&mut self, list: ExemptList, user: &[u8]) -> Result<bool, ExemptError> {
+        let list = match list {
+            ExemptList::Installed => Exempt::load()?,
+            ExemptList::RootOnly => Exempt::default(),
+        };
+        Ok(list.covers(user))
+    }
+
+    fn privilege(&mut self) -> Privilege {
+        join::privilege()
+    }
+
+    fn nested(&mut self, user: &[u8]) -> Nested {
+        nested(user)
+    }
+
+    fn threads(&mut self) -> Threads {
+        let tasks = std::fs::read_dir("/proc/self/task").map(|tasks| tasks.take(2).count());
+        match tasks {
+            Ok(1) => Threads::One,
+            _ => Threads::MoreOrUnknown,
+        }
+    }
+
+    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict> {
+        self.application
+            .with_kept(slot(phase), |kept| {
+                (kept.user == user).then_some(kept.verdict)
+            })
+            .flatten()
+    }
+
+    fn keep(&mut self, phase: Phase, user: &[u8], verdict: Verdict) -> Result<(), Error> {
+        let kept = Kept {
+            user: user.to_vec(),
+            verdict,
+            channel: self.channel.take(),
+            home: std::mem::take(&mut self.home),
+        };
+        self.application
+            .keep(slot(phase), kept)
+            .map_err(|code| Error::Keep(code.0))
+    }
+
+    fn release(&mut self) {
+        self.application.release(slot(Phase::Session));
+    }
+
+    fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error> {
+        let Answered {
+            reply,
+            channel,
+            init,
+        } = ask(helper, request, deadline)?;
+        self.channel = Some(channel);
+        self.init = init;
+        Ok(reply)
+    }
+
+    fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
+        match &self.channel {
+            Some(channel) => channel.send(ack, None).map_err(Error::Acknowledge),
+            None => Err(Error::Acknowledge(berth_protocol::ChannelError::Closed)),
+        }
+    }
+
+    fn hang_up(&mut self) {
+        self.channel = None;
+        self.init = None;
+        self.home = Home::default();
+    }
+
+    fn working_directory(&mut self) -> Option<PathBuf> {
+        std::env::current_dir().ok()
+    }
+
+    fn remember_home(&mut self, namespaces: i32) -> Result<(), Errno> {
+        self.home = join::home(namespaces)?;
+        Ok(())
+    }
+
+    fn setns(&mut self, namespaces: i32) -> Option<Result<(), Errno>> {
+        let init = self.init.as_ref()?;
+        Some(join::setns(init, namespaces))
+    }
+
+    fn no_new_privs(&mut self) -> Result<(), Errno> {
+        join::no_new_privs()
+    }
+
+    fn empty_bounding_set(&mut self) -> Result<(), Errno> {
+        join::empty_bounding_set()
+    }
+
+    fn filter(&mut self, filter: &[Instruction]) -> Result<(), Errno> {
+        join::filter(filter)
+    }
+
+    fn new_keyring(&mut self) -> Result<(), Errno> {
+        join::new_keyring()
+    }
+
+    fn change_directory(&mut self, path: &Path) -> Result<(), Errno> {
+        std::env::set_current_dir(path).map_err(|error| join::errno(&error))
+    }
+
+    fn return_home(&mut self) -> Result<(), Errno> {
+        let kept = self
+            .application
+            .with_kept(slot(Phase::Session), |kept| std::mem::take(&mut kept.home));
+        // All of them, even when one fails: the more of the way back the better.
+        let mut result = Ok(());
+        for home in [std::mem::take(&mut self.home), kept.unwrap_or_default()] {
+            for (namespace, fd) in home.0 {
+                result = result.and(join::setns(&fd, namespace));
+            }
+        }
+        result
+    }
+}

@@ -1,0 +1,197 @@
+//! `pam_sm_acct_mgmt` and `pam_sm_open_session`: whom Berth leaves alone, and what it asks for the others.
+
+use berth_protocol::{Ack, OnError, Phase, Reply, Request};
+
+use crate::arguments::{Arguments, Line};
+use crate::code::Verdict;
+use crate::error::Error;
+use crate::host::{ExemptList, Host, Item, Level, Privilege};
+use crate::join;
+use crate::nested::Nested;
+use crate::service::join_ability;
+use crate::text::quoted;
+
+/// The longest item that is passed on. Nobody's name, terminal or address comes near it, and the request
+/// with all of them stays far below what a message may have.
+const LONGEST_ITEM: usize = 4096;
+
+/// One call of either function.
+pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Verdict {
+    if phase == Phase::Session && arguments.line == Line::Close {
+        return Verdict::Pass;
+    }
+    let user = match host.item(Item::User) {
+        Ok(user) if user.is_empty() => {
+            return failure(host, arguments.on_error, &Error::NoUser);
+        }
+        Ok(user) => user,
+        Err(error) => return failure(host, arguments.on_error, &error),
+    };
+    // Before anything that can be broken: whom local files exempt gets in whatever the rest is like.
+    if exempt(host, arguments, &user) {
+        return Verdict::Pass;
+    }
+    // A screen locker without privilege asks about its own user; it opens no login and can place nobody.
+    if host.privilege() == Privilege::Ordinary {
+        if arguments.debug {
+            host.log(
+                Level::Debug,
+                "the application is not root: nothing to do with logins",
+            );
+        }
+        return Verdict::Ignore;
+    }
+    if !arguments.problems.is_empty() {
+        let error = Error::Arguments(arguments.problems.join("; "));
+        return failure(host, arguments.on_error, &error);
+    }
+    let request = match request(host, arguments, phase, user) {
+        Ok(request) => request,
+        Err(error @ Error::ItemTooLong(..)) => {
+            // Not a failure of ours that on_error could excuse: no honest login is like this.
+            host.log(Level::Notice, &format!("login refused: {error}"));
+            return Verdict::Refused;
+        }
+        Err(error) => return failure(host, arguments.on_error, &error),
+    };
+    // su-l includes su: listed twice in one stack, the first line's word counts for both. Also when it was
+    // a failure, or a hung helper would cost its time twice.
+    if let Some(verdict) = host.kept(phase, &request.user) {
+        return verdict;
+    }
+    match host.nested(&request.user) {
+        Nested::Outside => {}
+        Nested::Same => return Verdict::Pass,
+        inside @ (Nested::Other(_) | Nested::Unrecorded) => {
+            let user = quoted(&request.user);
+            host.log(Level::Notice, &format!("login of {user} refused: {inside}"));
+            return Verdict::Refused;
+        }
+    }
+    ask(host, arguments, &request)
+}
+
+fn exempt<H: Host>(host: &mut H, arguments: &Arguments, user: &[u8]) -> bool {
+    // A policy named on the line has its own [exempt], which only the helper can read.
+    let list = match arguments.policy {
+        Some(_) => ExemptList::RootOnly,
+        None => ExemptList::Installed,
+    };
+    match host.exempt(list, user) {
+        Ok(exempt) => exempt,
+        Err(error) => {
+            host.log(Level::Error, &error.to_string());
+            host.exempt(ExemptList::RootOnly, user).unwrap_or(false)
+        }
+    }
+}
+
+fn request<H: Host>(
+    host: &mut H,
+    arguments: &Arguments,
+    phase: Phase,
+    user: Vec<u8>,
+) -> Result<Request, Error> {
+    let bounded = |item, bytes: Vec<u8>| match bytes.len() {
+        0..=LONGEST_ITEM => Ok(bytes),
+        length => Err(Error::ItemTooLong(item, length, LONGEST_ITEM)),
+    };
+    let user = bounded(Item::User, user)?;
+    let mut item = |item| bounded(item, host.item(item)?);
+    let (service, tty) = (item(Item::Service)?, item(Item::Tty)?);
+    let (rhost, ruser) = (item(Item::Rhost)?, item(Item::Ruser)?);
+    let policy = arguments.policy.as_ref();
+    Ok(Request {
+        phase,
+        user,
+        join: join_ability(&service, host.threads()),
+        service,
+        tty,
+        rhost,
+        ruser,
+        policy: policy.map(|path| path.as_os_str().as_encoded_bytes().to_vec()),
+        debug: arguments.debug,
+    })
+}
+
+fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdict {
+    // One deadline for all of the call. `timeout` is bounded, so the sum exists.
+    let now = host.now();
+    let deadline = now.checked_add(arguments.timeout).unwrap_or(now);
+    let reply = host.ask(&arguments.helper, request, deadline);
+    if arguments.debug {
+        let reply = match &reply {
+            Ok(Reply::Untouched) => "nothing to object to",
+            Ok(Reply::Refused { .. }) => "refused",
+            Ok(Reply::Failed { .. }) => "failed",
+            Ok(Reply::Ready(_)) => "ready",
+            Err(_) => "none",
+        };
+        let (user, join) = (quoted(&request.user), request.join);
+        host.log(
+            Level::Debug,
+            &format!(
+                "{:?} of {user}: join {join:?}, the helper's reply: {reply}",
+                request.phase
+            ),
+        );
+    }
+    let verdict = match (reply, request.phase) {
+        (Ok(Reply::Ready(session)), Phase::Session) => {
+            return join::complete(host, arguments, &request.user, &session);
+        }
+        (Ok(Reply::Ready(_)), Phase::Account) => {
+            let message = String::from("the helper made a session where only a decision was due");
+            // If it does not get this, it sees the end of the socket, which says the same.
+            let _ = host.acknowledge(&Ack::Failed {
+                message: message.clone(),
+            });
+            host.hang_up();
+            failure(host, arguments.on_error, &Error::Helper(message))
+        }
+        (Ok(Reply::Untouched), _) => {
+            host.hang_up();
+            Verdict::Pass
+        }
+        (Ok(Reply::Refused { message }), _) => {
+            host.hang_up();
+            let user = quoted(&request.user);
+            host.log(
+                Level::Notice,
+                &format!("login of {user} refused by the policy"),
+            );
+            if let Some(message) = message.filter(|_| !arguments.quiet) {
+                host.tell(&message);
+            }
+            Verdict::Refused
+        }
+        (Ok(Reply::Failed { on_error, message }), _) => {
+            host.hang_up();
+            failure(host, on_error, &Error::Helper(message))
+        }
+        (Err(error), _) => {
+            host.hang_up();
+            failure(host, arguments.on_error, &error)
+        }
+    };
+    remember(host, request.phase, &request.user, verdict);
+    verdict
+}
+
+/// Keeps a decision for a second line of ours in the same stack.
+pub fn remember<H: Host>(host: &mut H, phase: Phase, user: &[u8], verdict: Verdict) {
+    if let Err(error) = host.keep(phase, user, verdict) {
+        // Costs a second question at most.
+        host.log(Level::Warning, &error.to_string());
+    }
+}
+
+/// A failure to carry out the policy, while the application is untouched.
+pub fn failure<H: Host>(host: &mut H, on_error: OnError, error: &Error) -> Verdict {
+    let consequence = match on_error {
+        OnError::Allow => "the login goes on without a berth (on_error = allow)",
+        OnError::Deny => "the login is refused (on_error = deny)",
+    };
+    host.log(Level::Error, &format!("{error}; {consequence}"));
+    Verdict::on_error(on_error)
+}

@@ -1,0 +1,266 @@
+//! Whether the process that asks is in a berth already.
+//!
+//! A daemon that was started inside one (`service ssh restart` typed by a user) must not put everybody's
+//! logins into it. Seen from in there, the session's init is PID 1; and the session's record, which only
+//! root can write, has the inode numbers of its namespaces.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::text::quoted;
+
+/// Where the helper writes the records of live sessions.
+const RECORDS: &str = "/run/berth/sessions";
+
+/// The init's name in /proc/1/comm.
+const INIT: &[u8] = b"berth-init\n";
+
+/// A record is far smaller; a longer one is none.
+const LONGEST_RECORD: u64 = 64 * 1024;
+
+/// Where the process is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Nested {
+    /// In no berth, or only in a capped cgroup, where there is nothing to refuse.
+    Outside,
+    /// In a live one of the same user.
+    Same,
+    /// In a live one of another user.
+    Other(String),
+    /// In one that no record names.
+    Unrecorded,
+}
+
+impl fmt::Display for Nested {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Nested::Outside => f.write_str("the application is in no berth"),
+            Nested::Same => f.write_str("the application is in this user's berth"),
+            Nested::Other(user) => write!(
+                f,
+                "the application runs inside the berth of {}; if it serves others, restart it from outside",
+                quoted(user.as_bytes())
+            ),
+            Nested::Unrecorded => f.write_str(
+                "the application runs inside a berth that has no record; restart it from outside",
+            ),
+        }
+    }
+}
+
+/// What we need of a record; it has more.
+#[derive(Debug, Deserialize)]
+struct Record {
+    user: String,
+    pid_namespace: Option<u64>,
+    mount_namespace: Option<u64>,
+}
+
+/// The process's namespaces, as inode numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Namespaces {
+    pid: Option<u64>,
+    mount: Option<u64>,
+}
+
+impl Namespaces {
+    fn of(process: &Path) -> Namespaces {
+        let inode = |name| {
+            let link = process.join("ns").join(name);
+            fs::metadata(link).map(|metadata| metadata.ino()).ok()
+        };
+        Namespaces {
+            pid: inode("pid"),
+            mount: inode("mnt"),
+        }
+    }
+
+    fn are_of(self, record: &Record) -> bool {
+        let same = |own: Option<u64>, recorded| own.is_some() && own == recorded;
+        same(self.pid, record.pid_namespace) || same(self.mount, record.mount_namespace)
+    }
+}
+
+/// Looks at this process.
+pub fn nested(user: &[u8]) -> Nested {
+    nested_in(Path::new("/proc"), Path::new(RECORDS), user)
+}
+
+fn nested_in(proc: &Path, records: &Path, user: &[u8]) -> Nested {
+    let under_init = fs::read(proc.join("1/comm")).is_ok_and(|comm| comm == INIT);
+    let own = Namespaces::of(&proc.join("self"));
+    // The usual case, without reading thousands of records: together with PID 1, and that is not an init
+    // of ours.
+    if !under_init && own.pid.is_some() && own == Namespaces::of(&proc.join("1")) {
+        return Nested::Outside;
+    }
+    let mut other = None;
+    for entry in fs::read_dir(records).into_iter().flatten().flatten() {
+        let Some(record) = read(&entry.path()).filter(|record| own.are_of(record)) else {
+            continue;
+        };
+        if record.user.as_bytes() == user {
+            return Nested::Same;
+        }
+        other = Some(record.user);
+    }
+    match other {
+        Some(other) => Nested::Other(other),
+        None if under_init => Nested::Unrecorded,
+        None => Nested::Outside,
+    }
+}
+
+/// One record; `None` for what is none, or could have been written by somebody else.
+fn read(path: &Path) -> Option<Record> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+        .ok()?;
+    let metadata = file.metadata().ok()?;
+    if !metadata.is_file() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+        return None;
+    }
+    let mut text = Vec::new();
+    file.take(LONGEST_RECORD).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    /// A made-up /proc and /run/berth/sessions. The "namespaces" are files, told apart by their inodes.
+    struct Machine(PathBuf);
+
+    impl Machine {
+        fn new(name: &str, init: &str) -> Machine {
+            let dir =
+                std::env::temp_dir().join(format!("berth-nested-{}-{name}", std::process::id()));
+            for sub in ["host", "berth", "proc/1/ns", "proc/self/ns", "sessions"] {
+                fs::create_dir_all(dir.join(sub)).unwrap();
+            }
+            for file in ["host/pid", "host/mnt", "berth/pid", "berth/mnt"] {
+                fs::write(dir.join(file), "").unwrap();
+            }
+            fs::write(dir.join("proc/1/comm"), format!("{init}\n")).unwrap();
+            Machine(dir)
+        }
+
+        fn at(self, process: &str, pid: &str, mount: &str) -> Machine {
+            let ns = self.0.join("proc").join(process).join("ns");
+            symlink(self.0.join(pid).join("pid"), ns.join("pid")).unwrap();
+            symlink(self.0.join(mount).join("mnt"), ns.join("mnt")).unwrap();
+            self
+        }
+
+        fn inode(&self, file: &str) -> u64 {
+            fs::metadata(self.0.join(file)).unwrap().ino()
+        }
+
+        fn record(self, id: &str, text: &str) -> Machine {
+            fs::write(self.0.join("sessions").join(id), text).unwrap();
+            self
+        }
+
+        fn session(self, id: &str, user: &str) -> Machine {
+            let (pid, mount) = (self.inode("berth/pid"), self.inode("berth/mnt"));
+            self.record(
+                id,
+                &format!(
+                    r#"{{"uid":1,"user":"{user}","pid_namespace":{pid},"mount_namespace":{mount}}}"#
+                ),
+            )
+        }
+
+        fn nested(&self, user: &str) -> Nested {
+            nested_in(
+                &self.0.join("proc"),
+                &self.0.join("sessions"),
+                user.as_bytes(),
+            )
+        }
+    }
+
+    impl Drop for Machine {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_process_on_the_host_is_outside() {
+        let host = Machine::new("host", "systemd")
+            .at("1", "host", "host")
+            .at("self", "host", "host")
+            .session("1", "alice");
+        assert_eq!(host.nested("alice"), Nested::Outside);
+        assert_eq!(host.nested("bob"), Nested::Outside);
+    }
+
+    #[test]
+    fn a_service_with_a_mount_namespace_of_its_own_is_outside() {
+        let service = Machine::new("service", "systemd")
+            .at("1", "host", "host")
+            .at("self", "host", "berth")
+            .record(
+                "1",
+                r#"{"user":"bob","pid_namespace":null,"mount_namespace":null}"#,
+            )
+            .record("2", "{");
+        assert_eq!(service.nested("alice"), Nested::Outside);
+    }
+
+    #[test]
+    fn inside_a_berth_only_its_own_user_passes() {
+        let berth = Machine::new("inside", "berth-init")
+            .at("1", "berth", "berth")
+            .at("self", "berth", "berth");
+        assert_eq!(berth.nested("alice"), Nested::Unrecorded);
+        let berth = berth.session("1", "bob");
+        assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
+        assert_eq!(berth.nested("bob"), Nested::Same);
+    }
+
+    #[test]
+    fn an_application_that_has_joined_is_inside() {
+        // It stays in its old PID namespace, so it has no /proc/self in there.
+        let joined = Machine::new("joined", "berth-init").session("1", "alice");
+        assert_eq!(joined.nested("alice"), Nested::Unrecorded);
+        let mount_only = Machine::new("mount-only", "systemd")
+            .at("1", "host", "host")
+            .at("self", "host", "berth")
+            .session("1", "alice");
+        assert_eq!(mount_only.nested("alice"), Nested::Same);
+        assert_eq!(mount_only.nested("bob"), Nested::Other("alice".into()));
+    }
+
+    #[test]
+    fn a_record_that_others_can_write_counts_for_nothing() {
+        let berth = Machine::new("untrusted", "berth-init")
+            .at("1", "berth", "berth")
+            .at("self", "berth", "berth")
+            .session("1", "alice");
+        let record = berth.0.join("sessions/1");
+        fs::set_permissions(&record, fs::Permissions::from_mode(0o666)).unwrap();
+        assert_eq!(berth.nested("alice"), Nested::Unrecorded);
+        fs::set_permissions(&record, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(berth.nested("alice"), Nested::Same);
+        fs::rename(&record, berth.0.join("elsewhere")).unwrap();
+        symlink(berth.0.join("elsewhere"), &record).unwrap();
+        assert_eq!(berth.nested("alice"), Nested::Unrecorded);
+    }
+
+    #[test]
+    fn this_process_is_outside() {
+        assert_eq!(nested(b"alice"), Nested::Outside);
+    }
+}

@@ -1,0 +1,146 @@
+//! What a join does to the calling process.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use berth_protocol::Instruction;
+use nix::errno::Errno;
+
+use crate::host::Privilege;
+use crate::kept::Home;
+
+/// The kinds of namespace that a session may have, and their names under /proc/self/ns. A user namespace
+/// is not among them: out of one there is no way back.
+const KINDS: [(i32, &str); 7] = [
+    (libc::CLONE_NEWIPC, "ipc"),
+    (libc::CLONE_NEWPID, "pid"),
+    (libc::CLONE_NEWUTS, "uts"),
+    (libc::CLONE_NEWNET, "net"),
+    (libc::CLONE_NEWCGROUP, "cgroup"),
+    (CLONE_NEWTIME, "time"),
+    (libc::CLONE_NEWNS, "mnt"),
+];
+
+/// In linux/sched.h; not in libc, since clone(2) has other uses for the bit.
+const CLONE_NEWTIME: i32 = 0x80;
+
+/// The highest capability number that the kernel's 64 bits have room for.
+const MOST_CAPABILITIES: libc::c_ulong = 64;
+
+/// From linux/keyctl.h.
+const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+
+/// No operation of keyctl(2), now or later: they count up from 0.
+const KEYCTL_NONE: libc::c_int = -1;
+
+/// The system's word for a failure of std's.
+pub fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
+}
+
+/// Whether this process is root.
+pub fn privilege() -> Privilege {
+    // SAFETY: touches no memory and cannot fail.
+    match unsafe { libc::geteuid() } {
+        0 => Privilege::Root,
+        _ => Privilege::Ordinary,
+    }
+}
+
+/// Opens the namespaces of these kinds that the process is in.
+pub fn home(namespaces: i32) -> Result<Home, Errno> {
+    let mut home = Home::default();
+    for (kind, name) in KINDS {
+        if namespaces & kind != 0 {
+            let file = File::open(format!("/proc/self/ns/{name}")).map_err(|e| errno(&e))?;
+            home.0.push((kind, file.into()));
+        }
+    }
+    Ok(home)
+}
+
+/// Joins namespaces of a process (a pidfd), or one namespace (a descriptor from /proc/PID/ns).
+pub fn setns(fd: &OwnedFd, namespaces: i32) -> Result<(), Errno> {
+    // SAFETY: touches no memory; the descriptor is open.
+    Errno::result(unsafe { libc::setns(fd.as_raw_fd(), namespaces) }).map(drop)
+}
+
+/// Execve gives no privilege any more, here and in all children.
+pub fn no_new_privs() -> Result<(), Errno> {
+    // SAFETY: touches no memory.
+    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Drops every capability that the kernel knows from the bounding set.
+pub fn empty_bounding_set() -> Result<(), Errno> {
+    for capability in 0..MOST_CAPABILITIES {
+        // SAFETY: touches no memory.
+        let held = unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) };
+        match Errno::result(held) {
+            Ok(0) => {}
+            Ok(_) => {
+                // SAFETY: touches no memory.
+                let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+                Errno::result(dropped)?;
+            }
+            // Past the last one.
+            Err(Errno::EINVAL) if capability > 0 => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// Installs a seccomp filter for this thread, and all that it starts.
+pub fn filter(filter: &[Instruction]) -> Result<(), Errno> {
+    let mut program: Vec<libc::sock_filter> = filter
+        .iter()
+        .map(|i| libc::sock_filter {
+            code: i.code,
+            jt: i.jt,
+            jf: i.jf,
+            k: i.k,
+        })
+        .collect();
+    let program = libc::sock_fprog {
+        len: program.len().try_into().map_err(|_| Errno::E2BIG)?,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the program's length is its vector's, which lives until the end of this function.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &program,
+        )
+    })
+    .map(drop)
+}
+
+/// A new, empty session keyring in place of the one that came along.
+pub fn new_keyring() -> Result<(), Errno> {
+    // SAFETY: a null name means an anonymous keyring; no other memory.
+    let joined = Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    });
+    match joined {
+        Ok(_) => Ok(()),
+        // A container's seccomp profile may forbid keyctl altogether, and a kernel may have no keys. Then no
+        // keyring can be read in the session either, since it inherits that; so nothing is lost.
+        Err(_) if keys_are_out_of_reach() => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether keyctl(2) answers nothing at all. The kernel itself says EOPNOTSUPP to what is no operation.
+fn keys_are_out_of_reach() -> bool {
+    // SAFETY: touches no memory.
+    let answer = Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_NONE) });
+    matches!(answer, Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES))
+}

@@ -1,0 +1,6 @@
+//! The system calls that no crate wraps safely. Unsafe code lives here, in `pam` and in `entry` only.
+#![allow(unsafe_code)]
+
+pub mod join;
+mod stack;
+pub mod start;

@@ -1,0 +1,57 @@
+//! Memory for the two children that share the application's address space until exec.
+
+use std::io;
+use std::ptr::{self, NonNull};
+
+use libc::c_void;
+use nix::errno::Errno;
+
+/// Far more than the children use; an unoptimised build included.
+const SIZE: usize = 64 * 1024;
+
+/// A whole page on every machine that there is.
+const GUARD: usize = 64 * 1024;
+
+/// One stack, with a guard below it: running over ends the child, not the application's memory.
+#[derive(Debug)]
+pub struct Stack(NonNull<c_void>);
+
+impl Stack {
+    /// A new one.
+    pub fn new() -> Result<Stack, Errno> {
+        // SAFETY: a new anonymous mapping, anywhere.
+        let memory = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                GUARD + SIZE,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK,
+                -1,
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let stack = Stack(NonNull::new(memory).ok_or(Errno::ENOMEM)?);
+        // SAFETY: the part of our own mapping above the guard.
+        let usable = unsafe { memory.byte_add(GUARD) };
+        // SAFETY: our own mapping, which nobody uses yet.
+        Errno::result(unsafe { libc::mprotect(usable, SIZE, libc::PROT_READ | libc::PROT_WRITE) })?;
+        Ok(stack)
+    }
+
+    /// The end from which it grows downwards; aligned as every ABI asks.
+    pub fn top(&self) -> *mut c_void {
+        // SAFETY: one past the end of our own mapping.
+        unsafe { self.0.as_ptr().byte_add(GUARD + SIZE) }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping; the children are gone (CLONE_VFORK) when a Stack is dropped.
+        let unmapped = Errno::result(unsafe { libc::munmap(self.0.as_ptr(), GUARD + SIZE) });
+        debug_assert!(unmapped.is_ok(), "{:?}", io::Error::last_os_error());
+    }
+}

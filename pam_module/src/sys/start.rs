@@ -1,0 +1,349 @@
+//! Starting the helper so that the application does not notice.
+//!
+//! The helper must be no child of the application: exec makes SIGCHLD the exit signal of whatever was
+//! cloned, and sshd or cron would find a child in wait(2) that they do not know. So a first child (no exit
+//! signal, reaped here, by its PID alone) starts the second, which becomes the helper, and ends; the helper
+//! is init's then. Both share the application's memory until exec (CLONE_VM), so that a large application
+//! costs no copy of its page tables, and the application's thread stands still meanwhile (CLONE_VFORK). They
+//! may therefore only make system calls: no allocation, no lock, no panic, and nothing of glibc that keeps
+//! state. Its set*id functions, for one, would signal the application's other threads.
+
+use std::ffi::{CString, c_char, c_int, c_long, c_void};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use berth_protocol::Channel;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::stack::Stack;
+use crate::error::Error;
+
+/// The helper's only argument.
+const ARGUMENT: &std::ffi::CStr = c"--session";
+
+/// The helper's whole environment.
+const ENVIRONMENT: &std::ffi::CStr = c"PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where the helper finds its socket.
+const SOCKET: c_int = 3;
+
+/// Descriptors from here on are free of 0 to 3, whatever the application has closed.
+const ABOVE: c_int = 10;
+
+/// The kernel's signal set has this many bytes; 1 to 64 are the signals.
+const SIGNAL_SET: usize = 8;
+const SIGNALS: c_int = 64;
+
+/// The kernel's `struct sigaction`, zeroed, is SIG_DFL; no architecture has a longer one.
+const DEFAULT_ACTION: [u64; 4] = [0; 4];
+
+/// The helper's process.
+#[derive(Debug)]
+pub struct Process(Option<OwnedFd>);
+
+impl Process {
+    /// Ends it.
+    pub fn kill(&self) {
+        if let Some(fd) = &self.0 {
+            // SAFETY: touches no memory (no siginfo is passed).
+            let _ = unsafe {
+                libc::syscall(
+                    libc::SYS_pidfd_send_signal,
+                    fd.as_raw_fd(),
+                    libc::SIGKILL,
+                    ptr::null::<c_void>(),
+                    0,
+                )
+            };
+            // It can only fail where the process has ended by itself, which is as good.
+        }
+    }
+}
+
+/// What a child was doing when it failed.
+const STEPS: [&str; 8] = [
+    "",
+    "new session",
+    "moving its descriptors",
+    "closing other descriptors",
+    "going to /",
+    "dropping the groups",
+    "becoming group 0",
+    "becoming user 0",
+];
+const SESSION: i32 = 1;
+const DESCRIPTORS: i32 = 2;
+const CLOSE: i32 = 3;
+const DIRECTORY: i32 = 4;
+const GROUPS: i32 = 5;
+const GID: i32 = 6;
+const UID: i32 = 7;
+/// Not in the table: clone and exec speak for themselves.
+const NO_STEP: i32 = 0;
+
+/// All that the children need, made before they start, and what they report.
+struct Plan {
+    path: *const c_char,
+    argv: [*const c_char; 3],
+    environment: [*const c_char; 2],
+    socket: c_int,
+    null: c_int,
+    second_stack: *mut c_void,
+    /// The helper's PID.
+    pid: AtomicI32,
+    /// What failed, and how. 0 for nothing.
+    step: AtomicI32,
+    errno: AtomicI32,
+}
+
+/// Starts `helper --session` with `theirs` as descriptor 3; `ours` is the other end.
+pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Process, Error> {
+    let failed = |step, errno| Error::Start {
+        path: helper.into(),
+        step,
+        errno,
+    };
+    let path = CString::new(helper.as_os_str().as_bytes())
+        .map_err(|_| Error::HelperPath(helper.into()))?;
+    let null = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(|error| failed(Some("opening /dev/null"), super::join::errno(&error)))?;
+    let (first, second) = Stack::new()
+        .and_then(|first| Ok((first, Stack::new()?)))
+        .map_err(|errno| failed(Some("memory for it"), errno))?;
+    let plan = Plan {
+        path: path.as_ptr(),
+        argv: [path.as_ptr(), ARGUMENT.as_ptr(), ptr::null()],
+        environment: [ENVIRONMENT.as_ptr(), ptr::null()],
+        socket: theirs.as_fd().as_raw_fd(),
+        null: null.as_raw_fd(),
+        second_stack: second.top(),
+        pid: AtomicI32::new(0),
+        step: AtomicI32::new(NO_STEP),
+        errno: AtomicI32::new(0),
+    };
+    let dumpable = Dumpable::remember();
+    {
+        // No handler of the application's may run in a child that has its memory.
+        let _blocked = Blocked::all();
+        // SAFETY: the stack outlives the child, since this thread stands still until it has ended; the plan
+        // too, and the child only touches its atomics.
+        let child = Errno::result(unsafe {
+            libc::clone(
+                first_child,
+                first.top(),
+                libc::CLONE_VM | libc::CLONE_VFORK,
+                (&raw const plan).cast_mut().cast(),
+            )
+        })
+        .map_err(|errno| failed(None, errno))?;
+        reap(child);
+    }
+    dumpable.restore();
+    // Whether it started or not: as long as we hold its end, no end of file comes.
+    drop(theirs);
+    match plan.errno.load(Ordering::Relaxed) {
+        0 => Ok(Process(open(plan.pid.load(Ordering::Relaxed), ours))),
+        errno => {
+            let step = usize::try_from(plan.step.load(Ordering::Relaxed)).ok();
+            let step = step.and_then(|step| STEPS.get(step)).copied();
+            Err(failed(
+                step.filter(|step| !step.is_empty()),
+                Errno::from_raw(errno),
+            ))
+        }
+    }
+}
+
+/// A descriptor for the helper's process, if it still runs.
+///
+/// It is no child of ours, so its PID could be another's by now. But it holds the other end of our socket:
+/// while that is open the helper lives, and so the descriptor that was opened before is the helper's.
+fn open(pid: c_int, ours: BorrowedFd<'_>) -> Option<OwnedFd> {
+    // SAFETY: touches no memory.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok()?;
+    // SAFETY: the kernel has just made it for us (close-on-exec, as every pidfd), and nobody else knows it.
+    let fd = unsafe { OwnedFd::from_raw_fd(c_int::try_from(fd).ok()?) };
+    let mut socket = [PollFd::new(ours, PollFlags::empty())];
+    match poll(&mut socket, PollTimeout::ZERO) {
+        Ok(0) => Some(fd),
+        _ => None,
+    }
+}
+
+/// The first child: becomes what the helper shall be, and starts it.
+extern "C" fn first_child(plan: *mut c_void) -> c_int {
+    // SAFETY: `start` passes its plan, which outlives this child.
+    let plan = unsafe { &*plan.cast_const().cast::<Plan>() };
+    if let Err(step) = prepare(plan) {
+        plan.errno.store(Errno::last_raw(), Ordering::Relaxed);
+        plan.step.store(step, Ordering::Relaxed);
+        return 1;
+    }
+    // SAFETY: as in `start`: this child stands still until the second has left the memory, by exec or exit.
+    let pid = unsafe {
+        libc::clone(
+            second_child,
+            plan.second_stack,
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            ptr::from_ref(plan).cast_mut().cast(),
+        )
+    };
+    if pid < 0 {
+        plan.errno.store(Errno::last_raw(), Ordering::Relaxed);
+        return 1;
+    }
+    plan.pid.store(pid, Ordering::Relaxed);
+    if plan.errno.load(Ordering::Relaxed) != 0 {
+        // Its exec failed. Reaped here, so as not to need an init that does.
+        wait(pid, 0);
+    }
+    0
+}
+
+/// The second child: the helper.
+extern "C" fn second_child(plan: *mut c_void) -> c_int {
+    // SAFETY: as in `first_child`.
+    let plan = unsafe { &*plan.cast_const().cast::<Plan>() };
+    // All dispositions are the default now, so an unblocked signal runs none of the application's code.
+    set_mask(0);
+    // SAFETY: both arrays end in a null pointer, and their strings outlive the call.
+    let _ = unsafe { libc::execve(plan.path, plan.argv.as_ptr(), plan.environment.as_ptr()) };
+    plan.errno.store(Errno::last_raw(), Ordering::Relaxed);
+    1
+}
+
+/// Everything that is to be different from the application, but for the signal mask. The step that failed,
+/// with its errno still set.
+fn prepare(plan: &Plan) -> Result<(), i32> {
+    // SAFETY: touches no memory. Out of the terminal's session: ^C there must not end the session's keeper.
+    check(unsafe { libc::syscall(libc::SYS_setsid) }, SESSION)?;
+    for signal in 1..=SIGNALS {
+        // SAFETY: reads one zeroed action. Fails for SIGKILL and SIGSTOP, whose disposition is fixed.
+        let _ = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                DEFAULT_ACTION.as_ptr(),
+                ptr::null_mut::<c_void>(),
+                SIGNAL_SET,
+            )
+        };
+    }
+    // Out of the way first: the application may have closed any of 0 to 3.
+    let socket = duplicate(plan.socket)?;
+    let null = duplicate(plan.null)?;
+    for (from, to) in [(null, 0), (null, 1), (null, 2), (socket, SOCKET)] {
+        // SAFETY: touches no memory; this child's table of descriptors is its own.
+        let moved = unsafe { libc::syscall(libc::SYS_dup3, from, to, 0) };
+        check(moved, DESCRIPTORS)?;
+    }
+    // SAFETY: as before.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, SOCKET + 1, c_int::MAX, 0) };
+    check(closed, CLOSE)?;
+    // SAFETY: a constant string; this child's working directory is its own.
+    let moved = unsafe { libc::syscall(libc::SYS_chdir, c"/".as_ptr()) };
+    check(moved, DIRECTORY)?;
+    // SAFETY: touches no memory, cannot fail.
+    let _ = unsafe { libc::syscall(libc::SYS_umask, 0o022) };
+    // All three of each, since exec sets AT_SECURE where they differ (`su` has its user's real UID), and the
+    // raw calls, since glibc's would change the application's threads too.
+    // SAFETY: no groups, so no memory is read.
+    let groups = unsafe { libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) };
+    check(groups, GROUPS)?;
+    // SAFETY: touches no memory.
+    check(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) }, GID)?;
+    // SAFETY: touches no memory.
+    check(unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) }, UID)
+}
+
+fn check(result: c_long, step: i32) -> Result<(), i32> {
+    if result < 0 { Err(step) } else { Ok(()) }
+}
+
+fn duplicate(fd: c_int) -> Result<c_long, i32> {
+    // SAFETY: touches no memory.
+    let copy = unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, ABOVE) };
+    check(copy, DESCRIPTORS).map(|()| copy)
+}
+
+/// Waits for this very child; the application's own are not looked at.
+fn reap(child: c_int) {
+    // A child without an exit signal is one that wait(2) sees only when asked (so no loop of the
+    // application's can take it either), and that stays for us even where SIGCHLD is ignored.
+    wait(child, libc::__WCLONE);
+}
+
+fn wait(child: c_int, options: c_int) {
+    loop {
+        // SAFETY: all pointers are null.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_wait4,
+                child,
+                ptr::null_mut::<c_int>(),
+                options,
+                ptr::null_mut::<c_void>(),
+            )
+        };
+        if result >= 0 || Errno::last_raw() != libc::EINTR {
+            break; // what is not there needs no reaping
+        }
+    }
+}
+
+/// Sets this thread's signal mask, glibc's internal signals included, and returns the old one.
+fn set_mask(mask: u64) -> u64 {
+    let mut old = 0u64;
+    // SAFETY: both are 8 bytes, as SIGNAL_SET says; it cannot fail with these arguments.
+    let _ = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            &raw mut old,
+            SIGNAL_SET,
+        )
+    };
+    old
+}
+
+/// While this lives, no signal is delivered to this thread.
+struct Blocked(u64);
+
+impl Blocked {
+    fn all() -> Blocked {
+        Blocked(set_mask(u64::MAX))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        set_mask(self.0);
+    }
+}
+
+/// A child that becomes root in full makes the memory that it shares undumpable, where its group changed
+/// (`su` again, or any application with another effective group). The application gets its own setting back.
+struct Dumpable(c_int);
+
+impl Dumpable {
+    fn remember() -> Dumpable {
+        // SAFETY: touches no memory.
+        Dumpable(unsafe { libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0) })
+    }
+
+    fn restore(self) {
+        if self.0 == 1 {
+            // SAFETY: touches no memory. Where it fails the application is only more private than before.
+            let _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Text for the log and for the user: escaped, so that nobody forges a line, and bounded.
+
+/// The longest line that goes to the log.
+pub const LONGEST_LINE: usize = 1000;
+
+/// The longest message for the user (libpam's own PAM_MAX_MSG_SIZE is 512, with the NUL).
+pub const LONGEST_MESSAGE: usize = 511;
+
+/// Whether newlines survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// One line: a newline is escaped like any control character.
+    One,
+    /// Newlines and tabs stay, as in an admin's message to a user.
+    Many,
+}
+
+/// Control characters, and characters that change how others are shown, as `\xNN`; at most `longest` bytes.
+pub fn escaped(text: &str, lines: Lines, longest: usize) -> String {
+    let mut out = String::new();
+    for char in text.chars() {
+        let before = out.len();
+        match char {
+            '\n' | '\t' if lines == Lines::Many => out.push(char),
+            char if hidden(char) => {
+                for byte in char.encode_utf8(&mut [0; 4]).bytes() {
+                    push_byte(&mut out, byte);
+                }
+            }
+            char => out.push(char),
+        }
+        if out.len() > longest.saturating_sub(3) {
+            out.truncate(before);
+            out.push_str("...");
+            break;
+        }
+    }
+    out
+}
+
+/// What an untrusted party wrote, in quotes, with nothing in it that could be taken for what is around it.
+pub fn quoted(bytes: &[u8]) -> String {
+    /// Enough to recognise anything by.
+    const LONGEST: usize = 100;
+    let mut out = String::from("\"");
+    for chunk in bytes.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '"' | '\\' => out.extend(['\\', char]),
+                char if hidden(char) => {
+                    for byte in char.encode_utf8(&mut [0; 4]).bytes() {
+                        push_byte(&mut out, byte);
+                    }
+                }
+                char => out.push(char),
+            }
+            if out.len() > LONGEST {
+                out.push_str("...\"");
+                return out;
+            }
+        }
+        for byte in chunk.invalid() {
+            push_byte(&mut out, *byte);
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn push_byte(out: &mut String, byte: u8) {
+    out.push_str(&format!("\\x{byte:02x}"));
+}
+
+/// Control characters; zero-width, bidirectional and line-separating ones.
+fn hidden(char: char) -> bool {
+    char.is_control()
+        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_user_can_forge_a_log_line() {
+        assert_eq!(
+            quoted(b"m\nallory\"\\\x1b[2J\xff"),
+            r#""m\x0aallory\"\\\x1b[2J\xff""#
+        );
+        assert_eq!(quoted("jörg\u{202e}".as_bytes()), r#""jörg\xe2\x80\xae""#);
+        assert_eq!(escaped("a\nb\u{9b}", Lines::One, 100), r"a\x0ab\xc2\x9b");
+        assert_eq!(escaped("a\nb\r", Lines::Many, 100), "a\nb\\x0d");
+    }
+
+    #[test]
+    fn text_is_bounded_at_a_character() {
+        assert!(quoted(&[b'a'; 5000]).len() < 120);
+        assert!(quoted("é\n".repeat(5000).as_bytes()).len() < 120);
+        for length in 1..40 {
+            let cut = escaped(&"é\n".repeat(50), Lines::One, length);
+            assert!(cut.len() <= length.max(3), "{length}: {cut}");
+        }
+        assert_eq!(escaped("short", Lines::One, 100), "short");
+    }
+}
