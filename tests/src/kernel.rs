@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How long the end of a login may take to be complete.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until something holds, and says whether it came to hold.
 pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {

@@ -10,6 +10,8 @@
 
 mod cgroup;
 mod door;
+mod elsewhere;
+pub mod guest;
 mod kernel;
 mod log;
 mod machine;

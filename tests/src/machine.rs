@@ -2,20 +2,17 @@
 
 use std::any::type_name;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use crate::elsewhere::run_elsewhere;
 use crate::kernel::eventually;
 use crate::log::Log;
 use crate::namespaces::PROGRAMS;
 use crate::sshd::{CHROOTED, Sshd, client};
 use crate::{Background, Cgroups, Door, Output, Policy, Snapshot, Stack, Terminal, policy};
-
-/// No test takes longer, unless it hangs.
-const TEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// An account of a test's machine.
 #[derive(Debug, Clone)]
@@ -42,15 +39,21 @@ impl Machine {
     /// The test program starts itself again on the machine, to run just this test there.
     #[track_caller]
     pub fn run<T: FnOnce(&mut Machine)>(test: T) {
-        if let Some(first_uid) = std::env::var_os("BERTH_FIRST_UID") {
-            let first_uid = first_uid.to_str().and_then(|uid| uid.parse().ok());
-            test(&mut Machine::new(first_uid.expect("BERTH_FIRST_UID")));
-            return;
-        }
         // "crate::module::test::{{closure}}", of which libtest knows "module::test".
         let name = type_name::<T>().trim_end_matches("::{{closure}}");
         let (_, name) = name.split_once("::").unwrap_or(("", name));
-        run_elsewhere(name);
+        Machine::run_named(name, test);
+    }
+
+    /// As [`Machine::run`], where the test's name is known.
+    #[track_caller]
+    pub fn run_named<T: FnOnce(&mut Machine)>(name: &str, test: T) {
+        if let Some(first_uid) = std::env::var_os("BERTH_FIRST_UID") {
+            let first_uid = first_uid.to_str().and_then(|uid| uid.parse().ok());
+            test(&mut Machine::new(first_uid.expect("BERTH_FIRST_UID")));
+        } else {
+            run_elsewhere(name);
+        }
     }
 
     fn new(first_uid: u32) -> Machine {
@@ -250,7 +253,7 @@ impl Machine {
         fs::write(&job, text).expect("job");
         // What an earlier job said.
         let _ = fs::remove_file(&said);
-        let cron = crate::machine::start_cron(user, &format!("sh {}", job.display()));
+        let cron = start_cron(user, &format!("sh {}", job.display()));
         let ended = eventually(|| said.exists());
         assert!(ended, "the job did not run: {:#?}", self.log.lines());
         let said = fs::read_to_string(&said).expect("what the job said");
@@ -294,7 +297,7 @@ fn at_terminal(mut terminal: Terminal, command: &str) -> String {
 }
 
 /// Starts a cron that runs one job at once.
-pub(crate) fn start_cron(user: &str, line: &str) -> Background {
+fn start_cron(user: &str, line: &str) -> Background {
     let spool = Path::new("/var/spool/cron/crontabs");
     fs::create_dir_all(spool).expect("spool");
     let _ = fs::remove_dir_all("/run/crond.reboot");
@@ -343,76 +346,4 @@ fn append(path: &str, line: &str) {
         .open(path)
         .expect("open");
     writeln!(file, "{line}").expect("append");
-}
-
-/// Runs one test of this program on a machine of its own.
-#[track_caller]
-fn run_elsewhere(name: &str) {
-    let me = std::env::current_exe().expect("this program's path");
-    let tools = beside(&me, "login-machine");
-    let product = product(&tools);
-    let child = Command::new(tools.join("login-machine"))
-        .arg(&me)
-        .arg(tools.join("berth-probe"))
-        .args(["libpam_berth.so", "berth-helper", "berth"].map(|name| product.join(name)))
-        .args(["--", "--exact", name, "--nocapture", "--include-ignored"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = child.expect("start login-machine");
-    let collect = |from: Option<Box<dyn Read + Send>>| {
-        std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            let _ = from.map(|mut from| from.read_to_end(&mut bytes));
-            String::from_utf8_lossy(&bytes).into_owned()
-        })
-    };
-    let stdout = collect(child.stdout.take().map(|out| Box::new(out) as _));
-    let stderr = collect(child.stderr.take().map(|err| Box::new(err) as _));
-    let deadline = Instant::now() + TEST_TIMEOUT;
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("wait") {
-            break Some(status);
-        }
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            break None;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
-    let said = format!(
-        "{}{}",
-        stdout.join().expect("stdout"),
-        stderr.join().expect("stderr")
-    );
-    let passed = status.is_some_and(|status| status.success());
-    // A test that was not found is not a test that passed.
-    let ran = said.contains("1 passed") || said.contains("case passed");
-    assert!(passed && ran, "on its machine ({status:?}):\n{said}");
-}
-
-/// The directory, at or above this program's own, where another program of the build stands.
-fn beside(me: &Path, program: &str) -> PathBuf {
-    let mut directories = me.ancestors().skip(1);
-    let found = directories.find(|directory| directory.join(program).exists());
-    found
-        .unwrap_or_else(|| panic!("no {program} near {}", me.display()))
-        .to_owned()
-}
-
-/// Where the product was built last: in `BERTH_BIN_DIR`, or for release, or for debugging.
-fn product(tools: &Path) -> PathBuf {
-    if let Some(directory) = std::env::var_os("BERTH_BIN_DIR") {
-        return directory.into();
-    }
-    let target = tools.parent().unwrap_or(tools);
-    let age = |directory: &PathBuf| {
-        let helper = fs::metadata(directory.join("berth-helper"));
-        helper.and_then(|file| file.modified()).ok()
-    };
-    let built = ["release", "debug"].map(|profile| target.join(profile));
-    let newest = built.into_iter().max_by_key(age);
-    newest.unwrap_or_else(|| tools.to_owned())
 }

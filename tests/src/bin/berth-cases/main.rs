@@ -1,0 +1,71 @@
+//! The cases that need a booted machine with controllers, run inside it.
+//!
+//! `--list` names them; `--all` runs each on a login machine of its own and prints a line for each:
+//! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
+
+mod memory;
+mod processes;
+mod time_and_disk;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::Instant;
+
+use berth_tests::Machine;
+
+type Case = (&'static str, fn(&mut Machine));
+
+fn cases() -> Vec<Case> {
+    [memory::CASES, processes::CASES, time_and_disk::CASES].concat()
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.first().map(String::as_str) {
+        Some("--list") => cases().iter().for_each(|(name, _)| println!("{name}")),
+        Some("--all") => {
+            // What failed goes to the host as a file; the console has one line for each case.
+            std::panic::set_hook(Box::new(|_| ()));
+            cases().iter().for_each(|(name, _)| run(name));
+        }
+        Some("--exact") => {
+            let name = arguments.get(1).expect("a case's name");
+            let all = cases();
+            let (_, case) = all.iter().find(|(known, _)| known == name).expect("a case");
+            Machine::run_named(name, case);
+            println!("case passed");
+        }
+        _ => {
+            eprintln!("usage: berth-cases --list | --all | --exact NAME");
+            std::process::exit(2);
+        }
+    }
+}
+
+/// Runs a case on its own login machine, and reports it.
+fn run(name: &str) {
+    let start = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        Machine::run_named(name, |_: &mut Machine| {
+            unreachable!("the case runs elsewhere")
+        });
+    }));
+    let took = start.elapsed().as_secs_f32();
+    match result {
+        Ok(()) => println!("ok {name}"),
+        Err(panic) => {
+            let why = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+            let me = std::env::current_exe().expect("path");
+            let said = me
+                .parent()
+                .unwrap_or(Path::new("/"))
+                .join(format!("{name}.said"));
+            let mut lines = why.lines().skip_while(|line| !line.contains("panicked at"));
+            let line = lines.nth(1).unwrap_or("see its .said file");
+            // The line on the console is what counts.
+            let _ = std::fs::write(said, &why);
+            println!("not ok {name}: {line}");
+        }
+    }
+    println!("# {took:.1} s");
+}

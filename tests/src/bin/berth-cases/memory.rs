@@ -1,0 +1,140 @@
+//! Memory caps, felt.
+
+use berth_tests::{Door, Machine, Policy, Process, eventually};
+
+use super::Case;
+
+pub const CASES: &[Case] = &[
+    (
+        "past_memory_max_a_user_is_killed_and_another_is_not",
+        past_memory_max,
+    ),
+    ("memory_max_holds_through_every_door", through_every_door),
+    (
+        "memory_max_holds_under_a_daemon_that_cannot_be_killed",
+        under_a_daemon,
+    ),
+    ("ten_small_hogs_are_held_together", ten_small_hogs),
+    (
+        "the_keeper_outlives_the_users_oom_and_cleans_up",
+        the_keeper,
+    ),
+];
+
+fn capped(machine: &Machine) {
+    machine.policy(&Policy::with_profile(
+        "user = { memory_max = \"64M\", memory_swap_max = 0 }\nlogout = { grace = \"1s\" }",
+    ));
+}
+
+fn oom_kills(machine: &Machine, user: &str) -> u64 {
+    let file = machine
+        .cgroups()
+        .user(machine.uid(user))
+        .join("memory.events");
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    count
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default()
+}
+
+fn past_memory_max(machine: &mut Machine) {
+    capped(machine);
+    let bob = machine.ssh_background("bob", &machine.probe("hold 40"));
+    assert!(eventually(
+        || !Process::running("berth-probe hold 40").is_empty()
+    ));
+    // Another login keeps the user's cgroup, so that its events can be read.
+    let alice = machine.ssh_background("alice", "sleep 1000");
+    assert!(eventually(|| !Process::running("sleep 1000").is_empty()));
+    assert_eq!(
+        machine.ssh("alice", &machine.probe("eat 40")).ok(),
+        "ate 40 MB"
+    );
+    assert_eq!(oom_kills(machine, "alice"), 0);
+    let hog = machine.ssh("alice", &machine.probe("eat 100")).refused();
+    assert!(!hog.stdout.contains("ate"), "{hog:?}");
+    assert!(oom_kills(machine, "alice") >= 1);
+    assert_eq!(oom_kills(machine, "bob"), 0);
+    assert!(
+        !Process::running("berth-probe hold 40").is_empty(),
+        "bob's is alive"
+    );
+    bob.end();
+    alice.end();
+}
+
+fn through_every_door(machine: &mut Machine) {
+    capped(machine);
+    for door in Door::ALL {
+        let command = format!("{}; true", machine.probe("eat 100"));
+        let said = machine.through(door, "alice", &command);
+        assert!(!said.contains("ate"), "{door:?}: {said}");
+        let small = machine.probe("eat 10");
+        assert!(
+            machine.through(door, "alice", &small).contains("ate 10 MB"),
+            "{door:?}"
+        );
+    }
+}
+
+fn under_a_daemon(machine: &mut Machine) {
+    capped(machine);
+    // What the machine's daemons inherit from here on.
+    std::fs::write("/proc/self/oom_score_adj", "-1000").unwrap();
+    for door in Door::ALL {
+        let score = machine.through(door, "alice", "cat /proc/self/oom_score_adj");
+        assert_eq!(score, "0", "{door:?}");
+        let command = format!("{}; true", machine.probe("eat 100"));
+        let said = machine.through(door, "alice", &command);
+        assert!(!said.contains("ate"), "{door:?}: {said}");
+    }
+}
+
+fn ten_small_hogs(machine: &mut Machine) {
+    capped(machine);
+    let hog = machine.probe("hold 12");
+    let five = format!("for i in 1 2 3 4 5; do {hog} & done; wait");
+    let logins = [
+        machine.ssh_background("alice", &five),
+        machine.ssh_background("alice", &five),
+    ];
+    assert!(
+        eventually(|| oom_kills(machine, "alice") >= 1),
+        "12 MB each, 120 MB together"
+    );
+    let user = machine.cgroups().user(machine.uid("alice"));
+    let read = |name: &str| -> u64 {
+        let text = std::fs::read_to_string(user.join(name)).unwrap();
+        text.trim().parse().unwrap()
+    };
+    assert_eq!(read("memory.max"), 64 << 20);
+    assert!(read("memory.current") <= 64 << 20);
+    for login in logins {
+        login.end();
+    }
+}
+
+fn the_keeper(machine: &mut Machine) {
+    capped(machine);
+    machine.sshd();
+    let before = machine.snapshot();
+    let helpers = || Process::running("berth-helper").len();
+    assert_eq!(helpers(), 0);
+    let mut terminal = machine.ssh_terminal("alice");
+    assert_eq!(terminal.run("echo in"), "in");
+    let kept = helpers();
+    assert!(kept >= 1, "no keeper");
+    // Everything of the session's dies at once, the shell too.
+    let oom_group = machine
+        .cgroups()
+        .user(machine.uid("alice"))
+        .join("memory.oom.group");
+    std::fs::write(oom_group, "1").unwrap();
+    let keeper = Process::running("berth-helper")[0];
+    terminal.send(&machine.probe("eat 100"));
+    terminal.wait();
+    assert!(eventually(|| !keeper.exists()), "the keeper does not end");
+    machine.assert_nothing_left(&before);
+}

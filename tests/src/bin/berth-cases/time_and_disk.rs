@@ -1,0 +1,114 @@
+//! CPU time and disk bandwidth, felt; and what happens where a controller is missing.
+
+use std::time::{Duration, Instant};
+
+use berth_tests::{Machine, Policy};
+
+use super::Case;
+
+pub const CASES: &[Case] = &[
+    ("a_quota_of_half_a_cpu_is_half_a_cpu", cpu_quota),
+    ("two_logins_share_one_quota", shared_quota),
+    ("io_max_slows_a_write_of_the_users_only", io_max),
+    ("a_cap_of_a_session_is_in_its_own_cgroup", session_cap),
+    (
+        "a_missing_controller_refuses_or_warns_as_the_policy_says",
+        missing_controller,
+    ),
+];
+
+fn milliseconds(text: &str) -> u64 {
+    text.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("not a number: {text}"))
+}
+
+fn quota(machine: &Machine) {
+    machine.policy(&Policy::with_profile("user = { cpu_quota = \"50%\" }"));
+}
+
+fn cpu_quota(machine: &mut Machine) {
+    quota(machine);
+    let burn = machine.probe("burn 4");
+    let free = milliseconds(&machine.host(&burn).ok());
+    let used = milliseconds(&machine.ssh("alice", &burn).ok());
+    assert!(
+        free > 3000,
+        "the machine is too busy to tell: {free} ms of 4 s"
+    );
+    assert!((1200..=2500).contains(&used), "{used} ms of 4 s at 50%");
+}
+
+fn shared_quota(machine: &mut Machine) {
+    quota(machine);
+    let burn = machine.probe("burn 4");
+    let first = machine.ssh_background("alice", &burn);
+    let second = milliseconds(&machine.ssh("alice", &burn).ok());
+    let first = milliseconds(&first.wait().ok());
+    let both = first + second;
+    // They do not start at the same moment: 4 s of one and the rest of the other.
+    assert!(
+        both <= 3500,
+        "{first} and {second} ms of 4 s at 50% for both"
+    );
+}
+
+fn io_max(machine: &mut Machine) {
+    machine.policy(&Policy::with_profile(
+        "user = { io_write_bandwidth_max = { \"/disk\" = \"1M\" } }",
+    ));
+    let write =
+        |name: &str| format!("dd if=/dev/zero of=/disk/{name} bs=64k count=64 oflag=direct 2>&1");
+    let start = Instant::now();
+    machine.host(&write("root")).ok();
+    let free = start.elapsed();
+    let start = Instant::now();
+    machine.ssh("alice", &write("alice")).ok();
+    let slowed = start.elapsed();
+    assert!(
+        free < Duration::from_secs(2),
+        "the disk is slow by itself: {free:?}"
+    );
+    assert!(
+        slowed > Duration::from_secs(3),
+        "4 MiB at 1 MB/s took {slowed:?}"
+    );
+}
+
+fn session_cap(machine: &mut Machine) {
+    machine.policy(&Policy::with_profile(
+        "user = { tasks_max = 100 }\nsession = { tasks_max = 20, memory_high = \"32M\" }",
+    ));
+    let session = machine
+        .ssh("alice", "sed -n 's/^0:://p' /proc/self/cgroup")
+        .ok();
+    assert!(session.contains("berth"), "{session}");
+    let bomb = format!("{} </dev/null | head -1", machine.probe("fork-bomb"));
+    let said = machine
+        .ssh("alice", &format!("timeout 20 sh -c '{bomb}'; true"))
+        .ok();
+    let count: u32 = said
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap_or_else(|_| panic!("{said}"));
+    assert!((8..=20).contains(&count), "{said}");
+}
+
+fn missing_controller(machine: &mut Machine) {
+    assert!(
+        !machine.cgroups().offers("cpuset"),
+        "user-mode Linux has no cpuset"
+    );
+    let profile = "user = { allowed_cpus = \"0\" }";
+    machine.policy(&Policy::with_profile(profile));
+    machine.ssh("alice", "echo in").refused();
+    assert!(machine.logged("cpuset").contains("berth"));
+    machine.policy(&Policy {
+        defaults: "missing_controller = \"warn\"".into(),
+        ..Policy::with_profile(profile)
+    });
+    assert_eq!(machine.ssh("alice", "echo in").ok(), "in");
+    assert_eq!(machine.ssh("root", "echo in").ok(), "in");
+}

@@ -1,0 +1,52 @@
+//! What a test does inside a session that no ordinary program does: `berth-probe WHAT [ARGUMENT]`.
+//!
+//! Every probe prints what came of it on one line. Those that hold something print the line and then
+//! wait for the end of their standard input, or for a signal.
+
+mod exhaust;
+mod load;
+mod privilege;
+
+use std::io::{Read, Write};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["eat", megabytes] => load::eat(number(megabytes)),
+        ["hold", megabytes] => load::hold(number(megabytes)),
+        ["fork-bomb"] => load::fork_bomb(),
+        ["burn", seconds] => load::burn(number(seconds)),
+        ["inotify"] => exhaust::inotify(),
+        ["queues"] => exhaust::queues(),
+        ["timers"] => exhaust::timers(),
+        ["one-of-each"] => exhaust::one_of_each(),
+        ["type", text] => privilege::type_into_terminal(text),
+        ["user-namespace", call] => privilege::user_namespace(call),
+        ["queue-exists", name] => privilege::queue_exists(name),
+        ["who"] => privilege::who(),
+        _ => {
+            eprintln!("berth-probe: no such probe: {arguments:?}");
+            std::process::exit(2);
+        }
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().expect("a number")
+}
+
+/// Prints a line, at once.
+fn say(line: &str) {
+    let mut out = std::io::stdout();
+    // Nobody may be listening any more, which is no reason to let go of what is held.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Keeps what is held until standard input ends; for ever, if there is none.
+fn hold_on() -> ! {
+    let _ = std::io::stdin().read(&mut [0]);
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1000));
+    }
+}

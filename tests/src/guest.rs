@@ -1,0 +1,146 @@
+//! A booted machine without systemd: user-mode Linux, which has the controllers that the host may lack.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::elsewhere::Build;
+
+/// All cases together take no longer, unless something hangs.
+const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// How one case ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It passed.
+    Passed,
+    /// It failed, and why.
+    Failed(String),
+}
+
+/// What one boot said.
+#[derive(Debug)]
+pub struct Boot {
+    verdicts: BTreeMap<String, Verdict>,
+    console: String,
+}
+
+impl Boot {
+    /// Boots a machine, runs every case on it, and switches it off.
+    pub fn run() -> Boot {
+        let build = Build::find();
+        let image = image(&build);
+        let work = build.target.join(format!("guest-{}", std::process::id()));
+        fs::create_dir_all(&work).expect("work directory");
+        let shared = work.join("host");
+        fs::create_dir_all(&shared).expect("shared directory");
+        let programs = build.programs(&build.tools.join("berth-cases"));
+        for program in programs.iter().chain([&build.tools.join("login-machine")]) {
+            let name = program.file_name().expect("name");
+            fs::copy(program, shared.join(name))
+                .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        }
+        let console = boot(&image, &work, &shared);
+        let verdicts = read_verdicts(&console, &shared);
+        // What a failed removal costs is disk space.
+        let _ = fs::remove_dir_all(&work);
+        Boot { verdicts, console }
+    }
+
+    /// Fails unless this case ran and passed.
+    #[track_caller]
+    pub fn assert_passed(&self, case: &str) {
+        match self.verdicts.get(case) {
+            Some(Verdict::Passed) => {}
+            Some(Verdict::Failed(why)) => panic!("in the guest:\n{why}"),
+            None => panic!("the guest never ran it; its console:\n{}", self.console),
+        }
+    }
+
+    /// All that the machine's console showed.
+    pub fn console(&self) -> &str {
+        &self.console
+    }
+
+    /// The cases that ran.
+    pub fn cases(&self) -> Vec<&str> {
+        self.verdicts.keys().map(String::as_str).collect()
+    }
+}
+
+fn image(build: &Build) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/build-image");
+    let built = Command::new(&script)
+        .arg(build.target.join("system"))
+        .stderr(Stdio::inherit())
+        .output();
+    let built = built.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+    assert!(built.status.success(), "the guest's image was not built");
+    PathBuf::from(String::from_utf8_lossy(&built.stdout).trim())
+}
+
+/// Compiles what lets user-mode Linux run on this CPU (see the file).
+fn preloaded(work: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/xstate.c");
+    let library = work.join("xstate.so");
+    let compiled = Command::new("cc")
+        .args(["-O2", "-shared", "-fPIC", "-o"])
+        .args([&library, &source])
+        .status();
+    assert!(compiled.expect("cc").success(), "xstate.c does not compile");
+    library
+}
+
+fn boot(image: &Path, work: &Path, shared: &Path) -> String {
+    let console = work.join("console");
+    let output = fs::File::create(&console).expect("console");
+    let mut guest = Command::new("linux.uml")
+        .arg(format!(
+            "ubd0={},{}",
+            work.join("disk").display(),
+            image.display()
+        ))
+        .args([
+            "root=/dev/ubda",
+            "rw",
+            "mem=1G",
+            "quiet",
+            "con=null",
+            "con0=null,fd:1",
+        ])
+        .arg("init=/sbin/berth-init-cases")
+        .arg(format!("BERTH_HOST={}", shared.display()))
+        .env("LD_PRELOAD", preloaded(work))
+        .stdin(Stdio::null())
+        .stdout(output.try_clone().expect("console"))
+        .stderr(output)
+        .spawn()
+        .expect("linux.uml (package user-mode-linux)");
+    let deadline = Instant::now() + TIMEOUT;
+    while guest.try_wait().expect("wait").is_none() {
+        if Instant::now() > deadline {
+            let _ = guest.kill();
+            let _ = guest.wait();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let bytes = fs::read(&console).expect("console");
+    String::from_utf8_lossy(&bytes).replace('\r', "")
+}
+
+fn read_verdicts(console: &str, shared: &Path) -> BTreeMap<String, Verdict> {
+    let verdicts = console.lines().filter_map(|line| {
+        if let Some(case) = line.strip_prefix("ok ") {
+            return Some((case.to_owned(), Verdict::Passed));
+        }
+        let (case, why) = line.strip_prefix("not ok ")?.split_once(": ")?;
+        let said = fs::read_to_string(shared.join(format!("{case}.said")));
+        Some((
+            case.to_owned(),
+            Verdict::Failed(said.unwrap_or_else(|_| why.to_owned())),
+        ))
+    });
+    verdicts.collect()
+}
