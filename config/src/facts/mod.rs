@@ -4,6 +4,6 @@ mod clock;
 mod login;
 mod machine;
 
-pub use clock::LocalTime;
+pub use clock::{LocalTime, Weekday};
 pub use login::{Group, Login, LookupError};
 pub use machine::{Machine, MachineError};

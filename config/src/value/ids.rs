@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Wrong;
+
 /// No machine has more CPUs or nodes than this.
 const LARGEST: u32 = 65_535;
 
@@ -101,20 +103,31 @@ pub struct IdList {
 
 impl IdList {
     /// Reads `0-3,8` or `2,4-`.
-    pub fn parse(text: &str) -> Result<IdList, String> {
-        let wrong = || format!("`{text}` is no list of numbers such as \"0-3,8\" or \"4-\"");
+    pub fn parse(text: &str) -> Result<IdList, Wrong> {
+        let wrong = || {
+            Wrong::new(
+                format!("`{text}` is no list of numbers"),
+                "write \"0-3,8\" or \"4-\"",
+            )
+        };
         let mut ranges = Vec::new();
         let mut open_from = None;
         for part in text.split(',').map(str::trim) {
             if open_from.is_some() {
-                return Err(format!("`{text}`: an open range must be the last"));
+                return Err(Wrong::new(
+                    format!("`{text}`: an open range must be the last"),
+                    "write \"0-3,8-\"",
+                ));
             }
             match part.split_once('-') {
                 Some((first, "")) => open_from = Some(id(first).ok_or_else(wrong)?),
                 Some((first, last)) => {
                     let (first, last) = (id(first).ok_or_else(wrong)?, id(last).ok_or_else(wrong)?);
                     if first > last {
-                        return Err(format!("`{part}` runs backwards"));
+                        return Err(Wrong::new(
+                            format!("`{part}` runs backwards"),
+                            format!("write \"{last}-{first}\""),
+                        ));
                     }
                     ranges.push((first, last));
                 }

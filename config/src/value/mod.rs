@@ -1,5 +1,31 @@
 //! The values of a policy, each a type whose making is its check.
 
+mod amount;
+mod cpu;
+mod devices;
+mod duration;
+mod glob;
 mod ids;
+mod names;
+mod remote;
+mod rlimit;
+mod room;
+mod share;
+mod uid;
+mod window;
+mod wrong;
 
+pub use amount::{ByteLimit, Count, Rate, Size, TasksFloor, bytes_text, rate_text};
+pub use cpu::{CpuQuota, Weight};
+pub use devices::{Devices, IoPath};
+pub use duration::{Linger, Span, duration_text};
+pub use glob::Glob;
 pub use ids::{IdList, IdSet};
+pub use names::{AccountName, Line, Name, Path, RuleName, Text, TmpName};
+pub use remote::Remote;
+pub use rlimit::RlimitValue;
+pub use room::{PrivateShm, PrivateTmpRoom};
+pub use share::{Base, Memory, MemoryMax, Part, Percent, Share, Tasks};
+pub use uid::UidRange;
+pub use window::{Hours, Window};
+pub use wrong::Wrong;
