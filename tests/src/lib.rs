@@ -26,6 +26,7 @@ mod terminal;
 
 pub use cgroup::Cgroups;
 pub use door::Door;
+pub use elsewhere::Build;
 pub use kernel::eventually;
 pub use machine::{Machine, User};
 pub use output::Output;

@@ -45,6 +45,11 @@ impl Machine {
         Machine::run_named(name, test);
     }
 
+    /// Whether this process runs on a test's machine.
+    pub fn is_here() -> bool {
+        std::env::var_os("BERTH_FIRST_UID").is_some()
+    }
+
     /// As [`Machine::run`], where the test's name is known.
     #[track_caller]
     pub fn run_named<T: FnOnce(&mut Machine)>(name: &str, test: T) {

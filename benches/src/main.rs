@@ -1,0 +1,112 @@
+//! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run.
+//!
+//! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
+//! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
+
+mod floor;
+mod memory;
+mod pam;
+mod report;
+mod sample;
+
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use berth_tests::{Build, Machine};
+
+use crate::report::Report;
+use crate::sample::{Regime, Sampler};
+
+/// Rules for the users that are measured: one without a cgroup of its own, one with.
+const POLICY: &str = r#"
+version = 1
+
+[profile.namespaces]
+cgroup     = "keep"
+namespaces = { user = "identity", pid = true, ipc = true, mount = true }
+logout     = { grace = "0s" }
+
+[profile.cgroup]
+inherits = "namespaces"
+cgroup   = "own"
+
+[[rule]]
+user    = "alice"
+profile = "namespaces"
+
+[[rule]]
+user    = "bob"
+profile = "cgroup"
+"#;
+
+/// What is asked for on the command line.
+#[derive(Debug, Clone, Copy)]
+struct Options {
+    hot: usize,
+    cold: usize,
+    json: bool,
+}
+
+fn options(arguments: &[String]) -> Option<Options> {
+    let mut options = Options {
+        hot: 300,
+        cold: 40,
+        json: false,
+    };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--json" => options.json = true,
+            "--hot" => options.hot = arguments.next()?.parse().ok()?,
+            "--cold" => options.cold = arguments.next()?.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some(options) = options(&arguments) else {
+        eprintln!("usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]");
+        return ExitCode::from(2);
+    };
+    if !Machine::is_here() {
+        return elsewhere(&arguments);
+    }
+    Machine::run_named("bench", |machine| {
+        machine.policy_text(POLICY);
+        pam::install_service_without_berth();
+        let regimes = [
+            (Regime::Hot, options.hot),
+            (Regime::Cold(Duration::from_millis(250)), options.cold),
+        ];
+        let measured = regimes.map(|(regime, samples)| Sampler::new(regime, samples).measure());
+        let report = Report {
+            regimes: measured.to_vec(),
+            memory: memory::measure(10),
+        };
+        if options.json {
+            println!("{}", report.json());
+        } else {
+            print!("{}", report.table());
+        }
+    });
+    ExitCode::SUCCESS
+}
+
+/// Starts this program again on a machine of its own.
+fn elsewhere(arguments: &[String]) -> ExitCode {
+    let build = Build::find();
+    let me = std::env::current_exe().expect("this program's path");
+    let status = Command::new(build.tools.join("login-machine"))
+        .args(build.programs(&me))
+        .arg("--")
+        .args(arguments)
+        .status()
+        .expect("start login-machine");
+    match status.code() {
+        Some(0) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}

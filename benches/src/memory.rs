@@ -1,0 +1,101 @@
+//! What the processes that Berth keeps for a session take of memory that nobody shares.
+
+use std::io::{Read, Write};
+use std::thread::sleep;
+use std::time::Duration;
+
+use berth_tests::{Process, eventually};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
+
+use crate::pam::{Session, WITH};
+use crate::sample::pipes;
+
+/// Private memory of what Berth keeps, for each session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// How many sessions were open at once.
+    pub sessions: usize,
+    /// How many processes of Berth's there were for each session, times 100.
+    pub processes_hundredths: u64,
+    /// Private bytes (clean and dirty) for each session.
+    pub private: u64,
+    /// What kinds of processes there were, by name, and their private bytes.
+    pub by_name: Vec<(String, u64)>,
+}
+
+/// Opens so many sessions at once, and looks at what was not there before.
+pub fn measure(sessions: usize) -> Memory {
+    settle();
+    let before = Process::all();
+    let (mut opened, mut say_opened) = pipes();
+    let (mut over, say_over) = pipes();
+    let mut logins = Vec::new();
+    for _ in 0..sessions {
+        // SAFETY: as in sample.rs.
+        match unsafe { fork() }.expect("fork") {
+            ForkResult::Child => {
+                let session = Session::open(WITH, "bob");
+                let said = say_opened.write_all(&[u8::from(session.is_ok())]);
+                // The end of file ends all sessions.
+                drop((opened, say_over));
+                let waited = over.read(&mut [0]);
+                drop((said, waited));
+                if let Ok(session) = session {
+                    session.close();
+                }
+                // SAFETY: ends the process without running what its parent registered.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => logins.push(child),
+        }
+        let mut one = [0];
+        opened.read_exact(&mut one).expect("a login");
+        assert_eq!(one, [1], "a login failed");
+    }
+    settle();
+    let is_login = |process: &Process| logins.iter().any(|login| login.as_raw() == process.0);
+    let ours = Process::all().into_iter();
+    let ours = ours.filter(|process| !before.contains(process) && !is_login(process));
+    let found: Vec<(String, u64)> = ours.map(|one| (one.name(), private(one))).collect();
+    drop(say_over);
+    for login in logins {
+        waitpid(login, None).expect("wait");
+    }
+    let mut by_name: Vec<(String, u64)> = Vec::new();
+    for (name, bytes) in &found {
+        match by_name.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += bytes,
+            None => by_name.push((name.clone(), *bytes)),
+        }
+    }
+    for (_, bytes) in &mut by_name {
+        *bytes /= sessions as u64;
+    }
+    Memory {
+        sessions,
+        processes_hundredths: found.len() as u64 * 100 / sessions as u64,
+        private: found.iter().map(|(_, bytes)| bytes).sum::<u64>() / sessions as u64,
+        by_name,
+    }
+}
+
+/// Waits until the number of processes is steady: earlier sessions are gone, new ones have done their
+/// first work.
+fn settle() {
+    let mut last = 0;
+    eventually(|| {
+        let count = Process::all().len();
+        let steady = count == last;
+        last = count;
+        sleep(Duration::from_millis(500));
+        steady
+    });
+}
+
+fn private(process: Process) -> u64 {
+    let rollup = process.file("smaps_rollup");
+    let private = rollup.lines().filter(|line| line.starts_with("Private_"));
+    let kilobytes = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    kilobytes.sum::<u64>() * 1024
+}
