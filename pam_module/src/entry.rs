@@ -140,7 +140,7 @@ unsafe fn arguments(flags: c_int, argc: c_int, argv: *const *const c_char) -> Ar
 }
 
 /// One call that decides about a login.
-fn login<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> c_int {
+pub fn login<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> c_int {
     let verdict = caught(host, |host| decide(host, arguments, phase)).unwrap_or_else(|| {
         // How far it had come is not known, so this is not `on_error` of an untouched application; but
         // allow means that errors of ours lock out nobody, and root gets in whatever is broken.

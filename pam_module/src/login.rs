@@ -167,7 +167,11 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
         }
         (Ok(Reply::Failed { on_error, message }), _) => {
             host.hang_up();
-            failure(host, on_error, &Error::Helper(message))
+            failure(
+                host,
+                on_error.unwrap_or(arguments.on_error),
+                &Error::Helper(message),
+            )
         }
         (Err(error), _) => {
             host.hang_up();

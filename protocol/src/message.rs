@@ -70,8 +70,9 @@ pub enum Reply {
     },
     /// The policy could not be carried out; everything is rolled back.
     Failed {
-        /// What the policy says to do then.
-        on_error: OnError,
+        /// What the policy says to do then; `None` where it could not be read, so that the module's
+        /// own argument counts.
+        on_error: Option<OnError>,
         /// For the log.
         message: String,
     },

@@ -1,1 +1,9 @@
-//! Tests of the whole core.
+//! Tests of the whole core, driven by a scripted host.
+
+mod closing;
+mod deciding;
+mod joining;
+mod panicking;
+mod scripted;
+mod starting;
+mod unseen;

@@ -1,0 +1,250 @@
+//! The join: its order, and a failure at each step.
+
+use berth_protocol::{ChannelError, Instruction, OnError, Phase, Reply, Session};
+use libc::{CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER};
+use nix::errno::Errno;
+
+use super::scripted::{Due, Login};
+use crate::code::{Code, Verdict};
+use crate::error::Error;
+use crate::host::Level;
+
+const HOME: i32 = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNS;
+const ALL: i32 = CLONE_NEWUSER | HOME;
+
+fn session(namespaces: i32) -> Session {
+    let instruction = Instruction {
+        code: 6,
+        jt: 0,
+        jf: 0,
+        k: 0x7fff_0000,
+    };
+    Session {
+        id: "c12".into(),
+        on_error: OnError::Allow,
+        namespaces,
+        no_new_privs: true,
+        empty_bounding_set: true,
+        new_keyring: true,
+        filter: vec![instruction; 3],
+    }
+}
+
+fn play(session: Session, rest: Vec<Due>) -> Verdict {
+    let login = Login::new(Phase::Session, "");
+    login.play(login.asked(Ok(Reply::Ready(session))), rest)
+}
+
+/// The whole contract, in order, all well.
+fn contract() -> Vec<Due> {
+    vec![
+        Due::WorkingDirectory(Some("/usr/share")),
+        Due::Setns(ALL, Some(Ok(()))),
+        Due::NoNewPrivs(Ok(())),
+        Due::EmptyBoundingSet(Ok(())),
+        Due::Filter(3, Ok(())),
+        Due::NewKeyring(Ok(())),
+        Due::ChangeDirectory("/usr/share", Ok(())),
+        Due::Environment("BERTH_SESSION=c12", Ok(())),
+        Due::Joined(Ok(())),
+        Due::Keep(Phase::Session, Verdict::Pass, Ok(())),
+    ]
+}
+
+fn denied(ack: Option<&'static str>, log: &'static str) -> Vec<Due> {
+    let mut rest: Vec<Due> = ack
+        .map(|part| Due::Failed(part, Ok(())))
+        .into_iter()
+        .collect();
+    rest.extend([
+        Due::Log(Level::Error, log),
+        Due::ReturnHome(Ok(())),
+        Due::HangUp,
+        Due::Keep(Phase::Session, Verdict::Failed, Ok(())),
+    ]);
+    rest
+}
+
+#[test]
+fn a_session_is_joined_in_the_one_order_that_holds() {
+    assert_eq!(play(session(ALL), contract()), Verdict::Pass);
+}
+
+#[test]
+fn a_working_directory_that_is_not_there_becomes_the_root() {
+    for (place, known) in [(0, true), (0, false)] {
+        let mut script = contract();
+        let gone = Due::ChangeDirectory("/usr/share", Err(Errno::ENOENT));
+        script[place] = Due::WorkingDirectory(known.then_some("/usr/share"));
+        script.splice(
+            6..7,
+            known
+                .then_some(gone)
+                .into_iter()
+                .chain([Due::ChangeDirectory("/", Ok(()))]),
+        );
+        assert_eq!(play(session(ALL), script), Verdict::Pass);
+    }
+}
+
+#[test]
+fn a_session_without_a_user_namespace_keeps_the_way_back() {
+    let mut script = contract();
+    script[1] = Due::Setns(HOME, Some(Ok(())));
+    script.insert(1, Due::RememberHome(HOME, Ok(())));
+    assert_eq!(play(session(HOME), script), Verdict::Pass);
+}
+
+#[test]
+fn a_session_of_caps_alone_changes_nothing() {
+    let bare = Session {
+        no_new_privs: false,
+        empty_bounding_set: false,
+        new_keyring: false,
+        filter: vec![],
+        ..session(0)
+    };
+    let script = vec![
+        Due::WorkingDirectory(Some("/")),
+        Due::Environment("BERTH_SESSION=c12", Ok(())),
+        Due::Joined(Ok(())),
+        Due::Keep(Phase::Session, Verdict::Pass, Ok(())),
+    ];
+    assert_eq!(play(bare, script), Verdict::Pass);
+}
+
+#[test]
+fn a_session_without_namespaces_still_gets_the_rest() {
+    let mut script = contract();
+    script.remove(6); // no other mount namespace, so nothing reset the working directory
+    script.remove(1);
+    assert_eq!(play(session(0), script), Verdict::Pass);
+}
+
+/// Nothing has changed yet, so the policy's on_error decides.
+#[test]
+fn a_join_that_fails_as_a_whole_follows_on_error() {
+    for (on_error, verdict) in [
+        (OnError::Allow, Verdict::Pass),
+        (OnError::Deny, Verdict::Failed),
+    ] {
+        for (namespaces, failing, part) in [
+            (
+                ALL,
+                vec![Due::Setns(ALL, Some(Err(Errno::EINVAL)))],
+                "cannot join the session's namespaces (setns): Invalid argument",
+            ),
+            (ALL, vec![Due::Setns(ALL, None)], "no pidfd"),
+            (
+                HOME,
+                vec![Due::RememberHome(HOME, Err(Errno::EMFILE))],
+                "/proc/self/ns: Too many open files",
+            ),
+            (
+                0,
+                vec![Due::NoNewPrivs(Err(Errno::EPERM))],
+                "cannot set no_new_privs",
+            ),
+        ] {
+            let mut script = vec![Due::WorkingDirectory(None)];
+            script.extend(failing);
+            script.extend([
+                // That the helper is gone makes no difference.
+                Due::Failed(part, Err(Error::Acknowledge(ChannelError::Closed))),
+                Due::HangUp,
+                Due::Log(Level::Error, part),
+                Due::Keep(Phase::Session, verdict, Ok(())),
+            ]);
+            let session = Session {
+                on_error,
+                ..session(namespaces)
+            };
+            assert_eq!(play(session, script), verdict);
+        }
+    }
+}
+
+/// `on_error` is allow in all of these, and does not count.
+#[test]
+fn a_failure_past_setns_is_always_a_denial() {
+    for (place, failing, part) in [
+        (2, Due::NoNewPrivs(Err(Errno::EPERM)), "no_new_privs"),
+        (3, Due::EmptyBoundingSet(Err(Errno::EPERM)), "bounding set"),
+        (4, Due::Filter(3, Err(Errno::EINVAL)), "seccomp"),
+        (5, Due::NewKeyring(Err(Errno::EDQUOT)), "keyring"),
+        (
+            7,
+            Due::Environment(
+                "BERTH_SESSION=c12",
+                Err(Error::Environment("BERTH_SESSION=c12".into(), 5)),
+            ),
+            "environment",
+        ),
+    ] {
+        let mut script = contract();
+        script.truncate(place);
+        script.push(failing);
+        script.extend(denied(Some(part), part));
+        let verdict = play(session(ALL), script);
+        assert_eq!(verdict.code(Phase::Session), Code::SESSION_ERR, "{part}");
+    }
+}
+
+#[test]
+fn no_way_into_the_root_is_a_denial() {
+    let mut script = contract();
+    script.truncate(6);
+    script.extend([
+        Due::ChangeDirectory("/usr/share", Err(Errno::ENOENT)),
+        Due::ChangeDirectory("/", Err(Errno::EACCES)),
+    ]);
+    script.extend(denied(Some("go to /"), "go to /"));
+    assert_eq!(play(session(ALL), script), Verdict::Failed);
+}
+
+#[test]
+fn without_namespaces_a_failure_past_the_first_change_is_a_denial() {
+    let mut script = contract();
+    script.truncate(3);
+    script.remove(1);
+    script.push(Due::EmptyBoundingSet(Err(Errno::EPERM)));
+    script.extend(denied(Some("bounding set"), "bounding set"));
+    assert_eq!(play(session(0), script), Verdict::Failed);
+}
+
+#[test]
+fn a_helper_that_is_dead_by_then_is_a_denial() {
+    let mut script = contract();
+    script.truncate(8);
+    script.push(Due::Joined(Err(Error::Acknowledge(ChannelError::Closed))));
+    script.extend(denied(None, "the helper ended before"));
+    assert_eq!(play(session(ALL), script), Verdict::Failed);
+}
+
+#[test]
+fn a_socket_that_libpam_does_not_keep_is_a_denial() {
+    let mut script = contract();
+    script.truncate(9);
+    script.push(Due::Keep(
+        Phase::Session,
+        Verdict::Pass,
+        Err(Error::Keep(5)),
+    ));
+    script.extend(denied(None, "cannot keep"));
+    assert_eq!(play(session(ALL), script), Verdict::Failed);
+}
+
+#[test]
+fn a_denial_goes_back_where_it_can() {
+    let mut script = vec![
+        Due::WorkingDirectory(None),
+        Due::RememberHome(HOME, Ok(())),
+        Due::Setns(HOME, Some(Ok(()))),
+        Due::NoNewPrivs(Err(Errno::EPERM)),
+    ];
+    script.extend(denied(Some("no_new_privs"), "no_new_privs"));
+    let place = script.len() - 3;
+    script[place] = Due::ReturnHome(Err(Errno::EPERM));
+    script.insert(place + 1, Due::Log(Level::Warning, "cannot go back"));
+    assert_eq!(play(session(HOME), script), Verdict::Failed);
+}

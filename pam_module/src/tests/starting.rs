@@ -1,0 +1,242 @@
+//! The real start of a helper: small shell scripts stand in for it.
+//!
+//! Each case runs in a process of its own, which plays the application: what is tested is what such a
+//! process notices, and signals, children and descriptors are the whole process's.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use berth_protocol::{Channel, ChannelError, JoinAbility, OnError, Phase, Reply, Request};
+
+use crate::error::Error;
+use crate::exchange::{Answered, ask};
+
+/// The variable that makes a test the application of this name.
+const APPLICATION: &str = "BERTH_TEST_APPLICATION";
+
+/// Runs the rest of the test `name` in a process of its own, with one thread. False in that process.
+pub fn elsewhere(name: &str) -> bool {
+    if std::env::var(APPLICATION).is_ok_and(|application| application == name) {
+        return false;
+    }
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--test-threads=1", "--nocapture"])
+        .env(APPLICATION, name)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{name}:\n{text}"
+    );
+    true
+}
+
+/// A helper and what it leaves, in a directory that goes away.
+pub struct Stage(PathBuf);
+
+impl Stage {
+    pub fn new(script: &str) -> Stage {
+        let dir = std::env::temp_dir().join(format!("berth-starting-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
+        let stage = Stage(dir);
+        let dir = stage.0.display();
+        fs::write(stage.helper(), format!("#!/bin/sh\ncd {dir}\n{script}\n")).unwrap();
+        fs::set_permissions(stage.helper(), fs::Permissions::from_mode(0o755)).unwrap();
+        stage
+    }
+
+    pub fn helper(&self) -> PathBuf {
+        self.0.join("helper")
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Puts a whole message into a file, for a script to send.
+    pub fn message(&self, name: &str, reply: &Reply) {
+        let (ours, theirs) = Channel::pair().unwrap();
+        ours.send(reply, None).unwrap();
+        let mut bytes = vec![0; 65536];
+        let length = nix::unistd::read(theirs.as_fd(), &mut bytes).unwrap();
+        fs::write(self.file(name), &bytes[..length]).unwrap();
+    }
+
+    pub fn ask(&self, timeout: Duration) -> Result<Answered, Error> {
+        ask(&self.helper(), &request(), Instant::now() + timeout)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+pub fn request() -> Request {
+    Request {
+        phase: Phase::Session,
+        user: b"alice".into(),
+        service: b"sshd".into(),
+        tty: vec![],
+        rhost: vec![],
+        ruser: vec![],
+        policy: None,
+        join: JoinAbility::Yes,
+        debug: false,
+    }
+}
+
+/// Sends the reply once the request is there, takes the module's last word, stays until the socket ends.
+pub const GOOD: &str = "dd bs=65536 count=1 <&3 >request 2>/dev/null
+cat reply >&3
+dd bs=65536 count=1 <&3 >ack 2>/dev/null
+cat <&3 >/dev/null
+echo done >done";
+
+/// Descriptors that are open, as numbers.
+pub fn open_descriptors() -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Waits for what a process does in its own time.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !is_so() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether a process runs; a zombie does not.
+pub fn runs(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{}/stat", pid.trim()))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().starts_with(" Z"))
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// The message of a failure that came at once, and left nothing.
+fn fails_at_once(helper: &Path) -> String {
+    let descriptors = open_descriptors();
+    let before = Instant::now();
+    let error = ask(helper, &request(), before + LONG).unwrap_err();
+    assert!(before.elapsed() < Duration::from_secs(5), "{error}");
+    assert_eq!(open_descriptors(), descriptors);
+    assert_eq!(no_children(), nix::errno::Errno::ECHILD);
+    error.to_string()
+}
+
+/// What wait says when it is asked for any kind of child.
+pub fn no_children() -> nix::errno::Errno {
+    use nix::sys::wait::{WaitPidFlag, waitpid};
+    let flags = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+    waitpid(None, Some(flags)).unwrap_err()
+}
+
+#[test]
+fn a_helper_that_is_missing_is_a_clear_error_at_once() {
+    if elsewhere("tests::starting::a_helper_that_is_missing_is_a_clear_error_at_once") {
+        return;
+    }
+    assert_eq!(
+        fails_at_once(Path::new("/nonexistent/berth-helper")),
+        "cannot start /nonexistent/berth-helper: No such file or directory"
+    );
+    assert_eq!(
+        fails_at_once(Path::new("/etc/passwd")),
+        "cannot start /etc/passwd: Permission denied"
+    );
+}
+
+#[test]
+fn a_helper_that_ends_without_a_word_is_an_error_at_once() {
+    if elsewhere("tests::starting::a_helper_that_ends_without_a_word_is_an_error_at_once") {
+        return;
+    }
+    for helper in ["/bin/true", "/bin/false"] {
+        let error = fails_at_once(Path::new(helper));
+        assert!(error.contains("closed the connection"), "{error}");
+    }
+}
+
+#[test]
+fn a_helper_that_talks_nonsense_is_an_error_at_once() {
+    if elsewhere("tests::starting::a_helper_that_talks_nonsense_is_an_error_at_once") {
+        return;
+    }
+    let stage = Stage::new("echo \"hello\" >&3; exec sleep 1000 <&3");
+    let error = fails_at_once(&stage.helper());
+    assert!(error.contains("different versions"), "{error}");
+}
+
+#[test]
+fn a_helper_that_hangs_costs_the_deadline_and_is_killed() {
+    if elsewhere("tests::starting::a_helper_that_hangs_costs_the_deadline_and_is_killed") {
+        return;
+    }
+    let stage = Stage::new("echo $$ >pid.new; mv pid.new pid; exec sleep 1000");
+    let descriptors = open_descriptors();
+    let before = Instant::now();
+    let error = stage.ask(Duration::from_millis(1500)).unwrap_err();
+    let took = before.elapsed();
+    assert!(
+        matches!(
+            error,
+            Error::Answer {
+                error: ChannelError::TimedOut,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(
+        (1500..3000).contains(&took.as_millis()),
+        "after {took:?}: {error}"
+    );
+    let pid = fs::read_to_string(stage.file("pid")).unwrap();
+    eventually("the helper is killed", || !runs(&pid));
+    assert_eq!(open_descriptors(), descriptors);
+    assert_eq!(no_children(), nix::errno::Errno::ECHILD);
+}
+
+#[test]
+fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
+    if elsewhere("tests::starting::a_reply_arrives_and_the_helper_stays_until_the_socket_ends") {
+        return;
+    }
+    let stage = Stage::new(GOOD);
+    let reply = Reply::Failed {
+        on_error: Some(OnError::Allow),
+        message: "é".repeat(100),
+    };
+    stage.message("reply", &reply);
+    let descriptors = open_descriptors();
+    let answered = stage.ask(LONG).unwrap();
+    assert_eq!(answered.reply, reply);
+    assert!(answered.init.is_none());
+    let new = open_descriptors().len() - descriptors.len();
+    assert_eq!(new, 1, "the socket alone");
+    answered
+        .channel
+        .send(&berth_protocol::Ack::Joined, None)
+        .unwrap();
+    eventually("the last word arrives", || stage.file("ack").exists());
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!stage.file("done").exists());
+    drop(answered);
+    eventually("the helper sees the end", || stage.file("done").exists());
+    assert_eq!(open_descriptors(), descriptors);
+}
