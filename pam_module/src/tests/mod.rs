@@ -1,5 +1,6 @@
 //! Tests of the whole core, driven by a scripted host.
 
+mod changing;
 mod closing;
 mod deciding;
 mod joining;

@@ -149,7 +149,7 @@ fn the_helper_inherits_nothing() {
     for key in ["SigBlk", "SigIgn"] {
         assert_eq!(status(&seen, key), "0000000000000000", "{key}");
     }
-    assert_eq!(status(&seen, "PPid"), "1");
+    assert_ne!(status(&seen, "PPid"), std::process::id().to_string());
     let auxv = fs::read(stage.file("auxv")).unwrap();
     let secure = auxv
         .chunks_exact(16)
@@ -236,4 +236,23 @@ fn the_applications_other_threads_stay_who_they_are() {
         status(&thread.join().unwrap(), "Uid"),
         "1000\t1000\t1000\t1000"
     );
+}
+
+/// An application may run under a filter of its own.
+#[test]
+fn a_system_call_that_is_forbidden_is_named() {
+    if elsewhere("tests::unseen::a_system_call_that_is_forbidden_is_named") {
+        return;
+    }
+    let refusal = |stage: &Stage| stage.ask(LONG).unwrap_err().to_string();
+    let stage = Stage::new(GOOD);
+    let helper = stage.helper();
+    let starts = format!("cannot start {}", helper.display());
+    super::changing::forbid(libc::SYS_close_range);
+    let says = " (closing other descriptors): Operation not permitted";
+    assert_eq!(refusal(&stage), format!("{starts}{says}"));
+    super::changing::forbid(libc::SYS_clone);
+    let says = ": Operation not permitted";
+    assert_eq!(refusal(&stage), format!("{starts}{says}"));
+    assert_eq!(no_children(), Errno::ECHILD);
 }

@@ -1,0 +1,172 @@
+//! The join's system calls, each looked at through the kernel's own eyes.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
+
+use berth_protocol::Instruction;
+use nix::errno::Errno;
+use nix::sys::wait::{WaitStatus, waitpid};
+
+use super::starting::elsewhere;
+use crate::kept::Home;
+use crate::sys::join;
+
+/// Loads the number of the system call; the program of `forbid` starts with it.
+const LOAD_NUMBER: Instruction = instruction(0x20, 0, 0);
+
+const fn instruction(code: u16, jf: u8, k: u32) -> Instruction {
+    Instruction { code, jt: 0, jf, k }
+}
+
+/// Answers EPERM to a system call from here on.
+pub fn forbid(call: libc::c_long) {
+    join::no_new_privs().unwrap();
+    join::filter(&[
+        LOAD_NUMBER,
+        instruction(0x15, 1, call.try_into().unwrap()),
+        instruction(6, 0, 0x0005_0000 | libc::EPERM as u32),
+        instruction(6, 0, 0x7fff_0000),
+    ])
+    .unwrap();
+}
+
+/// Runs this in a child with one thread, as setns needs it.
+#[allow(unsafe_code)]
+fn alone(run: impl FnOnce()) {
+    // SAFETY: the child makes system calls, allocates (which glibc allows after fork) and exits.
+    match unsafe { nix::unistd::fork() }.unwrap() {
+        nix::unistd::ForkResult::Child => {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            // SAFETY: ends this child, without the test harness's own exit handlers.
+            unsafe { libc::_exit(result.is_err().into()) }
+        }
+        nix::unistd::ForkResult::Parent { child } => {
+            assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+        }
+    }
+}
+
+fn status(key: &str) -> String {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+    line.split_once(':').unwrap().1.trim().into()
+}
+
+fn inode(namespace: &str) -> u64 {
+    fs::metadata(format!("/proc/self/ns/{namespace}"))
+        .unwrap()
+        .ino()
+}
+
+/// The serial number of the session keyring.
+#[allow(unsafe_code)]
+fn keyring() -> Result<i64, Errno> {
+    const GET_ID: i32 = 0;
+    const SESSION: i32 = -3;
+    // SAFETY: touches no memory.
+    Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, GET_ID, SESSION, 0) })
+}
+
+#[test]
+fn the_bounding_set_ends_up_empty() {
+    alone(|| {
+        assert_ne!(status("CapBnd"), "0000000000000000");
+        join::empty_bounding_set().unwrap();
+        assert_eq!(status("CapBnd"), "0000000000000000");
+    });
+}
+
+#[test]
+fn a_bounding_set_that_cannot_be_emptied_is_an_error() {
+    alone(|| {
+        nix::unistd::setuid(1000.into()).unwrap();
+        assert_eq!(join::empty_bounding_set(), Err(Errno::EPERM));
+    });
+}
+
+#[test]
+fn privileges_do_not_come_back() {
+    alone(|| {
+        join::no_new_privs().unwrap();
+        assert_eq!(status("NoNewPrivs"), "1");
+    });
+}
+
+#[test]
+fn a_filter_holds() {
+    alone(|| {
+        assert!(nix::unistd::getsid(None).is_ok());
+        forbid(libc::SYS_getsid);
+        assert_eq!(status("Seccomp"), "2");
+        assert_eq!(nix::unistd::getsid(None), Err(Errno::EPERM));
+        assert!(nix::unistd::getpgid(None).is_ok());
+    });
+}
+
+#[test]
+fn a_filter_that_is_none_is_an_error() {
+    alone(|| {
+        join::no_new_privs().unwrap();
+        assert_eq!(join::filter(&[LOAD_NUMBER]), Err(Errno::EINVAL));
+    });
+}
+
+#[test]
+fn the_session_keyring_is_a_new_one() {
+    alone(|| {
+        join::new_keyring().unwrap();
+        let first = keyring();
+        join::new_keyring().unwrap();
+        let second = keyring();
+        // Without keys in the kernel, or within reach, there is nothing to tell apart.
+        if let Ok(first) = first {
+            assert_ne!(first, second.unwrap());
+        } else {
+            assert!(matches!(first, Err(Errno::ENOSYS | Errno::EPERM)));
+        }
+    });
+}
+
+#[test]
+fn keys_that_nobody_can_reach_need_no_new_keyring() {
+    alone(|| {
+        forbid(libc::SYS_keyctl);
+        assert_eq!(join::new_keyring(), Ok(()));
+    });
+}
+
+#[test]
+fn the_way_back_leads_back() {
+    if elsewhere("tests::changing::the_way_back_leads_back") {
+        return;
+    }
+    alone(|| {
+        let kinds = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+        let before: Vec<u64> = ["mnt", "ipc", "uts"].map(inode).into();
+        let Home(home) = join::home(kinds).unwrap();
+        assert_eq!(home.len(), 3);
+        nix::sched::unshare(nix::sched::CloneFlags::from_bits_truncate(kinds)).unwrap();
+        for (name, before) in ["mnt", "ipc", "uts"].iter().zip(&before) {
+            assert_ne!(inode(name), *before, "{name}");
+        }
+        for (kind, fd) in &home {
+            join::setns(fd, *kind).unwrap();
+        }
+        assert_eq!(["mnt", "ipc", "uts"].map(inode).to_vec(), before);
+        for (_, fd) in &home {
+            assert!(closes_on_exec(fd));
+        }
+    });
+}
+
+#[test]
+fn what_is_no_namespace_is_not_joined() {
+    let file: OwnedFd = fs::File::open("/dev/null").unwrap().into();
+    assert_eq!(join::setns(&file, libc::CLONE_NEWIPC), Err(Errno::EINVAL));
+}
+
+fn closes_on_exec(fd: &OwnedFd) -> bool {
+    let flags = nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETFD).unwrap();
+    flags & libc::FD_CLOEXEC != 0
+}
