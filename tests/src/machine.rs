@@ -213,6 +213,17 @@ impl Machine {
         with_input(sftp, batch)
     }
 
+    /// An sftp that stays connected.
+    pub fn ssh_background_sftp(&mut self, user: &str) -> Background {
+        self.sshd();
+        let mut ssh = client("ssh");
+        ssh.args(["-s", &format!("{user}@127.0.0.1"), "sftp"]);
+        ssh.stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        Background(ssh.spawn().expect("ssh"))
+    }
+
     /// `su USER -c COMMAND`, from a directory.
     pub fn su_from(&self, directory: &Path, user: &str, command: &str) -> Output {
         let mut su = Command::new("su");

@@ -1,0 +1,69 @@
+//! One session that uses up what the kernel counts takes nothing from root or from another user.
+
+use std::io::{BufRead, BufReader};
+
+use berth_tests::{Background, Machine};
+
+/// Starts a probe by ssh that takes all of something and keeps it; gives back what it said.
+fn exhaust(machine: &mut Machine, user: &str, what: &str) -> (Background, String) {
+    // A terminal would be hung up; a pipe that stays open keeps the probe waiting.
+    let command = format!("{} </dev/null", machine.probe(what));
+    let mut login = machine.ssh_background(user, &command);
+    let mut said = String::new();
+    let out = login.0.stdout.take().unwrap();
+    BufReader::new(out).read_line(&mut said).unwrap();
+    (login, said.trim_end().to_owned())
+}
+
+/// What root on the host and another user still have.
+fn others_have_all(machine: &mut Machine) {
+    let one = machine.probe("one-of-each");
+    assert_eq!(machine.host(&one).ok(), "all there", "root on the host");
+    assert_eq!(machine.ssh("root", &one).ok(), "all there", "root by ssh");
+    assert_eq!(machine.ssh("bob", &one).ok(), "all there", "another user");
+    let again = machine.su("bob", &one).ok();
+    assert_eq!(again, "all there", "another user by su");
+}
+
+#[test]
+fn all_inotify_instances_of_one_session_are_its_own() {
+    Machine::run(|machine| {
+        others_have_all(machine);
+        let (login, said) = exhaust(machine, "alice", "inotify");
+        assert!(said.ends_with("then EMFILE"), "{said}");
+        others_have_all(machine);
+        login.end();
+    });
+}
+
+#[test]
+fn all_message_queues_of_one_session_are_its_own() {
+    Machine::run(|machine| {
+        let (login, said) = exhaust(machine, "alice", "queues");
+        assert!(said.contains("then E"), "{said}");
+        others_have_all(machine);
+        login.end();
+    });
+}
+
+#[test]
+fn all_timers_of_one_session_are_its_own() {
+    Machine::run(|machine| {
+        let (login, said) = exhaust(machine, "alice", "timers");
+        assert!(said.ends_with("then EAGAIN"), "{said}");
+        others_have_all(machine);
+        login.end();
+    });
+}
+
+#[test]
+fn what_a_user_used_up_does_not_keep_the_user_out() {
+    Machine::run(|machine| {
+        for what in ["inotify", "queues", "timers"] {
+            let (login, said) = exhaust(machine, "alice", what);
+            assert!(said.contains("then E"), "{said}");
+            assert_eq!(machine.ssh("alice", "echo in").ok(), "in", "{what}");
+            login.end();
+        }
+    });
+}

@@ -1,0 +1,245 @@
+//! What cannot be carried out refuses the login or lets it go on, as the policy says; and root gets in.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use berth_tests::{Machine, Policy, Process, Stack, eventually};
+
+/// Writes a program to be the helper.
+fn helper(text: &str) -> String {
+    let path = "/berth/other-helper";
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.into()
+}
+
+fn on_error(value: &str) -> Policy {
+    Policy {
+        defaults: format!("on_error = \"{value}\""),
+        ..Policy::default()
+    }
+}
+
+/// Both answers to one failure, for ssh and su, and root's login beside them.
+fn both_ways(machine: &mut Machine, failure: &str, stack: &Stack) {
+    machine.sshd();
+    let before = machine.snapshot();
+    for answer in ["deny", "allow"] {
+        machine.stack(&Stack {
+            arguments: format!("{} on_error={answer}", stack.arguments),
+            ..stack.clone()
+        });
+        let ssh = machine.ssh("alice", "echo in");
+        let su = machine.su("alice", "echo in");
+        if answer == "deny" {
+            assert!(
+                !ssh.success() && !ssh.stdout.contains("in"),
+                "{failure}: {ssh:?}"
+            );
+            assert!(
+                !su.success() && !su.stdout.contains("in"),
+                "{failure}: {su:?}"
+            );
+        } else {
+            assert_eq!(ssh.ok(), "in", "{failure}");
+            assert_eq!(su.ok(), "in", "{failure}");
+            let host = machine.host("readlink /proc/self/ns/mnt").ok();
+            assert_eq!(machine.su("alice", "readlink /proc/self/ns/mnt").ok(), host);
+        }
+        assert_eq!(machine.ssh("root", "echo in").ok(), "in", "root, {failure}");
+        assert_eq!(machine.su("root", "echo in").ok(), "in", "root, {failure}");
+        machine.assert_nothing_left(&before);
+        let line = machine.logged(&format!("on_error = {answer}"));
+        assert!(line.contains("berth"), "{failure}: {line}");
+    }
+}
+
+#[test]
+fn without_a_helper() {
+    Machine::run(|machine| {
+        let stack = Stack {
+            helper: "/nonexistent/helper".into(),
+            ..Stack::default()
+        };
+        both_ways(machine, "no helper", &stack);
+    });
+}
+
+#[test]
+fn with_a_helper_that_dies_at_once() {
+    Machine::run(|machine| {
+        for (failure, text) in [
+            ("killed", "#!/bin/sh\nkill -9 $$\n"),
+            ("says nothing", "#!/bin/sh\nexit 0\n"),
+            ("no program", "this is no program\n"),
+        ] {
+            let stack = Stack {
+                helper: helper(text),
+                ..Stack::default()
+            };
+            both_ways(machine, failure, &stack);
+        }
+    });
+}
+
+#[test]
+fn with_a_helper_that_hangs_past_the_deadline() {
+    Machine::run(|machine| {
+        let stack = Stack {
+            helper: helper("#!/bin/sh\nexec sleep 1000\n"),
+            arguments: "timeout=2".into(),
+            ..Stack::default()
+        };
+        both_ways(machine, "hung", &stack);
+        let start = Instant::now();
+        machine.su("alice", "true").ok();
+        let took = start.elapsed();
+        // Once when the account is checked, once when the session is opened.
+        assert!(took < Duration::from_secs(6), "{took:?}");
+        let start = Instant::now();
+        machine.su("root", "true").ok();
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "root waits for nobody"
+        );
+    });
+}
+
+#[test]
+fn with_a_policy_that_cannot_be_used() {
+    Machine::run(|machine| {
+        let good = Policy::default().text();
+        for (failure, prepare) in [
+            ("missing", "rm /etc/berth/policy.toml"),
+            (
+                "a directory",
+                "rm /etc/berth/policy.toml; mkdir /etc/berth/policy.toml",
+            ),
+            ("broken", "echo '[[[' >/etc/berth/policy.toml"),
+            ("unknown key", "echo 'verzion = 1' >/etc/berth/policy.toml"),
+            (
+                "not text",
+                "head -c 1000 /dev/urandom >/etc/berth/policy.toml",
+            ),
+            ("empty", ": >/etc/berth/policy.toml"),
+            ("huge", "head -c 50000000 /dev/zero >/etc/berth/policy.toml"),
+            ("world-writable", "chmod 666 /etc/berth/policy.toml"),
+            ("group-writable", "chmod 664 /etc/berth/policy.toml"),
+            ("a user's", "chown alice /etc/berth/policy.toml"),
+        ] {
+            machine.host("rm -rf /etc/berth").ok();
+            machine.policy_text(&good);
+            machine.host(prepare).ok();
+            both_ways(machine, failure, &Stack::default());
+        }
+    });
+}
+
+#[test]
+fn each_mount_that_fails_fails_the_login() {
+    Machine::run(|machine| {
+        machine.sshd();
+        let mut failed = 0;
+        for answer in ["deny", "allow"] {
+            machine.policy(&on_error(answer));
+            for nth in 1..40 {
+                // The init does the mounts; it is the helper's child.
+                let inject = format!(
+                    "#!/bin/sh\nexec strace -f -qq -o /dev/null -e trace=mount,umount2,move_mount,mount_setattr,open_tree,fsmount,pivot_root -e inject=mount,umount2,move_mount,mount_setattr,open_tree,fsmount,pivot_root:error=EPERM:when={nth} /berth/berth-helper \"$@\"\n"
+                );
+                machine.stack(&Stack {
+                    helper: helper(&inject),
+                    ..Stack::default()
+                });
+                let before = machine.snapshot();
+                let su = machine.su("alice", "cat /proc/1/comm");
+                assert_eq!(machine.su("root", "echo in").ok(), "in");
+                machine.assert_nothing_left(&before);
+                if su.success() && su.stdout == "berth-init" {
+                    break;
+                }
+                failed += 1;
+                match answer {
+                    "deny" => assert!(!su.success(), "mount {nth}: {su:?}"),
+                    _ => assert_eq!(su.ok(), "login-machine", "mount {nth}"),
+                }
+            }
+        }
+        assert!(
+            failed >= 8,
+            "only {failed} mounts failed: is strace not there?"
+        );
+    });
+}
+
+#[test]
+fn a_helper_killed_at_any_step_leaves_nothing_and_refuses() {
+    Machine::run(|machine| {
+        machine.su("bob", "true").ok();
+        let before = machine.snapshot();
+        let mut refused = 0;
+        let mut step = 1;
+        loop {
+            let inject = format!(
+                "#!/bin/sh\nexec strace -qq -o /dev/null -e inject=all:signal=KILL:when={step} /berth/berth-helper \"$@\"\n"
+            );
+            machine.stack(&Stack {
+                helper: helper(&inject),
+                account: false,
+                ..Stack::default()
+            });
+            let su = machine.su("alice", "cat /proc/1/comm; sleep 0.2");
+            // Killed after the login was in its berth: that session ends, one way or the other.
+            if su.stdout == "berth-init" {
+                break;
+            }
+            assert!(!su.success(), "step {step}: {su:?}");
+            refused += 1;
+            if step % 5 == 1 {
+                assert_eq!(machine.su("root", "echo in").ok(), "in");
+            }
+            // What a killed helper left, the next login of anybody removes.
+            machine.stack(&Stack::default());
+            machine.su("bob", "true").ok();
+            machine.assert_nothing_left(&before);
+            step += 3;
+        }
+        assert!(refused > 20, "{refused}");
+    });
+}
+
+#[test]
+fn a_user_that_nss_does_not_know_is_refused_without_a_crash() {
+    Machine::run(|machine| {
+        let open = "pamtester login ghost acct_mgmt open_session close_session 2>&1";
+        let said = machine.host(open).refused();
+        assert!(
+            !said.stdout.contains("rash") && said.status.code().is_some(),
+            "{said:?}"
+        );
+        assert_eq!(machine.su("root", "echo in").ok(), "in");
+    });
+}
+
+#[test]
+fn a_hanging_name_service_costs_the_deadline_and_root_nothing() {
+    Machine::run(|machine| {
+        // A name service that hangs in the helper only, or su itself would hang.
+        std::fs::create_dir_all("/opt/nss").unwrap();
+        std::fs::write(
+            "/opt/nss/hang.c",
+            "#define _GNU_SOURCE\n#include <errno.h>\n#include <string.h>\n#include <unistd.h>\n\
+             int _nss_hang_initgroups_dyn() { if (!strcmp(program_invocation_short_name, \"berth-helper\")) for (;;) pause(); return 0; }\n\
+             int _nss_hang_getpwnam_r() { return _nss_hang_initgroups_dyn(); }\n",
+        )
+        .unwrap();
+        machine.host("cc -w -shared -fPIC -o /opt/nss/libnss_hang.so.2 /opt/nss/hang.c && echo /opt/nss >/etc/ld.so.conf.d/nss.conf && ldconfig -X 2>/dev/null; sed -i -E 's/^(passwd|group):.*/\\1: hang files/' /etc/nsswitch.conf").ok();
+        let stack = Stack {
+            arguments: "timeout=2".into(),
+            ..Stack::default()
+        };
+        both_ways(machine, "NSS hangs", &stack);
+        let left = || Process::named("berth-helper").len();
+        assert!(eventually(|| left() == 0), "{} helpers hang on", left());
+    });
+}

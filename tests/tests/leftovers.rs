@@ -1,0 +1,151 @@
+//! When a login is over, however it ended, nothing of it is left.
+
+use berth_tests::{Door, Machine, Policy, Process, Snapshot, Terminal, eventually};
+
+/// A machine whose daemons run and whose first login is over, and what there is then.
+fn settled(machine: &mut Machine) -> Snapshot {
+    machine.ssh("bob", "true").ok();
+    machine.su("bob", "true").ok();
+    assert!(eventually(|| Process::named("berth-helper").is_empty()));
+    machine.snapshot()
+}
+
+/// The processes of a session as they are seen on the host: the application's and the user's.
+fn of_session(uid: u32) -> Vec<Process> {
+    let all = Process::all().into_iter();
+    all.filter(|one| one.uid() == Some(uid)).collect()
+}
+
+#[test]
+fn a_logout_leaves_nothing_through_any_door() {
+    Machine::run(|machine| {
+        let before = settled(machine);
+        for door in Door::ALL {
+            machine.through(door, "alice", "true");
+            if door == Door::Cron {
+                machine
+                    .host("rm -f /var/spool/cron/crontabs/alice /run/crond.*")
+                    .ok();
+            }
+            machine.assert_nothing_left(&before);
+        }
+        machine.sftp("alice", "pwd\n").ok();
+        machine.sftp("carol", "pwd\n").ok();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn what_a_user_started_ends_with_the_login() {
+    Machine::run(|machine| {
+        let before = settled(machine);
+        let leave = "setsid nohup sleep 1000 >/dev/null 2>&1 & (trap '' TERM HUP; sleep 1000) >/dev/null 2>&1 & ipcmk -M 4096 >/dev/null; touch /tmp/x /dev/shm/x /dev/mqueue/x; keyctl add user k v @s >/dev/null";
+        for door in [Door::Ssh, Door::Su, Door::SuLogin] {
+            machine.through(door, "alice", leave);
+            machine.assert_nothing_left(&before);
+        }
+    });
+}
+
+#[test]
+fn what_may_linger_stays_as_long_as_the_policy_says() {
+    Machine::run(|machine| {
+        let before = settled(machine);
+        machine.policy(&Policy::with_profile(
+            "logout = { linger = \"3s\", grace = \"1s\" }",
+        ));
+        machine
+            .ssh("alice", "setsid nohup sleep 1000 >/dev/null 2>&1 &")
+            .ok();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        assert_eq!(Process::named("sleep").len(), 1, "it lingers");
+        machine.assert_nothing_left(&before);
+    });
+}
+
+type Choice = fn(&Terminal, u32) -> Vec<Process>;
+
+/// Ends one session after another by killing something of it, and looks at what is left each time.
+fn killed(machine: &mut Machine, choose: Choice) {
+    let before = settled(machine);
+    let uid = machine.uid("alice");
+    for round in 0..3 {
+        let mut terminal = match round {
+            0 => machine.ssh_terminal("alice"),
+            1 => machine.su_terminal("alice"),
+            _ => machine.login("alice"),
+        };
+        let inside = terminal.run("cat /proc/1/comm; (sleep 1000 >/dev/null 2>&1 &)");
+        assert_eq!(inside, "berth-init");
+        let victims = choose(&terminal, uid);
+        assert!(!victims.is_empty(), "nothing to kill");
+        for victim in victims {
+            victim.kill();
+        }
+        drop(terminal);
+        machine.assert_nothing_left(&before);
+        // And the next login is as good as the first.
+        assert_eq!(machine.ssh("alice", "cat /proc/1/comm").ok(), "berth-init");
+        machine.assert_nothing_left(&before);
+    }
+}
+
+#[test]
+fn a_killed_login_program_leaves_nothing() {
+    Machine::run(|machine| {
+        killed(machine, |terminal, uid| {
+            // sshd's process for the session (root's), or su, or login.
+            let sshd = Process::running("sshd: alice").into_iter();
+            let mut programs: Vec<Process> = sshd.filter(|one| one.uid() != Some(uid)).collect();
+            if programs.is_empty() {
+                programs.push(terminal.process());
+            }
+            programs
+        });
+    });
+}
+
+#[test]
+fn a_killed_users_process_of_the_login_program_leaves_nothing() {
+    Machine::run(|machine| {
+        killed(machine, |_, uid| of_session(uid));
+    });
+}
+
+#[test]
+fn a_killed_init_leaves_nothing() {
+    Machine::run(|machine| {
+        killed(machine, |_, _| Process::named("berth-init"));
+    });
+}
+
+#[test]
+fn a_killed_keeper_leaves_nothing() {
+    Machine::run(|machine| {
+        killed(machine, |_, _| Process::named("berth-helper"));
+    });
+}
+
+#[test]
+fn a_killed_init_and_keeper_leave_nothing() {
+    Machine::run(|machine| {
+        killed(machine, |_, _| {
+            [Process::named("berth-helper"), Process::named("berth-init")].concat()
+        });
+    });
+}
+
+#[test]
+fn everything_killed_at_once_leaves_nothing() {
+    Machine::run(|machine| {
+        killed(machine, |terminal, uid| {
+            [
+                Process::named("berth-helper"),
+                Process::named("berth-init"),
+                of_session(uid),
+                vec![terminal.process()],
+            ]
+            .concat()
+        });
+    });
+}

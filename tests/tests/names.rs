@@ -1,0 +1,104 @@
+//! Names and arguments that nobody honest has: newlines, escapes, 64 kB.
+
+use std::process::Command;
+
+use berth_tests::{Machine, Output};
+
+/// Opens and closes a session as a PAM application of its own would, with items that it chooses.
+fn pamtester(user: &str, items: &[&str]) -> Output {
+    let mut command = Command::new("pamtester");
+    for item in items {
+        command.args(["-I", item]);
+    }
+    command.args(["login", user, "acct_mgmt", "open_session", "close_session"]);
+    command.output().unwrap().into()
+}
+
+/// Every line of the log is one line, has no control characters, and is not long.
+#[track_caller]
+fn the_log_is_clean(machine: &Machine) {
+    for line in machine.log_lines() {
+        if !line.contains("berth") {
+            continue;
+        }
+        let (_, text) = line.split_once('>').unwrap();
+        let text = text.trim_end_matches(['\n', '\0']);
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert!(
+            text.len() < 4200,
+            "{} bytes: {:?}",
+            text.len(),
+            text.get(..200)
+        );
+        assert!(!text.contains("result=ok user=root"), "{text}");
+    }
+}
+
+#[test]
+fn user_names_that_are_none_are_refused() {
+    Machine::run(|machine| {
+        let long = "a".repeat(65_536);
+        for name in [
+            "mallory\nberth[1]: open session=1 user=root result=ok",
+            "\u{1b}[2Jmallory",
+            "../../etc",
+            "a b\"c\\d",
+            "alice\n",
+            "%s%n%s",
+            &long,
+        ] {
+            let output = pamtester(name, &[]);
+            assert!(!output.success(), "{:?}", name.get(..40));
+            assert!(output.status.code().is_some(), "crashed: {output:?}");
+        }
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        the_log_is_clean(machine);
+    });
+}
+
+#[test]
+fn terminals_and_hosts_with_odd_names_do_no_harm() {
+    Machine::run(|machine| {
+        let before = machine.snapshot();
+        let long = format!("rhost={}", "h".repeat(65_536));
+        for (item, opens) in [
+            (
+                "rhost=evil\nberth[1]: open session=1 user=root result=ok",
+                true,
+            ),
+            ("tty=\u{1b}]0;title\u{7}", true),
+            ("ruser=a\"b\\c d=e", true),
+            ("rhost=\u{202e}gnp.exe", true),
+            (&long, false),
+        ] {
+            let output = pamtester("alice", &[item]);
+            assert!(output.status.code().is_some(), "crashed: {output:?}");
+            assert_eq!(output.success(), opens, "{:?}: {output:?}", item.get(..40));
+        }
+        assert!(!machine.log_lines().is_empty());
+        the_log_is_clean(machine);
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn arguments_that_are_none_are_named_in_the_log_and_root_gets_in() {
+    Machine::run(|machine| {
+        for arguments in [
+            "timeout=abc",
+            "no-such-argument",
+            "on_error=perhaps",
+            "helper=relative",
+        ] {
+            machine.stack(&berth_tests::Stack {
+                arguments: arguments.into(),
+                ..Default::default()
+            });
+            machine.su("alice", "true").refused();
+            assert_eq!(machine.su("root", "echo in").ok(), "in", "{arguments}");
+            let value = arguments.rsplit('=').next().unwrap();
+            machine.logged(value);
+        }
+        the_log_is_clean(machine);
+    });
+}

@@ -1,0 +1,81 @@
+//! The module where it already is: twice in one stack, and in daemons started inside a berth.
+
+use std::process::{Command, Stdio};
+
+use berth_tests::{Background, Door, Machine, Process, Stack, eventually};
+
+#[test]
+fn the_module_twice_in_one_stack_is_one_berth() {
+    Machine::run(|machine| {
+        machine.ssh("bob", "true").ok();
+        assert!(eventually(|| Process::named("berth-helper").is_empty()));
+        let before = machine.snapshot();
+        let stack = Stack::default();
+        machine.stack(&Stack {
+            before: format!("session required {}", stack.module()),
+            ..stack
+        });
+        for door in Door::ALL {
+            let said = machine.through(door, "alice", "cat /proc/1/comm; echo $BERTH_SESSION");
+            assert!(said.starts_with("berth-init\n"), "{door:?}: {said}");
+        }
+        let mut terminal = machine.ssh_terminal("alice");
+        assert_eq!(terminal.run("echo in"), "in");
+        assert_eq!(Process::named("berth-init").len(), 1);
+        terminal.send("exit");
+        terminal.wait();
+        machine
+            .host("rm -f /var/spool/cron/crontabs/alice /run/crond.*")
+            .ok();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn a_daemon_started_inside_a_berth_takes_nobody_else_into_it() {
+    Machine::run(|machine| {
+        let login = machine.ssh_background("alice", "sleep 1000");
+        let uid = machine.uid("alice");
+        let inside = || {
+            let all = Process::named("sleep").into_iter();
+            all.filter(|one| one.uid() == Some(uid)).collect::<Vec<_>>()
+        };
+        assert!(eventually(|| !inside().is_empty()));
+        // As root would be in there, were there a way; a service restarted from a berth that has no
+        // user namespace is just this.
+        let mut daemon = Command::new("nsenter");
+        daemon
+            .args(["-t", &inside()[0].0.to_string(), "-p", "-m", "-i"])
+            .args([
+                "/usr/sbin/sshd",
+                "-D",
+                "-f",
+                "/etc/ssh/test_sshd_config",
+                "-p",
+                "2222",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let daemon = Background(daemon.spawn().unwrap());
+        assert!(eventually(|| std::net::TcpStream::connect(
+            "127.0.0.1:2222"
+        )
+        .is_ok()));
+        let mut ssh = |user: &str| {
+            let mut ssh = machine.ssh_command(user, "echo in");
+            let output = ssh
+                .args(["-p", "2222"])
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        };
+        // Options after the host are the remote command's; so the port comes by the environment of none.
+        assert_eq!(ssh("bob"), "");
+        drop(daemon);
+        login.end();
+        let line = machine.logged("inside the berth of");
+        assert!(line.contains("bob") && line.contains("alice"), "{line}");
+    });
+}

@@ -1,0 +1,180 @@
+//! What a session cannot gain.
+
+use berth_tests::{Door, Machine, Policy, Stack};
+
+#[test]
+fn a_setuid_program_gains_nothing() {
+    Machine::run(|machine| {
+        machine
+            .host("cp /berth/berth-probe /berth/as-root && chmod 6755 /berth/as-root")
+            .ok();
+        let uid = machine.uid("alice");
+        // Outside it does gain something: the test would see it.
+        let outside = machine.host(&format!(
+            "setpriv --reuid={uid} --regid={uid} --clear-groups /berth/as-root who"
+        ));
+        assert_eq!(outside.ok(), format!("uid {uid} euid 0 egid 0"));
+        for door in Door::ALL {
+            let said = machine.through(door, "alice", "/berth/as-root who");
+            assert_eq!(said, format!("uid {uid} euid {uid} egid {uid}"), "{door:?}");
+        }
+    });
+}
+
+#[test]
+fn a_session_has_no_capability_and_no_new_privileges() {
+    Machine::run(|machine| {
+        for door in Door::ALL {
+            let said = machine.through(
+                door,
+                "alice",
+                "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status",
+            );
+            for line in said.lines() {
+                let (field, value) = line.split_once(":\t").unwrap();
+                let wanted = match field {
+                    "NoNewPrivs" => "1",
+                    "Seccomp" => "2",
+                    _ => "0000000000000000",
+                };
+                assert_eq!(value, wanted, "{door:?} {field}");
+            }
+            assert_eq!(said.lines().count(), 7, "{door:?}: {said}");
+        }
+    });
+}
+
+#[test]
+fn nested_user_namespaces_are_refused_unless_the_policy_allows_them() {
+    Machine::run(|machine| {
+        let uid = machine.uid("alice");
+        let calls = ["unshare", "clone", "clone3"];
+        for call in calls {
+            let make = machine.probe(&format!("user-namespace {call}"));
+            let outside = format!("setpriv --reuid={uid} --regid={uid} --clear-groups {make}");
+            assert_eq!(machine.host(&outside).ok(), "done", "{call} outside");
+            for door in Door::ALL {
+                let said = machine.through(door, "alice", &make);
+                let refused = ["EPERM", "ENOSPC", "ENOSYS"].contains(&&*said);
+                assert!(refused, "{door:?} {call}: {said}");
+            }
+        }
+        machine.policy(&Policy::with_profile(
+            "privileges = { nested_userns = true }",
+        ));
+        for call in calls {
+            let make = machine.probe(&format!("user-namespace {call}"));
+            assert_eq!(
+                machine.ssh("alice", &make).ok(),
+                "done",
+                "{call} where allowed"
+            );
+        }
+        // Without a user namespace of its own, the filter refuses them.
+        machine.policy(&Policy {
+            profile: "privileges = { no_new_privs = true, nested_userns = false }".into(),
+            ..Policy::with_namespaces("pid = true, mount = true")
+        });
+        for call in calls {
+            let make = machine.probe(&format!("user-namespace {call}"));
+            let said = machine.ssh("alice", &make).ok();
+            assert!(
+                ["EPERM", "ENOSYS"].contains(&&*said),
+                "{call} under the filter: {said}"
+            );
+        }
+    });
+}
+
+#[test]
+fn typing_into_the_terminal_of_root_is_refused() {
+    Machine::run(|machine| {
+        let type_it = machine.probe("type 'touch /root/typed'");
+        let mut terminal = machine.su_terminal("alice");
+        let said = terminal.run(&type_it);
+        assert_eq!(said, "EPERM");
+        let mut terminal = machine.ssh_terminal("alice");
+        assert_eq!(terminal.run(&type_it), "EPERM");
+        let mut terminal = machine.login("alice");
+        assert_eq!(terminal.run(&type_it), "EPERM");
+        assert!(!std::path::Path::new("/root/typed").exists());
+    });
+}
+
+#[test]
+fn nothing_of_the_host_can_be_mounted_or_unmounted() {
+    Machine::run(|machine| {
+        for door in Door::ALL {
+            let said = machine.through(
+                door,
+                "alice",
+                "umount /tmp 2>&1; mount -t tmpfs none /mnt 2>&1; unshare -m true 2>&1; nsenter -t 1 -m true 2>&1; true",
+            );
+            assert_eq!(said.lines().count(), 4, "{door:?}: {said}");
+            for line in said.lines() {
+                let refused = ["not permitted", "must be superuser", "denied"];
+                assert!(
+                    refused.iter().any(|why| line.contains(why)),
+                    "{door:?}: {line}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn no_descriptor_of_the_login_program_or_of_berth_stays_open() {
+    Machine::run(|machine| {
+        let look = "for fd in /proc/self/fd/*; do readlink $fd; done";
+        for door in Door::ALL {
+            let said = machine.through(door, "alice", look);
+            for target in said.lines() {
+                let plain = ["pipe:", "/dev/", "/proc/", "/home/alice/", "pts/"];
+                let expected = plain.iter().any(|start| {
+                    target
+                        .trim_start_matches('/')
+                        .starts_with(start.trim_start_matches('/'))
+                });
+                assert!(expected, "{door:?}: {said}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_users_own_environment_steers_nothing() {
+    Machine::run(|machine| {
+        // What an attacker might hope that module or helper look at.
+        machine.host("printf 'BERTH_SESSION=1\nBERTH_POLICY=/tmp/x\nLD_PRELOAD=/tmp/x.so\nPATH=/tmp\nTMPDIR=/home/alice\n' >/home/alice/.pam_environment").ok();
+        machine.stack(&Stack {
+            before: "session required pam_env.so user_readenv=1".into(),
+            ..Stack::default()
+        });
+        let said = machine
+            .ssh("alice", "/bin/cat /proc/1/comm; echo $BERTH_SESSION")
+            .ok();
+        let (init, id) = said.split_once('\n').unwrap();
+        assert_eq!(init, "berth-init");
+        let cgroup = machine.ssh("alice", "/bin/cat /proc/self/cgroup").ok();
+        assert!(cgroup.contains("/sessions/"), "{cgroup}");
+        assert!(id.parse::<u64>().is_ok(), "{id}");
+        machine.policy(&Policy::default());
+    });
+}
+
+#[test]
+fn records_and_keepers_are_out_of_a_sessions_reach() {
+    Machine::run(|machine| {
+        let mut login = machine.ssh_terminal("alice");
+        let said = login.run("for file in $(find /run/berth /var/lib/berth -type f 2>/dev/null); do echo x >>$file && echo wrote $file; done 2>/dev/null; echo done");
+        assert_eq!(said, "done");
+        let user = machine.cgroups().user(machine.uid("alice"));
+        let said = login.run(&format!("echo max >{0}/pids.max; echo $$ >{0}/cgroup.procs; echo $$ >{1}/cgroup.procs; mkdir {0}/mine", user.display(), machine.cgroups().root().display()));
+        assert_eq!(said.lines().count(), 4, "{said}");
+        assert!(
+            said.lines()
+                .all(|line| line.contains("denied") || line.contains("cannot create")),
+            "{said}"
+        );
+    });
+}

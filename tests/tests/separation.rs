@@ -1,0 +1,182 @@
+//! What one session cannot see of the host, nor of another session of the same user.
+
+use berth_tests::{Door, Machine, Policy, Process, Stack, eventually};
+
+#[test]
+fn system_v_objects_of_the_host_and_of_another_login_are_invisible() {
+    Machine::run(|machine| {
+        machine.host("ipcmk -M 4096; ipcmk -S 1; ipcmk -Q").ok();
+        let count =
+            "cat /proc/sysvipc/shm /proc/sysvipc/sem /proc/sysvipc/msg | grep -vc key; true";
+        assert_eq!(machine.host(count).ok(), "3", "outside there are three");
+        let mut other = machine.ssh_terminal("alice");
+        other.run("ipcmk -M 4096; ipcmk -S 1; ipcmk -Q");
+        assert_eq!(other.run(count), "3", "its own");
+        for door in Door::ALL {
+            assert_eq!(machine.through(door, "alice", count), "0", "{door:?}");
+        }
+        assert_eq!(machine.host(count).ok(), "3", "the host's are still there");
+    });
+}
+
+#[test]
+fn message_queues_of_the_host_and_of_another_login_are_invisible() {
+    Machine::run(|machine| {
+        machine
+            .host("touch /dev/mqueue/of-the-host; chmod 666 /dev/mqueue/of-the-host")
+            .ok();
+        let look = machine.probe("queue-exists /of-the-host");
+        assert_eq!(machine.host(&look).ok(), "done", "outside it is there");
+        let mut other = machine.ssh_terminal("alice");
+        other.run("touch /dev/mqueue/of-a-login");
+        assert_eq!(other.run("ls /dev/mqueue"), "of-a-login");
+        for door in Door::ALL {
+            assert_eq!(machine.through(door, "alice", &look), "ENOENT", "{door:?}");
+            let look = machine.probe("queue-exists /of-a-login");
+            assert_eq!(machine.through(door, "alice", &look), "ENOENT", "{door:?}");
+            assert_eq!(
+                machine.through(door, "alice", "ls -A /dev/mqueue"),
+                "",
+                "{door:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn private_directories_are_empty_and_stay_inside() {
+    Machine::run(|machine| {
+        for directory in ["/tmp", "/var/tmp", "/dev/shm"] {
+            std::fs::write(format!("{directory}/of-the-host"), "").unwrap();
+            for door in Door::ALL {
+                let command = format!(
+                    "ls -A {directory}; echo x >{directory}/of-alice; stat -c %a {directory}"
+                );
+                let said = machine.through(door, "alice", &command);
+                assert_eq!(said, "1777", "{door:?} {directory}");
+            }
+            let there = machine.host(&format!("ls -A {directory}")).ok();
+            assert_eq!(there, "of-the-host");
+        }
+    });
+}
+
+#[test]
+fn a_private_tmp_has_the_size_that_the_policy_says() {
+    Machine::run(|machine| {
+        let fill = "dd if=/dev/zero of=/tmp/full bs=1M count=100 2>/dev/null; stat -c %s /tmp/full";
+        let size: u64 = machine.ssh("alice", fill).ok().parse().unwrap();
+        assert!((15 << 20..=16 << 20).contains(&size), "{size}");
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
+        ));
+        let size: u64 = machine.ssh("alice", fill).ok().parse().unwrap();
+        assert_eq!(size, 100 << 20);
+        let kept = || machine.host("find /var/lib/berth -name full").ok();
+        assert!(eventually(|| kept().is_empty()), "{}", kept());
+    });
+}
+
+#[test]
+fn names_that_the_policy_keeps_are_the_hosts() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "identity", pid = true, mount = true, private_tmp = "16M", tmp_keep = [".X11-unix"]"#,
+        ));
+        machine
+            .host("mkdir -m 1777 /tmp/.X11-unix; touch /tmp/.X11-unix/X0 /tmp/other")
+            .ok();
+        assert_eq!(
+            machine.ssh("alice", "find /tmp -type f").ok(),
+            "/tmp/.X11-unix/X0"
+        );
+    });
+}
+
+#[test]
+fn what_the_host_mounts_later_appears_inside_and_nothing_the_other_way() {
+    Machine::run(|machine| {
+        let mounts = machine.host("cat /proc/self/mountinfo").ok();
+        let mut login = machine.ssh_terminal("alice");
+        assert_eq!(login.run("ls /mnt"), "");
+        assert_eq!(machine.host("cat /proc/self/mountinfo").ok(), mounts);
+        machine
+            .host("mount -t tmpfs none /mnt && touch /mnt/late")
+            .ok();
+        assert_eq!(login.run("ls /mnt"), "late");
+        machine.host("umount /mnt").ok();
+        assert_eq!(login.run("ls /mnt"), "");
+    });
+}
+
+#[test]
+fn another_login_of_the_same_user_cannot_be_signalled_or_traced() {
+    Machine::run(|machine| {
+        let login = machine.ssh_background("alice", "sleep 1000");
+        let victims = || {
+            let uid = machine.uid("alice");
+            let all = Process::running("sleep 1000").into_iter();
+            all.filter(|one| one.uid() == Some(uid)).collect::<Vec<_>>()
+        };
+        assert!(eventually(|| victims()
+            .iter()
+            .any(|one| one.name() == "sleep")));
+        let count = victims().len();
+        // By every number that a process could have, on the host or in its own namespace.
+        let victim = victims()[0].0;
+        let kill = format!(
+            "for pid in $(seq 1 40) {victim}; do [ $pid = $$ ] || kill -TERM $pid; done 2>/dev/null; strace -p {victim} 2>&1; true"
+        );
+        let said = machine.su("alice", &kill).ok();
+        assert!(said.contains("No such process"), "{said}");
+        assert_eq!(victims().len(), count);
+        login.end();
+    });
+}
+
+#[test]
+fn a_secret_in_the_keyring_of_before_is_out_of_reach() {
+    Machine::run(|machine| {
+        // pam_keyinit makes a session keyring, which the login would go on to have.
+        std::fs::write(
+            "/root/secret",
+            "#!/bin/sh\nkeyctl add user secret of-the-host @s\n",
+        )
+        .unwrap();
+        machine.host("chmod 755 /root/secret").ok();
+        machine.stack(&Stack {
+            before:
+                "session required pam_keyinit.so force\nsession required pam_exec.so /root/secret"
+                    .into(),
+            ..Stack::default()
+        });
+        let read = "keyctl print %user:secret 2>&1; keyctl show @s 2>&1";
+        for door in Door::ALL {
+            let said = machine.through(door, "alice", &format!("{read}; true"));
+            assert!(
+                !said.contains("of-the-host") && !said.contains("secret\n"),
+                "{door:?}: {said}"
+            );
+        }
+        // Without Berth it can be read: the stack is what the test says it is.
+        machine.policy_text("version = 1\n[[rule]]\nname = \"none\"\naction = \"exempt\"\n");
+        let said = machine.ssh("root", read).ok();
+        assert!(said.contains("of-the-host"), "{said}");
+    });
+}
+
+#[test]
+fn keys_of_one_login_are_not_those_of_another() {
+    Machine::run(|machine| {
+        let mut first = machine.ssh_terminal("alice");
+        let mut second = machine.ssh_terminal("alice");
+        first.run("keyctl add user mine of-the-first @s");
+        assert!(
+            first
+                .run("keyctl print %user:mine")
+                .contains("of-the-first")
+        );
+        let said = second.run("keyctl print %user:mine 2>&1");
+        assert!(!said.contains("of-the-first"), "{said}");
+    });
+}

@@ -1,0 +1,242 @@
+//! What a session is made of, seen from inside and from the host.
+
+use berth_tests::{Door, Machine, Policy, Process, eventually};
+
+fn host_namespace(kind: &str) -> String {
+    let path = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
+    path.to_string_lossy().into_owned()
+}
+
+/// The one init of the one session there is.
+fn init() -> Process {
+    let inits = Process::named("berth-init");
+    assert_eq!(inits.len(), 1, "{inits:?}");
+    inits[0]
+}
+
+#[test]
+fn every_door_leads_into_namespaces_of_its_own() {
+    Machine::run(|machine| {
+        let mut seen = Vec::new();
+        for door in Door::ALL {
+            for kind in ["user", "pid", "ipc", "mnt"] {
+                let look = format!("readlink /proc/self/ns/{kind}");
+                let inside = machine.through(door, "alice", &look);
+                assert!(
+                    inside.starts_with(&format!("{kind}:[")),
+                    "{door:?}: {inside}"
+                );
+                assert_ne!(inside, host_namespace(kind), "{door:?}");
+                seen.push(inside);
+            }
+            for kind in ["net", "uts"] {
+                let look = format!("readlink /proc/self/ns/{kind}");
+                let inside = machine.through(door, "alice", &look);
+                assert_eq!(inside, host_namespace(kind), "{door:?}");
+            }
+        }
+        assert_eq!(seen.len(), 24);
+    });
+}
+
+#[test]
+fn two_logins_at_once_have_nothing_in_common() {
+    Machine::run(|machine| {
+        let mut first = machine.ssh_terminal("alice");
+        let mut second = machine.ssh_terminal("alice");
+        for kind in ["user", "pid", "ipc", "mnt"] {
+            let look = format!("readlink /proc/self/ns/{kind}");
+            assert_ne!(first.run(&look), second.run(&look));
+        }
+        assert_ne!(
+            first.run("echo $BERTH_SESSION"),
+            second.run("echo $BERTH_SESSION")
+        );
+    });
+}
+
+#[test]
+fn chrooted_sftp_is_in_a_berth_too() {
+    Machine::run(|machine| {
+        let uid = machine.uid("carol");
+        let transfer = machine.ssh_background_sftp("carol");
+        let of_carol = || {
+            let all = Process::all().into_iter();
+            all.filter(|one| one.uid() == Some(uid)).collect::<Vec<_>>()
+        };
+        assert!(eventually(|| !of_carol().is_empty()));
+        for process in of_carol() {
+            for kind in ["user", "ipc", "mnt"] {
+                let inside = process.namespace(kind);
+                assert_ne!(
+                    inside.to_string_lossy(),
+                    host_namespace(kind),
+                    "{process:?}"
+                );
+                assert_eq!(inside, init().namespace(kind));
+            }
+            assert_eq!(
+                process.file("root/files"),
+                "",
+                "a directory, below its chroot"
+            );
+        }
+        transfer.end();
+    });
+}
+
+#[test]
+fn a_session_sees_its_own_processes_only() {
+    Machine::run(|machine| {
+        for door in Door::ALL {
+            let names = machine.through(door, "alice", "cat /proc/[0-9]*/comm");
+            let names: Vec<&str> = names.lines().collect();
+            assert!(names.contains(&"berth-init"), "{door:?}: {names:?}");
+            assert!(names.contains(&"cat"), "{door:?}: {names:?}");
+            assert!(!names.contains(&"login-machine"), "{door:?}: {names:?}");
+            assert!(names.len() <= 6, "{door:?}: {names:?}");
+            assert_eq!(
+                machine.through(door, "alice", "cat /proc/1/comm"),
+                "berth-init"
+            );
+        }
+    });
+}
+
+#[test]
+fn the_init_has_given_up_everything() {
+    Machine::run(|machine| {
+        let login = machine.ssh_background("alice", "sleep 1000");
+        assert!(eventually(|| !Process::running("sleep 1000").is_empty()));
+        let init = init();
+        let owner = 2_000_000_000 + machine.uid("alice");
+        let four = [
+            owner.to_string(),
+            owner.to_string(),
+            owner.to_string(),
+            owner.to_string(),
+        ];
+        assert_eq!(
+            init.status("Uid").unwrap().replace('\t', " "),
+            four.join(" ")
+        );
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            assert_eq!(init.status(set).unwrap(), "0000000000000000", "{set}");
+        }
+        assert_eq!(init.status("NoNewPrivs").unwrap(), "1");
+        let open = std::fs::read_dir(format!("/proc/{}/fd", init.0))
+            .unwrap()
+            .count();
+        assert_eq!(open, 0, "descriptors of the init");
+        assert_eq!(
+            init.status("Groups").unwrap(),
+            "",
+            "supplementary groups of the init"
+        );
+        // Not dumpable: the files of its /proc directory are root's.
+        let owner = std::fs::metadata(format!("/proc/{}/environ", init.0)).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), 0);
+        assert_eq!(init.file("environ"), "");
+        login.end();
+    });
+}
+
+#[test]
+fn the_identity_map_has_everybody_and_the_minimal_one_hardly_anybody() {
+    Machine::run(|machine| {
+        let map = "cat /proc/self/uid_map; cat /proc/self/gid_map";
+        let words = |text: String| -> Vec<String> {
+            text.lines()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+                .collect()
+        };
+        let identity = words(machine.ssh("alice", map).ok());
+        assert_eq!(identity, ["0 0 4294967295", "0 0 4294967295"]);
+
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "minimal", pid = true, ipc = true, mount = true"#,
+        ));
+        let uid = machine.uid("alice");
+        for door in Door::ALL {
+            let minimal = words(machine.through(door, "alice", map));
+            assert!(
+                minimal.contains(&"0 0 1".to_owned()),
+                "{door:?}: {minimal:?}"
+            );
+            assert!(
+                minimal.contains(&format!("{uid} {uid} 1")),
+                "{door:?}: {minimal:?}"
+            );
+            let mapped: u32 = minimal
+                .iter()
+                .map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap())
+                .sum();
+            assert!(mapped < 50, "{door:?}: {minimal:?}");
+        }
+        // Everybody else's files are nobody's.
+        let bob = machine.ssh("alice", "stat -c %u /home/bob").ok();
+        assert_eq!(bob, "65534");
+    });
+}
+
+#[test]
+fn a_session_is_in_its_own_cgroup_and_its_keepers_are_not() {
+    Machine::run(|machine| {
+        let uid = machine.uid("alice");
+        for door in Door::ALL {
+            let look = "echo $BERTH_SESSION; sed -n 's/^0:://p' /proc/self/cgroup";
+            let said = machine.through(door, "alice", look);
+            let (id, cgroup) = said.split_once('\n').unwrap();
+            assert!(id.parse::<u64>().is_ok(), "{door:?}: {said}");
+            assert_eq!(
+                cgroup,
+                format!("/berth/user-{uid}/sessions/{id}"),
+                "{door:?}"
+            );
+        }
+        let login = machine.ssh_background("alice", "sleep 1000");
+        assert!(eventually(|| !Process::running("sleep 1000").is_empty()));
+        for process in Process::running("sleep 1000") {
+            if process.uid() == Some(uid) {
+                let cgroup = process.cgroup().unwrap();
+                assert!(
+                    cgroup.starts_with(&format!("/berth/user-{uid}/sessions/")),
+                    "{cgroup}"
+                );
+            }
+        }
+        let keepers = [Process::named("berth-init"), Process::named("berth-helper")].concat();
+        assert!(keepers.len() >= 2, "an init and a keeper");
+        for keeper in keepers {
+            assert_eq!(keeper.cgroup().unwrap(), "/berth/keepers");
+        }
+        login.end();
+    });
+}
+
+#[test]
+fn the_log_says_what_was_opened_and_closed() {
+    Machine::run(|machine| {
+        machine.ssh("alice", "true").ok();
+        let uid = machine.uid("alice");
+        let open = machine.logged("open session=");
+        for part in [
+            "user=alice",
+            &format!("uid={uid}"),
+            "service=sshd",
+            "tty=ssh",
+            "rhost=127.0.0.1",
+            "profile=test",
+            "rule=all",
+            "ns=user,pid,ipc,mount",
+            "result=ok",
+        ] {
+            assert!(open.contains(&format!(" {part}")), "no {part} in {open}");
+        }
+        let close = machine.logged("close session=");
+        assert!(
+            close.contains("user=alice") && close.contains("result=ok"),
+            "{close}"
+        );
+    });
+}

@@ -1,0 +1,127 @@
+//! What a session shares with the host just as a login without Berth does.
+
+use berth_tests::{Door, Machine, Policy, Stack};
+
+#[test]
+fn files_owners_and_acls_are_as_outside() {
+    Machine::run(|machine| {
+        let uids = ["alice", "bob"].map(|name| machine.uid(name));
+        machine.host("mkdir -m 755 /srv/shared && cd /srv/shared && touch a b c d && chown bob:bob b && chown daemon:mail c && setfacl -m u:bob:rwx,g:alice:r-x d && setfacl -d -m u:alice:rwx /srv/shared").ok();
+        let look = "cd /srv/shared && ls -lan && getfacl -n . a b c d";
+        let outside = machine.host(look).ok();
+        assert!(outside.contains(&format!("user:{}:rwx", uids[1])));
+        for door in Door::ALL {
+            assert_eq!(machine.through(door, "alice", look), outside, "{door:?}");
+        }
+        let said = machine
+            .ssh(
+                "alice",
+                "cd && touch own && setfacl -m u:bob:rw own && cp -p own copy && getfacl -cn copy",
+            )
+            .ok();
+        assert!(said.contains(&format!("user:{}:rw-", uids[1])), "{said}");
+    });
+}
+
+#[test]
+fn groups_are_the_same_as_without_berth() {
+    Machine::run(|machine| {
+        let gid = machine.uid("alice") + 30;
+        machine.add_group("course", gid, &["alice"]);
+        machine.add_group("other", gid + 1, &["bob"]);
+        let alice = machine.uid("alice");
+        for user in ["identity", "minimal"] {
+            machine.policy(&Policy::with_namespaces(&format!(
+                r#"user = "{user}", pid = true, ipc = true, mount = true"#
+            )));
+            for door in Door::ALL {
+                let said = machine.through(door, "alice", "id -G");
+                assert_eq!(said, format!("{alice} {gid}"), "{door:?} {user}");
+            }
+        }
+    });
+}
+
+#[test]
+fn groups_that_pam_group_gives_are_kept() {
+    Machine::run(|machine| {
+        let gid = machine.uid("alice") + 30;
+        machine.add_group("floppy-users", gid, &[]);
+        std::fs::write(
+            "/etc/security/group.conf",
+            "*;*;alice;Al0000-2400;floppy-users\n",
+        )
+        .unwrap();
+        // pam_group works when credentials are established, which for sshd and login is before the
+        // session; su does it after.
+        for service in ["sshd", "login", "su", "su-l"] {
+            let path = format!("/etc/pam.d/{service}");
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(path, format!("auth optional pam_group.so\n{text}")).unwrap();
+        }
+        for user in ["identity", "minimal"] {
+            machine.policy(&Policy::with_namespaces(&format!(
+                r#"user = "{user}", pid = true, ipc = true, mount = true"#
+            )));
+            for door in [
+                Door::Ssh,
+                Door::SshTerminal,
+                Door::Login,
+                Door::Su,
+                Door::SuLogin,
+            ] {
+                let said = machine.through(door, "alice", "id -G");
+                assert!(
+                    said.split(' ').any(|one| one == gid.to_string()),
+                    "{door:?} {user}: {said}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn a_user_in_400_groups_has_all_of_them() {
+    Machine::run(|machine| {
+        let alice = machine.uid("alice");
+        let gids: Vec<u32> = (0..400).map(|number| 700_000 + number * 7).collect();
+        for gid in &gids {
+            machine.add_group(&format!("g{gid}"), *gid, &["alice"]);
+        }
+        let all: Vec<String> = [alice].iter().chain(&gids).map(u32::to_string).collect();
+        for door in [Door::Ssh, Door::Su, Door::SuLogin] {
+            let said = machine.through(door, "alice", "id -G");
+            assert_eq!(said, all.join(" "), "{door:?}");
+        }
+        // More than a map has room for, none beside another: an error that says so, or all of them.
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "minimal", pid = true, ipc = true, mount = true"#,
+        ));
+        let output = machine.ssh("alice", "id -G");
+        if output.success() {
+            assert_eq!(output.ok(), all.join(" "));
+        } else {
+            let line = machine.logged("groups");
+            assert!(line.contains("berth"), "{line}");
+        }
+        assert_eq!(machine.ssh("root", "id -u").ok(), "0");
+    });
+}
+
+#[test]
+fn rlimits_are_in_force_and_cannot_be_raised() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_profile(
+            "rlimits = { nofile = \"100:200\", core = 0, nproc = 77, fsize = \"1M:2M\" }",
+        ));
+        let look = "ulimit -Sn; ulimit -Hn; ulimit -Hc; ulimit -Hf; grep -c '^Max processes  *77  *77' /proc/self/limits";
+        for door in Door::ALL {
+            let said = machine.through(door, "alice", look);
+            // dash counts file sizes in blocks of 512 bytes.
+            assert_eq!(said, "100\n200\n0\n4096\n1", "{door:?}");
+        }
+        let raise = machine.ssh("alice", "ulimit -Hn 300");
+        assert!(!raise.success(), "{raise:?}");
+        machine.stack(&Stack::default());
+    });
+}
