@@ -234,6 +234,11 @@ mod tests {
     fn an_application_that_has_joined_is_inside() {
         // It stays in its old PID namespace, so it has no /proc/self in there.
         let joined = Machine::new("joined", "berth-init").session("1", "alice");
+        // What a record leaves open is not what this process cannot see.
+        let joined = joined.record(
+            "2",
+            r#"{"user":"bob","pid_namespace":null,"mount_namespace":null}"#,
+        );
         assert_eq!(joined.nested("alice"), Nested::Unrecorded);
         let mount_only = Machine::new("mount-only", "systemd")
             .at("1", "host", "host")
