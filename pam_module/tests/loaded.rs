@@ -248,6 +248,15 @@ fn a_session_lasts_from_open_to_close() {
 }
 
 #[test]
+fn one_application_may_open_one_session_after_the_other() {
+    let stage = Stage::new("again", "caps");
+    let once = "open_session close_session";
+    let ran = stage.run(PLAIN, USER, &format!("{once} {once}"));
+    assert!(ran.success && ran.log.is_empty(), "{ran:?}");
+    assert_eq!(stage.read("requests"), "Session\nSession\n");
+}
+
+#[test]
 fn an_application_in_a_user_namespace_has_lost_its_power() {
     let stage = Stage::new("identity", "identity");
     let stack = "session required SHOW:before
