@@ -151,6 +151,8 @@ fn a_helper_that_is_missing_is_a_clear_error_at_once() {
     if elsewhere("tests::starting::a_helper_that_is_missing_is_a_clear_error_at_once") {
         return;
     }
+    // Whoever takes in orphans gets none of ours: not every init reaps.
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
     assert_eq!(
         fails_at_once(Path::new("/nonexistent/berth-helper")),
         "cannot start /nonexistent/berth-helper: No such file or directory"

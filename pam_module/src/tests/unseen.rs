@@ -187,18 +187,20 @@ fn an_application_without_standard_descriptors_is_served_as_well() {
     }
     let stage = Stage::new(&format!("{SEEN}\n{GOOD}"));
     stage.message("reply", &Reply::Untouched);
-    let saved: Vec<_> = (0..3)
-        .map(|fd| nix::unistd::dup(borrowed(fd)).unwrap())
+    let open: Vec<i32> = (0..10).filter(|fd| descriptor_exists(*fd)).collect();
+    let saved: Vec<i32> = open
+        .iter()
+        .map(|fd| nix::fcntl::fcntl(borrowed(*fd), nix::fcntl::FcntlArg::F_DUPFD(200)).unwrap())
         .collect();
-    for fd in 0..3 {
-        nix::unistd::close(fd).unwrap();
+    for fd in &open {
+        nix::unistd::close(*fd).unwrap();
     }
-    // The socket pair now gets 0 and 1.
+    // The socket pair now gets 0 and 1, and every number that the helper shall have is free or in the way.
     let answered = stage.ask(LONG);
     let reply = answered.map(|answered| answered.reply);
-    for (fd, saved) in (0..3).zip(&saved) {
+    for (fd, saved) in open.iter().zip(&saved) {
         // SAFETY: closed above, so the number is free.
-        assert!(unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(saved), fd) } >= 0);
+        assert!(unsafe { libc::dup2(*saved, *fd) } >= 0);
     }
     assert_eq!(reply.unwrap(), Reply::Untouched);
     eventually("the helper ends", || stage.file("done").exists());
@@ -210,8 +212,12 @@ fn an_application_without_standard_descriptors_is_served_as_well() {
     assert_eq!(fds.matches("socket:").count(), 1, "{fds}");
 }
 
+fn descriptor_exists(fd: i32) -> bool {
+    fs::exists(format!("/proc/self/fd/{fd}")).unwrap()
+}
+
 fn borrowed(fd: i32) -> std::os::fd::BorrowedFd<'static> {
-    // SAFETY: standard descriptors, open in a test.
+    // SAFETY: open, and used for one call.
     unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }
 }
 
