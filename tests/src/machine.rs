@@ -12,7 +12,9 @@ use crate::kernel::eventually;
 use crate::log::Log;
 use crate::namespaces::PROGRAMS;
 use crate::sshd::{CHROOTED, Sshd, client};
-use crate::{Background, Cgroups, Door, Output, Policy, Snapshot, Stack, Terminal, policy};
+use crate::{
+    Background, Cgroups, Door, Output, Policy, Process, Snapshot, Stack, Terminal, policy,
+};
 
 /// An account of a test's machine.
 #[derive(Debug, Clone)]
@@ -191,6 +193,18 @@ impl Machine {
         output(self.ssh_command(user, command))
     }
 
+    /// Runs a command by ssh, at another server of the machine's.
+    pub fn ssh_at(&mut self, port: u16, user: &str, command: &str) -> Output {
+        let mut ssh = client("ssh");
+        ssh.args([
+            "-p",
+            &port.to_string(),
+            &format!("{user}@127.0.0.1"),
+            command,
+        ]);
+        output(ssh)
+    }
+
     /// Logs in by ssh with a terminal.
     pub fn ssh_terminal(&mut self, user: &str) -> Terminal {
         self.sshd();
@@ -203,6 +217,26 @@ impl Machine {
     pub fn ssh_background(&mut self, user: &str, command: &str) -> Background {
         let ssh = self.ssh_command(user, command);
         background(ssh)
+    }
+
+    /// Logs in by ssh and stays; the process that stays is the user's `sleep`.
+    #[track_caller]
+    pub fn stay(&mut self, user: &str) -> (Background, Process) {
+        let before = self.processes_of(user);
+        let login = self.ssh_background(user, "exec sleep 1000");
+        let new = || {
+            let mut all = self.processes_of(user).into_iter();
+            all.find(|one| one.name() == "sleep" && !before.contains(one))
+        };
+        assert!(eventually(|| new().is_some()), "no login of {user}'s");
+        (login, new().expect("a process"))
+    }
+
+    /// The processes that run as this user, wherever they are.
+    pub fn processes_of(&self, user: &str) -> Vec<Process> {
+        let uid = self.uid(user);
+        let all = Process::all().into_iter();
+        all.filter(|one| one.uid() == Some(uid)).collect()
     }
 
     /// Gives commands to sftp.
@@ -302,6 +336,18 @@ impl Machine {
     /// The command line of the tests' own probe (see the program `berth-probe`).
     pub fn probe(&self, arguments: &str) -> String {
         format!("{PROGRAMS}/berth-probe {arguments}")
+    }
+}
+
+impl Drop for Machine {
+    /// A test that fails shows the log: that is where the product says why.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for line in self.log.lines() {
+                let line: String = line.chars().take(500).collect();
+                eprintln!("log: {}", line.escape_debug());
+            }
+        }
     }
 }
 

@@ -34,18 +34,12 @@ fn the_module_twice_in_one_stack_is_one_berth() {
 #[test]
 fn a_daemon_started_inside_a_berth_takes_nobody_else_into_it() {
     Machine::run(|machine| {
-        let login = machine.ssh_background("alice", "sleep 1000");
-        let uid = machine.uid("alice");
-        let inside = || {
-            let all = Process::named("sleep").into_iter();
-            all.filter(|one| one.uid() == Some(uid)).collect::<Vec<_>>()
-        };
-        assert!(eventually(|| !inside().is_empty()));
+        let (login, inside) = machine.stay("alice");
         // As root would be in there, were there a way; a service restarted from a berth that has no
         // user namespace is just this.
         let mut daemon = Command::new("nsenter");
         daemon
-            .args(["-t", &inside()[0].0.to_string(), "-p", "-m", "-i"])
+            .args(["-t", &inside.0.to_string(), "-p", "-m", "-i"])
             .args([
                 "/usr/sbin/sshd",
                 "-D",
@@ -62,17 +56,8 @@ fn a_daemon_started_inside_a_berth_takes_nobody_else_into_it() {
             "127.0.0.1:2222"
         )
         .is_ok()));
-        let mut ssh = |user: &str| {
-            let mut ssh = machine.ssh_command(user, "echo in");
-            let output = ssh
-                .args(["-p", "2222"])
-                .stdin(Stdio::null())
-                .output()
-                .unwrap();
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        };
-        // Options after the host are the remote command's; so the port comes by the environment of none.
-        assert_eq!(ssh("bob"), "");
+        let ssh = machine.ssh_at(2222, "bob", "echo in").refused();
+        assert_eq!(ssh.stdout, "");
         drop(daemon);
         login.end();
         let line = machine.logged("inside the berth of");

@@ -1,6 +1,6 @@
 //! What one session cannot see of the host, nor of another session of the same user.
 
-use berth_tests::{Door, Machine, Policy, Process, Stack, eventually};
+use berth_tests::{Door, Machine, Policy, Stack, eventually};
 
 #[test]
 fn system_v_objects_of_the_host_and_of_another_login_are_invisible() {
@@ -112,24 +112,16 @@ fn what_the_host_mounts_later_appears_inside_and_nothing_the_other_way() {
 #[test]
 fn another_login_of_the_same_user_cannot_be_signalled_or_traced() {
     Machine::run(|machine| {
-        let login = machine.ssh_background("alice", "sleep 1000");
-        let victims = || {
-            let uid = machine.uid("alice");
-            let all = Process::running("sleep 1000").into_iter();
-            all.filter(|one| one.uid() == Some(uid)).collect::<Vec<_>>()
-        };
-        assert!(eventually(|| victims()
-            .iter()
-            .any(|one| one.name() == "sleep")));
-        let count = victims().len();
+        let (login, victim) = machine.stay("alice");
+        let count = machine.processes_of("alice").len();
         // By every number that a process could have, on the host or in its own namespace.
-        let victim = victims()[0].0;
+        let victim = victim.0;
         let kill = format!(
             "for pid in $(seq 1 40) {victim}; do [ $pid = $$ ] || kill -TERM $pid; done 2>/dev/null; strace -p {victim} 2>&1; true"
         );
         let said = machine.su("alice", &kill).ok();
         assert!(said.contains("No such process"), "{said}");
-        assert_eq!(victims().len(), count);
+        assert_eq!(machine.processes_of("alice").len(), count);
         login.end();
     });
 }
