@@ -1,4 +1,9 @@
-//! Berth's policy.
+//! Berth's policy: read from TOML, checked, kept in force, and decided by.
+//!
+//! From the files to a decision: [`source`] opens them, `read` makes [`Policy`]'s contents of their
+//! TOML with every error in them, `check` looks at the parts together, `unsupported` refuses what is
+//! not done yet, `expect` runs the policy's own tests. [`Policy::decide`] then says what a login
+//! gets, and [`Policy::explain`] why.
 #![cfg_attr(
     not(test),
     deny(
@@ -9,11 +14,33 @@
     )
 )]
 
+mod check;
+mod checked;
+mod contents;
+mod decide;
+mod diagnostic;
+mod expect;
 pub mod facts;
+mod loaded;
+mod merge;
 pub mod outcome;
+mod places;
 mod policy;
+mod read;
+mod setting;
+mod source;
 mod sys;
+mod tables;
+mod unsupported;
 pub mod value;
 
+pub use check::{PamStack, Site, ThisMachine};
+pub use checked::{Checked, edited as check_edited, files as check_files};
+pub use decide::{DecideError, Decision};
+pub use diagnostic::{Diagnostic, Place, Severity, counted};
 pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError};
-pub use policy::{DecideError, Decision, Exempt, Policy, PolicyError};
+pub use loaded::{InstallError, Loaded, Stamp, install};
+pub use places::Places;
+pub use policy::{Exempt, Policy, PolicyError};
+pub use source::{SourceError, Trust};
+pub use unsupported::NOT_YET;

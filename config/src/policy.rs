@@ -1,57 +1,87 @@
-//! A whole policy.
+//! A whole policy: what the helper and the commands ask.
 
-use std::path::Path;
-
-use crate::facts::{Login, Machine};
-use crate::outcome::{OnError, Outcome};
+use std::path::{Path, PathBuf};
 
 pub use berth_protocol::exempt::Exempt;
 
-/// A whole, checked policy.
+use crate::checked::{self, Checked};
+use crate::contents::Contents;
+use crate::decide::rules::{Ruling, ruling};
+use crate::decide::tests::Facts;
+use crate::decide::{self, DecideError, Decision};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::facts::{Login, Machine};
+use crate::loaded::{self, Loaded};
+use crate::outcome::OnError;
+use crate::places::Places;
+use crate::read::table::value;
+use crate::source::{SourceError, Trust};
+use crate::tables::UidBase;
+use crate::value::UidRange;
+
+/// The UIDs that `[exempt]` covers where it does not say: system accounts and what systemd allots.
+const EXEMPT_UIDS: [(u32, u32); 3] = [(1, 999), (61_184, 65_519), (65_534, 65_534)];
+
+/// A whole policy, without errors.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    exempt: Exempt,
+    pub(crate) contents: Contents,
+    /// The names of profiles, by the numbers that settings carry.
+    pub(crate) names: Vec<String>,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) exempt: Exempt,
+    /// When it was put in force and from what, if it is a loaded copy.
+    pub(crate) loaded: Option<Loaded>,
 }
 
 /// Why there is no policy to decide by.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
-    /// Not written yet.
-    #[error("the policy cannot be read yet")]
-    Unwritten,
+    /// A file could not be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The policy has errors. The message is the first of them, in one line; all are in here.
+    #[error("{}", first_of(.0))]
+    Invalid(Vec<Diagnostic>),
 }
 
-/// Why a login could not be decided.
-#[derive(Debug, thiserror::Error)]
-pub enum DecideError {
-    /// Not written yet.
-    #[error("a login cannot be decided yet")]
-    Unwritten,
-}
-
-/// What a policy says of one login.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
-    /// What is to be done.
-    pub outcome: Outcome,
-    /// The name of the login rule; `None` where none matched, or the account is exempt.
-    pub rule: Option<String>,
-    /// The name of the user rule, which the user's caps come from.
-    pub user_rule: Option<String>,
-    /// The user's pool.
-    pub pool: Option<String>,
+fn first_of(diagnostics: &[Diagnostic]) -> String {
+    let mut errors = diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error);
+    let Some(first) = errors.next() else {
+        return "the policy has an error".into();
+    };
+    let place = match &first.place {
+        Some(place) => format!(":{}:{}", place.line, place.column),
+        None => String::new(),
+    };
+    let more = match errors.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    format!("{}{place}: {}{more}", first.path.display(), first.message)
 }
 
 impl Policy {
     /// The policy in force: the loaded copy, or else the files under /etc/berth.
     pub fn load_system() -> Result<Policy, PolicyError> {
-        Err(PolicyError::Unwritten)
+        Policy::load_in(&Places::system())
+    }
+
+    /// The policy in force of an installation.
+    pub fn load_in(places: &Places) -> Result<Policy, PolicyError> {
+        // A copy that is missing, from another version or damaged is passed over; one that
+        // somebody else could have written is an error.
+        match loaded::load(&places.loaded)? {
+            Some(policy) => Ok(policy),
+            None => into_policy(checked::edited(places, Trust::Root, None)?),
+        }
     }
 
     /// The policy of one file alone (the module argument `policy=`).
     pub fn load_file(path: &Path) -> Result<Policy, PolicyError> {
-        let _ = path;
-        Err(PolicyError::Unwritten)
+        into_policy(checked::files(&[path.to_owned()], Trust::Root, None)?)
     }
 
     /// Whom Berth never touches. Root is exempt always, listed or not.
@@ -61,17 +91,81 @@ impl Policy {
 
     /// What a failure does before it is known which profile decides.
     pub fn default_on_error(&self) -> OnError {
-        OnError::Deny
+        value(&self.contents.defaults.on_error)
+            .copied()
+            .unwrap_or(OnError::Deny)
     }
 
     /// A berth's user namespace is owned by this plus the user's UID.
     pub fn owner_uid_base(&self) -> u32 {
-        2_000_000_000
+        value(&self.contents.defaults.owner_uid_base).map_or(UidBase::DEFAULT, |base| base.0)
     }
 
     /// What is to be done with a login on a machine.
     pub fn decide(&self, login: &Login, machine: &Machine) -> Result<Decision, DecideError> {
-        let _ = (login, machine);
-        Err(DecideError::Unwritten)
+        if decide::exempt_because(&self.exempt, login).is_some() {
+            return Ok(Decision::exempt());
+        }
+        let ruling = self.ruling(login);
+        let ruling = (&ruling, login.service.as_str());
+        decide::decide(&self.contents, &self.files, ruling, machine).map(|(decision, _)| decision)
+    }
+
+    pub(crate) fn ruling(&self, login: &Login) -> Ruling {
+        ruling(&self.contents, &Facts::new(login, &self.contents))
+    }
+
+    /// When the policy was put in force and from what; `None` where it was read from its files.
+    pub fn loaded(&self) -> Option<&Loaded> {
+        self.loaded.as_ref()
+    }
+
+    /// The files that it was made from, the last of which wins.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// How many rules and profiles it has.
+    pub fn size(&self) -> (usize, usize) {
+        (self.contents.rules.len(), self.contents.profiles.len())
+    }
+
+    pub(crate) fn new(contents: Contents, names: Vec<String>, files: Vec<PathBuf>) -> Policy {
+        Policy {
+            exempt: exempt_list(&contents),
+            contents,
+            names,
+            files,
+            loaded: None,
+        }
+    }
+}
+
+fn into_policy(checked: Checked) -> Result<Policy, PolicyError> {
+    checked
+        .policy
+        .ok_or(PolicyError::Invalid(checked.diagnostics))
+}
+
+/// Whom `[exempt]` lists.
+pub(crate) fn exempt_list(contents: &Contents) -> Exempt {
+    let table = &contents.exempt;
+    let names = |names: Option<&Vec<crate::value::AccountName>>| {
+        names
+            .into_iter()
+            .flatten()
+            .map(|name| name.as_str().to_owned())
+            .collect()
+    };
+    Exempt {
+        users: names(value(&table.users)),
+        groups: names(value(&table.groups)),
+        uids: match value(&table.uids) {
+            Some(ranges) => ranges.iter().map(UidRange::range).collect(),
+            None => EXEMPT_UIDS
+                .iter()
+                .map(|(first, last)| *first..=*last)
+                .collect(),
+        },
     }
 }

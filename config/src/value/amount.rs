@@ -194,15 +194,6 @@ impl Count {
     }
 }
 
-/// The fewest tasks that a login can live with.
-#[derive(Debug, Clone, Copy)]
-pub struct TasksFloor;
-
-impl TasksFloor {
-    /// `tasks_max` is at least this.
-    pub const TASKS: u64 = 8;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

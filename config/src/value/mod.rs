@@ -15,7 +15,7 @@ mod uid;
 mod window;
 mod wrong;
 
-pub use amount::{ByteLimit, Count, Rate, Size, TasksFloor, bytes_text, rate_text};
+pub use amount::{ByteLimit, Count, Rate, Size, bytes_text, rate_text};
 pub use cpu::{CpuQuota, Weight};
 pub use devices::{Devices, IoPath};
 pub use duration::{Linger, Span, duration_text};
@@ -26,6 +26,7 @@ pub use remote::Remote;
 pub use rlimit::RlimitValue;
 pub use room::{PrivateShm, PrivateTmpRoom};
 pub use share::{Base, Memory, MemoryMax, Part, Percent, Share, Tasks};
+pub(crate) use share::{MEMORY_MAX_FLOOR, TASKS_MAX_FLOOR};
 pub use uid::UidRange;
 pub use window::{Hours, Window};
 pub use wrong::Wrong;

@@ -5,10 +5,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Wrong;
-use super::amount::{Powers, TasksFloor, amount, bytes_text, not_negative};
+use super::amount::{Powers, amount, bytes_text, not_negative};
 
 /// `memory_max` is at least this: less does not hold a shell and its login.
 pub(crate) const MEMORY_MAX_FLOOR: u64 = 16 << 20;
+
+/// `tasks_max` is at least this: with fewer, nobody can log in.
+pub(crate) const TASKS_MAX_FLOOR: u64 = 8;
 
 /// A percentage, to a hundredth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -219,7 +222,7 @@ impl Tasks {
     /// So many tasks.
     pub fn of(tasks: i64) -> Result<Tasks, Wrong> {
         let count = not_negative(tasks)?;
-        if count < TasksFloor::TASKS {
+        if count < TASKS_MAX_FLOOR {
             return Err(Wrong::new(
                 format!("tasks_max of {count} lets nobody log in"),
                 "at least 8",

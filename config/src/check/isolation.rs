@@ -1,0 +1,108 @@
+//! Namespaces and privileges that do not fit together.
+
+use super::Checker;
+use crate::diagnostic::Finding;
+use crate::outcome::{PrivateTmp, UserNamespace};
+use crate::read::table::value;
+use crate::tables::{Profile, UserManager};
+
+pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
+    let contents = checker.contents;
+    for rule in &contents.rules {
+        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+        user_namespace(checker, &merged);
+        mounts(checker, &merged);
+        if let Some(pool) = rule.pool(&merged).filter(|_| systemd) {
+            let manager = user_manager(&merged);
+            if manager == UserManager::Host {
+                checker.findings.push(
+                    Finding::error(
+                        pool.at,
+                        format!("pool `{}` with user_manager = \"host\"", pool.name),
+                        "the user's service manager would have the cap a second time",
+                    )
+                    .note("set namespaces.user_manager to \"hidden\" or \"isolated\""),
+                );
+            }
+        }
+    }
+}
+
+/// Where the user's service manager is found: written, or the default.
+fn user_manager(profile: &Profile) -> UserManager {
+    let default = match no_new_privs(profile) {
+        true => UserManager::Hidden,
+        false => UserManager::Host,
+    };
+    value(&profile.namespaces.user_manager)
+        .copied()
+        .unwrap_or(default)
+}
+
+fn has_user_namespace(profile: &Profile) -> bool {
+    value(&profile.namespaces.user).is_some_and(|user| *user != UserNamespace::Off)
+}
+
+fn no_new_privs(profile: &Profile) -> bool {
+    value(&profile.privileges.no_new_privs)
+        .copied()
+        .unwrap_or_else(|| has_user_namespace(profile))
+}
+
+fn user_namespace(checker: &mut Checker<'_>, profile: &Profile) {
+    let Some(setting) = &profile.privileges.no_new_privs else {
+        return;
+    };
+    if setting.value == Some(false) && has_user_namespace(profile) {
+        checker.findings.push(
+            Finding::error(
+                setting.at,
+                "a user namespace without no_new_privs",
+                "a setuid program in there would be root on the host",
+            )
+            .note("leave this out, or write namespaces.user = \"off\""),
+        );
+    }
+}
+
+/// What is mounted in a berth needs a mount namespace to be mounted in.
+fn mounts(checker: &mut Checker<'_>, profile: &Profile) {
+    let namespaces = &profile.namespaces;
+    let tmp = value(&namespaces.private_tmp).is_some_and(|tmp| tmp.0 != PrivateTmp::Off);
+    let keep = value(&namespaces.tmp_keep).is_some_and(|names| !names.is_empty());
+    let shm = value(&namespaces.private_shm).is_some_and(|shm| shm.0.is_some());
+    let mount = value(&namespaces.mount).is_some_and(|mount| *mount);
+    let needing = [
+        (
+            "private_tmp",
+            namespaces.private_tmp.as_ref().map(|s| s.at),
+            tmp,
+        ),
+        (
+            "private_shm",
+            namespaces.private_shm.as_ref().map(|s| s.at),
+            shm,
+        ),
+        (
+            "propagation",
+            namespaces.propagation.as_ref().map(|s| s.at),
+            value(&namespaces.propagation).is_some(),
+        ),
+    ];
+    for (key, at, set) in needing {
+        if let (Some(at), true, false) = (at, set, mount) {
+            checker.error(
+                at,
+                format!("`{key}` without a mount namespace"),
+                "it needs `mount = true`",
+            );
+        }
+    }
+    if let (Some(setting), true, false) = (&namespaces.tmp_keep, keep, tmp) {
+        checker.error(
+            setting.at,
+            "`tmp_keep` without a private /tmp",
+            "it needs `private_tmp`",
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! What is wrong between the parts of a policy: one file per subject.
+
+mod bases;
+mod isolation;
+mod never;
+mod order;
+mod outcome;
+mod references;
+mod site;
+mod warnings;
+
+use std::path::PathBuf;
+
+use crate::contents::Contents;
+use crate::diagnostic::{At, Finding};
+
+pub(crate) use site::booted_with_systemd;
+pub use site::{PamStack, Site, ThisMachine};
+
+/// A policy's contents with what a check of them needs.
+pub(crate) struct Checker<'c> {
+    pub(crate) contents: &'c Contents,
+    pub(crate) files: &'c [PathBuf],
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// Errors between the parts. `whole` says that every value could be read: otherwise what is missing
+/// may be missing only because it was wrong.
+pub(crate) fn errors(
+    contents: &Contents,
+    files: &[PathBuf],
+    systemd: bool,
+    whole: bool,
+) -> Vec<Finding> {
+    let mut checker = Checker {
+        contents,
+        files,
+        findings: Vec::new(),
+    };
+    references::check(&mut checker);
+    outcome::check(&mut checker);
+    never::check(&mut checker);
+    isolation::check(&mut checker, systemd);
+    if whole {
+        bases::check(&mut checker);
+    }
+    checker.findings
+}
+
+/// Warnings, on a policy without errors.
+pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) -> Vec<Finding> {
+    let mut checker = Checker {
+        contents,
+        files,
+        findings: Vec::new(),
+    };
+    order::check(&mut checker);
+    warnings::check(&mut checker, site);
+    checker.findings
+}
+
+impl Checker<'_> {
+    pub(crate) fn error(&mut self, at: At, message: impl Into<String>, label: impl Into<String>) {
+        self.findings.push(Finding::error(at, message, label));
+    }
+
+    pub(crate) fn place(&self, at: At) -> String {
+        short_place(self.files, at)
+    }
+}
+
+/// A place as `explain` prints it: `policy.toml:87`, `policy.d/20-cron.toml:6`.
+pub(crate) fn short_place(files: &[PathBuf], at: At) -> String {
+    let Some(path) = files.get(usize::from(at.file)) else {
+        return format!("?:{}", at.line);
+    };
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let drop_in = path
+        .parent()
+        .and_then(|parent| parent.file_name())
+        .is_some_and(|parent| parent == "policy.d");
+    let folder = if drop_in { "policy.d/" } else { "" };
+    format!("{folder}{}:{}", name.to_string_lossy(), at.line)
+}

@@ -1,0 +1,168 @@
+//! Rules that stand behind wider ones, profiles that no rule uses, tests that never match.
+
+use super::Checker;
+use crate::diagnostic::Finding;
+use crate::read::OneOf;
+use crate::read::table::value;
+use crate::setting::Setting;
+use crate::tables::{Rule, Tests};
+use crate::value::Name;
+
+pub(super) fn check(checker: &mut Checker<'_>) {
+    unused(checker);
+    hidden(checker);
+    sshd_tty(checker);
+}
+
+fn unused(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    let mut used: Vec<&Name> = Vec::new();
+    let mut open: Vec<&Name> = contents
+        .rules
+        .iter()
+        .flat_map(|rule| rule.profiles().iter().map(|profile| &profile.name))
+        .collect();
+    while let Some(name) = open.pop() {
+        if used.contains(&name) {
+            continue;
+        }
+        used.push(name);
+        if let Some(profile) = contents.profiles.get(name) {
+            open.extend(
+                profile
+                    .table
+                    .inherits()
+                    .iter()
+                    .map(|inherited| &inherited.name),
+            );
+        }
+    }
+    for (name, profile) in &contents.profiles {
+        if !used.contains(&name) {
+            checker.findings.push(Finding::warning(
+                profile.at,
+                format!("no rule uses profile `{name}`"),
+                "",
+            ));
+        }
+    }
+}
+
+fn hidden(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    for (index, rule) in contents.rules.iter().enumerate() {
+        let wider = contents
+            .rules
+            .iter()
+            .take(index)
+            .find(|earlier| covers(earlier, rule));
+        if let Some(wider) = wider {
+            let label = format!("{} matches whatever this matches", checker.place(wider.at));
+            checker.findings.push(Finding::warning(
+                rule.at,
+                "this rule is never reached",
+                label,
+            ));
+        }
+    }
+}
+
+/// Whether `wide` matches every login that `narrow` matches, as far as can be told.
+fn covers(wide: &Rule, narrow: &Rule) -> bool {
+    let excepts = wide.except.is_none()
+        || (wide.except.as_ref().map(plain) == narrow.except.as_ref().map(plain));
+    excepts && tests_cover(&wide.tests, &narrow.tests)
+}
+
+/// Tests without their places, to be compared.
+fn plain(tests: &Tests) -> String {
+    let mut text = String::new();
+    macro_rules! add {
+        ($($key:ident),*) => {
+            $(
+                if let Some(values) = value(&tests.$key) {
+                    text.push_str(&format!("{}={:?};", stringify!($key), values.0));
+                }
+            )*
+        };
+    }
+    add!(
+        user,
+        uid,
+        group,
+        primary_group,
+        host,
+        role,
+        service,
+        tty,
+        rhost,
+        ruser
+    );
+    if let Some(times) = value(&tests.time) {
+        let names: Vec<&Name> = times.0.iter().map(|time| &time.name).collect();
+        text.push_str(&format!("time={names:?}"));
+    }
+    text
+}
+
+fn tests_cover(wide: &Tests, narrow: &Tests) -> bool {
+    macro_rules! all {
+        ($($key:ident: $covers:expr),* $(,)?) => {
+            true $(&& one_covers(&wide.$key, &narrow.$key, $covers))*
+        };
+    }
+    all!(
+        user: |a, b| a.covers(b),
+        uid: |a, b| a.covers(b),
+        group: |a, b| a.covers(b),
+        primary_group: |a, b| a.covers(b),
+        host: |a, b| a.covers(b),
+        role: |a, b| a.covers(b),
+        time: |a, b| a.name == b.name,
+        service: |a, b| a.covers(b),
+        tty: |a, b| a.covers(b),
+        rhost: |a, b| a.covers(b),
+        ruser: |a, b| a.covers(b),
+    )
+}
+
+fn one_covers<T>(
+    wide: &Option<Setting<OneOf<T>>>,
+    narrow: &Option<Setting<OneOf<T>>>,
+    covers: impl Fn(&T, &T) -> bool,
+) -> bool {
+    match (value(wide), value(narrow)) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(wide), Some(narrow)) => narrow
+            .0
+            .iter()
+            .all(|narrow| wide.0.iter().any(|wide| covers(wide, narrow))),
+    }
+}
+
+/// sshd opens the session before it has a terminal, and says `ssh` for one.
+fn sshd_tty(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    for rule in &contents.rules {
+        let (Some(services), Some(ttys)) = (value(&rule.tests.service), value(&rule.tests.tty))
+        else {
+            continue;
+        };
+        let only_sshd = services
+            .0
+            .iter()
+            .all(|service| service.literal() == Some("sshd"));
+        let no_ssh = !ttys.0.iter().any(|tty| tty.matches("ssh"));
+        if let (Some(setting), true, true) = (&rule.tests.tty, only_sshd, no_ssh) {
+            checker.findings.push(
+                Finding::warning(
+                    setting.at,
+                    "this can never match",
+                    "under sshd the tty is always \"ssh\"",
+                )
+                .note("sshd opens the PAM session before it has a terminal"),
+            );
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What a check asks this machine.
+
+use std::path::{Path, PathBuf};
+
+use crate::facts::{Login, Machine};
+
+/// How a PAM service stands to Berth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PamStack {
+    /// There is no such service here.
+    Absent,
+    /// Its stack has pam_berth.
+    WithBerth,
+    /// Its stack has not.
+    WithoutBerth,
+}
+
+/// The machine that a policy is checked on.
+pub trait Site {
+    /// Whether systemd runs it.
+    fn systemd(&self) -> bool;
+    /// Whether NSS knows a group.
+    fn has_group(&self, name: &str) -> bool;
+    /// How a PAM service is set up.
+    fn pam_stack(&self, service: &str) -> PamStack;
+    /// The accounts that may use sudo, as far as membership in its usual groups says so.
+    fn sudoers(&self) -> Vec<Login>;
+    /// How big it is, if that can be told.
+    fn machine(&self) -> Option<Machine>;
+}
+
+/// The running machine.
+#[derive(Debug, Clone)]
+pub struct ThisMachine {
+    /// Where the cgroup v2 tree is mounted, if it is.
+    pub cgroup_root: Option<PathBuf>,
+}
+
+/// Groups that distributions give sudo to.
+const SUDO_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
+
+/// A stack includes others; not deeper than this.
+const INCLUDE_DEPTH: usize = 8;
+
+impl Site for ThisMachine {
+    fn systemd(&self) -> bool {
+        booted_with_systemd()
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        // uzers would panic on a NUL.
+        !name.contains('\0') && users::get_group_by_name(name).is_some()
+    }
+
+    fn pam_stack(&self, service: &str) -> PamStack {
+        let folders = ["/etc/pam.d", "/usr/lib/pam.d"].map(Path::new);
+        pam_stack(&folders, service, 0)
+    }
+
+    fn sudoers(&self) -> Vec<Login> {
+        use users::os::unix::GroupExt;
+        let mut names: Vec<String> = SUDO_GROUPS
+            .iter()
+            .filter_map(|name| users::get_group_by_name(name))
+            .flat_map(|group| group.members().to_vec())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+            .iter()
+            .filter_map(|name| Login::of(name).ok())
+            .collect()
+    }
+
+    fn machine(&self) -> Option<Machine> {
+        Machine::read(self.cgroup_root.as_deref()).ok()
+    }
+}
+
+/// Whether PID 1 is systemd (as sd_booted(3) tells it).
+pub(crate) fn booted_with_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+fn pam_stack(folders: &[&Path], service: &str, depth: usize) -> PamStack {
+    if service.contains('/') || depth > INCLUDE_DEPTH {
+        return PamStack::Absent;
+    }
+    let text = folders
+        .iter()
+        .find_map(|folder| std::fs::read_to_string(folder.join(service)).ok());
+    let Some(text) = text else {
+        return PamStack::Absent;
+    };
+    let has = text.lines().any(|line| {
+        let line = line.split('#').next().unwrap_or("").trim();
+        let mut words = line.split_whitespace();
+        let included = match (words.next(), words.next(), words.next()) {
+            (Some("@include"), Some(other), _) => Some(other),
+            (Some(_), Some("include" | "substack"), Some(other)) => Some(other),
+            _ => None,
+        };
+        line.contains("pam_berth")
+            || included
+                .is_some_and(|other| pam_stack(folders, other, depth + 1) == PamStack::WithBerth)
+    });
+    if has {
+        PamStack::WithBerth
+    } else {
+        PamStack::WithoutBerth
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_has_berth_if_what_it_includes_has() {
+        let folder = std::env::temp_dir().join(format!("berth-pam-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, text) in [
+            ("sshd", "@include common-session\n"),
+            (
+                "common-session",
+                "session required pam_unix.so\nsession required pam_berth.so\n",
+            ),
+            (
+                "cron",
+                "session required pam_unix.so\n# session required pam_berth.so\n",
+            ),
+            ("loop", "session include loop\n"),
+            ("crond", "session  substack  common-session\n"),
+        ] {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        let stack = |service: &str| pam_stack(&[&folder], service, 0);
+        assert_eq!(stack("sshd"), PamStack::WithBerth);
+        assert_eq!(stack("crond"), PamStack::WithBerth);
+        assert_eq!(stack("cron"), PamStack::WithoutBerth);
+        assert_eq!(stack("loop"), PamStack::WithoutBerth);
+        assert_eq!(stack("atd"), PamStack::Absent);
+        assert_eq!(stack("../passwd"), PamStack::Absent);
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

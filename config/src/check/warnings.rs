@@ -1,0 +1,148 @@
+//! Warnings that depend on the machine a policy is checked on.
+
+use super::{Checker, PamStack, Site};
+use crate::decide::rules::ruling;
+use crate::decide::tests::Facts;
+use crate::decide::{self, Bases};
+use crate::diagnostic::Finding;
+use crate::facts::Machine;
+use crate::outcome::{Caps, Limit, Outcome};
+use crate::policy::exempt_list;
+use crate::read::table::value;
+use crate::setting::Setting;
+use crate::tables::{Rule, Tests};
+use crate::value::Glob;
+
+pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
+    let contents = checker.contents;
+    for rule in &contents.rules {
+        for tests in std::iter::once(&rule.tests).chain(&rule.except) {
+            unknown_groups(checker, tests, site);
+            stacks(checker, tests, site);
+        }
+    }
+    if let Some(machine) = site.machine() {
+        for rule in &contents.rules {
+            session_above_user(checker, rule, &machine);
+        }
+        sudoers(checker, site, &machine);
+    }
+}
+
+type Globs = Option<Setting<crate::read::OneOf<Glob>>>;
+
+fn names(setting: &Globs) -> Vec<&str> {
+    value(setting)
+        .map(|globs| globs.0.iter().filter_map(|glob| glob.literal()).collect())
+        .unwrap_or_default()
+}
+
+fn unknown_groups(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
+    for setting in [&tests.group, &tests.primary_group] {
+        let unknown: Vec<&str> = names(setting)
+            .into_iter()
+            .filter(|name| !site.has_group(name))
+            .collect();
+        if let (Some(setting), false) = (setting, unknown.is_empty()) {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                format!("group `{}` is not known here", unknown.join("`, `")),
+                "nobody is in it",
+            ));
+        }
+    }
+}
+
+fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
+    for service in names(&tests.service) {
+        if let (Some(setting), PamStack::WithoutBerth) = (&tests.service, site.pam_stack(service)) {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                format!("service `{service}` has no pam_berth in its PAM stack"),
+                "its logins never reach this rule",
+            ));
+        }
+    }
+}
+
+/// Compares a rule's session caps with its own user caps: for a rule that tests the service the
+/// user's caps come from elsewhere.
+fn session_above_user(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
+    if rule.is_login_rule() {
+        return;
+    }
+    let contents = checker.contents;
+    let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+    let mut bases = Bases::new(machine, checker.files);
+    if let Some(pool) = rule
+        .pool(&merged)
+        .and_then(|pool| contents.pools.get(&pool.name))
+    {
+        bases.pool = decide::caps(&pool.table, &bases).ok();
+    }
+    let Ok(user) = decide::caps(&merged.user, &bases) else {
+        return;
+    };
+    bases.user = Some(user.clone());
+    let Ok(session) = decide::caps(&merged.session, &bases) else {
+        return;
+    };
+    for (key, mark) in merged.session.marks() {
+        if let (Some(session), Some(user)) = (limit(&session, key), limit(&user, key)) {
+            if session > user {
+                checker.findings.push(Finding::warning(
+                    mark.at,
+                    format!("the session's {key} is above the user's"),
+                    "it never matters",
+                ));
+            }
+        }
+    }
+}
+
+fn limit(caps: &Caps, key: &str) -> Option<Limit> {
+    match key {
+        "memory_high" => caps.memory_high,
+        "memory_max" => caps.memory_max,
+        "memory_swap_max" => caps.memory_swap_max,
+        "cpu_quota" => caps.cpu_quota,
+        "tasks_max" => caps.tasks_max,
+        _ => None,
+    }
+}
+
+/// sudo cannot leave a PID or user namespace, and does nothing under no_new_privs.
+fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
+    let contents = checker.contents;
+    let exempt = exempt_list(contents);
+    for mut login in site.sudoers() {
+        if decide::exempt_because(&exempt, &login).is_some() {
+            continue;
+        }
+        login.service = "sshd".into();
+        let ruling = ruling(contents, &Facts::new(&login, contents));
+        let decided = decide::decide(contents, checker.files, (&ruling, &login.service), machine);
+        let Ok((decision, _)) = decided else {
+            continue;
+        };
+        let Outcome::Berth(berth) = &decision.outcome else {
+            continue;
+        };
+        if !berth.privileges.no_new_privs && !berth.namespaces.pid {
+            continue;
+        }
+        if let Some(rule) = ruling.login.and_then(|index| contents.rules.get(index)) {
+            checker.findings.push(
+                Finding::warning(
+                    rule.at,
+                    format!(
+                        "{} may use sudo, and is in a berth by this rule",
+                        login.user
+                    ),
+                    "sudo cannot leave it",
+                )
+                .note("list the account or its group in [exempt], or give a profile of caps alone"),
+            );
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! From files to a policy, or to all that is wrong with them.
+
+use std::path::{Path, PathBuf};
+
+use crate::check::{self, Site};
+use crate::contents::Contents;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::expect;
+use crate::places::Places;
+use crate::policy::Policy;
+use crate::read::{self, Part};
+use crate::source::{self, Source, SourceError, Trust};
+use crate::unsupported;
+
+/// What came of checking a policy.
+#[derive(Debug)]
+pub struct Checked {
+    /// The policy, if it has no error.
+    pub policy: Option<Policy>,
+    /// Errors and warnings, in the order of the files.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The files that were read.
+    pub files: Vec<PathBuf>,
+}
+
+impl Checked {
+    /// How many errors there are.
+    pub fn errors(&self) -> usize {
+        self.count(Severity::Error)
+    }
+
+    /// How many warnings there are.
+    pub fn warnings(&self) -> usize {
+        self.count(Severity::Warning)
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        self.diagnostics
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == severity)
+            .count()
+    }
+}
+
+/// Checks the edited policy: policy.toml and its drop-ins. With a site, there are warnings too.
+pub fn edited(
+    places: &Places,
+    trust: Trust,
+    site: Option<&dyn Site>,
+) -> Result<Checked, SourceError> {
+    let (drop_ins, ignored) = drop_ins(&places.drop_ins, trust)?;
+    let mut paths = vec![places.policy.clone()];
+    paths.extend(drop_ins);
+    let mut checked = files(&paths, trust, site)?;
+    if site.is_some() {
+        checked
+            .diagnostics
+            .extend(ignored.into_iter().map(source::ignored));
+    }
+    Ok(checked)
+}
+
+/// Checks files as one policy, of which the last wins. With a site, there are warnings too.
+pub fn files(
+    paths: &[PathBuf],
+    trust: Trust,
+    site: Option<&dyn Site>,
+) -> Result<Checked, SourceError> {
+    let sources: Vec<Source> = paths
+        .iter()
+        .map(|path| Source::open(path, trust))
+        .collect::<Result<_, _>>()?;
+    Ok(sources_checked(sources, site))
+}
+
+/// The drop-ins in byte order of their names, and what is beside them and not read.
+fn drop_ins(folder: &Path, trust: Trust) -> Result<(Vec<PathBuf>, Vec<PathBuf>), SourceError> {
+    let error = |source| SourceError::Read {
+        path: folder.into(),
+        source,
+    };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        Err(source) => return Err(error(source)),
+    };
+    if trust == Trust::Root {
+        source::directory(folder)?;
+    }
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(error)?;
+    // PathBuf's own order is by components; within one folder that is the bytes of the names.
+    paths.sort();
+    Ok(paths.into_iter().partition(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "toml")
+    }))
+}
+
+pub(crate) fn sources_checked(sources: Vec<Source>, site: Option<&dyn Site>) -> Checked {
+    let mut contents = Contents::default();
+    let mut names = Vec::new();
+    let mut findings = Vec::new();
+    let mut broken = false;
+    for (index, source) in sources.iter().enumerate() {
+        let part = match index {
+            0 => Part::Main,
+            _ => Part::DropIn,
+        };
+        let file = u16::try_from(index).unwrap_or(u16::MAX);
+        let read = read::read(source, file, part, &mut names);
+        contents.overlay(read.contents);
+        broken |= read.broken;
+        findings.extend(read.findings);
+    }
+    let files: Vec<PathBuf> = sources.iter().map(|source| source.path.clone()).collect();
+    // Where a file does not parse, whole tables may be missing: what refers to them is not wrong.
+    if !broken {
+        let systemd = site.map_or_else(check::booted_with_systemd, |site| site.systemd());
+        let whole = findings.is_empty();
+        findings.extend(check::errors(&contents, &files, systemd, whole));
+    }
+    findings.extend(unsupported::check(&contents));
+    if findings.is_empty() {
+        findings.extend(expect::check(&contents, &files));
+    }
+    let valid = findings.is_empty();
+    if let (true, Some(site)) = (valid, site) {
+        findings.extend(check::warnings(&contents, &files, site));
+    }
+    Checked {
+        policy: valid.then(|| Policy::new(contents, names, files.clone())),
+        diagnostics: source::diagnostics(findings, &sources),
+        files,
+    }
+}

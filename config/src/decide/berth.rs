@@ -1,0 +1,104 @@
+//! A profile made into a berth: what is not set has its default here, and only here.
+
+use std::time::Duration;
+
+use crate::contents::Contents;
+use crate::outcome::{
+    Berth, Caps, CgroupPlace, Logout, MissingController, Namespaces, OnError, PrivateTmp,
+    Privileges, Propagation, Rlimit, Scope, UserNamespace,
+};
+use crate::read::table::value;
+use crate::tables::{Profile, Rule};
+
+/// Time between SIGTERM and the kill.
+const GRACE: Duration = Duration::from_secs(5);
+
+pub(crate) fn berth(
+    contents: &Contents,
+    rule: &Rule,
+    profile: &Profile,
+    user_caps: Caps,
+    session_caps: Caps,
+) -> Berth {
+    let defaults = &contents.defaults;
+    let keys = &profile.keys;
+    let names: Vec<&str> = rule
+        .profiles()
+        .iter()
+        .map(|profile| profile.name.as_str())
+        .collect();
+    Berth {
+        profile: names.join("+"),
+        on_error: value(&keys.on_error)
+            .or(value(&defaults.on_error))
+            .copied()
+            .unwrap_or(OnError::Deny),
+        missing_controller: value(&defaults.missing_controller)
+            .copied()
+            .unwrap_or(MissingController::Deny),
+        contact: value(&keys.contact)
+            .or(value(&defaults.contact))
+            .map(|line| line.as_str().to_owned()),
+        enforce: value(&keys.enforce).copied().unwrap_or(true),
+        max_sessions: value(&keys.max_sessions).and_then(|count| count.0),
+        cgroup: value(&keys.cgroup).copied().unwrap_or(CgroupPlace::Own),
+        user_caps,
+        session_caps,
+        rlimits: rlimits(profile),
+        namespaces: namespaces(profile),
+        privileges: privileges(profile),
+        logout: Logout {
+            linger: match value(&profile.logout.linger) {
+                None => Some(Duration::ZERO),
+                Some(linger) => linger.0.map(|span| span.duration()),
+            },
+            grace: value(&profile.logout.grace).map_or(GRACE, |span| span.duration()),
+        },
+    }
+}
+
+fn rlimits(profile: &Profile) -> Vec<Rlimit> {
+    profile
+        .rlimits
+        .iter()
+        .filter_map(|(resource, setting)| {
+            let value = setting.value?;
+            Some(Rlimit {
+                resource: *resource,
+                soft: value.soft,
+                hard: value.hard,
+            })
+        })
+        .collect()
+}
+
+fn namespaces(profile: &Profile) -> Namespaces {
+    let table = &profile.namespaces;
+    let on = |setting| value(setting).copied().unwrap_or(false);
+    Namespaces {
+        scope: value(&table.scope).copied().unwrap_or(Scope::Session),
+        user: value(&table.user).copied().unwrap_or(UserNamespace::Off),
+        pid: on(&table.pid),
+        ipc: on(&table.ipc),
+        mount: on(&table.mount),
+        private_tmp: value(&table.private_tmp).map_or(PrivateTmp::Off, |room| room.0),
+        tmp_keep: value(&table.tmp_keep)
+            .map(|names| names.iter().map(|name| name.as_str().to_owned()).collect())
+            .unwrap_or_default(),
+        private_shm: value(&table.private_shm).and_then(|room| room.0),
+        propagation: value(&table.propagation)
+            .copied()
+            .unwrap_or(Propagation::Slave),
+    }
+}
+
+fn privileges(profile: &Profile) -> Privileges {
+    let table = &profile.privileges;
+    let isolated = value(&profile.namespaces.user).is_some_and(|user| *user != UserNamespace::Off);
+    Privileges {
+        no_new_privs: value(&table.no_new_privs).copied().unwrap_or(isolated),
+        // Without a user namespace of the berth's own, only who writes `nested_userns = false` asks
+        // for the filter: a profile of caps alone leaves Apptainer, flatpak and browsers as they are.
+        nested_userns: value(&table.nested_userns).copied().unwrap_or(!isolated),
+    }
+}

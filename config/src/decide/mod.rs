@@ -1,0 +1,193 @@
+//! What a policy comes to for one login.
+
+mod berth;
+mod caps;
+pub(crate) mod rules;
+pub(crate) mod tests;
+
+use std::path::PathBuf;
+
+pub(crate) use berth::berth;
+pub(crate) use caps::{Bases, caps};
+
+use crate::contents::Contents;
+use crate::facts::{Login, Machine};
+use crate::outcome::{Caps, Outcome};
+use crate::read::table::value;
+use crate::tables::{Action, CapsTable, NoMatch, Profile, Rule};
+use rules::Ruling;
+
+/// Why a login could not be decided.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// A percentage of a cap that the user or the pool has not.
+    #[error("{place}: {key} is a part of the {of}'s, which has none")]
+    NoBase {
+        /// Where the cap is set.
+        place: String,
+        /// Which cap.
+        key: &'static str,
+        /// `user` or `pool`.
+        of: &'static str,
+    },
+    /// The machine has none of the CPUs or nodes.
+    #[error("{place}: {key} = \"{list}\" has nothing in common with this machine's {machine}")]
+    NotHere {
+        /// Where the cap is set.
+        place: String,
+        /// Which cap.
+        key: &'static str,
+        /// What it says.
+        list: String,
+        /// What the machine has.
+        machine: String,
+    },
+}
+
+/// What a policy says of one login.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What is to be done.
+    pub outcome: Outcome,
+    /// The name of the login rule; `None` where none matched, or the account is exempt.
+    pub rule: Option<String>,
+    /// The name of the user rule, which the user's caps come from.
+    pub user_rule: Option<String>,
+    /// The user's pool.
+    pub pool: Option<String>,
+    /// Whether the login rule tests `service` and names this login's literally (not by a glob): such
+    /// a service is joined even if it is not one that is joined by default.
+    pub service_named: bool,
+    /// The pool's caps.
+    pub pool_caps: Caps,
+    /// The caps of all users together.
+    pub everyone_caps: Caps,
+}
+
+impl Decision {
+    /// A login that Berth leaves alone.
+    pub(crate) fn exempt() -> Decision {
+        Decision {
+            outcome: Outcome::Exempt,
+            rule: None,
+            user_rule: None,
+            pool: None,
+            service_named: false,
+            pool_caps: Caps::default(),
+            everyone_caps: Caps::default(),
+        }
+    }
+}
+
+/// The tables that a decision is made of, for whoever wants to know where a value comes from.
+#[derive(Debug, Default)]
+pub(crate) struct Deciding<'c> {
+    /// The user rule's profiles as one.
+    pub(crate) user: Profile,
+    /// The login rule's profiles as one.
+    pub(crate) login: Profile,
+    pub(crate) pool: Option<&'c CapsTable>,
+}
+
+/// Decides, without the look at `[exempt]`.
+pub(crate) fn decide<'c>(
+    contents: &'c Contents,
+    files: &[PathBuf],
+    (ruling, service): (&Ruling, &str),
+    machine: &Machine,
+) -> Result<(Decision, Deciding<'c>), DecideError> {
+    let mut decision = Decision::exempt();
+    let mut deciding = Deciding::default();
+    let name = |index: Option<usize>| {
+        let rule = contents.rules.get(index?)?;
+        Some(rule_name(rule, files))
+    };
+    decision.rule = name(ruling.login);
+    decision.user_rule = name(ruling.user);
+
+    let rule_at = |index: Option<usize>| index.and_then(|index| contents.rules.get(index));
+    let everyone = contents.everyone.as_ref().map(|named| &named.table);
+    let mut bases = Bases::new(machine, files);
+    if let Some(everyone) = everyone {
+        decision.everyone_caps = caps(everyone, &bases)?;
+    }
+    if let Some(rule) = rule_at(ruling.user) {
+        deciding.user = merged(contents, rule);
+        if let Some(pool) = rule.pool(&deciding.user) {
+            decision.pool = Some(pool.name.to_string());
+            deciding.pool = contents.pools.get(&pool.name).map(|named| &named.table);
+        }
+    }
+    if let Some(pool) = deciding.pool {
+        decision.pool_caps = caps(pool, &bases)?;
+        bases.pool = Some(decision.pool_caps.clone());
+    }
+    let user_caps = caps(&deciding.user.user, &bases)?;
+    bases.user = Some(user_caps.clone());
+
+    decision.service_named = rule_at(ruling.login).is_some_and(|rule| {
+        let services = value(&rule.tests.service);
+        services.is_some_and(|globs| globs.0.iter().any(|glob| glob.literal() == Some(service)))
+    });
+    decision.outcome = match rule_at(ruling.login) {
+        None => match value(&contents.defaults.no_match) {
+            Some(NoMatch::Deny) => Outcome::Deny { message: None },
+            Some(NoMatch::Exempt) | None => Outcome::Exempt,
+        },
+        Some(rule) => match value(&rule.keys.action) {
+            Some(Action::Exempt) => Outcome::Exempt,
+            Some(Action::Deny) => Outcome::Deny {
+                message: value(&rule.keys.message).map(|text| text.as_str().to_owned()),
+            },
+            None => {
+                deciding.login = merged(contents, rule);
+                let session_caps = caps(&deciding.login.session, &bases)?;
+                Outcome::Berth(Box::new(berth(
+                    contents,
+                    rule,
+                    &deciding.login,
+                    user_caps,
+                    session_caps,
+                )))
+            }
+        },
+    };
+    Ok((decision, deciding))
+}
+
+fn merged(contents: &Contents, rule: &Rule) -> Profile {
+    contents.merged(rule.profiles().iter().map(|profile| &profile.name))
+}
+
+/// A rule's name: its own, or the place where it stands.
+pub(crate) fn rule_name(rule: &Rule, files: &[PathBuf]) -> String {
+    match value(&rule.keys.name) {
+        Some(name) => name.to_string(),
+        None => crate::check::short_place(files, rule.at),
+    }
+}
+
+/// Why an account is exempt, if it is: root always, and whom `[exempt]` lists.
+pub(crate) fn exempt_because(
+    exempt: &berth_protocol::exempt::Exempt,
+    login: &Login,
+) -> Option<String> {
+    if login.uid == 0 {
+        return Some("UID 0 always is".into());
+    }
+    if exempt.users.contains(&login.user) {
+        return Some("[exempt] lists the user".into());
+    }
+    if let Some(range) = exempt.uids.iter().find(|range| range.contains(&login.uid)) {
+        return Some(format!(
+            "[exempt] lists the UIDs {}-{}",
+            range.start(),
+            range.end()
+        ));
+    }
+    login
+        .groups
+        .iter()
+        .find(|group| !group.name.is_empty() && exempt.groups.contains(&group.name))
+        .map(|group| format!("[exempt] lists the group {}", group.name))
+}

@@ -1,0 +1,268 @@
+//! Whether a rule's tests hold for a login, and why or why not.
+
+use crate::contents::Contents;
+use crate::facts::Login;
+use crate::read::OneOf;
+use crate::read::table::value;
+use crate::setting::{Ref, Setting};
+use crate::tables::{Rule, Tests, TimeTable};
+use crate::value::{Glob, Name, Window};
+
+/// A login and the policy that it is tested by.
+pub(crate) struct Facts<'f> {
+    pub(crate) login: &'f Login,
+    pub(crate) roles: &'f [Name],
+    pub(crate) contents: &'f Contents,
+}
+
+/// What a rule can test, in the order it is told in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fact {
+    User,
+    Uid,
+    Group,
+    PrimaryGroup,
+    Host,
+    Role,
+    Time,
+    Service,
+    Tty,
+    Rhost,
+    Ruser,
+}
+
+const FACTS: [Fact; 11] = [
+    Fact::User,
+    Fact::Uid,
+    Fact::Group,
+    Fact::PrimaryGroup,
+    Fact::Host,
+    Fact::Role,
+    Fact::Time,
+    Fact::Service,
+    Fact::Tty,
+    Fact::Rhost,
+    Fact::Ruser,
+];
+
+impl Fact {
+    fn key(self) -> &'static str {
+        match self {
+            Fact::User => "user",
+            Fact::Uid => "uid",
+            Fact::Group => "group",
+            Fact::PrimaryGroup => "primary_group",
+            Fact::Host => "host",
+            Fact::Role => "role",
+            Fact::Time => "time",
+            Fact::Service => "service",
+            Fact::Tty => "tty",
+            Fact::Rhost => "rhost",
+            Fact::Ruser => "ruser",
+        }
+    }
+}
+
+impl<'f> Facts<'f> {
+    pub(crate) fn new(login: &'f Login, contents: &'f Contents) -> Facts<'f> {
+        Facts {
+            login,
+            roles: value(&contents.host.roles).map_or(&[], |roles| roles),
+            contents,
+        }
+    }
+
+    /// Whether all of a rule's tests hold and no exception does.
+    pub(crate) fn match_rule(&self, rule: &Rule) -> bool {
+        let holds = FACTS
+            .iter()
+            .all(|fact| self.test(*fact, &rule.tests).unwrap_or(true));
+        holds && !self.excepted(rule)
+    }
+
+    /// Whether any of a rule's exceptions holds.
+    fn excepted(&self, rule: &Rule) -> bool {
+        let Some(except) = &rule.except else {
+            return false;
+        };
+        FACTS
+            .iter()
+            .any(|fact| self.test(*fact, except) == Some(true))
+    }
+
+    /// One test; `None` where it is not made.
+    fn test(&self, fact: Fact, tests: &Tests) -> Option<bool> {
+        let login = self.login;
+        let names = |setting: &Option<Setting<OneOf<Glob>>>, name: &str| {
+            Some(value(setting)?.0.iter().any(|glob| glob.matches(name)))
+        };
+        match fact {
+            Fact::User => names(&tests.user, &login.user),
+            Fact::Uid => Some(
+                value(&tests.uid)?
+                    .0
+                    .iter()
+                    .any(|range| range.holds(login.uid)),
+            ),
+            Fact::Group => {
+                let globs = value(&tests.group)?;
+                Some(self.group_of(globs).is_some())
+            }
+            Fact::PrimaryGroup => names(&tests.primary_group, login.primary_group()),
+            Fact::Host => names(&tests.host, &login.host),
+            Fact::Role => {
+                let globs = value(&tests.role)?;
+                Some(self.role_of(globs).is_some())
+            }
+            Fact::Time => Some(
+                value(&tests.time)?
+                    .0
+                    .iter()
+                    .any(|window| self.is_within(window)),
+            ),
+            Fact::Service => names(&tests.service, &login.service),
+            Fact::Tty => names(&tests.tty, &login.tty),
+            Fact::Rhost => Some(
+                value(&tests.rhost)?
+                    .0
+                    .iter()
+                    .any(|remote| remote.matches(&login.rhost)),
+            ),
+            Fact::Ruser => names(&tests.ruser, &login.ruser),
+        }
+    }
+
+    fn group_of(&self, globs: &OneOf<Glob>) -> Option<&str> {
+        globs.0.iter().find_map(|glob| {
+            let mut groups = self.login.groups.iter();
+            groups
+                .find(|group| glob.matches(&group.name))
+                .map(|group| group.name.as_str())
+        })
+    }
+
+    fn role_of(&self, globs: &OneOf<Glob>) -> Option<&str> {
+        globs.0.iter().find_map(|glob| {
+            let mut roles = self.roles.iter();
+            roles
+                .find(|role| glob.matches(role.as_str()))
+                .map(|role| role.as_str())
+        })
+    }
+
+    fn window(&self, window: &Ref) -> Option<Window> {
+        self.contents
+            .times
+            .get(&window.name)
+            .map(|named| named.table.window())
+    }
+
+    fn is_within(&self, window: &Ref) -> bool {
+        let at = self.login.at.as_ref();
+        at.zip(self.window(window))
+            .is_some_and(|(at, window)| window.holds(at))
+    }
+
+    /// Why a rule matches (`group students, service cron`), or why it does not.
+    pub(crate) fn why(&self, rule: &Rule) -> Result<String, String> {
+        for fact in FACTS {
+            if self.test(fact, &rule.tests) == Some(false) {
+                return Err(self.miss(fact, &rule.tests));
+            }
+        }
+        if let Some(except) = &rule.except {
+            for fact in FACTS {
+                if self.test(fact, except) == Some(true) {
+                    return Err(format!("except: {}", self.hit(fact, except)));
+                }
+            }
+        }
+        let hits: Vec<String> = FACTS
+            .iter()
+            .filter(|fact| self.test(**fact, &rule.tests) == Some(true))
+            .map(|fact| self.hit(*fact, &rule.tests))
+            .collect();
+        Ok(match hits.is_empty() {
+            true => "tests nothing".into(),
+            false => hits.join(", "),
+        })
+    }
+
+    fn hit(&self, fact: Fact, tests: &Tests) -> String {
+        let login = self.login;
+        let what = match fact {
+            Fact::User => login.user.clone(),
+            Fact::Uid => login.uid.to_string(),
+            Fact::Group => value(&tests.group)
+                .and_then(|globs| self.group_of(globs))
+                .unwrap_or_default()
+                .into(),
+            Fact::PrimaryGroup => login.primary_group().into(),
+            Fact::Host => login.host.clone(),
+            Fact::Role => value(&tests.role)
+                .and_then(|globs| self.role_of(globs))
+                .unwrap_or_default()
+                .into(),
+            Fact::Time => value(&tests.time)
+                .and_then(|windows| windows.0.iter().find(|window| self.is_within(window)))
+                .map(|window| window.name.to_string())
+                .unwrap_or_default(),
+            Fact::Service => login.service.clone(),
+            Fact::Tty => login.tty.clone(),
+            Fact::Rhost => login.rhost.clone(),
+            Fact::Ruser => login.ruser.clone(),
+        };
+        format!("{} {what}", fact.key())
+    }
+
+    fn miss(&self, fact: Fact, tests: &Tests) -> String {
+        let login = self.login;
+        let globs = |setting: &Option<Setting<OneOf<Glob>>>| joined(value(setting));
+        let not_among = |found: &str, wanted: String| match found {
+            "" => format!("none, not {wanted}"),
+            found => format!("{found} is not {wanted}"),
+        };
+        let why = match fact {
+            Fact::User => format!("not {}", globs(&tests.user)),
+            Fact::Uid => format!("{} is not in {}", login.uid, joined(value(&tests.uid))),
+            Fact::Group => format!("not in {}", globs(&tests.group)),
+            Fact::PrimaryGroup => not_among(login.primary_group(), globs(&tests.primary_group)),
+            Fact::Host => not_among(&login.host, globs(&tests.host)),
+            Fact::Role => format!("not {}", globs(&tests.role)),
+            Fact::Time => {
+                let windows = value(&tests.time).map_or(&[][..], |windows| &windows.0);
+                let told: Vec<String> = windows
+                    .iter()
+                    .map(|window| match self.window(window) {
+                        Some(when) => format!("{} is {when}", window.name),
+                        None => window.name.to_string(),
+                    })
+                    .collect();
+                told.join(", ")
+            }
+            Fact::Service => not_among(&login.service, globs(&tests.service)),
+            Fact::Tty => not_among(&login.tty, globs(&tests.tty)),
+            Fact::Rhost => not_among(&login.rhost, joined(value(&tests.rhost))),
+            Fact::Ruser => not_among(&login.ruser, globs(&tests.ruser)),
+        };
+        format!("{}: {why}", fact.key())
+    }
+}
+
+fn joined<T: std::fmt::Display>(values: Option<&OneOf<T>>) -> String {
+    let texts: Vec<String> = values
+        .map(|values| values.0.iter().map(T::to_string).collect())
+        .unwrap_or_default();
+    texts.join(", ")
+}
+
+impl TimeTable {
+    pub(crate) fn window(&self) -> Window {
+        Window {
+            from: value(&self.from).copied(),
+            until: value(&self.until).copied(),
+            days: value(&self.days).map(|days| days.0.clone()),
+            hours: value(&self.hours).copied(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `[[expect]]`: a policy's own tests.
+
+use std::path::PathBuf;
+
+use crate::contents::Contents;
+use crate::decide::rules::ruling;
+use crate::decide::tests::Facts;
+use crate::decide::{self, rule_name};
+use crate::diagnostic::Finding;
+use crate::facts::{Group, Login};
+use crate::policy::exempt_list;
+use crate::read::table::value;
+use crate::tables::{Action, Expect, ExpectTable, NoMatch};
+use crate::value::Line;
+
+/// The UID of an expectation that names none: an ordinary user's.
+const ORDINARY_UID: u32 = 1000;
+
+/// Reports every expectation that is not met.
+pub(crate) fn check(contents: &Contents, files: &[PathBuf]) -> Vec<Finding> {
+    contents
+        .expects
+        .iter()
+        .filter_map(|expect| missed(contents, files, expect))
+        .collect()
+}
+
+/// What comes out of a policy for a login.
+struct Came {
+    profile: Option<String>,
+    pool: Option<String>,
+    action: Option<Action>,
+    because: String,
+}
+
+fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Finding> {
+    let table = &expect.table;
+    let result = result(contents, files, table);
+    let wanted_profile = value(&table.profile).map(|profiles| {
+        let names: Vec<&str> = profiles.0.iter().map(|name| name.name.as_str()).collect();
+        names.join("+")
+    });
+    let came_out = match (&result.action, &result.profile) {
+        (Some(action), _) => format!("action {}", action.word()),
+        (None, Some(profile)) => format!("profile {profile}"),
+        (None, None) => "nothing".into(),
+    };
+    let miss = |at, wanted: String, came_out: String| {
+        let user = value(&table.user).map_or("", |user| user.as_str());
+        Some(
+            Finding::error(
+                at,
+                format!("expected {wanted} for {user}, and got {came_out}"),
+                "",
+            )
+            .note(result.because.clone()),
+        )
+    };
+    if let (Some(setting), Some(wanted)) = (&table.profile, wanted_profile) {
+        if result.profile.as_ref() != Some(&wanted) {
+            return miss(setting.at, format!("profile {wanted}"), came_out);
+        }
+    }
+    if let (Some(setting), Some(wanted)) = (&table.action, value(&table.action)) {
+        if result.action != Some(*wanted) {
+            return miss(setting.at, format!("action {}", wanted.word()), came_out);
+        }
+    }
+    if let (Some(setting), Some(wanted)) = (&table.pool, value(&table.pool)) {
+        if result.pool.as_deref() != Some(wanted.name.as_str()) {
+            let pool = match &result.pool {
+                Some(pool) => format!("pool {pool}"),
+                None => "no pool".into(),
+            };
+            return miss(setting.at, format!("pool {}", wanted.name), pool);
+        }
+    }
+    None
+}
+
+fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
+    let login = login(table);
+    if let Some(because) = decide::exempt_because(&exempt_list(contents), &login) {
+        return Came {
+            profile: None,
+            pool: None,
+            action: Some(Action::Exempt),
+            because,
+        };
+    }
+    let mut facts = Facts::new(&login, contents);
+    if let Some(roles) = value(&table.role) {
+        facts.roles = roles;
+    }
+    let ruling = ruling(contents, &facts);
+    let rule = ruling.login.and_then(|index| contents.rules.get(index));
+    let user_rule = ruling.user.and_then(|index| contents.rules.get(index));
+    let pool = user_rule.and_then(|rule| {
+        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+        rule.pool(&merged).map(|pool| pool.name.to_string())
+    });
+    let Some(rule) = rule else {
+        let action = match value(&contents.defaults.no_match) {
+            Some(NoMatch::Deny) => Action::Deny,
+            Some(NoMatch::Exempt) | None => Action::Exempt,
+        };
+        return Came {
+            profile: None,
+            pool,
+            action: Some(action),
+            because: "no rule matches: [defaults] no_match decides".into(),
+        };
+    };
+    let names: Vec<&str> = rule
+        .profiles()
+        .iter()
+        .map(|profile| profile.name.as_str())
+        .collect();
+    Came {
+        profile: (!names.is_empty()).then(|| names.join("+")),
+        pool,
+        action: value(&rule.keys.action).copied(),
+        because: format!(
+            "rule `{}` ({}) matches first",
+            rule_name(rule, files),
+            crate::check::short_place(files, rule.at)
+        ),
+    }
+}
+
+fn login(table: &ExpectTable) -> Login {
+    let text = |line: Option<&Line>| {
+        line.map(|line| line.as_str().to_owned())
+            .unwrap_or_default()
+    };
+    let primary = value(&table.primary_group).map(|name| name.as_str());
+    let others = value(&table.groups).into_iter().flatten();
+    // GIDs do not matter here; the primary group has the first.
+    let groups: Vec<Group> = std::iter::once(primary.unwrap_or_default())
+        .chain(others.map(|name| name.as_str()))
+        .zip(0..)
+        .map(|(name, gid)| Group {
+            gid,
+            name: name.to_owned(),
+        })
+        .collect();
+    Login {
+        user: value(&table.user)
+            .map(|user| user.as_str().to_owned())
+            .unwrap_or_default(),
+        uid: value(&table.uid).copied().unwrap_or(ORDINARY_UID),
+        gid: 0,
+        groups,
+        service: text(value(&table.service)),
+        tty: text(value(&table.tty)),
+        rhost: text(value(&table.rhost)),
+        ruser: text(value(&table.ruser)),
+        host: text(value(&table.host)),
+        at: value(&table.at).copied(),
+    }
+}

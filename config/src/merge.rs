@@ -1,0 +1,78 @@
+//! Profiles laid over one another: a list of them, and what each inherits.
+
+use crate::contents::Contents;
+use crate::read::table::value;
+use crate::setting::Ref;
+use crate::tables::{Profile, Rule};
+use crate::value::Name;
+
+impl Contents {
+    /// The profiles as one: left to right, the later wins, key by key. A profile's own keys win
+    /// over what it inherits.
+    pub(crate) fn merged<'n>(&self, names: impl IntoIterator<Item = &'n Name>) -> Profile {
+        let mut merged = Profile::default();
+        for name in names {
+            self.lay(name, &mut merged, &mut Vec::new());
+        }
+        merged
+    }
+
+    fn lay<'c>(&'c self, name: &Name, onto: &mut Profile, path: &mut Vec<&'c Name>) {
+        // A cycle is an error of the check's, and must not hang it.
+        let Some((name, profile)) = self.profiles.get_key_value(name) else {
+            return;
+        };
+        if path.contains(&name) {
+            return;
+        }
+        path.push(name);
+        for inherited in profile.table.inherits() {
+            self.lay(&inherited.name, onto, path);
+        }
+        path.pop();
+        onto.overlay(&profile.table);
+    }
+}
+
+impl Rule {
+    /// The profiles that the rule gives.
+    pub(crate) fn profiles(&self) -> &[Ref] {
+        value(&self.keys.profile).map_or(&[], |profiles| &profiles.0)
+    }
+
+    /// The pool that the rule gives, its own or that of its profiles.
+    pub(crate) fn pool<'r>(&'r self, merged: &'r Profile) -> Option<&'r Ref> {
+        value(&self.keys.pool).or_else(|| value(&merged.keys.pool))
+    }
+
+    /// Those of its tests that depend on how a login came in, by name.
+    pub(crate) fn login_tests(&self) -> Vec<&'static str> {
+        let mut tests = self.tests.login_tests();
+        tests.extend(self.except.iter().flat_map(|tests| tests.login_tests()));
+        tests.dedup();
+        tests
+    }
+
+    /// Whether it depends on how a login came in. Then it never decides what the user may have.
+    pub(crate) fn is_login_rule(&self) -> bool {
+        self.tests.of_login() || self.except.as_ref().is_some_and(|tests| tests.of_login())
+    }
+}
+
+impl crate::tables::Tests {
+    fn of_login(&self) -> bool {
+        self.service.is_some() || self.tty.is_some() || self.rhost.is_some() || self.ruser.is_some()
+    }
+
+    fn login_tests(&self) -> Vec<&'static str> {
+        [
+            ("service", self.service.is_some()),
+            ("tty", self.tty.is_some()),
+            ("rhost", self.rhost.is_some()),
+            ("ruser", self.ruser.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, there)| there.then_some(name))
+        .collect()
+    }
+}

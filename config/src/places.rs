@@ -1,0 +1,36 @@
+//! Where the policy is edited, and where the one in force is kept.
+
+use std::path::{Path, PathBuf};
+
+use berth_protocol::exempt::EXEMPT_FILE;
+
+/// The folders of one installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// policy.toml.
+    pub policy: PathBuf,
+    /// The folder of drop-ins.
+    pub drop_ins: PathBuf,
+    /// The policy in force.
+    pub loaded: PathBuf,
+    /// The list of whom Berth never touches.
+    pub exempt: PathBuf,
+}
+
+impl Places {
+    /// Those of the running system.
+    pub fn system() -> Places {
+        Places::under(Path::new("/"))
+    }
+
+    /// Those of a system that is mounted somewhere.
+    pub fn under(root: &Path) -> Places {
+        let below = |path: &str| root.join(path.trim_start_matches('/'));
+        Places {
+            policy: below("/etc/berth/policy.toml"),
+            drop_ins: below("/etc/berth/policy.d"),
+            loaded: below("/var/lib/berth/policy.json"),
+            exempt: below(EXEMPT_FILE),
+        }
+    }
+}

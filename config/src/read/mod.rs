@@ -1,0 +1,14 @@
+//! From TOML to a policy: each file's tree, key by key, with every error in it.
+
+mod document;
+mod list;
+mod nearest;
+mod reader;
+mod rule;
+mod scalar;
+pub(crate) mod table;
+
+pub(crate) use document::{Part, TOP, profile_keys, read};
+pub(crate) use list::OneOf;
+pub(crate) use nearest::nearest;
+pub(crate) use reader::{CapsOf, FromToml, Key, Node, Reader, Scalar};

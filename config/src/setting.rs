@@ -1,0 +1,57 @@
+//! A value of a policy and where it was set.
+
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::diagnostic::At;
+
+/// One key's value.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(from = "Stored<T>")]
+pub(crate) struct Setting<T> {
+    /// `None` is `"unset"`.
+    pub(crate) value: Option<T>,
+    pub(crate) at: At,
+    /// The profile it was set in, as an index of the policy's names.
+    pub(crate) profile: Option<u16>,
+}
+
+/// A setting in a loaded policy: a short list, because there are many and each login reads them.
+#[derive(Serialize, Deserialize)]
+struct Stored<T>(Option<T>, At, Option<u16>);
+
+impl<T> From<Stored<T>> for Setting<T> {
+    fn from(Stored(value, at, profile): Stored<T>) -> Setting<T> {
+        Setting { value, at, profile }
+    }
+}
+
+impl<T: Serialize> Serialize for Setting<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Stored(self.value.as_ref(), self.at, self.profile).serialize(serializer)
+    }
+}
+
+/// Where a key was set: its place and the profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) at: At,
+    pub(crate) profile: Option<u16>,
+}
+
+impl<T> Setting<T> {
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            at: self.at,
+            profile: self.profile,
+        }
+    }
+}
+
+/// A name that refers to something else, with its own place (a list has several).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ref {
+    #[serde(rename = "n")]
+    pub(crate) name: crate::value::Name,
+    #[serde(rename = "a")]
+    pub(crate) at: At,
+}

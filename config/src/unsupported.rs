@@ -1,0 +1,91 @@
+//! What the language has and Berth does not do yet. It is refused, never accepted and ignored.
+//!
+//! Each line here goes when the part that it is about is written.
+
+use crate::contents::Contents;
+use crate::diagnostic::{At, Finding};
+use crate::setting::Setting;
+
+/// The words that tell these errors from others.
+pub const NOT_YET: &str = "not supported yet";
+
+pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut refuse = |at: At, what: &str| {
+        findings.push(Finding::error(
+            at,
+            format!("{what}: {NOT_YET}"),
+            "leave this out",
+        ));
+    };
+
+    if let Some(everyone) = &contents.everyone {
+        refuse(everyone.at, "caps of all users together");
+    }
+    for pool in contents.pools.values() {
+        refuse(pool.at, "pools");
+    }
+    for time in contents.times.values() {
+        refuse(time.at, "windows of time");
+    }
+    for penalty in contents.penalties.values() {
+        refuse(penalty.at, "penalties");
+    }
+    if let Some(at) = set(&contents.defaults.frozen_login) {
+        refuse(at, "freezing users");
+    }
+    let accounting = &contents.accounting;
+    for at in [
+        set(&accounting.file),
+        set(&accounting.max_size),
+        set(&accounting.keep),
+        set(&accounting.journal),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        refuse(at, "accounting");
+    }
+    for profile in contents.profiles.values().map(|named| &named.table) {
+        let keys = &profile.keys;
+        if let Some(at) = set(&keys.penalty) {
+            refuse(at, "penalties");
+        }
+        if let Some(at) = set(&keys.notify) {
+            refuse(at, "notifying users");
+        }
+        if let Some(at) = set_to(&keys.motd, |motd| *motd) {
+            refuse(at, "a line at login");
+        }
+        let namespaces = &profile.namespaces;
+        for (name, setting) in [
+            ("uts", &namespaces.uts),
+            ("time", &namespaces.time),
+            ("cgroup", &namespaces.cgroup),
+            ("net", &namespaces.net),
+        ] {
+            if let Some(at) = set_to(setting, |on| *on) {
+                refuse(at, &format!("{name} namespaces"));
+            }
+        }
+        let managed = |manager: &_| *manager != crate::tables::UserManager::Host;
+        if let Some(at) = set_to(&namespaces.user_manager, managed) {
+            refuse(at, "hiding or isolating the user's service manager");
+        }
+    }
+    findings
+}
+
+fn set<T>(setting: &Option<Setting<T>>) -> Option<At> {
+    set_to(setting, |_| true)
+}
+
+/// Where a key is set to something that is not done yet. `"unset"` asks for nothing.
+fn set_to<T>(setting: &Option<Setting<T>>, refused: impl Fn(&T) -> bool) -> Option<At> {
+    let setting = setting.as_ref()?;
+    setting
+        .value
+        .as_ref()
+        .is_some_and(refused)
+        .then_some(setting.at)
+}

@@ -1,0 +1,34 @@
+//! The policies that are shipped.
+
+use std::path::{Path, PathBuf};
+
+use berth_config::{Checked, NOT_YET, Severity, Trust, check_files};
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../packaging")
+        .join(name)
+}
+
+fn checked(name: &str) -> Checked {
+    check_files(&[shipped(name)], Trust::Anybody, None).unwrap()
+}
+
+#[test]
+fn the_examples_ask_only_for_what_is_not_done_yet() {
+    for name in ["examples/lab.toml", "examples/tilde.toml", "examples/hpc.toml"] {
+        let checked = checked(name);
+        assert!(checked.errors() > 0, "{name}: remove it from this test");
+        for diagnostic in &checked.diagnostics {
+            assert_eq!(diagnostic.severity, Severity::Error);
+            assert!(diagnostic.message.ends_with(NOT_YET), "{diagnostic}");
+        }
+    }
+}
+
+#[test]
+fn the_default_policy_loads() {
+    let checked = checked("policy.toml");
+    let told: Vec<String> = checked.diagnostics.iter().map(|d| d.to_string()).collect();
+    assert!(checked.policy.is_some(), "{}", told.join("\n"));
+}
