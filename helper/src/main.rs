@@ -1,1 +1,72 @@
-fn main() {}
+//! berth-helper: sets up and keeps one login. Started by the PAM module, as root, never setuid.
+//!
+//! Start with [`login::serve`]: it is the whole story, in order.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
+mod audit;
+mod cgroup;
+mod decide;
+mod error;
+mod filter;
+mod idmap;
+mod init;
+mod keeper;
+mod leader;
+mod log;
+mod login;
+mod mounts;
+mod privilege;
+mod shared;
+mod standby;
+mod sys;
+
+use std::fs;
+use std::process::ExitCode;
+
+use berth_protocol::Channel;
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::Pid;
+
+/// Where the module leaves its end of the conversation.
+const SOCKET: i32 = 3;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // To a person who has typed it; the module gives it /dev/null.
+            eprintln!("berth-helper: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<(), String> {
+    privilege::refuse_unless_root()?;
+    let Some(socket) = sys::inherited(SOCKET) else {
+        return Err("the PAM module pam_berth.so starts it; there is nothing to do by hand".into());
+    };
+    // The kernel's word on who made the socket: no message can claim to be another process.
+    let peer = getsockopt(&socket, sockopt::PeerCredentials)
+        .map_err(|errno| format!("descriptor {SOCKET} is not the module's socket: {errno}"))?;
+    if peer.uid() != 0 {
+        return Err(format!("refusing a request of UID {}", peer.uid()));
+    }
+    sys::reset_limits();
+    // Inherited by the keeper and the init: a user's OOM must not take them. Refused in a container
+    // without the right; then they are as killable as their parent.
+    let _ = fs::write("/proc/self/oom_score_adj", "-1000");
+    privilege::for_setup().map_err(|error| error.to_string())?;
+    login::serve(Channel::from_fd(socket), Pid::from_raw(peer.pid()))
+        .inspect_err(|error| log::Line::new("helper").field("error", error).error())
+        .map_err(|error| error.to_string())
+}

@@ -17,7 +17,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The machine has no cgroup v2 hierarchy.
-    #[error("no cgroup2 file system is mounted (see /proc/self/mountinfo): mount one, or set cgroup = \"keep\"")]
+    #[error(
+        "no cgroup2 file system is mounted (see /proc/self/mountinfo): mount one, or set cgroup = \"keep\""
+    )]
     NoCgroup2,
     /// A record is not one that this version wrote.
     #[error("the session record {} cannot be understood: {reason}", path.display())]

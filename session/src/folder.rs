@@ -41,7 +41,9 @@ impl UserFolder {
             let lock = Flock::lock(file, FlockArg::LockExclusive)
                 .map_err(|(_, errno)| Error::file("lock", &path, errno))?;
             // The folder may have been removed while we waited: then this lock is on nothing.
-            let held = lock.metadata().map_err(|error| Error::file("inspect", &path, error))?;
+            let held = lock
+                .metadata()
+                .map_err(|error| Error::file("inspect", &path, error))?;
             if fs::metadata(&path).is_ok_and(|now| now.ino() == held.ino()) {
                 return Ok(UserFolder { path, _lock: lock });
             }
@@ -56,9 +58,16 @@ impl UserFolder {
             .map_err(|error| Error::file("create", &path, error))
     }
 
-    /// Strikes a session out, and removes the folder with its last entry.
+    /// Strikes a session out, and removes the folder with its last entry. A berth that the session
+    /// made for all of its user's logins goes with it: its init is the session's keeper's child.
     pub fn remove(&self, id: SessionId) -> Result<()> {
-        remove_if_there(&self.entry(id))?;
+        for name in [
+            format!("{id}"),
+            format!("berth-{id}"),
+            format!("logins-{id}"),
+        ] {
+            remove_if_there(&self.path.join(name))?;
+        }
         match fs::remove_dir(&self.path) {
             Err(error)
                 if !matches!(

@@ -32,8 +32,8 @@ impl SessionId {
             .mode(0o600)
             .open(&path)
             .map_err(fail)?;
-        let mut file = Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| fail(errno.into()))?;
+        let mut file =
+            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| fail(errno.into()))?;
         loop {
             let id = next_in(&mut file).map_err(fail)?;
             if !Record::path(id).exists() {
@@ -84,7 +84,10 @@ mod tests {
             .open(&path)
             .unwrap();
         let mut next = || next_in(&mut file).unwrap().to_string();
-        assert_eq!((next(), next(), next()), ("1".into(), "2".into(), "3".into()));
+        assert_eq!(
+            (next(), next(), next()),
+            ("1".into(), "2".into(), "3".into())
+        );
         std::fs::write(&path, "no number").unwrap();
         assert_eq!(next(), "1");
         std::fs::remove_file(path).unwrap();

@@ -34,6 +34,6 @@ pub use error::{Error, Result};
 pub use folder::UserFolder;
 pub use id::SessionId;
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
-pub use sweep::{PRIVATE_TMP, private_tmp, sweep};
-pub use tree::{Controller, Group, Tree};
+pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
+pub use tree::{Controller, Group, Tree, mounts_of};
 pub use usage::Usage;

@@ -192,7 +192,13 @@ mod tests {
     fn a_process_is_known_by_its_start_time() {
         let me = Role::of(std::process::id() as i32).unwrap();
         assert!(me.is_alive());
-        assert!(!Role { start: me.start + 1, ..me }.is_alive());
+        assert!(
+            !Role {
+                start: me.start + 1,
+                ..me
+            }
+            .is_alive()
+        );
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let role = Role::of(child.id() as i32);
         child.wait().unwrap();

@@ -1,6 +1,7 @@
 //! Removing every trace of a session.
 
 use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,22 @@ const DYING: Duration = Duration::from_secs(10);
 /// The private /tmp of a session.
 pub fn private_tmp(id: SessionId) -> PathBuf {
     Path::new(PRIVATE_TMP).join(id.to_string())
+}
+
+/// Makes an empty private /tmp for a session. What stands there under this id is from before a crash:
+/// ids begin anew at each boot, and /var/lib does not.
+pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
+    let path = private_tmp(id);
+    remove_tree(&path)?;
+    let parent = Path::new(PRIVATE_TMP);
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(parent)
+        .and_then(|()| fs::set_permissions(parent, fs::Permissions::from_mode(0o700)))
+        .and_then(|()| fs::DirBuilder::new().mode(0o700).create(&path))
+        .map_err(|error| Error::file("create the private /tmp", &path, error))?;
+    Ok(path)
 }
 
 /// Ends what is left of a session and removes every trace of it: processes, cgroups, private /tmp,

@@ -71,7 +71,9 @@ impl Tree {
         let path = Path::new("/proc/self/mountinfo");
         let table = fs::read_to_string(path).map_err(|error| Error::file("read", path, error))?;
         cgroup2_mount(&table)
-            .map(|path| Tree { root: Group { path } })
+            .map(|path| Tree {
+                root: Group { path },
+            })
             .ok_or(Error::NoCgroup2)
     }
 
@@ -233,13 +235,19 @@ pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
 }
 
-/// The mount point of a whole cgroup2 hierarchy in a mountinfo table (proc_pid_mountinfo(5)).
+/// The mount point of a whole cgroup2 hierarchy.
 fn cgroup2_mount(table: &str) -> Option<PathBuf> {
-    table.lines().find_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
+    mounts_of(table, "cgroup2").next()
+}
+
+/// The mount points of whole file systems of one type in a mountinfo table
+/// (proc_pid_mountinfo(5)); a bind of a part of one does not count.
+pub fn mounts_of<'a>(table: &'a str, kind: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
+    table.lines().filter_map(move |line| {
+        let (mount, source) = line.split_once(" - ")?;
         let mut fields = mount.split(' ').skip(3);
         let (root, point) = (fields.next()?, fields.next()?);
-        (kind.split(' ').next() == Some("cgroup2") && root == "/").then(|| unescape(point))
+        (source.split(' ').next() == Some(kind) && root == "/").then(|| unescape(point))
     })
 }
 

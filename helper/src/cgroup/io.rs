@@ -1,0 +1,125 @@
+//! The io controller: shares and ceilings of whole disks.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use berth_config::outcome::{Caps, Limit};
+use berth_session::Controller;
+use nix::sys::stat::{major, makedev, minor};
+
+use super::{Setting, limit};
+use crate::error::{Error, Result};
+
+/// The I/O caps of one cgroup.
+pub fn settings(caps: &Caps) -> Result<Vec<Setting>> {
+    let setting = |cap, file, value| Setting::new(cap, Controller::Io, file, value);
+    let mut settings = Vec::new();
+    if let Some(weight) = caps.io_weight {
+        // Two schedulers, two files: io.weight is io.cost's, io.bfq.weight is bfq's.
+        let file = if Path::new("/sys/module/bfq").exists() {
+            "io.bfq.weight"
+        } else {
+            "io.weight"
+        };
+        settings.push(setting("io_weight", file, format!("default {weight}")));
+    }
+    // One line of io.max holds all the ceilings of one disk.
+    let mut disks: BTreeMap<(u64, u64), (&'static str, String)> = BTreeMap::new();
+    for (cap, key, ceilings) in [
+        ("io_read_bandwidth_max", "rbps", &caps.io_read_bandwidth_max),
+        (
+            "io_write_bandwidth_max",
+            "wbps",
+            &caps.io_write_bandwidth_max,
+        ),
+        ("io_read_iops_max", "riops", &caps.io_read_iops_max),
+        ("io_write_iops_max", "wiops", &caps.io_write_iops_max),
+    ] {
+        for (path, ceiling) in ceilings {
+            let (_, line) = disks.entry(disk_of(path)?).or_insert((cap, String::new()));
+            append(line, key, *ceiling);
+        }
+    }
+    for ((major, minor), (cap, line)) in disks {
+        settings.push(setting(cap, "io.max", format!("{major}:{minor}{line}")));
+    }
+    Ok(settings)
+}
+
+fn append(line: &mut String, key: &str, ceiling: Limit) {
+    let _ = write!(line, " {key}={}", limit(ceiling)); // writing to a String cannot fail
+}
+
+/// The disk that a path means: the device itself, or the one that the file is on. io.max takes whole
+/// disks, so a partition stands for its disk.
+fn disk_of(path: &Path) -> Result<(u64, u64)> {
+    let fail = |reason: String| Error::Disk {
+        path: path.into(),
+        reason,
+    };
+    let metadata = fs::metadata(path).map_err(|error| fail(error.to_string()))?;
+    let device = if metadata.file_type().is_block_device() {
+        metadata.rdev()
+    } else {
+        metadata.dev()
+    };
+    let device = if major(device) == 0 {
+        // A file system without a device number of its own (btrfs, overlay): the mount table may
+        // name the device behind it.
+        mounted_from(device).ok_or_else(|| {
+            fail("it is on a network or virtual file system, which has no disk".into())
+        })?
+    } else {
+        device
+    };
+    let entry = format!("/sys/dev/block/{}:{}", major(device), minor(device));
+    let entry = Path::new(&entry);
+    if !entry.join("partition").exists() {
+        return Ok((major(device), minor(device)));
+    }
+    // A partition's folder lies in its disk's.
+    let disk = fs::canonicalize(entry)
+        .and_then(|folder| fs::read_to_string(folder.join("../dev")))
+        .map_err(|error| fail(format!("its partition's disk cannot be found: {error}")))?;
+    let (major, minor) = disk
+        .trim()
+        .split_once(':')
+        .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
+        .ok_or_else(|| fail(format!("{disk:?} is no device number")))?;
+    Ok((major, minor))
+}
+
+/// The block device that a mount of this (anonymous) device number comes from.
+fn mounted_from(device: u64) -> Option<u64> {
+    let number = format!("{}:{}", major(device), minor(device));
+    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let source = table.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        (mount.split(' ').nth(2)? == number).then(|| kind.split(' ').nth(1))?
+    })?;
+    let metadata = fs::metadata(source).ok()?;
+    let rdev = metadata.rdev();
+    metadata
+        .file_type()
+        .is_block_device()
+        .then(|| makedev(major(rdev), minor(rdev)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_on_no_disk_is_an_error_that_names_it() {
+        let error = disk_of(Path::new("/proc/version")).unwrap_err().to_string();
+        assert!(
+            error.contains("/proc/version") && error.contains("no disk"),
+            "{error}"
+        );
+        let error = disk_of(Path::new("/no/such/path")).unwrap_err().to_string();
+        assert!(error.contains("/no/such/path"), "{error}");
+    }
+}

@@ -1,0 +1,190 @@
+//! A session's cgroup, and the caps on it and on its user's (cgroupfs backend).
+
+mod cpu;
+mod cpuset;
+mod io;
+mod memory;
+mod pids;
+mod subtree;
+
+use berth_config::outcome::{Caps, MissingController};
+use berth_session::{Controller, Group, SessionId, Tree};
+
+use crate::error::{Error, Result};
+
+/// One cap as the kernel takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Setting {
+    /// The policy's key, for messages.
+    cap: &'static str,
+    controller: Controller,
+    /// The file in the cgroup.
+    file: &'static str,
+    /// What is written to it.
+    value: String,
+}
+
+impl Setting {
+    fn new(
+        cap: &'static str,
+        controller: Controller,
+        file: &'static str,
+        value: String,
+    ) -> Setting {
+        Setting {
+            cap,
+            controller,
+            file,
+            value,
+        }
+    }
+}
+
+/// The caps of one login, ready to be written. Made before any lock is taken: finding the disk behind
+/// a path may wait for a file server.
+#[derive(Debug)]
+pub struct Plan {
+    uid: u32,
+    user: Vec<Setting>,
+    session: Vec<Setting>,
+    tasks: pids::UserTasks,
+    missing_controller: MissingController,
+}
+
+/// A session's place in the tree.
+#[derive(Debug)]
+pub struct Place {
+    /// The session's cgroup.
+    pub group: Group,
+    /// Caps that are not in force, one line each, where the policy says to go on without them.
+    pub missing: Vec<String>,
+}
+
+impl Plan {
+    /// Works the caps out for this tree.
+    pub fn new(
+        tree: &Tree,
+        uid: u32,
+        user: &Caps,
+        session: &Caps,
+        missing_controller: MissingController,
+    ) -> Result<Plan> {
+        let settings = |caps: &Caps| -> Result<Vec<Setting>> {
+            let mut settings = memory::settings(caps);
+            settings.extend(cpu::settings(caps));
+            settings.extend(cpuset::settings(caps, tree));
+            settings.extend(io::settings(caps)?);
+            Ok(settings)
+        };
+        let mut session_settings = settings(session)?;
+        session_settings.extend(pids::session(session));
+        Ok(Plan {
+            uid,
+            user: settings(user)?,
+            session: session_settings,
+            tasks: pids::UserTasks::of(user),
+            missing_controller,
+        })
+    }
+
+    /// Makes the session's cgroup and everything above it, and sets the caps. The caller holds the
+    /// lock on the user's folder.
+    pub fn carry_out(&self, tree: &Tree, id: SessionId) -> Result<Place> {
+        let user = tree.user(self.uid);
+        let available = subtree::open(&[tree.root().clone(), tree.berth(), user.clone()], tree)?;
+        let mut writer = Writer {
+            available: &available,
+            missing_controller: self.missing_controller,
+            missing: Vec::new(),
+        };
+        let whom = format!("user {}", self.uid);
+        writer.write_all(&whom, &user, &self.user)?;
+        writer.write_all(&whom, &user, self.tasks.with_reserve())?;
+
+        let sessions = user.child("sessions");
+        sessions.create()?;
+        writer.write_all(&whom, &sessions, self.tasks.cap())?;
+        let part = if self.tasks.are_used_up(&sessions) {
+            let rescue = user.child("rescue");
+            rescue.create()?;
+            writer.write_all(&whom, &rescue, self.tasks.reserve())?;
+            rescue
+        } else {
+            sessions
+        };
+        subtree::enable(&part, &available)?;
+
+        let group = part.child(&id.to_string());
+        group.create()?;
+        writer.write_all(&format!("session {id}"), &group, &self.session)?;
+        Ok(Place {
+            group,
+            missing: writer.missing,
+        })
+    }
+}
+
+/// Writes settings, and keeps account of those that cannot be had.
+struct Writer<'a> {
+    available: &'a subtree::Available,
+    missing_controller: MissingController,
+    missing: Vec<String>,
+}
+
+impl Writer<'_> {
+    fn write_all(&mut self, whom: &str, group: &Group, settings: &[Setting]) -> Result<()> {
+        settings
+            .iter()
+            .try_for_each(|setting| self.write(whom, group, setting))
+    }
+
+    fn write(&mut self, whom: &str, group: &Group, setting: &Setting) -> Result<()> {
+        let reason = match self.available.reason_against(setting.controller) {
+            Some(reason) => reason,
+            None if !group.path().join(setting.file).exists() => {
+                format!(
+                    "this kernel has no {} in {}",
+                    setting.file,
+                    group.path().display()
+                )
+            }
+            // What is in force already is not written again: the kernel may take its time over it.
+            None if group
+                .read(setting.file)
+                .is_ok_and(|now| now.trim() == setting.value) =>
+            {
+                return Ok(());
+            }
+            // The kernel takes the value or refuses it; a refused value is an error in any case.
+            None => {
+                return group
+                    .write(setting.file, &setting.value)
+                    .map_err(|error| Error::Cap {
+                        cap: setting.cap.into(),
+                        whom: whom.into(),
+                        reason: error.to_string(),
+                    });
+            }
+        };
+        let missing = Error::Cap {
+            cap: setting.cap.into(),
+            whom: whom.into(),
+            reason,
+        };
+        match self.missing_controller {
+            MissingController::Deny => Err(missing),
+            MissingController::Warn => {
+                self.missing.push(missing.to_string());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The kernel's word for a limit.
+fn limit(limit: berth_config::outcome::Limit) -> String {
+    match limit {
+        berth_config::outcome::Limit::Finite(value) => value.to_string(),
+        berth_config::outcome::Limit::Infinity => "max".into(),
+    }
+}

@@ -1,0 +1,91 @@
+//! The pids controller, and the way in for a user who has used up their tasks.
+
+use berth_config::outcome::{Caps, Limit};
+use berth_session::{Controller, Group};
+
+use super::{Setting, limit};
+
+/// Tasks above a user's cap that only a login opened at the cap can use: enough for sshd's process, a
+/// shell and the few commands that end a fork bomb.
+const RESERVE: u64 = 16;
+
+/// A login that finds fewer tasks than this left below the cap is opened on the reserve.
+const NEEDED: u64 = 8;
+
+/// A user's task cap, as it is spread over the user's cgroups.
+#[derive(Debug)]
+pub struct UserTasks {
+    max: Option<u64>,
+    with_reserve: Vec<Setting>,
+    cap: Vec<Setting>,
+    reserve: Vec<Setting>,
+}
+
+impl UserTasks {
+    /// Works it out.
+    pub fn of(caps: &Caps) -> UserTasks {
+        let max = match caps.tasks_max {
+            Some(Limit::Finite(max)) => Some(max),
+            Some(Limit::Infinity) | None => None,
+        };
+        let set = |value: Limit| caps.tasks_max.map(|_| setting(value)).into_iter().collect();
+        let finite = |value: Option<u64>| value.map_or(Limit::Infinity, Limit::Finite);
+        UserTasks {
+            max,
+            with_reserve: set(finite(max.map(|max| max.saturating_add(RESERVE)))),
+            cap: set(finite(max)),
+            reserve: set(finite(max.map(|_| RESERVE))),
+        }
+    }
+
+    /// For the user's cgroup: the cap and the reserve.
+    pub fn with_reserve(&self) -> &[Setting] {
+        &self.with_reserve
+    }
+
+    /// For the cgroup of all ordinary sessions: the cap.
+    pub fn cap(&self) -> &[Setting] {
+        &self.cap
+    }
+
+    /// For the cgroup of sessions opened at the cap: the reserve.
+    pub fn reserve(&self) -> &[Setting] {
+        &self.reserve
+    }
+
+    /// Whether a login would not have the tasks that it needs to begin.
+    pub fn are_used_up(&self, sessions: &Group) -> bool {
+        let (Some(max), Some(current)) = (self.max, sessions.number::<u64>("pids.current")) else {
+            return false;
+        };
+        current.saturating_add(NEEDED.min(max)) > max && current > 0
+    }
+}
+
+/// A session's own task cap.
+pub fn session(caps: &Caps) -> Option<Setting> {
+    caps.tasks_max.map(setting)
+}
+
+fn setting(value: Limit) -> Setting {
+    Setting::new("tasks_max", Controller::Pids, "pids.max", limit(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reserve_is_above_the_users_cap_and_beside_their_sessions() {
+        let caps = Caps {
+            tasks_max: Some(Limit::Finite(100)),
+            ..Caps::default()
+        };
+        let tasks = UserTasks::of(&caps);
+        let value = |settings: &[Setting]| settings[0].value.clone();
+        assert_eq!(value(tasks.cap()), "100");
+        assert_eq!(value(tasks.with_reserve()), "116");
+        assert_eq!(value(tasks.reserve()), "16");
+        assert!(UserTasks::of(&Caps::default()).cap().is_empty());
+    }
+}

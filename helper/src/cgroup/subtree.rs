@@ -1,0 +1,115 @@
+//! Enabling controllers downwards.
+//!
+//! Enabling a controller on a subtree without processes does not wait for a grace period, and
+//! `cgroup.subtree_control` already names what is enabled, so all but the first login of a user pay
+//! for a read or two.
+
+use berth_session::{Controller, Group, Tree};
+
+use crate::error::Result;
+
+/// Where processes of a container's visible root go: a cgroup with processes of its own may have no
+/// capped children, the real root excepted (cgroup-v2, "No Internal Process Constraint").
+const ASIDE: &str = "berth-init";
+
+/// The controllers that can be used all the way down, and why the others cannot.
+#[derive(Debug, Default)]
+pub struct Available {
+    usable: Vec<Controller>,
+    refused: Vec<(Controller, String)>,
+    root: String,
+}
+
+impl Available {
+    /// Why a controller cannot be used; `None` if it can.
+    pub fn reason_against(&self, controller: Controller) -> Option<String> {
+        if self.usable.contains(&controller) {
+            return None;
+        }
+        let refused = self
+            .refused
+            .iter()
+            .find(|(refused, _)| *refused == controller);
+        Some(match refused {
+            Some((_, reason)) => reason.clone(),
+            None => format!(
+                "the {} controller is not enabled in {}",
+                controller.name(),
+                self.root
+            ),
+        })
+    }
+}
+
+/// Creates a line of cgroups, each the parent of the next, and enables in each every controller that
+/// can be had.
+pub fn open(line: &[Group], tree: &Tree) -> Result<Available> {
+    let mut available = Available {
+        usable: tree.root().controllers()?,
+        refused: Vec::new(),
+        root: tree.root().path().display().to_string(),
+    };
+    for group in line {
+        group.create()?;
+        let wanted = missing(group, &available.usable)?;
+        if wanted.is_empty() {
+            continue;
+        }
+        if group == tree.root() && is_crowded(group)? {
+            move_aside(group)?;
+        }
+        for controller in wanted {
+            if let Err(error) = enable_one(group, controller) {
+                // Not yet an error: perhaps no cap needs it.
+                available.usable.retain(|usable| *usable != controller);
+                available.refused.push((controller, error.to_string()));
+            }
+        }
+    }
+    Ok(available)
+}
+
+/// Enables the available controllers in one more cgroup.
+pub fn enable(group: &Group, available: &Available) -> Result<()> {
+    for controller in missing(group, &available.usable)? {
+        enable_one(group, controller)?;
+    }
+    Ok(())
+}
+
+fn missing(group: &Group, wanted: &[Controller]) -> Result<Vec<Controller>> {
+    let enabled = group.enabled()?;
+    Ok(wanted
+        .iter()
+        .copied()
+        .filter(|controller| !enabled.contains(controller))
+        .collect())
+}
+
+fn enable_one(group: &Group, controller: Controller) -> Result<()> {
+    Ok(group.write("cgroup.subtree_control", &format!("+{}", controller.name()))?)
+}
+
+/// Whether this is a container's root with processes in it. The real root has no cgroup.type.
+fn is_crowded(root: &Group) -> Result<bool> {
+    Ok(root.path().join("cgroup.type").exists() && !root.processes()?.is_empty())
+}
+
+/// Moves the processes of a container's root into a cgroup of their own, once. They may fork
+/// meanwhile, so it is repeated until none is left.
+fn move_aside(root: &Group) -> Result<()> {
+    let aside = root.child(ASIDE);
+    aside.create()?;
+    for _ in 0..100 {
+        let processes = root.processes()?;
+        if processes.is_empty() {
+            break;
+        }
+        for pid in processes {
+            // One that has ended meanwhile, or a kernel thread, cannot be moved and need not be: if
+            // it does stand in the way, enabling says so.
+            let _ = aside.write("cgroup.procs", &pid.to_string());
+        }
+    }
+    Ok(())
+}

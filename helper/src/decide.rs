@@ -1,0 +1,230 @@
+//! Step 1 of a login: what the policy says, and what this application and machine allow.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use berth_config::outcome::{
+    Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges, Propagation, Scope,
+    UserNamespace,
+};
+use berth_config::{Decision, Login, Machine, Policy};
+use berth_protocol::{JoinAbility, Request};
+use berth_session::Tree;
+
+use crate::error::Error;
+use crate::log::Line;
+
+/// What is to be done with a login.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Nothing.
+    Untouched,
+    /// It is refused.
+    Refused {
+        /// For the user.
+        message: Option<String>,
+        /// Who was refused, and by what.
+        login: Box<Login>,
+        /// The rule's name.
+        rule: Option<String>,
+    },
+    /// It gets a berth.
+    Berth(Box<Planned>),
+}
+
+/// A login that gets a berth.
+#[derive(Debug)]
+pub struct Planned {
+    /// Who, from where.
+    pub login: Login,
+    /// The berth, as far as it can be had here.
+    pub berth: Berth,
+    /// The login rule.
+    pub rule: Option<String>,
+    /// The user rule.
+    pub user_rule: Option<String>,
+    /// The user's pool.
+    pub pool: Option<String>,
+    /// The base of the reserved owner UIDs.
+    pub owner_uid_base: u32,
+    /// For the log: what the policy asks for and this login does not get, and why that is right.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing could be decided, and what the policy says to do then. Without a policy it says
+/// nothing, and the module's own argument counts.
+#[derive(Debug)]
+pub struct Undecided {
+    pub on_error: Option<OnError>,
+    pub reason: String,
+}
+
+/// Decides.
+pub fn decide(request: &Request, tree: Option<&Tree>) -> Result<Verdict, Undecided> {
+    let policy = match &request.policy {
+        Some(path) => Policy::load_file(Path::new(OsStr::from_bytes(path))),
+        None => Policy::load_system(),
+    };
+    let policy = policy.map_err(|error| Undecided {
+        on_error: None,
+        reason: error.to_string(),
+    })?;
+    // By local files alone, before NSS is asked: an exempt admin never waits for a dead directory
+    // server.
+    if policy.exempt().covers(&request.user) {
+        return Ok(Verdict::Untouched);
+    }
+    let undecided = |on_error: OnError| {
+        move |reason: String| Undecided {
+            on_error: Some(on_error),
+            reason,
+        }
+    };
+    let by_default = undecided(policy.default_on_error());
+    let login = login(request).map_err(&by_default)?;
+    let root = tree.map(|tree| tree.root().path());
+    let machine = Machine::read(root).map_err(|error| by_default(error.to_string()))?;
+    let decision = policy
+        .decide(&login, &machine)
+        .map_err(|error| by_default(error.to_string()))?;
+    let Decision {
+        outcome,
+        rule,
+        user_rule,
+        pool,
+        service_named,
+        ..
+    } = decision;
+    match outcome {
+        Outcome::Exempt => Ok(Verdict::Untouched),
+        Outcome::Deny { message } => Ok(Verdict::Refused {
+            message,
+            login: Box::new(login),
+            rule,
+        }),
+        Outcome::Berth(berth) => {
+            let mut planned = Planned {
+                login,
+                berth: *berth,
+                rule,
+                user_rule,
+                pool,
+                owner_uid_base: policy.owner_uid_base(),
+                notes: Vec::new(),
+            };
+            let on_error = planned.berth.on_error;
+            planned
+                .fit_to_application(request.join, service_named)
+                .map_err(|error| undecided(on_error)(error.to_string()))?;
+            Ok(Verdict::Berth(Box::new(planned)))
+        }
+    }
+}
+
+fn login(request: &Request) -> Result<Login, String> {
+    // A name that is not UTF-8 is none that a rule could test, so nobody is let in by it.
+    let user =
+        std::str::from_utf8(&request.user).map_err(|_| "the user name is not UTF-8".to_string())?;
+    let mut login = Login::of(user).map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    login.service = text(&request.service);
+    login.tty = text(&request.tty);
+    login.rhost = text(&request.rhost);
+    login.ruser = text(&request.ruser);
+    Ok(login)
+}
+
+impl Planned {
+    /// Leaves out what this application cannot be given.
+    fn fit_to_application(&mut self, join: JoinAbility, service_named: bool) -> Result<(), Error> {
+        if !self.berth.enforce {
+            // Accounted in a cgroup of its own, and nothing else changed.
+            self.berth.user_caps = Caps::default();
+            self.berth.session_caps = Caps::default();
+            self.berth.rlimits.clear();
+            self.berth.max_sessions = None;
+            self.berth.logout = Logout {
+                linger: None,
+                ..self.berth.logout
+            };
+            return self.caps_only("enforce = false");
+        }
+        match join {
+            JoinAbility::Yes => Ok(()),
+            JoinAbility::IfNamed if service_named => Ok(()),
+            JoinAbility::IfNamed => self.caps_only("no rule names this service"),
+            // An application that execs in place would run in its old PID namespace with a /proc in
+            // which it does not exist; sudo is there to get out.
+            JoinAbility::Service => self.caps_only("this service is never joined"),
+            JoinAbility::Threaded if !self.berth.namespaces.any() => Ok(()),
+            JoinAbility::Threaded if self.berth.on_error == OnError::Allow => {
+                self.caps_only("the application has more than one thread")
+            }
+            JoinAbility::Threaded => Err(Error::CannotJoin(format!(
+                "cannot put the application of service {} into namespaces: it has more than one \
+                 thread; give this service a rule with a profile without namespaces, or set \
+                 on_error = \"allow\" for caps only",
+                self.login.service
+            ))),
+        }
+    }
+
+    fn caps_only(&mut self, reason: &str) -> Result<(), Error> {
+        if self.berth.namespaces.any() || self.berth.privileges.no_new_privs {
+            self.notes.push(format!("caps only: {reason}"));
+        }
+        self.berth.namespaces = Namespaces {
+            scope: Scope::Session,
+            user: UserNamespace::Off,
+            pid: false,
+            ipc: false,
+            mount: false,
+            private_tmp: PrivateTmp::Off,
+            tmp_keep: Vec::new(),
+            private_shm: None,
+            propagation: Propagation::Slave,
+        };
+        self.berth.privileges = Privileges {
+            no_new_privs: false,
+            nested_userns: true,
+        };
+        Ok(())
+    }
+
+    /// The names of the berth's namespaces, as the log has them.
+    pub fn namespace_names(&self) -> String {
+        let namespaces = &self.berth.namespaces;
+        let names: Vec<&str> = [
+            (namespaces.user != UserNamespace::Off, "user"),
+            (namespaces.pid, "pid"),
+            (namespaces.ipc, "ipc"),
+            (namespaces.mount, "mount"),
+        ]
+        .into_iter()
+        .filter_map(|(wanted, name)| wanted.then_some(name))
+        .collect();
+        names.join(",")
+    }
+
+    /// The log line of a login's beginning, up to the result.
+    pub fn line(&self, session: impl std::fmt::Display) -> Line {
+        who("open", session, &self.login)
+            .field("profile", &self.berth.profile)
+            .optional("rule", self.rule.as_deref())
+            .optional("user_rule", self.user_rule.as_deref())
+            .optional("pool", self.pool.as_deref())
+            .field("ns", self.namespace_names())
+    }
+}
+
+/// The fields that every line about a login begins with.
+pub fn who(event: &str, session: impl std::fmt::Display, login: &Login) -> Line {
+    Line::new(event)
+        .field("session", session)
+        .field("user", &login.user)
+        .field("uid", login.uid)
+        .field("service", &login.service)
+        .field("tty", &login.tty)
+        .field("rhost", &login.rhost)
+}

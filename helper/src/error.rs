@@ -1,0 +1,97 @@
+//! What can go wrong while a login is set up.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+/// What was attempted, on what, what the system said, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The module's side of the conversation failed.
+    #[error("conversation with the PAM module: {0}")]
+    Channel(#[from] berth_protocol::ChannelError),
+    /// The policy cannot be used.
+    #[error("{0}")]
+    Policy(String),
+    /// A session's record, folder or cgroup.
+    #[error(transparent)]
+    Session(#[from] berth_session::Error),
+    /// A system call.
+    #[error("cannot {action}: {errno}")]
+    System {
+        /// What was attempted.
+        action: String,
+        /// What the system said.
+        errno: Errno,
+    },
+    /// A file.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// A verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The init of the session could not set itself up.
+    #[error("the session's init {0}")]
+    Init(String),
+    /// A cap that this machine cannot enforce.
+    #[error("cannot set {cap} of {whom}: {reason} (see berth doctor)")]
+    Cap {
+        /// The policy's key.
+        cap: String,
+        /// `user 1001` or `session 12`.
+        whom: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An io cap names something that is on no disk.
+    #[error("cannot cap I/O on {}: {reason}", path.display())]
+    Disk {
+        /// The path in the policy.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The login's groups do not fit into a map.
+    #[error(
+        "{what} need {extents} extents in the user namespace's map, and the kernel takes {limit}: use user = \"identity\" for this user"
+    )]
+    Map {
+        /// `the login's groups`
+        what: &'static str,
+        /// How many.
+        extents: usize,
+        /// The most.
+        limit: usize,
+    },
+    /// The reserved owner UID cannot be used.
+    #[error(
+        "the owner UID {owner} of user {uid} is not usable here: {reason}; set defaults.owner_uid_base to a free range"
+    )]
+    Owner {
+        /// The reserved UID.
+        owner: u64,
+        /// Whose.
+        uid: u32,
+        /// Why not.
+        reason: String,
+    },
+    /// Namespaces were asked for, and the application cannot join any.
+    #[error("{0}")]
+    CannotJoin(String),
+}
+
+/// The result type of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// For `map_err`: names what was attempted.
+pub fn system(action: impl Into<String>) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::System {
+        action: action.into(),
+        errno,
+    }
+}

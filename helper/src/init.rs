@@ -1,0 +1,247 @@
+//! The init of a berth: PID 1 of the login's namespaces.
+//!
+//! It makes the namespaces, mounts what belongs in them, takes on a user namespace, gives up
+//! everything, and from then on only reaps orphans. Whoever gains privilege inside can reach it, so it
+//! holds nothing: no capability, no descriptor, no UID that is mapped.
+//!
+//! The order is the point (each was seen to fail otherwise):
+//! 1. mount, PID and IPC namespaces, by clone, so that the host's user namespace owns them: made
+//!    inside the new user namespace, root in there could remount them, and a container with a masked
+//!    /proc would not let a fresh one be mounted;
+//! 2. the mounts, with the host's privilege;
+//! 3. the owner's UID, then the user namespace, so that it and all that is counted in it is the
+//!    owner's; the keeper writes the maps from outside;
+//! 4. no nested user namespaces, by the new namespace's own limit;
+//! 5. no privilege.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use berth_config::outcome::UserNamespace;
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::error::{Error, Result, system};
+use crate::sys::{self, Cloned};
+use crate::{mounts, privilege};
+
+/// What an init is made from.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The namespaces and their mounts.
+    pub mounts: mounts::Plan<'a>,
+    /// The UID that owns the user namespace, and the UID of the init.
+    pub owner: u32,
+    /// The maps of the user namespace; `None` without one.
+    pub maps: Option<&'a Maps>,
+    /// Whether user namespaces may be made inside.
+    pub nested_userns: bool,
+    /// Resource limits that a user namespace takes from whoever makes it, as ceilings for all that
+    /// happens inside (struct user_namespace, rlimit_max): the login's own, so that the policy's
+    /// values can be reached.
+    pub rlimits: Vec<(u32, libc::rlimit)>,
+}
+
+/// The maps of a user namespace, as /proc takes them.
+#[derive(Debug)]
+pub struct Maps {
+    /// For uid_map.
+    pub uids: String,
+    /// For gid_map.
+    pub gids: String,
+}
+
+/// A running init, seen from outside. Killed, with all that is in its PID namespace, when dropped.
+#[derive(Debug)]
+pub struct Init {
+    pid: Pid,
+    pidfd: OwnedFd,
+    pipe: UnixStream,
+}
+
+/// What the init says when its user namespace is there and wants its maps.
+const WANTS_MAPS: u8 = b'm';
+/// What the init says when it has given up everything. Anything else is a message of failure.
+const READY: u8 = b'r';
+
+impl Plan<'_> {
+    /// The `CLONE_NEW*` flags of all the namespaces.
+    pub fn flags(&self) -> i32 {
+        let user = match self.mounts.namespaces.user {
+            UserNamespace::Off => 0,
+            UserNamespace::Identity | UserNamespace::Minimal => libc::CLONE_NEWUSER,
+        };
+        self.first_flags() | user
+    }
+
+    /// Those that the host's user namespace owns.
+    fn first_flags(&self) -> i32 {
+        let namespaces = self.mounts.namespaces;
+        [
+            (namespaces.pid, libc::CLONE_NEWPID),
+            (namespaces.ipc, libc::CLONE_NEWIPC),
+            (namespaces.mount, libc::CLONE_NEWNS),
+        ]
+        .into_iter()
+        .filter_map(|(wanted, flag)| wanted.then_some(flag))
+        .fold(0, |all, flag| all | flag)
+    }
+
+    /// Starts the init. It mounts while the caller does other things, then waits for [`Init::finish`].
+    pub fn start(&self) -> Result<Init> {
+        let (ours, theirs) = UnixStream::pair().map_err(|error| Error::Init(error.to_string()))?;
+        match sys::clone(self.first_flags(), None).map_err(system("clone the session's init"))? {
+            Cloned::Parent { child, pidfd } => Ok(Init {
+                pid: child,
+                pidfd,
+                pipe: ours,
+            }),
+            Cloned::Child => {
+                drop(ours);
+                let mut pipe = theirs;
+                if let Err(error) = self.set_up(&mut pipe) {
+                    let _ = pipe.write_all(error.to_string().as_bytes()); // nobody else to tell
+                    sys::exit(1);
+                }
+                if pipe.write_all(&[READY]).is_err() {
+                    sys::exit(1); // The keeper is gone.
+                }
+                // Nothing that could lead out of the berth stays open.
+                if sys::close_from(0).is_err() {
+                    sys::exit(1);
+                }
+                std::mem::forget(pipe);
+                reap()
+            }
+        }
+    }
+
+    fn set_up(&self, pipe: &mut UnixStream) -> Result<()> {
+        let _ = prctl::set_name(c"berth-init"); // for ps; nothing depends on it here
+        // A session of its own: no terminal's signals. Fails only for a group leader, which a new
+        // child is not.
+        nix::unistd::setsid().map_err(system("start a session"))?;
+        nix::unistd::chdir("/").map_err(system("change to /"))?;
+        if self.mounts.namespaces.mount {
+            self.mounts.carry_out()?;
+        }
+        for (resource, rlimit) in &self.rlimits {
+            // Where the right to raise them is missing (a container without CAP_SYS_RESOURCE), a
+            // limit of the login's above them has failed the login already.
+            let _ = sys::prlimit(Pid::from_raw(0), *resource, *rlimit);
+        }
+        privilege::become_owner(self.owner, self.mounts.uid)?;
+        if self.maps.is_some() {
+            unshare(CloneFlags::CLONE_NEWUSER).map_err(system(
+                "make a user namespace (see user.max_user_namespaces and kernel.unprivileged_userns_clone)",
+            ))?;
+            let mut answer = [0];
+            pipe.write_all(&[WANTS_MAPS])
+                .and_then(|()| pipe.read_exact(&mut answer))
+                .map_err(|error| Error::Init(error.to_string()))?;
+            if !self.nested_userns {
+                // The limit is the new namespace's own, and counts for all who are in it.
+                let path = Path::new("/proc/sys/user/max_user_namespaces");
+                fs::write(path, "0").map_err(|source| Error::File {
+                    action: "forbid nested user namespaces in",
+                    path: path.into(),
+                    source,
+                })?;
+            }
+        }
+        privilege::none()?;
+        // With its keeper the init ends, and with it everything in the berth: no login goes on that
+        // nobody would clean up after. Set last, because a change of credentials clears it.
+        prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("set the parent-death signal"))
+        // If the keeper died before that line, the write of READY fails.
+    }
+}
+
+/// An init's whole further life.
+fn reap() -> ! {
+    let mut child = SigSet::empty();
+    child.add(Signal::SIGCHLD);
+    // Blocked, so that one that comes between the look and the wait is not lost.
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
+    loop {
+        while matches!(
+            waitpid(None, Some(WaitPidFlag::WNOHANG)),
+            Ok(status) if status != WaitStatus::StillAlive
+        ) {}
+        let _ = child.wait();
+    }
+}
+
+impl Init {
+    /// Writes the maps when the init wants them, and waits until it has given up everything.
+    pub fn finish(&mut self, plan: &Plan<'_>) -> Result<()> {
+        loop {
+            let mut word = [0];
+            match self.pipe.read(&mut word) {
+                Ok(0) => return Err(Error::Init("died while it was set up".into())),
+                Ok(_) => {}
+                Err(error) => return Err(Error::Init(error.to_string())),
+            }
+            match (word, plan.maps) {
+                ([READY], _) => return Ok(()),
+                ([WANTS_MAPS], Some(maps)) => {
+                    self.write_map("uid_map", &maps.uids)?;
+                    self.write_map("gid_map", &maps.gids)?;
+                    self.pipe
+                        .write_all(&[WANTS_MAPS])
+                        .map_err(|error| Error::Init(error.to_string()))?;
+                }
+                ([first], _) => {
+                    let mut rest = String::from(char::from(first));
+                    let _ = self.pipe.read_to_string(&mut rest); // what came is what there is to tell
+                    return Err(Error::Init(format!("failed: {rest}")));
+                }
+            }
+        }
+    }
+
+    fn write_map(&self, file: &str, map: &str) -> Result<()> {
+        let path = format!("/proc/{}/{file}", self.pid);
+        fs::write(&path, map).map_err(|source| Error::File {
+            action: "write",
+            path: path.into(),
+            source,
+        })
+    }
+
+    /// Its PID, seen from the host.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Its descriptor: setns(2) takes all its namespaces from it.
+    pub fn pidfd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+impl Init {
+    /// Ends it, and with it everything in its PID namespace. Does not wait: see below.
+    pub fn kill(&self) {
+        // Already gone is as good.
+        let _ = sys::pidfd_kill(self.pidfd.as_fd(), Signal::SIGKILL);
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        self.kill();
+        // The kernel lets it go once everything in its PID namespace has been reaped. That may take
+        // seconds: sshd's child is in there, its parent is outside, and when that has ended too it is
+        // the machine's PID 1 that must reap it, which some containers' do only now and then. So
+        // whatever others wait for is done before this.
+        while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+    }
+}

@@ -1,0 +1,271 @@
+//! Step 5 of a login: keeping the session until the login ends, and ending it.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant, SystemTime};
+
+use berth_config::outcome::Logout;
+use berth_protocol::Channel;
+use berth_session::{Group, Record, State, Tree, Usage, sweep};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::audit::{self, Event};
+use crate::init::Init;
+use crate::leader::Leader;
+use crate::log::Line;
+use crate::shared::Membership;
+use crate::sys;
+
+/// How often a wait that is woken by events looks up all the same: an event can be lost with a process
+/// that was killed at the wrong moment.
+const LOOK_UP: Duration = Duration::from_secs(60);
+
+/// The namespaces of a session.
+#[derive(Debug)]
+pub enum Berth {
+    /// None: caps only.
+    None,
+    /// Its own.
+    Own(Init),
+    /// One that it shares with its user's other logins.
+    Shared(Membership),
+}
+
+/// A session that is set up.
+#[derive(Debug)]
+pub struct Keeper {
+    pub tree: Option<Tree>,
+    pub record: Record,
+    pub leader: Leader,
+    pub executable: String,
+    pub channel: Channel,
+    /// The session's cgroup, where it has one.
+    pub group: Option<Group>,
+    pub berth: Berth,
+    pub logout: Logout,
+    /// Whether the login's own audit records are lost, and the keeper writes them.
+    pub audits: bool,
+}
+
+impl Keeper {
+    /// Keeps the session from the acknowledgement to the last trace.
+    pub fn keep(mut self) {
+        let begun = Instant::now();
+        self.audit(&[Event::SessionStart, Event::Login]);
+        self.wait_for_the_logins_end();
+        // The application may go on, to close its other modules: not in a cgroup that is about to be
+        // killed.
+        self.leader.go_back(self.tree.as_ref());
+        if let Berth::Shared(membership) = &mut self.berth {
+            membership.login_ended();
+        }
+        self.audit(&[Event::SessionEnd, Event::CredentialsDisposed]);
+        self.linger();
+        self.ask_to_end();
+        self.end(begun);
+    }
+
+    fn wait_for_the_logins_end(&self) {
+        let init = match &self.berth {
+            Berth::None => None,
+            Berth::Own(init) => Some(init.pidfd()),
+            Berth::Shared(membership) => membership.pidfd(),
+        };
+        let mut fds = vec![
+            PollFd::new(self.leader.pidfd(), PollFlags::POLLIN),
+            // No events but the hang-up, which is always reported: the user's side of sshd inherits
+            // the module's end, so nothing that comes from there is read, let alone believed.
+            PollFd::new(self.channel.as_fd(), PollFlags::empty()),
+        ];
+        fds.extend(init.map(|init| PollFd::new(init, PollFlags::POLLIN)));
+        loop {
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(0) | Err(Errno::EINTR) => {}
+                // An error of poll itself leaves nothing to wait by; ending the session is safe.
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Leaves what the login left running for as long as the policy lets it.
+    fn linger(&mut self) {
+        let Some(group) = self.group.clone() else {
+            return; // What cannot be counted cannot linger.
+        };
+        let mut ended = SystemTime::now();
+        while group.is_populated() {
+            let until = match &self.berth {
+                Berth::Shared(membership) => match membership.all_logins_ended() {
+                    Some(last) => {
+                        ended = last.max(ended);
+                        self.deadline(ended)
+                    }
+                    None => None, // Somebody of the same user is still logged in.
+                },
+                Berth::None | Berth::Own(_) => self.deadline(ended),
+            };
+            let left = until.map(|until| until.duration_since(SystemTime::now()));
+            match left {
+                Some(Err(_)) => return, // The time is up.
+                Some(Ok(left)) if left.is_zero() => return,
+                Some(Ok(left)) => self.wait_for_change(&group, left.min(LOOK_UP)),
+                None => self.wait_for_change(&group, LOOK_UP),
+            }
+        }
+    }
+
+    fn deadline(&self, ended: SystemTime) -> Option<SystemTime> {
+        self.logout
+            .linger
+            .and_then(|linger| ended.checked_add(linger))
+    }
+
+    /// Waits until the session's cgroup becomes empty, another login of the berth ends, or a time has
+    /// passed. May return for no reason.
+    fn wait_for_change(&mut self, group: &Group, at_most: Duration) {
+        if self.record.state != State::Linger {
+            self.record.state = State::Linger;
+            if let Err(error) = self.record.write() {
+                self.line("linger").field("error", error).warning();
+            }
+        }
+        // Opened before the look, so that a change after it is not missed.
+        let Ok(events) = File::options()
+            .read(true)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(group.path().join("cgroup.events"))
+        else {
+            return;
+        };
+        let logins = self.watch_logins();
+        if !group.is_populated() {
+            return;
+        }
+        let mut fds = vec![PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+        fds.extend(
+            logins
+                .as_ref()
+                .map(|logins| PollFd::new(logins.as_fd(), PollFlags::POLLIN)),
+        );
+        let timeout = PollTimeout::try_from(at_most.saturating_add(Duration::from_millis(1)));
+        // Whatever it returns, the caller looks at the state anew.
+        let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
+    }
+
+    fn watch_logins(&self) -> Option<Inotify> {
+        let Berth::Shared(membership) = &self.berth else {
+            return None;
+        };
+        // Without a watch the wait is only less prompt.
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC).ok()?;
+        let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MODIFY;
+        watch.add_watch(&membership.logins_file(), changes).ok()?;
+        Some(watch)
+    }
+
+    /// Asks what is left to end, and gives it the time of the policy.
+    fn ask_to_end(&self) {
+        let Some(group) = &self.group else { return };
+        if !group.is_populated() {
+            return;
+        }
+        for pid in group.processes().unwrap_or_default() {
+            self.signal(group, pid);
+        }
+        let until = Instant::now() + self.logout.grace;
+        while group.is_populated() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(5).min(self.logout.grace));
+        }
+    }
+
+    /// Signals a process if it is still in the session's cgroup: its PID may be another's by now, but
+    /// the descriptor, once checked, cannot.
+    fn signal(&self, group: &Group, pid: i32) {
+        let Ok(pidfd) = sys::pidfd_open(Pid::from_raw(pid)) else {
+            return; // It has ended.
+        };
+        let here = self.tree.as_ref().and_then(|tree| tree.of_process(pid));
+        if here.as_ref() != Some(group) {
+            return;
+        }
+        // A shell ends at a hang-up and not at SIGTERM; what is stopped must go on to end at all.
+        for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCONT] {
+            let _ = sys::pidfd_kill(pidfd.as_fd(), signal); // it may end at any of them
+        }
+    }
+
+    /// Ends the berth, writes the accounting, and removes every trace.
+    fn end(mut self, begun: Instant) {
+        let uid = self.record.uid;
+        if let Some(group) = self.group.as_ref().filter(|group| group.is_populated()) {
+            // At once and with all that it forks meanwhile (cgroup.kill, Linux 5.14).
+            let _ = group.write("cgroup.kill", "1"); // the sweep tries again, and says so
+        }
+        let ended = match std::mem::replace(&mut self.berth, Berth::None) {
+            Berth::Shared(membership) => membership.end(uid),
+            Berth::Own(init) => {
+                init.kill();
+                Ok(Some(init))
+            }
+            Berth::None => Ok(None),
+        };
+        if let Err(error) = &ended {
+            self.line("end").field("error", error).error();
+        }
+        let usage = self.group.as_ref().map(Usage::of).unwrap_or_default();
+        let mut left = None;
+        while let Err(error) = sweep(self.tree.as_ref(), uid, self.record.id) {
+            let error = error.to_string();
+            if left.as_ref() != Some(&error) {
+                self.line("sweep").field("error", &error).error();
+                left = Some(error);
+            }
+            // As long as anything is left somebody has to be there who knows of it.
+            std::thread::sleep(LOOK_UP);
+        }
+        let seconds = |us: u64| format!("{:.1}", us as f64 / 1e6);
+        self.line("close")
+            .field("result", "ok")
+            .field("duration_s", begun.elapsed().as_secs())
+            .optional("cpu_s", usage.cpu_us.map(seconds))
+            .optional("memory_peak", usage.memory_peak)
+            .optional("tasks_peak", usage.tasks_peak)
+            .optional("io_read", usage.io_read)
+            .optional("io_write", usage.io_write)
+            .optional("oom_kills", usage.oom_kills)
+            .optional("tasks_refused", usage.tasks_refused)
+            .optional("throttled_s", usage.throttled_us.map(seconds))
+            .info();
+        drop(ended); // Last, because it may have to wait.
+    }
+
+    fn line(&self, event: &str) -> Line {
+        Line::new(event)
+            .field("session", self.record.id)
+            .field("user", &self.record.user)
+            .field("uid", self.record.uid)
+            .field("service", &self.record.service)
+    }
+
+    fn audit(&self, events: &[Event]) {
+        if !self.audits {
+            return;
+        }
+        for event in events {
+            audit::send(
+                *event,
+                &audit::Subject {
+                    user: &self.record.user,
+                    executable: &self.executable,
+                    host: &self.record.rhost,
+                    terminal: &self.record.tty,
+                },
+            );
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The leader of a session: the application process that called `pam_open_session`.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+
+use berth_config::outcome::{Limit, Resource, Rlimit};
+use berth_session::{Group, NamespaceIds, Role, Tree};
+use nix::errno::Errno;
+use nix::unistd::Pid;
+
+use crate::error::{Error, Result, system};
+use crate::sys;
+
+/// The application, as the kernel named it (`SO_PEERCRED`), and where it came from.
+#[derive(Debug)]
+pub struct Leader {
+    role: Role,
+    pidfd: OwnedFd,
+    origin: Option<Group>,
+}
+
+impl Leader {
+    /// Takes hold of the process, before anything is changed.
+    pub fn of(pid: Pid, tree: Option<&Tree>) -> Result<Leader> {
+        let pidfd =
+            sys::pidfd_open(pid).map_err(system(format!("watch the login, process {pid}")))?;
+        let role = Role::of(pid.as_raw()).ok_or(Error::System {
+            action: format!("look at the login, process {pid}"),
+            errno: Errno::ESRCH,
+        })?;
+        Ok(Leader {
+            role,
+            pidfd,
+            origin: tree.and_then(|tree| tree.of_process(pid.as_raw())),
+        })
+    }
+
+    /// Which process it is.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Readable once it has ended.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// The cgroup it came from.
+    pub fn origin(&self) -> Option<&Group> {
+        self.origin.as_ref()
+    }
+
+    /// The program it runs.
+    pub fn executable(&self) -> String {
+        fs::read_link(format!("/proc/{}/exe", self.role.pid))
+            .map(|path| path.display().to_string())
+            .unwrap_or_default()
+    }
+
+    /// The groups it has now: pam_group may have added some that no database knows.
+    pub fn groups(&self) -> Vec<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.role.pid));
+        let status = status.unwrap_or_default();
+        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+        groups
+            .unwrap_or_default()
+            .split_whitespace()
+            .filter_map(|gid| gid.parse().ok())
+            .collect()
+    }
+
+    /// Whether it is in a berth's namespaces.
+    pub fn has_joined(&self, berth: &NamespaceIds) -> bool {
+        let of = |name: &str| {
+            let metadata = fs::metadata(format!("/proc/{}/ns/{name}", self.role.pid));
+            metadata.ok().map(|metadata| metadata.ino())
+        };
+        [
+            ("user", berth.user),
+            ("mnt", berth.mount),
+            ("ipc", berth.ipc),
+            ("pid_for_children", berth.pid),
+        ]
+        .into_iter()
+        .find_map(|(name, inode)| Some((name, inode?)))
+        .is_some_and(|(name, inode)| of(name) == Some(inode))
+    }
+
+    /// Moves it into its session's cgroup: the one move of a login.
+    pub fn move_to(&self, group: &Group) -> Result<()> {
+        Ok(group.write("cgroup.procs", &self.role.pid.to_string())?)
+    }
+
+    /// Moves it back, if it is still there and in a cgroup of Berth's. Where its old cgroup is gone
+    /// too, the root is better than a capped cgroup that is about to be killed.
+    pub fn go_back(&self, tree: Option<&Tree>) {
+        let (Some(tree), true) = (tree, self.role.is_alive()) else {
+            return;
+        };
+        let berth = tree.berth();
+        if !tree
+            .of_process(self.role.pid)
+            .is_some_and(|now| now.path().starts_with(berth.path()))
+        {
+            return;
+        }
+        let back = self.origin.as_ref().map(|origin| self.move_to(origin));
+        if !matches!(back, Some(Ok(()))) {
+            let _ = self.move_to(tree.root()); // nowhere left to go; the sweep says what remains
+        }
+    }
+
+    /// Sets a resource limit, and returns what undoes it.
+    pub fn limit(&self, rlimit: &Rlimit) -> Result<(u32, libc::rlimit)> {
+        let (resource, new) = as_libc(rlimit);
+        let pid = Pid::from_raw(self.role.pid);
+        let old = sys::prlimit(pid, resource, new).map_err(system(format!(
+            "set the rlimit {:?} to {:?}",
+            rlimit.resource, rlimit.hard
+        )))?;
+        Ok((resource, old))
+    }
+
+    /// Puts a resource limit back.
+    pub fn unlimit(&self, resource: u32, old: libc::rlimit) {
+        // A process that has ended meanwhile needs none.
+        let _ = sys::prlimit(Pid::from_raw(self.role.pid), resource, old);
+    }
+
+    /// Lets the OOM killer have it again: sshd runs with -1000, its children inherit that, and the
+    /// user's own OOM killer could not kill anything. Returns what undoes it.
+    pub fn lower_oom_protection(&self) -> Result<Option<String>> {
+        let path = format!("/proc/{}/oom_score_adj", self.role.pid);
+        let file = |action| {
+            let path = path.clone().into();
+            move |source| Error::File {
+                action,
+                path,
+                source,
+            }
+        };
+        let old = fs::read_to_string(&path).map_err(file("read"))?;
+        if !old.starts_with('-') {
+            return Ok(None);
+        }
+        fs::write(&path, "0").map_err(file("reset"))?;
+        Ok(Some(old.trim().into()))
+    }
+
+    /// Puts the OOM protection back.
+    pub fn raise_oom_protection(&self, old: &str) {
+        // A process that has ended meanwhile needs none.
+        let _ = fs::write(format!("/proc/{}/oom_score_adj", self.role.pid), old);
+    }
+}
+
+/// A policy's limit as setrlimit(2) takes it.
+pub fn as_libc(rlimit: &Rlimit) -> (u32, libc::rlimit) {
+    let value = |limit| match limit {
+        Limit::Finite(value) => value,
+        Limit::Infinity => libc::RLIM_INFINITY,
+    };
+    let resource = match rlimit.resource {
+        Resource::As => libc::RLIMIT_AS,
+        Resource::Core => libc::RLIMIT_CORE,
+        Resource::Cpu => libc::RLIMIT_CPU,
+        Resource::Data => libc::RLIMIT_DATA,
+        Resource::Fsize => libc::RLIMIT_FSIZE,
+        Resource::Locks => libc::RLIMIT_LOCKS,
+        Resource::Memlock => libc::RLIMIT_MEMLOCK,
+        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
+        Resource::Nice => libc::RLIMIT_NICE,
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Rss => libc::RLIMIT_RSS,
+        Resource::Rtprio => libc::RLIMIT_RTPRIO,
+        Resource::Sigpending => libc::RLIMIT_SIGPENDING,
+        Resource::Stack => libc::RLIMIT_STACK,
+    };
+    let rlimit = libc::rlimit {
+        rlim_cur: value(rlimit.soft),
+        rlim_max: value(rlimit.hard),
+    };
+    (resource, rlimit)
+}

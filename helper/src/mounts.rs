@@ -1,0 +1,228 @@
+//! What is mounted in a berth's mount namespace.
+//!
+//! Done by the init as the host's root, before the user namespace exists: the mounts then belong to
+//! the host, and root inside gets EPERM from mount(2) and umount(2). Each failure fails the login:
+//! a /proc that could not be mounted would show every process of the host.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use berth_config::outcome::{Namespaces, PrivateTmp, Propagation};
+use berth_session::{SessionId, make_private_tmp};
+use nix::fcntl::{OFlag, open};
+use nix::mount::{MsFlags, mount};
+use nix::sys::stat::Mode;
+
+use crate::error::{Error, Result, system};
+
+const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
+
+/// What the mounts need to know.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The namespaces of the berth.
+    pub namespaces: &'a Namespaces,
+    /// Whose private /tmp on disk it is.
+    pub id: SessionId,
+    /// Whose login it is: what is kept from the host's /tmp is theirs or root's.
+    pub uid: u32,
+}
+
+impl Plan<'_> {
+    /// Makes every mount of a berth.
+    pub fn carry_out(&self) -> Result<()> {
+        // First of all, and before anything is mounted: what follows must not reach the host.
+        let propagation = match self.namespaces.propagation {
+            Propagation::Slave => MsFlags::MS_SLAVE,
+            Propagation::Private => MsFlags::MS_PRIVATE,
+        };
+        mount_at("", Path::new("/"), None, MsFlags::MS_REC | propagation, "")?;
+        if self.namespaces.pid {
+            self.proc()?;
+        }
+        if self.namespaces.ipc {
+            mqueue()?;
+        }
+        if let Some(bytes) = self.namespaces.private_shm {
+            tmpfs(Path::new("/dev/shm"), bytes, "1777")?;
+        }
+        self.tmp()
+    }
+
+    /// A /proc of the new PID namespace, over the host's and over every other instance: a chroot's
+    /// would show the host's processes.
+    fn proc(&self) -> Result<()> {
+        let flags = SAFE | MsFlags::MS_NOEXEC;
+        for instance in other_procs()? {
+            mount_at("proc", &instance, Some("proc"), flags, "")?;
+        }
+        mount_at("proc", Path::new("/proc"), Some("proc"), flags, "")
+    }
+
+    fn tmp(&self) -> Result<()> {
+        let base = match self.namespaces.private_tmp {
+            PrivateTmp::Off => return Ok(()),
+            PrivateTmp::Tmpfs(bytes) => {
+                // One tmpfs for both, so that the size is the size of both together. It is mounted
+                // where it will be covered in a moment, and stays reachable only through the binds.
+                let kept = self.kept()?;
+                tmpfs(Path::new("/tmp"), bytes, "0755")?;
+                return self.bind_tmp(Path::new("/tmp"), kept);
+            }
+            PrivateTmp::Disk => make_private_tmp(self.id)?,
+        };
+        let kept = self.kept()?;
+        self.bind_tmp(&base, kept)
+    }
+
+    /// Makes `tmp` and `var-tmp` below a folder, and binds them to /tmp and /var/tmp.
+    fn bind_tmp(&self, base: &Path, kept: Vec<Kept>) -> Result<()> {
+        for (name, target) in [("var-tmp", "/var/tmp"), ("tmp", "/tmp")] {
+            let folder = base.join(name);
+            fs::create_dir(&folder)
+                // By chmod, because the mode of mkdir is subject to the umask.
+                .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)))
+                .map_err(|source| Error::File {
+                    action: "create the private /tmp",
+                    path: folder.clone(),
+                    source,
+                })?;
+            let source = folder.display().to_string();
+            mount_at(&source, Path::new(target), None, MsFlags::MS_BIND, "")?;
+        }
+        kept.into_iter().try_for_each(Kept::bind)
+    }
+
+    /// Opens what `tmp_keep` names in the host's /tmp, before it is covered.
+    ///
+    /// /tmp is everybody's to write in: a symbolic link there leads wherever its owner likes, so none
+    /// is followed; and what neither root nor the user owns is not kept, because its owner could not
+    /// otherwise put anything into this user's /tmp.
+    fn kept(&self) -> Result<Vec<Kept>> {
+        let mut kept = Vec::new();
+        for name in &self.namespaces.tmp_keep {
+            let path = Path::new("/tmp").join(name);
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let Ok(fd) = open(&path, flags, Mode::empty()) else {
+                continue; // Not there today: there is nothing to keep.
+            };
+            let source = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            let metadata = fs::metadata(&source).map_err(|source| Error::File {
+                action: "inspect",
+                path: path.clone(),
+                source,
+            })?;
+            let theirs = metadata.uid() == 0 || metadata.uid() == self.uid;
+            if theirs && (metadata.is_dir() || metadata.is_file()) {
+                kept.push(Kept {
+                    _fd: fd,
+                    source,
+                    is_dir: metadata.is_dir(),
+                    path,
+                });
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// Something in the host's /tmp that stays visible.
+struct Kept {
+    _fd: std::os::fd::OwnedFd,
+    source: PathBuf,
+    is_dir: bool,
+    path: PathBuf,
+}
+
+impl Kept {
+    fn bind(self) -> Result<()> {
+        let made = if self.is_dir {
+            fs::create_dir(&self.path)
+        } else {
+            fs::File::create_new(&self.path).map(drop)
+        };
+        made.map_err(|source| Error::File {
+            action: "create a place for",
+            path: self.path.clone(),
+            source,
+        })?;
+        let source = self.source.display().to_string();
+        mount_at(&source, &self.path, None, MsFlags::MS_BIND, "")
+    }
+}
+
+/// POSIX message queues of the new IPC namespace, where the host shows its own.
+fn mqueue() -> Result<()> {
+    let path = Path::new("/dev/mqueue");
+    // Without that folder nobody sees any queue by name, and there is nothing to cover.
+    if !path.is_dir() {
+        return Ok(());
+    }
+    mount_at(
+        "mqueue",
+        path,
+        Some("mqueue"),
+        SAFE | MsFlags::MS_NOEXEC,
+        "",
+    )
+}
+
+fn tmpfs(target: &Path, bytes: u64, mode: &str) -> Result<()> {
+    mount_at(
+        "tmpfs",
+        target,
+        Some("tmpfs"),
+        SAFE,
+        &format!("size={bytes},mode={mode}"),
+    )
+}
+
+fn mount_at(
+    source: &str,
+    target: &Path,
+    kind: Option<&str>,
+    flags: MsFlags,
+    data: &str,
+) -> Result<()> {
+    let action = match kind {
+        Some(kind) => format!("mount {kind} on {}", target.display()),
+        None if flags.contains(MsFlags::MS_BIND) => {
+            format!("bind {source} to {}", target.display())
+        }
+        None => format!("set the mount propagation of {}", target.display()),
+    };
+    mount(Some(source), target, kind, flags, Some(data)).map_err(system(action))
+}
+
+/// Mount points of procfs other than /proc and what lies below it.
+fn other_procs() -> Result<Vec<PathBuf>> {
+    let path = Path::new("/proc/self/mountinfo");
+    let table = fs::read_to_string(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.into(),
+        source,
+    })?;
+    Ok(procs_in(&table))
+}
+
+fn procs_in(table: &str) -> Vec<PathBuf> {
+    berth_session::mounts_of(table, "proc")
+        .filter(|point| !point.starts_with("/proc"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_other_proc_is_found() {
+        let table = "25 1 0:22 / /proc rw - proc proc rw\n\
+            26 25 0:22 /sys /proc/sys ro - proc proc rw\n\
+            27 1 0:23 / /srv/chroot/proc rw - proc none rw\n\
+            28 1 8:1 / / rw - ext4 /dev/vda rw\n";
+        assert_eq!(procs_in(table), [PathBuf::from("/srv/chroot/proc")]);
+    }
+}

@@ -1,0 +1,142 @@
+//! The system calls that nix does not wrap, behind safe functions. The only unsafe code of this crate.
+
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+/// From linux/sched.h; the one in libc is an i32, which it does not fit into.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// What [`clone`] returns, once in each process.
+#[derive(Debug)]
+pub enum Cloned {
+    /// In the caller.
+    Parent {
+        /// The child, by its PID here.
+        child: Pid,
+        /// The child, by a descriptor that can never mean another process.
+        pidfd: OwnedFd,
+    },
+    /// In the child.
+    Child,
+}
+
+/// Forks, into new namespaces and straight into a cgroup (clone3(2)): a child that starts in its
+/// cgroup does not wait for the grace period that moving a process costs.
+pub fn clone(namespaces: i32, cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Cloned> {
+    let mut pidfd: i32 = -1;
+    // SAFETY: clone_args is plain integers, for which all zeroes is a valid value.
+    let mut args: libc::clone_args = unsafe { mem::zeroed() };
+    args.flags = u64::from(namespaces as u32) | libc::CLONE_PIDFD as u64;
+    args.pidfd = &raw mut pidfd as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: the arguments outlive the call, and without CLONE_VM the child has a copy of all memory,
+    // as after fork(2). This process has one thread (main checks it), so no lock can be held by
+    // another one.
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const args, mem::size_of_val(&args)) };
+    match Errno::result(result)? {
+        0 => Ok(Cloned::Child),
+        pid => Ok(Cloned::Parent {
+            child: Pid::from_raw(pid as i32),
+            // SAFETY: the kernel has stored a new descriptor there, which nobody else owns.
+            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
+        }),
+    }
+}
+
+/// A descriptor for a process (pidfd_open(2)), close-on-exec.
+pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: a new descriptor, which nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Signals exactly the process that the descriptor names.
+pub fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: Signal) -> nix::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed and means the one that kill(2) would send.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal as i32,
+            no_info,
+            0,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Sets a resource limit of another process, and returns the old one (prlimit(2)).
+pub fn prlimit(pid: Pid, resource: u32, new: libc::rlimit) -> nix::Result<libc::rlimit> {
+    let mut old = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both structures outlive the call.
+    let result = unsafe { libc::prlimit(pid.as_raw(), resource, &raw const new, &raw mut old) };
+    Errno::result(result).map(|_| old)
+}
+
+/// Closes every descriptor from `first` on (close_range(2)).
+pub fn close_from(first: u32) -> nix::Result<()> {
+    // SAFETY: only called where nothing that owns a descriptor is used afterwards.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Whether the kernel started this program with more privilege than its caller had (a setuid bit or
+/// file capabilities; getauxval(3), AT_SECURE).
+pub fn is_secure_exec() -> bool {
+    // SAFETY: getauxval reads a table that the kernel made at exec.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Takes over a descriptor that the caller of this program left open for it.
+///
+/// Returns `None` if it is not open.
+pub fn inherited(fd: i32) -> Option<OwnedFd> {
+    // SAFETY: asking for the flags of a number that may be no descriptor is harmless.
+    let open = unsafe { libc::fcntl(fd, libc::F_GETFD) } >= 0;
+    // SAFETY: it is open, and main calls this once for it, before anything else opens descriptors.
+    open.then(|| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Ends this process without running destructors or exit handlers, which belong to the parent.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(status) }
+}
+
+/// Takes off the limits that came from the application: an ordinary user who runs su with a file size
+/// limit of 0 must not make the helper fail.
+pub fn reset_limits() {
+    let infinity = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    for resource in [
+        libc::RLIMIT_AS,
+        libc::RLIMIT_CPU,
+        libc::RLIMIT_DATA,
+        libc::RLIMIT_FSIZE,
+        libc::RLIMIT_NPROC,
+    ] {
+        // Refused in a container without the right; then the limit is what it was.
+        let _ = prlimit(Pid::from_raw(0), resource, infinity);
+    }
+    let descriptors = libc::rlimit {
+        rlim_cur: 1024,
+        rlim_max: 4096,
+    };
+    let _ = prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, descriptors);
+}
