@@ -18,6 +18,9 @@ const PLACES: &[&str] = &[
     "/dev/pts",
 ];
 
+/// The last session's number stays, so that none is given twice.
+const COUNTER: &str = "/run/berth/last-id";
+
 /// Processes, cgroups, mounts, files, keys, IPC objects and open descriptors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot(BTreeSet<String>);
@@ -101,7 +104,7 @@ fn files(directory: &Path, seen: &mut BTreeSet<String>) {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             files(&path, seen);
-        } else {
+        } else if path != Path::new(COUNTER) {
             seen.insert(format!("file {}", path.display()));
         }
     }

@@ -119,10 +119,35 @@ fn a_killed_init_leaves_nothing() {
     });
 }
 
+/// The keeper, and the standby that started it.
+fn keeper_and_standby() -> [Vec<Process>; 2] {
+    let helpers = Process::named("berth-helper").into_iter();
+    let (keeper, standby) = helpers.partition(|one| {
+        let parent = one.parent();
+        parent.is_some_and(|parent| parent.name() == "berth-helper")
+    });
+    [keeper, standby]
+}
+
 #[test]
 fn a_killed_keeper_leaves_nothing() {
     Machine::run(|machine| {
-        killed(machine, |_, _| Process::named("berth-helper"));
+        killed(machine, |_, _| keeper_and_standby()[0].clone());
+    });
+}
+
+#[test]
+fn a_killed_standby_leaves_nothing() {
+    Machine::run(|machine| {
+        killed(machine, |terminal, uid| {
+            let [keeper, standby] = keeper_and_standby();
+            assert_eq!((keeper.len(), standby.len()), (1, 1));
+            // It is missed by nobody: the session goes on, until the user ends it.
+            standby[0].kill();
+            let session = of_session(uid);
+            assert!(!session.is_empty() && keeper[0].exists());
+            [session, vec![terminal.process()]].concat()
+        });
     });
 }
 
@@ -130,22 +155,30 @@ fn a_killed_keeper_leaves_nothing() {
 fn a_killed_init_and_keeper_leave_nothing() {
     Machine::run(|machine| {
         killed(machine, |_, _| {
-            [Process::named("berth-helper"), Process::named("berth-init")].concat()
+            let [keeper, _] = keeper_and_standby();
+            [keeper, Process::named("berth-init")].concat()
         });
     });
 }
 
 #[test]
-fn everything_killed_at_once_leaves_nothing() {
+fn when_all_of_berth_is_killed_the_processes_end_and_the_next_login_removes_the_traces() {
     Machine::run(|machine| {
-        killed(machine, |terminal, uid| {
-            [
-                Process::named("berth-helper"),
-                Process::named("berth-init"),
-                of_session(uid),
-                vec![terminal.process()],
-            ]
-            .concat()
-        });
+        let before = settled(machine);
+        let uid = machine.uid("alice");
+        let mut terminal = machine.ssh_terminal("alice");
+        terminal.run("(setsid sleep 1000 >/dev/null 2>&1 &)");
+        let [keeper, standby] = keeper_and_standby();
+        for victim in [keeper, standby].concat() {
+            victim.kill();
+        }
+        assert!(
+            eventually(|| of_session(uid).is_empty()),
+            "{:?}",
+            of_session(uid)
+        );
+        terminal.wait();
+        assert_eq!(machine.ssh("alice", "cat /proc/1/comm").ok(), "berth-init");
+        machine.assert_nothing_left(&before);
     });
 }
