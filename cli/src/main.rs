@@ -10,6 +10,9 @@
 )]
 
 mod exit;
+mod json;
+mod paint;
+mod place;
 mod verb;
 
 use std::process::ExitCode;

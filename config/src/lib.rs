@@ -16,10 +16,12 @@
 
 mod check;
 mod checked;
+mod compare;
 mod contents;
 mod decide;
 mod diagnostic;
 mod expect;
+mod explain;
 pub mod facts;
 mod loaded;
 mod merge;
@@ -36,11 +38,33 @@ pub mod value;
 
 pub use check::{PamStack, Site, ThisMachine};
 pub use checked::{Checked, edited as check_edited, files as check_files};
+pub use compare::{Difference, differences, services};
 pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};
+pub use explain::{Explanation, Shown, Tried, Verdict};
 pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError};
 pub use loaded::{InstallError, Loaded, Stamp, install};
 pub use places::Places;
 pub use policy::{Exempt, Policy, PolicyError};
 pub use source::{SourceError, Trust};
 pub use unsupported::NOT_YET;
+
+/// All accounts that NSS lists. Directories of many accounts (SSSD) often list none of theirs.
+pub fn accounts() -> Vec<Login> {
+    sys::account_names()
+        .iter()
+        .filter_map(|name| Login::of(name).ok())
+        .collect()
+}
+
+/// The name of the account that runs this: under sudo, of who typed it.
+pub fn own_name() -> Option<String> {
+    if let Some(user) = std::env::var("SUDO_USER")
+        .ok()
+        .filter(|user| !user.is_empty())
+    {
+        return Some(user);
+    }
+    let account = users::get_user_by_uid(users::get_current_uid())?;
+    Some(account.name().to_string_lossy().into_owned())
+}

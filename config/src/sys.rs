@@ -55,3 +55,16 @@ pub(crate) fn host_name() -> Option<String> {
     let name = CStr::from_bytes_until_nul(&buffer).ok()?;
     Some(name.to_string_lossy().into_owned())
 }
+
+/// The names of all accounts that NSS lists. Directories of many accounts (SSSD) often list none.
+pub(crate) fn account_names() -> Vec<String> {
+    // SAFETY: walks getpwent's list, which is the process's own; no other thread of a command that
+    // calls this looks accounts up meanwhile.
+    let accounts = unsafe { users::all_users() };
+    let mut names: Vec<String> = accounts
+        .map(|account| account.name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}

@@ -16,7 +16,11 @@ fn checked(name: &str) -> Checked {
 
 #[test]
 fn the_examples_ask_only_for_what_is_not_done_yet() {
-    for name in ["examples/lab.toml", "examples/tilde.toml", "examples/hpc.toml"] {
+    for name in [
+        "examples/lab.toml",
+        "examples/tilde.toml",
+        "examples/hpc.toml",
+    ] {
         let checked = checked(name);
         assert!(checked.errors() > 0, "{name}: remove it from this test");
         for diagnostic in &checked.diagnostics {

@@ -1,13 +1,196 @@
-//! `berth diff`.
+//! `berth diff`: for whom two policies differ, and in what.
+
+use std::path::{Path, PathBuf};
+
+use berth_config::outcome::Outcome;
+use berth_config::{
+    Checked, Login, Machine, Places, Policy, Trust, accounts, check_edited, check_files, counted,
+    differences, services,
+};
+use serde_json::json;
 
 use crate::exit::Exit;
+use crate::{json, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+#[command(after_help = "\
+Exit status: 0 they do not differ; 1 they do; 3 one has an error.
+
+Every account that NSS lists is looked at, for sshd, login, su, cron and each service that a rule
+names. Large directories list nobody: name accounts with --user.")]
+pub struct Arguments {
+    /// A policy file instead of the policy in force
+    old: Option<PathBuf>,
+    /// A policy file instead of the edited policy
+    new: Option<PathBuf>,
+    /// Look at this account only (may be given again)
+    #[arg(long, value_name = "NAME")]
+    user: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    root: place::Root,
+}
 
 /// Does it.
-pub fn run(_arguments: Arguments) -> Exit {
-    eprintln!("berth diff is not written yet");
-    Exit::Partly
+pub fn run(arguments: Arguments) -> Exit {
+    match compare(&arguments) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
+    let places = arguments.root.places();
+    let old = match &arguments.old {
+        Some(path) => file(path)?,
+        None => Policy::load_in(&places).map_err(|error| place::policy_error(&error))?,
+    };
+    let new = match &arguments.new {
+        Some(path) => file(path)?,
+        None => edited(&places)?,
+    };
+    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| {
+        eprintln!("berth: {error}");
+        Exit::NotSo
+    })?;
+    let logins = if arguments.user.is_empty() {
+        accounts()
+    } else {
+        let logins = arguments.user.iter().map(|name| Login::of(name));
+        logins.collect::<Result<_, _>>().map_err(|error| {
+            eprintln!("berth: {error}");
+            Exit::NotSo
+        })?
+    };
+    let both = [&old, &new];
+    let services = services(both);
+    let mut differing = Vec::new();
+    for account in &logins {
+        let changes = changes(both, account, &machine, &services);
+        if !changes.is_empty() {
+            differing.push((account, changes));
+        }
+    }
+    if arguments.json {
+        let users: Vec<_> = differing
+            .iter()
+            .map(|(account, changes)| {
+                let changes: Vec<_> = changes
+                    .iter()
+                    .map(|(services, lines)| json!({ "services": services, "changes": lines }))
+                    .collect();
+                json!({ "user": account.user, "uid": account.uid, "differs": changes })
+            })
+            .collect();
+        json::print(&json!({
+            "version": json::VERSION,
+            "users": logins.len(),
+            "differing": users,
+        }));
+    } else {
+        for (account, changes) in &differing {
+            println!("{} ({})", account.user, account.uid);
+            for (services, lines) in changes {
+                println!("  {}", services.join(", "));
+                for line in lines {
+                    println!("    {line}");
+                }
+            }
+        }
+        println!(
+            "{} of {} differ",
+            differing.len(),
+            counted(logins.len(), "user")
+        );
+    }
+    Ok(match differing.is_empty() {
+        true => Exit::Done,
+        false => Exit::NotSo,
+    })
+}
+
+fn file(path: &Path) -> Result<Policy, Exit> {
+    valid(check_files(&[path.to_owned()], Trust::Anybody, None))
+}
+
+fn edited(places: &Places) -> Result<Policy, Exit> {
+    valid(check_edited(places, Trust::Root, None))
+}
+
+fn valid(checked: Result<Checked, berth_config::SourceError>) -> Result<Policy, Exit> {
+    let checked = checked.map_err(|error| place::source_error(&error))?;
+    checked.policy.ok_or_else(|| {
+        place::policy_error(&berth_config::PolicyError::Invalid(checked.diagnostics))
+    })
+}
+
+/// What changes for an account, services with the same changes together.
+fn changes(
+    both: [&Policy; 2],
+    account: &Login,
+    machine: &Machine,
+    services: &[String],
+) -> Vec<(Vec<String>, Vec<String>)> {
+    let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    for difference in differences(both, account, machine, services) {
+        let mut login = account.clone();
+        login.service.clone_from(&difference.service);
+        let [old, new] = both.map(|policy| values(policy, &login, machine));
+        let mut lines = Vec::new();
+        for (key, value) in &old {
+            let other = new.iter().find(|(other, _)| other == key);
+            match other {
+                Some((_, other)) if other == value => {}
+                Some((_, other)) => lines.push(format!("{key}: {value} -> {other}")),
+                None => lines.push(format!("{key}: {value} -> unset")),
+            }
+        }
+        for (key, value) in &new {
+            if !old.iter().any(|(other, _)| other == key) {
+                lines.push(format!("{key}: unset -> {value}"));
+            }
+        }
+        match groups.iter_mut().find(|(_, other)| *other == lines) {
+            Some((services, _)) => services.push(difference.service),
+            None => groups.push((vec![difference.service], lines)),
+        }
+    }
+    groups
+}
+
+/// All that a policy says of a login, by key.
+fn values(policy: &Policy, login: &Login, machine: &Machine) -> Vec<(String, String)> {
+    let explanation = match policy.explain(login, machine) {
+        Ok(explanation) => explanation,
+        Err(error) => return vec![("error".into(), error.to_string())],
+    };
+    let decision = &explanation.decision;
+    let action = match &decision.outcome {
+        Outcome::Exempt => "exempt".to_owned(),
+        Outcome::Deny { .. } => "deny".to_owned(),
+        Outcome::Berth(berth) => format!("profile {}", berth.profile),
+    };
+    let mut values = vec![("outcome".into(), action)];
+    if let Some(pool) = &decision.pool {
+        values.push(("pool".into(), pool.clone()));
+    }
+    let sections = [
+        ("user.", &explanation.user_caps),
+        ("pool.", &explanation.pool_caps),
+        ("everyone.", &explanation.everyone_caps),
+        ("", &explanation.login),
+    ];
+    for (prefix, lines) in sections {
+        for line in lines {
+            let key = format!("{prefix}{}", line.key);
+            // Namespaces may be set in several places: one value of them all.
+            match values.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, value)) => *value = format!("{value} {}", line.value),
+                None => values.push((key, line.value.clone())),
+            }
+        }
+    }
+    values
 }

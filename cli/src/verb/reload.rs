@@ -1,13 +1,104 @@
-//! `berth reload`.
+//! `berth reload`: puts the edited policy in force.
+
+use berth_config::{
+    InstallError, Machine, Policy, Trust, accounts, check_edited, counted, differences, install,
+    services,
+};
+use serde_json::json;
 
 use crate::exit::Exit;
+use crate::{json, paint, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
+#[command(after_help = "\
+Exit status: 0 in force; 3 the policy has an error, and the one before stays in force; 4 only root
+may do this.
+
+Logins use the loaded copy under /var/lib/berth, and see no edit before the next reload.")]
+pub struct Arguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    root: place::Root,
+}
 
 /// Does it.
-pub fn run(_arguments: Arguments) -> Exit {
-    eprintln!("berth reload is not written yet");
-    Exit::Partly
+pub fn run(arguments: Arguments) -> Exit {
+    let places = arguments.root.places();
+    let site = place::this_machine();
+    let checked = match check_edited(&places, Trust::Root, Some(&site)) {
+        Ok(checked) => checked,
+        Err(error) => return place::source_error(&error),
+    };
+    if !arguments.json {
+        for diagnostic in &checked.diagnostics {
+            println!("{}", paint::diagnostic(diagnostic));
+        }
+    }
+    let Some(policy) = &checked.policy else {
+        if arguments.json {
+            json::print(&json!({
+                "version": json::VERSION,
+                "loaded": false,
+                "diagnostics": checked.diagnostics,
+            }));
+        } else {
+            let errors = counted(checked.errors(), "error");
+            println!("{errors}; {}", place::in_force(&places));
+        }
+        return Exit::Policy;
+    };
+    // Compared before, and told after: nothing changes where writing fails.
+    let before = Policy::load_in(&places)
+        .ok()
+        .filter(|before| before.loaded().is_some());
+    let change = before.as_ref().and_then(|before| changing(before, policy));
+    if let Err(error) = install(policy, &places) {
+        eprintln!("berth: {error}");
+        return match &error {
+            InstallError::Write { source, .. } if place::denied(source) => Exit::Permission,
+            InstallError::Write { .. } | InstallError::Encode(_) | InstallError::Source(_) => {
+                Exit::Policy
+            }
+        };
+    }
+    if arguments.json {
+        json::print(&json!({
+            "version": json::VERSION,
+            "loaded": true,
+            "users": change.map(|(_, users)| users),
+            "users_changed": change.map(|(changed, _)| changed),
+            "diagnostics": checked.diagnostics,
+        }));
+    } else {
+        let (rules, profiles) = policy.size();
+        println!(
+            "loaded {} and {} from {}",
+            counted(rules, "rule"),
+            counted(profiles, "profile"),
+            counted(checked.files.len(), "file")
+        );
+        match change {
+            Some((changed, users)) => {
+                println!("{changed} of {} change", counted(users, "user"));
+            }
+            None => println!("no policy was loaded before"),
+        }
+    }
+    Exit::Done
+}
+
+/// How many of the accounts that NSS lists get something else, and how many there are.
+fn changing(before: &Policy, after: &Policy) -> Option<(usize, usize)> {
+    let machine = Machine::read(place::cgroup_root().as_deref()).ok()?;
+    let both = [before, after];
+    let services = services(both);
+    let accounts = accounts();
+    let changed = accounts
+        .iter()
+        .filter(|account| !differences(both, account, &machine, &services).is_empty())
+        .count();
+    Some((changed, accounts.len()))
 }

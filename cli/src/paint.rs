@@ -1,0 +1,29 @@
+//! Colours, on a terminal only, and not where NO_COLOR is set.
+
+use std::io::IsTerminal;
+
+use berth_config::{Diagnostic, Severity};
+
+/// Whether standard output takes colours.
+fn wanted() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && std::io::stdout().is_terminal()
+}
+
+/// A diagnostic as it is printed, its word in colour.
+pub fn diagnostic(diagnostic: &Diagnostic) -> String {
+    let text = diagnostic.to_string();
+    if !wanted() {
+        return text;
+    }
+    let colour = match diagnostic.severity {
+        Severity::Error => "\x1b[1;31m",
+        Severity::Warning => "\x1b[1;33m",
+    };
+    let word = diagnostic.severity.word();
+    text.replacen(
+        &format!(": {word}: "),
+        &format!(": {colour}{word}\x1b[0m: "),
+        1,
+    )
+}

@@ -1,0 +1,86 @@
+//! Where the policy is, and what is known of the machine.
+
+use std::path::{Path, PathBuf};
+
+use berth_config::{LocalTime, Places, Policy, PolicyError, SourceError, ThisMachine};
+
+use crate::exit::Exit;
+
+/// Where to look for the policy.
+#[derive(Debug, clap::Args)]
+pub struct Root {
+    /// Work on the system mounted at DIR instead of the running one
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/",
+        hide_default_value = true
+    )]
+    root: PathBuf,
+}
+
+impl Root {
+    /// The policy's files and the copy in force.
+    pub fn places(&self) -> Places {
+        Places::under(&self.root)
+    }
+}
+
+/// The running machine.
+pub fn this_machine() -> ThisMachine {
+    ThisMachine {
+        cgroup_root: cgroup_root(),
+    }
+}
+
+/// Where the cgroup v2 tree is mounted.
+pub fn cgroup_root() -> Option<PathBuf> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let kind = after.split(' ').next()?;
+        let point = before.split(' ').nth(4)?;
+        (kind == "cgroup2").then(|| Path::new(point).to_owned())
+    })
+}
+
+/// When the policy in force was loaded, as people read it.
+pub fn loaded_at(policy: &Policy) -> Option<String> {
+    let loaded = policy.loaded()?;
+    LocalTime::of(loaded.at).map(|time| time.to_string())
+}
+
+/// What is in force, in a few words, for after an error.
+pub fn in_force(places: &Places) -> String {
+    match Policy::load_in(places).ok().as_ref().and_then(loaded_at) {
+        Some(at) => format!("the policy loaded on {at} stays in force"),
+        None => "no policy is loaded".into(),
+    }
+}
+
+/// Prints why a file could not be used.
+pub fn source_error(error: &SourceError) -> Exit {
+    eprintln!("berth: {error}");
+    match error {
+        SourceError::Read { source, .. } if denied(source) => Exit::Permission,
+        SourceError::Read { .. } | SourceError::Untrusted { .. } => Exit::Policy,
+    }
+}
+
+/// Prints why there is no policy.
+pub fn policy_error(error: &PolicyError) -> Exit {
+    match error {
+        PolicyError::Source(error) => source_error(error),
+        PolicyError::Invalid(diagnostics) => {
+            for diagnostic in diagnostics {
+                println!("{}", crate::paint::diagnostic(diagnostic));
+            }
+            Exit::Policy
+        }
+    }
+}
+
+/// Whether an error is one of permission.
+pub fn denied(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
+}

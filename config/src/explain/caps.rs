@@ -1,0 +1,122 @@
+//! Caps as they are written, and what they come to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Shown;
+use crate::facts::Machine;
+use crate::outcome::{Caps, CpuWeight, Limit};
+use crate::policy::Policy;
+use crate::read::table::value;
+use crate::tables::CapsTable;
+use crate::value::{Base, CpuQuota, Part, Share, bytes_text, rate_text};
+
+/// CPU time of one CPU, in microseconds per second.
+const ONE_CPU: f64 = 1_000_000.0;
+
+impl Policy {
+    /// A line for each cap that is set, in the language's order.
+    pub(super) fn tell_caps(
+        &self,
+        table: &CapsTable,
+        caps: &Caps,
+        machine: &Machine,
+    ) -> Vec<Shown> {
+        table
+            .marks()
+            .into_iter()
+            .map(|(key, mark)| self.shown(key, text(key, table, caps, machine), mark))
+            .collect()
+    }
+}
+
+fn text(key: &str, table: &CapsTable, caps: &Caps, machine: &Machine) -> String {
+    let memory = |share: Option<Share>, cap: Option<Limit>| {
+        share_text(
+            share,
+            limit_text(cap, bytes_text),
+            &bytes_text(machine.memory),
+        )
+    };
+    match key {
+        "memory_min" => memory(value(&table.memory_min).map(|m| m.0), caps.memory_min),
+        "memory_low" => memory(value(&table.memory_low).map(|m| m.0), caps.memory_low),
+        "memory_high" => memory(value(&table.memory_high).map(|m| m.0), caps.memory_high),
+        "memory_max" => memory(value(&table.memory_max).map(|m| m.0), caps.memory_max),
+        "memory_swap_max" => limit_text(caps.memory_swap_max, bytes_text),
+        "cpu_weight" => match caps.cpu_weight {
+            Some(CpuWeight::Weight(weight)) => weight.to_string(),
+            Some(CpuWeight::Idle) => "idle".into(),
+            None => String::new(),
+        },
+        "cpu_quota" => cpu_text(value(&table.cpu_quota), caps.cpu_quota, machine),
+        "allowed_cpus" => ids_text(
+            value(&table.allowed_cpus).map(|list| list.to_string()),
+            &caps.allowed_cpus,
+        ),
+        "allowed_memory_nodes" => ids_text(
+            value(&table.allowed_memory_nodes).map(|list| list.to_string()),
+            &caps.allowed_memory_nodes,
+        ),
+        "tasks_max" => share_text(
+            value(&table.tasks_max).map(|tasks| tasks.0),
+            limit_text(caps.tasks_max, |tasks| tasks.to_string()),
+            &machine.tasks.to_string(),
+        ),
+        "io_weight" => caps.io_weight.unwrap_or_default().to_string(),
+        "io_read_bandwidth_max" => devices_text(&caps.io_read_bandwidth_max),
+        "io_write_bandwidth_max" => devices_text(&caps.io_write_bandwidth_max),
+        "io_read_iops_max" => devices_text(&caps.io_read_iops_max),
+        "io_write_iops_max" => devices_text(&caps.io_write_iops_max),
+        _ => String::new(),
+    }
+}
+
+fn limit_text(limit: Option<Limit>, text: impl Fn(u64) -> String) -> String {
+    match limit {
+        Some(Limit::Finite(value)) => text(value),
+        Some(Limit::Infinity) => "infinity".into(),
+        None => String::new(),
+    }
+}
+
+/// `25% of 64G = 16G`: of the machine's, the number stands for the word.
+fn share_text(share: Option<Share>, comes_to: String, whole: &str) -> String {
+    match share {
+        Some(Share::Part(Part {
+            percent,
+            of: Base::Bare | Base::Machine,
+        })) => format!("{percent} of {whole} = {comes_to}"),
+        Some(Share::Part(part)) => format!("{part} = {comes_to}"),
+        _ => comes_to,
+    }
+}
+
+/// `800% = 8 of 16 CPUs`.
+fn cpu_text(quota: Option<&CpuQuota>, cap: Option<Limit>, machine: &Machine) -> String {
+    match (quota, cap) {
+        (Some(CpuQuota::Part(part)), Some(Limit::Finite(time))) => {
+            let cpus = format!("{:.2}", time as f64 / ONE_CPU);
+            let cpus = cpus.trim_end_matches('0').trim_end_matches('.');
+            format!("{part} = {cpus} of {} CPUs", machine.cpus.len())
+        }
+        (Some(CpuQuota::Part(part)), _) => format!("{part} = infinity"),
+        _ => "infinity".into(),
+    }
+}
+
+fn ids_text(written: Option<String>, comes_to: &Option<String>) -> String {
+    match (written, comes_to) {
+        (Some(written), Some(ids)) if written != *ids => format!("{written} = {ids}"),
+        (_, Some(ids)) => ids.clone(),
+        (written, None) => written.unwrap_or_default(),
+    }
+}
+
+fn devices_text(devices: &BTreeMap<PathBuf, Limit>) -> String {
+    let each: Vec<String> = devices
+        .iter()
+        .map(|(path, limit)| format!("{} {}", path.display(), limit_text(Some(*limit), rate_text)))
+        .collect();
+    each.join(", ")
+}

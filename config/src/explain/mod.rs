@@ -1,0 +1,173 @@
+//! Why a login gets what it gets: the rules that were tried, and where each value was set.
+
+mod caps;
+mod rest;
+
+use serde::Serialize;
+
+use crate::check::short_place;
+use crate::decide::tests::Facts;
+use crate::decide::{self, DecideError, Decision, rule_name};
+use crate::facts::{Login, Machine};
+use crate::outcome::Outcome;
+use crate::policy::Policy;
+use crate::setting::Mark;
+
+/// A decision and all that it was made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// What was decided.
+    pub decision: Decision,
+    /// Why the account is exempt, before any rule; the rest is then empty.
+    pub exempt: Option<String>,
+    /// The rules that were tried, in order.
+    pub rules: Vec<Tried>,
+    /// How many rules come after those that decided.
+    pub not_reached: usize,
+    /// The profiles of the user rule, joined by `+`.
+    pub user_profile: String,
+    /// The caps of the user.
+    pub user_caps: Vec<Shown>,
+    /// The caps of the user's pool.
+    pub pool_caps: Vec<Shown>,
+    /// The caps of all users together.
+    pub everyone_caps: Vec<Shown>,
+    /// What is of this login alone.
+    pub login: Vec<Shown>,
+}
+
+/// A rule that was tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Tried {
+    /// What came of it.
+    pub verdict: Verdict,
+    /// The rule's name.
+    pub name: String,
+    /// Where it stands.
+    pub place: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What came of trying a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It does not match, or it is passed over for the user's caps.
+    Missed,
+    /// It decides the login.
+    Login,
+    /// It decides the user's caps.
+    User,
+    /// It decides both.
+    Both,
+}
+
+/// A value and where it was set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Shown {
+    /// The key.
+    pub key: String,
+    /// What it is, and for a percentage what that comes to.
+    pub value: String,
+    /// Where it was set.
+    pub place: String,
+    /// The profile it was set in.
+    pub profile: Option<String>,
+    /// Why it is so, where no file says it.
+    pub because: Option<String>,
+}
+
+impl Policy {
+    /// What is to be done with a login on a machine, and why.
+    pub fn explain(&self, login: &Login, machine: &Machine) -> Result<Explanation, DecideError> {
+        let mut explanation = Explanation {
+            decision: Decision::exempt(),
+            exempt: decide::exempt_because(&self.exempt, login),
+            rules: Vec::new(),
+            not_reached: 0,
+            user_profile: String::new(),
+            user_caps: Vec::new(),
+            pool_caps: Vec::new(),
+            everyone_caps: Vec::new(),
+            login: Vec::new(),
+        };
+        if explanation.exempt.is_some() {
+            return Ok(explanation);
+        }
+        let ruling = self.ruling(login);
+        let service = login.service.as_str();
+        let (decision, deciding) =
+            decide::decide(&self.contents, &self.files, (&ruling, service), machine)?;
+        self.tell_rules(login, &mut explanation);
+        if let Some(rule) = ruling.user.and_then(|index| self.contents.rules.get(index)) {
+            let names: Vec<&str> = rule.profiles().iter().map(|p| p.name.as_str()).collect();
+            explanation.user_profile = names.join("+");
+        }
+
+        let user = match &decision.outcome {
+            Outcome::Berth(berth) => Some(&berth.user_caps),
+            Outcome::Exempt | Outcome::Deny { .. } => None,
+        };
+        let everyone = self.contents.everyone.as_ref();
+        if let Some(everyone) = everyone {
+            explanation.everyone_caps =
+                self.tell_caps(&everyone.table, &decision.everyone_caps, machine);
+        }
+        if let Some(pool) = deciding.pool {
+            explanation.pool_caps = self.tell_caps(pool, &decision.pool_caps, machine);
+        }
+        if let Some(user) = user {
+            explanation.user_caps = self.tell_caps(&deciding.user.user, user, machine);
+        }
+        if let Outcome::Berth(berth) = &decision.outcome {
+            explanation.login = self.tell_login(&deciding.login, berth, machine);
+        }
+        explanation.decision = decision;
+        Ok(explanation)
+    }
+
+    /// Goes through the rules as deciding does, and says why.
+    fn tell_rules(&self, login: &Login, explanation: &mut Explanation) {
+        let facts = Facts::new(login, &self.contents);
+        let rules = &self.contents.rules;
+        let (mut login_found, mut reached) = (false, 0);
+        for rule in rules {
+            reached += 1;
+            let for_user = !rule.is_login_rule();
+            let passed_over = || format!("passed over: tests {}", rule.login_tests().join(", "));
+            let (verdict, why) = match facts.why(rule) {
+                _ if login_found && !for_user => (Verdict::Missed, passed_over()),
+                Err(why) => (Verdict::Missed, why),
+                Ok(why) => match (login_found, for_user) {
+                    (false, true) => (Verdict::Both, why),
+                    (false, false) => (Verdict::Login, why),
+                    (true, _) => (Verdict::User, why),
+                },
+            };
+            login_found |= verdict != Verdict::Missed;
+            explanation.rules.push(Tried {
+                verdict,
+                name: rule_name(rule, &self.files),
+                place: short_place(&self.files, rule.at),
+                why,
+            });
+            if matches!(verdict, Verdict::Both | Verdict::User) {
+                break;
+            }
+        }
+        explanation.not_reached = rules.len() - reached;
+    }
+
+    fn shown(&self, key: impl Into<String>, value: impl Into<String>, mark: Mark) -> Shown {
+        Shown {
+            key: key.into(),
+            value: value.into(),
+            place: short_place(&self.files, mark.at),
+            profile: mark
+                .profile
+                .and_then(|index| self.names.get(usize::from(index)).cloned()),
+            because: None,
+        }
+    }
+}

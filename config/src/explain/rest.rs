@@ -1,0 +1,161 @@
+//! What is of one login alone: its session's caps, limits, namespaces, privileges, its end.
+
+use super::Shown;
+use crate::facts::Machine;
+use crate::outcome::{
+    Berth, CgroupPlace, Limit, Namespaces, OnError, PrivateTmp, Propagation, Scope, UserNamespace,
+};
+use crate::policy::Policy;
+use crate::read::table::value;
+use crate::setting::Mark;
+use crate::tables::Profile;
+use crate::value::{bytes_text, duration_text};
+
+impl Policy {
+    /// A line for each thing that was set, and for what follows from it.
+    pub(super) fn tell_login(
+        &self,
+        profile: &Profile,
+        berth: &Berth,
+        machine: &Machine,
+    ) -> Vec<Shown> {
+        let mut lines = self.tell_caps(&profile.session, &berth.session_caps, machine);
+        for line in &mut lines {
+            line.key = format!("session.{}", line.key);
+        }
+        self.tell_keys(profile, berth, &mut lines);
+        for (resource, setting) in &profile.rlimits {
+            let limit = berth
+                .rlimits
+                .iter()
+                .find(|limit| limit.resource == *resource);
+            if let Some(limit) = limit {
+                let text = match limit.soft == limit.hard {
+                    true => number(limit.soft),
+                    false => format!("{}:{}", number(limit.soft), number(limit.hard)),
+                };
+                let key = format!("rlimits.{}", resource.name());
+                lines.push(self.shown(key, text, setting.mark()));
+            }
+        }
+        self.tell_namespaces(profile, berth, &mut lines);
+        self.tell_privileges(profile, berth, &mut lines);
+        for (key, mark) in profile.logout.marks() {
+            let text = match key {
+                "linger" => berth.logout.linger.map_or("infinity".into(), duration_text),
+                _ => duration_text(berth.logout.grace),
+            };
+            lines.push(self.shown(key, text, mark));
+        }
+        lines
+    }
+
+    fn tell_keys(&self, profile: &Profile, berth: &Berth, lines: &mut Vec<Shown>) {
+        for (key, mark) in profile.keys.marks() {
+            let text = match key {
+                "enforce" => berth.enforce.to_string(),
+                "on_error" => match berth.on_error {
+                    OnError::Allow => "allow".into(),
+                    OnError::Deny => "deny".into(),
+                },
+                "contact" => berth.contact.clone().unwrap_or_default(),
+                "max_sessions" => berth
+                    .max_sessions
+                    .map_or("infinity".into(), |sessions| sessions.to_string()),
+                "cgroup" => match berth.cgroup {
+                    CgroupPlace::Own => "own".into(),
+                    CgroupPlace::Keep => "keep".into(),
+                },
+                // Descriptions and inheritance are how it was written, not what it comes to.
+                _ => continue,
+            };
+            lines.push(self.shown(key, text, mark));
+        }
+    }
+
+    /// One line for each place that namespaces are set in.
+    fn tell_namespaces(&self, profile: &Profile, berth: &Berth, lines: &mut Vec<Shown>) {
+        let mut groups: Vec<(Mark, Vec<String>)> = Vec::new();
+        for (key, mark) in profile.namespaces.marks() {
+            let Some(text) = namespace_text(key, &berth.namespaces) else {
+                continue;
+            };
+            let same = |group: &&mut (Mark, Vec<String>)| {
+                group.0.at.file == mark.at.file
+                    && group.0.at.line == mark.at.line
+                    && group.0.profile == mark.profile
+            };
+            match groups.iter_mut().find(same) {
+                Some((_, texts)) => texts.push(text),
+                None => groups.push((mark, vec![text])),
+            }
+        }
+        for (mark, texts) in groups {
+            lines.push(self.shown("namespaces", texts.join(" "), mark));
+        }
+    }
+
+    fn tell_privileges(&self, profile: &Profile, berth: &Berth, lines: &mut Vec<Shown>) {
+        let user = match berth.namespaces.user {
+            UserNamespace::Off => "off",
+            UserNamespace::Identity => "identity",
+            UserNamespace::Minimal => "minimal",
+        };
+        let table = &profile.privileges;
+        let held = berth.privileges;
+        for (key, set, holds) in [
+            ("no_new_privs", &table.no_new_privs, held.no_new_privs),
+            ("nested_userns", &table.nested_userns, held.nested_userns),
+        ] {
+            match set {
+                Some(setting) if value(set).is_some() => {
+                    lines.push(self.shown(key, holds.to_string(), setting.mark()));
+                }
+                _ if berth.namespaces.user != UserNamespace::Off => lines.push(Shown {
+                    key: key.into(),
+                    value: holds.to_string(),
+                    place: String::new(),
+                    profile: None,
+                    because: Some(format!("because user = \"{user}\"")),
+                }),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn number(limit: Limit) -> String {
+    match limit {
+        Limit::Finite(value) => value.to_string(),
+        Limit::Infinity => "infinity".into(),
+    }
+}
+
+/// One key of the namespaces, if it asks for anything.
+fn namespace_text(key: &str, namespaces: &Namespaces) -> Option<String> {
+    let on = |on: bool| on.then(|| key.to_owned());
+    match key {
+        "scope" => (namespaces.scope == Scope::User).then(|| "scope=user".into()),
+        "user" => match namespaces.user {
+            UserNamespace::Off => None,
+            UserNamespace::Identity => Some("user=identity".into()),
+            UserNamespace::Minimal => Some("user=minimal".into()),
+        },
+        "pid" => on(namespaces.pid),
+        "ipc" => on(namespaces.ipc),
+        "mount" => on(namespaces.mount),
+        "private_tmp" => match namespaces.private_tmp {
+            PrivateTmp::Off => None,
+            PrivateTmp::Disk => Some("private_tmp=disk".into()),
+            PrivateTmp::Tmpfs(bytes) => Some(format!("private_tmp={}", bytes_text(bytes))),
+        },
+        "tmp_keep" => Some(format!("tmp_keep={}", namespaces.tmp_keep.join(","))),
+        "private_shm" => namespaces
+            .private_shm
+            .map(|bytes| format!("private_shm={}", bytes_text(bytes))),
+        "propagation" => {
+            (namespaces.propagation == Propagation::Private).then(|| "propagation=private".into())
+        }
+        _ => None,
+    }
+}
