@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::elsewhere::run_elsewhere;
 use crate::kernel::eventually;
@@ -164,6 +165,23 @@ impl Machine {
     /// Everything there is on the machine now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.cgroups, self.first_uid)
+    }
+
+    /// Everything there is when the daemons run, and a first login of another user's is over.
+    #[track_caller]
+    pub fn settled(&mut self) -> Snapshot {
+        self.ssh("bob", "true").ok();
+        self.su("bob", "true").ok();
+        let mut last = self.snapshot();
+        let quiet = eventually(|| {
+            let before = std::mem::replace(&mut last, self.snapshot());
+            last == before && Process::named("berth-helper").is_empty() && {
+                std::thread::sleep(Duration::from_millis(100));
+                last == self.snapshot()
+            }
+        });
+        assert!(quiet, "the machine does not come to rest: {last:#?}");
+        last
     }
 
     /// Fails unless everything becomes as it was, soon.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use berth_tests::{Machine, Policy, Process, Stack, eventually};
+use berth_tests::{Machine, Policy, Process, Snapshot, Stack, eventually};
 
 /// Writes a program to be the helper.
 fn helper(text: &str) -> String {
@@ -21,9 +21,7 @@ fn on_error(value: &str) -> Policy {
 }
 
 /// Both answers to one failure, for ssh and su, and root's login beside them.
-fn both_ways(machine: &mut Machine, failure: &str, stack: &Stack) {
-    machine.sshd();
-    let before = machine.snapshot();
+fn both_ways(machine: &mut Machine, before: &Snapshot, failure: &str, stack: &Stack) {
     for answer in ["deny", "allow"] {
         machine.stack(&Stack {
             arguments: format!("{} on_error={answer}", stack.arguments),
@@ -48,7 +46,7 @@ fn both_ways(machine: &mut Machine, failure: &str, stack: &Stack) {
         }
         assert_eq!(machine.ssh("root", "echo in").ok(), "in", "root, {failure}");
         assert_eq!(machine.su("root", "echo in").ok(), "in", "root, {failure}");
-        machine.assert_nothing_left(&before);
+        machine.assert_nothing_left(before);
         let line = machine.logged(&format!("on_error = {answer}"));
         assert!(line.contains("berth"), "{failure}: {line}");
     }
@@ -57,17 +55,19 @@ fn both_ways(machine: &mut Machine, failure: &str, stack: &Stack) {
 #[test]
 fn without_a_helper() {
     Machine::run(|machine| {
+        let before = machine.settled();
         let stack = Stack {
             helper: "/nonexistent/helper".into(),
             ..Stack::default()
         };
-        both_ways(machine, "no helper", &stack);
+        both_ways(machine, &before, "no helper", &stack);
     });
 }
 
 #[test]
 fn with_a_helper_that_dies_at_once() {
     Machine::run(|machine| {
+        let before = machine.settled();
         for (failure, text) in [
             ("killed", "#!/bin/sh\nkill -9 $$\n"),
             ("says nothing", "#!/bin/sh\nexit 0\n"),
@@ -77,7 +77,7 @@ fn with_a_helper_that_dies_at_once() {
                 helper: helper(text),
                 ..Stack::default()
             };
-            both_ways(machine, failure, &stack);
+            both_ways(machine, &before, failure, &stack);
         }
     });
 }
@@ -85,12 +85,13 @@ fn with_a_helper_that_dies_at_once() {
 #[test]
 fn with_a_helper_that_hangs_past_the_deadline() {
     Machine::run(|machine| {
+        let before = machine.settled();
         let stack = Stack {
             helper: helper("#!/bin/sh\nexec sleep 1000\n"),
             arguments: "timeout=2".into(),
             ..Stack::default()
         };
-        both_ways(machine, "hung", &stack);
+        both_ways(machine, &before, "hung", &stack);
         let start = Instant::now();
         machine.su("alice", "true").ok();
         let took = start.elapsed();
@@ -108,6 +109,7 @@ fn with_a_helper_that_hangs_past_the_deadline() {
 #[test]
 fn with_a_policy_that_cannot_be_used() {
     Machine::run(|machine| {
+        let before = machine.settled();
         let good = Policy::default().text();
         for (failure, prepare) in [
             ("missing", "rm /etc/berth/policy.toml"),
@@ -130,7 +132,7 @@ fn with_a_policy_that_cannot_be_used() {
             machine.host("rm -rf /etc/berth").ok();
             machine.policy_text(&good);
             machine.host(prepare).ok();
-            both_ways(machine, failure, &Stack::default());
+            both_ways(machine, &before, failure, &Stack::default());
         }
     });
 }
@@ -138,7 +140,7 @@ fn with_a_policy_that_cannot_be_used() {
 #[test]
 fn each_mount_that_fails_fails_the_login() {
     Machine::run(|machine| {
-        machine.sshd();
+        let before = machine.settled();
         let mut failed = 0;
         for answer in ["deny", "allow"] {
             machine.policy(&on_error(answer));
@@ -151,7 +153,6 @@ fn each_mount_that_fails_fails_the_login() {
                     helper: helper(&inject),
                     ..Stack::default()
                 });
-                let before = machine.snapshot();
                 let su = machine.su("alice", "cat /proc/1/comm");
                 assert_eq!(machine.su("root", "echo in").ok(), "in");
                 machine.assert_nothing_left(&before);
@@ -175,8 +176,7 @@ fn each_mount_that_fails_fails_the_login() {
 #[test]
 fn a_helper_killed_at_any_step_leaves_nothing_and_refuses() {
     Machine::run(|machine| {
-        machine.su("bob", "true").ok();
-        let before = machine.snapshot();
+        let before = machine.settled();
         let mut refused = 0;
         let mut step = 1;
         loop {
@@ -224,6 +224,7 @@ fn a_user_that_nss_does_not_know_is_refused_without_a_crash() {
 #[test]
 fn a_hanging_name_service_costs_the_deadline_and_root_nothing() {
     Machine::run(|machine| {
+        let before = machine.settled();
         // A name service that hangs in the helper only, or su itself would hang.
         std::fs::create_dir_all("/opt/nss").unwrap();
         std::fs::write(
@@ -238,7 +239,7 @@ fn a_hanging_name_service_costs_the_deadline_and_root_nothing() {
             arguments: "timeout=2".into(),
             ..Stack::default()
         };
-        both_ways(machine, "NSS hangs", &stack);
+        both_ways(machine, &before, "NSS hangs", &stack);
         let left = || Process::named("berth-helper").len();
         assert!(eventually(|| left() == 0), "{} helpers hang on", left());
     });

@@ -1,14 +1,6 @@
 //! When a login is over, however it ended, nothing of it is left.
 
-use berth_tests::{Door, Machine, Policy, Process, Snapshot, Terminal, eventually};
-
-/// A machine whose daemons run and whose first login is over, and what there is then.
-fn settled(machine: &mut Machine) -> Snapshot {
-    machine.ssh("bob", "true").ok();
-    machine.su("bob", "true").ok();
-    assert!(eventually(|| Process::named("berth-helper").is_empty()));
-    machine.snapshot()
-}
+use berth_tests::{Door, Machine, Policy, Process, Terminal, eventually};
 
 /// The processes of a session as they are seen on the host: the application's and the user's.
 fn of_session(uid: u32) -> Vec<Process> {
@@ -19,7 +11,7 @@ fn of_session(uid: u32) -> Vec<Process> {
 #[test]
 fn a_logout_leaves_nothing_through_any_door() {
     Machine::run(|machine| {
-        let before = settled(machine);
+        let before = machine.settled();
         for door in Door::ALL {
             machine.through(door, "alice", "true");
             if door == Door::Cron {
@@ -38,7 +30,7 @@ fn a_logout_leaves_nothing_through_any_door() {
 #[test]
 fn what_a_user_started_ends_with_the_login() {
     Machine::run(|machine| {
-        let before = settled(machine);
+        let before = machine.settled();
         let leave = "setsid nohup sleep 1000 >/dev/null 2>&1 & (trap '' TERM HUP; sleep 1000) >/dev/null 2>&1 & ipcmk -M 4096 >/dev/null; touch /tmp/x /dev/shm/x /dev/mqueue/x; keyctl add user k v @s >/dev/null";
         for door in [Door::Ssh, Door::Su, Door::SuLogin] {
             machine.through(door, "alice", leave);
@@ -50,7 +42,7 @@ fn what_a_user_started_ends_with_the_login() {
 #[test]
 fn what_may_linger_stays_as_long_as_the_policy_says() {
     Machine::run(|machine| {
-        let before = settled(machine);
+        let before = machine.settled();
         machine.policy(&Policy::with_profile(
             "logout = { linger = \"3s\", grace = \"1s\" }",
         ));
@@ -67,7 +59,7 @@ type Choice = fn(&Terminal, u32) -> Vec<Process>;
 
 /// Ends one session after another by killing something of it, and looks at what is left each time.
 fn killed(machine: &mut Machine, choose: Choice) {
-    let before = settled(machine);
+    let before = machine.settled();
     let uid = machine.uid("alice");
     for round in 0..3 {
         let mut terminal = match round {
@@ -164,7 +156,7 @@ fn a_killed_init_and_keeper_leave_nothing() {
 #[test]
 fn when_all_of_berth_is_killed_the_processes_end_and_the_next_login_removes_the_traces() {
     Machine::run(|machine| {
-        let before = settled(machine);
+        let before = machine.settled();
         let uid = machine.uid("alice");
         let mut terminal = machine.ssh_terminal("alice");
         terminal.run("(setsid sleep 1000 >/dev/null 2>&1 &)");

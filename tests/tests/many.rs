@@ -1,13 +1,11 @@
 //! Many logins: in a row, and at once.
 
-use berth_tests::{Machine, Process, eventually};
+use berth_tests::Machine;
 
 #[test]
 fn five_hundred_logins_in_a_row_leave_the_host_as_it_was() {
     Machine::run(|machine| {
-        machine.ssh("bob", "true").ok();
-        assert!(eventually(|| Process::named("berth-helper").is_empty()));
-        let before = machine.snapshot();
+        let before = machine.settled();
         for number in 0..500 {
             let said = match number % 10 {
                 0 => machine.ssh("alice", "cat /proc/1/comm"),
@@ -23,9 +21,7 @@ fn five_hundred_logins_in_a_row_leave_the_host_as_it_was() {
 #[test]
 fn fifty_logins_at_once_each_have_their_own_and_leave_nothing() {
     Machine::run(|machine| {
-        machine.ssh("bob", "true").ok();
-        assert!(eventually(|| Process::named("berth-helper").is_empty()));
-        let before = machine.snapshot();
+        let before = machine.settled();
         let look = "readlink /proc/self/ns/pid; echo $BERTH_SESSION; sleep 2";
         let logins: Vec<_> = (0..50)
             .map(|number| {

@@ -7,9 +7,7 @@ use berth_tests::{Background, Door, Machine, Process, Stack, eventually};
 #[test]
 fn the_module_twice_in_one_stack_is_one_berth() {
     Machine::run(|machine| {
-        machine.ssh("bob", "true").ok();
-        assert!(eventually(|| Process::named("berth-helper").is_empty()));
-        let before = machine.snapshot();
+        let before = machine.settled();
         let stack = Stack::default();
         machine.stack(&Stack {
             before: format!("session required {}", stack.module()),

@@ -34,9 +34,7 @@ fn all_logins_of_a_user_see_each_other_and_nobody_elses() {
 fn logins_that_race_make_one_berth_and_the_last_one_out_ends_it() {
     Machine::run(|machine| {
         shared(machine);
-        machine.ssh("bob", "true").ok();
-        assert!(eventually(|| Process::named("berth-helper").is_empty()));
-        let before = machine.snapshot();
+        let before = machine.settled();
         for _ in 0..3 {
             let logins: Vec<_> = (0..10)
                 .map(|_| machine.ssh_background("alice", "readlink /proc/self/ns/pid; sleep 3"))

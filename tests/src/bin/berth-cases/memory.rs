@@ -120,8 +120,7 @@ fn ten_small_hogs(machine: &mut Machine) {
 
 fn the_keeper(machine: &mut Machine) {
     capped(machine);
-    machine.sshd();
-    let before = machine.snapshot();
+    let before = machine.settled();
     let helpers = || Process::named("berth-helper").len();
     assert_eq!(helpers(), 0);
     let mut terminal = machine.ssh_terminal("alice");

@@ -47,8 +47,7 @@ fn fork_bomb(machine: &mut Machine) {
 
 fn bomb_ends(machine: &mut Machine) {
     capped(machine);
-    machine.sshd();
-    let before = machine.snapshot();
+    let before = machine.settled();
     let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
     assert!(eventually(|| children() > 10));
     bomb.end();
