@@ -64,8 +64,7 @@ impl Stage {
             text += &match line.split_once("SHOW:") {
                 Some((before, name)) => {
                     let file = self.0.join(name);
-                    let show =
-                        "readlink /proc/self/ns/mnt; env | grep ^BERTH; cat /proc/self/status";
+                    let show = "readlink /proc/self/ns/mnt; env | grep ^BERTH; cat /proc/self/status; ls -l /proc/$PPID/fd; true";
                     fs::write(self.0.join("show"), format!("#!/bin/sh\n{show}\n")).unwrap();
                     fs::set_permissions(self.0.join("show"), fs::Permissions::from_mode(0o755))
                         .unwrap();
@@ -232,16 +231,39 @@ fn a_refusal_reaches_the_user() {
 }
 
 #[test]
+fn nothing_that_was_said_can_forge_a_log_line() {
+    let stage = Stage::new("forged", "fail");
+    let ran = stage.run(PLAIN, USER, "acct_mgmt");
+    assert!(
+        !ran.success && ran.log.contains(r"one\x0atwo\x1b[2J"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.log.lines().count(), 1, "{ran:?}");
+}
+
+#[test]
 fn a_session_lasts_from_open_to_close() {
     let stage = Stage::new("session", "caps");
     let stack = "account required MODULE
+        account required SHOW:asked
         session required MODULE
         session required MODULE
         session required SHOW:shown";
     let ran = stage.run(stack, USER, "acct_mgmt open_session close_session");
     assert!(ran.success && ran.log.is_empty(), "{ran:?}");
     assert_eq!(stage.read("requests"), "Account\nSession\n", "once each");
-    assert!(stage.read("shown").contains("BERTH_SESSION=c7\n"));
+    let (asked, shown) = (stage.read("asked"), stage.read("shown"));
+    assert!(shown.contains("BERTH_SESSION=c7\n") && !asked.contains("BERTH_SESSION"));
+    // What the application holds open for us.
+    assert_eq!(asked.matches("socket:").count(), 0, "{asked}");
+    assert_eq!(
+        shown
+            .lines()
+            .filter(|line| line.contains("socket:"))
+            .count(),
+        1,
+        "{shown}"
+    );
     eventually("the helper sees the end", || {
         stage.read("ended") == "Joined"
     });
@@ -394,6 +416,12 @@ fn plays_the_helper() {
         ("refuse", _) => {
             let message = Some("come back at 8".into());
             channel.send(&Reply::Refused { message }, None).unwrap();
+        }
+        ("fail", _) => {
+            let (on_error, message) = (None, "one\ntwo\x1b[2J".into());
+            channel
+                .send(&Reply::Failed { on_error, message }, None)
+                .unwrap();
         }
         (_, Phase::Account) => channel.send(&Reply::Untouched, None).unwrap(),
         (part, Phase::Session) => keep(dir, part, &channel),

@@ -6,7 +6,7 @@
 //! is init's then. Both share the application's memory until exec (CLONE_VM), so that a large application
 //! costs no copy of its page tables, and the application's thread stands still meanwhile (CLONE_VFORK). They
 //! may therefore only make system calls: no allocation, no lock, no panic, and nothing of glibc that keeps
-//! state. Its set*id functions, for one, would signal the application's other threads.
+//! state. Its set*id functions, for one, walk the application's list of threads.
 
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::fs::File;
@@ -254,7 +254,7 @@ fn prepare(plan: &Plan) -> Result<(), i32> {
     // SAFETY: touches no memory, cannot fail.
     let _ = unsafe { libc::syscall(libc::SYS_umask, 0o022) };
     // All three of each, since exec sets AT_SECURE where they differ (`su` has its user's real UID), and the
-    // raw calls, since glibc's would change the application's threads too.
+    // raw calls, since glibc's lock and walk the application's list of threads.
     // SAFETY: no groups, so no memory is read.
     let groups = unsafe { libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) };
     check(groups, GROUPS)?;

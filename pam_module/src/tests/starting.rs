@@ -47,7 +47,8 @@ impl Stage {
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         let stage = Stage(dir);
         let dir = stage.0.display();
-        fs::write(stage.helper(), format!("#!/bin/sh\ncd {dir}\n{script}\n")).unwrap();
+        // bash hands its children the signals that it was started with; dash starts by unblocking them all.
+        fs::write(stage.helper(), format!("#!/bin/bash\ncd {dir}\n{script}\n")).unwrap();
         fs::set_permissions(stage.helper(), fs::Permissions::from_mode(0o755)).unwrap();
         stage
     }
