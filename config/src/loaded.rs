@@ -243,3 +243,84 @@ impl Drop for Pending {
         let _ = std::fs::remove_file(&self.beside);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contents of a text, whether or not all of it is done yet.
+    fn policy(text: &str) -> Policy {
+        let source = source::Source::new("policy.toml".into(), text.into());
+        let mut names = Vec::new();
+        let read = crate::read::read(&source, 0, crate::read::Part::Main, &mut names);
+        assert_eq!(read.findings, []);
+        Policy::new(read.contents, names, vec!["policy.toml".into()])
+    }
+
+    /// As the file would be read again, without the spans, which are not kept.
+    fn again(policy: &Policy) -> Policy {
+        decode(&encode(policy, UNIX_EPOCH, Vec::new()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_copy_says_what_the_files_say() {
+        let examples = ["lab", "tilde", "hpc"].map(|name| {
+            let path = format!(
+                "{}/../packaging/examples/{name}.toml",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            std::fs::read_to_string(path).unwrap()
+        });
+        let odd = r#"version = 1
+[profile.a]
+max_sessions = "infinity"
+pool = "unset"
+rlimits = { core = "unset", nice = -5, nofile = "1:infinity" }
+user = { memory_max = "unset", cpu_quota = "infinity", io_read_iops_max = { "/srv" = "infinity" } }
+namespaces = { private_shm = false, private_tmp = false }
+logout = { linger = "infinity" }
+"#;
+        for text in examples.iter().map(String::as_str).chain([odd]) {
+            let policy = policy(text);
+            let once = again(&policy);
+            // Spans apart, which a copy has not, nothing may be lost.
+            assert_eq!(again(&once).contents, once.contents);
+            assert_eq!(
+                serde_json::to_value(&once.contents).unwrap(),
+                serde_json::to_value(&policy.contents).unwrap()
+            );
+            let merged = |policy: &Policy| {
+                let names = policy.contents.profiles.keys();
+                let merged = policy.contents.merged(names);
+                (
+                    merged.keys.max_sessions.map(|setting| setting.value),
+                    merged.logout.linger.map(|setting| setting.value),
+                    merged.namespaces.private_shm.map(|setting| setting.value),
+                    merged.user.memory_max.map(|setting| setting.value),
+                    merged
+                        .keys
+                        .pool
+                        .map(|setting| setting.value.map(|pool| pool.name)),
+                )
+            };
+            assert_eq!(merged(&once), merged(&policy));
+        }
+    }
+
+    #[test]
+    fn a_damaged_copy_or_one_of_another_version_is_none() {
+        let text = encode(&policy("version = 1\n"), UNIX_EPOCH, Vec::new()).unwrap();
+        assert!(decode(&text).is_some());
+        for (from, to) in [
+            ("\"rules\":[]", "\"rules\": []"),
+            (env!("CARGO_PKG_VERSION"), "99.0.0"),
+            ("\"format\":1", "\"format\":2"),
+            ("}", ""),
+        ] {
+            assert!(text.contains(from), "{from}");
+            assert!(decode(&text.replacen(from, to, 1)).is_none(), "{from}");
+        }
+        assert!(decode("").is_none());
+        assert!(decode(&text[..text.len() / 2]).is_none());
+    }
+}

@@ -15,19 +15,26 @@ pub(crate) struct Setting<T> {
     pub(crate) profile: Option<u16>,
 }
 
-/// A setting in a loaded policy: a short list, because there are many and each login reads them.
+/// A setting in a loaded policy: a short list, because there are many and each login reads them. The
+/// value is in a list of its own, because some values (no limit) are `null` themselves, and `null`
+/// in its place is `"unset"`.
 #[derive(Serialize, Deserialize)]
-struct Stored<T>(Option<T>, At, Option<u16>);
+struct Stored<T>(Option<(T,)>, At, Option<u16>);
 
 impl<T> From<Stored<T>> for Setting<T> {
     fn from(Stored(value, at, profile): Stored<T>) -> Setting<T> {
-        Setting { value, at, profile }
+        Setting {
+            value: value.map(|(value,)| value),
+            at,
+            profile,
+        }
     }
 }
 
 impl<T: Serialize> Serialize for Setting<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Stored(self.value.as_ref(), self.at, self.profile).serialize(serializer)
+        let value = self.value.as_ref().map(|value| (value,));
+        Stored(value, self.at, self.profile).serialize(serializer)
     }
 }
 

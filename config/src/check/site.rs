@@ -61,7 +61,7 @@ impl Site for ThisMachine {
         use users::os::unix::GroupExt;
         let mut names: Vec<String> = SUDO_GROUPS
             .iter()
-            .filter_map(|name| users::get_group_by_name(name))
+            .filter_map(users::get_group_by_name)
             .flat_map(|group| group.members().to_vec())
             .map(|name| name.to_string_lossy().into_owned())
             .collect();

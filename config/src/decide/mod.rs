@@ -179,11 +179,11 @@ pub(crate) fn exempt_because(
         return Some("[exempt] lists the user".into());
     }
     if let Some(range) = exempt.uids.iter().find(|range| range.contains(&login.uid)) {
-        return Some(format!(
-            "[exempt] lists the UIDs {}-{}",
-            range.start(),
-            range.end()
-        ));
+        let (first, last) = (range.start(), range.end());
+        return Some(match first == last {
+            true => format!("[exempt] lists UID {first}"),
+            false => format!("[exempt] lists the UIDs {first}-{last}"),
+        });
     }
     login
         .groups

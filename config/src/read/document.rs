@@ -1,5 +1,6 @@
 //! One file: its top level, and the tables that have names.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use toml::Spanned;
@@ -31,6 +32,9 @@ pub(crate) const TOP: [&str; 12] = [
     "accounting",
 ];
 
+/// A file with more lines like that is no policy.
+const DEAD_ENDS: usize = 32;
+
 /// Which file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -51,11 +55,13 @@ pub(crate) struct Read {
 /// Reads one file as far as it can be read, with all that is wrong.
 pub(crate) fn read(source: &Source, file: u16, part: Part, names: &mut Vec<String>) -> Read {
     let mut reader = Reader::new(source, file);
-    let (tree, errors) = DeTable::parse_recoverable(&source.text);
+    let (text, mut errors) = without_dead_ends(&source.text);
+    let (tree, more) = DeTable::parse_recoverable(&text);
     let mut contents = Contents::default();
     top(tree.get_ref(), part, &mut contents, names, &mut reader);
 
     // What does not parse leaves holes in the tree, which are no errors of their own.
+    errors.extend(more);
     let syntax: Vec<Finding> = errors
         .iter()
         .map(|error| {
@@ -79,6 +85,33 @@ pub(crate) fn read(source: &Source, file: u16, part: Part, names: &mut Vec<Strin
         findings,
         broken,
     }
+}
+
+/// The parser goes on after most errors, but reads nothing behind a key without a value. So such
+/// lines are blanked, and what is behind them has its errors told too. Offsets stay as they are.
+fn without_dead_ends(text: &str) -> (Cow<'_, str>, Vec<toml::de::Error>) {
+    let mut text = Cow::Borrowed(text);
+    let mut found = Vec::new();
+    while found.len() < DEAD_ENDS {
+        let (_, errors) = DeTable::parse_recoverable(&text);
+        let dead_end = errors
+            .into_iter()
+            .find(|error| error.message().starts_with("key with no value"));
+        let Some((span, error)) = dead_end.and_then(|error| Some((error.span()?, error))) else {
+            break;
+        };
+        let start = text.get(..span.start).and_then(|before| before.rfind('\n'));
+        let start = start.map_or(0, |newline| newline + 1);
+        let end = text.get(start..).and_then(|after| after.find('\n'));
+        let end = end.map_or(text.len(), |length| start + length);
+        if start >= end {
+            break;
+        }
+        text.to_mut()
+            .replace_range(start..end, &" ".repeat(end - start));
+        found.push(error);
+    }
+    (text, found)
 }
 
 fn top(

@@ -1,0 +1,433 @@
+//! Every error of the language: what is said, and where.
+
+mod written;
+
+use berth_config::NOT_YET;
+use written::Written;
+
+/// The errors of a policy, `line:column message | label | notes`, without what is not done yet.
+fn errors(text: &str) -> Vec<String> {
+    Written::new(text)
+        .check()
+        .diagnostics
+        .iter()
+        .filter(|diagnostic| !diagnostic.message.ends_with(NOT_YET))
+        .map(written::short)
+        .collect()
+}
+
+fn one(body: &str, expected: &str) {
+    assert_eq!(
+        errors(&format!("version = 1\n{body}")),
+        [expected],
+        "{body}"
+    );
+}
+
+/// A profile, and a rule that gives it, so that only the profile's own errors are left.
+fn in_profile(body: &str, expected: &str) {
+    let rule = "[[rule]]\nprofile = \"p\"\n";
+    one(&format!("[profile.p]\n{body}\n{rule}"), expected);
+}
+
+#[test]
+fn an_error_is_printed_with_its_line_and_a_caret() {
+    let text =
+        "version = 1\n[profile.student]\n\nuser     = { memory_maks = \"3G\", tasks_max = 256 }\n";
+    let written = Written::new(text);
+    let checked = written.check();
+    assert_eq!(
+        checked.diagnostics[0].to_string(),
+        format!(
+            "{}:4:14: error: unknown key `memory_maks`\n\
+             \u{20}   4 | user     = {{ memory_maks = \"3G\", tasks_max = 256 }}\n\
+             \u{20}     |              ^^^^^^^^^^^ did you mean `memory_max`?",
+            written.path().display()
+        )
+    );
+}
+
+#[test]
+fn caps_that_can_never_apply_are_told_with_the_rule_that_selects_them() {
+    let text = "version = 1\n[profile.batch]\nuser = { memory_max = \"1G\" }\n\
+                [[rule]]\nservice = \"cron\"\nprofile = \"batch\"\n";
+    let written = Written::new(text);
+    assert_eq!(
+        written.check().diagnostics[0].to_string(),
+        format!(
+            "{}:3:1: error: these caps can never apply\n\
+             \u{20}   3 | user = {{ memory_max = \"1G\" }}\n\
+             \u{20}     | ^^^^ only policy.toml:4 selects `batch`, and it tests `service`\n\
+             \u{20}     = a user's caps never depend on the login: write `session = {{ ... }}`",
+            written.path().display()
+        )
+    );
+    // The same profile by a rule that does not test the login: they can apply.
+    assert_eq!(
+        errors(&format!("{text}[[rule]]\nprofile = \"batch\"\n")),
+        [""; 0]
+    );
+    // An exception that tests the login makes a login rule as well.
+    let except = text.replace("service = \"cron\"", "except = { tty = \"tty1\" }");
+    assert_eq!(errors(&except).len(), 1);
+    // Inherited by what only login rules select.
+    let inherited = text.replace("profile = \"batch\"\n", "profile = \"x\"\n")
+        + "[profile.x]\ninherits = \"batch\"\n";
+    assert_eq!(errors(&inherited).len(), 1);
+}
+
+#[test]
+fn all_errors_of_a_file_are_told_at_once() {
+    let text = "defaults = { on_error = \"alow\" }\nverzion = 1\n[profile.a.user]\ntasks_max = 4\n\
+                bogus\n[[rule]]\ngroup = 5\n[[rule]]\nuid = \"9-1\"\n";
+    let told = errors(text);
+    for part in [
+        "alow",
+        "verzion",
+        "no `version`",
+        "tasks_max of 4",
+        "key with no value",
+        "an integer",
+        "backwards",
+    ] {
+        assert!(
+            told.iter().any(|line| line.contains(part)),
+            "{part}: {told:#?}"
+        );
+    }
+    assert_eq!(told.len(), 7, "{told:#?}");
+}
+
+#[test]
+fn an_unknown_key_is_told_with_the_nearest() {
+    one(
+        "exemt = {}",
+        "2:1 unknown key `exemt` | did you mean `exempt`?",
+    );
+    one(
+        "[host]\ncolour = 1",
+        "3:1 unknown key `colour` | known here: roles",
+    );
+    in_profile(
+        "lingr = \"0s\"",
+        "3:1 unknown key `lingr` | known here: description, inherits, pool, enforce, on_error, contact, notify, motd, max_sessions, cgroup, penalty, user, session, rlimits, namespaces, privileges, logout",
+    );
+    in_profile(
+        "memory_max = \"1G\"",
+        "3:1 unknown key `memory_max` | caps stand in `user = { ... }` or `session = { ... }`",
+    );
+    in_profile(
+        "rlimits = { maxlogins = 3 }",
+        "3:13 `maxlogins` is no resource limit | write `max_sessions` in the profile",
+    );
+    one(
+        "[[rule]]\ngruop = \"x\"\naction = \"deny\"",
+        "3:1 unknown key `gruop` | did you mean `group`?",
+    );
+}
+
+#[test]
+fn a_duplicate_key_is_an_error() {
+    one(
+        "[defaults]\non_error = \"deny\"\non_error = \"allow\"",
+        "4:1 duplicate key | it is set before in this table",
+    );
+}
+
+#[test]
+fn a_wrong_type_unit_or_range_is_an_error() {
+    for (key, label) in [
+        (
+            "memory_max = 1.5",
+            "expected bytes such as \"4G\", a percentage, or \"infinity\"",
+        ),
+        (
+            "memory_max = \"3GB\"",
+            "units are K, M, G, T: powers of 1024",
+        ),
+        ("memory_max = \"1M\"", "at least 16M"),
+        ("memory_max = \"unlimited\"", "write \"infinity\""),
+        ("memory_high = \"120%\"", "at most 100%"),
+        (
+            "memory_swap_max = \"5%\"",
+            "write bytes, as in \"2G\", or \"infinity\"",
+        ),
+        (
+            "cpu_quota = 2",
+            "expected a percentage such as \"400%\" (of one CPU), or \"infinity\"",
+        ),
+        ("cpu_quota = \"0%\"", "above 0%"),
+        ("cpu_weight = 0", "1 to 10000"),
+        (
+            "cpu_weight = \"idel\"",
+            "write 1 to 10000 without quotes, or \"idle\"",
+        ),
+        ("io_weight = 10001", "1 to 10000"),
+        ("tasks_max = 7", "at least 8"),
+        ("tasks_max = -1", "write \"infinity\""),
+        ("allowed_cpus = \"3-1\"", "write \"1-3\""),
+        ("allowed_cpus = \"4-,8\"", "write \"0-3,8-\""),
+        (
+            "io_read_bandwidth_max = { srv = \"1M\" }",
+            "write it from the root, without `..`",
+        ),
+        (
+            "io_read_iops_max = \"5\"",
+            "expected a table such as { \"/srv\" = \"50M\" }",
+        ),
+        (
+            "memory_low = \"5% of user\"",
+            "this stands in `session` only",
+        ),
+        (
+            "memory_low = \"5% of moon\"",
+            "a percentage is `of machine`, `of pool` or `of user`",
+        ),
+    ] {
+        let text =
+            format!("version = 1\n[profile.p]\nuser = {{ {key} }}\n[[rule]]\nprofile = \"p\"\n");
+        let told = errors(&text);
+        assert_eq!(told.len(), 1, "{key}: {told:?}");
+        assert!(told[0].contains(&format!("| {label}")), "{key}: {told:?}");
+    }
+    one(
+        "[everyone]\nmemory_low = \"5% of pool\"",
+        "3:14 `of pool` means nothing here | this stands in `user` and `session` only",
+    );
+    in_profile(
+        "logout = { linger = 5 }",
+        "3:21 `5`: seconds, minutes, hours? | write \"5s\", \"5min\" or \"5h\"",
+    );
+    in_profile(
+        "max_sessions = 0",
+        "3:16 `0` is out of range | at least 1; to let nobody in, write a rule with action = \"deny\"",
+    );
+    in_profile(
+        "namespaces = { private_tmp = true }",
+        "3:30 `true` does not say how large | write a size such as \"128M\", or \"disk\"",
+    );
+    in_profile(
+        "namespaces = { user = \"minimum\" }",
+        "3:23 `minimum` is none of off, identity, minimal | did you mean \"minimal\"?",
+    );
+    one(
+        "[time.t]\nfrom = 2026-12-14T08:45:00Z",
+        "3:8 a time with an offset: windows are in the machine's local time | leave the offset out",
+    );
+    one(
+        "[exempt]\nusers = [\"adm-*\"]",
+        "3:10 `adm-*`: no patterns here | write the name in full | who is exempt is decided from local files, before anything else can fail",
+    );
+    one(
+        "[[rule]]\nrhost = \"10.1.4.22/16\"\naction = \"deny\"",
+        "3:9 `10.1.4.22/16` has bits set past its prefix | did you mean \"10.1.0.0/16\"?",
+    );
+    one(
+        "[[rule]]\nuser = \"!x\"\naction = \"deny\"",
+        "3:8 `!` does not negate a test | write this test in `except = { ... }`",
+    );
+    assert_eq!(
+        errors("version = 2\n"),
+        ["1:11 version 2 is not known | this Berth knows version 1"]
+    );
+    assert_eq!(errors(""), ["1:1 no `version` | write `version = 1` first"]);
+}
+
+#[test]
+fn a_cycle_is_named() {
+    one(
+        "[profile.a]\ninherits = \"b\"\n[profile.b]\ninherits = [\"c\"]\n[profile.c]\ninherits = \"a\"",
+        "7:12 a profile inherits from itself | a -> b -> c -> a",
+    );
+    one(
+        "[profile.a]\ninherits = \"a\"",
+        "3:12 a profile inherits from itself | a -> a",
+    );
+}
+
+#[test]
+fn what_is_not_defined_is_an_error() {
+    one(
+        "[profile.base]\n[[rule]]\nprofile = [\"base\", \"bsae\"]",
+        "4:20 undefined profile `bsae` | did you mean `base`?",
+    );
+    one(
+        "[profile.a]\ninherits = \"zzz\"",
+        "3:12 undefined profile `zzz` | there is no [profile.zzz]",
+    );
+    one(
+        "[profile.a]\n[[rule]]\nprofile = \"a\"\npool = \"x\"",
+        "5:8 undefined pool `x` | there is no [pool.x]",
+    );
+    one(
+        "[[rule]]\ntime = \"exam\"\naction = \"deny\"",
+        "3:8 undefined time `exam` | there is no [time.exam]",
+    );
+    one(
+        "[profile.a]\npenalty = \"hog\"",
+        "3:11 undefined penalty `hog` | there is no [penalty.hog]",
+    );
+}
+
+#[test]
+fn a_rule_has_one_outcome() {
+    one(
+        "[[rule]]\nuser = \"x\"",
+        "2:1 a rule with no outcome | write `profile = ...` or `action = ...`",
+    );
+    one(
+        "[profile.a]\n[[rule]]\nprofile = \"a\"\naction = \"deny\"",
+        "5:1 a rule with two outcomes | either `profile` or `action`",
+    );
+    one(
+        "[[rule]]\naction = \"exempt\"\nmessage = \"x\"",
+        "4:1 a message that nobody would see | it needs `action = \"deny\"`",
+    );
+    one(
+        "[pool.p]\n[[rule]]\naction = \"deny\"\npool = \"p\"",
+        "5:1 a pool without a profile | `action` gives no caps",
+    );
+}
+
+#[test]
+fn a_user_namespace_needs_no_new_privs() {
+    in_profile(
+        "namespaces = { user = \"identity\" }\nprivileges = { no_new_privs = false }",
+        "4:16 a user namespace without no_new_privs | a setuid program in there would be root on the host | leave this out, or write namespaces.user = \"off\"",
+    );
+    // Also where the two come from different profiles.
+    one(
+        "[profile.a]\nnamespaces = { user = \"identity\" }\n[profile.b]\nprivileges = { no_new_privs = false }\n\
+         [[rule]]\nprofile = [\"a\", \"b\"]",
+        "5:16 a user namespace without no_new_privs | a setuid program in there would be root on the host | leave this out, or write namespaces.user = \"off\"",
+    );
+}
+
+#[test]
+fn what_is_mounted_needs_a_mount_namespace() {
+    in_profile(
+        "namespaces = { private_tmp = \"disk\" }",
+        "3:16 `private_tmp` without a mount namespace | it needs `mount = true`",
+    );
+    in_profile(
+        "namespaces = { private_shm = \"64M\" }",
+        "3:16 `private_shm` without a mount namespace | it needs `mount = true`",
+    );
+    in_profile(
+        "namespaces = { propagation = \"private\" }",
+        "3:16 `propagation` without a mount namespace | it needs `mount = true`",
+    );
+    in_profile(
+        "namespaces = { mount = true, tmp_keep = [\"x\"] }",
+        "3:30 `tmp_keep` without a private /tmp | it needs `private_tmp`",
+    );
+}
+
+#[test]
+fn under_systemd_a_pool_and_the_hosts_user_manager_do_not_go_together() {
+    let text = "version = 1\n[pool.p]\n[profile.a]\n[[rule]]\nprofile = \"a\"\npool = \"p\"\n";
+    let told = |systemd, text: &str| -> Vec<String> {
+        let site = written::Site {
+            systemd,
+            ..written::Site::default()
+        };
+        let checked = Written::new(text).check_on(&site);
+        let errors = checked
+            .diagnostics
+            .iter()
+            .filter(|d| !d.message.ends_with(NOT_YET));
+        errors.map(written::short).collect()
+    };
+    assert_eq!(
+        told(true, text),
+        [
+            "6:8 pool `p` with user_manager = \"host\" | the user's service manager would have the cap a second time | set namespaces.user_manager to \"hidden\" or \"isolated\""
+        ]
+    );
+    assert_eq!(told(false, text), [""; 0]);
+    let hidden = text.replace(
+        "[profile.a]",
+        "[profile.a]\nnamespaces = { user_manager = \"hidden\" }",
+    );
+    assert_eq!(told(true, &hidden), [""; 0]);
+}
+
+#[test]
+fn a_part_of_what_is_not_there_is_an_error() {
+    in_profile(
+        "session = { memory_max = \"50% of user\" }",
+        "3:13 `memory_max` is a part of the user's, which has none | set memory_max in `user` too",
+    );
+    in_profile(
+        "user = { tasks_max = \"50% of pool\" }",
+        "3:10 `tasks_max` is a part of the pool's, which has none | set tasks_max in the pool too",
+    );
+    let with = |user: &str| {
+        errors(&format!(
+            "version = 1\n[profile.p]\n{user}\n[profile.batch]\nsession = {{ memory_max = \"50% of user\" }}\n\
+             [[rule]]\nservice = \"cron\"\nprofile = [\"p\", \"batch\"]\n[[rule]]\nprofile = \"p\"\n"
+        ))
+    };
+    assert_eq!(with("user = { memory_max = \"1G\" }"), [""; 0]);
+    assert_eq!(with("").len(), 1);
+}
+
+#[test]
+fn an_expectation_that_is_not_met_is_an_error() {
+    let policy = "version = 1\n[profile.a]\n[[rule]]\nname = \"staff\"\ngroup = \"staff\"\nprofile = \"a\"\n[[rule]]\nservice = \"cron\"\naction = \"deny\"\n";
+    let expect = |expect: &str| errors(&format!("{policy}[[expect]]\n{expect}\n"));
+    assert_eq!(
+        expect("user = \"x\"\ngroups = [\"staff\"]\nprofile = \"a\""),
+        [""; 0]
+    );
+    assert_eq!(
+        expect("user = \"x\"\nservice = \"cron\"\naction = \"deny\""),
+        [""; 0]
+    );
+    assert_eq!(
+        expect("user = \"root\"\nuid = 0\naction = \"exempt\""),
+        [""; 0]
+    );
+    assert_eq!(
+        expect("user = \"x\"\ngroups = [\"staff\"]\naction = \"deny\""),
+        [
+            "13:1 expected action deny for x, and got profile a |  | rule `staff` (policy.toml:3) matches first"
+        ]
+    );
+    assert_eq!(
+        expect("user = \"x\"\nprofile = \"a\""),
+        [
+            "12:1 expected profile a for x, and got action exempt |  | no rule matches: [defaults] no_match decides"
+        ]
+    );
+    assert_eq!(expect("user = \"x\"").len(), 1);
+    assert_eq!(expect("action = \"deny\"").len(), 1);
+}
+
+#[test]
+fn what_is_not_done_yet_is_refused() {
+    for body in [
+        "[everyone]\nmemory_max = \"90%\"",
+        "[pool.p]",
+        "[time.t]\nhours = \"08:00-09:00\"",
+        "[penalty.p]",
+        "[defaults]\nfrozen_login = \"deny\"",
+        "[accounting]\nfile = \"/var/log/berth\"",
+        "[accounting]\njournal = true",
+        "[profile.p]\nmotd = true",
+        "[profile.p]\nnotify = true",
+        "[profile.p]\nnamespaces = { net = true }",
+        "[profile.p]\nnamespaces = { uts = true }",
+        "[profile.p]\nnamespaces = { time = true }",
+        "[profile.p]\nnamespaces = { cgroup = true }",
+        "[profile.p]\nnamespaces = { user_manager = \"hidden\" }",
+    ] {
+        let checked = Written::new(&format!("version = 1\n{body}\n")).check();
+        assert!(checked.policy.is_none(), "{body}");
+        assert_eq!(checked.diagnostics.len(), 1, "{body}");
+        assert!(checked.diagnostics[0].message.ends_with(NOT_YET), "{body}");
+    }
+    // To ask for nothing is no error.
+    let body = "version = 1\n[profile.p]\nmotd = false\nnotify = \"unset\"\nnamespaces = { net = false, user_manager = \"host\" }\n";
+    assert_eq!(Written::new(body).check().diagnostics, []);
+}

@@ -1,0 +1,121 @@
+//! A policy written to a folder of its own, and a machine to check it on.
+#![allow(dead_code)] // not every test needs all of it
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use berth_config::{Checked, Diagnostic, Login, Machine, PamStack, Trust, check_files};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A folder that goes when the test ends.
+pub struct Written {
+    pub folder: PathBuf,
+}
+
+impl Written {
+    pub fn new(text: &str) -> Written {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("berth-policy-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let written = Written { folder };
+        std::fs::write(written.path(), text).unwrap();
+        written
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.join("policy.toml")
+    }
+
+    pub fn check(&self) -> Checked {
+        check_files(&[self.path()], Trust::Anybody, None).unwrap()
+    }
+
+    pub fn check_on(&self, site: &Site) -> Checked {
+        check_files(&[self.path()], Trust::Anybody, Some(site)).unwrap()
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// A diagnostic in one line.
+pub fn short(diagnostic: &Diagnostic) -> String {
+    let mut text = match &diagnostic.place {
+        Some(place) => format!("{}:{} ", place.line, place.column),
+        None => String::new(),
+    };
+    text.push_str(&format!("{} | {}", diagnostic.message, diagnostic.label));
+    for note in &diagnostic.notes {
+        text.push_str(&format!(" | {note}"));
+    }
+    text
+}
+
+/// A machine with 64G, 16 CPUs, and what a test says.
+#[derive(Default)]
+pub struct Site {
+    pub systemd: bool,
+    pub groups: Vec<&'static str>,
+    pub without_berth: Vec<&'static str>,
+    pub sudoers: Vec<Login>,
+}
+
+impl berth_config::Site for Site {
+    fn systemd(&self) -> bool {
+        self.systemd
+    }
+    fn has_group(&self, name: &str) -> bool {
+        self.groups.contains(&name)
+    }
+    fn pam_stack(&self, service: &str) -> PamStack {
+        match self.without_berth.contains(&service) {
+            true => PamStack::WithoutBerth,
+            false => PamStack::Absent,
+        }
+    }
+    fn sudoers(&self) -> Vec<Login> {
+        self.sudoers.clone()
+    }
+    fn machine(&self) -> Option<Machine> {
+        Some(machine())
+    }
+}
+
+pub fn machine() -> Machine {
+    use berth_config::value::IdSet;
+    Machine {
+        memory: 64 << 30,
+        cpus: IdSet::parse("0-15").unwrap(),
+        memory_nodes: IdSet::parse("0-1").unwrap(),
+        tasks: 32_768,
+    }
+}
+
+/// A login by sshd of a user in some groups, the first of which is the primary one.
+pub fn login(user: &str, uid: u32, groups: &[&str]) -> Login {
+    let groups: Vec<_> = groups
+        .iter()
+        .zip(100..)
+        .map(|(name, gid)| berth_config::Group {
+            gid,
+            name: (*name).to_owned(),
+        })
+        .collect();
+    Login {
+        user: user.into(),
+        uid,
+        gid: 100,
+        groups,
+        service: "sshd".into(),
+        tty: "ssh".into(),
+        rhost: "192.0.2.7".into(),
+        ruser: String::new(),
+        host: "lab1".into(),
+        at: None,
+    }
+}
