@@ -1,4 +1,5 @@
-//! A booted machine without systemd: user-mode Linux, which has the controllers that the host may lack.
+//! Booted machines without systemd, which have the controllers that the host may lack: user-mode Linux, and
+//! QEMU for what that has not (cpuset, a second CPU).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,6 +21,24 @@ pub enum Verdict {
     Failed(String),
 }
 
+/// What kind of machine is booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guest {
+    /// A Linux kernel that is an ordinary process; boots in two seconds.
+    UserModeLinux,
+    /// A whole PC with two CPUs, emulated.
+    Qemu,
+}
+
+impl Guest {
+    fn name(self) -> &'static str {
+        match self {
+            Guest::UserModeLinux => "uml",
+            Guest::Qemu => "qemu",
+        }
+    }
+}
+
 /// What one boot said.
 #[derive(Debug)]
 pub struct Boot {
@@ -28,12 +47,13 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// Boots a machine, runs every case on it, and switches it off.
-    pub fn run() -> Boot {
+    /// Boots a machine, runs every case for it, and switches it off.
+    pub fn run(guest: Guest) -> Boot {
         let build = Build::find();
-        let image = image(&build);
-        let work = build.target.join(format!("guest-{}", std::process::id()));
-        fs::create_dir_all(&work).expect("work directory");
+        let image = image(&build, guest);
+        let work = build
+            .target
+            .join(format!("{}-{}", guest.name(), std::process::id()));
         let shared = work.join("host");
         fs::create_dir_all(&shared).expect("shared directory");
         let programs = build.programs(&build.tools.join("berth-cases"));
@@ -42,7 +62,11 @@ impl Boot {
             fs::copy(program, shared.join(name))
                 .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         }
-        let console = boot(&image, &work, &shared);
+        let machine = match guest {
+            Guest::UserModeLinux => user_mode_linux(&image, &work, &shared),
+            Guest::Qemu => qemu(&image, &work, &shared),
+        };
+        let console = boot(machine, &work);
         let verdicts = read_verdicts(&console, &shared);
         // What a failed removal costs is disk space.
         let _ = fs::remove_dir_all(&work);
@@ -70,10 +94,11 @@ impl Boot {
     }
 }
 
-fn image(build: &Build) -> PathBuf {
+fn image(build: &Build, guest: Guest) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/build-image");
     let built = Command::new(&script)
         .arg(build.target.join("system"))
+        .arg(guest.name())
         .stderr(Stdio::inherit())
         .output();
     let built = built.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
@@ -93,10 +118,9 @@ fn preloaded(work: &Path) -> PathBuf {
     library
 }
 
-fn boot(image: &Path, work: &Path, shared: &Path) -> String {
-    let console = work.join("console");
-    let output = fs::File::create(&console).expect("console");
-    let mut guest = Command::new("linux.uml")
+fn user_mode_linux(image: &Path, work: &Path, shared: &Path) -> Command {
+    let mut guest = Command::new("linux.uml");
+    guest
         .arg(format!(
             "ubd0={},{}",
             work.join("disk").display(),
@@ -110,14 +134,58 @@ fn boot(image: &Path, work: &Path, shared: &Path) -> String {
             "con=null",
             "con0=null,fd:1",
         ])
-        .arg("init=/sbin/berth-init-cases")
+        .args(["init=/sbin/berth-init-cases", "BERTH_CASES=uml"])
         .arg(format!("BERTH_HOST={}", shared.display()))
-        .env("LD_PRELOAD", preloaded(work))
+        .env("LD_PRELOAD", preloaded(work));
+    guest
+}
+
+fn qemu(image: &Path, work: &Path, shared: &Path) -> Command {
+    let programs = work.join("programs.img");
+    let made = Command::new("/sbin/mke2fs")
+        .args(["-q", "-t", "ext4", "-d"])
+        .args([shared, &programs])
+        .arg("256M")
+        .status();
+    assert!(made.expect("mke2fs").success(), "no disk for the programs");
+    let beside = |end: &str| format!("{}.{end}", image.display());
+    let mut guest = Command::new("qemu-system-x86_64");
+    guest
+        .args([
+            "-machine",
+            "q35",
+            "-accel",
+            "tcg,thread=multi",
+            "-cpu",
+            "max",
+            "-smp",
+            "2",
+        ])
+        .args(["-m", "1G", "-nographic", "-no-reboot", "-nic", "none"])
+        .args(["-kernel", &beside("vmlinuz"), "-initrd", &beside("initrd")])
+        .args([
+            "-append",
+            "root=/dev/vda rw console=ttyS0 quiet init=/sbin/berth-init-cases BERTH_CASES=qemu",
+        ])
+        .arg("-drive")
+        .arg(format!(
+            "file={},if=virtio,format=raw,snapshot=on",
+            image.display()
+        ))
+        .arg("-drive")
+        .arg(format!("file={},if=virtio,format=raw", programs.display()));
+    guest
+}
+
+fn boot(mut guest: Command, work: &Path) -> String {
+    let console = work.join("console");
+    let output = fs::File::create(&console).expect("console");
+    let mut guest = guest
         .stdin(Stdio::null())
         .stdout(output.try_clone().expect("console"))
         .stderr(output)
         .spawn()
-        .expect("linux.uml (package user-mode-linux)");
+        .unwrap_or_else(|error| panic!("{}: {error}", guest.get_program().to_string_lossy()));
     let deadline = Instant::now() + TIMEOUT;
     while guest.try_wait().expect("wait").is_none() {
         if Instant::now() > deadline {

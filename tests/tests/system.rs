@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use berth_tests::guest::Boot;
+use berth_tests::guest::{Boot, Guest};
 
-static BOOT: LazyLock<Boot> = LazyLock::new(Boot::run);
+static BOOT: LazyLock<Boot> = LazyLock::new(|| Boot::run(Guest::UserModeLinux));
 
 macro_rules! cases {
     ($($case:ident)*) => {
@@ -37,10 +37,7 @@ cases! {
     io_max_slows_a_write_of_the_users_only
     a_cap_of_a_session_is_in_its_own_cgroup
     a_missing_controller_refuses_or_warns_as_the_policy_says
-}
-
-#[test]
-#[ignore = "user-mode Linux has no cpuset and one CPU: needs QEMU with two"]
-fn allowed_cpus_pins_a_user() {
-    BOOT.assert_passed("allowed_cpus_pins_a_user");
+    a_logout_through_any_door_leaves_nothing
+    a_killed_part_of_a_capped_login_leaves_nothing
+    in_a_container_the_root_is_cleared_and_caps_hold
 }

@@ -1,8 +1,10 @@
 //! The cases that need a booted machine with controllers, run inside it.
 //!
-//! `--list` names them; `--all` runs each on a login machine of its own and prints a line for each:
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`); `--all GUEST` runs each on a login machine of its own and prints a line for each:
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
+mod cpus;
+mod leftovers;
 mod memory;
 mod processes;
 mod time_and_disk;
@@ -15,28 +17,42 @@ use berth_tests::Machine;
 
 type Case = (&'static str, fn(&mut Machine));
 
-fn cases() -> Vec<Case> {
-    [memory::CASES, processes::CASES, time_and_disk::CASES].concat()
+/// The cases of one kind of guest.
+fn cases(guest: &str) -> Vec<Case> {
+    match guest {
+        "uml" => [
+            memory::CASES,
+            processes::CASES,
+            time_and_disk::CASES,
+            leftovers::CASES,
+        ]
+        .concat(),
+        "qemu" => cpus::CASES.to_vec(),
+        _ => Vec::new(),
+    }
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.first().map(String::as_str) {
-        Some("--list") => cases().iter().for_each(|(name, _)| println!("{name}")),
-        Some("--all") => {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["--list", guest] => cases(guest).iter().for_each(|(name, _)| println!("{name}")),
+        ["--all", guest] => {
             // What failed goes to the host as a file; the console has one line for each case.
             std::panic::set_hook(Box::new(|_| ()));
-            cases().iter().for_each(|(name, _)| run(name));
+            cases(guest).iter().for_each(|(name, _)| run(name));
         }
-        Some("--exact") => {
-            let name = arguments.get(1).expect("a case's name");
-            let all = cases();
-            let (_, case) = all.iter().find(|(known, _)| known == name).expect("a case");
+        ["--exact", name, ..] => {
+            let all = [cases("uml"), cases("qemu")].concat();
+            let (_, case) = all
+                .iter()
+                .find(|(known, _)| *known == name)
+                .expect("a case");
             Machine::run_named(name, case);
             println!("case passed");
         }
         _ => {
-            eprintln!("usage: berth-cases --list | --all | --exact NAME");
+            eprintln!("usage: berth-cases --list GUEST | --all GUEST | --exact NAME");
             std::process::exit(2);
         }
     }
@@ -60,6 +76,8 @@ fn run(name: &str) {
                 .parent()
                 .unwrap_or(Path::new("/"))
                 .join(format!("{name}.said"));
+            // A disk is not seen by the host until the machine is off; so the console has it too.
+            println!("# {}", why.replace('\n', "\n# "));
             let mut lines = why.lines().skip_while(|line| !line.contains("panicked at"));
             let line = lines.nth(1).unwrap_or("see its .said file");
             // The line on the console is what counts.
