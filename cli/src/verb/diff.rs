@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use berth_config::outcome::Outcome;
 use berth_config::{
-    Checked, Login, Machine, Places, Policy, Trust, accounts, check_edited, check_files, counted,
+    Checked, Login, Machine, Places, Policy, Trust, accounts, check_edited, check_files,
     differences, services,
 };
 use serde_json::json;
@@ -99,11 +99,7 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
                 }
             }
         }
-        println!(
-            "{} of {} differ",
-            differing.len(),
-            counted(logins.len(), "user")
-        );
+        println!("{} of {} users differ", differing.len(), logins.len());
     }
     Ok(match differing.is_empty() {
         true => Exit::Done,

@@ -85,7 +85,7 @@ fn policy(arguments: &Arguments) -> Result<Policy, Exit> {
         let places = arguments.root.places();
         return Policy::load_in(&places).map_err(|error| place::policy_error(&error));
     };
-    let checked = check_files(&[path.clone()], Trust::Anybody, None)
+    let checked = check_files(std::slice::from_ref(path), Trust::Anybody, None)
         .map_err(|error| place::source_error(&error))?;
     checked.policy.ok_or_else(|| {
         place::policy_error(&berth_config::PolicyError::Invalid(checked.diagnostics))

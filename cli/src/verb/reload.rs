@@ -82,7 +82,7 @@ pub fn run(arguments: Arguments) -> Exit {
         );
         match change {
             Some((changed, users)) => {
-                println!("{changed} of {} change", counted(users, "user"));
+                println!("{changed} of {users} users change");
             }
             None => println!("no policy was loaded before"),
         }

@@ -1,0 +1,342 @@
+//! check, reload, diff and explain, by their output and exit codes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A system of its own: what `--root` names.
+struct System {
+    root: PathBuf,
+}
+
+impl System {
+    fn new(policy: &str) -> System {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("berth-cli-{}-{number}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(root.join("etc/berth")).unwrap();
+        let system = System { root };
+        system.edit(policy);
+        system
+    }
+
+    fn policy(&self) -> PathBuf {
+        self.root.join("etc/berth/policy.toml")
+    }
+
+    fn edit(&self, policy: &str) {
+        std::fs::write(self.policy(), policy).unwrap();
+    }
+
+    fn berth(&self, verb: &str, arguments: &[&str]) -> Ran {
+        let root = self.root.to_str().unwrap();
+        let mut all = vec![verb, "--root", root];
+        all.extend(arguments);
+        berth(&all)
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.root).unwrap();
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn berth(arguments: &[&str]) -> Ran {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_berth"))
+        .args(arguments)
+        .env_remove("SUDO_USER")
+        .output()
+        .unwrap();
+    Ran {
+        code: status.code(),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+/// Files of anybody else's are refused, so these tests need root.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+const TWO_ERRORS: &str = "version = 1\n[profile.a]\nuser = { memory_maks = \"3G\" }\n[profile.b]\nuser = { tasks_max = 9 }\n[[rule]]\nservice = \"cron\"\nprofile = \"b\"\n";
+
+#[test]
+fn check_prints_errors_with_their_lines_and_what_stays_in_force() {
+    if !is_root() {
+        return;
+    }
+    let system = System::new(TWO_ERRORS);
+    let path = system.policy();
+    let path = path.display();
+    let ran = system.berth("check", &[]);
+    let expected = format!(
+        "{path}:3:10: error: unknown key `memory_maks`\n\
+         \u{20}   3 | user = {{ memory_maks = \"3G\" }}\n\
+         \u{20}     |          ^^^^^^^^^^^ did you mean `memory_max`?\n\
+         {path}:5:1: error: these caps can never apply\n\
+         \u{20}   5 | user = {{ tasks_max = 9 }}\n\
+         \u{20}     | ^^^^ only policy.toml:6 selects `b`, and it tests `service`\n\
+         \u{20}     = a user's caps never depend on the login: write `session = {{ ... }}`\n\
+         2 errors; no policy is loaded\n"
+    );
+    assert_eq!(ran.out, expected);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(3), ""));
+
+    system.edit("version = 1\n");
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    system.edit(TWO_ERRORS);
+    let out = system.berth("check", &[]).out;
+    let last = out.lines().last().unwrap();
+    assert!(
+        last.starts_with("2 errors; the policy loaded on 20"),
+        "{last}"
+    );
+    assert!(last.ends_with(" stays in force"), "{last}");
+}
+
+#[test]
+fn check_of_a_file_reads_that_file_and_strict_minds_warnings() {
+    let system = System::new("version = 1\n[profile.a]\n");
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let warned = format!(
+        "{path}:2:10: warning: no rule uses profile `a`\n\
+         \u{20}   2 | [profile.a]\n\
+         \u{20}     |          ^\n\
+         no errors in 0 rules and 1 profile, 1 warning\n"
+    );
+    let ran = berth(&["check", path]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(0), warned.as_str()));
+    let ran = berth(&["check", "--strict", path]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), warned.as_str()));
+    let object = json(&berth(&["check", "--json", path]).out);
+    assert_eq!(object["version"], 1);
+    assert_eq!(
+        (&object["errors"], &object["warnings"]),
+        (&0.into(), &1.into())
+    );
+    assert_eq!(object["diagnostics"][0]["place"]["column"], 10);
+}
+
+#[test]
+fn reload_puts_no_policy_with_an_error_in_force() {
+    if !is_root() {
+        return;
+    }
+    let system = System::new("version = 1\n");
+    let ran = system.berth("reload", &[]);
+    assert_eq!(
+        ran.out,
+        "loaded 0 rules and 0 profiles from 1 file\nno policy was loaded before\n"
+    );
+    let loaded = system.root.join("var/lib/berth/policy.json");
+    let before = std::fs::read_to_string(&loaded).unwrap();
+    system.edit(TWO_ERRORS);
+    let ran = system.berth("reload", &[]);
+    assert_eq!(ran.code, Some(3));
+    assert!(
+        ran.out.contains("2 errors; the policy loaded on "),
+        "{}",
+        ran.out
+    );
+    assert_eq!(std::fs::read_to_string(&loaded).unwrap(), before);
+
+    system.edit(
+        "version = 1\n[exempt]\nuids = [1]\n[[rule]]\nuser = \"nobody\"\naction = \"deny\"\n",
+    );
+    let out = system.berth("reload", &[]).out;
+    let last = out.lines().last().unwrap();
+    assert!(
+        last.starts_with("1 of ") && last.ends_with("users change"),
+        "{last}"
+    );
+    let out = system.berth("reload", &[]).out;
+    assert!(out.lines().last().unwrap().starts_with("0 of "), "{out}");
+    let list = std::fs::read_to_string(system.root.join("var/lib/berth/exempt")).unwrap();
+    assert!(list.ends_with("uid 1-1\n"), "{list}");
+}
+
+#[test]
+fn diff_tells_what_changes_for_whom() {
+    let system = System::new("");
+    let write = |name: &str, text: &str| {
+        let path = system.root.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let policy = |cap: &str, linger: &str| {
+        format!(
+            "version = 1\n[exempt]\nuids = [1]\n[profile.a]\nuser = {{ {cap} }}\nlogout = {{ linger = \"{linger}\" }}\n\
+             [[rule]]\nuser = \"nobody\"\nprofile = \"a\"\n"
+        )
+    };
+    let old = write("old.toml", &policy("memory_max = \"3G\"", "infinity"));
+    let new = write(
+        "new.toml",
+        &policy("memory_max = \"4G\", tasks_max = 64", "12h"),
+    );
+    let same = write(
+        "same.toml",
+        &policy("memory_max = \"3072M\"", "infinity")
+            .replace("[[rule]]", "# moved\n[[rule]]\nname = \"x\""),
+    );
+    let ran = berth(&["diff", "--user", "nobody", &old, &new]);
+    assert_eq!(
+        ran.out,
+        "nobody (65534)\n  cron, login, sshd, su\n    user.memory_max: 3G -> 4G\n    linger: infinity -> 12h\n    \
+         user.tasks_max: unset -> 64\n1 of 1 users differ\n"
+    );
+    assert_eq!(ran.code, Some(1));
+    let ran = berth(&["diff", "--user", "nobody", &old, &same]);
+    assert_eq!(
+        (ran.out.as_str(), ran.code),
+        ("0 of 1 users differ\n", Some(0))
+    );
+    let object = json(&berth(&["diff", "--json", "--user", "nobody", &old, &new]).out);
+    assert_eq!(object["differing"][0]["user"], "nobody");
+}
+
+const EXPLAINED: &str = "version = 1
+[exempt]
+uids = [1]
+[profile.base]
+user = { memory_max = \"3G\", cpu_weight = 100 }
+namespaces = { user = \"minimal\", pid = true, mount = true }
+[profile.batch]
+session = { tasks_max = 64, memory_max = \"50% of user\" }
+[[rule]]
+name = \"suspended\"
+group = \"suspended\"
+action = \"deny\"
+message = \"See the front desk.\"
+[[rule]]
+name = \"jobs\"
+service = [\"cron\", \"atd\"]
+profile = [\"base\", \"batch\"]
+[[rule]]
+name = \"late\"
+tty = \"tty*\"
+action = \"deny\"
+[[rule]]
+group = \"nogroup\"
+profile = \"base\"
+[[rule]]
+action = \"deny\"
+";
+
+#[test]
+fn explain_tells_the_rules_and_where_each_value_is_from() {
+    let system = System::new(EXPLAINED);
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let at = ["--host", "lab1", "--at", "2026-11-24T10:12:07"];
+    let mut arguments = vec!["explain", "nobody", "--service", "cron", "--policy", path];
+    arguments.extend(at);
+    let ran = berth(&arguments);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    // The last line is about this machine's kernel.
+    let (told, _) = ran.out.trim_end().rsplit_once('\n').unwrap();
+    let expected = format!(
+        "\
+nobody (65534), groups nogroup; service cron; lab1, 2026-11-24 10:12:07
+policy of {path}, not loaded
+
+RULES
+  -      suspended       policy.toml:9   group: not in suspended
+  LOGIN  jobs            policy.toml:14  service cron
+  -      late            policy.toml:18  passed over: tests tty
+  USER   policy.toml:22  policy.toml:22  group nogroup
+  1 later rule not reached
+
+USER CAPS    base
+  memory_max        3G                  policy.toml:5  profile base
+  cpu_weight        100                 policy.toml:5  profile base
+
+THIS LOGIN   base + batch
+  session.memory_max  50% of user = 1.5G      policy.toml:8  profile batch
+  session.tasks_max   64                      policy.toml:8  profile batch
+  namespaces          user=minimal pid mount  policy.toml:6  profile base
+  no_new_privs        true                    because user = \"minimal\"
+  nested_userns       false                   because user = \"minimal\"
+"
+    );
+    assert_eq!(told, expected);
+    arguments.push("--json");
+    let object = json(&berth(&arguments).out);
+    assert_eq!(object["user_rule"], "policy.toml:22");
+    assert_eq!(
+        object["outcome"]["user_caps"]["memory_max"]["finite"],
+        3_u64 << 30
+    );
+    assert_eq!(object["rules"][1]["verdict"], "login");
+    assert_eq!(object["login"]["at"]["hour"], 10);
+}
+
+#[test]
+fn explain_tells_who_is_denied_who_is_exempt_and_who_is_nobody() {
+    let system = System::new(EXPLAINED);
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let ran = berth(&["explain", "root", "--policy", path]);
+    assert!(
+        ran.out
+            .ends_with("EXEMPT       UID 0 always is\n\nBerth leaves root alone.\n"),
+        "{}",
+        ran.out
+    );
+    let ran = berth(&[
+        "explain",
+        "nobody",
+        "--tty",
+        "tty1",
+        "--service",
+        "login",
+        "--policy",
+        path,
+    ]);
+    assert!(ran.out.ends_with("\nTHIS LOGIN   denied\n"), "{}", ran.out);
+    let ran = berth(&["explain", "no-such-user", "--policy", path]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.err.contains("user \"no-such-user\" is not known here"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn wrong_arguments_are_2_and_a_missing_policy_is_3() {
+    assert_eq!(berth(&["explain", "--at", "noon"]).code, Some(2));
+    assert_eq!(berth(&["chekc"]).code, Some(2));
+    let missing = Path::new("/nowhere/policy.toml");
+    let ran = berth(&["check", missing.to_str().unwrap()]);
+    assert_eq!(ran.code, Some(3));
+    assert_eq!(
+        ran.err,
+        "berth: cannot read /nowhere/policy.toml: No such file or directory (os error 2)\n"
+    );
+    for verb in ["check", "reload", "diff", "explain"] {
+        let ran = berth(&[verb, "--help"]);
+        assert!(ran.out.contains("Exit status: 0"), "{verb}");
+    }
+}

@@ -1,0 +1,282 @@
+//! What comes out of a policy for a login.
+
+mod written;
+
+use std::time::Duration;
+
+use berth_config::outcome::{
+    Berth, CpuWeight, Limit, OnError, Outcome, PrivateTmp, Resource, Scope, UserNamespace,
+};
+use berth_config::{DecideError, Decision, Login, Places, Policy, Trust, check_edited};
+use written::{Written, login, machine};
+
+fn policy(text: &str) -> Policy {
+    let checked = Written::new(&format!("version = 1\n{text}")).check();
+    assert_eq!(checked.diagnostics, []);
+    checked.policy.unwrap()
+}
+
+fn decide(policy: &Policy, login: &Login) -> Decision {
+    policy.decide(login, &machine()).unwrap()
+}
+
+fn berth(decision: &Decision) -> &Berth {
+    match &decision.outcome {
+        Outcome::Berth(berth) => berth,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn by(login: &Login, service: &str) -> Login {
+    Login {
+        service: service.into(),
+        ..login.clone()
+    }
+}
+
+#[test]
+fn a_cron_job_does_not_change_what_the_user_may_have() {
+    let policy = policy(
+        "[profile.student]\nuser = { memory_max = \"3G\" }\n\
+         [profile.batch]\nsession = { tasks_max = 64, memory_max = \"50% of user\" }\n\
+         [profile.big]\nuser = { memory_max = \"9G\" }\n\
+         [[rule]]\nname = \"jobs\"\nservice = \"cron\"\nprofile = [\"big\", \"batch\"]\n\
+         [[rule]]\nname = \"students\"\ngroup = \"students\"\nprofile = \"student\"\n\
+         [[rule]]\nname = \"others\"\nprofile = \"big\"\n",
+    );
+    let alice = login("alice", 1001, &["alice", "students"]);
+    let ssh = decide(&policy, &alice);
+    let cron = decide(&policy, &by(&alice, "cron"));
+    assert_eq!(ssh.rule.as_deref(), Some("students"));
+    assert_eq!(cron.rule.as_deref(), Some("jobs"));
+    assert_eq!(cron.user_rule, ssh.user_rule);
+    assert_eq!(berth(&cron).profile, "big+batch");
+    assert_eq!(berth(&cron).user_caps, berth(&ssh).user_caps);
+    assert_eq!(
+        berth(&cron).user_caps.memory_max,
+        Some(Limit::Finite(3 << 30))
+    );
+    // "of user" is of what the user has, by the user rule.
+    assert_eq!(
+        berth(&cron).session_caps.memory_max,
+        Some(Limit::Finite(3 << 29))
+    );
+    assert!(cron.service_named && !ssh.service_named);
+}
+
+#[test]
+fn profiles_are_laid_over_one_another_key_by_key() {
+    let policy = policy(
+        "[profile.base]\nmax_sessions = 10\nuser = { memory_max = \"4G\", tasks_max = 512 }\n\
+         rlimits = { core = 0, nofile = \"1024:65536\" }\n\
+         [profile.student]\ninherits = \"base\"\nuser = { memory_max = \"3G\" }\nmax_sessions = \"infinity\"\n\
+         rlimits = { core = \"unset\" }\n\
+         [profile.free]\nuser = { tasks_max = \"unset\", cpu_weight = \"idle\" }\n\
+         [[rule]]\nprofile = [\"student\", \"free\"]\n",
+    );
+    let decision = decide(&policy, &login("alice", 1001, &["alice"]));
+    let berth = berth(&decision);
+    assert_eq!(berth.user_caps.memory_max, Some(Limit::Finite(3 << 30)));
+    assert_eq!(berth.user_caps.tasks_max, None);
+    assert_eq!(berth.user_caps.cpu_weight, Some(CpuWeight::Idle));
+    assert_eq!(berth.max_sessions, None);
+    let resources: Vec<Resource> = berth.rlimits.iter().map(|limit| limit.resource).collect();
+    assert_eq!(resources, [Resource::Nofile]);
+    assert_eq!(decision.rule.as_deref(), Some("policy.toml:13"), "no name");
+}
+
+#[test]
+fn percentages_are_of_the_machine_of_one_cpu_and_of_the_systems_tasks() {
+    let policy = policy(
+        "[profile.a]\nuser = { memory_max = \"25%\", memory_high = \"12.5% of machine\", cpu_quota = \"400%\", tasks_max = \"50%\", allowed_cpus = \"2-\" }\n\
+         session = { cpu_quota = \"50% of machine\", memory_max = \"0.01%\" }\n[[rule]]\nprofile = \"a\"\n",
+    );
+    let decision = decide(&policy, &login("alice", 1001, &[]));
+    let berth = berth(&decision);
+    assert_eq!(berth.user_caps.memory_max, Some(Limit::Finite(16 << 30)));
+    assert_eq!(berth.user_caps.memory_high, Some(Limit::Finite(8 << 30)));
+    assert_eq!(berth.user_caps.cpu_quota, Some(Limit::Finite(4_000_000)));
+    assert_eq!(berth.user_caps.tasks_max, Some(Limit::Finite(16_384)));
+    assert_eq!(berth.user_caps.allowed_cpus.as_deref(), Some("2-15"));
+    assert_eq!(berth.session_caps.cpu_quota, Some(Limit::Finite(8_000_000)));
+    // Less than a login can live in is raised to that.
+    assert_eq!(berth.session_caps.memory_max, Some(Limit::Finite(16 << 20)));
+}
+
+#[test]
+fn cpus_that_the_machine_has_not_are_an_error_and_no_cap_left_out() {
+    let policy =
+        policy("[profile.a]\nuser = { allowed_cpus = \"64-\" }\n[[rule]]\nprofile = \"a\"\n");
+    let error = policy
+        .decide(&login("alice", 1001, &[]), &machine())
+        .unwrap_err();
+    assert_eq!(
+        error,
+        DecideError::NotHere {
+            place: "policy.toml:3".into(),
+            key: "allowed_cpus",
+            list: "64-".into(),
+            machine: "0-15".into()
+        }
+    );
+}
+
+#[test]
+fn defaults_are_those_of_the_documents() {
+    let policy = policy("[profile.a]\n[[rule]]\nprofile = \"a\"\n");
+    assert_eq!(policy.default_on_error(), OnError::Deny);
+    assert_eq!(policy.owner_uid_base(), 2_000_000_000);
+    let decision = decide(&policy, &login("alice", 1001, &[]));
+    let berth = berth(&decision);
+    assert!(berth.enforce && berth.user_caps.is_empty() && !berth.namespaces.any());
+    assert_eq!(berth.namespaces.scope, Scope::Session);
+    assert_eq!(berth.namespaces.private_tmp, PrivateTmp::Off);
+    assert_eq!(berth.logout.linger, Some(Duration::ZERO));
+    assert_eq!(berth.logout.grace, Duration::from_secs(5));
+    assert!(!berth.privileges.no_new_privs && berth.privileges.nested_userns);
+}
+
+#[test]
+fn a_user_namespace_brings_no_new_privs_and_forbids_more_of_them() {
+    let with = |body: &str| {
+        let policy = policy(&format!("[profile.a]\n{body}\n[[rule]]\nprofile = \"a\"\n"));
+        let decision = decide(&policy, &login("alice", 1001, &[]));
+        berth(&decision).privileges
+    };
+    let minimal = with("namespaces = { user = \"minimal\" }");
+    assert!(minimal.no_new_privs && !minimal.nested_userns);
+    let nested =
+        with("namespaces = { user = \"identity\" }\nprivileges = { nested_userns = true }");
+    assert!(nested.no_new_privs && nested.nested_userns);
+    let filter = with("privileges = { nested_userns = false }");
+    assert!(!filter.no_new_privs && !filter.nested_userns);
+}
+
+#[test]
+fn exempt_accounts_are_exempt_before_any_rule() {
+    let policy = policy(
+        "[exempt]\nusers = [\"ann\"]\ngroups = [\"sudo\"]\n[[rule]]\naction = \"deny\"\nmessage = \"no\"\n",
+    );
+    let outcome =
+        |name: &str, uid, groups: &[&str]| decide(&policy, &login(name, uid, groups)).outcome;
+    assert_eq!(outcome("toor", 0, &[]), Outcome::Exempt);
+    assert_eq!(outcome("ann", 1001, &[]), Outcome::Exempt);
+    assert_eq!(outcome("bob", 1002, &["bob", "sudo"]), Outcome::Exempt);
+    assert_eq!(outcome("daemon", 999, &[]), Outcome::Exempt);
+    let refused = Outcome::Deny {
+        message: Some("no".into()),
+    };
+    assert_eq!(outcome("carol", 1003, &["carol"]), refused);
+    assert!(policy.exempt().uids.contains(&(61_184..=65_519)));
+}
+
+#[test]
+fn each_test_matches_what_it_is_for() {
+    let mut alice = login("alice", 20_001, &["staff", "cs101"]);
+    alice.ruser = "al".into();
+    alice.tty = "tty1".into();
+    let matches = |tests: &str| {
+        let policy = policy(&format!(
+            "[defaults]\nno_match = \"exempt\"\n[host]\nroles = [\"login\"]\n[[rule]]\n{tests}\naction = \"deny\"\n"
+        ));
+        decide(&policy, &alice).outcome != Outcome::Exempt
+    };
+    for tests in [
+        "user = \"a*\"",
+        "uid = \"20000-29999\"",
+        "uid = [1, 20001]",
+        "group = \"cs101\"",
+        "group = \"staff\"",
+        "primary_group = \"staff\"",
+        "host = \"lab[0-9]\"",
+        "role = \"login\"",
+        "service = \"sshd\"",
+        "tty = \"tty*\"",
+        "rhost = \"192.0.2.0/24\"",
+        "rhost = [\"*.example\", \"192.0.2.7\"]",
+        "ruser = \"al\"",
+        "except = { group = \"cs202\" }",
+        "group = \"cs101\"\nservice = [\"cron\", \"sshd\"]",
+    ] {
+        assert!(matches(tests), "{tests}");
+    }
+    for tests in [
+        "user = \"bob\"",
+        "uid = \"20002-\"",
+        "group = \"cs1\"",
+        "primary_group = \"cs101\"",
+        "host = \"lab2\"",
+        "role = \"compute\"",
+        "service = \"ssh\"",
+        "tty = \"pts/*\"",
+        "rhost = \"198.51.100.0/24\"",
+        "ruser = \"alice\"",
+        "except = { group = \"cs101\" }",
+        "except = { service = \"sshd\", group = \"cs202\" }",
+        "group = \"cs101\"\nservice = \"cron\"",
+    ] {
+        assert!(!matches(tests), "{tests}");
+    }
+}
+
+#[test]
+fn later_files_win_and_their_rules_are_tried_first() {
+    let written = Written::new(
+        "version = 1\n[profile.a]\nuser = { memory_max = \"4G\", tasks_max = 100 }\n\
+         [[rule]]\nname = \"last\"\nprofile = \"a\"\n",
+    );
+    let drop_ins = written.folder.join("policy.d");
+    std::fs::create_dir(&drop_ins).unwrap();
+    let drop_in = |name: &str, text: &str| std::fs::write(drop_ins.join(name), text).unwrap();
+    drop_in(
+        "10-a.toml",
+        "[profile.a.user]\nmemory_max = \"5G\"\n[[rule]]\nname = \"second\"\nuser = \"x\"\naction = \"deny\"\n",
+    );
+    drop_in(
+        "20-b.toml",
+        "profile.a.user.memory_max = \"6G\"\n[[rule]]\nname = \"first\"\nuser = \"y\"\naction = \"deny\"\n",
+    );
+    drop_in("05-role.toml", "host.roles = [\"login\"]\n");
+    let places = Places {
+        policy: written.path(),
+        drop_ins,
+        ..Places::system()
+    };
+    let policy = check_edited(&places, Trust::Anybody, None)
+        .unwrap()
+        .policy
+        .unwrap();
+    let alice = login("alice", 1001, &[]);
+    let decision = decide(&policy, &alice);
+    assert_eq!(
+        berth(&decision).user_caps.memory_max,
+        Some(Limit::Finite(6 << 30))
+    );
+    assert_eq!(
+        berth(&decision).user_caps.tasks_max,
+        Some(Limit::Finite(100))
+    );
+    let explanation = policy.explain(&alice, &machine()).unwrap();
+    let tried: Vec<&str> = explanation
+        .rules
+        .iter()
+        .map(|rule| rule.name.as_str())
+        .collect();
+    assert_eq!(tried, ["first", "second", "last"]);
+    assert_eq!(explanation.user_caps[0].place, "policy.d/20-b.toml:1");
+    assert_eq!(explanation.rules[0].place, "policy.d/20-b.toml:2");
+}
+
+#[test]
+fn namespaces_of_a_profile_are_all_handed_on() {
+    let policy = policy(
+        "[profile.a]\nnamespaces = { scope = \"user\", user = \"identity\", pid = true, ipc = true, mount = true, private_tmp = \"128M\", tmp_keep = [\".X11-unix\"], private_shm = \"64M\", propagation = \"private\" }\n[[rule]]\nprofile = \"a\"\n",
+    );
+    let decision = decide(&policy, &login("alice", 1001, &[]));
+    let namespaces = &berth(&decision).namespaces;
+    assert_eq!(namespaces.user, UserNamespace::Identity);
+    assert!(namespaces.pid && namespaces.ipc && namespaces.mount);
+    assert_eq!(namespaces.private_tmp, PrivateTmp::Tmpfs(128 << 20));
+    assert_eq!(namespaces.private_shm, Some(64 << 20));
+    assert_eq!(namespaces.tmp_keep, [".X11-unix"]);
+}

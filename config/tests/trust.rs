@@ -1,0 +1,132 @@
+//! Whose files are believed, and what is in force. Needs root, which the files must belong to; run
+//! by anybody else, only the refusal of their own files can be seen.
+
+mod written;
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use berth_config::{Places, Policy, PolicyError, SourceError, install};
+use written::Written;
+
+fn is_root(written: &Written) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(&written.folder).unwrap().uid() == 0
+}
+
+fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+fn refusal(path: &Path) -> String {
+    match Policy::load_file(path).unwrap_err() {
+        PolicyError::Source(error) => error.to_string(),
+        PolicyError::Invalid(diagnostics) => panic!("{diagnostics:?}"),
+    }
+}
+
+#[test]
+fn a_file_that_others_could_have_written_is_refused() {
+    let written = Written::new("version = 1\n");
+    let path = written.path();
+    if !is_root(&written) {
+        assert!(refusal(&path).ends_with("its owner is not root"));
+        return;
+    }
+    chmod(&written.folder, 0o755);
+    chmod(&path, 0o644);
+    assert!(Policy::load_file(&path).is_ok());
+    for mode in [0o664, 0o646, 0o666] {
+        chmod(&path, mode);
+        let why = "is not used: its group or others can write to it";
+        assert_eq!(refusal(&path), format!("{} {why}", path.display()));
+    }
+    chmod(&path, 0o644);
+    std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+    assert!(refusal(&path).ends_with("is not used: its owner is not root"));
+    std::os::unix::fs::chown(&path, Some(0), None).unwrap();
+    chmod(&written.folder, 0o777);
+    assert!(refusal(&path).ends_with("is not used: others can write to the directory"));
+    chmod(&written.folder, 0o1777);
+    assert!(Policy::load_file(&path).is_ok(), "sticky, as /tmp is");
+    std::os::unix::fs::chown(&written.folder, Some(65534), None).unwrap();
+    assert!(refusal(&path).ends_with("is not used: the directory's owner is not root"));
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_holds_nobody_up() {
+    let written = Written::new("");
+    if !is_root(&written) {
+        return;
+    }
+    std::fs::remove_file(written.path()).unwrap();
+    let status = std::process::Command::new("mkfifo")
+        .arg(written.path())
+        .status();
+    assert!(status.unwrap().success());
+    chmod(&written.path(), 0o644);
+    assert!(refusal(&written.path()).ends_with("is not used: not a regular file"));
+    std::fs::remove_file(written.path()).unwrap();
+    assert!(refusal(&written.path()).contains("No such file"));
+    std::fs::write(written.path(), b"version = 1\n\n# \xff\n").unwrap();
+    assert!(refusal(&written.path()).ends_with("line 3 is not UTF-8"));
+}
+
+#[test]
+fn an_edit_counts_from_the_next_reload_on() {
+    let written = Written::new("");
+    if !is_root(&written) {
+        return;
+    }
+    let places = Places::under(&written.folder);
+    std::fs::create_dir_all(&places.drop_ins).unwrap();
+    let edit = |text: &str| std::fs::write(&places.policy, text).unwrap();
+    edit("version = 1\n[exempt]\nusers = [\"one\"]\n");
+    let users = || Policy::load_in(&places).unwrap().exempt().users.clone();
+    assert_eq!(users(), ["one"], "none is loaded: the files");
+    install(&Policy::load_in(&places).unwrap(), &places).unwrap();
+    edit("version = 1\n[exempt]\nusers = [\"two\"]\n");
+    assert_eq!(users(), ["one"], "the loaded copy");
+    let policy = Policy::load_in(&places).unwrap();
+    assert_eq!(
+        policy.loaded().unwrap().changed(),
+        [places.policy.as_path()]
+    );
+
+    let list = std::fs::read_to_string(&places.exempt).unwrap();
+    assert_eq!(list, policy.exempt().render());
+    assert!(list.contains("user one\n") && list.contains("uid 1-999\n"));
+    for path in [&places.loaded, &places.exempt] {
+        let mode = std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644, "{}", path.display());
+    }
+    let beside = std::fs::read_dir(places.loaded.parent().unwrap()).unwrap();
+    assert_eq!(beside.count(), 2, "nothing else is left there");
+
+    // A damaged copy is none; one that others can write is an error.
+    let text = std::fs::read_to_string(&places.loaded).unwrap();
+    std::fs::write(&places.loaded, text.replace("one", "eve")).unwrap();
+    assert_eq!(users(), ["two"], "the files");
+    std::fs::write(&places.loaded, text).unwrap();
+    chmod(&places.loaded, 0o666);
+    let error = Policy::load_in(&places).unwrap_err();
+    assert!(matches!(
+        error,
+        PolicyError::Source(SourceError::Untrusted { .. })
+    ));
+}
+
+#[test]
+fn a_policy_with_errors_is_told_in_one_line() {
+    let written = Written::new("version = 1\nx = 1\ny = 2\n");
+    if !is_root(&written) {
+        return;
+    }
+    let error = Policy::load_file(&written.path()).unwrap_err();
+    let expected = format!(
+        "{}:2:1: unknown key `x` (and 1 more)",
+        written.path().display()
+    );
+    assert_eq!(error.to_string(), expected);
+}

@@ -1,0 +1,194 @@
+//! Every warning of the language.
+
+mod written;
+
+use berth_config::{Severity, Trust, check_edited};
+use written::{Site, Written, login};
+
+fn warnings(body: &str, site: &Site) -> Vec<String> {
+    let checked = Written::new(&format!("version = 1\n{body}")).check_on(site);
+    assert_eq!(checked.errors(), 0, "{:?}", checked.diagnostics);
+    checked.diagnostics.iter().map(written::short).collect()
+}
+
+fn site(groups: &[&'static str]) -> Site {
+    Site {
+        groups: groups.to_vec(),
+        ..Site::default()
+    }
+}
+
+#[test]
+fn a_file_beside_the_drop_ins_that_is_not_read() {
+    let written = Written::new("version = 1\n");
+    let drop_ins = written.folder.join("policy.d");
+    std::fs::create_dir(&drop_ins).unwrap();
+    for name in ["10-x.toml", "20-y.toml.bak", "README"] {
+        std::fs::write(drop_ins.join(name), "").unwrap();
+    }
+    let places = berth_config::Places {
+        policy: written.path(),
+        drop_ins: drop_ins.clone(),
+        ..berth_config::Places::system()
+    };
+    let checked = check_edited(&places, Trust::Anybody, Some(&site(&[]))).unwrap();
+    let told: Vec<String> = checked.diagnostics.iter().map(|d| d.to_string()).collect();
+    let ignored = |name: &str| {
+        let path = drop_ins.join(name);
+        format!(
+            "{}: warning: this file is not read: its name does not end in `.toml`",
+            path.display()
+        )
+    };
+    assert_eq!(told, [ignored("20-y.toml.bak"), ignored("README")]);
+}
+
+#[test]
+fn a_profile_that_no_rule_uses() {
+    let body =
+        "[profile.a]\n[profile.b]\ninherits = \"a\"\n[profile.c]\n[[rule]]\nprofile = \"b\"\n";
+    assert_eq!(
+        warnings(body, &site(&[])),
+        ["5:10 no rule uses profile `c` | "]
+    );
+}
+
+#[test]
+fn a_rule_behind_an_equal_or_a_wider_one() {
+    let behind = |first: &str, second: &str| {
+        let body = format!(
+            "[[rule]]\n{first}\naction = \"deny\"\n[[rule]]\n{second}\naction = \"deny\"\n"
+        );
+        let told = warnings(&body, &site(&["a", "b", "abc"]));
+        match told.as_slice() {
+            [] => false,
+            [one] => {
+                assert!(one.contains("this rule is never reached | policy.toml:2 matches"));
+                true
+            }
+            more => panic!("{more:?}"),
+        }
+    };
+    for (wide, narrow) in [
+        ("group = \"a\"", "group = \"a\""),
+        ("group = [\"a\", \"b\"]", "group = \"b\""),
+        ("group = \"a*\"", "group = \"abc\"\nservice = \"cron\""),
+        ("uid = \"1000-2000\"", "uid = 1500"),
+        ("rhost = \"10.0.0.0/8\"", "rhost = \"10.1.2.3\""),
+        ("", "user = \"x\""),
+        (
+            "except = { group = \"a\" }",
+            "user = \"x\"\nexcept = { group = \"a\" }",
+        ),
+    ] {
+        assert!(behind(wide, narrow), "{wide} / {narrow}");
+    }
+    for (first, second) in [
+        ("group = \"a\"", "group = \"b\""),
+        ("group = \"a\"\nservice = \"cron\"", "group = \"a\""),
+        ("group = \"abc\"", "group = \"a*\""),
+        ("uid = \"1000-2000\"", "uid = \"1500-2500\""),
+        ("except = { group = \"a\" }", "user = \"x\""),
+    ] {
+        assert!(!behind(first, second), "{first} / {second}");
+    }
+}
+
+#[test]
+fn a_group_that_is_not_known() {
+    let body = "[[rule]]\ngroup = [\"staff\", \"stuff\", \"s*\"]\naction = \"deny\"\n";
+    assert_eq!(
+        warnings(body, &site(&["staff"])),
+        ["3:1 group `stuff` is not known here | nobody is in it"]
+    );
+}
+
+#[test]
+fn a_service_without_berth_in_its_stack() {
+    let site = Site {
+        without_berth: vec!["atd"],
+        ..Site::default()
+    };
+    let body = "[[rule]]\nservice = [\"sshd\", \"atd\"]\naction = \"deny\"\n";
+    assert_eq!(
+        warnings(body, &site),
+        ["3:1 service `atd` has no pam_berth in its PAM stack | its logins never reach this rule"]
+    );
+}
+
+#[test]
+fn a_session_cap_above_the_users() {
+    let body = |session: &str| {
+        format!(
+            "[profile.a]\nuser = {{ memory_max = \"25%\", tasks_max = 64 }}\n\
+             session = {{ {session} }}\n[[rule]]\nprofile = \"a\"\n"
+        )
+    };
+    assert_eq!(
+        warnings(&body("memory_max = \"17G\""), &site(&[])),
+        ["4:13 the session's memory_max is above the user's | it never matters"]
+    );
+    assert_eq!(
+        warnings(&body("tasks_max = \"infinity\""), &site(&[])).len(),
+        1
+    );
+    assert_eq!(
+        warnings(
+            &body("memory_max = \"15G\", tasks_max = \"50% of user\""),
+            &site(&[])
+        ),
+        [""; 0]
+    );
+}
+
+#[test]
+fn who_may_sudo_and_is_in_a_berth() {
+    let site = Site {
+        sudoers: vec![login("alice", 1001, &["alice", "sudo"])],
+        ..Site::default()
+    };
+    let body = |exempt: &str, namespaces: &str| {
+        format!(
+            "[exempt]\n{exempt}\n[profile.a]\nnamespaces = {{ {namespaces} }}\n[[rule]]\nprofile = \"a\"\n"
+        )
+    };
+    assert_eq!(
+        warnings(&body("", "pid = true"), &site),
+        [
+            "6:1 alice may use sudo, and is in a berth by this rule | sudo cannot leave it | \
+          list the account or its group in [exempt], or give a profile of caps alone"
+        ]
+    );
+    assert_eq!(
+        warnings(&body("groups = [\"sudo\"]", "pid = true"), &site),
+        [""; 0]
+    );
+    assert_eq!(warnings(&body("", "ipc = true"), &site), [""; 0]);
+}
+
+#[test]
+fn a_terminal_that_sshd_never_has() {
+    let body = "[[rule]]\nservice = \"sshd\"\ntty = \"pts/*\"\naction = \"deny\"\n";
+    assert_eq!(
+        warnings(body, &site(&[])),
+        [
+            "4:1 this can never match | under sshd the tty is always \"ssh\" | \
+          sshd opens the PAM session before it has a terminal"
+        ]
+    );
+    assert_eq!(warnings(&body.replace("pts/*", "s*"), &site(&[])), [""; 0]);
+    assert_eq!(
+        warnings(
+            &body.replace("\"sshd\"", "[\"sshd\", \"login\"]"),
+            &site(&[])
+        ),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_policy_with_warnings_only_can_be_used() {
+    let checked = Written::new("version = 1\n[profile.a]\n").check_on(&site(&[]));
+    assert!(checked.policy.is_some());
+    assert_eq!(checked.diagnostics[0].severity, Severity::Warning);
+}
