@@ -340,3 +340,34 @@ fn wrong_arguments_are_2_and_a_missing_policy_is_3() {
         assert!(ran.out.contains("Exit status: 0"), "{verb}");
     }
 }
+
+#[test]
+fn a_user_in_400_groups_has_them_all() {
+    if !is_root() {
+        return;
+    }
+    let system = System::new(
+        "version = 1\n[exempt]\nuids = [1]\n[[rule]]\ngroup = \"many399\"\naction = \"deny\"\n",
+    );
+    let mut groups = std::fs::read_to_string("/etc/group").unwrap();
+    for number in 0..400 {
+        groups.push_str(&format!("many{number}:x:{}:nobody\n", 70_000 + number));
+    }
+    let list = system.root.join("group");
+    std::fs::write(&list, groups).unwrap();
+    // The machine's own list stays as it is: the mount is in a namespace of its own.
+    let script = format!(
+        "mount --bind {} /etc/group && exec {} explain nobody --policy {} --json",
+        list.display(),
+        env!("CARGO_BIN_EXE_berth"),
+        system.policy().display()
+    );
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", &script])
+        .output()
+        .unwrap();
+    let object = json(&String::from_utf8(output.stdout).unwrap());
+    // nogroup, and the 400.
+    assert_eq!(object["login"]["groups"].as_array().unwrap().len(), 401);
+    assert_eq!(object["outcome"]["action"], "deny");
+}

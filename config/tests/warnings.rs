@@ -187,6 +187,17 @@ fn a_terminal_that_sshd_never_has() {
 }
 
 #[test]
+fn a_throttle_without_a_limit() {
+    let body = "[profile.a]\nuser = { memory_high = \"1G\" }\n[[rule]]\nprofile = \"a\"\n";
+    assert_eq!(
+        warnings(body, &site(&[])),
+        ["3:10 memory_high without memory_max | past it programs stall, and nothing says why"]
+    );
+    let both = body.replace("\"1G\"", "\"1G\", memory_max = \"2G\"");
+    assert_eq!(warnings(&both, &site(&[])), [""; 0]);
+}
+
+#[test]
 fn a_policy_with_warnings_only_can_be_used() {
     let checked = Written::new("version = 1\n[profile.a]\n").check_on(&site(&[]));
     assert!(checked.policy.is_some());

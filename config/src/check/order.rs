@@ -1,4 +1,5 @@
-//! Rules that stand behind wider ones, profiles that no rule uses, tests that never match.
+//! What is allowed and hardly meant: rules behind wider ones, profiles that no rule uses, tests that
+//! never match, a throttle without a limit.
 
 use super::Checker;
 use crate::diagnostic::Finding;
@@ -12,6 +13,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     unused(checker);
     hidden(checker);
     sshd_tty(checker);
+    stalled(checker);
 }
 
 fn unused(checker: &mut Checker<'_>) {
@@ -163,6 +165,27 @@ fn sshd_tty(checker: &mut Checker<'_>) {
                 )
                 .note("sshd opens the PAM session before it has a terminal"),
             );
+        }
+    }
+}
+
+/// Past memory_high a user's programs are slowed to a crawl, and nothing is killed or logged.
+fn stalled(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    for rule in &contents.rules {
+        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+        for caps in [&merged.user, &merged.session] {
+            let high = caps
+                .memory_high
+                .as_ref()
+                .filter(|high| high.value.is_some());
+            if let (Some(high), None) = (high, value(&caps.memory_max)) {
+                checker.findings.push(Finding::warning(
+                    high.at,
+                    "memory_high without memory_max",
+                    "past it programs stall, and nothing says why",
+                ));
+            }
         }
     }
 }
