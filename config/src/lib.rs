@@ -1,6 +1,6 @@
 //! Berth's policy: read from TOML, checked, kept in force, and decided by.
 //!
-//! From the files to a decision: [`source`] opens them, `read` makes [`Policy`]'s contents of their
+//! From the files to a decision: `source` opens them, `read` makes [`Policy`]'s contents of their
 //! TOML with every error in them, `check` looks at the parts together, `unsupported` refuses what is
 //! not done yet, `expect` runs the policy's own tests. [`Policy::decide`] then says what a login
 //! gets, and [`Policy::explain`] why.

@@ -174,18 +174,21 @@ impl Source {
             line: at.line,
             column: characters(start, from).saturating_add(1),
             width: characters(from, to.min(end)).max(1),
-            // One character each, so that the caret stands under what it means, and no escape
-            // sequence of the file's reaches the terminal.
-            text: line
-                .chars()
-                .map(|c| match c {
-                    '\t' => ' ',
-                    c if c.is_control() => '\u{fffd}',
-                    c => c,
-                })
-                .collect(),
+            // One character each, so that the caret stands under what it means.
+            text: printable(line),
         }
     }
+}
+
+/// A text of which no escape sequence reaches the terminal, as long as it was.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\t' => ' ',
+            c if c.is_control() => '\u{fffd}',
+            c => c,
+        })
+        .collect()
 }
 
 /// Gives findings their text, in the order of the files.
@@ -200,9 +203,10 @@ pub(crate) fn diagnostics(mut findings: Vec<Finding>, sources: &[Source]) -> Vec
                 severity: finding.severity,
                 path: source.path.clone(),
                 place: Some(source.place(finding.at)),
-                message: finding.message,
-                label: finding.label,
-                notes: finding.notes,
+                // They quote the file.
+                message: printable(&finding.message),
+                label: printable(&finding.label),
+                notes: finding.notes.iter().map(|note| printable(note)).collect(),
             })
         })
         .collect()

@@ -431,3 +431,12 @@ fn what_is_not_done_yet_is_refused() {
     let body = "version = 1\n[profile.p]\nmotd = false\nnotify = \"unset\"\nnamespaces = { net = false, user_manager = \"host\" }\n";
     assert_eq!(Written::new(body).check().diagnostics, []);
 }
+
+#[test]
+fn nothing_in_a_file_can_steer_the_terminal() {
+    let text = "version = 1\n[profile.p]\nuser = { memory_max = \"\\u001b[2J\" }\n[time.t]\nhours = '\u{1b}[2J'\n\"\\u001b\" = 1\n";
+    for diagnostic in Written::new(text).check().diagnostics {
+        let printed = diagnostic.to_string();
+        assert!(!printed.contains('\u{1b}'), "{printed:?}");
+    }
+}
