@@ -78,7 +78,9 @@ impl Boot {
     pub fn assert_passed(&self, case: &str) {
         match self.verdicts.get(case) {
             Some(Verdict::Passed) => {}
-            Some(Verdict::Failed(why)) => panic!("in the guest:\n{why}"),
+            Some(Verdict::Failed(why)) => {
+                panic!("in the guest:\n{why}\nits console:\n{}", self.console)
+            }
             None => panic!("the guest never ran it; its console:\n{}", self.console),
         }
     }

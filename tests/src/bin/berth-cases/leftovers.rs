@@ -58,8 +58,8 @@ fn killed(machine: &mut Machine) {
         for victim in chosen {
             victim.kill();
         }
-        machine.assert_nothing_left(&before);
         login.end();
+        machine.assert_nothing_left(&before);
         assert_eq!(
             machine.ssh("alice", "cat /proc/1/comm").ok(),
             "berth-init",
