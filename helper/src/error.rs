@@ -80,6 +80,9 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Part of the design, and not written yet.
+    #[error("not supported yet: {0}; set cgroup = \"keep\" for namespaces alone")]
+    Unsupported(&'static str),
     /// Namespaces were asked for, and the application cannot join any.
     #[error("{0}")]
     CannotJoin(String),

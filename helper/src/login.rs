@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use berth_config::outcome::{CgroupPlace, OnError, Resource, Scope, UserNamespace};
+use berth_config::outcome::{self, CgroupPlace, OnError, Resource, Scope, UserNamespace};
 use berth_protocol::{Ack, Channel, Phase, Reply, Request, Session};
 use berth_session::{Group, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep};
 use nix::unistd::Pid;
@@ -29,6 +30,9 @@ const REQUEST: Duration = Duration::from_secs(10);
 
 /// How long the module may take to join. Its own deadline is shorter, and closes the socket.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
+
+/// There on every machine whose PID 1 is systemd (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
 
 /// Serves one login. `leader` is who made the socket, by the kernel's word.
 pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
@@ -58,7 +62,9 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
     };
     if request.phase == Phase::Account {
         reply(&channel, &Reply::Untouched)?;
-        begin_a_grace_period(tree.ok().as_ref());
+        if planned.berth.cgroup == CgroupPlace::Own {
+            begin_a_grace_period(tree.ok().as_ref());
+        }
         return Ok(());
     }
     let on_error = Some(planned.berth.on_error);
@@ -84,13 +90,14 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
             });
         }
     };
-    let (true, Some(channel)) = (worker, channel) else {
+    let (Some(worker), Some(channel)) = (worker, channel) else {
         return Ok(()); // The standby, after the session's end.
     };
 
     // 2. to 4.; every failure has rolled everything back by the time it is told.
     match Opening::new(&planned, &prepared).open(&channel) {
         Ok(opened) => {
+            drop(worker); // The login is through.
             let Opened {
                 group,
                 berth,
@@ -195,19 +202,25 @@ impl Prepared {
         let berth = &planned.berth;
         let uid = planned.login.uid;
         let tree = match berth.cgroup {
+            CgroupPlace::Own if Path::new(SYSTEMD).exists() => {
+                return Err(Error::Unsupported(
+                    "caps on a machine that systemd runs (its cgroups are systemd's to change)",
+                ));
+            }
             CgroupPlace::Own => Some(tree?),
-            CgroupPlace::Keep => tree.ok(),
+            // Not touched, then, by Berth's own processes either: they stay with the login's.
+            CgroupPlace::Keep => None,
         };
-        let caps = match (&tree, berth.cgroup) {
-            (Some(tree), CgroupPlace::Own) => Some(cgroup::Plan::new(
-                tree,
-                uid,
-                &berth.user_caps,
-                &berth.session_caps,
-                berth.missing_controller,
-            )?),
-            _ => None,
-        };
+        let caps = tree.as_ref().map(|tree| {
+            let outcome::Berth {
+                user_caps,
+                session_caps,
+                missing_controller,
+                ..
+            } = berth;
+            cgroup::Plan::new(tree, uid, user_caps, session_caps, *missing_controller)
+        });
+        let caps = caps.transpose()?;
         let leader = Leader::of(leader, tree.as_ref())?;
         let owner = idmap::owner(planned.owner_uid_base, uid)?;
         let maps = maps(planned, &leader)?;

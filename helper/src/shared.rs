@@ -150,11 +150,6 @@ impl Membership {
         self.namespaces
     }
 
-    /// Whether this session made the berth and has to end it.
-    pub fn is_holder(&self) -> bool {
-        self.held.is_some()
-    }
-
     /// The file that changes whenever one of the berth's logins ends.
     pub fn logins_file(&self) -> PathBuf {
         logins_file(&self.folder, self.id)

@@ -5,14 +5,16 @@
 //! worker be killed, at whatever step, the standby removes every trace of its session.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 
-use berth_session::{Group, Record, SessionId, State, Tree, sweep};
+use berth_session::{Record, SessionId, State, Tree, sweep};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::error::{Result, system};
+use crate::error::{Error, Result, system};
 use crate::log::Line;
 use crate::sys::{self, Cloned};
 use crate::{leader::Leader, privilege};
@@ -30,36 +32,44 @@ pub struct Standby<'a> {
     pub leader: &'a Leader,
 }
 
+/// Held by the worker while the login waits; dropped when it is through.
+#[derive(Debug)]
+pub struct Worker {
+    _busy: UnixStream,
+}
+
 impl Standby<'_> {
-    /// Splits in two. Returns `true` in the worker; in the standby, `false`, when it is all over.
+    /// Splits in two. Returns what the worker tells its standby by; in the standby, `None`, when it is
+    /// all over.
     ///
-    /// `before_waiting` is run in the standby: it lets go of the module's socket, so that the module
-    /// sees the worker's death at once.
-    pub fn split(&self, before_waiting: impl FnOnce()) -> Result<bool> {
+    /// `let_go` drops the module's socket in the standby, so that the module sees the worker's death
+    /// at once.
+    pub fn split(&self, let_go: impl FnOnce()) -> Result<Option<Worker>> {
         let keepers = self.tree.map(Tree::keepers);
-        let folder = match &keepers {
-            Some(keepers) => {
-                self.tree
-                    .map(Tree::berth)
-                    .as_ref()
-                    .map_or(Ok(()), Group::create)?;
+        let folder = match (self.tree, &keepers) {
+            (Some(tree), Some(keepers)) => {
+                tree.berth().create()?;
                 keepers.create()?;
                 let folder = File::open(keepers.path());
                 Some(folder.map_err(|error| {
                     berth_session::Error::file("open the cgroup", keepers.path(), error)
                 })?)
             }
-            None => None,
+            _ => None,
         };
+        let (mut busy, worker) =
+            UnixStream::pair().map_err(|error| Error::Init(error.to_string()))?;
         let cgroup = folder.as_ref().map(AsFd::as_fd);
         match sys::clone(0, cgroup).map_err(system("start the login's keeper"))? {
-            Cloned::Child => Ok(true),
+            Cloned::Child => Ok(Some(Worker { _busy: worker })),
             Cloned::Parent { child, .. } => {
-                before_waiting();
+                let_go();
+                drop(worker);
+                let _ = busy.read(&mut [0]); // until the login is through, or the worker is dead
                 if let Some(keepers) = keepers {
-                    // Out of sshd's cgroup, whose limits and kills are not meant for it. This move
-                    // waits for a grace period of the kernel's, in the background; the worker's
-                    // move of the login then finds it already under way.
+                    // Out of sshd's cgroup, whose limits and kills are not meant for it. Not earlier:
+                    // a move holds the lock of the whole hierarchy for a grace period of the
+                    // kernel's, unless it comes right after another one, as it does now.
                     if let Err(error) = keepers.write("cgroup.procs", "0") {
                         Line::new("standby")
                             .field("session", self.id)
@@ -68,7 +78,7 @@ impl Standby<'_> {
                     }
                 }
                 self.wait(child);
-                Ok(false)
+                Ok(None)
             }
         }
     }

@@ -50,8 +50,8 @@ fn next_in(file: &mut File) -> std::io::Result<SessionId> {
     // A damaged counter must not stop logins: it starts again, and ids in use are passed over.
     let id = text.trim().parse().unwrap_or(0_u64).saturating_add(1);
     file.seek(SeekFrom::Start(0))?;
-    // Fixed width, so that one write replaces the whole number.
-    writeln!(file, "{id:020}")?;
+    // Fixed width and one write: a reader never sees parts of two numbers.
+    file.write_all(format!("{id:020}\n").as_bytes())?;
     Ok(SessionId(id))
 }
 

@@ -25,6 +25,7 @@
 mod error;
 mod folder;
 mod id;
+mod limits;
 mod record;
 mod sweep;
 mod tree;
@@ -33,6 +34,7 @@ mod usage;
 pub use error::{Error, Result};
 pub use folder::UserFolder;
 pub use id::SessionId;
+pub use limits::{Limits, Pressure};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
 pub use tree::{Controller, Group, Tree, mounts_of};

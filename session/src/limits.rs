@@ -1,0 +1,83 @@
+//! What a cgroup may use, and how long what runs in it has to wait: for people to look at.
+
+use crate::Group;
+
+/// The caps that are in force on one cgroup. `None` is no cap, or a controller that is not there.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Limits {
+    /// Percent of one CPU.
+    pub cpu_percent: Option<f64>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Processes and threads.
+    pub tasks: Option<u64>,
+}
+
+impl Limits {
+    /// Reads a cgroup's caps.
+    pub fn of(group: &Group) -> Limits {
+        Limits {
+            cpu_percent: group.read("cpu.max").ok().and_then(|text| quota(&text)),
+            memory: group.number("memory.max"),
+            tasks: group.number("pids.max"),
+        }
+    }
+}
+
+/// The share of the last minute in which some process had to wait, in percent (kernel documentation,
+/// accounting/psi). `None` where the kernel does not say.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pressure {
+    /// For a CPU.
+    pub cpu: Option<f64>,
+    /// For memory.
+    pub memory: Option<f64>,
+    /// For disks.
+    pub io: Option<f64>,
+}
+
+impl Pressure {
+    /// Reads a cgroup's pressure.
+    pub fn of(group: &Group) -> Pressure {
+        let of = |file| group.read(file).ok().and_then(|text| last_minute(&text));
+        Pressure {
+            cpu: of("cpu.pressure"),
+            memory: of("memory.pressure"),
+            io: of("io.pressure"),
+        }
+    }
+}
+
+/// `QUOTA PERIOD` in microseconds, as percent of one CPU; `max PERIOD` is no limit.
+fn quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
+    (period > 0.0).then(|| quota / period * 100.0)
+}
+
+/// `avg60` of the line `some`.
+fn last_minute(text: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    line.split(' ')
+        .find_map(|word| word.strip_prefix("avg60=")?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_a_share_of_one_cpu() {
+        assert_eq!(quota("400000 100000\n"), Some(400.0));
+        assert_eq!(quota("50000 100000\n"), Some(50.0));
+        assert_eq!(quota("max 100000\n"), None);
+    }
+
+    #[test]
+    fn pressure_is_that_of_the_last_minute() {
+        let text = "some avg10=1.00 avg60=4.20 avg300=0.10 total=5\n\
+                    full avg10=9.00 avg60=9.00 avg300=9.00 total=9\n";
+        assert_eq!(last_minute(text), Some(4.2));
+        assert_eq!(last_minute(""), None);
+    }
+}
