@@ -209,6 +209,37 @@ fn a_helper_killed_at_any_step_leaves_nothing_and_refuses() {
 }
 
 #[test]
+fn a_helper_killed_at_any_step_lets_the_login_go_on_where_the_policy_says_so() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let mut went_on = 0;
+        let mut step = 1;
+        loop {
+            let inject = format!(
+                "#!/bin/sh\nexec strace -qq -o /dev/null -e inject=all:signal=KILL:when={step} /berth/berth-helper \"$@\"\n"
+            );
+            machine.stack(&Stack {
+                helper: helper(&inject),
+                arguments: "on_error=allow".into(),
+                account: false,
+                ..Stack::default()
+            });
+            let inside = machine.su("alice", "cat /proc/1/comm; sleep 0.2").ok();
+            if inside == "berth-init" {
+                break;
+            }
+            assert_eq!(inside, "login-machine", "step {step}");
+            went_on += 1;
+            machine.stack(&Stack::default());
+            machine.su("bob", "true").ok();
+            machine.assert_nothing_left(&before);
+            step += 7;
+        }
+        assert!(went_on > 8, "{went_on}");
+    });
+}
+
+#[test]
 fn a_user_that_nss_does_not_know_is_refused_without_a_crash() {
     Machine::run(|machine| {
         let open = "pamtester login ghost acct_mgmt open_session close_session 2>&1";

@@ -146,20 +146,22 @@ fn no_descriptor_of_the_login_program_or_of_berth_stays_open() {
 fn the_users_own_environment_steers_nothing() {
     Machine::run(|machine| {
         // What an attacker might hope that module or helper look at.
-        machine.host("printf 'BERTH_SESSION=1\nBERTH_POLICY=/tmp/x\nLD_PRELOAD=/tmp/x.so\nPATH=/tmp\nTMPDIR=/home/alice\n' >/home/alice/.pam_environment").ok();
+        std::fs::write(
+            "/home/alice/environment",
+            "BERTH_SESSION=4711\nBERTH_POLICY=/tmp/x\nLD_PRELOAD=/tmp/x.so\nTMPDIR=/home/alice\nREAD=yes\n",
+        )
+        .unwrap();
         machine.stack(&Stack {
-            before: "session required pam_env.so user_readenv=1".into(),
+            before: "session required pam_env.so envfile=/home/alice/environment".into(),
             ..Stack::default()
         });
-        let said = machine
-            .ssh("alice", "/bin/cat /proc/1/comm; echo $BERTH_SESSION")
-            .ok();
-        let (init, id) = said.split_once('\n').unwrap();
-        assert_eq!(init, "berth-init");
-        let cgroup = machine.ssh("alice", "/bin/cat /proc/self/cgroup").ok();
-        assert!(cgroup.contains("/sessions/"), "{cgroup}");
-        assert!(id.parse::<u64>().is_ok(), "{id}");
-        machine.policy(&Policy::default());
+        let look = "cat /proc/1/comm; echo $READ $BERTH_SESSION; sed -n 's/^0:.*sessions.//p' /proc/self/cgroup";
+        for door in [Door::Ssh, Door::SshTerminal, Door::Login, Door::Cron] {
+            let said = machine.through(door, "alice", &format!("({look}) 2>/dev/null"));
+            let lines: Vec<&str> = said.lines().collect();
+            assert_eq!(lines[0], "berth-init", "{door:?}");
+            assert_eq!(lines[1], format!("yes {}", lines[2]), "{door:?}: {said}");
+        }
     });
 }
 

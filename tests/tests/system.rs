@@ -36,6 +36,7 @@ cases! {
     two_logins_share_one_quota
     io_max_slows_a_write_of_the_users_only
     a_cap_of_a_session_is_in_its_own_cgroup
+    every_cap_is_in_its_file
     a_missing_controller_refuses_or_warns_as_the_policy_says
     a_logout_through_any_door_leaves_nothing
     a_killed_part_of_a_capped_login_leaves_nothing

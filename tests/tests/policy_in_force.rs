@@ -1,0 +1,109 @@
+//! Which policy decides a login, and what of it besides namespaces is carried out.
+
+use berth_tests::{Machine, Policy, Process, Stack};
+
+/// The module as it is installed: without `policy=`, so that the loaded policy decides.
+fn with_the_loaded_policy(machine: &Machine) {
+    let stack = Stack::default();
+    let installed = stack.module().replace("policy=/etc/berth/policy.toml", "");
+    machine.stack(&stack);
+    for service in ["sshd", "su", "su-l", "login", "cron"] {
+        let path = format!("/etc/pam.d/{service}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text.replace(&stack.module(), &installed)).unwrap();
+    }
+}
+
+#[test]
+fn an_edit_decides_from_the_reload_on_and_a_broken_one_never() {
+    Machine::run(|machine| {
+        with_the_loaded_policy(machine);
+        machine.host("/berth/berth reload").ok();
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        let deny = "version = 1\n[[rule]]\nname = \"all\"\naction = \"deny\"\n";
+        machine.policy_text(deny);
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        machine.host("/berth/berth reload").ok();
+        machine.su("alice", "true").refused();
+        machine.policy_text("version = 1\nnonsense = true\n");
+        machine.host("/berth/berth reload").refused();
+        machine.su("alice", "true").refused();
+        assert_eq!(machine.su("root", "echo in").ok(), "in");
+        machine.policy(&Policy::default());
+        machine.host("/berth/berth reload").ok();
+        assert_eq!(machine.ssh("alice", "cat /proc/1/comm").ok(), "berth-init");
+    });
+}
+
+#[test]
+fn without_a_loaded_policy_the_files_decide_and_later_files_win() {
+    Machine::run(|machine| {
+        with_the_loaded_policy(machine);
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        machine.host("mkdir /etc/berth/policy.d && printf '[[rule]]\\nname = \"late\"\\nuser = \"alice\"\\naction = \"deny\"\\n' >/etc/berth/policy.d/50-late.toml").ok();
+        machine.su("alice", "true").refused();
+        assert_eq!(machine.su("bob", "cat /proc/1/comm").ok(), "berth-init");
+        machine.logged("rule=late");
+    });
+}
+
+#[test]
+fn names_that_the_loaded_policy_exempts_need_no_helper() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_rest("[exempt]\nusers = [\"alice\"]\n"));
+        with_the_loaded_policy(machine);
+        machine.host("/berth/berth reload").ok();
+        machine.host("rm /berth/berth-helper").ok();
+        assert_eq!(
+            machine.ssh("alice", "cat /proc/1/comm").ok(),
+            "login-machine"
+        );
+        machine.ssh("bob", "true").refused();
+    });
+}
+
+#[test]
+fn a_user_has_no_more_sessions_than_the_policy_says() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_profile(
+            "max_sessions = 2\nlogout = { grace = \"1s\" }",
+        ));
+        let (first, _) = machine.stay("alice");
+        let (second, _) = machine.stay("alice");
+        machine.ssh("alice", "echo in").refused();
+        assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
+        first.end();
+        let again = berth_tests::eventually(|| machine.ssh("alice", "true").success());
+        assert!(again, "a session that is over counts no more");
+        second.end();
+    });
+}
+
+#[test]
+fn a_profile_that_does_not_enforce_changes_nothing_and_says_what_it_would() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_profile(
+            "enforce = false\nuser = { tasks_max = 50 }",
+        ));
+        let look = "readlink /proc/self/ns/mnt; readlink /proc/self/ns/user";
+        assert_eq!(machine.ssh("alice", look).ok(), machine.host(look).ok());
+        assert!(machine.logged("not_enforced").contains("user=alice"));
+    });
+}
+
+#[test]
+fn a_login_that_keeps_its_cgroup_is_where_the_daemon_is() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_profile("cgroup = \"keep\""));
+        let daemon = machine.sshd().process();
+        let cgroup = daemon.cgroup().unwrap();
+        let (login, process) = machine.stay("alice");
+        assert_eq!(process.cgroup().unwrap(), cgroup);
+        assert_eq!(
+            Process::named("berth-init").len(),
+            1,
+            "isolated all the same"
+        );
+        login.end();
+    });
+}
