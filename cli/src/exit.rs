@@ -26,8 +26,9 @@ pub enum Exit {
     /// Only root may do this.
     Permission,
     /// Some of it is done.
-    #[allow(dead_code)] // the policy verbs do all or nothing
     Partly,
+    /// A command was run, and ended with this.
+    Of(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -39,6 +40,7 @@ impl From<Exit> for ExitCode {
             Exit::Policy => 3,
             Exit::Permission => 4,
             Exit::Partly => 5,
+            Exit::Of(status) => status,
         })
     }
 }

@@ -10,9 +10,13 @@
 )]
 
 mod exit;
+mod figures;
 mod json;
+mod live;
 mod paint;
+mod pam;
 mod place;
+mod sys;
 mod verb;
 
 use std::process::ExitCode;
@@ -23,11 +27,13 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "berth", version, after_help = exit::HELP)]
 struct Arguments {
+    /// By default, root sees `list`, and a user their own `show`
     #[command(subcommand)]
-    verb: verb::Verb,
+    verb: Option<verb::Verb>,
 }
 
 fn main() -> ExitCode {
     // clap prints usage errors itself, with exit code 2.
-    Arguments::parse().verb.run().into()
+    let verb = Arguments::parse().verb;
+    verb.unwrap_or_else(verb::Verb::bare).run().into()
 }

@@ -27,3 +27,11 @@ pub fn diagnostic(diagnostic: &Diagnostic) -> String {
         1,
     )
 }
+
+/// A line that ends in a word, the word in colour.
+pub fn alarm(line: &str, word: &str) -> String {
+    match line.strip_suffix(word) {
+        Some(rest) if wanted() => format!("{rest}\x1b[1;31m{word}\x1b[0m"),
+        _ => line.into(),
+    }
+}

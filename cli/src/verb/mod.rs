@@ -3,7 +3,11 @@
 mod check;
 mod diff;
 mod explain;
+mod kill;
+mod list;
 mod reload;
+mod show;
+mod r#try;
 
 use clap::Subcommand;
 
@@ -20,9 +24,26 @@ pub enum Verb {
     Diff(diff::Arguments),
     /// Show what a user gets, and why
     Explain(explain::Arguments),
+    /// List the sessions, or the users, and what they use
+    List(list::Arguments),
+    /// Show a user or a session in full
+    #[command(visible_alias = "status")]
+    Show(show::Arguments),
+    /// End sessions, or signal what runs in them
+    Kill(kill::Arguments),
+    /// Run a command as a login of a user's would, without touching PAM's files
+    Try(r#try::Arguments),
 }
 
 impl Verb {
+    /// What `berth` alone does.
+    pub fn bare() -> Verb {
+        match crate::live::is_root() {
+            true => Verb::List(list::Arguments::default()),
+            false => Verb::Show(show::Arguments::default()),
+        }
+    }
+
     /// Does it.
     pub fn run(self) -> Exit {
         match self {
@@ -30,6 +51,10 @@ impl Verb {
             Verb::Reload(arguments) => reload::run(arguments),
             Verb::Diff(arguments) => diff::run(arguments),
             Verb::Explain(arguments) => explain::run(arguments),
+            Verb::List(arguments) => list::run(&arguments),
+            Verb::Show(arguments) => show::run(&arguments),
+            Verb::Kill(arguments) => kill::run(&arguments),
+            Verb::Try(arguments) => r#try::run(&arguments),
         }
     }
 }

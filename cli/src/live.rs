@@ -1,0 +1,297 @@
+//! The sessions that are live, and what they use of the machine.
+
+use std::fmt;
+use std::io::ErrorKind;
+use std::str::FromStr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use berth_config::LocalTime;
+use berth_session::{Error, Group, Limits, Pressure, Record, SessionId, State, Tree, Usage};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+
+/// How long a CPU rate is watched.
+const SAMPLE: Duration = Duration::from_millis(200);
+
+/// What `show` and `kill` are about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Object {
+    /// `12`
+    Session(SessionId),
+    /// `alice` or `user:12`
+    User(String),
+}
+
+impl FromStr for Object {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Object, String> {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.split_once(':') {
+            Some(("user", name)) if !name.is_empty() => Ok(Object::User(name.into())),
+            None if digits => match text.parse() {
+                Ok(id) => Ok(Object::Session(id)),
+                Err(error) => Err(error.to_string()),
+            },
+            None if !text.is_empty() => Ok(Object::User(text.into())),
+            _ => Err("name a session, as in 12, or a user, as in alice or user:alice".into()),
+        }
+    }
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Object::Session(id) => write!(f, "session {id}"),
+            Object::User(name) => write!(f, "user {name:?}"),
+        }
+    }
+}
+
+/// The records of all sessions, and those that could not be read.
+#[derive(Debug)]
+pub struct Sessions {
+    /// In the order of their ids.
+    pub records: Vec<Record>,
+    /// Why some are missing here.
+    pub unread: Vec<Error>,
+}
+
+impl Sessions {
+    /// Reads every record.
+    pub fn read() -> berth_session::Result<Sessions> {
+        let mut sessions = Sessions {
+            records: Vec::new(),
+            unread: Vec::new(),
+        };
+        for id in Record::ids()? {
+            match Record::read(id) {
+                Ok(record) => sessions.records.push(record),
+                // It ended just now.
+                Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+                Err(error) => sessions.unread.push(error),
+            }
+        }
+        Ok(sessions)
+    }
+
+    /// As [`Sessions::read`]; says what it could not read.
+    pub fn tell() -> Result<Sessions, Exit> {
+        let sessions = Sessions::read().map_err(|error| failed(&error))?;
+        for error in &sessions.unread {
+            eprintln!("berth: {error}");
+        }
+        Ok(sessions)
+    }
+
+    /// Those of an object.
+    pub fn of(self, object: &Object) -> Vec<Record> {
+        let mut records = self.records;
+        records.retain(|record| match object {
+            Object::Session(id) => record.id == *id,
+            Object::User(name) => record.user == *name,
+        });
+        records
+    }
+}
+
+/// Says what went wrong, and what that means for the exit status.
+pub fn failed(error: &Error) -> Exit {
+    eprintln!("berth: {error}");
+    match error {
+        Error::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            Exit::Permission
+        }
+        _ => Exit::NotSo,
+    }
+}
+
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// Whether nobody looks after a session any more. Its keeper goes last but for the record, and a
+/// record that is gone is no session.
+pub fn is_dead(record: &Record) -> bool {
+    !record.keeper.is_alive() && Record::path(record.id).exists()
+}
+
+/// The state, as `list` shows it.
+pub fn state(record: &Record) -> &'static str {
+    match record.state {
+        _ if is_dead(record) => "dead",
+        State::Opening => "opening",
+        State::Active => "active",
+        State::Linger => "linger",
+    }
+}
+
+/// A session's cgroup.
+pub fn group(tree: Option<&Tree>, record: &Record) -> Option<Group> {
+    Some(tree?.group(record.cgroup.as_ref()?))
+}
+
+/// How long a session has been open, in seconds.
+pub fn age(record: &Record) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs().saturating_sub(record.opened))
+}
+
+/// When a session was opened.
+pub fn opened(record: &Record) -> SystemTime {
+    UNIX_EPOCH
+        .checked_add(Duration::from_secs(record.opened))
+        .unwrap_or(UNIX_EPOCH)
+}
+
+/// What one cgroup uses and may use. All of it is empty without a cgroup.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// CPU in the last moments, in percent of one CPU.
+    pub cpu_percent: Option<f64>,
+    /// What it has used.
+    pub usage: Usage,
+    /// What it may use.
+    pub limits: Limits,
+    /// How long it waits.
+    pub pressure: Pressure,
+}
+
+impl Figures {
+    /// Looks at cgroups twice, all of them in the same moments.
+    pub fn of(groups: &[Option<Group>]) -> Vec<Figures> {
+        let before: Vec<_> = groups.iter().map(|group| cpu(group.as_ref())).collect();
+        if before.iter().any(Option::is_some) {
+            std::thread::sleep(SAMPLE);
+        }
+        let both = groups.iter().zip(before);
+        both.map(|(group, before)| {
+            let Some(group) = group else {
+                return Figures::default();
+            };
+            let after = cpu(Some(group));
+            Figures {
+                cpu_percent: before
+                    .zip(after)
+                    .and_then(|(before, after)| rate(before, after)),
+                usage: Usage::of(group),
+                limits: Limits::of(group),
+                pressure: Pressure::of(group),
+            }
+        })
+        .collect()
+    }
+
+    /// For programs: bytes, seconds and percentages are numbers; null is no cap, or not known here.
+    pub fn object(&self) -> Value {
+        let Figures {
+            usage,
+            limits,
+            pressure,
+            ..
+        } = self;
+        let seconds = |us: Option<u64>| us.map(|us| us as f64 / 1e6);
+        let percent = |value: Option<f64>| value.map(|value| (value * 10.0).round() / 10.0);
+        json!({
+            "cpu": {
+                "percent": percent(self.cpu_percent),
+                "quota_percent": limits.cpu_percent,
+                "seconds": seconds(usage.cpu_us),
+                "throttled_seconds": seconds(usage.throttled_us),
+            },
+            "memory": {
+                "bytes": usage.memory,
+                "max_bytes": limits.memory,
+                "peak_bytes": usage.memory_peak,
+                "oom_kills": usage.oom_kills,
+            },
+            "tasks": {
+                "count": usage.tasks,
+                "max": limits.tasks,
+                "peak": usage.tasks_peak,
+                "refused": usage.tasks_refused,
+            },
+            "io": { "read_bytes": usage.io_read, "written_bytes": usage.io_write },
+            "pressure": {
+                "cpu_percent": pressure.cpu,
+                "memory_percent": pressure.memory,
+                "io_percent": pressure.io,
+            },
+        })
+    }
+}
+
+/// The CPU time of a cgroup, and when it was read.
+fn cpu(group: Option<&Group>) -> Option<(Instant, u64)> {
+    let used = group?.keyed("cpu.stat", "usage_usec")?;
+    Some((Instant::now(), used))
+}
+
+fn rate((from, before): (Instant, u64), (to, after): (Instant, u64)) -> Option<f64> {
+    let passed = to.duration_since(from).as_secs_f64();
+    (passed > 0.0).then(|| after.saturating_sub(before) as f64 / 1e6 / passed * 100.0)
+}
+
+/// A session for programs: its record, and its figures.
+pub fn object(record: &Record, figures: &Figures) -> Value {
+    let namespaces = &record.namespaces;
+    let own: Vec<&str> = [
+        ("user", namespaces.user),
+        ("pid", namespaces.pid),
+        ("ipc", namespaces.ipc),
+        ("mount", namespaces.mount),
+    ]
+    .into_iter()
+    .filter_map(|(name, inode)| inode.map(|_| name))
+    .collect();
+    let mut object = json!({
+        "session": record.id,
+        "user": record.user,
+        "uid": record.uid,
+        "service": record.service,
+        "tty": record.tty,
+        "rhost": record.rhost,
+        "profile": record.profile,
+        "pool": null,
+        "rule": record.rule,
+        "user_rule": record.user_rule,
+        "opened": LocalTime::rfc3339(opened(record)),
+        "age_seconds": age(record),
+        "state": state(record),
+        "cgroup": record.cgroup,
+        "namespaces": own,
+        "leader_pid": record.leader.pid,
+        "keeper_pid": record.keeper.pid,
+        "init_pid": record.init.map(|init| init.pid),
+    });
+    if let (Value::Object(all), Value::Object(figures)) = (&mut object, figures.object()) {
+        all.extend(figures);
+    }
+    object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_sessions_and_users() {
+        let object = |text: &str| text.parse::<Object>();
+        assert_eq!(object("12"), Ok(Object::Session("12".parse().unwrap())));
+        assert_eq!(object("alice"), Ok(Object::User("alice".into())));
+        assert_eq!(object("user:12"), Ok(Object::User("12".into())));
+        for text in ["", "user:", "pool:cs101", "99999999999999999999"] {
+            assert!(object(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_share_of_one_cpu() {
+        let from = Instant::now();
+        let to = from + Duration::from_millis(200);
+        let rate = rate((from, 1_000_000), (to, 1_338_000));
+        assert_eq!(rate.map(f64::round), Some(169.0));
+    }
+}

@@ -1,0 +1,103 @@
+//! System calls that nix does not wrap, behind safe functions.
+#![allow(unsafe_code)]
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigHandler, Signal};
+use nix::unistd::{Gid, Pid, Uid};
+
+/// A descriptor of the process that has this PID now (pidfd_open(2)).
+pub fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: a new descriptor that nobody else has.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends a signal to just that process (pidfd_send_signal(2)).
+pub fn pidfd_send_signal(process: &OwnedFd, signal: Signal) -> nix::Result<()> {
+    let info = std::ptr::null::<libc::siginfo_t>();
+    let (fd, signal) = (process.as_raw_fd(), signal as libc::c_int);
+    // SAFETY: the descriptor is open; no information is given.
+    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, info, 0) };
+    Errno::result(sent).map(drop)
+}
+
+/// Which process group has the terminal while a program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terminal {
+    /// The caller's, as for a command of a script.
+    Shared,
+    /// The program's own, as an interactive shell needs it.
+    Own,
+}
+
+/// Who a program runs as.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The UID.
+    pub uid: Uid,
+    /// The primary GID.
+    pub gid: Gid,
+    /// Every GID.
+    pub groups: Vec<Gid>,
+    /// The working directory, if it is there.
+    pub home: PathBuf,
+}
+
+/// Makes a program run as a user. Everything happens in the new process: in the PID namespace that
+/// the caller has joined, and in the user's name.
+pub fn run_as(command: &mut Command, identity: Identity, terminal: Terminal) {
+    let become_user = move || {
+        if terminal == Terminal::Own {
+            take_terminal()?;
+        }
+        nix::unistd::setgroups(&identity.groups)?;
+        nix::unistd::setgid(identity.gid)?;
+        nix::unistd::setuid(identity.uid)?;
+        if nix::unistd::chdir(&identity.home).is_err() {
+            nix::unistd::chdir("/")?;
+        }
+        Ok(())
+    };
+    // SAFETY: only system calls, in a process whose parent has one thread.
+    unsafe { command.pre_exec(become_user) };
+}
+
+/// Makes this process the terminal's foreground group, as shells do it.
+pub fn take_terminal() -> std::io::Result<()> {
+    let this = Pid::from_raw(0);
+    match nix::unistd::setpgid(this, this) {
+        // Already a session's leader.
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(errno.into()),
+    }
+    give_terminal()
+}
+
+/// Gives the terminal to this process's group.
+pub fn give_terminal() -> std::io::Result<()> {
+    // Whoever is in the background is stopped by this call otherwise.
+    let old = handle(Signal::SIGTTOU, SigHandler::SigIgn)?;
+    let given = nix::unistd::tcsetpgrp(std::io::stdin(), nix::unistd::getpgrp());
+    handle(Signal::SIGTTOU, old)?;
+    Ok(given?)
+}
+
+/// Leaves the keyboard's signals to the program that runs.
+pub fn ignore_keyboard_signals() -> std::io::Result<()> {
+    for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+        handle(signal, SigHandler::SigIgn)?;
+    }
+    Ok(())
+}
+
+fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
+    // SAFETY: no function of this program's is a handler.
+    unsafe { nix::sys::signal::signal(signal, handler) }
+}

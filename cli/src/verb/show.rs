@@ -1,0 +1,79 @@
+//! `berth show`: one user or one session in full.
+
+use berth_session::{Record, Tree};
+
+use crate::exit::Exit;
+use crate::live::{self, Object, Sessions};
+
+mod own;
+mod page;
+
+use page::Page;
+
+/// The arguments.
+#[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 shown; 1 there is no such session, or the user has none; 4 only root may
+see it.
+
+OBJECT is a session, as in 12, or a user, as in alice or user:alice. Without one, you
+are shown yourself. Who is not root sees what the kernel says of their own cgroup. Bars
+are shares of a cap; lines that this machine knows nothing of are left out.")]
+pub struct Arguments {
+    /// A session or a user; by default, you
+    object: Option<Object>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    match show(arguments) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn show(arguments: &Arguments) -> Result<Exit, Exit> {
+    let tree = Tree::find().ok();
+    if !live::is_root() {
+        return own::show(arguments.object.as_ref(), tree.as_ref(), arguments.json);
+    }
+    let object = match &arguments.object {
+        Some(object) => object.clone(),
+        None => Object::User(berth_config::own_name().ok_or_else(|| {
+            eprintln!("berth: name a user: who you are is not known here");
+            Exit::Usage
+        })?),
+    };
+    let records = Sessions::tell()?.of(&object);
+    let page = match (&object, records.first()) {
+        (Object::Session(_), Some(record)) => Page::of_session(record, tree.as_ref()),
+        (Object::User(_), Some(first)) => Page::of_user(first, &records, tree.as_ref()),
+        (_, None) => return Err(none(&object)),
+    };
+    page.print(arguments.json);
+    Ok(Exit::Done)
+}
+
+/// Says that there is nothing to show, or to end.
+pub fn none(object: &Object) -> Exit {
+    match object {
+        Object::Session(id) => eprintln!("berth: there is no session {id}"),
+        Object::User(name) => eprintln!("berth: user {name:?} has no session"),
+    }
+    Exit::NotSo
+}
+
+/// `sshd from 10.1.4.22 on pts/3`
+pub fn way_in(record: &Record) -> String {
+    let mut text = record.service.clone();
+    if !record.rhost.is_empty() {
+        text += &format!(" from {}", record.rhost);
+    }
+    // sshd does not know the terminal yet, and says `ssh`.
+    if !record.tty.is_empty() && record.tty != "ssh" {
+        text += &format!(" on {}", record.tty);
+    }
+    crate::figures::harmless(&text)
+}

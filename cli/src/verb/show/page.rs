@@ -1,0 +1,346 @@
+//! What is shown of a user or a session, for people and for programs.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use berth_config::{LocalTime, counted};
+use berth_session::{Group, Limits, NamespaceIds, Record, Tree};
+use serde_json::{Value, json};
+
+use super::way_in;
+use crate::figures::{bar, cpu_time, harmless, percent, size, span};
+use crate::json;
+use crate::live::{self, Figures};
+
+/// All that is known of a user or a session.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// `alice (1001)  profile student, rule cs101`
+    pub title: String,
+    /// When the first session was opened.
+    pub since: Option<(SystemTime, u64)>,
+    /// Lines of a session's own, after the time.
+    pub about: Vec<(&'static str, String)>,
+    /// The cgroup, below the hierarchy's root.
+    pub cgroup: Option<PathBuf>,
+    /// What it uses.
+    pub figures: Figures,
+    /// One line for each of a user's sessions.
+    pub sessions: Vec<String>,
+    /// The head of the JSON object; the figures come after.
+    pub object: Value,
+}
+
+impl Page {
+    /// One session.
+    pub fn of_session(record: &Record, tree: Option<&Tree>) -> Page {
+        let group = live::group(tree, record);
+        let figures = Figures::of(&[group]).pop().unwrap_or_default();
+        let mut about = vec![
+            ("State", live::state(record).to_owned()),
+            ("Login", way_in(record)),
+            ("Processes", processes(record)),
+        ];
+        if let Some(own) = namespaces(&record.namespaces) {
+            about.push(("Own", own));
+        }
+        Page {
+            title: format!(
+                "session {} of {} ({})  {}",
+                record.id,
+                harmless(&record.user),
+                record.uid,
+                decided(&[record])
+            ),
+            since: Some((live::opened(record), live::age(record))),
+            about,
+            cgroup: record.cgroup.clone(),
+            object: live::object(record, &figures),
+            figures,
+            sessions: Vec::new(),
+        }
+    }
+
+    /// A user, of whose sessions `first` is the first.
+    pub fn of_user(first: &Record, records: &[Record], tree: Option<&Tree>) -> Page {
+        let mut groups = vec![tree.map(|tree| tree.user(first.uid))];
+        groups.extend(records.iter().map(|record| live::group(tree, record)));
+        let mut figures = Figures::of(&groups);
+        let of_sessions = figures.split_off(1);
+        let mut figures = figures.pop().unwrap_or_default();
+        let user = groups.into_iter().next().flatten();
+        if let Some(user) = &user {
+            figures.limits.tasks = tasks_max(user);
+        }
+        let oldest = records.iter().max_by_key(|record| live::age(record));
+        let oldest = oldest.unwrap_or(first);
+        let all: Vec<&Record> = records.iter().collect();
+        let sessions = records.iter().zip(&of_sessions);
+        let lines = sessions.clone().map(|(record, figures)| {
+            let mut parts = vec![way_in(record), span(live::age(record))];
+            parts.extend(figures.usage.tasks.map(counted_tasks));
+            if live::state(record) != "active" {
+                parts.push(live::state(record).into());
+            }
+            format!("{:<3} {}", record.id, parts.join(", "))
+        });
+        Page {
+            title: format!(
+                "{} ({})  {}",
+                harmless(&first.user),
+                first.uid,
+                decided(&all)
+            ),
+            since: Some((live::opened(oldest), live::age(oldest))),
+            about: Vec::new(),
+            cgroup: user
+                .filter(Group::exists)
+                .zip(tree)
+                .map(|(user, tree)| tree.below(&user)),
+            sessions: lines.collect(),
+            object: json!({
+                "user": first.user,
+                "uid": first.uid,
+                "opened": LocalTime::rfc3339(live::opened(oldest)),
+                "age_seconds": live::age(oldest),
+                "sessions": sessions
+                    .map(|(record, figures)| live::object(record, figures))
+                    .collect::<Vec<_>>(),
+            }),
+            figures,
+        }
+    }
+
+    /// Prints it.
+    pub fn print(&self, as_json: bool) {
+        if as_json {
+            return json::print(&self.whole_object());
+        }
+        println!("{}", self.title);
+        let line = |label: &str, text: &str| println!("{label:>9}: {text}");
+        if let Some((since, age)) = self.since {
+            if let Some(time) = LocalTime::of(since) {
+                let day = format!("{:?}", time.weekday());
+                line("Since", &format!("{day} {time}; {} ago", span(age)));
+            }
+        }
+        for (label, text) in &self.about {
+            line(label, text);
+        }
+        if let Some(cgroup) = &self.cgroup {
+            line("Cgroup", &format!("/{}", cgroup.display()));
+        }
+        for (label, text) in figures(&self.figures) {
+            line(label, &text);
+        }
+        for (index, session) in self.sessions.iter().enumerate() {
+            match index {
+                0 => line("Sessions", session),
+                _ => println!("{:11}{session}", ""),
+            }
+        }
+    }
+
+    fn whole_object(&self) -> Value {
+        let mut object = json!({
+            "version": json::VERSION,
+            "now": LocalTime::rfc3339(SystemTime::now()),
+        });
+        let parts = [
+            self.figures.object(),
+            json!({ "cgroup": self.cgroup }),
+            self.object.clone(),
+        ];
+        for part in parts {
+            if let (Value::Object(all), Value::Object(part)) = (&mut object, part) {
+                all.extend(part);
+            }
+        }
+        object
+    }
+}
+
+/// The user's cap on tasks. The user's own cgroup has it with the reserve for one more login on top;
+/// the level below has it as the policy says.
+pub fn tasks_max(user: &Group) -> Option<u64> {
+    Limits::of(&user.child("sessions")).tasks
+}
+
+/// The profiles and rules of sessions, each once.
+fn decided(records: &[&Record]) -> String {
+    let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
+    profiles.dedup();
+    let mut rules: Vec<&str> = records
+        .iter()
+        .filter_map(|one| one.rule.as_deref())
+        .collect();
+    rules.dedup();
+    let mut text = format!("profile {}", profiles.join(", "));
+    if !rules.is_empty() {
+        text += &format!(", rule {}", rules.join(", "));
+    }
+    text
+}
+
+fn processes(record: &Record) -> String {
+    let mut text = format!("login {}, keeper {}", record.leader.pid, record.keeper.pid);
+    if let Some(init) = record.init {
+        text += &format!(", init {}", init.pid);
+    }
+    text
+}
+
+/// `user, pid, ipc and mount namespaces`
+fn namespaces(ids: &NamespaceIds) -> Option<String> {
+    let all = [
+        (ids.user, "user"),
+        (ids.pid, "pid"),
+        (ids.ipc, "ipc"),
+        (ids.mount, "mount"),
+    ];
+    let own: Vec<&str> = all
+        .into_iter()
+        .filter_map(|(inode, name)| inode.map(|_| name))
+        .collect();
+    let (last, rest) = own.split_last()?;
+    Some(match rest {
+        [] => format!("{last} namespace"),
+        _ => format!("{} and {last} namespaces", rest.join(", ")),
+    })
+}
+
+pub fn counted_tasks(tasks: u64) -> String {
+    counted(usize::try_from(tasks).unwrap_or(usize::MAX), "task")
+}
+
+/// The lines that this machine has figures for.
+fn figures(figures: &Figures) -> Vec<(&'static str, String)> {
+    let Figures {
+        usage,
+        limits,
+        pressure,
+        ..
+    } = figures;
+    let mut lines = Vec::new();
+    if let Some(now) = figures.cpu_percent {
+        let rest = [
+            usage.cpu_us.map(|us| format!("{} used", cpu_time(us))),
+            usage
+                .throttled_us
+                .filter(|us| *us > 0)
+                .map(|us| format!("{} throttled", cpu_time(us))),
+        ];
+        let cap = limits.cpu_percent.map(|cap| (cap, percent(cap)));
+        lines.push(("CPU", share(now, percent(now), cap, rest)));
+    }
+    if let Some(now) = usage.memory {
+        let rest = [
+            usage.memory_peak.map(|peak| format!("peak {}", size(peak))),
+            usage
+                .oom_kills
+                .filter(|kills| *kills > 0)
+                .map(|kills| counted(usize::try_from(kills).unwrap_or(usize::MAX), "OOM kill")),
+        ];
+        let cap = limits.memory.map(|cap| (cap as f64, size(cap)));
+        lines.push(("Memory", share(now as f64, size(now), cap, rest)));
+    }
+    if let Some(now) = usage.tasks {
+        let rest = [
+            usage.tasks_peak.map(|peak| format!("peak {peak}")),
+            usage.tasks_refused.map(|count| format!("{count} refused")),
+        ];
+        let cap = limits.tasks.map(|cap| (cap as f64, cap.to_string()));
+        lines.push(("Tasks", share(now as f64, now.to_string(), cap, rest)));
+    }
+    if let (Some(read), Some(written)) = (usage.io_read, usage.io_write) {
+        lines.push((
+            "IO",
+            format!("{} read, {} written", size(read), size(written)),
+        ));
+    }
+    let waits = [
+        ("cpu", pressure.cpu),
+        ("memory", pressure.memory),
+        ("io", pressure.io),
+    ];
+    let waits: Vec<String> = waits
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| format!("{name} {value:.1}%")))
+        .collect();
+    if !waits.is_empty() {
+        lines.push((
+            "Pressure",
+            format!("{} (some, last minute)", waits.join(", ")),
+        ));
+    }
+    lines
+}
+
+/// `|||.............   181% of 800%   4h 12min used`; without a cap there is no bar.
+fn share(now: f64, text: String, cap: Option<(f64, String)>, rest: [Option<String>; 2]) -> String {
+    let rest: Vec<String> = rest.into_iter().flatten().collect();
+    let line = match cap {
+        Some((cap, of)) => format!("{}   {text:>4} of {of:<4}", bar(now, cap)),
+        None => text,
+    };
+    format!("{line}   {}", rest.join(", "))
+        .trim_end()
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_session::{Pressure, Usage};
+
+    #[test]
+    fn figures_are_lines_with_bars_where_there_are_caps() {
+        let mut page = Figures {
+            cpu_percent: Some(181.2),
+            usage: Usage {
+                cpu_us: Some(15_120_000_000),
+                throttled_us: Some(38_000_000),
+                memory: Some(1_395_864_371),
+                memory_peak: Some(3 << 30),
+                tasks: Some(34),
+                tasks_peak: Some(198),
+                tasks_refused: Some(0),
+                io_read: Some(12_992_276_070),
+                io_write: Some(880 << 20),
+                oom_kills: Some(2),
+            },
+            limits: Limits {
+                cpu_percent: Some(800.0),
+                memory: Some(3 << 30),
+                tasks: Some(256),
+            },
+            pressure: Pressure {
+                cpu: Some(4.2),
+                memory: Some(0.0),
+                io: Some(0.34),
+            },
+        };
+        let text = |page: &Figures| {
+            let lines = figures(page).into_iter();
+            lines
+                .map(|(label, text)| format!("{label:>9}: {text}\n"))
+                .collect::<String>()
+        };
+        assert_eq!(
+            text(&page),
+            "\u{20}     CPU: |||.............   181% of 800%   4h 12min used, 38s throttled
+   Memory: ||||||..........   1.3G of 3.0G   peak 3.0G, 2 OOM kills
+    Tasks: ||..............     34 of 256    peak 198, 0 refused
+       IO: 12.1G read, 880M written
+ Pressure: cpu 4.2%, memory 0.0%, io 0.3% (some, last minute)
+"
+        );
+        page.limits = Limits::default();
+        page.usage = Usage {
+            cpu_us: Some(400_000),
+            ..Usage::default()
+        };
+        page.pressure = Pressure::default();
+        assert_eq!(text(&page), "      CPU: 181%   0.4s used\n");
+    }
+}

@@ -1,0 +1,296 @@
+//! `berth try`: a login as the policy says, without touching PAM's files.
+//!
+//! It is a PAM application of its own, with a stack in which pam_berth stands alone: the real libpam,
+//! module and helper do the rest. So what is tried is what a login gets.
+
+use std::fs::{self, DirBuilder};
+use std::io::IsTerminal;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use berth_config::outcome::Outcome;
+use berth_config::{Decision, Login, Machine, Policy, PolicyError, Trust, check_files};
+use nix::unistd::{Gid, Uid, User};
+
+use crate::exit::Exit;
+use crate::pam::Application;
+use crate::sys::{self, Identity, Terminal};
+use crate::{live, paint, place};
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: that of CMD, or 128 and the signal that ended it; 1 the login was refused;
+3 the policy has an error; 4 only root may do this.
+
+The real module and helper open a real session, which `berth list` shows. Of the PAM
+stack only pam_berth is run: no other module, and nobody is asked for a password.
+Without CMD it is the user's login shell. A FILE of --policy must be root's, as the
+policy is.")]
+pub struct Arguments {
+    /// Whose login to try
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// The PAM service
+    #[arg(long, default_value = "sshd", value_parser = service)]
+    service: String,
+    /// The terminal; under sshd it is always "ssh"
+    #[arg(long)]
+    tty: Option<String>,
+    /// Where the login comes from
+    #[arg(long, default_value = "", hide_default_value = true)]
+    rhost: String,
+    /// A policy file instead of the policy in force
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Another pam_berth.so
+    #[arg(long, value_name = "FILE", default_value = "pam_berth.so")]
+    module: PathBuf,
+    /// Another berth-helper
+    #[arg(long, value_name = "FILE")]
+    helper: Option<PathBuf>,
+    /// A command for the user's shell, and its arguments
+    #[arg(
+        value_name = "CMD",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+}
+
+/// A service is the name of a file.
+fn service(text: &str) -> Result<String, String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match text.bytes().all(good) && !text.is_empty() && !text.starts_with('.') {
+        true => Ok(text.into()),
+        false => Err("a service is a name of letters, digits, - and _".into()),
+    }
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    match attempt(arguments) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn attempt(arguments: &Arguments) -> Result<Exit, Exit> {
+    if !live::is_root() {
+        eprintln!("berth: only root may log somebody in");
+        return Err(Exit::Permission);
+    }
+    let policy = policy(arguments.policy.as_deref())?;
+    let login = login(arguments)?;
+    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not(&error))?;
+    let decision = policy
+        .explain(&login, &machine)
+        .map_err(|error| not(&error))?
+        .decision;
+    eprintln!("berth: {}", told(&login, &decision));
+    let account = User::from_name(&login.user).map_err(|error| not(&error))?;
+    let account = account.ok_or_else(|| not(&"the account is gone"))?;
+
+    let mut application = start(arguments, &login)?;
+    let opened = application
+        .comes_from(&login.tty, &login.rhost)
+        .and_then(|()| application.open());
+    opened.map_err(|refusal| match decision.outcome {
+        Outcome::Deny { .. } => not(&"refused, as the policy says"),
+        _ => not(&format!(
+            "the login was refused ({refusal}); the system log says why (AUTHPRIV)"
+        )),
+    })?;
+    let session = application.variable(c"BERTH_SESSION");
+    match (&session, &decision.outcome) {
+        (Some(session), _) => eprintln!("berth: session {session}"),
+        (None, Outcome::Exempt) => {}
+        (None, _) => eprintln!(
+            "berth: let in WITHOUT a berth (on_error = \"allow\"); the system log says why"
+        ),
+    }
+    let status = shell(&arguments.command, &login, account, session)?;
+    drop(application);
+    Ok(Exit::Of(code(status)))
+}
+
+fn not(why: &dyn std::fmt::Display) -> Exit {
+    eprintln!("berth: {why}");
+    Exit::NotSo
+}
+
+/// The policy that decides, once it is known to be sound; its findings are shown.
+fn policy(file: Option<&Path>) -> Result<Policy, Exit> {
+    let place = place::this_machine();
+    let invalid = |error| match error {
+        PolicyError::Source(error) => place::source_error(&error),
+        PolicyError::Invalid(findings) => {
+            for finding in findings {
+                eprintln!("{}", paint::diagnostic(&finding));
+            }
+            Exit::Policy
+        }
+    };
+    let Some(file) = file else {
+        return Policy::load_in(&berth_config::Places::under(Path::new("/"))).map_err(invalid);
+    };
+    // Root's alone: the helper reads it, and believes nobody else either.
+    let checked = check_files(&[file.to_owned()], Trust::Root, Some(&place))
+        .map_err(|error| place::source_error(&error))?;
+    match checked.policy {
+        Some(policy) => {
+            for finding in &checked.diagnostics {
+                eprintln!("{}", paint::diagnostic(finding));
+            }
+            Ok(policy)
+        }
+        None => Err(invalid(PolicyError::Invalid(checked.diagnostics))),
+    }
+}
+
+fn login(arguments: &Arguments) -> Result<Login, Exit> {
+    let mut login = Login::of(&arguments.user).map_err(|error| not(&error))?;
+    login.service.clone_from(&arguments.service);
+    login.tty = match (&arguments.tty, arguments.service.as_str()) {
+        (Some(tty), _) => tty.clone(),
+        (None, "sshd") => "ssh".into(),
+        (None, _) => String::new(),
+    };
+    login.rhost.clone_from(&arguments.rhost);
+    Ok(login)
+}
+
+/// `alice, service sshd: profile student, rule cs101`
+fn told(login: &Login, decision: &Decision) -> String {
+    let outcome = match &decision.outcome {
+        Outcome::Exempt => "exempt, no berth".to_owned(),
+        Outcome::Deny { .. } => "denied".to_owned(),
+        Outcome::Berth(berth) => format!("profile {}", berth.profile),
+    };
+    let rule = decision.rule.as_ref();
+    let rule = rule.map_or(String::new(), |rule| format!(", rule {rule}"));
+    format!("{}, service {}: {outcome}{rule}", login.user, login.service)
+}
+
+/// Begins the login, with a stack that is there for just this moment.
+fn start(arguments: &Arguments, login: &Login) -> Result<Application, Exit> {
+    let stack = stack(arguments)?;
+    // In a directory where only root makes names; one that is there already is an error.
+    let directory = PathBuf::from(format!("/run/berth-try-{}", std::process::id()));
+    let application = write(&directory, &login.service, &stack)
+        .map_err(|error| not(&format!("cannot write {}: {error}", directory.display())))
+        .and_then(|()| {
+            Application::start(&login.service, &login.user, &directory)
+                .map_err(|refusal| not(&format!("cannot start PAM: {refusal}")))
+        });
+    if let Err(error) = fs::remove_dir_all(&directory) {
+        eprintln!("berth: cannot remove {}: {error}", directory.display());
+    }
+    application
+}
+
+fn write(directory: &Path, service: &str, stack: &str) -> std::io::Result<()> {
+    DirBuilder::new().mode(0o700).create(directory)?;
+    fs::write(directory.join(service), stack)?;
+    let none = ["auth", "account", "password", "session"];
+    let none = none.map(|phase| format!("{phase} required pam_deny.so\n"));
+    fs::write(directory.join("other"), none.concat())
+}
+
+fn stack(arguments: &Arguments) -> Result<String, Exit> {
+    let mut line = arguments.module.display().to_string();
+    for (name, path) in [("policy", &arguments.policy), ("helper", &arguments.helper)] {
+        let Some(path) = path else { continue };
+        let path = fs::canonicalize(path)
+            .map_err(|error| not(&format!("cannot find {}: {error}", path.display())))?;
+        // Brackets hold an argument with blanks together (pam.conf(5)).
+        let path = path.display().to_string().replace(']', "\\]");
+        line += &format!(" [{name}={path}]");
+    }
+    if line.contains('\n') {
+        return Err(not(&"no path in a PAM stack can have a line break"));
+    }
+    Ok(format!(
+        "account required {line}\nsession required {line}\n"
+    ))
+}
+
+/// Runs the user's shell, or a command by it, as the login would.
+fn shell(
+    words: &[String],
+    login: &Login,
+    account: User,
+    session: Option<String>,
+) -> Result<ExitStatus, Exit> {
+    let shell = match account.shell.as_os_str().is_empty() {
+        true => PathBuf::from("/bin/sh"),
+        false => account.shell,
+    };
+    let name = shell.file_name().unwrap_or_default().to_string_lossy();
+    let mut command = Command::new(&shell);
+    match words {
+        [] => command.arg0(format!("-{name}")),
+        _ => command.arg("-c").arg(words.join(" ")),
+    };
+    let kept = ["TERM", "LANG"].map(|name| (name, std::env::var_os(name)));
+    command
+        .env_clear()
+        .envs(
+            kept.into_iter()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .env("HOME", &account.dir)
+        .env("SHELL", &shell)
+        .env("USER", &login.user)
+        .env("LOGNAME", &login.user)
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    if let Some(session) = session {
+        command.env("BERTH_SESSION", session);
+    }
+    let terminal = match words.is_empty() && std::io::stdin().is_terminal() {
+        true => Terminal::Own,
+        false => Terminal::Shared,
+    };
+    let identity = Identity {
+        uid: Uid::from_raw(login.uid),
+        gid: Gid::from_raw(login.gid),
+        groups: login
+            .groups
+            .iter()
+            .map(|group| Gid::from_raw(group.gid))
+            .collect(),
+        home: account.dir,
+    };
+    sys::run_as(&mut command, identity, terminal);
+    let cannot = |error| not(&format!("cannot run {}: {error}", shell.display()));
+    let mut child = command.spawn().map_err(cannot)?;
+    // From here on: the program inherits how signals are handled.
+    sys::ignore_keyboard_signals().map_err(cannot)?;
+    let status = child.wait().map_err(cannot)?;
+    if terminal == Terminal::Own {
+        // The shell that called us takes it itself where this fails.
+        let _ = sys::give_terminal();
+    }
+    Ok(status)
+}
+
+fn code(status: ExitStatus) -> u8 {
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_no_path() {
+        assert_eq!(service("su-l"), Ok("su-l".into()));
+        for text in ["", "..", ".x", "a/b", "a b", "a\n"] {
+            assert!(service(text).is_err(), "{text:?}");
+        }
+    }
+}

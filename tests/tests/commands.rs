@@ -1,0 +1,405 @@
+//! `berth list`, `show`, `kill` and `try` on real logins.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Machine, Output, Policy, Process, Terminal, eventually};
+
+/// `berth`, as root outside every berth.
+fn berth(machine: &Machine, arguments: &str) -> Output {
+    machine.host(&format!("{PROGRAMS}/berth {arguments}"))
+}
+
+/// The words of the one session's line of `berth list`.
+#[track_caller]
+fn listed(machine: &Machine) -> Vec<String> {
+    let said = berth(machine, "list").ok();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.last(), Some(&"1 session, 1 user."), "{said}");
+    lines[1].split_whitespace().map(String::from).collect()
+}
+
+/// Waits until a login is set up, and gives back its session's id.
+#[track_caller]
+fn session(machine: &Machine) -> String {
+    let active = || berth(machine, "list").stdout.contains(" active");
+    assert!(eventually(active), "{:?}", berth(machine, "list"));
+    listed(machine)[0].clone()
+}
+
+/// `berth try` for a user, with this build's module and helper.
+fn attempt(machine: &Machine, arguments: &str) -> Output {
+    berth(
+        machine,
+        &format!(
+            "try --module {PROGRAMS}/libpam_berth.so --helper {PROGRAMS}/berth-helper {arguments}"
+        ),
+    )
+}
+
+const POLICY: &str = "--policy /etc/berth/policy.toml";
+
+#[test]
+fn list_has_a_line_for_each_session() {
+    Machine::run(|machine| {
+        assert!(
+            berth(machine, "list")
+                .ok()
+                .ends_with("0 sessions, 0 users.")
+        );
+        let (alice, _) = machine.stay("alice");
+        let id = session(machine);
+        let line = listed(machine);
+        assert_eq!(line[1..5], ["alice", "sshd", "test", "-"], "{line:?}");
+        assert!(line[5].ends_with('s'), "{line:?}");
+        assert_eq!(line.last().unwrap(), "active");
+        // Bare, root sees the same.
+        assert!(berth(machine, "").ok().ends_with("1 session, 1 user."));
+
+        let (bob, _) = machine.stay("bob");
+        let (again, _) = machine.stay("alice");
+        let said = berth(machine, "list --users").ok();
+        assert!(said.ends_with("2 users, 3 sessions."), "{said}");
+        let of_alice = said.lines().find(|line| line.starts_with("alice")).unwrap();
+        let words: Vec<&str> = of_alice.split_whitespace().collect();
+        let uid = machine.uid("alice").to_string();
+        assert_eq!(words[..3], ["alice", &uid, "2"], "{said}");
+
+        let json = berth(machine, "list --json").ok();
+        assert!(json.contains(&format!("\"session\": {id},")), "{json}");
+        assert!(json.contains("\"state\": \"active\""), "{json}");
+        for login in [alice, bob, again] {
+            login.end();
+        }
+        let empty = || {
+            berth(machine, "list")
+                .stdout
+                .ends_with("0 sessions, 0 users.")
+        };
+        assert!(eventually(empty), "{:?}", berth(machine, "list"));
+    });
+}
+
+#[test]
+fn a_busy_session_shows_its_cpu_rate() {
+    Machine::run(|machine| {
+        let busy = machine.ssh_background("alice", "while :; do :; done");
+        session(machine);
+        let cpu = || {
+            let line = listed(machine);
+            line[7].trim_end_matches('%').parse::<u32>().unwrap_or(0)
+        };
+        assert!(eventually(|| cpu() > 20), "{:?}", listed(machine));
+        busy.end();
+    });
+}
+
+#[test]
+fn show_tells_of_a_session_and_of_its_user() {
+    Machine::run(|machine| {
+        let (login, process) = machine.stay("alice");
+        let id = session(machine);
+        let uid = machine.uid("alice");
+        let said = berth(machine, "show alice").ok();
+        assert!(
+            said.starts_with(&format!(
+                "alice ({uid})  profile test, rule all\n    Since: "
+            )),
+            "{said}"
+        );
+        for part in [
+            format!("   Cgroup: /berth/user-{uid}\n"),
+            format!(" Sessions: {id}   sshd from 127.0.0.1, "),
+        ] {
+            assert!(said.contains(&part), "no {part:?} in {said}");
+        }
+        let said = berth(machine, &format!("status {id}")).ok();
+        let cgroup = process.cgroup().unwrap();
+        for part in [
+            format!("session {id} of alice ({uid})  profile test, rule all\n"),
+            "    State: active\n".into(),
+            "    Login: sshd from 127.0.0.1\n".into(),
+            "      Own: user, pid, ipc and mount namespaces\n".into(),
+            format!("   Cgroup: {cgroup}\n"),
+            "      CPU: ".into(),
+        ] {
+            assert!(said.contains(&part), "no {part:?} in {said}");
+        }
+        let json = berth(machine, "show alice --json").ok();
+        assert!(json.contains("\"version\": 1"), "{json}");
+        let none = berth(machine, "show bob").refused();
+        assert_eq!(none.status.code(), Some(1));
+        assert!(none.stderr.contains("has no session"), "{none:?}");
+        login.end();
+    });
+}
+
+#[test]
+fn a_user_sees_their_own_and_nothing_else() {
+    Machine::run(|machine| {
+        let (bob, _) = machine.stay("bob");
+        let other = session(machine);
+        let uid = machine.uid("alice");
+        let see = |arguments: &str| format!("{PROGRAMS}/berth {arguments}");
+        for own in ["", "show", "show alice", "show user:alice"] {
+            let said = machine.ssh("alice", &see(own)).ok();
+            assert!(said.starts_with(&format!("alice ({uid})\n")), "{said}");
+            assert!(said.contains(&format!("Cgroup: /berth/user-{uid}\n")));
+            assert!(said.contains("this one"), "{said}");
+        }
+        let one = machine
+            .ssh("alice", &see("show $BERTH_SESSION --json"))
+            .ok();
+        assert!(one.contains("\"user\": \"alice\""), "{one}");
+        for refused in [
+            "list",
+            "show bob",
+            &format!("show {other}"),
+            "kill --yes bob",
+            "try --user bob true",
+        ] {
+            let said = machine.ssh("alice", &see(refused));
+            assert_eq!(said.status.code(), Some(4), "{refused}: {said:?}");
+            assert_eq!(said.stdout, "", "{refused}");
+        }
+        bob.end();
+    });
+}
+
+#[test]
+fn kill_ends_a_session_and_leaves_the_others() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let (alice, sleep) = machine.stay("alice");
+        let id = session(machine);
+        let (bob, of_bob) = machine.stay("bob");
+        let said = berth(machine, &format!("kill {id} --yes")).ok();
+        assert_eq!(
+            said,
+            format!("ended session {id} of alice (sshd from 127.0.0.1)")
+        );
+        assert!(!sleep.exists() || sleep.is_zombie());
+        assert!(of_bob.exists(), "another user's login");
+        assert_eq!(listed(machine)[1], "bob");
+        drop(alice);
+        let again = berth(machine, &format!("kill {id} --yes")).refused();
+        assert_eq!(again.status.code(), Some(1), "{again:?}");
+        let json = berth(machine, "kill bob --yes --json").ok();
+        assert!(json.contains("\"failed\": []"), "{json}");
+        drop(bob);
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn kill_ends_what_ignores_it_and_what_lingers() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_profile(
+            r#"logout = { linger = "infinity", grace = "1h" }"#,
+        ));
+        let before = machine.settled();
+        let ignore = "trap '' TERM; (trap '' TERM HUP; while :; do sleep 1; done) & sleep 1000";
+        let login = machine.ssh_background("alice", ignore);
+        let id = session(machine);
+        // The keeper would wait an hour for what ignores SIGTERM.
+        berth(machine, &format!("kill {id} --yes --grace 1s")).ok();
+        login.end();
+        machine
+            .ssh("alice", "setsid sleep 1000 >/dev/null 2>&1 &")
+            .ok();
+        let lingers = || berth(machine, "list").stdout.contains(" linger");
+        assert!(eventually(lingers), "{:?}", berth(machine, "list"));
+        let said = berth(machine, "kill alice --yes").ok();
+        assert!(said.starts_with("ended session "), "{said}");
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn kill_ends_a_session_without_a_cgroup() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_profile(r#"cgroup = "keep""#));
+        let (alice, sleep) = machine.stay("alice");
+        let id = session(machine);
+        let line = listed(machine);
+        assert_eq!(line[6..9], ["-", "-", "-"], "{line:?}");
+        berth(machine, &format!("kill {id} --yes")).ok();
+        assert!(eventually(|| !sleep.exists()));
+        alice.end();
+    });
+}
+
+#[test]
+fn kill_with_a_signal_only_sends_it() {
+    Machine::run(|machine| {
+        let login = machine.ssh_background(
+            "alice",
+            "trap 'echo got it; exit 7' USR1; touch ready; while :; do sleep 0.1; done",
+        );
+        let id = session(machine);
+        assert!(eventually(|| machine
+            .host("test -e /home/alice/ready")
+            .success()));
+        // Not to all of it: sshd has no use for that signal. But it is a fair end of it.
+        let said = berth(machine, &format!("kill {id} --yes --signal CONT")).ok();
+        assert!(said.starts_with("sent SIGCONT to "), "{said}");
+        assert!(said.ends_with("(sshd from 127.0.0.1)"), "{said}");
+        assert_eq!(listed(machine)[0], id, "it goes on");
+        berth(machine, &format!("kill {id} --yes --signal USR1")).ok();
+        let empty = || {
+            berth(machine, "list")
+                .stdout
+                .ends_with("0 sessions, 0 users.")
+        };
+        assert!(eventually(empty), "{:?}", berth(machine, "list"));
+        login.end();
+    });
+}
+
+#[test]
+fn kill_asks_at_a_terminal_and_nowhere_else() {
+    Machine::run(|machine| {
+        let (login, sleep) = machine.stay("alice");
+        let id = session(machine);
+        let unasked = berth(machine, &format!("kill {id}")).refused();
+        assert_eq!(unasked.status.code(), Some(2), "{unasked:?}");
+        let ask = |answer: &str| {
+            let mut command = Command::new(format!("{PROGRAMS}/berth"));
+            command.args(["kill", &id]);
+            let mut terminal = Terminal::start(command);
+            terminal.expect("End 1 session? [y/N] ");
+            terminal.send(answer);
+            terminal.wait()
+        };
+        assert_eq!(ask("").status.code(), Some(1));
+        assert!(sleep.exists());
+        assert_eq!(ask("y").status.code(), Some(0));
+        assert!(eventually(|| !sleep.exists()));
+        drop(login);
+    });
+}
+
+#[test]
+fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let (alice, _) = machine.stay("alice");
+        let id = session(machine);
+        // The keeper and its standby at once: no one is left to clean up.
+        let pids: Vec<String> = Process::named("berth-helper")
+            .iter()
+            .map(|helper| helper.0.to_string())
+            .collect();
+        assert_eq!(pids.len(), 2);
+        let all = pids.join(" ");
+        machine
+            .host(&format!("kill -STOP {all}; kill -KILL {all}"))
+            .ok();
+        let dead = || berth(machine, "list").stdout.contains("  dead\n");
+        assert!(eventually(dead), "{:?}", berth(machine, "list"));
+        let said = berth(machine, "list").ok();
+        assert!(said.contains(&format!("`berth kill {id}`")), "{said}");
+        berth(machine, &format!("kill {id} --yes")).ok();
+        alice.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn try_is_a_login_as_the_policy_says() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let uid = machine.uid("alice");
+        let look = "'id -u; pwd; cat /proc/1/comm; echo $BERTH_SESSION; cat /proc/self/cgroup'";
+        let tried = attempt(machine, &format!("--user alice {POLICY} {look}"));
+        assert!(
+            tried
+                .stderr
+                .starts_with("berth: alice, service sshd: profile test, rule all\n"),
+            "{tried:?}"
+        );
+        let said = tried.ok();
+        let lines: Vec<&str> = said.lines().collect();
+        let id = lines[3];
+        assert_eq!(lines[..3], [&uid.to_string(), "/home/alice", "berth-init"]);
+        assert!(
+            said.contains(&format!("0::/berth/user-{uid}/sessions/{id}")),
+            "{said}"
+        );
+        let status = attempt(machine, &format!("--user alice {POLICY} exit 42"));
+        assert_eq!(status.status.code(), Some(42), "{status:?}");
+        let killed = attempt(machine, &format!("--user alice {POLICY} 'kill -KILL $$'"));
+        assert_eq!(killed.status.code(), Some(137), "{killed:?}");
+        assert_eq!(machine.host("ls -d /run/berth-try*").stdout, "");
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn try_reads_another_policy_and_minds_service_and_errors() {
+    Machine::run(|machine| {
+        let write = |text: &str| std::fs::write("/etc/berth/new.toml", text).unwrap();
+        let new = "--policy /etc/berth/new.toml";
+        write(
+            "version = 1\n[profile.p]\nnamespaces = { pid = true, mount = true }\n\
+             [[rule]]\nservice = \"cron\"\naction = \"deny\"\nmessage = \"No jobs here.\"\n\
+             [[rule]]\nuser = \"bob\"\naction = \"exempt\"\n[[rule]]\nprofile = \"p\"\n",
+        );
+        let map = attempt(
+            machine,
+            &format!("--user alice {new} cat /proc/self/uid_map"),
+        )
+        .ok();
+        assert!(
+            map.trim().ends_with("4294967295"),
+            "no user namespace: {map}"
+        );
+        let denied = attempt(machine, &format!("--user alice --service cron {new} true"));
+        assert_eq!(denied.status.code(), Some(1), "{denied:?}");
+        assert!(denied.stderr.contains("\nNo jobs here.\n"), "{denied:?}");
+        let exempt = attempt(machine, &format!("--user bob {new} cat /proc/1/comm"));
+        assert!(exempt.stderr.contains("exempt, no berth"), "{exempt:?}");
+        assert_ne!(exempt.ok(), "berth-init");
+
+        write("version = 1\n[profile.p]\nuser = { memory_maks = \"3G\" }\n");
+        let broken = attempt(machine, &format!("--user alice {new} true"));
+        assert_eq!(broken.status.code(), Some(3), "{broken:?}");
+        assert!(
+            broken
+                .stderr
+                .starts_with("/etc/berth/new.toml:3:10: error: unknown key"),
+            "{broken:?}"
+        );
+    });
+}
+
+#[test]
+fn try_gives_a_shell_on_a_terminal_with_job_control() {
+    Machine::run(|machine| {
+        let mut command = Command::new(format!("{PROGRAMS}/berth"));
+        command.args([
+            "try",
+            "--module",
+            &format!("{PROGRAMS}/libpam_berth.so"),
+            "--helper",
+            &format!("{PROGRAMS}/berth-helper"),
+            "--policy",
+            "/etc/berth/policy.toml",
+            "--user",
+            "alice",
+        ]);
+        let mut terminal = Terminal::start(command);
+        terminal.expect("berth: session ");
+        assert_eq!(terminal.run("cat /proc/1/comm; echo $0"), "berth-init\n-sh");
+        let id = session(machine);
+        assert_eq!(terminal.run("echo $BERTH_SESSION"), id);
+        terminal.send("sleep 100; echo woken $?");
+        std::thread::sleep(Duration::from_millis(300));
+        let begun = Instant::now();
+        terminal.send("\x03");
+        terminal.send("exit 3");
+        assert_eq!(terminal.wait().status.code(), Some(3));
+        assert!(begun.elapsed() < Duration::from_secs(30), "it slept on");
+    });
+}
