@@ -1,0 +1,299 @@
+//! list, show, kill and try, by their output and exit codes, on records that the test writes. Real
+//! sessions are looked at by the crate of tests on real logins.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A /run/berth of its own.
+struct Run {
+    sessions: PathBuf,
+}
+
+impl Run {
+    /// Only root has mount namespaces; without, there is nothing to test.
+    fn new() -> Option<Run> {
+        if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("berth-run-{}-{number}", std::process::id());
+        let sessions = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&sessions).unwrap();
+        Some(Run { sessions })
+    }
+
+    fn write(&self, id: u64, record: &Value) {
+        std::fs::write(self.sessions.join(id.to_string()), record.to_string()).unwrap();
+    }
+
+    /// `before` is put in front of the program: who runs it.
+    fn berth(&self, before: &str, arguments: &str) -> Ran {
+        // /run is the test's own in there; what the machine has stays as it is.
+        let script = format!(
+            "mount -t tmpfs -o mode=755 run /run && mkdir -p /run/berth/sessions && \
+             mount --bind {} /run/berth/sessions && exec {before} {} {arguments}",
+            self.sessions.display(),
+            env!("CARGO_BIN_EXE_berth")
+        );
+        let output = Command::new("unshare")
+            .args(["--mount", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Ran {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.sessions).unwrap();
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// This process, as a record names one.
+fn me() -> Value {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let start: u64 = fields.split_whitespace().nth(19).unwrap().parse().unwrap();
+    json!({ "pid": std::process::id(), "start": start })
+}
+
+/// A record of a session that was opened so long ago; its keeper is this process.
+fn record(id: u64, user: &str, uid: u32, ago: u64) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    json!({
+        "id": id,
+        "user": user,
+        "uid": uid,
+        "service": "sshd",
+        "tty": "ssh",
+        "rhost": "10.1.4.22",
+        "profile": "student",
+        "rule": "cs101",
+        "user_rule": "cs101",
+        "opened": now.as_secs() - ago,
+        "state": "active",
+        "leader": me(),
+        "keeper": me(),
+        "init": null,
+        "cgroup": null,
+        "origin": null,
+        "pid_namespace": null,
+        "ipc_namespace": null,
+        "mount_namespace": null,
+        "user_namespace": null,
+    })
+}
+
+/// Three sessions of two users, one of them dead.
+fn three() -> Option<Run> {
+    let run = Run::new()?;
+    run.write(12, &record(12, "alice", 4_000_001, 8045));
+    let mut second = record(14, "alice", 4_000_001, 245);
+    second["service"] = "cron".into();
+    second["tty"] = "cron".into();
+    second["rhost"] = "".into();
+    second["profile"] = "student+batch".into();
+    second["state"] = "linger".into();
+    run.write(14, &second);
+    let mut dead = record(9, "bob", 4_000_002, 270_000);
+    dead["keeper"]["start"] = 1.into();
+    dead["rhost"] = "evil\u{1b}[2J".into();
+    run.write(9, &dead);
+    Some(run)
+}
+
+#[test]
+fn list_is_a_table_of_sessions() {
+    let Some(run) = three() else { return };
+    let ran = run.berth("", "list");
+    assert_eq!(
+        ran.out,
+        "\
+SESSION  USER   SERVICE  PROFILE        POOL    AGE  TASKS  CPU  MEMORY  STATE
+      9  bob    sshd     student        -        3d      -    -       -  dead
+     12  alice  sshd     student        -     2h14m      -    -       -  active
+     14  alice  cron     student+batch  -        4m      -    -       -  linger
+3 sessions, 2 users.
+Session 9 has lost its keeper: `berth kill 9` removes what is left of it.
+"
+    );
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    assert_eq!(run.berth("", "").out, ran.out);
+}
+
+#[test]
+fn list_of_users_and_for_programs() {
+    let Some(run) = three() else { return };
+    assert_eq!(
+        run.berth("", "list --users").out,
+        "\
+USER       UID  SESSIONS  POOL    AGE  TASKS  CPU  MEMORY
+alice  4000001         2  -     2h14m      -    -       -
+bob    4000002         1  -        3d      -    -       -
+2 users, 3 sessions.
+"
+    );
+    let object: Value = serde_json::from_str(&run.berth("", "list --json").out).unwrap();
+    assert_eq!(object["version"], 1);
+    assert!(object["now"].as_str().unwrap().contains('T'));
+    let session = &object["sessions"][1];
+    for (key, value) in [
+        ("session", json!(12)),
+        ("user", json!("alice")),
+        ("uid", json!(4_000_001)),
+        ("service", json!("sshd")),
+        ("rhost", json!("10.1.4.22")),
+        ("profile", json!("student")),
+        ("pool", Value::Null),
+        ("rule", json!("cs101")),
+        ("state", json!("active")),
+        ("namespaces", json!([])),
+        ("init_pid", Value::Null),
+    ] {
+        assert_eq!(session[key], value, "{key}");
+    }
+    assert!(session["age_seconds"].as_u64().unwrap() >= 8045);
+    assert_eq!(session["memory"]["max_bytes"], Value::Null);
+    let object: Value = serde_json::from_str(&run.berth("", "list --users --json").out).unwrap();
+    assert_eq!(object["users"][0]["sessions"], json!([12, 14]));
+}
+
+#[test]
+fn a_record_that_cannot_be_understood_is_told_and_the_rest_is_listed() {
+    let Some(run) = three() else { return };
+    std::fs::write(run.sessions.join("13"), "{}").unwrap();
+    let ran = run.berth("", "list");
+    assert!(ran.out.contains("3 sessions, 2 users."), "{ran:?}");
+    assert!(
+        ran.err
+            .contains("the session record /run/berth/sessions/13"),
+        "{ran:?}"
+    );
+    assert_eq!(ran.code, Some(5));
+}
+
+#[test]
+fn show_of_a_user_has_a_line_for_each_session() {
+    let Some(run) = three() else { return };
+    for object in ["alice", "user:alice"] {
+        let ran = run.berth("", &format!("show {object}"));
+        let (title, rest) = ran.out.split_once("\n    Since: ").unwrap();
+        assert_eq!(
+            title,
+            "alice (4000001)  profile student, student+batch, rule cs101"
+        );
+        let (since, rest) = rest.split_once('\n').unwrap();
+        assert!(since.ends_with("; 2h 14min ago"), "{since}");
+        assert!(since.is_char_boundary(3) && "MonTueWedThuFriSatSun".contains(&since[..3]));
+        assert_eq!(
+            rest,
+            " Sessions: 12  sshd from 10.1.4.22, 2h 14min\n           14  cron on cron, 4min, linger\n"
+        );
+    }
+}
+
+#[test]
+fn show_of_a_session_lets_no_escape_sequence_through() {
+    let Some(run) = three() else { return };
+    let ran = run.berth("", "status 9");
+    assert!(
+        ran.out
+            .contains("    State: dead\n    Login: sshd from evil\u{fffd}[2J\n"),
+        "{ran:?}"
+    );
+    let object: Value = serde_json::from_str(&run.berth("", "show 9 --json").out).unwrap();
+    assert_eq!(
+        (&object["version"], &object["state"]),
+        (&json!(1), &json!("dead"))
+    );
+    assert_eq!(object["rhost"], "evil\u{1b}[2J");
+}
+
+#[test]
+fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
+    let Some(run) = three() else { return };
+    std::fs::write(run.sessions.join(".policy"), "version = 1\n").unwrap();
+    for (arguments, code, said) in [
+        ("show 99", 1, "berth: there is no session 99\n"),
+        ("show carol", 1, "berth: user \"carol\" has no session\n"),
+        ("kill 99 --yes", 1, "berth: there is no session 99\n"),
+        (
+            "try --user no-such-user --policy /run/berth/sessions/.policy true",
+            1,
+            "berth: user \"no-such-user\" is not known here",
+        ),
+        ("show pool:x", 2, "name a session, as in 12, or a user"),
+        (
+            "kill 12",
+            2,
+            "berth: nobody can be asked here (no terminal): say --yes\n",
+        ),
+        ("kill 12 --signal NONE --yes", 2, "name a signal, as in HUP"),
+        (
+            "kill 12 --grace 5 --yes",
+            2,
+            "write a number and one of s, min, h",
+        ),
+        (
+            "try --user root --service ../x true",
+            2,
+            "a service is a name",
+        ),
+    ] {
+        let ran = run.berth("", arguments);
+        assert_eq!(ran.code, Some(code), "{arguments}: {ran:?}");
+        assert!(ran.err.contains(said), "{arguments}: {ran:?}");
+    }
+    for verb in ["list", "show", "kill", "try"] {
+        let ran = run.berth("", &format!("{verb} --help"));
+        assert!(ran.out.contains("Exit status: "), "{verb}");
+        let longest = ran.out.lines().map(str::len).max();
+        assert!(longest < Some(100), "{verb}: {longest:?}");
+    }
+}
+
+#[test]
+fn who_is_not_root_is_told_so() {
+    let Some(run) = three() else { return };
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_berth"));
+    let nobody = "setpriv --reuid=4000001 --regid=4000001 --clear-groups";
+    // The build may stand where only root can go.
+    if run.berth(nobody, "--version").code != Some(0) {
+        eprintln!("{} cannot be run by others here", program.display());
+        return;
+    }
+    for arguments in [
+        "list",
+        "show 12",
+        "show",
+        "",
+        "kill 12 --yes",
+        "try --user root true",
+    ] {
+        let ran = run.berth(nobody, arguments);
+        assert_eq!(ran.code, Some(4), "{arguments}: {ran:?}");
+        assert!(
+            ran.out.is_empty() && ran.err.starts_with("berth: "),
+            "{ran:?}"
+        );
+    }
+}
