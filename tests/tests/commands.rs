@@ -231,6 +231,33 @@ fn kill_ends_a_session_without_a_cgroup() {
 }
 
 #[test]
+fn kill_of_one_login_of_a_shared_berth_leaves_the_others() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"scope = "user", user = "identity", pid = true, ipc = true, mount = true"#,
+        ));
+        let before = machine.settled();
+        let (first, of_first) = machine.stay("alice");
+        let holder = session(machine);
+        let (second, of_second) = machine.stay("alice");
+        let said = berth(machine, &format!("kill {holder} --yes")).ok();
+        assert!(
+            said.starts_with(&format!("ended what ran in session {holder} of alice")),
+            "{said}"
+        );
+        assert!(eventually(|| !of_first.exists() || of_first.is_zombie()));
+        assert!(of_second.exists(), "the other login's");
+        let json = berth(machine, &format!("kill {holder} --yes --json")).ok();
+        assert!(json.contains("\"ended\": []"), "{json}");
+        assert!(json.contains("\"for\": ["), "{json}");
+        let said = berth(machine, "kill alice --yes").ok();
+        assert_eq!(said.matches("ended session ").count(), 2, "{said}");
+        drop((first, second));
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
 fn kill_with_a_signal_only_sends_it() {
     Machine::run(|machine| {
         let login = machine.ssh_background(
@@ -300,6 +327,15 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
         assert!(eventually(dead), "{:?}", berth(machine, "list"));
         let said = berth(machine, "list").ok();
         assert!(said.contains(&format!("`berth kill {id}`")), "{said}");
+        let shown = |colour: &str| {
+            let mut command = Command::new(format!("{PROGRAMS}/berth"));
+            command.arg("list").env("NO_COLOR", colour);
+            let terminal = Terminal::start(command);
+            terminal.expect("removes what is left");
+            terminal.shown()
+        };
+        assert!(shown("").contains("\x1b[1;31mdead\x1b[0m"), "{}", shown(""));
+        assert!(!shown("1").contains('\x1b'), "{}", shown("1"));
         berth(machine, &format!("kill {id} --yes")).ok();
         alice.end();
         machine.assert_nothing_left(&before);
@@ -311,7 +347,7 @@ fn try_is_a_login_as_the_policy_says() {
     Machine::run(|machine| {
         let before = machine.settled();
         let uid = machine.uid("alice");
-        let look = "'id -u; pwd; cat /proc/1/comm; echo $BERTH_SESSION; cat /proc/self/cgroup'";
+        let look = "3</etc/shadow 'id -u; pwd; cat /proc/1/comm; echo $BERTH_SESSION; cat /proc/self/cgroup; ls /proc/self/fd'";
         let tried = attempt(machine, &format!("--user alice {POLICY} {look}"));
         assert!(
             tried
@@ -327,6 +363,8 @@ fn try_is_a_login_as_the_policy_says() {
             said.contains(&format!("0::/berth/user-{uid}/sessions/{id}")),
             "{said}"
         );
+        // The last of them is ls's own.
+        assert!(said.ends_with("\n0\n1\n2\n3"), "open descriptors: {said}");
         let status = attempt(machine, &format!("--user alice {POLICY} exit 42"));
         assert_eq!(status.status.code(), Some(42), "{status:?}");
         let killed = attempt(machine, &format!("--user alice {POLICY} 'kill -KILL $$'"));

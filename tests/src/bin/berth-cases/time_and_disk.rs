@@ -122,7 +122,7 @@ const FILES: &[(&str, &str, &str, &str)] = &[
     ("memory_max", "\"300M\"", "memory.max", "314572800"),
     ("cpu_weight", "50", "cpu.weight", "50"),
     ("cpu_quota", "\"150%\"", "cpu.max", "150000 100000"),
-    ("tasks_max", "99", "pids.max", "99"),
+    ("tasks_max", "99", "sessions/pids.max", "99"),
     (
         "io_read_bandwidth_max",
         "{ \"/disk\" = \"5M\" }",
