@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::ErrorKind;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -126,6 +127,11 @@ pub fn state(record: &Record) -> &'static str {
         State::Active => "active",
         State::Linger => "linger",
     }
+}
+
+/// A cgroup's path as the kernel writes it, in /proc/PID/cgroup.
+pub fn path(below: &Path) -> String {
+    format!("/{}", below.display())
 }
 
 /// A session's cgroup.
@@ -260,7 +266,7 @@ pub fn object(record: &Record, figures: &Figures) -> Value {
         "opened": LocalTime::rfc3339(opened(record)),
         "age_seconds": age(record),
         "state": state(record),
-        "cgroup": record.cgroup,
+        "cgroup": record.cgroup.as_deref().map(path),
         "namespaces": own,
         "leader_pid": record.leader.pid,
         "keeper_pid": record.keeper.pid,

@@ -54,6 +54,7 @@ pub struct Identity {
 /// the caller has joined, and in the user's name.
 pub fn run_as(command: &mut Command, identity: Identity, terminal: Terminal) {
     let become_user = move || {
+        close_on_exec()?;
         if terminal == Terminal::Own {
             take_terminal()?;
         }
@@ -67,6 +68,14 @@ pub fn run_as(command: &mut Command, identity: Identity, terminal: Terminal) {
     };
     // SAFETY: only system calls, in a process whose parent has one thread.
     unsafe { command.pre_exec(become_user) };
+}
+
+/// Nothing that the caller has open reaches the program, but for the standard streams.
+fn close_on_exec() -> std::io::Result<()> {
+    let (first, last, flags) = (3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+    // SAFETY: no pointers; nothing is closed before exec.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+    Ok(Errno::result(result).map(drop)?)
 }
 
 /// Makes this process the terminal's foreground group, as shells do it.

@@ -1,11 +1,12 @@
 //! `berth kill`: ends sessions, or signals what runs in them.
 
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use berth_config::value::Span;
 use berth_config::{LocalTime, counted};
-use berth_session::{Record, Role, Tree, sweep};
+use berth_session::{Record, Role, STATE, SessionId, Tree, sweep};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -135,6 +136,8 @@ struct Target<'a> {
     group: Option<berth_session::Group>,
     /// Without a cgroup: the login, and the init if no other session lives under it.
     roles: Vec<Role>,
+    /// The sessions that stay, and live in the same berth.
+    sharers: Vec<SessionId>,
     dead: bool,
 }
 
@@ -145,16 +148,16 @@ impl<'a> Target<'a> {
         everybody: &[Record],
         tree: Option<&Tree>,
     ) -> Target<'a> {
-        let shared = |init: Role| {
-            let stays = |other: &&Record| chosen.iter().all(|chosen| chosen.id != other.id);
-            let mut others = everybody.iter().filter(stays);
-            others.any(|other| other.init == Some(init))
-        };
-        let init = record.init.filter(|init| !shared(*init));
+        let stays = |other: &&Record| chosen.iter().all(|chosen| chosen.id != other.id);
+        let shares = |other: &&Record| other.init.is_some() && other.init == record.init;
+        let sharers = everybody.iter().filter(stays).filter(shares);
+        let sharers: Vec<_> = sharers.map(|other| other.id).collect();
+        let init = record.init.filter(|_| sharers.is_empty());
         Target {
             record,
             group: live::group(tree, record).filter(berth_session::Group::exists),
             roles: init.into_iter().chain([record.leader]).collect(),
+            sharers,
             dead: live::is_dead(record),
         }
     }
@@ -198,6 +201,18 @@ impl<'a> Target<'a> {
     fn is_gone(&self) -> bool {
         !Record::path(self.record.id).exists()
     }
+
+    /// Whether nothing runs in it, and its keeper stays only for others: it is the one that made the
+    /// berth that they share, and holds it until the last of them ends.
+    fn is_held(&self) -> bool {
+        !self.sharers.is_empty() && is_holder(self.record) && !self.runs()
+    }
+}
+
+/// Whether a session made a berth that its user's logins share (`scope = "user"`).
+fn is_holder(record: &Record) -> bool {
+    let folder = Path::new(STATE).join("users").join(record.uid.to_string());
+    folder.join(format!("berth-{}", record.id)).exists()
 }
 
 /// Sends a signal to a process, if it is still the one that is meant.
@@ -278,9 +293,11 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
             }
         }
     }
-    let unfinished = |target: &Target| !target.is_gone();
-    wait(CLEAN_UP, || !targets.iter().any(unfinished));
-    for target in targets.iter().filter(|target| !target.is_gone()) {
+    let unfinished = |target: &&Target| !target.is_gone() && !target.is_held();
+    wait(CLEAN_UP, || {
+        !targets.iter().any(|target| unfinished(&target))
+    });
+    for target in targets.iter().filter(unfinished) {
         if failed
             .iter()
             .all(|(other, _)| other.record.id != target.record.id)
@@ -290,17 +307,31 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
             failed.push((target, why));
         }
     }
-    let ended: Vec<&Target> = targets.iter().filter(|target| target.is_gone()).collect();
+    let (ended, rest): (Vec<&Target>, Vec<&Target>) =
+        targets.iter().partition(|target| target.is_gone());
+    let held: Vec<&Target> = rest.into_iter().filter(|one| one.is_held()).collect();
     if arguments.json {
         json::print(&json!({
             "version": json::VERSION,
             "now": LocalTime::rfc3339(std::time::SystemTime::now()),
             "ended": ended.iter().map(|target| target.record.id).collect::<Vec<_>>(),
+            "held": held
+                .iter()
+                .map(|target| json!({ "session": target.record.id, "for": target.sharers }))
+                .collect::<Vec<_>>(),
             "failed": left(&failed),
         }));
     } else {
         for target in ended {
             println!("ended {}", named(target.record));
+        }
+        for target in held {
+            let others: Vec<String> = target.sharers.iter().map(ToString::to_string).collect();
+            println!(
+                "ended what ran in {}; it stays in the list for the sessions that share its berth: {}",
+                named(target.record),
+                others.join(", ")
+            );
         }
     }
     report(&failed)

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::page::{Page, counted_tasks, tasks_max};
 use crate::exit::Exit;
-use crate::live::{Figures, Object};
+use crate::live::{Figures, Object, path};
 
 /// Shows the calling user, or one of their sessions.
 pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Result<Exit, Exit> {
@@ -99,7 +99,7 @@ fn of_user(
                     let mut object = figures.object();
                     if let Some(object) = object.as_object_mut() {
                         object.insert("session".into(), json!(id));
-                        object.insert("cgroup".into(), json!(tree.below(group)));
+                        object.insert("cgroup".into(), json!(path(&tree.below(group))));
                     }
                     object
                 })

@@ -128,7 +128,7 @@ impl Page {
             line(label, text);
         }
         if let Some(cgroup) = &self.cgroup {
-            line("Cgroup", &format!("/{}", cgroup.display()));
+            line("Cgroup", &live::path(cgroup));
         }
         for (label, text) in figures(&self.figures) {
             line(label, &text);
@@ -148,7 +148,7 @@ impl Page {
         });
         let parts = [
             self.figures.object(),
-            json!({ "cgroup": self.cgroup }),
+            json!({ "cgroup": self.cgroup.as_deref().map(live::path) }),
             self.object.clone(),
         ];
         for part in parts {
