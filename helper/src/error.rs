@@ -80,6 +80,14 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The kernel is too old.
+    #[error(
+        "this kernel ({release}) is too old: Berth needs Linux 5.14 or newer, for cgroup.kill and setns on a pidfd"
+    )]
+    Kernel {
+        /// What uname(2) says.
+        release: String,
+    },
     /// Part of the design, and not written yet.
     #[error("not supported yet: {0}; set cgroup = \"keep\" for namespaces alone")]
     Unsupported(&'static str),

@@ -25,6 +25,9 @@ use crate::sys;
 /// that was killed at the wrong moment.
 const LOOK_UP: Duration = Duration::from_secs(60);
 
+/// How long an application gets to end after its session has, before it is moved out: milliseconds.
+const LEADERS_END: u8 = 100;
+
 /// The namespaces of a session.
 #[derive(Debug)]
 pub enum Berth {
@@ -58,9 +61,7 @@ impl Keeper {
         let begun = Instant::now();
         self.audit(&[Event::SessionStart, Event::Login]);
         self.wait_for_the_logins_end();
-        // The application may go on, to close its other modules: not in a cgroup that is about to be
-        // killed.
-        self.leader.go_back(self.tree.as_ref());
+        self.let_the_leader_go();
         if let Berth::Shared(membership) = &mut self.berth {
             membership.login_ended();
         }
@@ -89,6 +90,17 @@ impl Keeper {
                 // An error of poll itself leaves nothing to wait by; ending the session is safe.
                 Ok(_) | Err(_) => return,
             }
+        }
+    }
+
+    /// The application may go on after the end of its session, or open another: not in a cgroup that
+    /// is about to be killed. Most end at once, and a move holds up other logins, so it is given a
+    /// moment first.
+    fn let_the_leader_go(&self) {
+        let mut ended = [PollFd::new(self.leader.pidfd(), PollFlags::POLLIN)];
+        if poll(&mut ended, LEADERS_END) == Ok(0) {
+            self.leader
+                .go_back(self.tree.as_ref(), self.group.as_slice());
         }
     }
 

@@ -92,17 +92,15 @@ impl Leader {
         Ok(group.write("cgroup.procs", &self.role.pid.to_string())?)
     }
 
-    /// Moves it back, if it is still there and in a cgroup of Berth's. Where its old cgroup is gone
-    /// too, the root is better than a capped cgroup that is about to be killed.
-    pub fn go_back(&self, tree: Option<&Tree>) {
+    /// Moves it back, if it is still there and in one of these cgroups: by now it may have opened
+    /// another session. Where its old cgroup is gone, the root is better than one that is about to be
+    /// killed.
+    pub fn go_back(&self, tree: Option<&Tree>, from: &[Group]) {
         let (Some(tree), true) = (tree, self.role.is_alive()) else {
             return;
         };
-        let berth = tree.berth();
-        if !tree
-            .of_process(self.role.pid)
-            .is_some_and(|now| now.path().starts_with(berth.path()))
-        {
+        let now = tree.of_process(self.role.pid);
+        if !now.is_some_and(|now| from.contains(&now)) {
             return;
         }
         let back = self.origin.as_ref().map(|origin| self.move_to(origin));

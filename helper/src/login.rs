@@ -3,14 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::{self, CgroupPlace, OnError, Resource, Scope, UserNamespace};
-use berth_protocol::{Ack, Channel, Phase, Reply, Request, Session};
+use berth_protocol::{Ack, Channel, ChannelError, Phase, Reply, Request, Session};
 use berth_session::{Group, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::Pid;
 
 use crate::decide::{self, Planned, Undecided, Verdict};
@@ -23,7 +24,7 @@ use crate::leader::{Leader, as_libc};
 use crate::log::Line;
 use crate::shared::Membership;
 use crate::standby::Standby;
-use crate::{cgroup, mounts, privilege};
+use crate::{cgroup, kernel, mounts, privilege};
 
 /// How long the module may take for its request. It is sent before the helper has even started.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -177,6 +178,11 @@ fn fail(
     sent
 }
 
+fn has_hung_up(channel: &Channel) -> bool {
+    let mut fds = [PollFd::new(channel.as_fd(), PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO) != Ok(0)
+}
+
 /// Moving a process waits for a grace period of the kernel's, unless another move has begun one. The
 /// account phase comes a few milliseconds before the session's, so a move to where this process
 /// already is, made now, saves the login most of that wait.
@@ -201,6 +207,7 @@ impl Prepared {
     fn new(planned: &Planned, tree: berth_session::Result<Tree>, leader: Pid) -> Result<Prepared> {
         let berth = &planned.berth;
         let uid = planned.login.uid;
+        kernel::is_new_enough()?;
         let tree = match berth.cgroup {
             CgroupPlace::Own if Path::new(SYSTEMD).exists() => {
                 return Err(Error::Unsupported(
@@ -358,7 +365,11 @@ impl<'a> Opening<'a> {
             self.berth = Berth::Own(init);
         }
 
-        // The application itself, last: until here nothing of it has changed.
+        // The application itself, last: until here nothing of it has changed. A module that has given
+        // up meanwhile may have let it go on without a berth; then it is not to be touched.
+        if has_hung_up(channel) {
+            return Err(Error::Channel(ChannelError::Closed).into());
+        }
         self.oom_score_adj = leader.lower_oom_protection()?;
         for rlimit in &planned.berth.rlimits {
             self.rlimits.push(leader.limit(rlimit)?);
@@ -534,7 +545,9 @@ impl Drop for Opening<'_> {
         let Prepared {
             tree, id, leader, ..
         } = self.prepared;
-        leader.go_back(tree.as_ref());
+        let uid = self.planned.login.uid;
+        let from = tree.as_ref().map(|tree| tree.session(uid, *id));
+        leader.go_back(tree.as_ref(), from.as_ref().map_or(&[], |from| from));
         for (resource, old) in self.rlimits.drain(..).rev() {
             leader.unlimit(resource, old);
         }
@@ -544,15 +557,12 @@ impl Drop for Opening<'_> {
         match std::mem::replace(&mut self.berth, Berth::None) {
             // With another login in it already, this waits for that login's end.
             Berth::Shared(membership) => {
-                report(*id, membership.end(self.planned.login.uid).map(drop));
+                report(*id, membership.end(uid).map(drop));
             }
             Berth::Own(init) => drop(init),
             Berth::None => {}
         }
-        report(
-            *id,
-            sweep(tree.as_ref(), self.planned.login.uid, *id).map_err(Error::from),
-        );
+        report(*id, sweep(tree.as_ref(), uid, *id).map_err(Error::from));
     }
 }
 

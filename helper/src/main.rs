@@ -20,6 +20,7 @@ mod filter;
 mod idmap;
 mod init;
 mod keeper;
+mod kernel;
 mod leader;
 mod log;
 mod login;

@@ -106,7 +106,9 @@ impl Standby<'_> {
         if !opened {
             // The login is still root's application and may go on as `on_error` says: it is put back
             // where it was, and not killed.
-            self.leader.go_back(self.tree);
+            let from = self.tree.map(|tree| tree.session(self.uid, self.id));
+            self.leader
+                .go_back(self.tree, from.as_ref().map_or(&[], |from| from));
         }
         let result = sweep(self.tree, self.uid, self.id);
         Line::new("close")
