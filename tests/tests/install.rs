@@ -1,0 +1,194 @@
+//! `packaging/install`, into a folder.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use berth_tests::Output;
+
+/// A folder to install into, with a PAM of its own, and a "build" beside it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let place =
+            std::env::temp_dir().join(format!("berth-install-{}-{name}", std::process::id()));
+        for folder in ["built/release", "root/usr/lib64/security", "root/etc/pam.d"] {
+            fs::create_dir_all(place.join(folder)).unwrap();
+        }
+        fs::write(place.join("root/usr/lib64/security/pam_permit.so"), "").unwrap();
+        let place = Place(place);
+        place.build("old");
+        place.pam("session required pam_unix.so\n");
+        place
+    }
+
+    /// "Builds" a version of every program.
+    fn build(&self, version: &str) {
+        for file in ["libpam_berth.so", "berth-helper", "berth"] {
+            fs::write(self.0.join("built/release").join(file), version).unwrap();
+        }
+    }
+
+    fn pam(&self, text: &str) {
+        fs::write(self.path("etc/pam.d/sshd"), text).unwrap();
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.join("root").join(path)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/install");
+        let output = Command::new(script)
+            .env("CARGO_TARGET_DIR", self.0.join("built"))
+            .arg("--destdir")
+            .arg(self.0.join("root"))
+            .args(arguments)
+            .output();
+        output.unwrap().into()
+    }
+
+    /// Every file, with its mode.
+    fn files(&self) -> Vec<(String, u32)> {
+        let root = self.0.join("root");
+        let mut files = Vec::new();
+        let mut folders = vec![root.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().flatten() {
+                let metadata = entry.metadata().unwrap();
+                if metadata.is_dir() {
+                    folders.push(entry.path());
+                } else {
+                    let path = entry.path().strip_prefix(&root).unwrap().to_owned();
+                    files.push((path.display().to_string(), metadata.mode() & 0o7777));
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0); // a test's folder in /tmp
+    }
+}
+
+#[test]
+fn what_is_installed_is_removed_again_but_for_the_policy() {
+    let place = Place::new("all");
+    let before = place.files();
+    let said = place.run(&[]).ok();
+    assert!(said.contains("session  required  pam_berth.so"), "{said}");
+    let files = place.files();
+    for file in [
+        ("etc/berth/policy.toml", 0o644),
+        ("usr/bin/berth", 0o755),
+        ("usr/lib64/security/pam_berth.so", 0o644),
+        ("usr/libexec/berth-helper", 0o755),
+        ("usr/share/doc/berth/README.md", 0o644),
+        ("usr/share/doc/berth/architecture.md", 0o644),
+        ("usr/share/doc/berth/examples/lab.toml", 0o644),
+        ("usr/share/doc/berth/policy.md", 0o644),
+    ] {
+        assert!(
+            files.contains(&(file.0.into(), file.1)),
+            "{file:?} in {files:?}"
+        );
+    }
+    for (file, mode) in &files {
+        assert_eq!(mode & 0o7022, 0, "{file}: {mode:o}");
+    }
+    let state = fs::metadata(place.path("var/lib/berth")).unwrap();
+    assert_eq!(state.mode() & 0o7777, 0o755);
+    assert_eq!(
+        fs::read_to_string(place.path("etc/pam.d/sshd")).unwrap(),
+        "session required pam_unix.so\n"
+    );
+
+    place.run(&["--uninstall"]).ok();
+    let mut left = place.files();
+    left.retain(|file| !before.contains(file));
+    assert_eq!(left, [("etc/berth/policy.toml".to_owned(), 0o644)]);
+    for folder in ["usr/bin", "usr/libexec", "usr/share", "var"] {
+        assert!(!place.path(folder).exists(), "{folder}");
+    }
+    place.run(&["--uninstall"]).ok();
+}
+
+#[test]
+fn a_module_in_use_is_replaced_and_not_written_over() {
+    let place = Place::new("replace");
+    place.run(&[]).ok();
+    let module = place.path("usr/lib64/security/pam_berth.so");
+    let mut loaded = fs::File::open(&module).unwrap();
+    place.build("new and longer");
+    place.run(&[]).ok();
+    assert_eq!(fs::read_to_string(&module).unwrap(), "new and longer");
+    assert_ne!(
+        loaded.metadata().unwrap().ino(),
+        fs::metadata(&module).unwrap().ino()
+    );
+    let mut text = String::new();
+    loaded.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "old");
+    let strays = place.files().into_iter().filter(|(file, _)| {
+        let name = file.rsplit('/').next().unwrap_or_default();
+        name.starts_with("pam_berth.so.") || name.starts_with("berth.")
+    });
+    assert_eq!(strays.count(), 0);
+}
+
+#[test]
+fn an_edited_policy_is_kept() {
+    let place = Place::new("policy");
+    fs::create_dir_all(place.path("etc/berth")).unwrap();
+    let policy = place.path("etc/berth/policy.toml");
+    fs::write(&policy, "mine").unwrap();
+    fs::set_permissions(&policy, fs::Permissions::from_mode(0o600)).unwrap();
+    place.run(&[]).ok();
+    place.run(&["--uninstall"]).ok();
+    assert_eq!(fs::read_to_string(&policy).unwrap(), "mine");
+    assert_eq!(fs::metadata(&policy).unwrap().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn nothing_is_removed_while_pam_loads_the_module() {
+    let place = Place::new("in-use");
+    place.run(&[]).ok();
+    let files = place.files();
+    place.pam("session required pam_unix.so\nsession optional pam_berth.so close\n");
+    let refused = place.run(&["--uninstall"]);
+    assert!(!refused.success());
+    assert!(refused.stderr.contains("etc/pam.d/sshd"), "{refused:?}");
+    assert_eq!(place.files(), files);
+    place.pam("# session required pam_berth.so\n");
+    place.run(&["--uninstall"]).ok();
+    assert!(!place.path("usr/libexec/berth-helper").exists());
+}
+
+#[test]
+fn without_a_build_nothing_is_installed() {
+    let place = Place::new("no-build");
+    fs::remove_file(place.0.join("built/release/berth")).unwrap();
+    let before = place.files();
+    let refused = place.run(&[]);
+    assert!(!refused.success());
+    assert!(refused.stderr.contains("cargo build"), "{refused:?}");
+    assert_eq!(place.files(), before);
+}
+
+#[test]
+fn the_helper_is_installed_where_the_module_looks_for_it() {
+    let place = Place::new("helper");
+    place.run(&[]).ok();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pam_module/src/arguments.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let (_, rest) = source.split_once("HELPER: &str = \"/").unwrap();
+    let (helper, _) = rest.split_once('"').unwrap();
+    assert!(place.path(helper).is_file(), "{helper}");
+}
