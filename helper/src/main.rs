@@ -25,6 +25,8 @@ mod leader;
 mod log;
 mod login;
 mod mounts;
+mod opening;
+mod prepared;
 mod privilege;
 mod shared;
 mod standby;

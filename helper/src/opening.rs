@@ -1,0 +1,361 @@
+//! Steps 2 to 4 of a login, each with the undo that goes with it.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant, SystemTime};
+
+use berth_config::outcome::{Resource, Scope, UserNamespace};
+use berth_protocol::{Ack, Channel, ChannelError, Reply, Session};
+use berth_session::{Group, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::decide::{self, Planned};
+use crate::error::{Error, Result};
+use crate::filter::{self, UserNamespaces};
+use crate::init::{self, Init};
+use crate::keeper::Berth;
+use crate::leader::as_libc;
+use crate::log::Line;
+use crate::mounts;
+use crate::prepared::Prepared;
+use crate::shared::Membership;
+
+/// How long the module may take to join. Its own deadline is shorter, and closes the socket.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
+
+/// Why a session was not opened. Everything is rolled back.
+#[derive(Debug)]
+pub enum NotOpened {
+    /// By the policy, with a message for the user.
+    Refused(String),
+    /// By a failure.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for NotOpened {
+    fn from(error: E) -> NotOpened {
+        NotOpened::Failed(error.into())
+    }
+}
+
+/// A session that the module has acknowledged.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its cgroup, where it has one.
+    pub group: Option<Group>,
+    /// Its namespaces.
+    pub berth: Berth,
+    /// Its record, as written.
+    pub record: Record,
+    /// Caps that this machine cannot enforce, one line each.
+    pub missing: Vec<String>,
+}
+
+/// A session that is being opened. Dropped before the acknowledgement it rolls everything back, last
+/// step first.
+pub struct Opening<'a> {
+    planned: &'a Planned,
+    prepared: &'a Prepared,
+    berth: Berth,
+    rlimits: Vec<(u32, libc::rlimit)>,
+    oom_score_adj: Option<String>,
+    acknowledged: bool,
+}
+
+impl<'a> Opening<'a> {
+    /// Begins with nothing to undo.
+    pub fn new(planned: &'a Planned, prepared: &'a Prepared) -> Opening<'a> {
+        Opening {
+            planned,
+            prepared,
+            berth: Berth::None,
+            rlimits: Vec::new(),
+            oom_score_adj: None,
+            acknowledged: false,
+        }
+    }
+
+    /// Steps 2 to 4: the cgroup, the namespaces, the application, the module's acknowledgement.
+    pub fn open(mut self, channel: &Channel) -> std::result::Result<Opened, NotOpened> {
+        let (planned, prepared) = (self.planned, self.prepared);
+        let Prepared { id, leader, .. } = prepared;
+        clean_up_after_the_dead(prepared.tree.as_ref(), planned.login.uid);
+
+        // The init mounts while this process makes cgroups.
+        let plan = self.init_plan();
+        let mut own = match (plan.flags(), planned.berth.namespaces.scope) {
+            (0, _) | (_, Scope::User) => None,
+            (_, Scope::Session) => Some(plan.start()?),
+        };
+
+        // 2. The session's cgroup, under the user's lock.
+        let mut record = self.record()?;
+        record.write()?;
+        let folder = UserFolder::lock(planned.login.uid)?;
+        self.refuse_too_many(&folder)?;
+        folder.add(*id)?;
+        let place = match (&prepared.caps, &prepared.tree) {
+            (Some(caps), Some(tree)) => Some(caps.carry_out(tree, *id)?),
+            _ => None,
+        };
+
+        // 3. The namespaces: the user's shared ones, found or made under the same lock, or its own.
+        if plan.flags() != 0 && planned.berth.namespaces.scope == Scope::User {
+            let needs = format!(
+                "{:?} {:?} {:?}",
+                planned.berth.namespaces, planned.berth.privileges, plan.maps
+            );
+            let membership = match Membership::find(&folder, &needs)? {
+                Some(found) => found,
+                None => {
+                    let mut init = plan.start()?;
+                    init.finish(&plan)?;
+                    let namespaces = namespace_ids(&init, plan.flags());
+                    Membership::found_by(&folder, *id, &needs, init, namespaces)?
+                }
+            };
+            self.berth = Berth::Shared(membership);
+        }
+        drop(folder);
+        if let Some(mut init) = own.take() {
+            init.finish(&plan)?;
+            self.berth = Berth::Own(init);
+        }
+
+        // The application itself, last: until here nothing of it has changed. A module that has given
+        // up meanwhile may have let it go on without a berth; then it is not to be touched.
+        if has_hung_up(channel) {
+            return Err(Error::Channel(ChannelError::Closed).into());
+        }
+        self.oom_score_adj = leader.lower_oom_protection()?;
+        for rlimit in &planned.berth.rlimits {
+            self.rlimits.push(leader.limit(rlimit)?);
+        }
+        if let Some(place) = &place {
+            leader.move_to(&place.group)?;
+        }
+
+        // 4. Over to the module.
+        let tree = prepared.tree.as_ref();
+        record.cgroup = place
+            .as_ref()
+            .zip(tree)
+            .map(|(place, tree)| tree.below(&place.group));
+        (record.init, record.namespaces) = match &self.berth {
+            Berth::None => (None, NamespaceIds::default()),
+            Berth::Own(init) => (
+                Role::of(init.pid().as_raw()),
+                namespace_ids(init, plan.flags()),
+            ),
+            Berth::Shared(membership) => (Some(membership.init()), membership.namespaces()),
+        };
+        // Before the answer: should this process be killed right after it, the session counts as
+        // opened, and what is in it does not go on without a keeper.
+        record.state = State::Active;
+        record.write()?;
+        channel.send(&Reply::Ready(self.session(plan.flags())), self.pidfd())?;
+        match channel.receive(Instant::now() + ACKNOWLEDGEMENT)?.0 {
+            Ack::Joined => {}
+            Ack::Failed { message } => return Err(Error::CannotJoin(message).into()),
+        }
+        self.acknowledged = true;
+        let (group, missing) = match place {
+            Some(place) => (Some(place.group), place.missing),
+            None => (None, Vec::new()),
+        };
+        Ok(Opened {
+            group,
+            berth: std::mem::replace(&mut self.berth, Berth::None),
+            record,
+            missing,
+        })
+    }
+
+    fn init_plan(&self) -> init::Plan<'a> {
+        let (planned, prepared) = (self.planned, self.prepared);
+        // What a user namespace takes from its maker as ceilings for everybody in it: as high as the
+        // policy lets the user go, and no ceiling of its own on processes.
+        let ceilings = planned.berth.rlimits.iter().filter(|rlimit| {
+            matches!(
+                rlimit.resource,
+                Resource::Memlock | Resource::Msgqueue | Resource::Sigpending
+            )
+        });
+        let mut rlimits: Vec<_> = ceilings
+            .map(|rlimit| {
+                let (resource, mut ceiling) = as_libc(rlimit);
+                ceiling.rlim_cur = ceiling.rlim_max;
+                (resource, ceiling)
+            })
+            .collect();
+        let infinity = libc::rlimit {
+            rlim_cur: libc::RLIM_INFINITY,
+            rlim_max: libc::RLIM_INFINITY,
+        };
+        rlimits.push((libc::RLIMIT_NPROC, infinity));
+        init::Plan {
+            mounts: mounts::Plan {
+                namespaces: &planned.berth.namespaces,
+                id: prepared.id,
+                uid: planned.login.uid,
+            },
+            owner: prepared.owner,
+            maps: prepared.maps.as_ref(),
+            nested_userns: planned.berth.privileges.nested_userns,
+            rlimits,
+        }
+    }
+
+    fn record(&self) -> Result<Record> {
+        let Planned {
+            login,
+            berth,
+            rule,
+            user_rule,
+            ..
+        } = self.planned;
+        let leader = &self.prepared.leader;
+        let tree = self.prepared.tree.as_ref();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Ok(Record {
+            id: self.prepared.id,
+            user: login.user.clone(),
+            uid: login.uid,
+            service: login.service.clone(),
+            tty: login.tty.clone(),
+            rhost: login.rhost.clone(),
+            profile: berth.profile.clone(),
+            rule: rule.clone(),
+            user_rule: user_rule.clone(),
+            opened: now.map_or(0, |now| now.as_secs()),
+            state: State::Opening,
+            leader: leader.role(),
+            keeper: Role::of(std::process::id() as i32)
+                .ok_or(Error::Init("cannot be kept: /proc is not mounted".into()))?,
+            init: None,
+            cgroup: None,
+            origin: leader
+                .origin()
+                .zip(tree)
+                .map(|(origin, tree)| tree.below(origin)),
+            namespaces: NamespaceIds::default(),
+        })
+    }
+
+    /// `max_sessions`. Sessions that only linger do not count: a user could not log in to end them.
+    fn refuse_too_many(&self, folder: &UserFolder) -> std::result::Result<(), NotOpened> {
+        let Some(max) = self.planned.berth.max_sessions else {
+            return Ok(());
+        };
+        let others = folder
+            .sessions()?
+            .into_iter()
+            .filter(|id| Record::read(*id).is_ok_and(|other| other.state != State::Linger));
+        if others.count() < max as usize {
+            return Ok(());
+        }
+        Err(NotOpened::Refused(format!(
+            "You have {max} sessions already, and no more are allowed."
+        )))
+    }
+
+    /// What the module has to do to the application.
+    fn session(&self, namespaces: i32) -> Session {
+        let berth = &self.planned.berth;
+        let user = berth.namespaces.user != UserNamespace::Off;
+        let filter = if namespaces == 0 && !berth.privileges.no_new_privs {
+            Vec::new()
+        } else if user || berth.privileges.nested_userns {
+            // With a user namespace its own limit does it, for every way to ask for one.
+            filter::build(UserNamespaces::Allowed)
+        } else {
+            filter::build(UserNamespaces::Refused)
+        };
+        Session {
+            id: self.prepared.id.to_string(),
+            on_error: decide::on_error(berth.on_error),
+            namespaces,
+            no_new_privs: berth.privileges.no_new_privs,
+            empty_bounding_set: user,
+            new_keyring: user,
+            filter,
+        }
+    }
+
+    fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        match &self.berth {
+            Berth::None => None,
+            Berth::Own(init) => Some(init.pidfd()),
+            Berth::Shared(membership) => membership.pidfd(),
+        }
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if self.acknowledged {
+            return;
+        }
+        let Prepared {
+            tree, id, leader, ..
+        } = self.prepared;
+        let uid = self.planned.login.uid;
+        let from = tree.as_ref().map(|tree| tree.session(uid, *id));
+        leader.go_back(tree.as_ref(), from.as_ref().map_or(&[], |from| from));
+        for (resource, old) in self.rlimits.drain(..).rev() {
+            leader.unlimit(resource, old);
+        }
+        if let Some(old) = self.oom_score_adj.take() {
+            leader.raise_oom_protection(&old);
+        }
+        match std::mem::replace(&mut self.berth, Berth::None) {
+            // With another login in it already, this waits for that login's end.
+            Berth::Shared(membership) => {
+                report(*id, membership.end(uid).map(drop));
+            }
+            Berth::Own(init) => drop(init),
+            Berth::None => {}
+        }
+        report(*id, sweep(tree.as_ref(), uid, *id).map_err(Error::from));
+    }
+}
+
+fn has_hung_up(channel: &Channel) -> bool {
+    let mut fds = [PollFd::new(channel.as_fd(), PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO) != Ok(0)
+}
+
+fn report(id: SessionId, result: Result<()>) {
+    if let Err(error) = result {
+        Line::new("sweep")
+            .field("session", id)
+            .field("error", error)
+            .error();
+    }
+}
+
+/// Removes what this user's earlier sessions left, if keeper and standby were both killed.
+fn clean_up_after_the_dead(tree: Option<&Tree>, uid: u32) {
+    let sessions = UserFolder::lock(uid).and_then(|folder| folder.sessions());
+    for id in sessions.unwrap_or_default() {
+        if Record::read(id).is_ok_and(|record| !record.keeper.is_alive()) {
+            report(id, sweep(tree, uid, id).map_err(Error::from));
+        }
+    }
+}
+
+/// The inode numbers of an init's namespaces, of those that it does not share with the host.
+fn namespace_ids(init: &Init, flags: i32) -> NamespaceIds {
+    let inode = |flag: i32, name: &str| {
+        let path = format!("/proc/{}/ns/{name}", init.pid());
+        let metadata = (flags & flag != 0).then(|| fs::metadata(path))?;
+        metadata.ok().map(|metadata| metadata.ino())
+    };
+    NamespaceIds {
+        pid: inode(libc::CLONE_NEWPID, "pid"),
+        ipc: inode(libc::CLONE_NEWIPC, "ipc"),
+        mount: inode(libc::CLONE_NEWNS, "mnt"),
+        user: inode(libc::CLONE_NEWUSER, "user"),
+    }
+}

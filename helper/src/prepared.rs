@@ -1,0 +1,111 @@
+//! What a login's set-up needs to know, before anything is changed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use berth_config::outcome::{self, CgroupPlace, UserNamespace};
+use berth_session::{Record, SessionId, Tree};
+use nix::unistd::Pid;
+
+use crate::decide::Planned;
+use crate::error::{Error, Result};
+use crate::leader::Leader;
+use crate::{cgroup, idmap, init, kernel};
+
+/// There on every machine whose PID 1 is systemd (sd_booted(3)).
+const SYSTEMD: &str = "/run/systemd/system";
+
+/// What is known before anything is changed.
+pub struct Prepared {
+    /// The hierarchy, where the session gets a cgroup in it.
+    pub tree: Option<Tree>,
+    /// The session's id.
+    pub id: SessionId,
+    /// The application.
+    pub leader: Leader,
+    /// The caps, where the session gets a cgroup.
+    pub caps: Option<cgroup::Plan>,
+    /// The UID that owns the user's namespaces.
+    pub owner: u32,
+    /// The maps of the user namespace, if there is one.
+    pub maps: Option<init::Maps>,
+}
+
+impl Prepared {
+    /// Looks at all that can be refused or worked out without a trace.
+    pub fn new(
+        planned: &Planned,
+        tree: berth_session::Result<Tree>,
+        leader: Pid,
+    ) -> Result<Prepared> {
+        let berth = &planned.berth;
+        let uid = planned.login.uid;
+        kernel::is_new_enough()?;
+        let tree = match berth.cgroup {
+            CgroupPlace::Own if Path::new(SYSTEMD).exists() => {
+                return Err(Error::Unsupported(
+                    "caps on a machine that systemd runs (its cgroups are systemd's to change)",
+                ));
+            }
+            CgroupPlace::Own => Some(tree?),
+            // Not touched, then, by Berth's own processes either: they stay with the login's.
+            CgroupPlace::Keep => None,
+        };
+        let caps = tree.as_ref().map(|tree| {
+            let outcome::Berth {
+                user_caps,
+                session_caps,
+                missing_controller,
+                ..
+            } = berth;
+            cgroup::Plan::new(tree, uid, user_caps, session_caps, *missing_controller)
+        });
+        let caps = caps.transpose()?;
+        let leader = Leader::of(leader, tree.as_ref())?;
+        let owner = idmap::owner(planned.owner_uid_base, uid)?;
+        let maps = maps(planned, &leader)?;
+        Record::prepare()?;
+        Ok(Prepared {
+            tree,
+            id: SessionId::next()?,
+            leader,
+            caps,
+            owner,
+            maps,
+        })
+    }
+}
+
+/// The maps of the login's user namespace, if it gets one.
+fn maps(planned: &Planned, leader: &Leader) -> Result<Option<init::Maps>> {
+    let own = |path: &'static str| {
+        fs::read_to_string(path).map_err(|source| Error::File {
+            action: "read",
+            path: path.into(),
+            source,
+        })
+    };
+    let base = planned.owner_uid_base;
+    let login = &planned.login;
+    Ok(match planned.berth.namespaces.user {
+        UserNamespace::Off => None,
+        UserNamespace::Identity => Some(init::Maps {
+            uids: idmap::identity(&own("/proc/self/uid_map")?, base)?,
+            gids: idmap::identity(&own("/proc/self/gid_map")?, base)?,
+        }),
+        UserNamespace::Minimal => {
+            // All that the application still sets after the join: root, the user, every group that
+            // the databases or pam_group give it, and the terminal's group.
+            let tty = nix::unistd::Group::from_name("tty").ok().flatten();
+            let mut gids: BTreeSet<u32> = login.groups.iter().map(|group| group.gid).collect();
+            gids.extend([0, login.gid]);
+            gids.extend(leader.groups());
+            gids.extend(tty.map(|tty| tty.gid.as_raw()));
+            Some(init::Maps {
+                uids: idmap::minimal("the login's users", [0, login.uid])?,
+                gids: idmap::minimal("the login's groups", gids)?,
+            })
+        }
+    })
+}
