@@ -298,3 +298,24 @@ fn who_is_not_root_is_told_so() {
         );
     }
 }
+
+#[test]
+fn every_option_is_in_the_document() {
+    let Some(run) = Run::new() else { return };
+    let document = include_str!("../../docs/commands.md");
+    for verb in ["list", "show", "kill", "try"] {
+        let section = document.split("\n## ").find(|section| {
+            section.starts_with(&format!("`berth {verb} "))
+                || section.starts_with(&format!("`berth {verb}`"))
+        });
+        let section = section.unwrap_or_else(|| panic!("no section on {verb}"));
+        let help = run.berth("", &format!("{verb} --help")).out;
+        let options = help
+            .split_whitespace()
+            .filter(|word| word.starts_with("--") && word.len() > 3);
+        for option in options.filter(|option| *option != "--help") {
+            let option = option.trim_matches(|c: char| !c.is_ascii_alphabetic() && c != '-');
+            assert!(section.contains(option), "{verb} {option}");
+        }
+    }
+}

@@ -156,7 +156,11 @@ impl<'a> Target<'a> {
         Target {
             record,
             group: live::group(tree, record).filter(berth_session::Group::exists),
-            roles: init.into_iter().chain([record.leader]).collect(),
+            // With one, an application that has left it goes on outside the session.
+            roles: match record.cgroup {
+                Some(_) => Vec::new(),
+                None => init.into_iter().chain([record.leader]).collect(),
+            },
             sharers,
             dead: live::is_dead(record),
         }
