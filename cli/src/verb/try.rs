@@ -60,11 +60,11 @@ pub struct Arguments {
     command: Vec<String>,
 }
 
-/// A service is the name of a file.
+/// A service is the name of a file, which libpam takes in small letters.
 fn service(text: &str) -> Result<String, String> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     match text.bytes().all(good) && !text.is_empty() && !text.starts_with('.') {
-        true => Ok(text.into()),
+        true => Ok(text.to_ascii_lowercase()),
         false => Err("a service is a name of letters, digits, - and _".into()),
     }
 }
@@ -192,10 +192,11 @@ fn start(arguments: &Arguments, login: &Login) -> Result<Application, Exit> {
 
 fn write(directory: &Path, service: &str, stack: &str) -> std::io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)?;
-    fs::write(directory.join(service), stack)?;
+    // libpam wants it to be there, and reads no other phase than the two.
     let none = ["auth", "account", "password", "session"];
     let none = none.map(|phase| format!("{phase} required pam_deny.so\n"));
-    fs::write(directory.join("other"), none.concat())
+    fs::write(directory.join("other"), none.concat())?;
+    fs::write(directory.join(service), stack)
 }
 
 fn stack(arguments: &Arguments) -> Result<String, Exit> {
@@ -289,6 +290,7 @@ mod tests {
     #[test]
     fn a_service_is_no_path() {
         assert_eq!(service("su-l"), Ok("su-l".into()));
+        assert_eq!(service("SSHD"), Ok("sshd".into()));
         for text in ["", "..", ".x", "a/b", "a b", "a\n"] {
             assert!(service(text).is_err(), "{text:?}");
         }
