@@ -1,7 +1,6 @@
-//! `berth list`, `show`, `kill` and `try` on real logins.
+//! `berth list`, `show` and `kill` on real logins.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
 use berth_tests::{Machine, Output, Policy, Process, Terminal, eventually};
@@ -27,18 +26,6 @@ fn session(machine: &Machine) -> String {
     assert!(eventually(active), "{:?}", berth(machine, "list"));
     listed(machine)[0].clone()
 }
-
-/// `berth try` for a user, with this build's module and helper.
-fn attempt(machine: &Machine, arguments: &str) -> Output {
-    berth(
-        machine,
-        &format!(
-            "try --module {PROGRAMS}/libpam_berth.so --helper {PROGRAMS}/berth-helper {arguments}"
-        ),
-    )
-}
-
-const POLICY: &str = "--policy /etc/berth/policy.toml";
 
 #[test]
 fn list_has_a_line_for_each_session() {
@@ -339,105 +326,5 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
         berth(machine, &format!("kill {id} --yes")).ok();
         alice.end();
         machine.assert_nothing_left(&before);
-    });
-}
-
-#[test]
-fn try_is_a_login_as_the_policy_says() {
-    Machine::run(|machine| {
-        let before = machine.settled();
-        let uid = machine.uid("alice");
-        let look = "3</etc/shadow 'id -u; pwd; cat /proc/1/comm; echo $BERTH_SESSION; cat /proc/self/cgroup; ls /proc/self/fd'";
-        let tried = attempt(machine, &format!("--user alice {POLICY} {look}"));
-        assert!(
-            tried
-                .stderr
-                .starts_with("berth: alice, service sshd: profile test, rule all\n"),
-            "{tried:?}"
-        );
-        let said = tried.ok();
-        let lines: Vec<&str> = said.lines().collect();
-        let id = lines[3];
-        assert_eq!(lines[..3], [&uid.to_string(), "/home/alice", "berth-init"]);
-        assert!(
-            said.contains(&format!("0::/berth/user-{uid}/sessions/{id}")),
-            "{said}"
-        );
-        // The last of them is ls's own.
-        assert!(said.ends_with("\n0\n1\n2\n3"), "open descriptors: {said}");
-        let status = attempt(machine, &format!("--user alice {POLICY} exit 42"));
-        assert_eq!(status.status.code(), Some(42), "{status:?}");
-        let killed = attempt(machine, &format!("--user alice {POLICY} 'kill -KILL $$'"));
-        assert_eq!(killed.status.code(), Some(137), "{killed:?}");
-        assert_eq!(machine.host("ls -d /run/berth-try*").stdout, "");
-        machine.assert_nothing_left(&before);
-    });
-}
-
-#[test]
-fn try_reads_another_policy_and_minds_service_and_errors() {
-    Machine::run(|machine| {
-        let write = |text: &str| std::fs::write("/etc/berth/new.toml", text).unwrap();
-        let new = "--policy /etc/berth/new.toml";
-        write(
-            "version = 1\n[profile.p]\nnamespaces = { pid = true, mount = true }\n\
-             [[rule]]\nservice = \"cron\"\naction = \"deny\"\nmessage = \"No jobs here.\"\n\
-             [[rule]]\nuser = \"bob\"\naction = \"exempt\"\n[[rule]]\nprofile = \"p\"\n",
-        );
-        let map = attempt(
-            machine,
-            &format!("--user alice {new} cat /proc/self/uid_map"),
-        )
-        .ok();
-        assert!(
-            map.trim().ends_with("4294967295"),
-            "no user namespace: {map}"
-        );
-        let denied = attempt(machine, &format!("--user alice --service cron {new} true"));
-        assert_eq!(denied.status.code(), Some(1), "{denied:?}");
-        assert!(denied.stderr.contains("\nNo jobs here.\n"), "{denied:?}");
-        let exempt = attempt(machine, &format!("--user bob {new} cat /proc/1/comm"));
-        assert!(exempt.stderr.contains("exempt, no berth"), "{exempt:?}");
-        assert_ne!(exempt.ok(), "berth-init");
-
-        write("version = 1\n[profile.p]\nuser = { memory_maks = \"3G\" }\n");
-        let broken = attempt(machine, &format!("--user alice {new} true"));
-        assert_eq!(broken.status.code(), Some(3), "{broken:?}");
-        assert!(
-            broken
-                .stderr
-                .starts_with("/etc/berth/new.toml:3:10: error: unknown key"),
-            "{broken:?}"
-        );
-    });
-}
-
-#[test]
-fn try_gives_a_shell_on_a_terminal_with_job_control() {
-    Machine::run(|machine| {
-        let mut command = Command::new(format!("{PROGRAMS}/berth"));
-        command.args([
-            "try",
-            "--module",
-            &format!("{PROGRAMS}/libpam_berth.so"),
-            "--helper",
-            &format!("{PROGRAMS}/berth-helper"),
-            "--policy",
-            "/etc/berth/policy.toml",
-            "--user",
-            "alice",
-        ]);
-        let mut terminal = Terminal::start(command);
-        terminal.expect("berth: session ");
-        assert_eq!(terminal.run("cat /proc/1/comm; echo $0"), "berth-init\n-sh");
-        let id = session(machine);
-        assert_eq!(terminal.run("echo $BERTH_SESSION"), id);
-        terminal.send("sleep 100; echo woken $?");
-        std::thread::sleep(Duration::from_millis(300));
-        let begun = Instant::now();
-        terminal.send("\x03");
-        terminal.send("exit 3");
-        assert_eq!(terminal.wait().status.code(), Some(3));
-        assert!(begun.elapsed() < Duration::from_secs(30), "it slept on");
     });
 }
