@@ -1,8 +1,8 @@
 //! Step 5 of a login: keeping the session until the login ends, and ending it.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::Logout;
@@ -59,11 +59,20 @@ impl Keeper {
     /// Keeps the session from the acknowledgement to the last trace.
     pub fn keep(mut self) {
         let begun = Instant::now();
-        self.audit(&[Event::SessionStart, Event::Login]);
+        self.audit(&[Event::SessionStart]);
+        // Of those that an application itself would write; su and cron write none.
+        if matches!(self.record.service.as_str(), "sshd" | "login" | "remote") {
+            self.audit(&[Event::Login]);
+        }
         self.wait_for_the_logins_end();
         self.let_the_leader_go();
         if let Berth::Shared(membership) = &mut self.berth {
             membership.login_ended();
+        }
+        // From now on it does not count against max_sessions.
+        self.record.state = State::Linger;
+        if let Err(error) = self.record.write() {
+            self.line("linger").field("error", error).warning();
         }
         self.audit(&[Event::SessionEnd, Event::CredentialsDisposed]);
         self.linger();
@@ -110,6 +119,8 @@ impl Keeper {
             return; // What cannot be counted cannot linger.
         };
         let mut ended = SystemTime::now();
+        // Begun before the first look, so that no change after it is missed.
+        let logins = self.watch_logins();
         while group.is_populated() {
             let until = match &self.berth {
                 Berth::Shared(membership) => match membership.all_logins_ended() {
@@ -125,8 +136,8 @@ impl Keeper {
             match left {
                 Some(Err(_)) => return, // The time is up.
                 Some(Ok(left)) if left.is_zero() => return,
-                Some(Ok(left)) => self.wait_for_change(&group, left.min(LOOK_UP)),
-                None => self.wait_for_change(&group, LOOK_UP),
+                Some(Ok(left)) => wait_for_change(&group, logins.as_ref(), left.min(LOOK_UP)),
+                None => wait_for_change(&group, logins.as_ref(), LOOK_UP),
             }
         }
     }
@@ -137,44 +148,12 @@ impl Keeper {
             .and_then(|linger| ended.checked_add(linger))
     }
 
-    /// Waits until the session's cgroup becomes empty, another login of the berth ends, or a time has
-    /// passed. May return for no reason.
-    fn wait_for_change(&mut self, group: &Group, at_most: Duration) {
-        if self.record.state != State::Linger {
-            self.record.state = State::Linger;
-            if let Err(error) = self.record.write() {
-                self.line("linger").field("error", error).warning();
-            }
-        }
-        // Opened before the look, so that a change after it is not missed.
-        let Ok(events) = File::options()
-            .read(true)
-            .custom_flags(libc::O_CLOEXEC)
-            .open(group.path().join("cgroup.events"))
-        else {
-            return;
-        };
-        let logins = self.watch_logins();
-        if !group.is_populated() {
-            return;
-        }
-        let mut fds = vec![PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
-        fds.extend(
-            logins
-                .as_ref()
-                .map(|logins| PollFd::new(logins.as_fd(), PollFlags::POLLIN)),
-        );
-        let timeout = PollTimeout::try_from(at_most.saturating_add(Duration::from_millis(1)));
-        // Whatever it returns, the caller looks at the state anew.
-        let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
-    }
-
     fn watch_logins(&self) -> Option<Inotify> {
         let Berth::Shared(membership) = &self.berth else {
             return None;
         };
         // Without a watch the wait is only less prompt.
-        let watch = Inotify::init(InitFlags::IN_CLOEXEC).ok()?;
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
         let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MODIFY;
         watch.add_watch(&membership.logins_file(), changes).ok()?;
         Some(watch)
@@ -280,4 +259,25 @@ impl Keeper {
             );
         }
     }
+}
+
+/// Waits until the session's cgroup becomes empty, another login of the berth ends, or a time has
+/// passed. May return for no reason.
+fn wait_for_change(group: &Group, logins: Option<&Inotify>, at_most: Duration) {
+    let Ok(mut events) = File::open(group.path().join("cgroup.events")) else {
+        return;
+    };
+    // By this very descriptor: the kernel reports a change since its last read, and one that was
+    // never read counts as changed.
+    let mut text = String::new();
+    let read = events.read_to_string(&mut text);
+    if read.is_err() || text.contains("populated 0") {
+        return;
+    }
+    let mut fds = vec![PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+    fds.extend(logins.map(|logins| PollFd::new(logins.as_fd(), PollFlags::POLLIN)));
+    let timeout = PollTimeout::try_from(at_most.saturating_add(Duration::from_millis(1)));
+    // Whatever they return, the caller looks at the state anew.
+    let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
+    let _ = logins.map(Inotify::read_events);
 }

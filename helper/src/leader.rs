@@ -51,7 +51,7 @@ impl Leader {
         self.origin.as_ref()
     }
 
-    /// The program it runs.
+    /// The program it runs, for the audit log. Empty if it has ended.
     pub fn executable(&self) -> String {
         fs::read_link(format!("/proc/{}/exe", self.role.pid))
             .map(|path| path.display().to_string())

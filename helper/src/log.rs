@@ -62,7 +62,7 @@ fn quote(value: &str) -> String {
         }
         match character {
             '"' | '\\' => text.extend(['\\', character]),
-            c if c.is_control() => {
+            c if is_invisible(c) => {
                 let mut bytes = [0; 4];
                 for byte in c.encode_utf8(&mut bytes).bytes() {
                     let _ = write!(text, "\\x{byte:02x}"); // writing to a String cannot fail
@@ -76,6 +76,12 @@ fn quote(value: &str) -> String {
     } else {
         format!("\"{text}\"")
     }
+}
+
+/// Whether a character does not show, or changes how others do (a bidirectional override): what
+/// `char::escape_debug` would escape.
+fn is_invisible(c: char) -> bool {
+    c.is_control() || (!c.is_ascii() && c.escape_debug().len() > 1)
 }
 
 fn send(severity: Severity, message: &str) {
@@ -107,6 +113,8 @@ mod tests {
         assert_eq!(quote(""), "-");
         assert_eq!(quote("m\nallory"), r#""m\x0aallory""#);
         assert_eq!(quote("a result=ok"), r#""a result=ok""#);
+        assert_eq!(quote("\u{202e}gnp.exe"), r#""\xe2\x80\xaegnp.exe""#);
+        assert_eq!(quote("zoë"), "zoë");
         assert_eq!(quote(r#"a"b\"#), r#""a\"b\\""#);
         assert!(quote(&"é".repeat(10_000)).len() < 300);
     }

@@ -99,9 +99,10 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
                     .warning();
             }
             // 5. The session is kept by this process until it ends.
+            let executable = prepared.leader.executable();
             privilege::for_keeping()?;
             let keeper = Keeper {
-                executable: prepared.leader.executable(),
+                executable,
                 tree: prepared.tree,
                 record,
                 leader: prepared.leader,

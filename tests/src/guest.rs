@@ -132,6 +132,7 @@ fn user_mode_linux(image: &Path, work: &Path, shared: &Path) -> Command {
             "root=/dev/ubda",
             "rw",
             "mem=1G",
+            "audit=1",
             "quiet",
             "con=null",
             "con0=null,fd:1",

@@ -51,8 +51,23 @@ fn what_may_linger_stays_as_long_as_the_policy_says() {
             .ok();
         std::thread::sleep(std::time::Duration::from_millis(1500));
         assert_eq!(Process::named("sleep").len(), 1, "it lingers");
+        for keeper in Process::named("berth-helper") {
+            let ticks = cpu_ticks(keeper);
+            assert!(ticks < 20, "{ticks} of 150 ticks spent on waiting");
+        }
         machine.assert_nothing_left(&before);
     });
+}
+
+/// The CPU time of a process, in hundredths of a second (proc_pid_stat(5), fields 14 and 15).
+fn cpu_ticks(process: Process) -> u64 {
+    let stat = process.file("stat");
+    let (_, fields) = stat.rsplit_once(')').expect("a name");
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    [11, 12]
+        .map(|n| fields[n].parse::<u64>().unwrap())
+        .iter()
+        .sum()
 }
 
 type Choice = fn(&Terminal, u32) -> Vec<Process>;

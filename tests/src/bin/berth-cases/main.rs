@@ -3,6 +3,7 @@
 //! `--list GUEST` names those of one kind of guest (`uml`, `qemu`); `--all GUEST` runs each on a login machine of its own and prints a line for each:
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
+mod audit;
 mod cpus;
 mod leftovers;
 mod memory;
@@ -25,6 +26,7 @@ fn cases(guest: &str) -> Vec<Case> {
             processes::CASES,
             time_and_disk::CASES,
             leftovers::CASES,
+            audit::CASES,
         ]
         .concat(),
         "qemu" => cpus::CASES.to_vec(),

@@ -1,0 +1,41 @@
+//! The audit records that the join would lose, read from the kernel's log: without an audit daemon the
+//! kernel prints them there.
+
+use berth_tests::{Machine, Policy};
+
+use super::Case;
+
+pub const CASES: &[Case] = &[("the_audit_log_has_every_record_of_a_login", records)];
+
+/// Record types (linux/audit.h), and the operation that each names.
+const RECORDS: [(&str, &str); 4] = [
+    ("type=1105", "op=PAM:session_open"),  // USER_START
+    ("type=1112", "op=login"),             // USER_LOGIN
+    ("type=1106", "op=PAM:session_close"), // USER_END
+    ("type=1104", "op=PAM:setcred"),       // CRED_DISP
+];
+
+fn records(machine: &mut Machine) {
+    // The kernel prints ten lines in five seconds and drops the rest, unless told otherwise.
+    std::fs::write("/proc/sys/kernel/printk_ratelimit", "0").unwrap();
+    machine.policy(&Policy::default());
+    let before = machine.settled();
+    machine.host("dmesg --clear").ok();
+    machine.ssh("alice", "true").ok();
+    machine.assert_nothing_left(&before);
+    let log = machine.host("dmesg").ok();
+    let of_berth = |line: &&str| line.contains("grantors=pam_berth acct=\"alice\"");
+    for (kind, operation) in RECORDS {
+        let mut lines = log
+            .lines()
+            .filter(|line| line.contains(kind) && line.contains(operation))
+            .filter(of_berth);
+        let line = lines
+            .next()
+            .unwrap_or_else(|| panic!("no {operation}: {log}"));
+        assert!(line.contains("exe=\"/usr/sbin/sshd\""), "{line}");
+        assert!(line.contains("addr=127.0.0.1"), "{line}");
+        assert!(line.contains("res=success"), "{line}");
+        assert_eq!(lines.next(), None, "twice");
+    }
+}
