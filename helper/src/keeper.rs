@@ -28,6 +28,9 @@ const LOOK_UP: Duration = Duration::from_secs(60);
 /// How long an application gets to end after its session has, before it is moved out: milliseconds.
 const LEADERS_END: u8 = 100;
 
+/// Where the module's socket stands among the descriptors that a keeper waits for.
+const CHANNEL: usize = 1;
+
 /// The namespaces of a session.
 #[derive(Debug)]
 pub enum Berth {
@@ -96,10 +99,23 @@ impl Keeper {
         loop {
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) if self.is_only_an_exec(&fds) => {
+                    fds.remove(CHANNEL);
+                }
                 // An error of poll itself leaves nothing to wait by; ending the session is safe.
                 Ok(_) | Err(_) => return,
             }
         }
+    }
+
+    /// Whether all that happened is that an application executed the user's program in its own place:
+    /// that closes the socket as a logout would, and the login is on.
+    fn is_only_an_exec(&self, fds: &[PollFd<'_>]) -> bool {
+        let happened = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
+        let which: Vec<usize> = (0..fds.len())
+            .filter(|n| fds.get(*n).is_some_and(happened))
+            .collect();
+        fds.len() > CHANNEL && which == [CHANNEL] && !self.leader.is_roots()
     }
 
     /// The application may go on after the end of its session, or open another: not in a cgroup that

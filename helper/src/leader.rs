@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 
 use berth_config::outcome::{Limit, Resource, Rlimit};
-use berth_session::{Group, NamespaceIds, Role, Tree};
+use berth_session::{Group, Role, Tree};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
+use crate::cgroup::ASIDE;
 use crate::error::{Error, Result, system};
+use crate::log::Line;
 use crate::sys;
 
 /// The application, as the kernel named it (`SO_PEERCRED`), and where it came from.
@@ -70,42 +71,44 @@ impl Leader {
             .collect()
     }
 
-    /// Whether it is in a berth's namespaces.
-    pub fn has_joined(&self, berth: &NamespaceIds) -> bool {
-        let of = |name: &str| {
-            let metadata = fs::metadata(format!("/proc/{}/ns/{name}", self.role.pid));
-            metadata.ok().map(|metadata| metadata.ino())
-        };
-        [
-            ("user", berth.user),
-            ("mnt", berth.mount),
-            ("ipc", berth.ipc),
-            ("pid_for_children", berth.pid),
-        ]
-        .into_iter()
-        .find_map(|(name, inode)| Some((name, inode?)))
-        .is_some_and(|(name, inode)| of(name) == Some(inode))
-    }
-
     /// Moves it into its session's cgroup: the one move of a login.
     pub fn move_to(&self, group: &Group) -> Result<()> {
         Ok(group.write("cgroup.procs", &self.role.pid.to_string())?)
+    }
+
+    /// Whether it is still root's application, and not the user's program in its place.
+    pub fn is_roots(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.role.pid));
+        let status = status.unwrap_or_default();
+        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        uids.and_then(|uids| uids.split_whitespace().nth(1)) == Some("0")
     }
 
     /// Moves it back, if it is still there and in one of these cgroups: by now it may have opened
     /// another session. Where its old cgroup is gone, the root is better than one that is about to be
     /// killed.
     pub fn go_back(&self, tree: Option<&Tree>, from: &[Group]) {
-        let (Some(tree), true) = (tree, self.role.is_alive()) else {
+        // Never the user's program: that stays under its caps, wherever its parent's session is.
+        let (Some(tree), true) = (tree, self.role.is_alive() && self.is_roots()) else {
             return;
         };
         let now = tree.of_process(self.role.pid);
         if !now.is_some_and(|now| from.contains(&now)) {
             return;
         }
-        let back = self.origin.as_ref().map(|origin| self.move_to(origin));
-        if !matches!(back, Some(Ok(()))) {
-            let _ = self.move_to(tree.root()); // nowhere left to go; the sweep says what remains
+        // In a container the origin may be the root that was cleared meanwhile.
+        let aside = tree.root().child(ASIDE);
+        let places = [self.origin.as_ref(), Some(&aside), Some(tree.root())];
+        let back = places.into_iter().flatten();
+        let moved = back.map(|place| self.move_to(place)).find(Result::is_ok);
+        if moved.is_none() {
+            Line::new("leader")
+                .field("pid", self.role.pid)
+                .field(
+                    "error",
+                    "cannot be moved out of its session's cgroup, and ends with it",
+                )
+                .error();
         }
     }
 

@@ -1,11 +1,15 @@
 //! The helper's log lines: syslog, facility AUTHPRIV, `key=value` in a fixed order.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend, Severity};
 
 /// The most bytes of one value: what users choose must not fill the log.
 const MAX_VALUE: usize = 256;
+
+/// How long a line may wait for the log daemon.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// One line in the making.
 #[derive(Debug)]
@@ -96,6 +100,11 @@ fn send(severity: Severity, message: &str) {
     else {
         return;
     };
+    // A log daemon that hangs, or whose queue a user keeps full, may cost a line and a moment, never the
+    // end of a session.
+    if let LoggerBackend::Unix(socket) = &logger.backend {
+        let _ = socket.set_write_timeout(Some(PATIENCE)); // fails for a time of zero only
+    }
     let _ = match severity {
         Severity::LOG_ERR => logger.err(message),
         Severity::LOG_WARNING => logger.warning(message),

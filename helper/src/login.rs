@@ -83,13 +83,16 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
     // 2. to 4.; every failure has rolled everything back by the time it is told.
     match Opening::new(&planned, &prepared).open(&channel) {
         Ok(opened) => {
-            drop(worker); // The login is through.
+            worker.has_opened();
             let Opened {
                 group,
                 berth,
                 record,
                 missing,
             } = opened;
+            // First of all: what follows may wait for a log daemon.
+            let executable = prepared.leader.executable();
+            privilege::for_keeping()?;
             let mut line = planned.line(prepared.id).field("result", "ok");
             line = line.field("setup_us", begun.elapsed().as_micros());
             if missing.is_empty() && planned.notes.is_empty() {
@@ -99,8 +102,6 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
                     .warning();
             }
             // 5. The session is kept by this process until it ends.
-            let executable = prepared.leader.executable();
-            privilege::for_keeping()?;
             let keeper = Keeper {
                 executable,
                 tree: prepared.tree,

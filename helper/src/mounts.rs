@@ -91,6 +91,9 @@ impl Plan<'_> {
                 })?;
             let source = folder.display().to_string();
             mount_at(&source, Path::new(target), None, MsFlags::MS_BIND, "")?;
+            // A bind has the flags of the file system that it is from, which is not that of /tmp.
+            let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | SAFE;
+            mount_at("", Path::new(target), None, flags, "")?;
         }
         kept.into_iter().try_for_each(Kept::bind)
     }

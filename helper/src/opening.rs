@@ -155,7 +155,7 @@ impl<'a> Opening<'a> {
         record.state = State::Active;
         record.write()?;
         channel.send(&Reply::Ready(self.session(plan.flags())), self.pidfd())?;
-        match channel.receive(Instant::now() + ACKNOWLEDGEMENT)?.0 {
+        match acknowledgement(channel)? {
             Ack::Joined => {}
             Ack::Failed { message } => return Err(Error::CannotJoin(message).into()),
         }
@@ -321,6 +321,19 @@ impl Drop for Opening<'_> {
     }
 }
 
+/// Waits for the module's word. When the time is up, first no more is taken, and then what has arrived
+/// in that moment counts: the module must never believe to be in a berth that is being rolled back.
+fn acknowledgement(channel: &Channel) -> Result<Ack> {
+    match channel.receive(Instant::now() + ACKNOWLEDGEMENT) {
+        Ok((ack, _)) => Ok(ack),
+        Err(error) => {
+            channel.refuse_more()?;
+            let late = channel.receive(Instant::now());
+            Ok(late.map(|(ack, _)| ack).map_err(|_| error)?)
+        }
+    }
+}
+
 fn has_hung_up(channel: &Channel) -> bool {
     let mut fds = [PollFd::new(channel.as_fd(), PollFlags::empty())];
     poll(&mut fds, PollTimeout::ZERO) != Ok(0)
@@ -339,7 +352,8 @@ fn report(id: SessionId, result: Result<()>) {
 fn clean_up_after_the_dead(tree: Option<&Tree>, uid: u32) {
     let sessions = UserFolder::lock(uid).and_then(|folder| folder.sessions());
     for id in sessions.unwrap_or_default() {
-        if Record::read(id).is_ok_and(|record| !record.keeper.is_alive()) {
+        // A session is entered after its record is written: an entry without one is a dead one's.
+        if Record::read(id).map_or(true, |record| !record.keeper.is_alive()) {
             report(id, sweep(tree, uid, id).map_err(Error::from));
         }
     }

@@ -29,6 +29,7 @@ const SETUP: &[Capability] = &[
 /// While a session is kept.
 const KEEP: &[Capability] = &[
     Capability::CAP_KILL,         // the user's processes, at the end
+    Capability::CAP_SYS_NICE,     // moving the leader out of a cpuset
     Capability::CAP_DAC_OVERRIDE, // removing what the user left in a private /tmp
     Capability::CAP_FOWNER,       // likewise, in folders with the sticky bit
     Capability::CAP_AUDIT_WRITE,  // the records of the session's end

@@ -5,12 +5,15 @@
 //! worker be killed, at whatever step, the standby removes every trace of its session.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::fd::AsFd;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use berth_session::{Record, SessionId, State, Tree, sweep};
+use berth_session::{SessionId, Tree, sweep};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -32,10 +35,45 @@ pub struct Standby<'a> {
     pub leader: &'a Leader,
 }
 
-/// Held by the worker while the login waits; dropped when it is through.
+/// Held by the worker while the login waits.
 #[derive(Debug)]
-pub struct Worker {
-    _busy: UnixStream,
+pub struct Worker(UnixStream);
+
+impl Worker {
+    /// Tells the standby that the session is open: from now on a killed worker ends it.
+    pub fn has_opened(mut self) {
+        // A standby that is dead already will not clean up anyway.
+        let _ = self.0.write_all(&[1]);
+    }
+}
+
+/// Waits until the worker says that the session is open (then `true`), or is dead. Told to end meanwhile,
+/// by a module whose patience is over, it kills the worker, which may hang.
+///
+/// The init inherits the worker's end, so it ends only after the init, whose mounts are then gone too.
+fn wait_for_the_worker(
+    busy: &mut UnixStream,
+    terminated: &SignalFd,
+    worker: BorrowedFd<'_>,
+) -> bool {
+    loop {
+        let mut fds = [
+            PollFd::new(busy.as_fd(), PollFlags::POLLIN),
+            PollFd::new(terminated.as_fd(), PollFlags::POLLIN),
+        ];
+        let polled = poll(&mut fds, PollTimeout::NONE);
+        let [busy_now, terminated_now] = fds.map(|fd| fd.any() == Some(true));
+        if polled == Err(Errno::EINTR) {
+            continue;
+        }
+        if busy_now || polled.is_err() {
+            return matches!(busy.read(&mut [0]), Ok(1));
+        }
+        if terminated_now {
+            let _ = sys::pidfd_kill(worker, Signal::SIGKILL); // it may have ended
+            let _ = terminated.read_signal(); // only to empty it
+        }
+    }
 }
 
 impl Standby<'_> {
@@ -60,12 +98,25 @@ impl Standby<'_> {
         let (mut busy, worker) =
             UnixStream::pair().map_err(|error| Error::Init(error.to_string()))?;
         let cgroup = folder.as_ref().map(AsFd::as_fd);
+        // Blocked before there is a worker: from then on it means "end the worker and clean up", which a
+        // standby that it had killed could not do.
+        let mut terminate = SigSet::empty();
+        terminate.add(Signal::SIGTERM);
+        terminate.thread_block().map_err(system("block SIGTERM"))?;
+        let terminated = SignalFd::with_flags(&terminate, SfdFlags::SFD_CLOEXEC)
+            .map_err(system("wait for SIGTERM"))?;
         match sys::clone(0, cgroup).map_err(system("start the login's keeper"))? {
-            Cloned::Child => Ok(Some(Worker { _busy: worker })),
-            Cloned::Parent { child, .. } => {
+            Cloned::Child => {
+                terminate
+                    .thread_unblock()
+                    .map_err(system("unblock SIGTERM"))?;
+                Ok(Some(Worker(worker)))
+            }
+            Cloned::Parent { child, pidfd } => {
                 let_go();
                 drop(worker);
-                let _ = busy.read(&mut [0]); // until the login is through, or the worker is dead
+                // Until the login is through, the worker is dead, or the module has given up.
+                let opened = wait_for_the_worker(&mut busy, &terminated, pidfd.as_fd());
                 if let Some(keepers) = keepers {
                     // Out of sshd's cgroup, whose limits and kills are not meant for it. Not earlier:
                     // a move holds the lock of the whole hierarchy for a grace period of the
@@ -77,13 +128,13 @@ impl Standby<'_> {
                             .error();
                     }
                 }
-                self.wait(child);
+                self.wait(child, opened);
                 Ok(None)
             }
         }
     }
 
-    fn wait(&self, worker: Pid) {
+    fn wait(&self, worker: Pid, opened: bool) {
         // The leader's old cgroup can only be written as root, and that is all the privilege that is
         // left to need. If this fails there is more privilege than needed, not less.
         let _ = privilege::for_keeping();
@@ -96,13 +147,6 @@ impl Standby<'_> {
         if matches!(status, Ok(WaitStatus::Exited(..))) {
             return; // The worker has cleaned up itself.
         }
-        let record = Record::read(self.id).ok();
-        let opened = record.is_some_and(|record| {
-            record.state != State::Opening
-                && record
-                    .init
-                    .is_none_or(|_| self.leader.has_joined(&record.namespaces))
-        });
         if !opened {
             // The login is still root's application and may go on as `on_error` says: it is put back
             // where it was, and not killed.

@@ -38,7 +38,7 @@ pub fn ask(helper: &Path, request: &Request, deadline: Instant) -> Result<Answer
             // Hung: it will not roll back when it sees the socket's end, and may finish later what nobody
             // waits for. A helper that said something else sees the end of the socket, and rolls back.
             if matches!(error, ChannelError::TimedOut) {
-                process.kill();
+                process.end();
             }
             Err(Error::Answer {
                 path: helper.into(),

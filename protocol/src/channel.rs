@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
+    recvmsg, sendmsg, shutdown, socketpair,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -137,6 +137,12 @@ impl Channel {
         }
     }
 
+    /// Takes no more messages: the other end's next send fails, so that it cannot believe to have been
+    /// heard. What has arrived already can still be received.
+    pub fn refuse_more(&self) -> Result<(), ChannelError> {
+        Ok(shutdown(self.0.as_raw_fd(), Shutdown::Read)?)
+    }
+
     fn wait_readable(&self, deadline: Instant) -> Result<(), ChannelError> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -193,6 +199,22 @@ mod tests {
         let before = Instant::now();
         assert!(matches!(a.receive::<Ack>(far), Err(ChannelError::Closed)));
         assert!(before.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn what_came_before_the_refusal_counts_and_nothing_after_it() {
+        let (a, b) = Channel::pair().unwrap();
+        b.send(&Ack::Joined, None).unwrap();
+        a.refuse_more().unwrap();
+        assert!(matches!(
+            b.send(&Ack::Joined, None),
+            Err(ChannelError::Closed)
+        ));
+        assert!(matches!(a.receive::<Ack>(soon()), Ok((Ack::Joined, None))));
+        assert!(matches!(
+            a.receive::<Ack>(soon()),
+            Err(ChannelError::Closed)
+        ));
     }
 
     #[test]

@@ -119,6 +119,12 @@ impl Record {
         Path::new(RECORDS).join(id.to_string())
     }
 
+    /// Where a record is while it is written. Dot files are no records, so a reader never sees a half
+    /// of one.
+    pub(crate) fn unfinished(id: SessionId) -> PathBuf {
+        Path::new(RECORDS).join(format!(".{id}"))
+    }
+
     /// Makes the folders that records live in. /run is empty after a boot.
     pub fn prepare() -> Result<()> {
         for path in [STATE, RECORDS, crate::folder::USERS] {
@@ -135,8 +141,7 @@ impl Record {
     /// Writes the record, whole or not at all.
     pub fn write(&self) -> Result<()> {
         let path = Record::path(self.id);
-        // Dot files are no records; a reader never sees a half-written one.
-        let new = Path::new(RECORDS).join(format!(".{}", self.id));
+        let new = Record::unfinished(self.id);
         let text = serde_json::to_vec(self).map_err(|error| Error::Record {
             path: path.clone(),
             reason: error.to_string(),

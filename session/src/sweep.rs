@@ -21,12 +21,24 @@ pub fn private_tmp(id: SessionId) -> PathBuf {
     Path::new(PRIVATE_TMP).join(id.to_string())
 }
 
+/// Where an earlier boot's private /tmp of the same id is put aside.
+fn stale_tmp(id: SessionId) -> PathBuf {
+    Path::new(PRIVATE_TMP).join(format!("stale-{id}"))
+}
+
 /// Makes an empty private /tmp for a session. What stands there under this id is from before a crash:
 /// ids begin anew at each boot, and /var/lib does not.
 pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
     let path = private_tmp(id);
-    remove_tree(&path)?;
     let parent = Path::new(PRIVATE_TMP);
+    // Put aside in one step and not removed here: it may be large, and a login waits. The sweep of this
+    // session takes it along.
+    match fs::rename(&path, stale_tmp(id)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        // There is one aside already, from a boot before that.
+        Err(_) => remove_tree(&path)?,
+        Ok(()) => {}
+    }
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
@@ -55,6 +67,7 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         }
     }
     step(remove_tree(&private_tmp(id)));
+    step(remove_tree(&stale_tmp(id)));
     let folder = UserFolder::lock(uid);
     if let Some(tree) = tree {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
@@ -68,9 +81,10 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         }
     }
     // The record goes last: as long as anything is left, something says so.
-    step(remove_if_there(&Record::path(id)));
-    step(folder.and_then(|folder| folder.remove(id)));
-    outcome
+    outcome?;
+    remove_if_there(&Record::unfinished(id))?;
+    remove_if_there(&Record::path(id))?;
+    folder.and_then(|folder| folder.remove(id))
 }
 
 /// Kills every process of a cgroup at once (cgroup.kill, Linux 5.14) and waits until it is empty.
@@ -88,13 +102,87 @@ fn kill(group: &Group) -> Result<()> {
     Ok(())
 }
 
-/// Removes a folder and all below it, never following a symbolic link (`remove_dir_all` works by
-/// descriptors, so that a link swapped in at the right moment leads nowhere).
+/// Removes a folder and all below it, however deep: users nest folders as they like, and
+/// `remove_dir_all` holds a descriptor for each level. So what stands two levels down is moved up one
+/// until nothing does.
+///
+/// No symbolic link is followed, and none can be swapped in: the processes that could write here have
+/// ended, and nobody else can reach below root's folder.
 fn remove_tree(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    match flatten(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::file("remove", path, error))
         }
         _ => Ok(()),
+    }
+}
+
+fn flatten(top: &Path) -> std::io::Result<()> {
+    let mut moved = 0_u64;
+    loop {
+        let mut is_empty = true;
+        for entry in fs::read_dir(top)? {
+            let entry = entry?;
+            is_empty = false;
+            if !entry.file_type()?.is_dir() {
+                fs::remove_file(entry.path())?;
+                continue;
+            }
+            for inner in fs::read_dir(entry.path())? {
+                let inner = inner?;
+                if inner.file_type()?.is_dir() {
+                    fs::rename(inner.path(), free_name(top, &mut moved))?;
+                } else {
+                    fs::remove_file(inner.path())?;
+                }
+            }
+            fs::remove_dir(entry.path())?;
+        }
+        if is_empty {
+            return fs::remove_dir(top);
+        }
+    }
+}
+
+/// A name in a folder that nothing has.
+fn free_name(folder: &Path, moved: &mut u64) -> PathBuf {
+    loop {
+        *moved += 1;
+        let path = folder.join(format!("{moved}"));
+        if path.symlink_metadata().is_err() {
+            return path;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_goes_however_deep_and_whatever_its_names_and_no_link_is_followed() {
+        let base = std::env::temp_dir().join(format!("berth-sweep-{}", std::process::id()));
+        let top = base.join("top");
+        fs::create_dir_all(top.join("1/2/1/3")).unwrap();
+        fs::create_dir_all(base.join("outside")).unwrap();
+        fs::write(base.join("outside/file"), "kept").unwrap();
+        fs::write(top.join("1/2/1/file"), "").unwrap();
+        std::os::unix::fs::symlink(base.join("outside"), top.join("1/link")).unwrap();
+        // Deeper than a path can be long, and than there are descriptors.
+        let home = std::env::current_dir().unwrap();
+        std::env::set_current_dir(&top).unwrap();
+        for _ in 0..3000 {
+            fs::create_dir("d").unwrap();
+            std::env::set_current_dir("d").unwrap();
+        }
+        std::env::set_current_dir(home).unwrap();
+        remove_tree(&top).unwrap();
+        assert!(!top.exists());
+        assert_eq!(
+            fs::read_to_string(base.join("outside/file")).unwrap(),
+            "kept"
+        );
+        remove_tree(&top).unwrap();
+        fs::remove_dir_all(base).unwrap();
     }
 }

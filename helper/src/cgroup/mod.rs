@@ -7,6 +7,8 @@ mod memory;
 mod pids;
 mod subtree;
 
+pub use subtree::ASIDE;
+
 use berth_config::outcome::{Caps, MissingController};
 use berth_session::{Controller, Group, SessionId, Tree};
 

@@ -10,7 +10,7 @@ use crate::error::Result;
 
 /// Where processes of a container's visible root go: a cgroup with processes of its own may have no
 /// capped children, the real root excepted (cgroup-v2, "No Internal Process Constraint").
-const ASIDE: &str = "berth-init";
+pub const ASIDE: &str = "berth-init";
 
 /// The controllers that can be used all the way down, and why the others cannot.
 #[derive(Debug, Default)]

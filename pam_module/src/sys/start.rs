@@ -47,15 +47,17 @@ const DEFAULT_ACTION: [u64; 4] = [0; 4];
 pub struct Process(Option<OwnedFd>);
 
 impl Process {
-    /// Ends it.
-    pub fn kill(&self) {
-        if let Some(fd) = &self.0 {
+    /// Ends it. By SIGTERM: past a point the process is the one that cleans up after its worker, which it
+    /// could not do if it were killed; before that point SIGTERM kills it. SIGCONT, should it be stopped.
+    pub fn end(&self) {
+        let Some(fd) = &self.0 else { return };
+        for signal in [libc::SIGTERM, libc::SIGCONT] {
             // SAFETY: touches no memory (no siginfo is passed).
             let _ = unsafe {
                 libc::syscall(
                     libc::SYS_pidfd_send_signal,
                     fd.as_raw_fd(),
-                    libc::SIGKILL,
+                    signal,
                     ptr::null::<c_void>(),
                     0,
                 )
@@ -261,8 +263,21 @@ fn prepare(plan: &Plan) -> Result<(), i32> {
     // SAFETY: touches no memory.
     check(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) }, GID)?;
     // SAFETY: touches no memory.
-    check(unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) }, UID)
+    check(unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) }, UID)?;
+    // An ordinary user who runs su under a tiny stack limit must not make the helper crash before it has
+    // read the policy. Refused in a container without the right; then exec says what it makes of it.
+    let no_old = ptr::null_mut::<libc::rlimit>();
+    let stack = libc::RLIMIT_STACK;
+    // SAFETY: reads one constant structure.
+    let _ = unsafe { libc::syscall(libc::SYS_prlimit64, 0, stack, &raw const STACK, no_old) };
+    Ok(())
 }
+
+/// The stack that the helper starts with: the kernel's own default.
+static STACK: libc::rlimit = libc::rlimit {
+    rlim_cur: 8 << 20,
+    rlim_max: libc::RLIM_INFINITY,
+};
 
 fn check(result: c_long, step: i32) -> Result<(), i32> {
     if result < 0 { Err(step) } else { Ok(()) }
