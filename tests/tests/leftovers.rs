@@ -70,6 +70,22 @@ fn cpu_ticks(process: Process) -> u64 {
         .sum()
 }
 
+#[test]
+fn a_private_tmp_goes_however_deep_it_is() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
+        ));
+        let before = machine.settled();
+        // More levels than a process has descriptors.
+        let nest = "cd /tmp && for n in $(seq 1500); do mkdir d && cd d || exit 1; done";
+        machine.ssh("alice", nest).ok();
+        machine.assert_nothing_left(&before);
+        let left: Vec<_> = std::fs::read_dir("/var/lib/berth/tmp").unwrap().collect();
+        assert!(left.is_empty(), "{left:?}");
+    });
+}
+
 type Choice = fn(&Terminal, u32) -> Vec<Process>;
 
 /// Ends one session after another by killing something of it, and looks at what is left each time.
