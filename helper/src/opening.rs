@@ -150,8 +150,7 @@ impl<'a> Opening<'a> {
             ),
             Berth::Shared(membership) => (Some(membership.init()), membership.namespaces()),
         };
-        // Before the answer: should this process be killed right after it, the session counts as
-        // opened, and what is in it does not go on without a keeper.
+        // Before the answer, so that whoever has logged in finds the session in `berth list`.
         record.state = State::Active;
         record.write()?;
         channel.send(&Reply::Ready(self.session(plan.flags())), self.pidfd())?;

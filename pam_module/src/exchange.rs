@@ -35,8 +35,8 @@ pub fn ask(helper: &Path, request: &Request, deadline: Instant) -> Result<Answer
             init,
         }),
         Err(error) => {
-            // Hung: it will not roll back when it sees the socket's end, and may finish later what nobody
-            // waits for. A helper that said something else sees the end of the socket, and rolls back.
+            // Hung: it may never look at the socket's end, and so has to be told to end and to roll back. A
+            // helper that said something else sees the end of the socket, and rolls back by itself.
             if matches!(error, ChannelError::TimedOut) {
                 process.end();
             }
