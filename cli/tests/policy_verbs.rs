@@ -1,5 +1,6 @@
 //! check, reload, diff and explain, by their output and exit codes.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -68,10 +69,11 @@ fn berth(arguments: &[&str]) -> Ran {
     }
 }
 
-/// Files of anybody else's are refused, so these tests need root.
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").unwrap().uid() == 0
+/// Files of anybody else's are refused.
+#[track_caller]
+fn needs_root() {
+    let me = std::fs::metadata("/proc/self").unwrap().uid();
+    assert_eq!(me, 0, "this test must be run by root");
 }
 
 fn json(text: &str) -> serde_json::Value {
@@ -82,9 +84,7 @@ const TWO_ERRORS: &str = "version = 1\n[profile.a]\nuser = { memory_maks = \"3G\
 
 #[test]
 fn check_prints_errors_with_their_lines_and_what_stays_in_force() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let system = System::new(TWO_ERRORS);
     let path = system.policy();
     let path = path.display();
@@ -140,9 +140,7 @@ fn check_of_a_file_reads_that_file_and_strict_minds_warnings() {
 
 #[test]
 fn reload_puts_no_policy_with_an_error_in_force() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let system = System::new("version = 1\n");
     let ran = system.berth("reload", &[]);
     assert_eq!(
@@ -343,9 +341,7 @@ fn wrong_arguments_are_2_and_a_missing_policy_is_3() {
 
 #[test]
 fn a_user_in_400_groups_has_them_all() {
-    if !is_root() {
-        return;
-    }
+    needs_root();
     let system = System::new(
         "version = 1\n[exempt]\nuids = [1]\n[[rule]]\ngroup = \"many399\"\naction = \"deny\"\n",
     );
