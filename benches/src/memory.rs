@@ -8,7 +8,7 @@ use berth_tests::{Process, eventually};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
-use crate::pam::{Session, WITH};
+use crate::pam::{self, WITH};
 use crate::sample::pipes;
 
 /// Private memory of what Berth keeps, for each session.
@@ -35,7 +35,7 @@ pub fn measure(sessions: usize) -> Memory {
         // SAFETY: as in sample.rs.
         match unsafe { fork() }.expect("fork") {
             ForkResult::Child => {
-                let session = Session::open(WITH, "bob");
+                let session = pam::open(WITH, "bob");
                 let said = say_opened.write_all(&[u8::from(session.is_ok())]);
                 // The end of file ends all sessions.
                 drop((opened, say_over));

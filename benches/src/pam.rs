@@ -1,108 +1,21 @@
-//! A PAM application as small as can be: it opens a session for a user, and closes it.
+//! The PAM services that are measured: one with Berth in its stack, and one without.
 
-use std::ffi::{CString, c_char, c_int, c_void};
-use std::ptr::null_mut;
-use std::time::{Duration, Instant};
+use berth_tests::Session;
 
 /// The service with Berth in its stack; one that Berth joins.
 pub const WITH: &str = "login";
 /// The same without Berth.
 pub const WITHOUT: &str = "login-without";
 
-const SUCCESS: c_int = 0;
-const CONVERSATION_ERROR: c_int = 19;
-
-#[repr(C)]
-struct Conversation {
-    talk: extern "C" fn(c_int, *const c_void, *mut c_void, *mut c_void) -> c_int,
-    data: *mut c_void,
-}
-
-/// Nobody is there to answer.
-extern "C" fn silence(_: c_int, _: *const c_void, _: *mut c_void, _: *mut c_void) -> c_int {
-    CONVERSATION_ERROR
-}
-
-#[link(name = "pam")]
-unsafe extern "C" {
-    fn pam_start(
-        service: *const c_char,
-        user: *const c_char,
-        conversation: *const Conversation,
-        handle: *mut *mut c_void,
-    ) -> c_int;
-    fn pam_acct_mgmt(handle: *mut c_void, flags: c_int) -> c_int;
-    fn pam_open_session(handle: *mut c_void, flags: c_int) -> c_int;
-    fn pam_close_session(handle: *mut c_void, flags: c_int) -> c_int;
-    fn pam_getenv(handle: *mut c_void, name: *const c_char) -> *const c_char;
-    fn pam_end(handle: *mut c_void, status: c_int) -> c_int;
-}
-
-/// An open session. It is closed by [`Session::close`], or by the end of the process.
-pub struct Session {
-    handle: *mut c_void,
-    _conversation: Box<Conversation>,
-    /// How long `pam_open_session` took.
-    pub took: Duration,
-}
-
-impl Session {
-    /// Opens a session, as a login program does after it has found the account to be valid.
-    pub fn open(service: &str, user: &str) -> Result<Session, String> {
-        let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
-        let (name, user) = (text(service)?, text(user)?);
-        let conversation = Box::new(Conversation {
-            talk: silence,
-            data: null_mut(),
-        });
-        let mut handle = null_mut();
-        // SAFETY: all pointers are valid; PAM copies the strings, the conversation outlives the handle.
-        let code = unsafe {
-            pam_start(
-                name.as_ptr(),
-                user.as_ptr(),
-                &raw const *conversation,
-                &raw mut handle,
-            )
-        };
-        check(service, "pam_start", code)?;
-        // It also loads the modules, which is not the session's cost.
-        // SAFETY: the handle is PAM's own.
-        let code = unsafe { pam_acct_mgmt(handle, 0) };
-        check(service, "pam_acct_mgmt", code)?;
-        let start = Instant::now();
-        // SAFETY: as above.
-        let code = unsafe { pam_open_session(handle, 0) };
-        let took = start.elapsed();
-        check(service, "pam_open_session", code)?;
-        // SAFETY: as above; the name is a constant.
-        let berth = unsafe { pam_getenv(handle, c"BERTH_SESSION".as_ptr()) };
-        if berth.is_null() == (service == WITH) {
-            return Err(format!(
-                "{service}: in a berth where there should be none, or not in one"
-            ));
-        }
-        Ok(Session {
-            handle,
-            _conversation: conversation,
-            took,
-        })
-    }
-
-    /// Closes the session.
-    pub fn close(self) {
-        // What it answers does not matter: the process ends here.
-        // SAFETY: the handle is PAM's own, and not used again.
-        unsafe { pam_close_session(self.handle, 0) };
-        // SAFETY: as above.
-        unsafe { pam_end(self.handle, SUCCESS) };
-    }
-}
-
-fn check(service: &str, call: &str, code: c_int) -> Result<(), String> {
-    match code {
-        SUCCESS => Ok(()),
-        code => Err(format!("{call} for {service}: PAM error {code}")),
+/// Opens a session, and makes sure that it is what is to be measured.
+pub fn open(service: &str, user: &str) -> Result<Session, String> {
+    let session = Session::open(service, user)?;
+    if session.is_in_berth() == (service == WITH) {
+        Ok(session)
+    } else {
+        Err(format!(
+            "{service}: in a berth where there should be none, or not in one"
+        ))
     }
 }
 

@@ -9,7 +9,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe};
 
 use crate::floor;
-use crate::pam::{Session, WITH, WITHOUT};
+use crate::pam::{self, WITH, WITHOUT};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Kind {
             Kind::Namespaces => (WITH, "alice"),
             Kind::Cgroup => (WITH, "bob"),
         };
-        let session = Session::open(service, user)?;
+        let session = pam::open(service, user)?;
         let took = session.took;
         session.close();
         Ok(took)

@@ -8,6 +8,7 @@
 //! What tests share is the kernel: the cgroup tree, and what is counted for each UID. So every test has
 //! UIDs that no other running test has (see [`slot`]).
 
+mod application;
 mod cgroup;
 mod door;
 mod elsewhere;
@@ -24,6 +25,7 @@ mod snapshot;
 mod sshd;
 mod terminal;
 
+pub use application::Session;
 pub use cgroup::Cgroups;
 pub use door::Door;
 pub use elsewhere::Build;
