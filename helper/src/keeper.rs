@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::Logout;
@@ -27,9 +27,6 @@ const LOOK_UP: Duration = Duration::from_secs(60);
 
 /// How long an application gets to end after its session has, before it is moved out: milliseconds.
 const LEADERS_END: u8 = 100;
-
-/// Where the module's socket stands among the descriptors that a keeper waits for.
-const CHANNEL: usize = 1;
 
 /// The namespaces of a session.
 #[derive(Debug)]
@@ -99,9 +96,7 @@ impl Keeper {
         loop {
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) if self.is_only_an_exec(&fds) => {
-                    fds.remove(CHANNEL);
-                }
+                Ok(_) if self.is_only_an_exec(&fds) => fds.retain(|fd| !self.is_channel(fd)),
                 // An error of poll itself leaves nothing to wait by; ending the session is safe.
                 Ok(_) | Err(_) => return,
             }
@@ -111,11 +106,15 @@ impl Keeper {
     /// Whether all that happened is that an application executed the user's program in its own place:
     /// that closes the socket as a logout would, and the login is on.
     fn is_only_an_exec(&self, fds: &[PollFd<'_>]) -> bool {
-        let happened = |fd: &PollFd<'_>| fd.revents().is_some_and(|events| !events.is_empty());
-        let which: Vec<usize> = (0..fds.len())
-            .filter(|n| fds.get(*n).is_some_and(happened))
-            .collect();
-        fds.len() > CHANNEL && which == [CHANNEL] && !self.leader.is_roots()
+        let mut happened = fds.iter().filter(|fd| fd.any() != Some(false));
+        let first = happened.next();
+        first.is_some_and(|fd| self.is_channel(fd))
+            && happened.next().is_none()
+            && !self.leader.is_roots()
+    }
+
+    fn is_channel(&self, fd: &PollFd<'_>) -> bool {
+        fd.as_fd().as_raw_fd() == self.channel.as_fd().as_raw_fd()
     }
 
     /// The application may go on after the end of its session, or open another: not in a cgroup that

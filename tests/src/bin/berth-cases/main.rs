@@ -5,6 +5,7 @@
 
 mod audit;
 mod cpus;
+mod in_place;
 mod leftovers;
 mod memory;
 mod processes;
@@ -27,6 +28,7 @@ fn cases(guest: &str) -> Vec<Case> {
             time_and_disk::CASES,
             leftovers::CASES,
             audit::CASES,
+            in_place::CASES,
         ]
         .concat(),
         "qemu" => cpus::CASES.to_vec(),

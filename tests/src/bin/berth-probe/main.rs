@@ -5,6 +5,7 @@
 
 mod exhaust;
 mod load;
+mod log_in;
 mod privilege;
 
 use std::io::{Read, Write};
@@ -25,6 +26,10 @@ fn main() {
         ["user-namespace", call] => privilege::user_namespace(call),
         ["queue-exists", name] => privilege::queue_exists(name),
         ["who"] => privilege::who(),
+        ["exec-in-place", service, user, ref program @ ..] => {
+            log_in::exec_in_place(service, user, program);
+        }
+        ["open-close-stay", service, user] => log_in::open_close_stay(service, user),
         _ => {
             eprintln!("berth-probe: no such probe: {arguments:?}");
             std::process::exit(2);

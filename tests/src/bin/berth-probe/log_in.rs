@@ -1,0 +1,45 @@
+//! Being a PAM application, of the kinds that no ordinary program is.
+
+use std::ffi::CString;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use berth_tests::Session;
+use nix::unistd::{User, initgroups, setgid, setuid};
+
+use crate::{hold_on, say};
+
+fn open(service: &str, user: &str) -> Session {
+    match Session::open(service, user) {
+        Ok(session) => session,
+        Err(error) => {
+            say(&error);
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Becomes the user and their program without a fork, as systemd does for a unit with `PAMName=`.
+pub fn exec_in_place(service: &str, name: &str, program: &[&str]) {
+    let _session = open(service, name);
+    let user = User::from_name(name).expect("NSS").expect("a user");
+    let c_name = CString::new(name).expect("a name");
+    initgroups(&c_name, user.gid).expect("initgroups");
+    setgid(user.gid).expect("setgid");
+    setuid(user.uid).expect("setuid");
+    let (program, arguments) = program.split_first().expect("a program");
+    let error = Command::new(program).args(arguments).exec();
+    say(&format!("{program}: {error}"));
+    std::process::exit(1);
+}
+
+/// Opens a session, closes it at the end of a line of standard input, and lives on.
+pub fn open_close_stay(service: &str, name: &str) {
+    let session = open(service, name);
+    say("open");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).expect("a line");
+    session.close();
+    say("closed");
+    hold_on();
+}
