@@ -133,8 +133,8 @@ impl Plan<'_> {
             self.mounts.carry_out()?;
         }
         for (resource, rlimit) in &self.rlimits {
-            // Where the right to raise them is missing (a container without CAP_SYS_RESOURCE), a
-            // limit of the login's above them has failed the login already.
+            // Where the right to raise them is missing (a container without CAP_SYS_RESOURCE), the
+            // module fails at the same, and says so.
             let _ = sys::prlimit(Pid::from_raw(0), *resource, *rlimit);
         }
         privilege::become_owner(self.owner, self.mounts.uid)?;

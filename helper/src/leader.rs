@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use berth_config::outcome::{Limit, Resource, Rlimit};
 use berth_session::{Group, Role, Tree};
 use nix::errno::Errno;
 use nix::unistd::Pid;
@@ -112,23 +111,6 @@ impl Leader {
         }
     }
 
-    /// Sets a resource limit, and returns what undoes it.
-    pub fn limit(&self, rlimit: &Rlimit) -> Result<(u32, libc::rlimit)> {
-        let (resource, new) = as_libc(rlimit);
-        let pid = Pid::from_raw(self.role.pid);
-        let old = sys::prlimit(pid, resource, new).map_err(system(format!(
-            "set the rlimit {:?} to {:?}",
-            rlimit.resource, rlimit.hard
-        )))?;
-        Ok((resource, old))
-    }
-
-    /// Puts a resource limit back.
-    pub fn unlimit(&self, resource: u32, old: libc::rlimit) {
-        // A process that has ended meanwhile needs none.
-        let _ = sys::prlimit(Pid::from_raw(self.role.pid), resource, old);
-    }
-
     /// Lets the OOM killer have it again: sshd runs with -1000, its children inherit that, and the
     /// user's own OOM killer could not kill anything. Returns what undoes it.
     pub fn lower_oom_protection(&self) -> Result<Option<String>> {
@@ -154,34 +136,4 @@ impl Leader {
         // A process that has ended meanwhile needs none.
         let _ = fs::write(format!("/proc/{}/oom_score_adj", self.role.pid), old);
     }
-}
-
-/// A policy's limit as setrlimit(2) takes it.
-pub fn as_libc(rlimit: &Rlimit) -> (u32, libc::rlimit) {
-    let value = |limit| match limit {
-        Limit::Finite(value) => value,
-        Limit::Infinity => libc::RLIM_INFINITY,
-    };
-    let resource = match rlimit.resource {
-        Resource::As => libc::RLIMIT_AS,
-        Resource::Core => libc::RLIMIT_CORE,
-        Resource::Cpu => libc::RLIMIT_CPU,
-        Resource::Data => libc::RLIMIT_DATA,
-        Resource::Fsize => libc::RLIMIT_FSIZE,
-        Resource::Locks => libc::RLIMIT_LOCKS,
-        Resource::Memlock => libc::RLIMIT_MEMLOCK,
-        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
-        Resource::Nice => libc::RLIMIT_NICE,
-        Resource::Nofile => libc::RLIMIT_NOFILE,
-        Resource::Nproc => libc::RLIMIT_NPROC,
-        Resource::Rss => libc::RLIMIT_RSS,
-        Resource::Rtprio => libc::RLIMIT_RTPRIO,
-        Resource::Sigpending => libc::RLIMIT_SIGPENDING,
-        Resource::Stack => libc::RLIMIT_STACK,
-    };
-    let rlimit = libc::rlimit {
-        rlim_cur: value(rlimit.soft),
-        rlim_max: value(rlimit.hard),
-    };
-    (resource, rlimit)
 }

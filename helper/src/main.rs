@@ -28,6 +28,7 @@ mod mounts;
 mod opening;
 mod prepared;
 mod privilege;
+mod rlimits;
 mod shared;
 mod standby;
 mod sys;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime};
 
-use berth_config::outcome::{Resource, Scope, UserNamespace};
+use berth_config::outcome::{Scope, UserNamespace};
 use berth_protocol::{Ack, Channel, ChannelError, Reply, Session};
 use berth_session::{Group, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,10 +15,10 @@ use crate::error::{Error, Result};
 use crate::filter::{self, UserNamespaces};
 use crate::init::{self, Init};
 use crate::keeper::Berth;
-use crate::leader::as_libc;
 use crate::log::Line;
 use crate::mounts;
 use crate::prepared::Prepared;
+use crate::rlimits;
 use crate::shared::Membership;
 
 /// How long the module may take to join. Its own deadline is shorter, and closes the socket.
@@ -58,7 +58,6 @@ pub struct Opening<'a> {
     planned: &'a Planned,
     prepared: &'a Prepared,
     berth: Berth,
-    rlimits: Vec<(u32, libc::rlimit)>,
     oom_score_adj: Option<String>,
     acknowledged: bool,
 }
@@ -70,7 +69,6 @@ impl<'a> Opening<'a> {
             planned,
             prepared,
             berth: Berth::None,
-            rlimits: Vec::new(),
             oom_score_adj: None,
             acknowledged: false,
         }
@@ -129,9 +127,6 @@ impl<'a> Opening<'a> {
             return Err(Error::Channel(ChannelError::Closed).into());
         }
         self.oom_score_adj = leader.lower_oom_protection()?;
-        for rlimit in &planned.berth.rlimits {
-            self.rlimits.push(leader.limit(rlimit)?);
-        }
         if let Some(place) = &place {
             leader.move_to(&place.group)?;
         }
@@ -173,26 +168,6 @@ impl<'a> Opening<'a> {
 
     fn init_plan(&self) -> init::Plan<'a> {
         let (planned, prepared) = (self.planned, self.prepared);
-        // What a user namespace takes from its maker as ceilings for everybody in it: as high as the
-        // policy lets the user go, and no ceiling of its own on processes.
-        let ceilings = planned.berth.rlimits.iter().filter(|rlimit| {
-            matches!(
-                rlimit.resource,
-                Resource::Memlock | Resource::Msgqueue | Resource::Sigpending
-            )
-        });
-        let mut rlimits: Vec<_> = ceilings
-            .map(|rlimit| {
-                let (resource, mut ceiling) = as_libc(rlimit);
-                ceiling.rlim_cur = ceiling.rlim_max;
-                (resource, ceiling)
-            })
-            .collect();
-        let infinity = libc::rlimit {
-            rlim_cur: libc::RLIM_INFINITY,
-            rlim_max: libc::RLIM_INFINITY,
-        };
-        rlimits.push((libc::RLIMIT_NPROC, infinity));
         init::Plan {
             mounts: mounts::Plan {
                 namespaces: &planned.berth.namespaces,
@@ -202,7 +177,7 @@ impl<'a> Opening<'a> {
             owner: prepared.owner,
             maps: prepared.maps.as_ref(),
             nested_userns: planned.berth.privileges.nested_userns,
-            rlimits,
+            rlimits: rlimits::ceilings(&planned.berth.rlimits),
         }
     }
 
@@ -279,6 +254,7 @@ impl<'a> Opening<'a> {
             empty_bounding_set: user,
             new_keyring: user,
             filter,
+            rlimits: rlimits::of_application(&berth.rlimits),
         }
     }
 
@@ -302,9 +278,6 @@ impl Drop for Opening<'_> {
         let uid = self.planned.login.uid;
         let from = tree.as_ref().map(|tree| tree.session(uid, *id));
         leader.go_back(tree.as_ref(), from.as_ref().map_or(&[], |from| from));
-        for (resource, old) in self.rlimits.drain(..).rev() {
-            leader.unlimit(resource, old);
-        }
         if let Some(old) = self.oom_score_adj.take() {
             leader.raise_oom_protection(&old);
         }

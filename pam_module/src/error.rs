@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use berth_protocol::ChannelError;
+use berth_protocol::{ChannelError, Rlimit};
 use nix::errno::Errno;
 
 use crate::host::{Item, Step};
@@ -55,6 +55,14 @@ pub enum Error {
     /// One step of the join failed.
     #[error("cannot {0}: {errno_text}", errno_text = .1.desc())]
     Join(Step, Errno),
+    /// A resource limit cannot be set.
+    #[error("cannot set the rlimit {} to {}:{}: {}{}", rlimit.name, rlimit.soft, rlimit.hard, errno.desc(), rlimit_hint(*errno))]
+    Rlimit {
+        /// The limit, as it was to become.
+        rlimit: Rlimit,
+        /// What the system said.
+        errno: Errno,
+    },
     /// libpam did not take the environment variable.
     #[error("cannot set {0:?} in the session's environment: PAM code {1}")]
     Environment(String, i32),
@@ -70,6 +78,16 @@ fn hint(error: &ChannelError) -> &'static str {
     match error {
         ChannelError::Closed => " (its own log lines say why it ended)",
         ChannelError::TimedOut => " (it was killed; timeout= on the PAM line sets the time)",
+        _ => "",
+    }
+}
+
+fn rlimit_hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EPERM => {
+            " (above the hard limit that the login has; a container may lack CAP_SYS_RESOURCE, and \
+             nofile has its most in fs.nr_open)"
+        }
         _ => "",
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Ack, Instruction, Phase, Reply, Request};
+use berth_protocol::{Ack, Instruction, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -136,6 +136,10 @@ pub trait Host {
     fn filter(&mut self, filter: &[Instruction]) -> Result<(), Errno>;
     /// Starts a new session keyring.
     fn new_keyring(&mut self) -> Result<(), Errno>;
+    /// What a resource limit of the application is now.
+    fn rlimit(&mut self, of: &Rlimit) -> Result<Rlimit, Error>;
+    /// Sets a resource limit of the application.
+    fn set_rlimit(&mut self, to: &Rlimit) -> Result<(), Error>;
     /// chdir(2)
     fn change_directory(&mut self, path: &Path) -> Result<(), Errno>;
     /// Back to the remembered namespaces, of this call or of the kept session; nothing where there are none.

@@ -1,6 +1,6 @@
 //! The join: what a session asks of the application, in the one order that holds.
 
-use berth_protocol::{Ack, Phase, Session};
+use berth_protocol::{Ack, Phase, Rlimit, Session};
 
 use crate::arguments::Arguments;
 use crate::code::Verdict;
@@ -9,12 +9,13 @@ use crate::host::{Host, Level, Step};
 use crate::login::{failure, remember};
 use crate::text::quoted;
 
-/// How far the application has been changed. Nothing of it can be taken back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far the application has been changed.
+#[derive(Debug)]
 enum Application {
-    /// As it was: going on without a berth is possible.
-    Untouched,
-    /// Half joined: letting it go on would be a login that no policy describes.
+    /// As it was, but for hard limits that were raised; these are the old ones. Going on without a berth
+    /// is possible.
+    Untouched(Vec<Rlimit>),
+    /// Half joined, which cannot be taken back: letting it go on would be a login that no policy describes.
     Changed,
 }
 
@@ -25,16 +26,21 @@ pub fn complete<H: Host>(
     user: &[u8],
     session: &Session,
 ) -> Verdict {
-    let mut application = Application::Untouched;
+    let mut application = Application::Untouched(Vec::new());
     let entered = enter(host, session, &mut application)
-        .and_then(|()| host.set_environment(&format!("BERTH_SESSION={}", session.id)));
+        .and_then(|()| host.set_environment(&format!("BERTH_SESSION={}", session.id)))
+        .and_then(|()| limit(host, &session.rlimits, &mut application));
     if let Err(error) = entered {
         // If the helper does not get this, it sees the end of the socket, which says the same.
         let _ = host.acknowledge(&Ack::Failed {
             message: error.to_string(),
         });
         let verdict = match application {
-            Application::Untouched => {
+            Application::Untouched(raised) => {
+                for old in raised {
+                    // Lowering a hard limit needs no right, so this cannot fail.
+                    let _ = host.set_rlimit(&old);
+                }
                 host.hang_up();
                 failure(host, session.on_error, &error)
             }
@@ -72,6 +78,7 @@ fn enter<H: Host>(
     let failed = |step| move |errno| Error::Join(step, errno);
     // By its path: a descriptor would keep the application's foot in the old mount namespace.
     let directory = host.working_directory();
+    raise(host, &session.rlimits, application)?;
     if session.namespaces != 0 {
         if session.namespaces & libc::CLONE_NEWUSER == 0 {
             // Without a user namespace the way back exists, and the `close` line needs it.
@@ -112,6 +119,42 @@ fn enter<H: Host>(
             host.change_directory(std::path::Path::new("/"))
                 .map_err(failed(Step::WorkingDirectory))?;
         }
+    }
+    Ok(())
+}
+
+/// Raises the hard limits that are below the policy's: inside a user namespace nobody may. No soft limit
+/// changes, so the rest of the join is not held up by one.
+fn raise<H: Host>(
+    host: &mut H,
+    rlimits: &[Rlimit],
+    application: &mut Application,
+) -> Result<(), Error> {
+    for rlimit in rlimits {
+        let old = host.rlimit(rlimit)?;
+        if rlimit.hard > old.hard {
+            host.set_rlimit(&Rlimit {
+                soft: old.soft,
+                ..rlimit.clone()
+            })?;
+            if let Application::Untouched(raised) = application {
+                raised.push(old);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Sets the limits. Only lowers hard ones, which needs no right. Last, because the join opens files and
+/// allocates memory, and there may be none left for that.
+fn limit<H: Host>(
+    host: &mut H,
+    rlimits: &[Rlimit],
+    application: &mut Application,
+) -> Result<(), Error> {
+    for rlimit in rlimits {
+        host.set_rlimit(rlimit)?;
+        *application = Application::Changed;
     }
     Ok(())
 }

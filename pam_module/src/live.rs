@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::{Exempt, ExemptError};
-use berth_protocol::{Ack, Channel, Instruction, Phase, Reply, Request};
+use berth_protocol::{Ack, Channel, Instruction, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -177,6 +177,14 @@ impl Host for Live<'_> {
         join::new_keyring()
     }
 
+    fn rlimit(&mut self, of: &Rlimit) -> Result<Rlimit, Error> {
+        join::rlimit(of).map_err(|errno| rlimit_error(of, errno))
+    }
+
+    fn set_rlimit(&mut self, to: &Rlimit) -> Result<(), Error> {
+        join::set_rlimit(to).map_err(|errno| rlimit_error(to, errno))
+    }
+
     fn change_directory(&mut self, path: &Path) -> Result<(), Errno> {
         std::env::set_current_dir(path).map_err(|error| join::errno(&error))
     }
@@ -193,5 +201,12 @@ impl Host for Live<'_> {
             }
         }
         result
+    }
+}
+
+fn rlimit_error(rlimit: &Rlimit, errno: Errno) -> Error {
+    Error::Rlimit {
+        rlimit: rlimit.clone(),
+        errno,
     }
 }

@@ -454,6 +454,7 @@ fn keep(dir: &Path, part: &str, channel: &Channel) {
         empty_bounding_set: power,
         new_keyring: power,
         filter: if power { vec![allow] } else { vec![] },
+        rlimits: vec![],
     };
     let fd = init.as_ref().map(|init| init.pidfd.as_fd());
     channel.send(&Reply::Ready(session), fd).unwrap();

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Raised whenever a message changes its shape.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The largest message either side takes. The module bounds each PAM item far below this.
 const MAX_MESSAGE: usize = 64 * 1024;
@@ -229,9 +229,9 @@ mod tests {
     #[test]
     fn what_is_not_a_message_is_refused() {
         for bytes in [
-            &b"\x01"[..],
-            b"\x01\xff",
-            b"\x02\x00",
+            &[VERSION][..],
+            &[VERSION, 0xff],
+            &[VERSION + 1, 0],
             &[0; MAX_MESSAGE + 100],
         ] {
             let (a, b) = Channel::pair().unwrap();

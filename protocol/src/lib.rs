@@ -15,4 +15,4 @@ pub mod exempt;
 mod message;
 
 pub use channel::{Channel, ChannelError};
-pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Session};
+pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};

@@ -99,6 +99,21 @@ pub struct Session {
     pub new_keyring: bool,
     /// A seccomp filter to install; empty for none.
     pub filter: Vec<Instruction>,
+    /// Resource limits to set.
+    pub rlimits: Vec<Rlimit>,
+}
+
+/// A resource limit, as setrlimit(2) takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// The policy's name of it, for messages.
+    pub name: String,
+    /// `RLIMIT_*`
+    pub resource: u32,
+    /// The soft limit.
+    pub soft: u64,
+    /// The hard limit.
+    pub hard: u64,
 }
 
 /// One classic BPF instruction (`struct sock_filter`, linux/filter.h).

@@ -1,6 +1,6 @@
 //! What a session shares with the host just as a login without Berth does.
 
-use berth_tests::{Door, Machine, Policy, Stack};
+use berth_tests::{Door, Machine, Policy};
 
 #[test]
 fn files_owners_and_acls_are_as_outside() {
@@ -112,23 +112,5 @@ fn a_user_in_400_groups_has_all_of_them() {
             assert!(line.contains("berth"), "{line}");
         }
         assert_eq!(machine.ssh("root", "id -u").ok(), "0");
-    });
-}
-
-#[test]
-fn rlimits_are_in_force_and_cannot_be_raised() {
-    Machine::run(|machine| {
-        machine.policy(&Policy::with_profile(
-            "rlimits = { nofile = \"100:200\", core = 0, nproc = 77, fsize = \"1M:2M\" }",
-        ));
-        let look = "ulimit -Sn; ulimit -Hn; ulimit -Hc; ulimit -Hf; grep -c '^Max processes  *77  *77' /proc/self/limits";
-        for door in Door::ALL {
-            let said = machine.through(door, "alice", look);
-            // dash counts file sizes in blocks of 512 bytes.
-            assert_eq!(said, "100\n200\n0\n4096\n1", "{door:?}");
-        }
-        let raise = machine.ssh("alice", "ulimit -Hn 300");
-        assert!(!raise.success(), "{raise:?}");
-        machine.stack(&Stack::default());
     });
 }

@@ -41,6 +41,7 @@ cases! {
     a_logout_through_any_door_leaves_nothing
     a_killed_part_of_a_capped_login_leaves_nothing
     in_a_container_the_root_is_cleared_and_caps_hold
+    a_limit_above_the_applications_own_can_be_had
     the_audit_log_has_every_record_of_a_login
     a_program_in_the_applications_place_stays_under_its_caps
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use berth_protocol::Instruction;
+use berth_protocol::{Instruction, Rlimit};
 use nix::errno::Errno;
 
 use crate::host::Privilege;
@@ -70,6 +70,32 @@ pub fn setns(fd: &OwnedFd, namespaces: i32) -> Result<(), Errno> {
 pub fn no_new_privs() -> Result<(), Errno> {
     // SAFETY: touches no memory.
     Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
+}
+
+/// What a resource limit of this process is.
+pub fn rlimit(of: &Rlimit) -> Result<Rlimit, Errno> {
+    let mut now = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure outlives the call; there is no new limit.
+    Errno::result(unsafe { libc::prlimit64(0, of.resource, std::ptr::null(), &raw mut now) })?;
+    Ok(Rlimit {
+        soft: now.rlim_cur,
+        hard: now.rlim_max,
+        ..of.clone()
+    })
+}
+
+/// Sets a resource limit of this process.
+pub fn set_rlimit(to: &Rlimit) -> Result<(), Errno> {
+    let new = libc::rlimit64 {
+        rlim_cur: to.soft,
+        rlim_max: to.hard,
+    };
+    // SAFETY: the structure outlives the call; the old limit is not asked for.
+    let set = unsafe { libc::prlimit64(0, to.resource, &raw const new, std::ptr::null_mut()) };
+    Errno::result(set).map(drop)
 }
 
 /// Drops every capability that the kernel knows from the bounding set.

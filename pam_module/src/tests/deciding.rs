@@ -306,6 +306,7 @@ fn a_session_where_only_a_decision_was_due_is_a_failure() {
         empty_bounding_set: false,
         new_keyring: false,
         filter: vec![],
+        rlimits: vec![],
     };
     let login = Login::new(Phase::Account, "");
     let rest = [

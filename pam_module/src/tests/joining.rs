@@ -1,6 +1,6 @@
 //! The join: its order, and a failure at each step.
 
-use berth_protocol::{ChannelError, Instruction, OnError, Phase, Reply, Session};
+use berth_protocol::{ChannelError, Instruction, OnError, Phase, Reply, Rlimit, Session};
 use libc::{CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER};
 use nix::errno::Errno;
 
@@ -27,6 +27,7 @@ fn session(namespaces: i32) -> Session {
         empty_bounding_set: true,
         new_keyring: true,
         filter: vec![instruction; 3],
+        rlimits: vec![],
     }
 }
 
@@ -247,4 +248,100 @@ fn a_denial_goes_back_where_it_can() {
     script[place] = Due::ReturnHome(Err(Errno::EPERM));
     script.insert(place + 1, Due::Log(Level::Warning, "cannot go back"));
     assert_eq!(play(session(HOME), script), Verdict::Failed);
+}
+
+/// One that is above the application's own, and one that is below.
+fn limited(namespaces: i32, on_error: OnError) -> Session {
+    let rlimit = |name: &str, soft, hard| Rlimit {
+        name: name.into(),
+        resource: 0,
+        soft,
+        hard,
+    };
+    Session {
+        on_error,
+        rlimits: vec![rlimit("nofile", 100, 900), rlimit("core", 0, 0)],
+        ..session(namespaces)
+    }
+}
+
+/// Raised before the join, lowered after everything that may still need what is there.
+fn limits() -> [Vec<Due>; 2] {
+    [
+        vec![
+            Due::Rlimit("nofile", 50, 500),
+            Due::SetRlimit("nofile", 50, 900, Ok(())),
+            Due::Rlimit("core", 10, 20),
+        ],
+        vec![
+            Due::SetRlimit("nofile", 100, 900, Ok(())),
+            Due::SetRlimit("core", 0, 0, Ok(())),
+        ],
+    ]
+}
+
+#[test]
+fn limits_are_raised_first_and_lowered_last() {
+    let mut script = contract();
+    let [raised, lowered] = limits();
+    script.splice(8..8, lowered);
+    script.splice(1..1, raised);
+    assert_eq!(play(limited(ALL, OnError::Allow), script), Verdict::Pass);
+}
+
+#[test]
+fn a_limit_that_was_raised_goes_back_when_nothing_else_has_changed() {
+    for (on_error, verdict) in [
+        (OnError::Allow, Verdict::Pass),
+        (OnError::Deny, Verdict::Failed),
+    ] {
+        let [raised, _] = limits();
+        let mut script = vec![Due::WorkingDirectory(None)];
+        script.extend(raised);
+        script.extend([
+            Due::Setns(ALL, Some(Err(Errno::ESRCH))),
+            Due::Failed("setns", Ok(())),
+            Due::SetRlimit("nofile", 50, 500, Ok(())),
+            Due::HangUp,
+            Due::Log(Level::Error, "setns"),
+            Due::Keep(Phase::Session, verdict, Ok(())),
+        ]);
+        assert_eq!(play(limited(ALL, on_error), script), verdict);
+    }
+}
+
+#[test]
+fn a_limit_that_may_not_be_raised_follows_on_error() {
+    let session = limited(ALL, OnError::Allow);
+    let rlimit = session.rlimits[0].clone();
+    let errno = Errno::EPERM;
+    let script = vec![
+        Due::WorkingDirectory(None),
+        Due::Rlimit("nofile", 50, 500),
+        Due::SetRlimit("nofile", 50, 900, Err(Error::Rlimit { rlimit, errno })),
+        Due::Failed("cannot set the rlimit nofile to 100:900", Ok(())),
+        Due::HangUp,
+        Due::Log(Level::Error, "CAP_SYS_RESOURCE"),
+        Due::Keep(Phase::Session, Verdict::Pass, Ok(())),
+    ];
+    assert_eq!(play(session, script), Verdict::Pass);
+}
+
+#[test]
+fn a_limit_that_cannot_be_set_at_the_end_is_a_denial() {
+    let session = limited(ALL, OnError::Allow);
+    let rlimit = session.rlimits[0].clone();
+    let errno = Errno::EPERM;
+    let mut script = contract();
+    script.truncate(8);
+    script.push(Due::SetRlimit(
+        "nofile",
+        100,
+        900,
+        Err(Error::Rlimit { rlimit, errno }),
+    ));
+    script.extend(denied(Some("rlimit nofile"), "rlimit nofile"));
+    let [raised, _] = limits();
+    script.splice(1..1, raised);
+    assert_eq!(play(session, script), Verdict::Failed);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Ack, ChannelError, Instruction, JoinAbility, Phase, Reply, Request};
+use berth_protocol::{Ack, ChannelError, Instruction, JoinAbility, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::arguments::Arguments;
@@ -43,6 +43,10 @@ pub enum Due {
     EmptyBoundingSet(Result<(), Errno>),
     Filter(usize, Result<(), Errno>),
     NewKeyring(Result<(), Errno>),
+    /// The name, and the soft and the hard limit that it has.
+    Rlimit(&'static str, u64, u64),
+    /// The name, and the soft and the hard limit that it gets.
+    SetRlimit(&'static str, u64, u64, Result<(), Error>),
     ChangeDirectory(&'static str, Result<(), Errno>),
     ReturnHome(Result<(), Errno>),
     Panic,
@@ -182,6 +186,16 @@ impl Host for Scripted {
 
     fn new_keyring(&mut self) -> Result<(), Errno> {
         due!(self, String::from("keyring"), Due::NewKeyring(answer) => answer)
+    }
+
+    fn rlimit(&mut self, of: &Rlimit) -> Result<Rlimit, Error> {
+        due!(self, format!("look at {of:?}"),
+            Due::Rlimit(name, soft, hard) if name == of.name => Ok(Rlimit { soft, hard, ..of.clone() }))
+    }
+
+    fn set_rlimit(&mut self, to: &Rlimit) -> Result<(), Error> {
+        due!(self, format!("set {to:?}"), Due::SetRlimit(name, soft, hard, answer)
+            if name == to.name && (soft, hard) == (to.soft, to.hard) => answer)
     }
 
     fn change_directory(&mut self, path: &Path) -> Result<(), Errno> {

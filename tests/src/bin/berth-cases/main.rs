@@ -9,6 +9,7 @@ mod in_place;
 mod leftovers;
 mod memory;
 mod processes;
+mod rlimits;
 mod time_and_disk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +30,7 @@ fn cases(guest: &str) -> Vec<Case> {
             leftovers::CASES,
             audit::CASES,
             in_place::CASES,
+            rlimits::CASES,
         ]
         .concat(),
         "qemu" => cpus::CASES.to_vec(),

@@ -1,0 +1,60 @@
+//! A policy's resource limits, as the kernel takes them.
+
+use berth_config::outcome::{Limit, Resource, Rlimit};
+
+/// What the module sets for the application.
+pub fn of_application(rlimits: &[Rlimit]) -> Vec<berth_protocol::Rlimit> {
+    let limits = rlimits.iter().map(|rlimit| berth_protocol::Rlimit {
+        name: rlimit.resource.name().into(),
+        resource: number(rlimit.resource),
+        soft: value(rlimit.soft),
+        hard: value(rlimit.hard),
+    });
+    limits.collect()
+}
+
+/// What a user namespace takes from its maker as ceilings for everybody in it: as high as the policy
+/// lets the user go, and no ceiling of its own on processes.
+pub fn ceilings(rlimits: &[Rlimit]) -> Vec<(u32, libc::rlimit)> {
+    let both = |value| libc::rlimit {
+        rlim_cur: value,
+        rlim_max: value,
+    };
+    let ceilings = rlimits.iter().filter(|rlimit| {
+        matches!(
+            rlimit.resource,
+            Resource::Memlock | Resource::Msgqueue | Resource::Sigpending
+        )
+    });
+    ceilings
+        .map(|rlimit| (number(rlimit.resource), both(value(rlimit.hard))))
+        .chain([(libc::RLIMIT_NPROC, both(libc::RLIM_INFINITY))])
+        .collect()
+}
+
+fn value(limit: Limit) -> u64 {
+    match limit {
+        Limit::Finite(value) => value,
+        Limit::Infinity => libc::RLIM_INFINITY,
+    }
+}
+
+fn number(resource: Resource) -> u32 {
+    match resource {
+        Resource::As => libc::RLIMIT_AS,
+        Resource::Core => libc::RLIMIT_CORE,
+        Resource::Cpu => libc::RLIMIT_CPU,
+        Resource::Data => libc::RLIMIT_DATA,
+        Resource::Fsize => libc::RLIMIT_FSIZE,
+        Resource::Locks => libc::RLIMIT_LOCKS,
+        Resource::Memlock => libc::RLIMIT_MEMLOCK,
+        Resource::Msgqueue => libc::RLIMIT_MSGQUEUE,
+        Resource::Nice => libc::RLIMIT_NICE,
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Rss => libc::RLIMIT_RSS,
+        Resource::Rtprio => libc::RLIMIT_RTPRIO,
+        Resource::Sigpending => libc::RLIMIT_SIGPENDING,
+        Resource::Stack => libc::RLIMIT_STACK,
+    }
+}

@@ -1,0 +1,71 @@
+//! The policy's resource limits: there in a login, and only there.
+
+use std::process::Command;
+use std::time::Duration;
+
+use berth_tests::{Background, Door, Machine, Policy, Process, eventually};
+
+#[test]
+fn they_are_in_force_and_cannot_be_raised() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_profile(
+            "rlimits = { nofile = \"100:200\", core = 0, nproc = 77, fsize = \"1M:2M\" }",
+        ));
+        let look = "ulimit -Sn; ulimit -Hn; ulimit -Hc; ulimit -Hf; grep -c '^Max processes  *77  *77' /proc/self/limits";
+        for door in Door::ALL {
+            let said = machine.through(door, "alice", look);
+            // dash counts file sizes in blocks of 512 bytes.
+            assert_eq!(said, "100\n200\n0\n4096\n1", "{door:?}");
+        }
+        let raise = machine.ssh("alice", "ulimit -Hn 300");
+        assert!(!raise.success(), "{raise:?}");
+    });
+}
+
+#[test]
+fn none_is_so_low_that_the_join_fails_by_it() {
+    Machine::run(|machine| {
+        // Without a user namespace the join opens the most files.
+        machine.policy(&Policy {
+            profile: "rlimits = { nofile = 6, fsize = 0, memlock = 0, sigpending = 0, msgqueue = 0, as = \"16M\" }".into(),
+            ..Policy::with_namespaces(r#"user = "off", pid = true, ipc = true, mount = true"#)
+        });
+        let look = "ulimit -Hn; cat /proc/1/comm";
+        assert_eq!(machine.su("alice", look).ok(), "6\nberth-init");
+    });
+}
+
+/// The application goes on without a berth, and so without what the policy gives to one.
+#[test]
+fn a_login_whose_helper_is_killed_keeps_its_own() {
+    Machine::run(|machine| {
+        machine.policy(&Policy {
+            defaults: "on_error = \"allow\"".into(),
+            ..Policy::with_profile("rlimits = { nofile = \"20:30\", core = 0 }")
+        });
+        let mut sh = Command::new("sh");
+        sh.args([
+            "-c",
+            "ulimit -n 50; exec strace -qq -o /dev/null -e inject=setns:delay_enter=2000000 \
+             su alice -c 'ulimit -Sn; ulimit -Hn; ulimit -Hc; cat /proc/1/comm'",
+        ]);
+        sh.stdout(std::process::Stdio::piped());
+        let login = Background(sh.spawn().unwrap());
+        let is_worker =
+            |one: &Process| one.parent().is_some_and(|one| one.name() == "berth-helper");
+        let worker = || Process::named("berth-helper").into_iter().find(is_worker);
+        let replied = || {
+            let record = std::fs::read_to_string("/run/berth/sessions/1");
+            record.is_ok_and(|record| record.contains("\"active\""))
+        };
+        assert!(eventually(replied));
+        std::thread::sleep(Duration::from_millis(200));
+        worker().expect("a worker").kill();
+        let host = machine.host("ulimit -Hc").ok();
+        assert_ne!(host, "0");
+        assert_eq!(
+            login.wait().ok().trim_end(),
+            format!("50\n50\n{host}\nlogin-machine")
+        );
+    });
+}
