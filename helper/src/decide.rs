@@ -178,6 +178,18 @@ impl Planned {
         }
     }
 
+    /// `max_sessions`: why there may be no other login beside those that are on, for the user.
+    pub fn refusal(
+        &self,
+        logins: impl FnOnce() -> berth_session::Result<usize>,
+    ) -> berth_session::Result<Option<String>> {
+        let Some(max) = self.berth.max_sessions else {
+            return Ok(None);
+        };
+        let message = || format!("You have {max} sessions already, and no more are allowed.");
+        Ok((logins()? >= max as usize).then(message))
+    }
+
     fn caps_only(&mut self, reason: &str) -> Result<(), Error> {
         if self.berth.namespaces.any() || self.berth.privileges.no_new_privs {
             self.notes.push(format!("caps only: {reason}"));

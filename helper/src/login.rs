@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserNamespace};
 use berth_protocol::{Channel, Phase, Reply, Request};
-use berth_session::Tree;
+use berth_session::{Tree, UserFolder};
 use nix::unistd::Pid;
 
-use crate::decide::{self, Undecided, Verdict};
+use crate::decide::{self, Planned, Undecided, Verdict};
 use crate::error::Result;
 use crate::keeper::Keeper;
 use crate::log::Line;
@@ -46,14 +46,20 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
         Ok(Verdict::Berth(planned)) => planned,
         Err(Undecided { on_error, reason }) => return fail(&channel, &request, on_error, &reason),
     };
+    let on_error = Some(planned.berth.on_error);
     if request.phase == Phase::Account {
+        // The word that counts comes with the session, under the lock; but `ssh -N` opens none.
+        match planned.refusal(|| UserFolder::logins_of(planned.login.uid)) {
+            Ok(None) => {}
+            Ok(Some(message)) => return refuse(&channel, &planned, message),
+            Err(error) => return fail(&channel, &request, on_error, &error.to_string()),
+        }
         reply(&channel, &Reply::Untouched)?;
         if planned.berth.cgroup == CgroupPlace::Own {
             begin_a_grace_period(tree.ok().as_ref());
         }
         return Ok(());
     }
-    let on_error = Some(planned.berth.on_error);
     let prepared = Prepared::new(&planned, tree, leader);
     let prepared = match prepared {
         Ok(prepared) => prepared,
@@ -116,26 +122,21 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
             keeper.keep();
             Ok(())
         }
-        Err(NotOpened::Refused(message)) => {
-            reply(
-                &channel,
-                &Reply::Refused {
-                    message: Some(message.clone()),
-                },
-            )?;
-            planned
-                .line("-")
-                .field("result", "deny")
-                .field("reason", message)
-                .info();
-            Ok(())
-        }
+        Err(NotOpened::Refused(message)) => refuse(&channel, &planned, message),
         Err(NotOpened::Failed(error)) => fail(&channel, &request, on_error, &error.to_string()),
     }
 }
 
 fn reply(channel: &Channel, reply: &Reply) -> Result<()> {
     Ok(channel.send(reply, None)?)
+}
+
+fn refuse(channel: &Channel, planned: &Planned, reason: String) -> Result<()> {
+    let message = Some(reason.clone());
+    reply(channel, &Reply::Refused { message })?;
+    let line = planned.line("-").field("result", "deny");
+    line.field("reason", reason).info();
+    Ok(())
 }
 
 /// Tells the module first and the log second: a log daemon that hangs must not hold up the login.

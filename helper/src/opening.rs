@@ -91,7 +91,9 @@ impl<'a> Opening<'a> {
         let mut record = self.record()?;
         record.write()?;
         let folder = UserFolder::lock(planned.login.uid)?;
-        self.refuse_too_many(&folder)?;
+        if let Some(message) = planned.refusal(|| folder.logins())? {
+            return Err(NotOpened::Refused(message));
+        }
         folder.add(*id)?;
         let place = match (&prepared.caps, &prepared.tree) {
             (Some(caps), Some(tree)) => Some(caps.carry_out(tree, *id)?),
@@ -215,23 +217,6 @@ impl<'a> Opening<'a> {
                 .map(|(origin, tree)| tree.below(origin)),
             namespaces: NamespaceIds::default(),
         })
-    }
-
-    /// `max_sessions`. Sessions that only linger do not count: a user could not log in to end them.
-    fn refuse_too_many(&self, folder: &UserFolder) -> std::result::Result<(), NotOpened> {
-        let Some(max) = self.planned.berth.max_sessions else {
-            return Ok(());
-        };
-        let others = folder
-            .sessions()?
-            .into_iter()
-            .filter(|id| Record::read(*id).is_ok_and(|other| other.state != State::Linger));
-        if others.count() < max as usize {
-            return Ok(());
-        }
-        Err(NotOpened::Refused(format!(
-            "You have {max} sessions already, and no more are allowed."
-        )))
     }
 
     /// What the module has to do to the application.

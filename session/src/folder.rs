@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::{Error, Result, SessionId};
+use crate::{Error, Record, Result, SessionId, State};
 
 /// One folder for each user who is logged in.
 pub(crate) const USERS: &str = "/run/berth/users";
@@ -83,11 +83,20 @@ impl UserFolder {
 
     /// The user's sessions.
     pub fn sessions(&self) -> Result<Vec<SessionId>> {
-        let entries =
-            fs::read_dir(&self.path).map_err(|error| Error::file("list", &self.path, error))?;
-        Ok(entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect())
+        sessions(&self.path)
+    }
+
+    /// How many logins of the user are on. Sessions that only linger do not count: a user could not log
+    /// in to end them.
+    pub fn logins(&self) -> Result<usize> {
+        Ok(count_logins(&self.sessions()?))
+    }
+
+    /// As [`UserFolder::logins`], but without the lock and without making the folder: a first look, which
+    /// may be wrong by the logins that come or go at the moment.
+    pub fn logins_of(uid: u32) -> Result<usize> {
+        let path = Path::new(USERS).join(uid.to_string());
+        Ok(count_logins(&sessions(&path)?))
     }
 
     /// Where it is.
@@ -98,6 +107,25 @@ impl UserFolder {
     fn entry(&self, id: SessionId) -> PathBuf {
         self.path.join(id.to_string())
     }
+}
+
+fn sessions(path: &Path) -> Result<Vec<SessionId>> {
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::file("list", path, error)),
+    };
+    Ok(entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect())
+}
+
+fn count_logins(sessions: &[SessionId]) -> usize {
+    let is_on = |id: &&SessionId| {
+        Record::read(**id)
+            .is_ok_and(|record| record.state != State::Linger && record.keeper.is_alive())
+    };
+    sessions.iter().filter(is_on).count()
 }
 
 /// Removes a file, content to find it gone.
