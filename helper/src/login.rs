@@ -12,7 +12,7 @@ use crate::decide::{self, Planned, Undecided, Verdict};
 use crate::error::Result;
 use crate::keeper::Keeper;
 use crate::log::Line;
-use crate::opening::{NotOpened, Opened, Opening};
+use crate::opening::{NotOpened, Opened, Opening, Reason};
 use crate::prepared::Prepared;
 use crate::privilege;
 use crate::standby::Standby;
@@ -87,44 +87,53 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
     };
 
     // 2. to 4.; every failure has rolled everything back by the time it is told.
-    match Opening::new(&planned, &prepared).open(&channel) {
-        Ok(opened) => {
-            worker.has_opened();
-            let Opened {
-                group,
-                berth,
-                record,
-                missing,
-            } = opened;
-            // First of all: what follows may wait for a log daemon.
-            let executable = prepared.leader.executable();
-            privilege::for_keeping()?;
-            let mut line = planned.line(prepared.id).field("result", "ok");
-            line = line.field("setup_us", begun.elapsed().as_micros());
-            if missing.is_empty() && planned.notes.is_empty() {
-                line.info();
-            } else {
-                line.field("not_enforced", [missing, planned.notes].concat().join("; "))
-                    .warning();
-            }
-            // 5. The session is kept by this process until it ends.
-            let keeper = Keeper {
-                executable,
-                tree: prepared.tree,
-                record,
-                leader: prepared.leader,
-                channel,
-                group,
-                audits: planned.berth.namespaces.user != UserNamespace::Off,
-                berth,
-                logout: planned.berth.logout,
+    let Opened {
+        group,
+        berth,
+        record,
+        missing,
+    } = match Opening::new(&planned, &prepared).open(&channel) {
+        Ok(opened) => opened,
+        Err(not_opened) => {
+            let NotOpened { why, rest } = *not_opened;
+            let told = match why {
+                Reason::Refused(message) => refuse(&channel, &planned, message),
+                Reason::Failed(error) => fail(&channel, &request, on_error, &error.to_string()),
             };
-            keeper.keep();
-            Ok(())
+            if rest.has_to_wait() {
+                worker.has_opened();
+                privilege::for_keeping()?;
+            }
+            drop(rest);
+            return told;
         }
-        Err(NotOpened::Refused(message)) => refuse(&channel, &planned, message),
-        Err(NotOpened::Failed(error)) => fail(&channel, &request, on_error, &error.to_string()),
+    };
+    worker.has_opened();
+    // First of all: what follows may wait for a log daemon.
+    let executable = prepared.leader.executable();
+    privilege::for_keeping()?;
+    let mut line = planned.line(prepared.id).field("result", "ok");
+    line = line.field("setup_us", begun.elapsed().as_micros());
+    if missing.is_empty() && planned.notes.is_empty() {
+        line.info();
+    } else {
+        line.field("not_enforced", [missing, planned.notes].concat().join("; "))
+            .warning();
     }
+    // 5. The session is kept by this process until it ends.
+    let keeper = Keeper {
+        executable,
+        tree: prepared.tree,
+        record,
+        leader: prepared.leader,
+        channel,
+        group,
+        audits: planned.berth.namespaces.user != UserNamespace::Off,
+        berth,
+        logout: planned.berth.logout,
+    };
+    keeper.keep();
+    Ok(())
 }
 
 fn reply(channel: &Channel, reply: &Reply) -> Result<()> {

@@ -24,19 +24,27 @@ use crate::shared::Membership;
 /// How long the module may take to join. Its own deadline is shorter, and closes the socket.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 
-/// Why a session was not opened. Everything is rolled back.
+/// Why a session was not opened.
 #[derive(Debug)]
-pub enum NotOpened {
+pub enum Reason {
     /// By the policy, with a message for the user.
     Refused(String),
     /// By a failure.
     Failed(Error),
 }
 
-impl<E: Into<Error>> From<E> for NotOpened {
-    fn from(error: E) -> NotOpened {
-        NotOpened::Failed(error.into())
+impl<E: Into<Error>> From<E> for Reason {
+    fn from(error: E) -> Reason {
+        Reason::Failed(error.into())
     }
+}
+
+/// A session that was not opened. Everything is rolled back, unless `rest` has to wait.
+pub struct NotOpened<'a> {
+    /// Why.
+    pub why: Reason,
+    /// What is left to be done, when dropped.
+    pub rest: Opening<'a>,
 }
 
 /// A session that the module has acknowledged.
@@ -52,14 +60,14 @@ pub struct Opened {
     pub missing: Vec<String>,
 }
 
-/// A session that is being opened. Dropped before the acknowledgement it rolls everything back, last
-/// step first.
+/// A session that is being opened. Dropped before the acknowledgement it leaves nothing behind.
 pub struct Opening<'a> {
     planned: &'a Planned,
     prepared: &'a Prepared,
     berth: Berth,
     oom_score_adj: Option<String>,
-    acknowledged: bool,
+    /// Acknowledged, or rolled back.
+    over: bool,
 }
 
 impl<'a> Opening<'a> {
@@ -70,12 +78,20 @@ impl<'a> Opening<'a> {
             prepared,
             berth: Berth::None,
             oom_score_adj: None,
-            acknowledged: false,
+            over: false,
         }
     }
 
-    /// Steps 2 to 4: the cgroup, the namespaces, the application, the module's acknowledgement.
-    pub fn open(mut self, channel: &Channel) -> std::result::Result<Opened, NotOpened> {
+    /// Steps 2 to 4, or none of them.
+    pub fn open(mut self, channel: &Channel) -> std::result::Result<Opened, Box<NotOpened<'a>>> {
+        self.carry_out(channel).map_err(|why| {
+            self.roll_back();
+            Box::new(NotOpened { why, rest: self })
+        })
+    }
+
+    /// The cgroup, the namespaces, the application, the module's acknowledgement.
+    fn carry_out(&mut self, channel: &Channel) -> std::result::Result<Opened, Reason> {
         let (planned, prepared) = (self.planned, self.prepared);
         let Prepared { id, leader, .. } = prepared;
         clean_up_after_the_dead(prepared.tree.as_ref(), planned.login.uid);
@@ -92,7 +108,7 @@ impl<'a> Opening<'a> {
         record.write()?;
         let folder = UserFolder::lock(planned.login.uid)?;
         if let Some(message) = planned.refusal(|| folder.logins())? {
-            return Err(NotOpened::Refused(message));
+            return Err(Reason::Refused(message));
         }
         folder.add(*id)?;
         let place = match (&prepared.caps, &prepared.tree) {
@@ -155,7 +171,7 @@ impl<'a> Opening<'a> {
             Ack::Joined => {}
             Ack::Failed { message } => return Err(Error::CannotJoin(message).into()),
         }
-        self.acknowledged = true;
+        self.over = true;
         let (group, missing) = match place {
             Some(place) => (Some(place.group), place.missing),
             None => (None, Vec::new()),
@@ -252,11 +268,10 @@ impl<'a> Opening<'a> {
     }
 }
 
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        if self.acknowledged {
-            return;
-        }
+impl Opening<'_> {
+    /// Undoes everything, last step first, but for a berth that another login has joined meanwhile: that
+    /// ends with it, and the module is not to wait so long.
+    fn roll_back(&mut self) {
         let Prepared {
             tree, id, leader, ..
         } = self.prepared;
@@ -266,15 +281,44 @@ impl Drop for Opening<'_> {
         if let Some(old) = self.oom_score_adj.take() {
             leader.raise_oom_protection(&old);
         }
-        match std::mem::replace(&mut self.berth, Berth::None) {
-            // With another login in it already, this waits for that login's end.
-            Berth::Shared(membership) => {
-                report(*id, membership.end(uid).map(drop));
+        if let Berth::Shared(membership) = &mut self.berth {
+            membership.login_ended();
+            if !membership.can_end() {
+                // It counts against max_sessions no more.
+                let lingers = Record::read(*id).and_then(|mut record| {
+                    record.state = State::Linger;
+                    record.write()
+                });
+                report(*id, lingers.map_err(Error::from));
+                return;
             }
+        }
+        self.end();
+    }
+
+    /// Whether another login is in the berth.
+    pub fn has_to_wait(&self) -> bool {
+        !self.over
+    }
+
+    fn end(&mut self) {
+        self.over = true;
+        let Prepared { tree, id, .. } = self.prepared;
+        let uid = self.planned.login.uid;
+        match std::mem::replace(&mut self.berth, Berth::None) {
+            Berth::Shared(membership) => report(*id, membership.end(uid).map(drop)),
             Berth::Own(init) => drop(init),
             Berth::None => {}
         }
         report(*id, sweep(tree.as_ref(), uid, *id).map_err(Error::from));
+    }
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.end();
+        }
     }
 }
 

@@ -179,6 +179,11 @@ impl Membership {
             .ok()
     }
 
+    /// Whether [`Membership::end`] has nobody to wait for. If so nobody can come in any more.
+    pub fn can_end(&mut self) -> bool {
+        self.held.is_none() || self.session.relock(FlockArg::LockExclusiveNonblock).is_ok()
+    }
+
     /// Waits until every other session of the berth has been cleaned up, and ends it. Returns at once
     /// in a session that only joined. The init is killed, but may take its time to go.
     pub fn end(mut self, uid: u32) -> Result<Option<Init>> {
