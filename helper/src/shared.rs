@@ -197,7 +197,10 @@ impl Membership {
         let _folder = UserFolder::lock(uid)?;
         init.kill();
         for path in [path, self.logins_file()] {
-            fs::remove_file(&path).map_err(file("remove", &path))?;
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                removed => removed.map_err(file("remove", &path))?,
+            }
         }
         Ok(Some(init))
     }

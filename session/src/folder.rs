@@ -27,6 +27,11 @@ impl UserFolder {
         loop {
             // Root only: whoever can open a folder can lock it.
             match fs::DirBuilder::new().mode(0o700).create(&path) {
+                // Somebody has emptied /run/berth. Sessions that go on must still come to their end.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    Record::prepare()?;
+                    continue;
+                }
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                     return Err(Error::file("create", &path, error));
                 }

@@ -86,6 +86,31 @@ fn a_private_tmp_goes_however_deep_it_is() {
     });
 }
 
+#[test]
+fn a_session_whose_traces_somebody_removed_still_ends() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        for scope in ["session", "user"] {
+            machine.policy(&Policy::with_namespaces(&format!(
+                r#"scope = "{scope}", user = "identity", pid = true, mount = true, private_tmp = "disk""#
+            )));
+            let (login, _) = machine.stay("alice");
+            machine.host("rm -rf /run/berth").ok();
+            login.end();
+            machine.assert_nothing_left(&before);
+        }
+        let errors = machine.log_lines().into_iter();
+        let errors: Vec<_> = errors
+            .filter(|line| line.contains("No such file"))
+            .collect();
+        // Only that its last state could not be written down.
+        assert!(
+            errors.iter().all(|line| line.contains("linger")),
+            "{errors:#?}"
+        );
+    });
+}
+
 type Choice = fn(&Terminal, u32) -> Vec<Process>;
 
 /// Ends one session after another by killing something of it, and looks at what is left each time.
