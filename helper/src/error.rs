@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use berth_session::PRIVATE_TMP;
 use nix::errno::Errno;
 
 /// What was attempted, on what, what the system said, and what to do.
@@ -35,6 +36,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The file system of the private /tmp folders has no room for another.
+    #[error(
+        "{0}. To see whose session takes the room: du -s --inodes {dir}/* and du -s {dir}/*, and berth list. To keep one user from taking all of it: a size in private_tmp instead of \"disk\", or a file system with quotas on {dir}",
+        dir = PRIVATE_TMP
+    )]
+    TmpFull(Box<Error>),
     /// The init of the session could not set itself up.
     #[error("the session's init {0}")]
     Init(String),
@@ -94,6 +101,21 @@ pub enum Error {
     /// Namespaces were asked for, and the application cannot join any.
     #[error("{0}")]
     CannotJoin(String),
+}
+
+impl Error {
+    /// Says what to do, if it is for want of room in the private /tmp folders that this failed.
+    pub fn of_private_tmp(self) -> Error {
+        let source = match &self {
+            Error::File { source, .. }
+            | Error::Session(berth_session::Error::File { source, .. }) => source.raw_os_error(),
+            _ => None,
+        };
+        match source.map(Errno::from_raw) {
+            Some(Errno::ENOSPC | Errno::EDQUOT) => Error::TmpFull(Box::new(self)),
+            _ => self,
+        }
+    }
 }
 
 /// The result type of this crate.

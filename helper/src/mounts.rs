@@ -62,17 +62,21 @@ impl Plan<'_> {
     }
 
     fn tmp(&self) -> Result<()> {
-        let base = match self.namespaces.private_tmp {
-            PrivateTmp::Off => return Ok(()),
+        match self.namespaces.private_tmp {
+            PrivateTmp::Off => Ok(()),
             PrivateTmp::Tmpfs(bytes) => {
                 // One tmpfs for both, so that the size is the size of both together. It is mounted
                 // where it will be covered in a moment, and stays reachable only through the binds.
                 let kept = self.kept()?;
                 tmpfs(Path::new("/tmp"), bytes, "0755")?;
-                return self.bind_tmp(Path::new("/tmp"), kept);
+                self.bind_tmp(Path::new("/tmp"), kept)
             }
-            PrivateTmp::Disk => make_private_tmp(self.id)?,
-        };
+            PrivateTmp::Disk => self.disk_tmp().map_err(Error::of_private_tmp),
+        }
+    }
+
+    fn disk_tmp(&self) -> Result<()> {
+        let base = make_private_tmp(self.id)?;
         let kept = self.kept()?;
         self.bind_tmp(&base, kept)
     }

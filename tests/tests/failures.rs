@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use berth_tests::{Machine, Policy, Process, Snapshot, Stack, eventually};
+use berth_tests::{Door, Machine, Policy, Process, Snapshot, Stack, eventually};
 
 /// Writes a program to be the helper.
 fn helper(text: &str) -> String {
@@ -273,5 +273,35 @@ fn a_hanging_name_service_costs_the_deadline_and_root_nothing() {
         both_ways(machine, &before, "NSS hangs", &stack);
         let left = || Process::named("berth-helper").len();
         assert!(eventually(|| left() == 0), "{} helpers hang on", left());
+    });
+}
+
+#[test]
+fn a_disk_that_one_user_fills_is_an_error_that_says_what_to_do_and_root_gets_in() {
+    Machine::run(|machine| {
+        machine.policy(&Policy {
+            defaults: "[exempt]\nusers = [\"carol\"]".into(),
+            ..Policy::with_namespaces(
+                r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
+            )
+        });
+        machine.host("mkdir -p /var/lib/berth/tmp && mount -t tmpfs -o nr_inodes=100 none /var/lib/berth/tmp").ok();
+        let before = machine.settled();
+        let mut full = machine.ssh_terminal("alice");
+        full.run("cd /tmp; n=0; while : >f$n; do n=$((n+1)); done 2>/dev/null");
+        machine.ssh("bob", "echo in").refused();
+        let line = machine.logged("No space left on device");
+        assert!(
+            line.contains("du -s --inodes /var/lib/berth/tmp/*"),
+            "{line}"
+        );
+        for door in [Door::Ssh, Door::Su] {
+            assert_eq!(machine.through(door, "root", "echo in"), "in");
+        }
+        assert_eq!(machine.su("carol", "echo in").ok(), "in");
+        full.send("exit");
+        full.wait();
+        machine.assert_nothing_left(&before);
+        assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
     });
 }
