@@ -252,8 +252,8 @@ fn explain_tells_the_rules_and_where_each_value_is_from() {
     arguments.extend(at);
     let ran = berth(&arguments);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    // The last line is about this machine's kernel.
-    let (told, _) = ran.out.trim_end().rsplit_once('\n').unwrap();
+    // What comes last is about this machine's kernel.
+    let (told, _) = ran.out.rsplit_once("\n\n").unwrap();
     let expected = format!(
         "\
 nobody (65534), groups nogroup; service cron; lab1, 2026-11-24 10:12:07
@@ -275,8 +275,7 @@ THIS LOGIN   base + batch
   session.tasks_max   64                      policy.toml:8  profile batch
   namespaces          user=minimal pid mount  policy.toml:6  profile base
   no_new_privs        true                    because user = \"minimal\"
-  nested_userns       false                   because user = \"minimal\"
-"
+  nested_userns       false                   because user = \"minimal\""
     );
     assert_eq!(told, expected);
     arguments.push("--json");
@@ -320,6 +319,49 @@ fn explain_tells_who_is_denied_who_is_exempt_and_who_is_nobody() {
         "{}",
         ran.err
     );
+}
+
+/// The cgroup controllers of this machine's cgroup v2 tree, as the kernel names them.
+fn controllers() -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let tree = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    let folder = tree.split(' ').nth(4)?;
+    std::fs::read_to_string(Path::new(folder).join("cgroup.controllers")).ok()
+}
+
+#[test]
+fn explain_tells_what_becomes_of_a_login_whose_cap_this_machine_cannot_keep() {
+    let offered = controllers().map(|all| all.split_whitespace().any(|one| one == "memory"));
+    let last = |defaults: &str| {
+        let system = System::new(&format!(
+            "version = 1\n[exempt]\nuids = [1]\n[defaults]\n{defaults}\n\
+             [profile.p]\nuser.memory_max = \"1G\"\n[[rule]]\nprofile = \"p\"\n"
+        ));
+        let path = system.policy();
+        let path = path.to_str().unwrap();
+        let ran = berth(&["explain", "nobody", "--host", "lab1", "--policy", path]);
+        ran.out.trim_end().rsplit_once("\n\n").unwrap().1.to_owned()
+    };
+    for (defaults, then) in [
+        ("", "the login is refused (missing_controller = \"deny\")."),
+        (
+            "on_error = \"allow\"",
+            "the login gets no berth (missing_controller = \"deny\", on_error = \"allow\").",
+        ),
+        (
+            "missing_controller = \"warn\"",
+            "the login goes on without them (missing_controller = \"warn\").",
+        ),
+    ] {
+        let expected = match offered {
+            Some(true) => "lab1 enforces all of this.".to_owned(),
+            Some(false) => format!(
+                "lab1 does not offer the cgroup controllers memory, so it cannot keep their caps:\n{then}"
+            ),
+            None => "lab1 has no cgroup v2 mounted: it can keep no cap.".to_owned(),
+        };
+        assert_eq!(last(defaults), expected);
+    }
 }
 
 #[test]

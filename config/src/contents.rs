@@ -23,7 +23,8 @@ pub(crate) struct Contents {
     pub(crate) profiles: BTreeMap<Name, Named<Profile>>,
     /// In the order they are tried in.
     pub(crate) rules: Vec<Rule>,
-    pub(crate) expects: Vec<Expect>,
+    /// An empty list, where it is written, drops the tests of the files before.
+    pub(crate) expects: Option<Vec<Expect>>,
 }
 
 impl Contents {
@@ -45,7 +46,11 @@ impl Contents {
         named(&mut self.profiles, over.profiles, Profile::overlay);
         let earlier = std::mem::replace(&mut self.rules, over.rules);
         self.rules.extend(earlier);
-        self.expects.extend(over.expects);
+        match over.expects {
+            None => {}
+            Some(over) if over.is_empty() => self.expects = None,
+            Some(over) => self.expects.get_or_insert_default().extend(over),
+        }
     }
 }
 

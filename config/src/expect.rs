@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::contents::Contents;
+use crate::decide;
 use crate::decide::rules::ruling;
 use crate::decide::tests::Facts;
-use crate::decide::{self, rule_name};
 use crate::diagnostic::Finding;
 use crate::facts::{Group, Login};
 use crate::policy::exempt_list;
@@ -21,6 +21,7 @@ pub(crate) fn check(contents: &Contents, files: &[PathBuf]) -> Vec<Finding> {
     contents
         .expects
         .iter()
+        .flatten()
         .filter_map(|expect| missed(contents, files, expect))
         .collect()
 }
@@ -111,6 +112,7 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
             because: "no rule matches: [defaults] no_match decides".into(),
         };
     };
+    let place = crate::check::short_place(files, rule.at);
     let names: Vec<&str> = rule
         .profiles()
         .iter()
@@ -120,11 +122,10 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
         profile: (!names.is_empty()).then(|| names.join("+")),
         pool,
         action: value(&rule.keys.action).copied(),
-        because: format!(
-            "rule `{}` ({}) matches first",
-            rule_name(rule, files),
-            crate::check::short_place(files, rule.at)
-        ),
+        because: match value(&rule.keys.name) {
+            Some(name) => format!("rule `{name}` ({place}) matches first"),
+            None => format!("the rule at {place} matches first"),
+        },
     }
 }
 

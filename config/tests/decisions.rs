@@ -7,7 +7,9 @@ use std::time::Duration;
 use berth_config::outcome::{
     Berth, CpuWeight, Limit, OnError, Outcome, PrivateTmp, Resource, Scope, UserNamespace,
 };
-use berth_config::{DecideError, Decision, Login, Places, Policy, Trust, check_edited};
+use berth_config::{
+    DecideError, Decision, Login, Places, Policy, Trust, check_edited, check_files,
+};
 use written::{Written, login, machine};
 
 fn policy(text: &str) -> Policy {
@@ -265,6 +267,24 @@ fn later_files_win_and_their_rules_are_tried_first() {
     assert_eq!(tried, ["first", "second", "last"]);
     assert_eq!(explanation.user_caps[0].place, "policy.d/20-b.toml:1");
     assert_eq!(explanation.rules[0].place, "policy.d/20-b.toml:2");
+}
+
+#[test]
+fn an_empty_list_of_expectations_drops_those_of_the_files_before() {
+    let written = Written::new(
+        "version = 1\n[[rule]]\naction = \"deny\"\n[[expect]]\nuser = \"x\"\naction = \"deny\"\n",
+    );
+    let off = written.folder.join("99-off.toml");
+    let errors = |drop_in: &str| {
+        std::fs::write(&off, drop_in).unwrap();
+        let files = [written.path(), off.clone()];
+        check_files(&files, Trust::Anybody, None).unwrap().errors()
+    };
+    let rule = "[[rule]]\naction = \"exempt\"\n";
+    assert_eq!(errors(rule), 1);
+    assert_eq!(errors(&format!("expect = []\n{rule}")), 0);
+    let own = "[[expect]]\nuser = \"x\"\naction = \"exempt\"\n";
+    assert_eq!(errors(&format!("{rule}{own}")), 1);
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub enum Error {
     #[error("the session's init {0}")]
     Init(String),
     /// A cap that this machine cannot enforce.
-    #[error("cannot set {cap} of {whom}: {reason} (see berth doctor)")]
+    #[error("cannot set {cap} of {whom}: {reason}")]
     Cap {
         /// The policy's key.
         cap: String,

@@ -51,7 +51,7 @@ pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
 
 /// Ends what is left of a session and removes every trace of it: processes, cgroups, private /tmp,
 /// record. Content with whatever is already gone, so that it serves the keeper at an ordinary end,
-/// a failed set-up's roll-back, the standby after a killed keeper, and `berth doctor` after a crash.
+/// a failed set-up's roll-back, and the standby after a killed keeper.
 ///
 /// Every step is tried even if an earlier one failed; the first failure is returned.
 pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {

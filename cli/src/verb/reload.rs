@@ -56,10 +56,13 @@ pub fn run(arguments: Arguments) -> Exit {
         .filter(|before| before.loaded().is_some());
     let change = before.as_ref().and_then(|before| changing(before, policy));
     if let Err(error) = install(policy, &places) {
-        eprintln!("berth: {error}");
         return match &error {
-            InstallError::Write { source, .. } if place::denied(source) => Exit::Permission,
+            InstallError::Write { source, .. } if place::denied(source) => {
+                eprintln!("berth: only root may put a policy in force: {error}");
+                Exit::Permission
+            }
             InstallError::Write { .. } | InstallError::Encode(_) | InstallError::Source(_) => {
+                eprintln!("berth: {error}");
                 Exit::Policy
             }
         };

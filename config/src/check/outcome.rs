@@ -9,7 +9,12 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     for rule in contents.rules.iter().filter(|rule| !rule.broken) {
         check_rule(checker, rule);
     }
-    for expect in contents.expects.iter().filter(|expect| !expect.broken) {
+    for expect in contents
+        .expects
+        .iter()
+        .flatten()
+        .filter(|expect| !expect.broken)
+    {
         check_expect(checker, expect);
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
             defined(checker, "time", windows(tests), &times);
         }
     }
-    for expect in &contents.expects {
+    for expect in contents.expects.iter().flatten() {
         let wanted = value(&expect.table.profile).map_or(&[][..], |profiles| &profiles.0);
         defined(checker, "profile", wanted, &profiles);
         defined(checker, "pool", value(&expect.table.pool), &pools);

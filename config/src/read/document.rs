@@ -160,7 +160,7 @@ fn top(
                 });
             }
             "rule" => contents.rules = tables(key, node, reader, rule::rule),
-            "expect" => contents.expects = tables(key, node, reader, rule::expect),
+            "expect" => contents.expects = Some(tables(key, node, reader, rule::expect)),
             _ => reader.unknown(key, &TOP),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use berth_config::outcome::Outcome;
+use berth_config::outcome::{Berth, MissingController, OnError, Outcome};
 use berth_config::{Explanation, Login, Policy, Shown, Verdict};
 
 use crate::place;
@@ -42,7 +42,7 @@ pub fn print(login: &Login, policy: &Policy, explanation: &Explanation) {
             println!();
             match berth.enforce {
                 false => println!("Nothing of this is enforced: enforce = false."),
-                true => println!("{}", enforced(login, explanation)),
+                true => println!("{}", enforced(login, explanation, berth)),
             }
         }
     }
@@ -164,8 +164,8 @@ fn section(title: &str, of: &str, lines: &[Shown]) {
     }
 }
 
-/// Whether the kernel offers what the caps need.
-fn enforced(login: &Login, explanation: &Explanation) -> String {
+/// Whether the kernel offers what the caps need, and what comes of it if not.
+fn enforced(login: &Login, explanation: &Explanation, berth: &Berth) -> String {
     let host = &login.host;
     let caps = explanation
         .user_caps
@@ -191,9 +191,25 @@ fn enforced(login: &Login, explanation: &Explanation) -> String {
     match needed.is_empty() {
         true => format!("{host} enforces all of this."),
         false => format!(
-            "{host} does not offer the cgroup controllers {}: their caps cannot be kept.",
-            needed.join(", ")
+            "{host} does not offer the cgroup controllers {}, so it cannot keep their caps:\n{}.",
+            needed.join(", "),
+            without(berth)
         ),
+    }
+}
+
+/// What a cap that cannot be kept does to a login.
+fn without(berth: &Berth) -> &'static str {
+    match (berth.missing_controller, berth.on_error) {
+        (MissingController::Warn, _) => {
+            "the login goes on without them (missing_controller = \"warn\")"
+        }
+        (MissingController::Deny, OnError::Allow) => {
+            "the login gets no berth (missing_controller = \"deny\", on_error = \"allow\")"
+        }
+        (MissingController::Deny, OnError::Deny) => {
+            "the login is refused (missing_controller = \"deny\")"
+        }
     }
 }
 
