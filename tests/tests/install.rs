@@ -103,8 +103,10 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
     for (file, mode) in &files {
         assert_eq!(mode & 0o7022, 0, "{file}: {mode:o}");
     }
-    let state = fs::metadata(place.path("var/lib/berth")).unwrap();
-    assert_eq!(state.mode() & 0o7777, 0o755);
+    for folder in ["var/lib/berth", "etc/berth/policy.d"] {
+        let folder = fs::metadata(place.path(folder)).unwrap();
+        assert_eq!(folder.mode() & 0o7777, 0o755);
+    }
     assert_eq!(
         fs::read_to_string(place.path("etc/pam.d/sshd")).unwrap(),
         "session required pam_unix.so\n"
@@ -118,6 +120,23 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         assert!(!place.path(folder).exists(), "{folder}");
     }
     place.run(&["--uninstall"]).ok();
+}
+
+#[test]
+fn lines_are_asked_for_where_they_are_needed_and_not_twice() {
+    let place = Place::new("services");
+    let pam = |service: &str, text| fs::write(place.path("etc/pam.d").join(service), text).unwrap();
+    pam("su", "session required pam_unix.so\n");
+    pam("su-l", "session\t\tinclude\t\tsu\n");
+    let said = place.run(&[]).ok();
+    let services: Vec<&str> = said
+        .lines()
+        .skip_while(|line| !line.ends_with("these files of /etc/pam.d:"))
+        .skip(1)
+        .take_while(|line| !line.contains("at the end"))
+        .map(str::trim)
+        .collect();
+    assert_eq!(services, ["sshd", "su"]);
 }
 
 #[test]
