@@ -26,6 +26,7 @@ mod log;
 mod login;
 mod mounts;
 mod opening;
+mod pam_group;
 mod prepared;
 mod privilege;
 mod rlimits;

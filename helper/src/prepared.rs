@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use crate::decide::Planned;
 use crate::error::{Error, Result};
 use crate::leader::Leader;
-use crate::{cgroup, idmap, init, kernel};
+use crate::{cgroup, idmap, init, kernel, pam_group};
 
 /// There on every machine whose PID 1 is systemd (sd_booted(3)).
 const SYSTEMD: &str = "/run/systemd/system";
@@ -96,11 +96,12 @@ fn maps(planned: &Planned, leader: &Leader) -> Result<Option<init::Maps>> {
         }),
         UserNamespace::Minimal => {
             // All that the application still sets after the join: root, the user, every group that
-            // the databases or pam_group give it, and the terminal's group.
+            // the databases or pam_group give it or will, and the terminal's group.
             let tty = nix::unistd::Group::from_name("tty").ok().flatten();
             let mut gids: BTreeSet<u32> = login.groups.iter().map(|group| group.gid).collect();
             gids.extend([0, login.gid]);
             gids.extend(leader.groups());
+            gids.extend(pam_group::groups());
             gids.extend(tty.map(|tty| tty.gid.as_raw()));
             Some(init::Maps {
                 uids: idmap::minimal("the login's users", [0, login.uid])?,

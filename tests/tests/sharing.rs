@@ -60,29 +60,24 @@ fn groups_that_pam_group_gives_are_kept() {
             let text = std::fs::read_to_string(&path).unwrap();
             std::fs::write(path, format!("auth optional pam_group.so\n{text}")).unwrap();
         }
-        let has_group = |machine: &mut Machine, door| {
-            let said = machine.through(door, "alice", "id -G");
-            assert!(
-                said.split(' ').any(|one| one == gid.to_string()),
-                "{door:?}: {said}"
-            );
-        };
-        for door in [
-            Door::Ssh,
-            Door::SshTerminal,
-            Door::Login,
-            Door::Su,
-            Door::SuLogin,
-        ] {
-            has_group(machine, door);
-        }
-        // The map has what the process has when the session opens. login(1) establishes credentials
-        // only after that, when a minimal map is made already.
-        machine.policy(&Policy::with_namespaces(
-            r#"user = "minimal", pid = true, ipc = true, mount = true"#,
-        ));
-        for door in [Door::Ssh, Door::SshTerminal, Door::Su, Door::SuLogin] {
-            has_group(machine, door);
+        // With a minimal map they must be in it. login establishes credentials only after that is made.
+        for user in ["identity", "minimal"] {
+            machine.policy(&Policy::with_namespaces(&format!(
+                r#"user = "{user}", pid = true, ipc = true, mount = true"#
+            )));
+            for door in [
+                Door::Ssh,
+                Door::SshTerminal,
+                Door::Login,
+                Door::Su,
+                Door::SuLogin,
+            ] {
+                let said = machine.through(door, "alice", "id -G");
+                assert!(
+                    said.split(' ').any(|one| one == gid.to_string()),
+                    "{door:?} {user}: {said}"
+                );
+            }
         }
     });
 }
