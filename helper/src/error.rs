@@ -45,6 +45,9 @@ pub enum Error {
     /// The init of the session could not set itself up.
     #[error("the session's init {0}")]
     Init(String),
+    /// There is no user namespace to be had.
+    #[error("cannot make a user namespace: {}; {}", .0.desc(), user_namespace_hint(*.0))]
+    UserNamespace(Errno),
     /// A cap that this machine cannot enforce.
     #[error("cannot set {cap} of {whom}: {reason}")]
     Cap {
@@ -126,5 +129,21 @@ pub fn system(action: impl Into<String>) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::System {
         action: action.into(),
         errno,
+    }
+}
+
+fn user_namespace_hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EPERM | Errno::EACCES => {
+            "in a chroot there are none (start the login service outside), and a container's seccomp \
+             profile or AppArmor must allow it; user = \"off\" does without"
+        }
+        Errno::ENOSPC | Errno::EUSERS => {
+            "there are as many as user.max_user_namespaces allows, or 32 are nested"
+        }
+        Errno::EINVAL => {
+            "this kernel is built without them (CONFIG_USER_NS); user = \"off\" does without"
+        }
+        _ => "see user_namespaces(7)",
     }
 }

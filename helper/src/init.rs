@@ -139,9 +139,7 @@ impl Plan<'_> {
         }
         privilege::become_owner(self.owner, self.mounts.uid)?;
         if self.maps.is_some() {
-            unshare(CloneFlags::CLONE_NEWUSER).map_err(system(
-                "make a user namespace (see user.max_user_namespaces and kernel.unprivileged_userns_clone)",
-            ))?;
+            unshare(CloneFlags::CLONE_NEWUSER).map_err(Error::UserNamespace)?;
             let mut answer = [0];
             pipe.write_all(&[WANTS_MAPS])
                 .and_then(|()| pipe.read_exact(&mut answer))

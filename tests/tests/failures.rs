@@ -305,3 +305,23 @@ fn a_disk_that_one_user_fills_is_an_error_that_says_what_to_do_and_root_gets_in(
         assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
     });
 }
+
+#[test]
+fn a_login_service_in_a_chroot_gets_an_error_that_says_so() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        machine
+            .host("mkdir /srv/root && mount --rbind / /srv/root && mount --make-rslave /srv/root")
+            .ok();
+        machine.stack(&Stack {
+            helper: helper("#!/bin/sh\nexec chroot /srv/root /berth/berth-helper\n"),
+            ..Stack::default()
+        });
+        machine.su("alice", "echo in").refused();
+        let line = machine.logged("cannot make a user namespace");
+        assert!(line.contains("in a chroot there are none"), "{line}");
+        assert_eq!(machine.su("root", "echo in").ok(), "in");
+        machine.host("umount -l /srv/root").ok();
+        machine.assert_nothing_left(&before);
+    });
+}
