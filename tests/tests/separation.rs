@@ -109,6 +109,35 @@ fn what_the_host_mounts_later_appears_inside_and_nothing_the_other_way() {
     });
 }
 
+/// A chroot's, say. With slave propagation it comes in like every other mount of the host's.
+#[test]
+fn a_proc_that_the_host_mounts_later_stays_out_with_private_propagation() {
+    Machine::run(|machine| {
+        machine.host("mkdir -p /srv/chroot/proc").ok();
+        for (propagation, comes_in) in [("slave", true), ("private", false)] {
+            machine.policy(&Policy::with_namespaces(&format!(
+                r#"user = "identity", pid = true, mount = true, propagation = "{propagation}""#
+            )));
+            let mut login = machine.ssh_terminal("alice");
+            assert_eq!(login.run("ls /srv/chroot/proc"), "");
+            machine.host("mount -t proc proc /srv/chroot/proc").ok();
+            let seen = login.run("cat /srv/chroot/proc/1/comm 2>/dev/null");
+            assert_eq!(seen == "login-machine", comes_in, "{propagation}: {seen}");
+            // What comes in shows processes, and leads to none: not even to the user's own outside.
+            let (other, process) = machine.stay("alice");
+            let there = format!("/srv/chroot/proc/{}", process.0);
+            let reach = format!(
+                "ls {there}/root/ {there}/cwd/; cat {there}/exe {there}/environ {there}/fd/*"
+            );
+            assert_eq!(login.run(&format!("({reach}) 2>/dev/null | wc -c")), "0");
+            other.end();
+            machine.host("umount /srv/chroot/proc").ok();
+            login.send("exit");
+            login.wait();
+        }
+    });
+}
+
 #[test]
 fn another_login_of_the_same_user_cannot_be_signalled_or_traced() {
     Machine::run(|machine| {
