@@ -1,0 +1,96 @@
+//! A log daemon that hangs costs a line and a moment: no login, no end of a session, and no privilege that
+//! is kept meanwhile.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use berth_tests::{Background, Machine, Process, eventually};
+
+/// What a keeper must not have: the capabilities (capabilities(7)) that only the set-up needs.
+const SETUP_ONLY: u64 = 1 << 6 // CAP_SETGID
+    | 1 << 7 // CAP_SETUID
+    | 1 << 8 // CAP_SETPCAP
+    | 1 << 19 // CAP_SYS_PTRACE
+    | 1 << 21 // CAP_SYS_ADMIN
+    | 1 << 24 // CAP_SYS_RESOURCE
+    | 1 << 31; // CAP_SETFCAP
+
+/// Puts a socket that nobody reads in the place of the log daemon's, and fills its queue.
+fn hang_the_log() -> UnixDatagram {
+    std::fs::remove_file("/dev/log").unwrap();
+    let daemon = UnixDatagram::bind("/dev/log").unwrap();
+    let other = UnixDatagram::unbound().unwrap();
+    other.connect("/dev/log").unwrap();
+    other.set_nonblocking(true).unwrap();
+    while other.send(b"<38>anybody: noise").is_ok() {}
+    daemon
+}
+
+/// The capabilities of a keeper that waits for the log daemon.
+fn while_it_waits() -> Option<u64> {
+    let keepers = Process::named("berth-helper").into_iter();
+    let mut keepers =
+        keepers.filter(|one| one.parent().is_some_and(|up| up.name() == "berth-helper"));
+    let keeper = keepers.find(|one| waits_to_send(*one))?;
+    let capabilities = keeper.status("CapPrm")?;
+    // It may have gone on between the two looks.
+    waits_to_send(keeper).then(|| u64::from_str_radix(&capabilities, 16).unwrap())
+}
+
+/// Whether it sleeps in a write to a socket.
+fn waits_to_send(process: Process) -> bool {
+    let call = process.file("syscall");
+    let mut words = call.split(' ');
+    if words.next() != Some(&libc::SYS_write.to_string()) {
+        return false;
+    }
+    let number = words.next().and_then(|word| word.strip_prefix("0x"));
+    let number = number.and_then(|word| u32::from_str_radix(word, 16).ok());
+    let link = number.map(|number| format!("/proc/{}/fd/{number}", process.0));
+    let to = link.and_then(|link| std::fs::read_link(link).ok());
+    to.is_some_and(|to| to.to_string_lossy().starts_with("socket:"))
+}
+
+#[test]
+fn a_log_daemon_that_hangs_holds_up_no_login_and_no_logout() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let _daemon = hang_the_log();
+        // su and sshd would wait for the log themselves.
+        let probe = machine.probe("open-close-stay login alice");
+        let mut arguments = probe.split(' ');
+        let start = Instant::now();
+        let application = Command::new(arguments.next().unwrap())
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        let mut application = Background(application.unwrap());
+        let mut said = String::new();
+        let stdout = application.0.stdout.take().unwrap();
+        BufReader::new(stdout).read_line(&mut said).unwrap();
+        let took = start.elapsed();
+        assert_eq!(said, "open\n");
+        assert!(took < Duration::from_secs(5), "{took:?}");
+
+        let mut capabilities = None;
+        let waited = eventually(|| {
+            capabilities = while_it_waits();
+            capabilities.is_some()
+        });
+        assert!(waited, "no keeper waits: the test shows nothing");
+        assert_eq!(capabilities.unwrap() & SETUP_ONLY, 0);
+
+        application
+            .0
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(b"\n")
+            .unwrap();
+        application.end();
+        machine.assert_nothing_left(&before);
+    });
+}
