@@ -125,6 +125,7 @@ impl Plan<'_> {
 
     fn set_up(&self, pipe: &mut UnixStream) -> Result<()> {
         let _ = prctl::set_name(c"berth-init"); // for ps; nothing depends on it here
+        end_with_the_keeper()?;
         // A session of its own: no terminal's signals. Fails only for a group leader, which a new
         // child is not.
         nix::unistd::setsid().map_err(system("start a session"))?;
@@ -138,6 +139,7 @@ impl Plan<'_> {
             let _ = sys::prlimit(Pid::from_raw(0), *resource, *rlimit);
         }
         privilege::become_owner(self.owner, self.mounts.uid)?;
+        end_with_the_keeper()?;
         if self.maps.is_some() {
             unshare(CloneFlags::CLONE_NEWUSER).map_err(Error::UserNamespace)?;
             let mut answer = [0];
@@ -155,11 +157,15 @@ impl Plan<'_> {
             }
         }
         privilege::none()?;
-        // With its keeper the init ends, and with it everything in the berth: no login goes on that
-        // nobody would clean up after. Set last, because a change of credentials clears it.
-        prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("set the parent-death signal"))
+        end_with_the_keeper()
         // If the keeper died before that line, the write of READY fails.
     }
+}
+
+/// With its keeper the init ends, and with it everything in the berth: no login goes on that nobody would
+/// clean up after. To be said again after each change of credentials, which clears it.
+fn end_with_the_keeper() -> Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(system("set the parent-death signal"))
 }
 
 /// An init's whole further life.

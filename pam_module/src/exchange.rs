@@ -2,12 +2,22 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use berth_protocol::{Channel, ChannelError, Reply, Request};
 
 use crate::error::Error;
 use crate::sys::start::start;
+
+/// How long a roll-back may take. Until its end the application may be in the session's cgroup, and what it
+/// starts there would be killed with the session.
+const ROLL_BACK: Duration = Duration::from_secs(2);
+
+/// When a roll-back that begins now is waited for no longer.
+pub fn end_of_roll_back() -> Instant {
+    let now = Instant::now();
+    now.checked_add(ROLL_BACK).unwrap_or(now)
+}
 
 /// A helper that has replied.
 #[derive(Debug)]
@@ -40,6 +50,8 @@ pub fn ask(helper: &Path, request: &Request, deadline: Instant) -> Result<Answer
             if matches!(error, ChannelError::TimedOut) {
                 process.end();
             }
+            drop(channel);
+            process.wait(end_of_roll_back());
             Err(Error::Answer {
                 path: helper.into(),
                 error,

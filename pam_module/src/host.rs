@@ -115,9 +115,10 @@ pub trait Host {
     /// Lets a kept session go. The helper then ends it.
     fn release(&mut self);
 
-    /// Starts the helper and gets its reply, all before the deadline. A helper that is late is killed.
+    /// Starts the helper and gets its reply, all before the deadline. A helper that is late is told to end,
+    /// and one that gives no reply has rolled everything back.
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error>;
-    /// Sends the last word.
+    /// Sends the last word. One of failure waits until the helper has rolled the session back.
     fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error>;
     /// Closes the helper's socket, and everything that came with the reply.
     fn hang_up(&mut self);

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use crate::code::Verdict;
 use crate::error::Error;
-use crate::exchange::{Answered, ask};
+use crate::exchange::{Answered, ask, end_of_roll_back};
 use crate::host::{ExemptList, Host, Item, Level, Privilege};
 use crate::kept::{Home, Kept, slot};
 use crate::nested::{Nested, nested};
@@ -135,10 +135,15 @@ impl Host for Live<'_> {
     }
 
     fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
-        match &self.channel {
-            Some(channel) => channel.send(ack, None).map_err(Error::Acknowledge),
-            None => Err(Error::Acknowledge(berth_protocol::ChannelError::Closed)),
+        let Some(channel) = &self.channel else {
+            return Err(Error::Acknowledge(berth_protocol::ChannelError::Closed));
+        };
+        channel.send(ack, None).map_err(Error::Acknowledge)?;
+        if matches!(ack, Ack::Failed { .. }) {
+            // It says what we know already, but not before everything is rolled back.
+            let _ = channel.receive::<Reply>(end_of_roll_back());
         }
+        Ok(())
     }
 
     fn hang_up(&mut self) {

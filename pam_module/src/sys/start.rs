@@ -15,6 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Instant;
 
 use berth_protocol::Channel;
 use nix::errno::Errno;
@@ -63,6 +64,20 @@ impl Process {
                 )
             };
             // It can only fail where the process has ended by itself, which is as good.
+        }
+    }
+
+    /// Waits until it has ended, or for as long as there is patience.
+    pub fn wait(&self, deadline: Instant) {
+        let Some(fd) = &self.0 else { return };
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let mut ended = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
+            // A signal to the application is no reason to go on.
+            if poll(&mut ended, timeout) != Err(Errno::EINTR) {
+                return;
+            }
         }
     }
 }

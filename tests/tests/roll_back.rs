@@ -1,0 +1,124 @@
+//! A helper that hangs or is killed in the middle of a login, and a join that fails: all of the session is
+//! rolled back, and the login ends or goes on, unharmed, as the policy says.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use berth_tests::{Machine, Output, Policy, Snapshot, Stack};
+
+/// Where it happens to the worker, or to the init that it waits for, and the call after which it does.
+const STEPS: [(&str, &str); 4] = [
+    ("before its record is there", "/^rename:when=1"),
+    ("an init that mounts", "mount:when=3"),
+    ("an init that wants its maps", "unshare:when=1"),
+    ("with the login in its cgroup", "/^rename:when=2"),
+];
+
+/// What a login looks at, with a moment in which it could be killed.
+const LOOK: &str = "cat /proc/1/comm; sleep 0.5; sed -n 's/^0:://p' /proc/self/cgroup";
+
+/// A helper to which a signal happens after a call. By -D, the process that the module has started becomes
+/// the helper, and not strace.
+fn helper_with(call: &str, signal: &str) -> String {
+    let path = "/berth/other-helper";
+    let text = format!(
+        "#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e inject={call}:signal={signal} \
+         /berth/berth-helper \"$@\"\n"
+    );
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path.into()
+}
+
+/// A machine on which failures are answered so, whoever of module and helper comes to it.
+fn set_answer(machine: &Machine, answer: &str, stack: &Stack) {
+    machine.policy(&Policy {
+        defaults: format!("on_error = \"{answer}\""),
+        ..Policy::default()
+    });
+    machine.stack(&Stack {
+        arguments: format!("{} on_error={answer}", stack.arguments),
+        ..stack.clone()
+    });
+}
+
+/// Fails unless a login ended as `on_error` says, and left nothing.
+#[track_caller]
+fn assert_rolled_back(
+    machine: &Machine,
+    before: &Snapshot,
+    what: &str,
+    answer: &str,
+    login: Output,
+) {
+    if answer == "deny" {
+        assert_eq!(login.refused().stdout, "", "{what}");
+    } else {
+        // Where it was before, and not killed together with the session.
+        assert!(login.success(), "{what}: {login:?}");
+        assert_eq!(login.stdout, machine.host(LOOK).ok(), "{what}");
+    }
+    machine.assert_nothing_left(before);
+}
+
+#[test]
+fn a_helper_that_hangs_at_any_step_is_given_up_and_leaves_nothing() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        for (step, call) in STEPS {
+            for answer in ["deny", "allow"] {
+                let stack = Stack {
+                    helper: helper_with(call, "STOP"),
+                    arguments: "timeout=1".into(),
+                    account: false,
+                    ..Stack::default()
+                };
+                set_answer(machine, answer, &stack);
+                let start = Instant::now();
+                let login = machine.su("alice", LOOK);
+                let took = start.elapsed();
+                let deadline = Duration::from_secs(1)..Duration::from_secs(5);
+                assert!(deadline.contains(&took), "{step}, {answer}: {took:?}");
+                assert_rolled_back(machine, &before, step, answer, login);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_worker_or_an_init_killed_at_any_step_leaves_nothing() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        for (step, call) in STEPS {
+            for answer in ["deny", "allow"] {
+                let stack = Stack {
+                    helper: helper_with(call, "KILL"),
+                    account: false,
+                    ..Stack::default()
+                };
+                set_answer(machine, answer, &stack);
+                let login = machine.su("alice", LOOK);
+                assert_rolled_back(machine, &before, step, answer, login);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_join_that_fails_leaves_nothing() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        for answer in ["deny", "allow"] {
+            set_answer(machine, answer, &Stack::default());
+            let login = Command::new("strace")
+                .args(["-qq", "-o", "/dev/null"])
+                .args(["-e", "inject=setns:error=EPERM"])
+                .args(["su", "alice", "-c", LOOK])
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            assert_rolled_back(machine, &before, "setns", answer, login.into());
+        }
+    });
+}
