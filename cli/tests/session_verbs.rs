@@ -98,7 +98,6 @@ fn record(id: u64, user: &str, uid: u32, ago: u64) -> Value {
         "keeper": me(),
         "init": null,
         "cgroup": null,
-        "origin": null,
         "pid_namespace": null,
         "ipc_namespace": null,
         "mount_namespace": null,

@@ -46,11 +46,6 @@ impl Leader {
         self.pidfd.as_fd()
     }
 
-    /// The cgroup it came from.
-    pub fn origin(&self) -> Option<&Group> {
-        self.origin.as_ref()
-    }
-
     /// The program it runs, for the audit log. Empty if it has ended.
     pub fn executable(&self) -> String {
         fs::read_link(format!("/proc/{}/exe", self.role.pid))

@@ -208,7 +208,6 @@ impl<'a> Opening<'a> {
             ..
         } = self.planned;
         let leader = &self.prepared.leader;
-        let tree = self.prepared.tree.as_ref();
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Ok(Record {
             id: self.prepared.id,
@@ -227,10 +226,6 @@ impl<'a> Opening<'a> {
                 .ok_or(Error::Init("cannot be kept: /proc is not mounted".into()))?,
             init: None,
             cgroup: None,
-            origin: leader
-                .origin()
-                .zip(tree)
-                .map(|(origin, tree)| tree.below(origin)),
             namespaces: NamespaceIds::default(),
         })
     }

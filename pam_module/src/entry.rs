@@ -19,92 +19,53 @@ use crate::pam::{Application, PAM_SILENT};
 /// More arguments than anybody writes.
 const MOST_ARGUMENTS: c_int = 64;
 
-/// # Safety
-/// Called by libpam alone, as security/pam_modules.h says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pam_sm_authenticate(
-    _handle: *mut PamHandle,
-    _flags: c_int,
-    _argc: c_int,
-    _argv: *const *const c_char,
-) -> c_int {
-    Code::IGNORE.0
-}
-
-/// # Safety
-/// Called by libpam alone, as security/pam_modules.h says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pam_sm_setcred(
-    _handle: *mut PamHandle,
-    _flags: c_int,
-    _argc: c_int,
-    _argv: *const *const c_char,
-) -> c_int {
-    Code::IGNORE.0
-}
-
-/// # Safety
-/// Called by libpam alone, as security/pam_modules.h says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pam_sm_chauthtok(
-    _handle: *mut PamHandle,
-    _flags: c_int,
-    _argc: c_int,
-    _argv: *const *const c_char,
-) -> c_int {
-    Code::IGNORE.0
-}
-
-/// # Safety
-/// Called by libpam alone, as security/pam_modules.h says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pam_sm_acct_mgmt(
+/// What libpam passes to each function.
+struct Call {
     handle: *mut PamHandle,
     flags: c_int,
     argc: c_int,
     argv: *const *const c_char,
-) -> c_int {
-    // SAFETY: libpam's own handle, used in this call only.
-    let application = unsafe { Application::new(handle) };
-    // SAFETY: libpam's own arguments.
-    let arguments = unsafe { arguments(flags, argc, argv) };
-    login(&mut Live::new(&application), &arguments, Phase::Account)
 }
 
-/// # Safety
-/// Called by libpam alone, as security/pam_modules.h says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pam_sm_open_session(
-    handle: *mut PamHandle,
-    flags: c_int,
-    argc: c_int,
-    argv: *const *const c_char,
-) -> c_int {
-    // SAFETY: libpam's own handle, used in this call only.
-    let application = unsafe { Application::new(handle) };
-    // SAFETY: libpam's own arguments.
-    let arguments = unsafe { arguments(flags, argc, argv) };
-    login(&mut Live::new(&application), &arguments, Phase::Session)
+macro_rules! entry_points {
+    ($($name:ident: $answer:expr;)*) => {$(
+        /// # Safety
+        /// Called by libpam alone, as security/pam_modules.h says.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C" fn $name(
+            handle: *mut PamHandle,
+            flags: c_int,
+            argc: c_int,
+            argv: *const *const c_char,
+        ) -> c_int {
+            let answer: fn(Call) -> c_int = $answer;
+            answer(Call { handle, flags, argc, argv })
+        }
+    )*};
 }
 
-/// # Safety
-/// Called by libpam alone, as security/pam_modules.h says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn pam_sm_close_session(
-    handle: *mut PamHandle,
-    flags: c_int,
-    argc: c_int,
-    argv: *const *const c_char,
-) -> c_int {
-    // SAFETY: libpam's own handle, used in this call only.
-    let application = unsafe { Application::new(handle) };
-    // SAFETY: libpam's own arguments.
-    let arguments = unsafe { arguments(flags, argc, argv) };
-    let mut host = Live::new(&application);
-    if caught(&mut host, |host| close(host, &arguments)).is_none() {
-        // The helper still ends the session when the login's process ends.
+entry_points! {
+    pam_sm_authenticate: |_| Code::IGNORE.0;
+    pam_sm_setcred: |_| Code::IGNORE.0;
+    pam_sm_chauthtok: |_| Code::IGNORE.0;
+    pam_sm_acct_mgmt: |call| call.run(|host, arguments| login(host, arguments, Phase::Account));
+    pam_sm_open_session: |call| call.run(|host, arguments| login(host, arguments, Phase::Session));
+    pam_sm_close_session: |call| call.run(|host, arguments| {
+        if caught(host, |host| close(host, arguments)).is_none() {
+            // The helper still ends the session when the login's process ends.
+        }
+        Code::SUCCESS.0
+    });
+}
+
+impl Call {
+    fn run(self, answer: impl FnOnce(&mut Live<'_>, &Arguments) -> c_int) -> c_int {
+        // SAFETY: libpam's own handle, used in this call only.
+        let application = unsafe { Application::new(self.handle) };
+        // SAFETY: libpam's own arguments.
+        let arguments = unsafe { arguments(self.flags, self.argc, self.argv) };
+        answer(&mut Live::new(&application), &arguments)
     }
-    Code::SUCCESS.0
 }
 
 /// The line's arguments.

@@ -106,8 +106,6 @@ pub struct Record {
     pub init: Option<Role>,
     /// The session's cgroup, below the cgroup2 mount; absent with `cgroup = "keep"`.
     pub cgroup: Option<PathBuf>,
-    /// The cgroup that the leader came from.
-    pub origin: Option<PathBuf>,
     /// The namespaces that the session has of its own.
     #[serde(flatten)]
     pub namespaces: NamespaceIds,

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
-use berth_tests::{Door, Machine, Policy, Process, Snapshot, Stack, eventually};
+use berth_tests::{Door, Machine, Output, Policy, Process, Snapshot, Stack, eventually};
 
 /// Writes a program to be the helper.
 fn helper(text: &str) -> String {
@@ -173,69 +173,60 @@ fn each_mount_that_fails_fails_the_login() {
     });
 }
 
+/// Kills the helper at its first step, and `stride` steps later each time, until a login is in its berth.
+/// Each other one must end in `without`. Gives back how many there were.
+fn killed_at_each_step(
+    machine: &mut Machine,
+    on_error: &str,
+    stride: usize,
+    without: fn(usize, Output),
+) -> usize {
+    let before = machine.settled();
+    for killed in 0.. {
+        let step = 1 + killed * stride;
+        let inject = format!(
+            "#!/bin/sh\nexec strace -qq -o /dev/null -e inject=all:signal=KILL:when={step} /berth/berth-helper \"$@\"\n"
+        );
+        machine.stack(&Stack {
+            helper: helper(&inject),
+            arguments: format!("on_error={on_error}"),
+            account: false,
+            ..Stack::default()
+        });
+        let su = machine.su("alice", "cat /proc/1/comm; sleep 0.2");
+        // Killed after the login was in its berth: that session ends, one way or the other.
+        if su.stdout == "berth-init" {
+            return killed;
+        }
+        without(step, su);
+        if killed % 5 == 0 {
+            assert_eq!(machine.su("root", "echo in").ok(), "in");
+        }
+        // What a killed helper left, the next login of anybody removes.
+        machine.stack(&Stack::default());
+        machine.su("bob", "true").ok();
+        machine.assert_nothing_left(&before);
+    }
+    unreachable!("the last step is the helper's end")
+}
+
 #[test]
 fn a_helper_killed_at_any_step_leaves_nothing_and_refuses() {
     Machine::run(|machine| {
-        let before = machine.settled();
-        let mut refused = 0;
-        let mut step = 1;
-        loop {
-            let inject = format!(
-                "#!/bin/sh\nexec strace -qq -o /dev/null -e inject=all:signal=KILL:when={step} /berth/berth-helper \"$@\"\n"
-            );
-            machine.stack(&Stack {
-                helper: helper(&inject),
-                account: false,
-                ..Stack::default()
-            });
-            let su = machine.su("alice", "cat /proc/1/comm; sleep 0.2");
-            // Killed after the login was in its berth: that session ends, one way or the other.
-            if su.stdout == "berth-init" {
-                break;
-            }
+        let killed = killed_at_each_step(machine, "deny", 3, |step, su| {
             assert!(!su.success(), "step {step}: {su:?}");
-            refused += 1;
-            if step % 5 == 1 {
-                assert_eq!(machine.su("root", "echo in").ok(), "in");
-            }
-            // What a killed helper left, the next login of anybody removes.
-            machine.stack(&Stack::default());
-            machine.su("bob", "true").ok();
-            machine.assert_nothing_left(&before);
-            step += 3;
-        }
-        assert!(refused > 20, "{refused}");
+        });
+        assert!(killed > 20, "{killed}");
     });
 }
 
 #[test]
 fn a_helper_killed_at_any_step_lets_the_login_go_on_where_the_policy_says_so() {
     Machine::run(|machine| {
-        let before = machine.settled();
-        let mut went_on = 0;
-        let mut step = 1;
-        loop {
-            let inject = format!(
-                "#!/bin/sh\nexec strace -qq -o /dev/null -e inject=all:signal=KILL:when={step} /berth/berth-helper \"$@\"\n"
-            );
-            machine.stack(&Stack {
-                helper: helper(&inject),
-                arguments: "on_error=allow".into(),
-                account: false,
-                ..Stack::default()
-            });
-            let inside = machine.su("alice", "cat /proc/1/comm; sleep 0.2").ok();
-            if inside == "berth-init" {
-                break;
-            }
-            assert_eq!(inside, "login-machine", "step {step}");
-            went_on += 1;
-            machine.stack(&Stack::default());
-            machine.su("bob", "true").ok();
-            machine.assert_nothing_left(&before);
-            step += 7;
-        }
-        assert!(went_on > 8, "{went_on}");
+        let killed = killed_at_each_step(machine, "allow", 7, |step, su| {
+            assert_eq!(su.ok(), "login-machine", "step {step}");
+        });
+        assert!(killed > 8, "{killed}");
     });
 }
 
