@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     }
     Machine::run_named("bench", |machine| {
         machine.policy_text(POLICY);
-        pam::install_service_without_berth();
+        pam::install_services();
         let regimes = [
             (Regime::Hot, options.hot),
             (Regime::Cold(Duration::from_millis(250)), options.cold),

@@ -4,13 +4,15 @@ use berth_tests::Session;
 
 /// The service with Berth in its stack; one that Berth joins.
 pub const WITH: &str = "login";
+/// The same with Berth's session line alone, under the name of another service that Berth joins.
+pub const SESSION_LINE: &str = "remote";
 /// The same without Berth.
 pub const WITHOUT: &str = "login-without";
 
 /// Opens a session, and makes sure that it is what is to be measured.
 pub fn open(service: &str, user: &str) -> Result<Session, String> {
     let session = Session::open(service, user)?;
-    if session.is_in_berth() == (service == WITH) {
+    if session.is_in_berth() != (service == WITHOUT) {
         Ok(session)
     } else {
         Err(format!(
@@ -19,10 +21,16 @@ pub fn open(service: &str, user: &str) -> Result<Session, String> {
     }
 }
 
-/// Writes the stack to compare with: Berth's, less Berth.
-pub fn install_service_without_berth() {
+/// Writes the stacks to compare with: Berth's, less its account line, and less Berth.
+pub fn install_services() {
     let with = std::fs::read_to_string(format!("/etc/pam.d/{WITH}")).expect("PAM stack");
-    let lines = with.lines().filter(|line| !line.contains("pam_berth"));
-    let without: Vec<&str> = lines.collect();
-    std::fs::write(format!("/etc/pam.d/{WITHOUT}"), without.join("\n") + "\n").expect("PAM stack");
+    let install = |service: &str, left_out: fn(&str) -> bool| {
+        let lines: Vec<&str> = with.lines().filter(|line| !left_out(line)).collect();
+        std::fs::write(format!("/etc/pam.d/{service}"), lines.join("\n") + "\n")
+            .expect("PAM stack");
+    };
+    install(SESSION_LINE, |line| {
+        line.starts_with("account") && line.contains("pam_berth")
+    });
+    install(WITHOUT, |line| line.contains("pam_berth"));
 }

@@ -68,6 +68,8 @@ fn label(kind: Kind) -> &'static str {
         Kind::Plain => "without_berth",
         Kind::Namespaces => "namespaces",
         Kind::Cgroup => "namespaces_and_cgroup",
+        Kind::SessionLine => "without_account_line",
+        Kind::Account => "account_phase",
     }
 }
 
@@ -79,7 +81,8 @@ impl Report {
     /// For people.
     pub fn table(&self) -> String {
         let mut text = String::from(
-            "pam_open_session, milliseconds; floor: the bare system calls for the same namespaces\n\n\
+            "pam_open_session, and pam_acct_mgmt in the account phase, milliseconds\n\
+             floor: the bare system calls for the same namespaces\n\n\
              regime  what                       p50      p99      max    added  floors\n",
         );
         for regime in &self.regimes {
@@ -91,7 +94,7 @@ impl Report {
                     text,
                     "{name:<7} {what:<22} {p50:>7.3}  {p99:>7.3}  {max:>7.3}"
                 );
-                if matches!(kind, Kind::Namespaces | Kind::Cgroup) {
+                if !matches!(kind, Kind::Floor | Kind::Plain) {
                     let (added, floors) = regime.added(kind);
                     let _ = write!(text, "  {:>7.3}  {floors:>6.1}", milliseconds(added));
                 }
@@ -123,7 +126,7 @@ impl Report {
                     "p99_s": figures.p99.as_secs_f64(),
                     "max_s": figures.max.as_secs_f64(),
                 });
-                if matches!(kind, Kind::Namespaces | Kind::Cgroup) {
+                if !matches!(kind, Kind::Floor | Kind::Plain) {
                     let (added, floors) = regime.added(kind);
                     value["added_s"] = json!(added.as_secs_f64());
                     value["floors"] = json!(floors);

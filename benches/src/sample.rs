@@ -9,7 +9,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe};
 
 use crate::floor;
-use crate::pam::{self, WITH, WITHOUT};
+use crate::pam::{self, SESSION_LINE, WITH, WITHOUT};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,11 +22,22 @@ pub enum Kind {
     Namespaces,
     /// With Berth: namespaces and the move into a cgroup.
     Cgroup,
+    /// Namespaces again, where Berth has no line in the account phase and so no helper that waits.
+    SessionLine,
+    /// `pam_acct_mgmt` with Berth.
+    Account,
 }
 
 impl Kind {
     /// All of them, in the order in which they are measured.
-    pub const ALL: [Kind; 4] = [Kind::Floor, Kind::Plain, Kind::Namespaces, Kind::Cgroup];
+    pub const ALL: [Kind; 6] = [
+        Kind::Floor,
+        Kind::Plain,
+        Kind::Namespaces,
+        Kind::Cgroup,
+        Kind::SessionLine,
+        Kind::Account,
+    ];
 
     fn once(self) -> Result<Duration, String> {
         let (service, user) = match self {
@@ -38,11 +49,15 @@ impl Kind {
                 return Ok(took);
             }
             Kind::Plain => (WITHOUT, "alice"),
-            Kind::Namespaces => (WITH, "alice"),
+            Kind::Namespaces | Kind::Account => (WITH, "alice"),
+            Kind::SessionLine => (SESSION_LINE, "alice"),
             Kind::Cgroup => (WITH, "bob"),
         };
         let session = pam::open(service, user)?;
-        let took = session.took;
+        let took = match self {
+            Kind::Account => session.account,
+            _ => session.open,
+        };
         session.close();
         Ok(took)
     }

@@ -60,8 +60,13 @@ pub struct Undecided {
     pub reason: String,
 }
 
-/// Decides.
-pub fn decide(request: &Request, tree: Option<&Tree>) -> Result<Verdict, Undecided> {
+/// Decides. `account` is what NSS has said already: the account phase's answer serves the session's too,
+/// a moment later. The policy is read each time, so that a reload counts from the next request on.
+pub fn decide(
+    request: &Request,
+    account: &mut Option<Login>,
+    tree: Option<&Tree>,
+) -> Result<Verdict, Undecided> {
     let policy = match &request.policy {
         Some(path) => Policy::load_file(Path::new(OsStr::from_bytes(path))),
         None => Policy::load_system(),
@@ -82,7 +87,7 @@ pub fn decide(request: &Request, tree: Option<&Tree>) -> Result<Verdict, Undecid
         }
     };
     let by_default = undecided(policy.default_on_error());
-    let login = login(request).map_err(&by_default)?;
+    let login = login(request, account).map_err(&by_default)?;
     let root = tree.map(|tree| tree.root().path());
     let machine = Machine::read(root).map_err(|error| by_default(error.to_string()))?;
     let decision = policy
@@ -130,11 +135,15 @@ pub fn on_error(on_error: OnError) -> berth_protocol::OnError {
     }
 }
 
-fn login(request: &Request) -> Result<Login, String> {
+fn login(request: &Request, account: &mut Option<Login>) -> Result<Login, String> {
     // A name that is not UTF-8 is none that a rule could test, so nobody is let in by it.
     let user =
         std::str::from_utf8(&request.user).map_err(|_| "the user name is not UTF-8".to_string())?;
-    let mut login = Login::of(user).map_err(|error| error.to_string())?;
+    let mut login = match account.take() {
+        Some(known) if known.user == user => known,
+        _ => Login::of(user).map_err(|error| error.to_string())?,
+    };
+    *account = Some(login.clone());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     login.service = text(&request.service);
     login.tty = text(&request.tty);

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserNamespace};
-use berth_protocol::{Channel, Phase, Reply, Request};
+use berth_protocol::{Channel, ChannelError, Phase, Reply, Request};
 use berth_session::{Tree, UserFolder};
 use nix::unistd::Pid;
 
@@ -17,53 +17,77 @@ use crate::prepared::Prepared;
 use crate::privilege;
 use crate::standby::Standby;
 
-/// How long the module may take for its request. It is sent before the helper has even started.
+/// How long the module may take for its request. The first one is sent before the helper has even
+/// started; the session's comes a moment after the account phase, or goes to another helper.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// Serves one login. `leader` is who made the socket, by the kernel's word.
+/// Serves one login: its account phase, its session, or the one and then the other, which saves the login
+/// a second start. `leader` is who made the socket, by the kernel's word.
 pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
-    let begun = Instant::now();
-    let (request, _): (Request, _) = channel.receive(begun + REQUEST)?;
-
     // Without a hierarchy there can still be namespaces (cgroup = "keep"), or nothing to do.
     let tree = Tree::find();
-
-    // 1. What does the policy say?
-    let planned = match decide::decide(&request, tree.as_ref().ok()) {
-        Ok(Verdict::Untouched) => return reply(&channel, &Reply::Untouched),
-        Ok(Verdict::Refused {
-            message,
-            login,
-            rule,
-        }) => {
-            reply(&channel, &Reply::Refused { message })?;
-            decide::who("open", "-", &login)
-                .optional("rule", rule)
-                .field("result", "deny")
-                .info();
-            return Ok(());
+    let mut account = None;
+    let (mut request, _): (Request, _) = channel.receive(Instant::now() + REQUEST)?;
+    loop {
+        let begun = Instant::now();
+        // 1. What does the policy say?
+        let planned = match decide::decide(&request, &mut account, tree.as_ref().ok()) {
+            Ok(Verdict::Untouched) => return reply(&channel, &Reply::Untouched),
+            Ok(Verdict::Refused {
+                message,
+                login,
+                rule,
+            }) => {
+                reply(&channel, &Reply::Refused { message })?;
+                decide::who("open", "-", &login)
+                    .optional("rule", rule)
+                    .field("result", "deny")
+                    .info();
+                return Ok(());
+            }
+            Ok(Verdict::Berth(planned)) => planned,
+            Err(Undecided { on_error, reason }) => {
+                return fail(&channel, &request, on_error, &reason);
+            }
+        };
+        if request.phase == Phase::Session {
+            return open(channel, &request, *planned, tree, leader, begun);
         }
-        Ok(Verdict::Berth(planned)) => planned,
-        Err(Undecided { on_error, reason }) => return fail(&channel, &request, on_error, &reason),
-    };
-    let on_error = Some(planned.berth.on_error);
-    if request.phase == Phase::Account {
         // The word that counts comes with the session, under the lock; but `ssh -N` opens none.
         match planned.refusal(|| UserFolder::logins_of(planned.login.uid)) {
-            Ok(None) => {}
+            Ok(None) => reply(&channel, &Reply::Untouched)?,
             Ok(Some(message)) => return refuse(&channel, &planned, message),
-            Err(error) => return fail(&channel, &request, on_error, &error.to_string()),
+            Err(error) => {
+                let on_error = Some(planned.berth.on_error);
+                return fail(&channel, &request, on_error, &error.to_string());
+            }
         }
-        reply(&channel, &Reply::Untouched)?;
         if planned.berth.cgroup == CgroupPlace::Own {
-            begin_a_grace_period(tree.ok().as_ref());
+            begin_a_grace_period(tree.as_ref().ok());
         }
-        return Ok(());
+        request = match channel.receive_or_refuse(Instant::now() + REQUEST) {
+            Ok((request, _)) => request,
+            // An application that asks about accounts only, or takes its time.
+            Err(ChannelError::Closed | ChannelError::TimedOut) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
     }
+}
+
+/// Steps 2 to 5: opens a session, and keeps it until its end.
+fn open(
+    channel: Channel,
+    request: &Request,
+    planned: Planned,
+    tree: berth_session::Result<Tree>,
+    leader: Pid,
+    begun: Instant,
+) -> Result<()> {
+    let on_error = Some(planned.berth.on_error);
     let prepared = Prepared::new(&planned, tree, leader);
     let prepared = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => return fail(&channel, &request, on_error, &error.to_string()),
+        Err(error) => return fail(&channel, request, on_error, &error.to_string()),
     };
 
     // From here on there may be traces; whoever of the two processes is left removes them.
@@ -78,7 +102,7 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
         Ok(worker) => worker,
         Err(error) => {
             return channel.map_or(Ok(()), |channel| {
-                fail(&channel, &request, on_error, &error.to_string())
+                fail(&channel, request, on_error, &error.to_string())
             });
         }
     };
@@ -98,7 +122,7 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
             let NotOpened { why, rest } = *not_opened;
             let told = match why {
                 Reason::Refused(message) => refuse(&channel, &planned, message),
-                Reason::Failed(error) => fail(&channel, &request, on_error, &error.to_string()),
+                Reason::Failed(error) => fail(&channel, request, on_error, &error.to_string()),
             };
             if rest.has_to_wait() {
                 worker.has_opened();

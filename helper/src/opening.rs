@@ -167,7 +167,11 @@ impl<'a> Opening<'a> {
         record.state = State::Active;
         record.write()?;
         channel.send(&Reply::Ready(self.session(plan.flags())), self.pidfd())?;
-        match acknowledgement(channel)? {
+        // One that comes too late must not be believed in by the module either: its berth is being rolled back.
+        match channel
+            .receive_or_refuse(Instant::now() + ACKNOWLEDGEMENT)?
+            .0
+        {
             Ack::Joined => {}
             Ack::Failed { message } => return Err(Error::CannotJoin(message).into()),
         }
@@ -313,19 +317,6 @@ impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.over {
             self.end();
-        }
-    }
-}
-
-/// Waits for the module's word. When the time is up, first no more is taken, and then what has arrived
-/// in that moment counts: the module must never believe to be in a berth that is being rolled back.
-fn acknowledgement(channel: &Channel) -> Result<Ack> {
-    match channel.receive(Instant::now() + ACKNOWLEDGEMENT) {
-        Ok((ack, _)) => Ok(ack),
-        Err(error) => {
-            channel.refuse_more()?;
-            let late = channel.receive(Instant::now());
-            Ok(late.map(|(ack, _)| ack).map_err(|_| error)?)
         }
     }
 }

@@ -1,13 +1,25 @@
-//! One question to the helper: start it, send the request, wait for the reply, all before one deadline.
+//! One question to the helper: start it, unless one waits, send the request, wait for the reply, all before one
+//! deadline.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::{Channel, ChannelError, Reply, Request};
 
 use crate::error::Error;
-use crate::sys::start::start;
+use crate::sys::start::{Process, start};
+
+/// A helper that runs for this application. Dropped, it sees the end of its socket, and ends.
+#[derive(Debug)]
+pub struct Helper {
+    /// The socket to it.
+    pub channel: Channel,
+    process: Process,
+    path: PathBuf,
+    /// Whose login it serves, by the kernel's word.
+    application: u32,
+}
 
 /// How long a roll-back may take. Until its end the application may be in the session's cgroup, and what it
 /// starts there would be killed with the session.
@@ -24,38 +36,77 @@ pub fn end_of_roll_back() -> Instant {
 pub struct Answered {
     /// What it said.
     pub reply: Reply,
-    /// The socket to it.
-    pub channel: Channel,
+    /// The helper.
+    pub helper: Helper,
     /// The init's pidfd, where there is something to join.
     pub init: Option<OwnedFd>,
 }
 
-/// Starts the helper and gets its reply. There is no second try: what failed once fails twice, and costs a
-/// login twice the time.
-pub fn ask(helper: &Path, request: &Request, deadline: Instant) -> Result<Answered, Error> {
-    let (channel, theirs) = Channel::pair().map_err(Error::Socket)?;
-    let process = start(helper, channel.as_fd(), theirs)?;
-    let answered = channel
-        .send(request, None)
-        .and_then(|()| channel.receive(deadline));
-    match answered {
-        Ok((reply, init)) => Ok(Answered {
-            reply,
+impl Helper {
+    fn start(path: &Path) -> Result<Helper, Error> {
+        let (channel, theirs) = Channel::pair().map_err(Error::Socket)?;
+        Ok(Helper {
+            process: start(path, channel.as_fd(), theirs)?,
             channel,
-            init,
+            path: path.into(),
+            application: std::process::id(),
+        })
+    }
+
+    /// Whether the request has reached it. Another program, or the helper of the process that this one was
+    /// forked from, is not asked; one that has waited long enough has ended, and takes no request.
+    fn takes(&self, path: &Path, request: &Request) -> bool {
+        self.path == path
+            && self.application == std::process::id()
+            && self.channel.send(request, None).is_ok()
+    }
+}
+
+/// Gets a reply from the helper that waits since the account phase, or from a new one. There is no second
+/// try once one has the request: what failed once fails twice, and costs a login twice the time.
+pub fn ask(
+    waiting: Option<Helper>,
+    path: &Path,
+    request: &Request,
+    deadline: Instant,
+) -> Result<Answered, Error> {
+    let mut helper = match waiting.filter(|helper| helper.takes(path, request)) {
+        Some(helper) => Ok(helper),
+        None => Helper::start(path).and_then(|helper| {
+            let sent = helper.channel.send(request, None);
+            sent.map(|()| helper).map_err(|error| answer(path, error))
         }),
+    }?;
+    match helper.channel.receive(deadline) {
+        Ok((reply, init)) => {
+            if matches!(reply, Reply::Ready(_)) {
+                helper.process.let_go();
+            }
+            Ok(Answered {
+                reply,
+                helper,
+                init,
+            })
+        }
         Err(error) => {
             // Hung: it may never look at the socket's end, and so has to be told to end and to roll back. A
             // helper that said something else sees the end of the socket, and rolls back by itself.
             if matches!(error, ChannelError::TimedOut) {
-                process.end();
+                helper.process.end();
             }
+            let Helper {
+                channel, process, ..
+            } = helper;
             drop(channel);
             process.wait(end_of_roll_back());
-            Err(Error::Answer {
-                path: helper.into(),
-                error,
-            })
+            Err(answer(path, error))
         }
+    }
+}
+
+fn answer(path: &Path, error: ChannelError) -> Error {
+    Error::Answer {
+        path: path.into(),
+        error,
     }
 }

@@ -110,17 +110,17 @@ pub trait Host {
 
     /// What an earlier line of the same stack decided about this user.
     fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict>;
-    /// Keeps a decision, and with it the session's descriptors that are open.
+    /// Keeps a decision, and with it the helper and the session's descriptors that are open.
     fn keep(&mut self, phase: Phase, user: &[u8], verdict: Verdict) -> Result<(), Error>;
     /// Lets a kept session go. The helper then ends it.
     fn release(&mut self);
 
-    /// Starts the helper and gets its reply, all before the deadline. A helper that is late is told to end,
-    /// and one that gives no reply has rolled everything back.
+    /// Gets the helper's reply before the deadline: of the one that waits since the account phase, or of a new
+    /// one. A helper that is late is told to end, and one that gives no reply has rolled everything back.
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error>;
     /// Sends the last word. One of failure waits until the helper has rolled the session back.
     fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error>;
-    /// Closes the helper's socket, and everything that came with the reply.
+    /// Lets the helper go, and everything that came with the reply.
     fn hang_up(&mut self);
 
     /// Where the application stands.

@@ -2,9 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
-use berth_protocol::{Channel, Phase};
+use berth_protocol::Phase;
 
 use crate::code::Verdict;
+use crate::exchange::Helper;
 
 /// One call's result. libpam drops it at `pam_end` at the latest; dropping it closes descriptors and does
 /// nothing else, so that it is harmless in a child that the application forked.
@@ -14,9 +15,9 @@ pub struct Kept {
     pub user: Vec<u8>,
     /// What was decided.
     pub verdict: Verdict,
-    /// The helper's socket, where there is a session. Held, never read: its end is the session's end.
-    #[expect(dead_code)]
-    pub channel: Option<Channel>,
+    /// The helper. After the account phase it waits for the session's request; from then on it is only
+    /// held, since the end of its socket is the session's end.
+    pub helper: Option<Helper>,
     /// The way back.
     pub home: Home,
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::{Exempt, ExemptError};
-use berth_protocol::{Ack, Channel, Instruction, Phase, Reply, Request, Rlimit};
+use berth_protocol::{Ack, Instruction, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
 use crate::error::Error;
-use crate::exchange::{Answered, ask, end_of_roll_back};
+use crate::exchange::{Answered, Helper, ask, end_of_roll_back};
 use crate::host::{ExemptList, Host, Item, Level, Privilege};
 use crate::kept::{Home, Kept, slot};
 use crate::nested::{Nested, nested};
@@ -27,7 +27,7 @@ const MOST_LINES: u32 = 8;
 pub struct Live<'a> {
     application: &'a Application,
     lines: u32,
-    channel: Option<Channel>,
+    helper: Option<Helper>,
     init: Option<OwnedFd>,
     home: Home,
 }
@@ -38,7 +38,7 @@ impl<'a> Live<'a> {
         Live {
             application,
             lines: 0,
-            channel: None,
+            helper: None,
             init: None,
             home: Home::default(),
         }
@@ -111,7 +111,7 @@ impl Host for Live<'_> {
         let kept = Kept {
             user: user.to_vec(),
             verdict,
-            channel: self.channel.take(),
+            helper: self.helper.take(),
             home: std::mem::take(&mut self.home),
         };
         self.application
@@ -124,30 +124,33 @@ impl Host for Live<'_> {
     }
 
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error> {
+        let waiting = self.application.with_kept(slot(Phase::Account), |kept| {
+            kept.helper.take().filter(|_| kept.user == request.user)
+        });
         let Answered {
             reply,
-            channel,
+            helper,
             init,
-        } = ask(helper, request, deadline)?;
-        self.channel = Some(channel);
+        } = ask(waiting.flatten(), helper, request, deadline)?;
+        self.helper = Some(helper);
         self.init = init;
         Ok(reply)
     }
 
     fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
-        let Some(channel) = &self.channel else {
+        let Some(helper) = &self.helper else {
             return Err(Error::Acknowledge(berth_protocol::ChannelError::Closed));
         };
-        channel.send(ack, None).map_err(Error::Acknowledge)?;
+        helper.channel.send(ack, None).map_err(Error::Acknowledge)?;
         if matches!(ack, Ack::Failed { .. }) {
             // It says what we know already, but not before everything is rolled back.
-            let _ = channel.receive::<Reply>(end_of_roll_back());
+            let _ = helper.channel.receive::<Reply>(end_of_roll_back());
         }
         Ok(())
     }
 
     fn hang_up(&mut self) {
-        self.channel = None;
+        self.helper = None;
         self.init = None;
         self.home = Home::default();
     }

@@ -149,7 +149,9 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
             host.hang_up();
             failure(host, arguments.on_error, &Error::Helper(message))
         }
-        (Ok(Reply::Untouched), _) => {
+        // The helper waits for the session's request, which then costs no second start.
+        (Ok(Reply::Untouched), Phase::Account) => Verdict::Pass,
+        (Ok(Reply::Untouched), Phase::Session) => {
             host.hang_up();
             Verdict::Pass
         }

@@ -251,17 +251,24 @@ fn a_session_lasts_from_open_to_close() {
         session required SHOW:shown";
     let ran = stage.run(stack, USER, "acct_mgmt open_session close_session");
     assert!(ran.success && ran.log.is_empty(), "{ran:?}");
-    assert_eq!(stage.read("requests"), "Account\nSession\n", "once each");
+    let requests = stage.read("requests");
+    let requests: Vec<_> = requests.lines().map(|line| line.split_once(' ')).collect();
+    let [Some(("Account", first)), Some(("Session", second))] = requests[..] else {
+        panic!("once each: {requests:?}");
+    };
+    assert_eq!(first, second, "one helper");
     let (asked, shown) = (stage.read("asked"), stage.read("shown"));
     assert!(shown.contains("BERTH_SESSION=c7\n") && !asked.contains("BERTH_SESSION"));
-    // What the application holds open for us.
-    assert_eq!(asked.matches("socket:").count(), 0, "{asked}");
+    // What the application holds open for us: while the helper waits, and then.
+    let open = |text: &str, what| text.lines().filter(|line| line.contains(what)).count();
     assert_eq!(
-        shown
-            .lines()
-            .filter(|line| line.contains("socket:"))
-            .count(),
-        1,
+        (open(&asked, "socket:"), open(&asked, "pidfd")),
+        (1, 1),
+        "{asked}"
+    );
+    assert_eq!(
+        (open(&shown, "socket:"), open(&shown, "pidfd")),
+        (1, 0),
         "{shown}"
     );
     eventually("the helper sees the end", || {
@@ -275,7 +282,12 @@ fn one_application_may_open_one_session_after_the_other() {
     let once = "open_session close_session";
     let ran = stage.run(PLAIN, USER, &format!("{once} {once}"));
     assert!(ran.success && ran.log.is_empty(), "{ran:?}");
-    assert_eq!(stage.read("requests"), "Session\nSession\n");
+    let requests = stage.read("requests");
+    let phases: Vec<_> = requests
+        .lines()
+        .map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(phases, [Some("Session"); 2]);
 }
 
 #[test]
@@ -406,10 +418,18 @@ fn plays_the_helper() {
     // SAFETY: the module leaves the socket here, and nobody else knows of it.
     let channel = Channel::from_fd(unsafe { OwnedFd::from_raw_fd(3) });
     let soon = || Instant::now() + Duration::from_secs(60);
-    let (request, _): (Request, _) = channel.receive(soon()).unwrap();
-    let seen = fs::read_to_string(dir.join("requests")).unwrap_or_default();
-    fs::write(dir.join("requests"), format!("{seen}{:?}\n", request.phase)).unwrap();
-    match (part.as_str(), request.phase) {
+    // Until the application asks no more.
+    while let Ok((request, _)) = channel.receive::<Request>(soon()) {
+        let seen = fs::read_to_string(dir.join("requests")).unwrap_or_default();
+        let pid = std::process::id();
+        let line = format!("{:?} {pid}\n", request.phase);
+        fs::write(dir.join("requests"), seen + &line).unwrap();
+        answer(dir, &part, &channel, request.phase);
+    }
+}
+
+fn answer(dir: &Path, part: &str, channel: &Channel, phase: Phase) {
+    match (part, phase) {
         ("hang", _) => std::thread::sleep(Duration::from_secs(1000)),
         ("refuse", _) => {
             let message = Some("come back at 8".into());
@@ -422,7 +442,7 @@ fn plays_the_helper() {
                 .unwrap();
         }
         (_, Phase::Account) => channel.send(&Reply::Untouched, None).unwrap(),
-        (part, Phase::Session) => keep(dir, part, &channel),
+        (part, Phase::Session) => keep(dir, part, channel),
     }
 }
 

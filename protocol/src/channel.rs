@@ -137,10 +137,23 @@ impl Channel {
         }
     }
 
-    /// Takes no more messages: the other end's next send fails, so that it cannot believe to have been
-    /// heard. What has arrived already can still be received.
-    pub fn refuse_more(&self) -> Result<(), ChannelError> {
-        Ok(shutdown(self.0.as_raw_fd(), Shutdown::Read)?)
+    /// Receives the last message that is waited for. When the time is up, first no more is taken, and then
+    /// what has arrived in that moment counts: the other end's next send fails, so that it cannot believe
+    /// to have been heard when it was not.
+    pub fn receive_or_refuse<M: DeserializeOwned>(
+        &self,
+        deadline: Instant,
+    ) -> Result<(M, Option<OwnedFd>), ChannelError> {
+        match self.receive(deadline) {
+            Err(ChannelError::TimedOut) => {
+                shutdown(self.0.as_raw_fd(), Shutdown::Read)?;
+                self.receive(Instant::now()).map_err(|error| match error {
+                    ChannelError::Closed => ChannelError::TimedOut,
+                    error => error,
+                })
+            }
+            received => received,
+        }
     }
 
     fn wait_readable(&self, deadline: Instant) -> Result<(), ChannelError> {
@@ -202,18 +215,27 @@ mod tests {
     }
 
     #[test]
-    fn what_came_before_the_refusal_counts_and_nothing_after_it() {
+    fn who_is_too_late_is_told_so() {
         let (a, b) = Channel::pair().unwrap();
-        b.send(&Ack::Joined, None).unwrap();
-        a.refuse_more().unwrap();
+        assert!(matches!(
+            a.receive_or_refuse::<Ack>(soon()),
+            Err(ChannelError::TimedOut)
+        ));
         assert!(matches!(
             b.send(&Ack::Joined, None),
             Err(ChannelError::Closed)
         ));
-        assert!(matches!(a.receive::<Ack>(soon()), Ok((Ack::Joined, None))));
+    }
+
+    #[test]
+    fn what_came_before_the_refusal_counts() {
+        let (a, b) = Channel::pair().unwrap();
+        b.send(&Ack::Joined, None).unwrap();
+        // Shut before the look, as where a message arrives in the moment when the time is up.
+        shutdown(a.0.as_raw_fd(), Shutdown::Read).unwrap();
         assert!(matches!(
-            a.receive::<Ack>(soon()),
-            Err(ChannelError::Closed)
+            a.receive_or_refuse::<Ack>(soon()),
+            Ok((Ack::Joined, None))
         ));
     }
 

@@ -5,6 +5,7 @@ use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
 const SUCCESS: c_int = 0;
+const ESTABLISH_CRED: c_int = 2;
 const CONVERSATION_ERROR: c_int = 19;
 
 #[derive(Debug)]
@@ -27,6 +28,7 @@ unsafe extern "C" {
         conversation: *const Conversation,
         handle: *mut *mut c_void,
     ) -> c_int;
+    fn pam_setcred(handle: *mut c_void, flags: c_int) -> c_int;
     fn pam_acct_mgmt(handle: *mut c_void, flags: c_int) -> c_int;
     fn pam_open_session(handle: *mut c_void, flags: c_int) -> c_int;
     fn pam_close_session(handle: *mut c_void, flags: c_int) -> c_int;
@@ -39,8 +41,10 @@ unsafe extern "C" {
 pub struct Session {
     handle: *mut c_void,
     _conversation: Box<Conversation>,
+    /// How long `pam_acct_mgmt` took.
+    pub account: Duration,
     /// How long `pam_open_session` took.
-    pub took: Duration,
+    pub open: Duration,
 }
 
 impl Session {
@@ -63,19 +67,24 @@ impl Session {
             )
         };
         check(service, "pam_start", code)?;
-        // It also loads the modules, which is not the session's cost.
+        // Loads the modules, which is no phase's cost. What it answers does not matter.
         // SAFETY: the handle is PAM's own.
+        unsafe { pam_setcred(handle, ESTABLISH_CRED) };
+        let start = Instant::now();
+        // SAFETY: as above.
         let code = unsafe { pam_acct_mgmt(handle, 0) };
+        let account = start.elapsed();
         check(service, "pam_acct_mgmt", code)?;
         let start = Instant::now();
         // SAFETY: as above.
         let code = unsafe { pam_open_session(handle, 0) };
-        let took = start.elapsed();
+        let open = start.elapsed();
         check(service, "pam_open_session", code)?;
         Ok(Session {
             handle,
             _conversation: conversation,
-            took,
+            account,
+            open,
         })
     }
 

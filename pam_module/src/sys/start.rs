@@ -48,6 +48,11 @@ const DEFAULT_ACTION: [u64; 4] = [0; 4];
 pub struct Process(Option<OwnedFd>);
 
 impl Process {
+    /// Forgets it. What an application keeps open, its user may come to have.
+    pub fn let_go(&mut self) {
+        self.0 = None;
+    }
+
     /// Ends it. By SIGTERM: past a point the process is the one that cleans up after its worker, which it
     /// could not do if it were killed; before that point SIGTERM kills it. SIGCONT, should it be stopped.
     pub fn end(&self) {

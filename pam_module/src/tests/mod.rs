@@ -8,3 +8,4 @@ mod panicking;
 mod scripted;
 mod starting;
 mod unseen;
+mod waiting;

@@ -71,7 +71,7 @@ impl Stage {
     }
 
     pub fn ask(&self, timeout: Duration) -> Result<Answered, Error> {
-        ask(&self.helper(), &request(), Instant::now() + timeout)
+        ask(None, &self.helper(), &request(), Instant::now() + timeout)
     }
 }
 
@@ -133,7 +133,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn fails_at_once(helper: &Path) -> String {
     let descriptors = open_descriptors();
     let before = Instant::now();
-    let error = ask(helper, &request(), before + LONG).unwrap_err();
+    let error = ask(None, helper, &request(), before + LONG).unwrap_err();
     assert!(before.elapsed() < Duration::from_secs(5), "{error}");
     assert_eq!(open_descriptors(), descriptors);
     assert_eq!(no_children(), nix::errno::Errno::ECHILD);
@@ -231,8 +231,9 @@ fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
     assert_eq!(answered.reply, reply);
     assert!(answered.init.is_none());
     let new = open_descriptors().len() - descriptors.len();
-    assert_eq!(new, 1, "the socket alone");
+    assert_eq!(new, 2, "the socket, and what ends a helper that hangs");
     answered
+        .helper
         .channel
         .send(&berth_protocol::Ack::Joined, None)
         .unwrap();

@@ -1,0 +1,126 @@
+//! The helper that waits between the account phase and the session: who is asked, and who is not.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use berth_protocol::{Phase, Reply, Request, Session};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, fork};
+
+use super::starting::{Stage, elsewhere, eventually, open_descriptors, request};
+use crate::exchange::{Answered, Helper, ask};
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// Notes its start, and answers two requests: the account phase's and the session's.
+const BOTH: &str = "echo $$ >>starts
+dd bs=65536 count=1 <&3 2>/dev/null >/dev/null
+cat untouched >&3
+dd bs=65536 count=1 <&3 2>/dev/null >/dev/null
+cat ready >&3
+cat <&3 >/dev/null
+echo $$ >>ends";
+
+/// The same, but ends after the account phase.
+const ONCE: &str = "echo $$ >>starts
+dd bs=65536 count=1 <&3 2>/dev/null >/dev/null
+cat untouched >&3
+echo $$ >>ends";
+
+fn stage(script: &str) -> Stage {
+    let stage = Stage::new(script);
+    stage.message("untouched", &Reply::Untouched);
+    let session = Session {
+        id: "12".into(),
+        on_error: berth_protocol::OnError::Deny,
+        namespaces: 0,
+        no_new_privs: false,
+        empty_bounding_set: false,
+        new_keyring: false,
+        filter: vec![],
+    };
+    stage.message("ready", &Reply::Ready(session));
+    stage
+}
+
+fn lines(stage: &Stage, file: &str) -> usize {
+    let text = fs::read_to_string(stage.file(file)).unwrap_or_default();
+    text.lines().count()
+}
+
+fn asked(waiting: Option<Helper>, path: &Path, phase: Phase) -> Answered {
+    let request = Request { phase, ..request() };
+    ask(waiting, path, &request, Instant::now() + LONG).unwrap()
+}
+
+#[test]
+fn one_helper_serves_the_account_phase_and_the_session() {
+    if elsewhere("tests::waiting::one_helper_serves_the_account_phase_and_the_session") {
+        return;
+    }
+    let stage = stage(BOTH);
+    let descriptors = open_descriptors().len();
+    let account = asked(None, &stage.helper(), Phase::Account);
+    assert_eq!(account.reply, Reply::Untouched);
+    let session = asked(Some(account.helper), &stage.helper(), Phase::Session);
+    assert!(matches!(session.reply, Reply::Ready(_)));
+    assert_eq!(lines(&stage, "starts"), 1);
+    let open = open_descriptors().len() - descriptors;
+    assert_eq!(open, 1, "with a session there is the socket alone");
+    drop(session);
+    eventually("the helper sees the end", || lines(&stage, "ends") == 1);
+}
+
+#[test]
+fn one_that_has_ended_meanwhile_costs_a_second_start_and_no_login() {
+    if elsewhere("tests::waiting::one_that_has_ended_meanwhile_costs_a_second_start_and_no_login") {
+        return;
+    }
+    let stage = stage(ONCE);
+    let account = asked(None, &stage.helper(), Phase::Account);
+    eventually("it ends", || lines(&stage, "ends") == 1);
+    // Its socket is closed a moment after its last word.
+    std::thread::sleep(Duration::from_millis(100));
+    let session = asked(Some(account.helper), &stage.helper(), Phase::Session);
+    assert_eq!(session.reply, Reply::Untouched);
+    assert_eq!(lines(&stage, "starts"), 2);
+}
+
+#[test]
+fn another_program_is_not_asked() {
+    if elsewhere("tests::waiting::another_program_is_not_asked") {
+        return;
+    }
+    let stage = stage(BOTH);
+    let other = stage.file("other");
+    fs::copy(stage.helper(), &other).unwrap();
+    let account = asked(None, &other, Phase::Account);
+    let session = asked(Some(account.helper), &stage.helper(), Phase::Session);
+    assert_eq!(session.reply, Reply::Untouched, "the new one's first reply");
+    assert_eq!(lines(&stage, "starts"), 2);
+    eventually("the other sees the end", || lines(&stage, "ends") == 1);
+}
+
+#[test]
+fn a_forked_process_does_not_ask_its_parents_helper() {
+    if elsewhere("tests::waiting::a_forked_process_does_not_ask_its_parents_helper") {
+        return;
+    }
+    // It would put the parent into the child's session: the helper knows the application by the socket.
+    let stage = stage(BOTH);
+    let account = asked(None, &stage.helper(), Phase::Account);
+    #[allow(unsafe_code)]
+    // SAFETY: the test's process has one thread.
+    match unsafe { fork() }.unwrap() {
+        ForkResult::Child => {
+            let reply = asked(Some(account.helper), &stage.helper(), Phase::Session).reply;
+            std::mem::forget(stage); // the parent's
+            std::process::exit(i32::from(reply != Reply::Untouched));
+        }
+        ForkResult::Parent { child } => {
+            assert_eq!(waitpid(child, None), Ok(WaitStatus::Exited(child, 0)));
+            assert_eq!(lines(&stage, "starts"), 2);
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The helper that waits between a login's account phase and its session.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
+
+use berth_tests::{Door, Machine, Stack};
+
+/// Writes a script, for PAM or as the helper.
+fn script(name: &str, text: &str) -> String {
+    let path = format!("/berth/{name}");
+    fs::write(&path, format!("#!/bin/bash\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// A stack that runs this between the account phase and the session.
+fn between(text: &str) -> Stack {
+    // pam_exec runs it at the session's end too.
+    let text = format!("[ $PAM_TYPE = open_session ] || exit 0\n{text}");
+    Stack {
+        before: format!("session required pam_exec.so {}", script("between", &text)),
+        ..Stack::default()
+    }
+}
+
+/// Sends a signal to every helper that runs, in the machine's own PID namespace.
+fn signal_helpers(signal: &str) -> String {
+    format!(
+        "for process in /proc/[0-9]*; do
+           if [ \"$(cat $process/comm 2>/dev/null)\" = berth-helper ]; then
+             kill -{signal} ${{process#/proc/}} && echo $process >>/berth/signalled
+           fi
+         done; true"
+    )
+}
+
+#[test]
+fn one_helper_serves_the_account_phase_and_the_session_of_a_login() {
+    Machine::run(|machine| {
+        let real = Stack::default().helper;
+        let counting = script(
+            "counting",
+            &format!("echo $$ >>/berth/starts; exec {real} \"$@\""),
+        );
+        machine.stack(&Stack {
+            helper: counting,
+            ..Stack::default()
+        });
+        for (door, logins) in Door::ALL.into_iter().zip(1..) {
+            machine.through(door, "alice", "true");
+            let starts = fs::read_to_string("/berth/starts").unwrap();
+            assert_eq!(starts.lines().count(), logins, "{door:?}");
+        }
+    });
+}
+
+#[test]
+fn the_policy_of_the_session_is_the_one_that_is_in_force_then() {
+    Machine::run(|machine| {
+        let denying =
+            "version = 1\n[[rule]]\nuser = \"alice\"\naction = \"deny\"\nmessage = \"Too late.\"";
+        fs::write("/berth/denying.toml", denying).unwrap();
+        machine.stack(&between("cat /berth/denying.toml >/etc/berth/policy.toml"));
+        let login = machine.su("alice", "echo in");
+        assert!(
+            !login.success() && login.stderr.contains("Too late."),
+            "{login:?}"
+        );
+    });
+}
+
+#[test]
+fn a_waiting_helper_that_is_killed_costs_no_login() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        machine.stack(&between(&signal_helpers("KILL")));
+        let outside = machine.host("readlink /proc/self/ns/mnt").ok();
+        for login in [
+            machine.ssh("alice", "readlink /proc/self/ns/mnt"),
+            machine.su("alice", "readlink /proc/self/ns/mnt"),
+        ] {
+            assert_ne!(login.ok(), outside);
+        }
+        let killed = fs::read_to_string("/berth/signalled").unwrap();
+        assert_eq!(killed.lines().count(), 2, "{killed}");
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn a_waiting_helper_that_is_stopped_costs_the_deadline_and_no_more() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        machine.stack(&Stack {
+            arguments: "timeout=2".into(),
+            ..between(&signal_helpers("STOP"))
+        });
+        let start = Instant::now();
+        assert!(!machine.su("alice", "true").success());
+        assert!(start.elapsed() < Duration::from_secs(4));
+        // It is told to end, and woken up for that.
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn who_asks_about_an_account_only_keeps_no_helper() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        machine.host("pamtester login alice acct_mgmt").ok();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn an_application_that_takes_its_time_gets_another_helper() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        // Longer than the first one waits.
+        let count = "grep -lx berth-helper /proc/[0-9]*/comm | wc -l >/berth";
+        machine.stack(&between(&format!(
+            "{count}/at-first; sleep 11; {count}/in-the-end; true"
+        )));
+        let outside = machine.host("readlink /proc/self/ns/mnt").ok();
+        let login = machine.su("alice", "readlink /proc/self/ns/mnt");
+        assert_ne!(login.ok(), outside);
+        let helpers = |when: &str| fs::read_to_string(format!("/berth/{when}")).unwrap();
+        assert_eq!(helpers("at-first").trim(), "1");
+        assert_eq!(helpers("in-the-end").trim(), "0");
+        machine.assert_nothing_left(&before);
+    });
+}
