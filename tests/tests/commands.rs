@@ -301,11 +301,12 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
         let (alice, _) = machine.stay("alice");
         let id = session(machine);
         // The keeper and its standby at once: no one is left to clean up.
-        let pids: Vec<String> = Process::named("berth-helper")
-            .iter()
-            .map(|helper| helper.0.to_string())
-            .collect();
-        assert_eq!(pids.len(), 2);
+        let helpers = || Process::named("berth-helper");
+        assert!(
+            eventually(|| helpers().len() == 2),
+            "an earlier login's has ended"
+        );
+        let pids: Vec<String> = helpers().iter().map(|one| one.0.to_string()).collect();
         let all = pids.join(" ");
         machine
             .host(&format!("kill -STOP {all}; kill -KILL {all}"))

@@ -38,6 +38,7 @@ fn stage(script: &str) -> Stage {
         no_new_privs: false,
         empty_bounding_set: false,
         new_keyring: false,
+        rlimits: vec![],
         filter: vec![],
     };
     stage.message("ready", &Reply::Ready(session));
