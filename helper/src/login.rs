@@ -32,7 +32,8 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
         let begun = Instant::now();
         // 1. What does the policy say?
         let planned = match decide::decide(&request, &mut account, tree.as_ref().ok()) {
-            Ok(Verdict::Untouched) => return reply(&channel, &Reply::Untouched),
+            Ok(Verdict::Untouched) => None,
+            Ok(Verdict::Berth(planned)) => Some(planned),
             Ok(Verdict::Refused {
                 message,
                 login,
@@ -45,26 +46,32 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
                     .info();
                 return Ok(());
             }
-            Ok(Verdict::Berth(planned)) => planned,
             Err(Undecided { on_error, reason }) => {
                 return fail(&channel, &request, on_error, &reason);
             }
         };
-        if request.phase == Phase::Session {
-            return open(channel, &request, *planned, tree, leader, begun);
-        }
-        // The word that counts comes with the session, under the lock; but `ssh -N` opens none.
-        match planned.refusal(|| UserFolder::logins_of(planned.login.uid)) {
-            Ok(None) => reply(&channel, &Reply::Untouched)?,
-            Ok(Some(message)) => return refuse(&channel, &planned, message),
-            Err(error) => {
-                let on_error = Some(planned.berth.on_error);
-                return fail(&channel, &request, on_error, &error.to_string());
+        match (request.phase, planned) {
+            (Phase::Session, Some(planned)) => {
+                return open(channel, &request, *planned, tree, leader, begun);
+            }
+            (Phase::Session, None) => return reply(&channel, &Reply::Untouched),
+            (Phase::Account, None) => reply(&channel, &Reply::Untouched)?,
+            (Phase::Account, Some(planned)) => {
+                // The word that counts comes with the session, under the lock; but `ssh -N` opens none.
+                match planned.refusal(|| UserFolder::logins_of(planned.login.uid)) {
+                    Ok(None) => reply(&channel, &Reply::Untouched)?,
+                    Ok(Some(message)) => return refuse(&channel, &planned, message),
+                    Err(error) => {
+                        let on_error = Some(planned.berth.on_error);
+                        return fail(&channel, &request, on_error, &error.to_string());
+                    }
+                }
+                if planned.berth.cgroup == CgroupPlace::Own {
+                    begin_a_grace_period(tree.as_ref().ok());
+                }
             }
         }
-        if planned.berth.cgroup == CgroupPlace::Own {
-            begin_a_grace_period(tree.as_ref().ok());
-        }
+        // Whoever has passed the account phase is waited for: a request that reaches this socket is answered.
         request = match channel.receive_or_refuse(Instant::now() + REQUEST) {
             Ok((request, _)) => request,
             // An application that asks about accounts only, or takes its time.

@@ -61,7 +61,8 @@ pub struct Request {
 /// The helper's answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// Berth has no business with this login (exempt, or an account phase that found no objection).
+    /// Berth has no business with this login (exempt, or an account phase that found no objection). After
+    /// an account phase the helper waits for the session's request.
     Untouched,
     /// The policy refuses the login.
     Refused {
