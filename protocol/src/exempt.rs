@@ -167,6 +167,8 @@ fn find_line(path: &Path, wanted: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<u8>> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     fn exempt(users: &[&str], groups: &[&str], uids: &[RangeInclusive<u32>]) -> Exempt {
@@ -178,8 +180,12 @@ mod tests {
     }
 
     fn covered(list: &Exempt, user: &str) -> bool {
-        let dir = std::env::temp_dir().join(format!("berth-exempt-{}-{user}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
+        // The tests run side by side, and ask about the same users.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir =
+            std::env::temp_dir().join(format!("berth-exempt-{}-{number}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
         let (passwd, group) = (dir.join("passwd"), dir.join("group"));
         std::fs::write(
             &passwd,
