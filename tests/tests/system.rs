@@ -44,4 +44,5 @@ cases! {
     a_limit_above_the_applications_own_can_be_had
     the_audit_log_has_every_record_of_a_login
     a_program_in_the_applications_place_stays_under_its_caps
+    a_tiny_stack_of_the_user_who_runs_su_is_not_the_helpers
 }

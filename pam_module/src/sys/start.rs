@@ -284,20 +284,42 @@ fn prepare(plan: &Plan) -> Result<(), i32> {
     check(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) }, GID)?;
     // SAFETY: touches no memory.
     check(unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) }, UID)?;
-    // An ordinary user who runs su under a tiny stack limit must not make the helper crash before it has
-    // read the policy. Refused in a container without the right; then exec says what it makes of it.
-    let no_old = ptr::null_mut::<libc::rlimit>();
-    let stack = libc::RLIMIT_STACK;
-    // SAFETY: reads one constant structure.
-    let _ = unsafe { libc::syscall(libc::SYS_prlimit64, 0, stack, &raw const STACK, no_old) };
+    raise_stack();
     Ok(())
 }
 
 /// The stack that the helper starts with: the kernel's own default.
-static STACK: libc::rlimit = libc::rlimit {
-    rlim_cur: 8 << 20,
-    rlim_max: libc::RLIM_INFINITY,
-};
+const STACK: libc::rlim_t = 8 << 20;
+
+/// An ordinary user who runs su under a tiny stack limit must not make the helper crash before it has read
+/// the policy. Above the hard limit needs a right that is missing in some containers; then the hard limit is
+/// what there is.
+fn raise_stack() {
+    let mut old = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    let none = ptr::null_mut::<libc::rlimit>();
+    let stack = libc::RLIMIT_STACK;
+    // SAFETY: writes one structure.
+    let got = unsafe { libc::syscall(libc::SYS_prlimit64, 0, stack, none, &raw mut old) };
+    if got < 0 {
+        return; // cannot fail; without it, the helper starts with what there is
+    }
+    for (soft, hard) in [
+        (STACK, old.rlim_max.max(STACK)),
+        (old.rlim_max, old.rlim_max),
+    ] {
+        let new = libc::rlimit {
+            rlim_cur: soft,
+            rlim_max: hard,
+        };
+        // SAFETY: reads one structure.
+        if unsafe { libc::syscall(libc::SYS_prlimit64, 0, stack, &raw const new, none) } == 0 {
+            return;
+        }
+    }
+}
 
 fn check(result: c_long, step: i32) -> Result<(), i32> {
     if result < 0 { Err(step) } else { Ok(()) }

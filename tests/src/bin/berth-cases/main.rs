@@ -10,6 +10,7 @@ mod leftovers;
 mod memory;
 mod processes;
 mod rlimits;
+mod small_stack;
 mod time_and_disk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +31,7 @@ fn cases(guest: &str) -> Vec<Case> {
             leftovers::CASES,
             audit::CASES,
             in_place::CASES,
+            small_stack::CASES,
             rlimits::CASES,
         ]
         .concat(),
