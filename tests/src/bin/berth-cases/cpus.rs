@@ -1,10 +1,19 @@
 //! CPU pinning, felt. Needs two CPUs and the controller cpuset.
 
-use berth_tests::{Machine, Policy};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use berth_tests::{Background, Machine, Policy, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[("allowed_cpus_pins_a_user", pinned)];
+pub const CASES: &[Case] = &[
+    ("allowed_cpus_pins_a_user", pinned),
+    (
+        "after_its_session_an_application_has_all_cpus_again",
+        unpinned,
+    ),
+];
 
 fn pinned(machine: &mut Machine) {
     assert!(machine.cgroups().offers("cpuset"));
@@ -18,4 +27,34 @@ fn pinned(machine: &mut Machine) {
     // Where the policy says nothing of CPUs, all are there.
     machine.policy(&Policy::default());
     assert_eq!(machine.ssh("alice", "nproc").ok(), "2");
+}
+
+fn unpinned(machine: &mut Machine) {
+    machine.policy(&Policy {
+        namespaces: "user = \"off\"".into(),
+        ..Policy::with_profile("user = { allowed_cpus = \"1\" }")
+    });
+    let before = machine.settled();
+    let probe = machine.probe("open-close-stay login alice");
+    let mut arguments = probe.split(' ');
+    let application = Command::new(arguments.next().unwrap())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut application = Background(application.unwrap());
+    let process = application.process();
+    let cpus = || process.status("Cpus_allowed_list").unwrap_or_default();
+    let mut said = BufReader::new(application.0.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "open");
+    assert_eq!(cpus(), "1");
+    // Kept open: the application lives on until then.
+    let mut stdin = application.0.stdin.take().unwrap();
+    stdin.write_all(b"\n").unwrap();
+    assert_eq!(said.next().unwrap().unwrap(), "closed");
+    assert!(eventually(|| cpus() == "0-1"), "{:?}", process.cgroup());
+    assert!(!process.cgroup().unwrap().contains("/user-"));
+    drop(stdin);
+    application.end();
+    machine.assert_nothing_left(&before);
 }
