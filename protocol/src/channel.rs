@@ -240,6 +240,28 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_at_the_last_moment_counts_or_cannot_be_sent() {
+        let mut counts = [0, 0];
+        for round in 0..2000 {
+            let (a, b) = Channel::pair().unwrap();
+            let deadline = Instant::now() + Duration::from_millis(1);
+            // From before the end to after it: all that the two can race for.
+            let moment = deadline + Duration::from_micros(round) - Duration::from_micros(500);
+            let other = std::thread::spawn(move || {
+                while Instant::now() < moment {
+                    std::hint::spin_loop();
+                }
+                (b.send(&Ack::Joined, None).is_ok(), b)
+            });
+            let counted = a.receive_or_refuse::<Ack>(deadline).is_ok();
+            let (sent, _b) = other.join().unwrap();
+            assert_eq!(sent, counted, "in round {round}");
+            counts[usize::from(counted)] += 1;
+        }
+        assert!(!counts.contains(&0), "no race: {counts:?}");
+    }
+
+    #[test]
     fn silence_ends_at_the_deadline() {
         let (a, _b) = Channel::pair().unwrap();
         assert!(matches!(
