@@ -1,9 +1,12 @@
 //! What cannot be carried out refuses the login or lets it go on, as the policy says; and root gets in.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use berth_tests::{Door, Machine, Output, Policy, Process, Snapshot, Stack, eventually};
+use berth_tests::{
+    Background, Door, Machine, Output, Policy, Process, Snapshot, Stack, eventually,
+};
 
 /// Writes a program to be the helper.
 fn helper(text: &str) -> String {
@@ -174,7 +177,8 @@ fn each_mount_that_fails_fails_the_login() {
 }
 
 /// Kills the helper at its first step, and `stride` steps later each time, until a login is in its berth.
-/// Each other one must end in `without`. Gives back how many there were.
+/// Each other one must end in `without`. Gives back how many there were. The worker, which does what leaves
+/// traces, is not killed by this: see below.
 fn killed_at_each_step(
     machine: &mut Machine,
     on_error: &str,
@@ -227,6 +231,47 @@ fn a_helper_killed_at_any_step_lets_the_login_go_on_where_the_policy_says_so() {
             assert_eq!(su.ok(), "login-machine", "step {step}");
         });
         assert!(killed > 8, "{killed}");
+    });
+}
+
+/// The steps of a login are the worker's, which the helper starts; so it is killed by the clock.
+#[test]
+fn a_worker_killed_at_any_moment_leaves_nothing_and_refuses() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        // A login in slow motion: a millisecond more for each call.
+        let slow = "#!/bin/sh\nexec strace -f -qq -o /dev/null -e inject=all:delay_enter=1000 /berth/berth-helper \"$@\"\n";
+        machine.stack(&Stack {
+            helper: helper(slow),
+            account: false,
+            ..Stack::default()
+        });
+        let mut refused = 0;
+        loop {
+            let mut su = Command::new("su");
+            su.args(["alice", "-c", "echo in; sleep 0.2"]);
+            su.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let login = Background(su.spawn().unwrap());
+            let worker = || {
+                let mut helpers = Process::named("berth-helper").into_iter();
+                helpers.find(|one| one.parent().is_some_and(|up| up.name() == "berth-helper"))
+            };
+            assert!(eventually(|| worker().is_some()));
+            std::thread::sleep(Duration::from_millis(10 * refused));
+            let Some(worker) = worker() else {
+                panic!("{refused}: the worker has ended, and nobody has killed it");
+            };
+            worker.kill();
+            let su = login.wait();
+            if su.stdout.contains("in") {
+                break; // It was through.
+            }
+            assert!(!su.success(), "{refused}: {su:?}");
+            refused += 1;
+            machine.assert_nothing_left(&before);
+        }
+        machine.assert_nothing_left(&before);
+        assert!(refused > 10, "{refused}");
     });
 }
 
