@@ -31,7 +31,6 @@ const ETC: &[&str] = &[
     "default",
     "environment",
     "group",
-    "gshadow",
     "host.conf",
     "hosts",
     "ld.so.cache",
@@ -243,10 +242,35 @@ fn copy_etc(root: &Path) -> io::Result<()> {
         .arg(root.join("etc"))
         .status()?;
     if status.success() {
-        Ok(())
+        without_people(&root.join("etc"))
     } else {
         Err(io::Error::other("cp of /etc failed"))
     }
+}
+
+/// Leaves the system's own accounts and groups, without members: one of the host's people may be called alice
+/// as well, or may use sudo.
+fn without_people(etc: &Path) -> io::Result<()> {
+    let (passwd, shadow, group) = (etc.join("passwd"), etc.join("shadow"), etc.join("group"));
+    let systems = |line: &&str| {
+        let id = line.split(':').nth(2).and_then(|id| id.parse().ok());
+        matches!(id, Some(0..=999 | 65534u32))
+    };
+    let (accounts, groups) = (fs::read_to_string(&passwd)?, fs::read_to_string(&group)?);
+    let write = |file, lines: Vec<String>| fs::write(file, lines.join("\n") + "\n");
+    let accounts = accounts.lines().filter(systems);
+    let secrets = accounts.clone().filter_map(|line| {
+        let name = line.split(':').next();
+        name.map(|name| format!("{name}:*:19000:0:99999:7:::"))
+    });
+    let groups = groups.lines().filter(systems);
+    let memberless = groups.filter_map(|line| line.rsplit_once(':'));
+    write(shadow, secrets.collect())?;
+    write(passwd, accounts.map(String::from).collect())?;
+    write(
+        group,
+        memberless.map(|(group, _)| format!("{group}:")).collect(),
+    )
 }
 
 fn make_devices(root: &Path) -> io::Result<()> {

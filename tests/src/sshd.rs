@@ -36,6 +36,7 @@ impl Sshd {
         fs::write(CONFIG, config()).expect("sshd_config");
         let server = Command::new("/usr/sbin/sshd")
             .args(["-D", "-f", CONFIG])
+            .args(no_penalties())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -65,6 +66,20 @@ fn config() -> String {
          Subsystem sftp /usr/lib/openssh/sftp-server\n\
          Match User {CHROOTED}\n  ChrootDirectory /srv/%u\n  ForceCommand internal-sftp\n"
     )
+}
+
+/// OpenSSH from 9.8 on drops the connections of an address for a while when a login from there was refused.
+fn no_penalties() -> &'static [&'static str] {
+    const OPTION: &[&str] = &["-o", "PerSourcePenalties=no"];
+    let known = Command::new("/usr/sbin/sshd")
+        .args(["-t", "-f", CONFIG])
+        .args(OPTION)
+        .stderr(Stdio::null())
+        .status();
+    match known.expect("sshd").success() {
+        true => OPTION,
+        false => &[],
+    }
 }
 
 /// `ssh` or `sftp`, with options that ask nobody anything.

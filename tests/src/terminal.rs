@@ -19,6 +19,7 @@ pub struct Terminal {
     program: Background,
     master: File,
     shown: Arc<Mutex<String>>,
+    answers: bool,
 }
 
 impl Terminal {
@@ -62,6 +63,7 @@ impl Terminal {
             program,
             master,
             shown,
+            answers: false,
         }
     }
 
@@ -93,9 +95,23 @@ impl Terminal {
         assert!(seen, "no {text:?} on the terminal, but: {}", self.shown());
     }
 
+    /// Waits for a shell. What is typed before it reads may be lost: login(1) throws it away.
+    fn shell(&mut self) {
+        let mut tries = 0;
+        self.answers = self.answers
+            || eventually(|| {
+                if tries % 20 == 0 {
+                    self.send("printf '\\n<%s>\\n' ready");
+                }
+                tries += 1;
+                self.shown().contains("\n<ready>\n")
+            });
+    }
+
     /// Types a command into the shell on the terminal, and gives back what it prints.
     #[track_caller]
     pub fn run(&mut self, command: &str) -> String {
+        self.shell();
         let from = self.shown().len();
         self.send(&format!(
             "stty -echo; printf '\\n<%s>\\n' begin; {command}\nprintf '\\n<%s>\\n' end"
