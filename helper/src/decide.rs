@@ -87,7 +87,7 @@ pub fn decide(
         }
     };
     let by_default = undecided(policy.default_on_error());
-    let login = login(request, account).map_err(&by_default)?;
+    let login = login(request, account).map_err(by_default)?;
     let root = tree.map(|tree| tree.root().path());
     let machine = Machine::read(root).map_err(|error| by_default(error.to_string()))?;
     let decision = policy
