@@ -40,11 +40,17 @@ impl Cgroups {
         self.root.join("berth").join(format!("user-{uid}"))
     }
 
+    /// The directory of a user's slice, where systemd runs the machine.
+    pub fn slice(&self, uid: u32) -> PathBuf {
+        self.root.join(format!("user.slice/user-{uid}.slice"))
+    }
+
     /// All cgroups of these users, parents first.
     pub fn of_users(&self, uids: Range<u32>) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for uid in uids {
             collect(&self.user(uid), &mut found);
+            collect(&self.slice(uid), &mut found);
         }
         found
     }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// No test takes longer, unless it hangs.
-const TEST_TIMEOUT: Duration = Duration::from_secs(300);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Where the tests' own programs and the product's were built.
 #[derive(Debug)]
@@ -71,14 +71,27 @@ fn product(tools: &Path, target: &Path) -> PathBuf {
 pub fn run_elsewhere(name: &str) {
     let me = std::env::current_exe().expect("this program's path");
     let build = Build::find();
-    let child = Command::new(build.tools.join("login-machine"))
-        .args(build.programs(&me))
-        .args(["--", "--exact", name, "--nocapture", "--include-ignored"])
+    let mut machine = Command::new(build.tools.join("login-machine"));
+    machine.args(build.programs(&me)).args([
+        "--",
+        "--exact",
+        name,
+        "--nocapture",
+        "--include-ignored",
+    ]);
+    run_within(TEST_TIMEOUT, machine);
+}
+
+/// Runs a program that runs one test. Fails unless that test ran and passed, in time.
+#[track_caller]
+pub(crate) fn run_within(limit: Duration, mut program: Command) {
+    let child = program
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = child.expect("start login-machine");
+    let mut child = child
+        .unwrap_or_else(|error| panic!("{}: {error}", program.get_program().to_string_lossy()));
     let collect = |from: Option<Box<dyn Read + Send>>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -88,7 +101,7 @@ pub fn run_elsewhere(name: &str) {
     };
     let stdout = collect(child.stdout.take().map(|out| Box::new(out) as _));
     let stderr = collect(child.stderr.take().map(|err| Box::new(err) as _));
-    let deadline = Instant::now() + TEST_TIMEOUT;
+    let deadline = Instant::now() + limit;
     let status = loop {
         if let Some(status) = child.try_wait().expect("wait") {
             break Some(status);

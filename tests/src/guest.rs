@@ -1,5 +1,5 @@
-//! Booted machines without systemd, which have the controllers that the host may lack: user-mode Linux, and
-//! QEMU for what that has not (cpuset, a second CPU).
+//! Booted machines, which have the controllers that the host may lack: user-mode Linux with systemd and
+//! without, and QEMU for what that has not (cpuset, a second CPU).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,17 +24,39 @@ pub enum Verdict {
 /// What kind of machine is booted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guest {
-    /// A Linux kernel that is an ordinary process; boots in two seconds.
+    /// A Linux kernel that is an ordinary process, without systemd; boots in two seconds.
     UserModeLinux,
+    /// The same with a whole Debian that systemd runs.
+    Systemd(Suite),
     /// A whole PC with two CPUs, emulated.
     Qemu,
 }
 
+/// A release of Debian.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suite {
+    /// Debian 12: systemd 252, OpenSSH 9.2.
+    Bookworm,
+    /// Debian 13: systemd 257, OpenSSH 10.
+    Trixie,
+}
+
 impl Guest {
+    /// What its cases and its images are named after.
     fn name(self) -> &'static str {
         match self {
             Guest::UserModeLinux => "uml",
+            Guest::Systemd(_) => "systemd",
             Guest::Qemu => "qemu",
+        }
+    }
+
+    /// The release of Debian that it runs, where that is not the host's own.
+    fn suite(self) -> Option<&'static str> {
+        match self {
+            Guest::Systemd(Suite::Bookworm) => Some("bookworm"),
+            Guest::Systemd(Suite::Trixie) => Some("trixie"),
+            Guest::UserModeLinux | Guest::Qemu => None,
         }
     }
 }
@@ -51,9 +73,7 @@ impl Boot {
     pub fn run(guest: Guest) -> Boot {
         let build = Build::find();
         let image = image(&build, guest);
-        let work = build
-            .target
-            .join(format!("{}-{}", guest.name(), std::process::id()));
+        let work = work(&build, guest);
         let shared = work.join("host");
         fs::create_dir_all(&shared).expect("shared directory");
         let programs = build.programs(&build.tools.join("berth-cases"));
@@ -63,7 +83,9 @@ impl Boot {
                 .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         }
         let machine = match guest {
-            Guest::UserModeLinux => user_mode_linux(&image, &work, &shared),
+            Guest::UserModeLinux | Guest::Systemd(_) => {
+                user_mode_linux(guest, &image, &work, &shared)
+            }
             Guest::Qemu => qemu(&image, &work, &shared),
         };
         let console = boot(machine, &work);
@@ -96,11 +118,28 @@ impl Boot {
     }
 }
 
+/// A directory for one boot. What killed tests left goes first: a guest's disk can be large.
+fn work(build: &Build, guest: Guest) -> PathBuf {
+    let guests = build.target.join("guests");
+    for old in fs::read_dir(&guests).into_iter().flatten().flatten() {
+        let name = old.file_name();
+        let pid = name.to_str().and_then(|name| name.rsplit('-').next());
+        let lives = pid.is_some_and(|pid| Path::new("/proc").join(pid).exists());
+        if !lives {
+            // Another test may be at it, too.
+            let _ = fs::remove_dir_all(old.path());
+        }
+    }
+    let suite = guest.suite().unwrap_or("host");
+    guests.join(format!("{}-{suite}-{}", guest.name(), std::process::id()))
+}
+
 fn image(build: &Build, guest: Guest) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/build-image");
     let built = Command::new(&script)
         .arg(build.target.join("system"))
         .arg(guest.name())
+        .args(guest.suite())
         .stderr(Stdio::inherit())
         .output();
     let built = built.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
@@ -120,9 +159,21 @@ fn preloaded(work: &Path) -> PathBuf {
     library
 }
 
-fn user_mode_linux(image: &Path, work: &Path, shared: &Path) -> Command {
-    let mut guest = Command::new("linux.uml");
-    guest
+/// A program that ends with all its processes when the test is killed. Some of user-mode Linux's would go on.
+fn contained(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "unshare", "--pid", "--fork"])
+        .args(["--kill-child", "--mount-proc", program]);
+    command
+}
+
+fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Command {
+    let mut machine = contained("linux.uml");
+    if guest == Guest::UserModeLinux {
+        machine.args(["init=/sbin/berth-init-cases", "audit=1"]);
+    }
+    machine
         .arg(format!(
             "ubd0={},{}",
             work.join("disk").display(),
@@ -132,15 +183,14 @@ fn user_mode_linux(image: &Path, work: &Path, shared: &Path) -> Command {
             "root=/dev/ubda",
             "rw",
             "mem=1G",
-            "audit=1",
             "quiet",
             "con=null",
             "con0=null,fd:1",
         ])
-        .args(["init=/sbin/berth-init-cases", "BERTH_CASES=uml"])
+        .arg(format!("BERTH_CASES={}", guest.name()))
         .arg(format!("BERTH_HOST={}", shared.display()))
         .env("LD_PRELOAD", preloaded(work));
-    guest
+    machine
 }
 
 fn qemu(image: &Path, work: &Path, shared: &Path) -> Command {
@@ -152,7 +202,7 @@ fn qemu(image: &Path, work: &Path, shared: &Path) -> Command {
         .status();
     assert!(made.expect("mke2fs").success(), "no disk for the programs");
     let beside = |end: &str| format!("{}.{end}", image.display());
-    let mut guest = Command::new("qemu-system-x86_64");
+    let mut guest = contained("qemu-system-x86_64");
     guest
         .args([
             "-machine",

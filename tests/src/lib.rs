@@ -5,10 +5,14 @@
 //! test's own. The real `sshd`, `su`, `login` and `cron` run in there and load the real module. When the
 //! test ends, or is killed, the kernel ends everything that it started.
 //!
+//! Cases for a machine that systemd runs have a whole one for themselves instead, one after the other: see
+//! [`Booted`] and [`guest`].
+//!
 //! What tests share is the kernel: the cgroup tree, and what is counted for each UID. So every test has
 //! UIDs that no other running test has (see [`slot`]).
 
 mod application;
+mod booted;
 mod cgroup;
 mod door;
 mod elsewhere;
@@ -26,6 +30,7 @@ mod sshd;
 mod terminal;
 
 pub use application::Session;
+pub use booted::Booted;
 pub use cgroup::Cgroups;
 pub use door::Door;
 pub use elsewhere::Build;

@@ -393,7 +393,7 @@ fn start_cron(user: &str, line: &str) -> Background {
     background(cron)
 }
 
-fn background(mut command: Command) -> Background {
+pub(crate) fn background(mut command: Command) -> Background {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -401,7 +401,7 @@ fn background(mut command: Command) -> Background {
     Background(command.spawn().expect("start a program"))
 }
 
-fn output(mut command: Command) -> Output {
+pub(crate) fn output(mut command: Command) -> Output {
     let output = command.stdin(Stdio::null()).output();
     output.expect("run a program").into()
 }

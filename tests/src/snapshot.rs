@@ -37,7 +37,9 @@ impl Snapshot {
             } else {
                 ""
             };
-            if process == me || process.parent().is_none() {
+            // The kernel's own threads come and go; they have no arguments.
+            let kernel = !process.is_zombie() && process.command_line().is_empty();
+            if process == me || process.parent().is_none() || kernel {
                 continue;
             }
             let (pid, name) = (process.0, process.name());

@@ -8,6 +8,8 @@ use crate::kernel::eventually;
 use crate::{Background, Process};
 
 const KEY: &str = "/root/key";
+/// What the server accepts from everybody.
+pub const KEYS: &str = "/etc/ssh/test_keys";
 const HOST_KEY: &str = "/etc/ssh/test_host_key";
 const CONFIG: &str = "/etc/ssh/test_sshd_config";
 
@@ -23,15 +25,8 @@ pub struct Sshd {
 impl Sshd {
     /// Starts the server and waits for it to listen.
     pub fn start() -> Sshd {
-        for key in [KEY, HOST_KEY] {
-            if !Path::new(key).exists() {
-                let made = Command::new("ssh-keygen")
-                    .args(["-q", "-t", "ed25519", "-N", "", "-f", key])
-                    .status();
-                assert!(made.expect("ssh-keygen").success());
-            }
-        }
-        fs::copy(format!("{KEY}.pub"), "/etc/ssh/test_keys").expect("keys");
+        make_key(HOST_KEY);
+        let_in();
         fs::create_dir_all(format!("/srv/{CHROOTED}/files")).expect("chroot");
         fs::write(CONFIG, config()).expect("sshd_config");
         let server = Command::new("/usr/sbin/sshd")
@@ -57,11 +52,26 @@ impl Sshd {
     }
 }
 
+fn make_key(path: &str) {
+    if !Path::new(path).exists() {
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f", path])
+            .status();
+        assert!(made.expect("ssh-keygen").success());
+    }
+}
+
+/// Makes the key with which [`client`] logs in as anybody, where sshd looks for [`KEYS`].
+pub fn let_in() {
+    make_key(KEY);
+    fs::copy(format!("{KEY}.pub"), KEYS).expect("keys");
+}
+
 fn config() -> String {
     format!(
         "Port 22\nListenAddress 127.0.0.1\nHostKey {HOST_KEY}\nUsePAM yes\n\
          PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-         AuthorizedKeysFile /etc/ssh/test_keys\nStrictModes no\nPermitRootLogin yes\n\
+         AuthorizedKeysFile {KEYS}\nStrictModes no\nPermitRootLogin yes\n\
          PrintMotd no\nPrintLastLog no\nUseDNS no\nMaxStartups 500\nLoginGraceTime 60\n\
          Subsystem sftp /usr/lib/openssh/sftp-server\n\
          Match User {CHROOTED}\n  ChrootDirectory /srv/%u\n  ForceCommand internal-sftp\n"

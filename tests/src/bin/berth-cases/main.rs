@@ -1,9 +1,11 @@
 //! The cases that need a booted machine with controllers, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`); `--all GUEST` runs each on a login machine of its own and prints a line for each:
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`); `--all GUEST` runs each on a
+//! login machine of its own, or for `systemd` on the booted machine itself, and prints a line for each:
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
 mod audit;
+mod beside_systemd;
 mod cpus;
 mod in_place;
 mod leftovers;
@@ -17,9 +19,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Instant;
 
-use berth_tests::Machine;
+use berth_tests::{Booted, Machine};
 
 type Case = (&'static str, fn(&mut Machine));
+
+type BootedCase = (&'static str, fn(&mut Booted));
+
+/// The cases of a guest that systemd runs.
+fn booted_cases() -> Vec<BootedCase> {
+    [beside_systemd::CASES].concat()
+}
 
 /// The cases of one kind of guest.
 fn cases(guest: &str) -> Vec<Case> {
@@ -44,19 +53,36 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
+        ["--list", "systemd"] => booted_cases()
+            .iter()
+            .for_each(|(name, _)| println!("{name}")),
         ["--list", guest] => cases(guest).iter().for_each(|(name, _)| println!("{name}")),
         ["--all", guest] => {
+            if guest == "systemd" {
+                Booted::prepare();
+            }
             // What failed goes to the host as a file; the console has one line for each case.
             std::panic::set_hook(Box::new(|_| ()));
-            cases(guest).iter().for_each(|(name, _)| run(name));
+            if guest == "systemd" {
+                for (name, _) in booted_cases() {
+                    run(name, || Booted::run_named(name, |_| elsewhere()));
+                }
+            }
+            for (name, _) in cases(guest) {
+                run(name, || Machine::run_named(name, |_| elsewhere()));
+            }
         }
         ["--exact", name, ..] => {
+            let is_it = |known: &str| known == name;
             let all = [cases("uml"), cases("qemu")].concat();
-            let (_, case) = all
-                .iter()
-                .find(|(known, _)| *known == name)
-                .expect("a case");
-            Machine::run_named(name, case);
+            let of_login_machine = all.iter().find(|(known, _)| is_it(known));
+            let booted = booted_cases();
+            let of_booted = booted.iter().find(|(known, _)| is_it(known));
+            match (of_login_machine, of_booted) {
+                (Some((_, case)), _) => Machine::run_named(name, case),
+                (None, Some((_, case))) => Booted::run_named(name, case),
+                (None, None) => panic!("no such case"),
+            }
             println!("case passed");
         }
         _ => {
@@ -66,14 +92,14 @@ fn main() {
     }
 }
 
-/// Runs a case on its own login machine, and reports it.
-fn run(name: &str) {
+fn elsewhere() {
+    unreachable!("the case runs in a process of its own")
+}
+
+/// Runs a case, and reports it.
+fn run(name: &str, case: impl FnOnce()) {
     let start = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(|| {
-        Machine::run_named(name, |_: &mut Machine| {
-            unreachable!("the case runs elsewhere")
-        });
-    }));
+    let result = catch_unwind(AssertUnwindSafe(case));
     let took = start.elapsed().as_secs_f32();
     match result {
         Ok(()) => println!("ok {name}"),

@@ -1,0 +1,211 @@
+//! A whole booted machine that systemd runs, seen from a case that runs on it as root.
+//!
+//! Cases run one after the other in one boot, each in a process of its own. What a case changes in the system's
+//! configuration is put back when it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::elsewhere::{Build, TEST_TIMEOUT, run_within};
+use crate::kernel::eventually;
+use crate::machine::{background, output};
+use crate::policy::{POLICY, install};
+use crate::sshd::{KEYS, client, let_in};
+use crate::{Background, Cgroups, Output, Policy, Process, Snapshot};
+
+/// Says to a case's process that it is one.
+const IS_CASE: &str = "BERTH_BOOTED";
+
+/// The first account's UID; the others follow.
+const FIRST_UID: u32 = 20_000;
+
+/// The accounts that every machine has.
+const USERS: [&str; 2] = ["alice", "bob"];
+
+/// A user's service manager goes one second after the last logout and not ten, so that cases do not wait.
+const LOGIND: &str = "[Login]\nUserStopDelaySec=1s\n";
+
+/// A machine that systemd runs.
+#[derive(Debug)]
+pub struct Booted {
+    cgroups: Cgroups,
+    changed: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Booted {
+    /// Makes a machine ready that has just booted: the product, the accounts, a key for them.
+    pub fn prepare() {
+        let product = Build::find().product;
+        for (name, to) in [
+            ("libpam_berth.so", module()),
+            ("berth-helper", "/usr/libexec/berth-helper".into()),
+            ("berth", "/usr/bin/berth".into()),
+        ] {
+            fs::copy(product.join(name), &to)
+                .unwrap_or_else(|error| panic!("{}: {error}", to.display()));
+        }
+        for (name, uid) in USERS.iter().zip(FIRST_UID..) {
+            let uid = uid.to_string();
+            run("useradd", &["-m", "-u", &uid, "-s", "/bin/sh", name]);
+        }
+        let_in();
+        let sshd =
+            format!("AuthorizedKeysFile {KEYS}\nPermitRootLogin yes\nUseDNS no\nMaxStartups 500\n");
+        fs::write("/etc/ssh/sshd_config.d/test.conf", sshd).expect("sshd's configuration");
+        fs::create_dir_all("/etc/systemd/logind.conf.d").expect("logind's configuration");
+        fs::write("/etc/systemd/logind.conf.d/test.conf", LOGIND).expect("logind's configuration");
+        run("systemctl", &["restart", "ssh", "systemd-logind"]);
+        // A user's first login leaves a keyring, which the kernel keeps.
+        for user in USERS {
+            output(ssh(user, "true")).ok();
+        }
+    }
+
+    /// Runs a case in a process of its own. The program starts itself again for it, with `--exact NAME`.
+    #[track_caller]
+    pub fn run_named(name: &str, case: impl FnOnce(&mut Booted)) {
+        if std::env::var_os(IS_CASE).is_some() {
+            case(&mut Booted {
+                cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
+                changed: Vec::new(),
+            });
+        } else {
+            let mut again = Command::new(std::env::current_exe().expect("this program's path"));
+            again.args(["--exact", name]).env(IS_CASE, "1");
+            run_within(TEST_TIMEOUT, again);
+        }
+    }
+
+    /// The machine's cgroup tree.
+    pub fn cgroups(&self) -> &Cgroups {
+        &self.cgroups
+    }
+
+    /// The UID of an account; root's is 0.
+    pub fn uid(&self, name: &str) -> u32 {
+        let place = USERS.iter().position(|user| *user == name);
+        place.map_or(0, |place| FIRST_UID + place as u32)
+    }
+
+    /// Puts a policy in place, and Berth's lines at the end of a service's PAM file: account, and session.
+    pub fn berth(&mut self, service: &str, policy: &Policy) {
+        install(&policy.text());
+        let file = Path::new("/etc/pam.d").join(service);
+        let before = fs::read(&file).expect("a PAM file");
+        let module = format!("pam_berth.so policy={POLICY}");
+        let lines = format!("account required {module}\nsession required {module}\n");
+        fs::write(&file, [&before[..], lines.as_bytes()].concat()).expect("a PAM file");
+        self.changed.push((file, before));
+    }
+
+    /// Runs a command by ssh, at the system's own server.
+    pub fn ssh(&self, user: &str, command: &str) -> Output {
+        output(ssh(user, command))
+    }
+
+    /// Logs in by ssh and stays; the process that stays is the user's `sleep`.
+    #[track_caller]
+    pub fn stay(&self, user: &str) -> (Background, Process) {
+        let sleeping = || {
+            let all = Process::named("sleep").into_iter();
+            all.filter(|one| one.uid() == Some(self.uid(user)))
+        };
+        let before: Vec<Process> = sleeping().collect();
+        let login = background(ssh(user, "exec sleep 1000"));
+        let new = || sleeping().find(|one| !before.contains(one));
+        assert!(eventually(|| new().is_some()), "no login of {user}'s");
+        (login, new().expect("a process"))
+    }
+
+    /// Runs a command as root, outside every berth.
+    pub fn host(&self, command: &str) -> Output {
+        let mut sh = Command::new("sh");
+        sh.args(["-c", command]);
+        output(sh)
+    }
+
+    /// The names of who has a session with logind, as it wrote them down. What it calls a session and is a
+    /// user's service manager does not count.
+    pub fn sessions(&self) -> Vec<String> {
+        let files = fs::read_dir("/run/systemd/sessions").into_iter().flatten();
+        // Beside them stand FIFOs (ID.ref), which would not end.
+        let regular = |file: &fs::DirEntry| file.file_type().is_ok_and(|kind| kind.is_file());
+        let sessions = files.flatten().filter(regular).filter_map(|file| {
+            let text = fs::read_to_string(file.path()).ok()?;
+            let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+            (value("CLASS=")? == "user").then(|| value("USER=").map(str::to_owned))?
+        });
+        let mut names: Vec<String> = sessions.collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Everything there is on the machine when nobody is logged in any more.
+    #[track_caller]
+    pub fn settled(&self) -> Snapshot {
+        let mut last = self.snapshot();
+        let quiet = eventually(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            let before = std::mem::replace(&mut last, self.snapshot());
+            last == before && self.sessions().is_empty() && self.slices().is_empty()
+        });
+        assert!(quiet, "the machine does not come to rest: {last:#?}");
+        last
+    }
+
+    /// Fails unless everything becomes as it was, soon.
+    #[track_caller]
+    pub fn assert_nothing_left(&self, before: &Snapshot) {
+        before.assert_restored(&self.cgroups, FIRST_UID);
+    }
+
+    /// The slices of users that are there.
+    fn slices(&self) -> Vec<PathBuf> {
+        let all = fs::read_dir(self.cgroups.root().join("user.slice"));
+        let all = all.into_iter().flatten().flatten();
+        let all = all.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        all.map(|entry| entry.path()).collect()
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::take(&self.cgroups, FIRST_UID)
+    }
+}
+
+impl Drop for Booted {
+    fn drop(&mut self) {
+        for (file, before) in self.changed.iter().rev() {
+            fs::write(file, before).expect("put a file back");
+        }
+        // A case that failed shows the log: that is where the product says why.
+        if std::thread::panicking() {
+            let log = "journalctl --boot --no-pager --no-hostname --lines=100";
+            eprintln!("{}", self.host(log).stdout);
+        }
+    }
+}
+
+fn ssh(user: &str, command: &str) -> Command {
+    let mut ssh = client("ssh");
+    ssh.args([&format!("{user}@127.0.0.1"), command]);
+    ssh
+}
+
+/// Where PAM looks for the module.
+fn module() -> PathBuf {
+    let mut libraries = fs::read_dir("/usr/lib").expect("/usr/lib").flatten();
+    let folder = libraries.find_map(|one| {
+        let folder = one.path().join("security");
+        folder.join("pam_permit.so").exists().then_some(folder)
+    });
+    folder.expect("PAM's modules").join("pam_berth.so")
+}
+
+#[track_caller]
+fn run(program: &str, arguments: &[&str]) {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    output(command).ok();
+}

@@ -1,0 +1,44 @@
+//! Logins on booted machines that systemd runs. One boot of each Debian runs all cases; the two boot side by
+//! side, because user-mode Linux has one CPU each.
+
+use std::sync::LazyLock;
+
+use berth_tests::guest::{Boot, Guest, Suite};
+
+static BOOTS: LazyLock<[Boot; 2]> = LazyLock::new(|| {
+    std::thread::scope(|scope| {
+        [Suite::Bookworm, Suite::Trixie]
+            .map(|suite| scope.spawn(move || Boot::run(Guest::Systemd(suite))))
+            .map(|boot| boot.join().expect("a boot"))
+    })
+});
+
+macro_rules! cases {
+    ($suite:ident $boot:literal: $($case:ident)*) => {
+        mod $suite {
+            $(
+                #[test]
+                fn $case() {
+                    super::BOOTS[$boot].assert_passed(stringify!($case));
+                }
+            )*
+
+            #[test]
+            fn every_case_is_listed_here() {
+                let boot = &super::BOOTS[$boot];
+                let mut listed = [$(stringify!($case)),*];
+                listed.sort_unstable();
+                assert_eq!(boot.cases(), listed, "its console:\n{}", boot.console());
+            }
+        }
+    };
+    ($($case:ident)*) => {
+        cases! { debian_12 0: $($case)* }
+        cases! { debian_13 1: $($case)* }
+    };
+}
+
+cases! {
+    a_login_by_ssh_is_in_a_scope_of_its_user
+    a_berth_is_in_the_scope_that_logind_made
+}
