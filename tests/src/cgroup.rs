@@ -45,6 +45,24 @@ impl Cgroups {
         self.root.join(format!("user.slice/user-{uid}.slice"))
     }
 
+    /// The number in a file of a user's cgroup; 0 where there is none.
+    pub fn number(&self, uid: u32, file: &str) -> u64 {
+        let text = fs::read_to_string(self.user(uid).join(file)).unwrap_or_default();
+        text.trim().parse().unwrap_or_default()
+    }
+
+    /// The number behind a key in a file of a user's cgroup; 0 where there is none.
+    pub fn keyed(&self, uid: u32, file: &str, key: &str) -> u64 {
+        let text = fs::read_to_string(self.user(uid).join(file)).unwrap_or_default();
+        let mut values = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        values
+            .next()
+            .and_then(|value| value.parse().ok())
+            .unwrap_or_default()
+    }
+
     /// All cgroups of these users, parents first.
     pub fn of_users(&self, uids: Range<u32>) -> Vec<PathBuf> {
         let mut found = Vec::new();

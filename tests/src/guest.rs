@@ -61,6 +61,29 @@ impl Guest {
     }
 }
 
+/// Makes a test of each case of one kind of guest; one boot runs them all.
+#[macro_export]
+macro_rules! cases {
+    ($guest:ident: $($case:ident)*) => {
+        static BOOT: std::sync::LazyLock<$crate::guest::Boot> =
+            std::sync::LazyLock::new(|| $crate::guest::Boot::run($crate::guest::Guest::$guest));
+
+        $(
+            #[test]
+            fn $case() {
+                BOOT.assert_passed(stringify!($case));
+            }
+        )*
+
+        #[test]
+        fn every_case_is_listed_here() {
+            let mut listed = [$(stringify!($case)),*];
+            listed.sort_unstable();
+            assert_eq!(BOOT.cases(), listed, "its console:\n{}", BOOT.console());
+        }
+    };
+}
+
 /// What one boot said.
 #[derive(Debug)]
 pub struct Boot {

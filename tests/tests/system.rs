@@ -1,39 +1,21 @@
 //! Caps that are felt, on a booted machine without systemd. One boot runs all cases.
 
-use std::sync::LazyLock;
-
-use berth_tests::guest::{Boot, Guest};
-
-static BOOT: LazyLock<Boot> = LazyLock::new(|| Boot::run(Guest::UserModeLinux));
-
-macro_rules! cases {
-    ($($case:ident)*) => {
-        $(
-            #[test]
-            fn $case() {
-                BOOT.assert_passed(stringify!($case));
-            }
-        )*
-
-        #[test]
-        fn every_case_is_listed_here() {
-            let mut listed = [$(stringify!($case)),*];
-            listed.sort_unstable();
-            assert_eq!(BOOT.cases(), listed, "its console:\n{}", BOOT.console());
-        }
-    };
-}
-
-cases! {
+berth_tests::cases! { UserModeLinux:
     past_memory_max_a_user_is_killed_and_another_is_not
     memory_max_holds_through_every_door
     memory_max_holds_under_a_daemon_that_cannot_be_killed
     ten_small_hogs_are_held_together
     the_keeper_outlives_the_users_oom_and_cleans_up
+    past_memory_high_a_user_is_slowed_and_not_killed
+    memory_swap_max_is_what_a_user_may_swap
+    memory_min_and_low_keep_a_users_memory_from_reclaim
+    a_session_has_a_memory_max_of_its_own
     a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in
     a_fork_bomb_is_over_when_its_login_is
     a_quota_of_half_a_cpu_is_half_a_cpu
     two_logins_share_one_quota
+    cpu_weights_share_a_cpu_between_users
+    an_idle_user_gets_what_others_leave_of_a_cpu
     io_max_slows_a_write_of_the_users_only
     a_cap_of_a_session_is_in_its_own_cgroup
     every_cap_is_in_its_file

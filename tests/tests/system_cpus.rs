@@ -1,17 +1,8 @@
-//! CPU pinning that is felt, on a booted machine with two CPUs. One boot runs all cases.
+//! Caps that are felt on a booted machine with two CPUs, and with a kernel that shares disks out.
 
-use std::sync::LazyLock;
-
-use berth_tests::guest::{Boot, Guest};
-
-static BOOT: LazyLock<Boot> = LazyLock::new(|| Boot::run(Guest::Qemu));
-
-#[test]
-fn allowed_cpus_pins_a_user() {
-    BOOT.assert_passed("allowed_cpus_pins_a_user");
-}
-
-#[test]
-fn after_its_session_an_application_has_all_cpus_again() {
-    BOOT.assert_passed("after_its_session_an_application_has_all_cpus_again");
+berth_tests::cases! { Qemu:
+    allowed_cpus_pins_a_user
+    after_its_session_an_application_has_all_cpus_again
+    io_weights_share_a_disk_between_users
+    an_io_weight_is_in_the_file_of_each_scheduler
 }

@@ -18,13 +18,11 @@ pub fn settings(caps: &Caps) -> Result<Vec<Setting>> {
     let setting = |cap, file, value| Setting::new(cap, Controller::Io, file, value);
     let mut settings = Vec::new();
     if let Some(weight) = caps.io_weight {
-        // Two schedulers, two files: io.weight is io.cost's, io.bfq.weight is bfq's.
-        let file = if Path::new("/sys/module/bfq").exists() {
-            "io.bfq.weight"
-        } else {
-            "io.weight"
-        };
-        settings.push(setting("io_weight", file, format!("default {weight}")));
+        // Two schedulers, two files: io.weight is io.cost's, io.bfq.weight is bfq's. Which of them has
+        // a disk may change while the user is logged in.
+        for (file, weight) in [("io.weight", weight), ("io.bfq.weight", of_bfq(weight))] {
+            settings.push(setting("io_weight", file, format!("default {weight}")));
+        }
     }
     // One line of io.max holds all the ceilings of one disk.
     let mut disks: BTreeMap<(u64, u64), (&'static str, String)> = BTreeMap::new();
@@ -47,6 +45,12 @@ pub fn settings(caps: &Caps) -> Result<Vec<Setting>> {
         settings.push(setting(cap, "io.max", format!("{major}:{minor}{line}")));
     }
     Ok(settings)
+}
+
+/// bfq's weights end at 1000: above 100, the default of both, they are drawn together, as systemd does.
+fn of_bfq(weight: u16) -> u16 {
+    let above = u32::from(weight).saturating_sub(100) * (1_000 - 100) / (10_000 - 100);
+    weight.min(100) + u16::try_from(above).unwrap_or(900)
 }
 
 fn append(line: &mut String, key: &str, ceiling: Limit) {
@@ -111,6 +115,11 @@ fn mounted_from(device: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights_fit_the_range_of_bfq() {
+        assert_eq!([1, 100, 210, 10_000].map(of_bfq), [1, 100, 110, 1_000]);
+    }
 
     #[test]
     fn a_file_on_no_disk_is_an_error_that_names_it() {

@@ -5,6 +5,7 @@ mod cpuset;
 mod io;
 mod memory;
 mod pids;
+mod protection;
 mod subtree;
 
 pub use subtree::ASIDE;
@@ -49,6 +50,9 @@ pub struct Plan {
     uid: u32,
     user: Vec<Setting>,
     session: Vec<Setting>,
+    /// What the user has that the cgroups below must have too: all sessions', and this one's.
+    sessions_inherited: Vec<Setting>,
+    session_inherited: Vec<Setting>,
     tasks: pids::UserTasks,
     missing_controller: MissingController,
 }
@@ -78,11 +82,14 @@ impl Plan {
             settings.extend(io::settings(caps)?);
             Ok(settings)
         };
+        let user_settings = settings(user)?;
         let mut session_settings = settings(session)?;
         session_settings.extend(pids::session(session));
         Ok(Plan {
             uid,
-            user: settings(user)?,
+            sessions_inherited: protection::inherited(&user_settings, &[]),
+            session_inherited: protection::inherited(&user_settings, &session_settings),
+            user: user_settings,
             session: session_settings,
             tasks: pids::UserTasks::of(user),
             missing_controller,
@@ -102,6 +109,7 @@ impl Plan {
         let whom = format!("user {}", self.uid);
         writer.write_all(&whom, &user, &self.user)?;
         writer.write_all(&whom, &user, self.tasks.with_reserve())?;
+        protection::cover(&tree.berth(), &self.user)?;
 
         let sessions = user.child("sessions");
         sessions.create()?;
@@ -114,10 +122,12 @@ impl Plan {
         } else {
             sessions
         };
+        writer.write_all(&whom, &part, &self.sessions_inherited)?;
         subtree::enable(&part, &available)?;
 
         let group = part.child(&id.to_string());
         group.create()?;
+        writer.write_all(&whom, &group, &self.session_inherited)?;
         writer.write_all(&format!("session {id}"), &group, &self.session)?;
         Ok(Place {
             group,
@@ -135,9 +145,18 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn write_all(&mut self, whom: &str, group: &Group, settings: &[Setting]) -> Result<()> {
-        settings
-            .iter()
-            .try_for_each(|setting| self.write(whom, group, setting))
+        let there = |setting: &Setting| group.path().join(setting.file).exists();
+        for (at, setting) in settings.iter().enumerate() {
+            // A cap with a file for each disk scheduler is written to those that the kernel has.
+            let mut others = settings.iter().enumerate();
+            let elsewhere = others.any(|(other_at, other)| {
+                other.cap == setting.cap && (there(other) || other_at < at)
+            });
+            if there(setting) || !elsewhere {
+                self.write(whom, group, setting)?;
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, whom: &str, group: &Group, setting: &Setting) -> Result<()> {
@@ -176,7 +195,10 @@ impl Writer<'_> {
         match self.missing_controller {
             MissingController::Deny => Err(missing),
             MissingController::Warn => {
-                self.missing.push(missing.to_string());
+                let missing = missing.to_string();
+                if !self.missing.contains(&missing) {
+                    self.missing.push(missing);
+                }
                 Ok(())
             }
         }

@@ -10,8 +10,10 @@ mod cpus;
 mod in_place;
 mod leftovers;
 mod memory;
+mod pressure;
 mod processes;
 mod rlimits;
+mod shares;
 mod small_stack;
 mod time_and_disk;
 
@@ -35,6 +37,8 @@ fn cases(guest: &str) -> Vec<Case> {
     match guest {
         "uml" => [
             memory::CASES,
+            pressure::CASES,
+            shares::CASES,
             processes::CASES,
             time_and_disk::CASES,
             leftovers::CASES,
@@ -44,7 +48,7 @@ fn cases(guest: &str) -> Vec<Case> {
             rlimits::CASES,
         ]
         .concat(),
-        "qemu" => cpus::CASES.to_vec(),
+        "qemu" => [cpus::CASES, shares::CASES_OF_DISKS].concat(),
         _ => Vec::new(),
     }
 }

@@ -28,15 +28,9 @@ fn capped(machine: &Machine) {
 }
 
 fn oom_kills(machine: &Machine, user: &str) -> u64 {
-    let file = machine
+    machine
         .cgroups()
-        .user(machine.uid(user))
-        .join("memory.events");
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    count
-        .and_then(|count| count.parse().ok())
-        .unwrap_or_default()
+        .keyed(machine.uid(user), "memory.events", "oom_kill")
 }
 
 /// How many of bob's processes hold memory.
@@ -106,11 +100,7 @@ fn ten_small_hogs(machine: &mut Machine) {
         eventually(|| oom_kills(machine, "alice") >= 1),
         "12 MB each, 120 MB together"
     );
-    let user = machine.cgroups().user(machine.uid("alice"));
-    let read = |name: &str| -> u64 {
-        let text = std::fs::read_to_string(user.join(name)).unwrap();
-        text.trim().parse().unwrap()
-    };
+    let read = |file: &str| machine.cgroups().number(machine.uid("alice"), file);
     assert_eq!(read("memory.max"), 64 << 20);
     assert!(read("memory.current") <= 64 << 20);
     for login in logins {

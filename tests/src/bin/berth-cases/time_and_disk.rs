@@ -120,6 +120,7 @@ const FILES: &[(&str, &str, &str, &str)] = &[
     ("memory_low", "\"2M\"", "memory.low", "2097152"),
     ("memory_high", "\"200M\"", "memory.high", "209715200"),
     ("memory_max", "\"300M\"", "memory.max", "314572800"),
+    ("memory_swap_max", "\"7M\"", "memory.swap.max", "7340032"),
     ("cpu_weight", "50", "cpu.weight", "50"),
     ("cpu_quota", "\"150%\"", "cpu.max", "150000 100000"),
     ("tasks_max", "99", "sessions/pids.max", "99"),

@@ -1,0 +1,101 @@
+//! memory_min and memory_low, where they would come to nothing.
+//!
+//! The kernel protects a cgroup only as far as the one above it is protected, and a process only as far
+//! as its own cgroup is (unless the tree is mounted with memory_recursiveprot). So a user's value must be
+//! covered above, in Berth's own cgroup, and stand again in the cgroups below.
+
+use std::fs;
+
+use berth_session::Group;
+
+use super::Setting;
+use crate::error::{Error, Result};
+
+const FILES: [&str; 2] = ["memory.min", "memory.low"];
+
+/// How often another user's first login may come in between.
+const TRIES: usize = 100;
+
+fn protects(setting: &&Setting) -> bool {
+    FILES.contains(&setting.file)
+}
+
+/// What a cgroup below the user's takes from it, where it has no value of its own.
+pub fn inherited(user: &[Setting], own: &[Setting]) -> Vec<Setting> {
+    let is_own = |file: &str| own.iter().any(|setting| setting.file == file);
+    let values = user.iter().filter(protects);
+    values
+        .filter(|setting| !is_own(setting.file))
+        .cloned()
+        .collect()
+}
+
+/// Has Berth's own cgroup cover what its users have. It is their sum and no more: more would be shared
+/// out to users who have nothing, where the tree is mounted with memory_recursiveprot.
+pub fn cover(berth: &Group, user: &[Setting]) -> Result<()> {
+    for setting in user.iter().filter(protects) {
+        if !berth.path().join(setting.file).exists() {
+            continue; // the user's own value was missing too, and that was dealt with
+        }
+        // Two first logins may each have missed the other's value: whoever writes last looks again.
+        for _ in 0..TRIES {
+            let sum = sum(berth, setting.file);
+            if berth.read(setting.file)?.trim() == sum {
+                break;
+            }
+            berth
+                .write(setting.file, &sum)
+                .map_err(|error| Error::Cap {
+                    cap: setting.cap.into(),
+                    whom: "all users".into(),
+                    reason: error.to_string(),
+                })?;
+        }
+    }
+    Ok(())
+}
+
+/// What all users' cgroups have of this together, as the kernel takes it.
+fn sum(berth: &Group, file: &str) -> String {
+    let users = fs::read_dir(berth.path()).into_iter().flatten().flatten();
+    let mut sum = 0_u64;
+    for user in users {
+        // Berth's keepers have 0; a cgroup that is being removed no longer counts.
+        let value = fs::read_to_string(user.path().join(file)).unwrap_or_default();
+        match value.trim() {
+            "max" => return "max".into(),
+            value => sum = sum.saturating_add(value.parse().unwrap_or_default()),
+        }
+    }
+    sum.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_config::outcome::{Caps, Limit};
+
+    use super::*;
+    use crate::cgroup::memory;
+
+    #[test]
+    fn a_session_takes_what_it_does_not_set_itself() {
+        let caps = |low, min, max: Option<u64>| Caps {
+            memory_low: low,
+            memory_min: min,
+            memory_max: max.map(Limit::Finite),
+            ..Caps::default()
+        };
+        let user = memory::settings(&caps(
+            Some(Limit::Finite(5)),
+            Some(Limit::Infinity),
+            Some(9),
+        ));
+        let session = memory::settings(&caps(Some(Limit::Finite(3)), None, None));
+        let taken = inherited(&user, &session);
+        let taken: Vec<_> = taken
+            .iter()
+            .map(|one| (one.file, one.value.as_str()))
+            .collect();
+        assert_eq!(taken, [("memory.min", "max")]);
+    }
+}
