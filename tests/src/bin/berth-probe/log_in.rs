@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use berth_tests::Session;
 use nix::unistd::{User, initgroups, setgid, setuid};
@@ -42,4 +43,20 @@ pub fn open_close_stay(service: &str, name: &str) {
     session.close();
     say("closed");
     hold_on();
+}
+
+/// Opens a session while it has so many threads, says what came of it, and lives on as it is then.
+pub fn open_among_threads(count: u64, service: &str, name: &str) {
+    for _ in 1..count {
+        std::thread::spawn(|| std::thread::sleep(Duration::from_secs(1000)));
+    }
+    let session = Session::open(service, name);
+    match &session {
+        Ok(_) => say("open"),
+        Err(error) => say(error),
+    }
+    let _ = std::io::stdin().read_line(&mut String::new());
+    if let Ok(session) = session {
+        session.close();
+    }
 }

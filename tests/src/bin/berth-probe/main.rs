@@ -29,6 +29,9 @@ fn main() {
         ["exec-in-place", service, user, ref program @ ..] => {
             log_in::exec_in_place(service, user, program);
         }
+        ["open-among-threads", count, service, user] => {
+            log_in::open_among_threads(number(count), service, user);
+        }
         ["open-close-stay", service, user] => log_in::open_close_stay(service, user),
         _ => {
             eprintln!("berth-probe: no such probe: {arguments:?}");
