@@ -68,12 +68,13 @@ impl UidBase {
     pub(crate) const DEFAULT: u32 = 2_000_000_000;
 
     pub(crate) fn of(uid: i64) -> Result<UidBase, Wrong> {
-        // Below, accounts would own berths; above, a UID of 65535 would not fit any more.
+        // Below, accounts would own berths, and half of the ids of a rootless container (65,536) are theirs
+        // to have; above, a UID of 65535 would not fit any more.
         u32::try_from(uid)
             .ok()
-            .filter(|uid| (65_536..=4_294_000_000).contains(uid))
+            .filter(|uid| (32_768..=4_294_000_000).contains(uid))
             .map(UidBase)
-            .ok_or_else(|| Wrong::new(format!("`{uid}` is out of range"), "65536 to 4294000000"))
+            .ok_or_else(|| Wrong::new(format!("`{uid}` is out of range"), "32768 to 4294000000"))
     }
 }
 

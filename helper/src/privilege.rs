@@ -79,10 +79,13 @@ pub fn none() -> Result<()> {
 
 /// Takes on an owner's UID and GID for good, keeping the capabilities for the steps that follow.
 pub fn become_owner(owner: u32, uid: u32) -> Result<()> {
-    let fail = |reason: nix::Error| Error::Owner {
+    let fail = |errno: nix::Error| Error::Owner {
         owner: owner.into(),
         uid,
-        reason: reason.to_string(),
+        reason: match errno {
+            nix::Error::EINVAL => "this container has no such id (/proc/self/uid_map)".into(),
+            errno => errno.to_string(),
+        },
     };
     let (id, group) = (Uid::from_raw(owner), Gid::from_raw(owner));
     nix::unistd::setgroups(&[]).map_err(system("give up the supplementary groups"))?;

@@ -105,7 +105,11 @@ impl Standby<'_> {
         terminate.thread_block().map_err(system("block SIGTERM"))?;
         let terminated = SignalFd::with_flags(&terminate, SfdFlags::SFD_CLOEXEC)
             .map_err(system("wait for SIGTERM"))?;
-        match sys::clone(0, cgroup).map_err(system("start the login's keeper"))? {
+        let place = keepers
+            .as_ref()
+            .map(|keepers| format!(" in {}", keepers.path().display()))
+            .unwrap_or_default();
+        match sys::clone(0, cgroup).map_err(system(format!("start the login's keeper{place}")))? {
             Cloned::Child => {
                 terminate
                     .thread_unblock()
