@@ -15,16 +15,19 @@ pub enum Door {
     Login,
     /// A job of cron's.
     Cron,
+    /// A job of atd's.
+    At,
 }
 
 impl Door {
     /// All of them.
-    pub const ALL: [Door; 6] = [
+    pub const ALL: [Door; 7] = [
         Door::Ssh,
         Door::SshTerminal,
         Door::Su,
         Door::SuLogin,
         Door::Login,
         Door::Cron,
+        Door::At,
     ];
 }

@@ -2,7 +2,7 @@
 //!
 //! A test is one call of [`Machine::run`]. Its closure runs in a process of its own, in PID, mount, IPC
 //! and network namespaces of its own, where `/etc`, `/run`, `/dev`, `/home`, `/tmp` and `/var` are the
-//! test's own. The real `sshd`, `su`, `login` and `cron` run in there and load the real module. When the
+//! test's own. The real `sshd`, `su`, `login`, `cron` and `atd` run in there and load the real module. When the
 //! test ends, or is killed, the kernel ends everything that it started.
 //!
 //! Cases for a machine that systemd runs have a whole one for themselves instead, one after the other: see
@@ -17,6 +17,7 @@ mod cgroup;
 mod door;
 mod elsewhere;
 pub mod guest;
+mod jobs;
 mod kernel;
 mod log;
 mod machine;

@@ -138,6 +138,17 @@ impl Machine {
         stack.install();
     }
 
+    /// Takes Berth out of every login service's stack, for tests of the machine alone.
+    pub fn without_berth(&self) {
+        let module = Stack::default().module();
+        for service in policy::SERVICES {
+            let path = format!("/etc/pam.d/{service}");
+            let text = fs::read_to_string(&path).expect("stack");
+            fs::write(&path, text.replace(&module, "pam_permit.so")).expect("stack");
+        }
+        assert!(!self.host("grep -r berth /etc/pam.d").success());
+    }
+
     /// The host's cgroup tree.
     pub fn cgroups(&self) -> &Cgroups {
         &self.cgroups
@@ -309,28 +320,6 @@ impl Machine {
         Terminal::start(login)
     }
 
-    /// Runs a command as a job of cron's, and gives back what it prints.
-    #[track_caller]
-    pub fn cron(&self, user: &str, command: &str) -> String {
-        let home = PathBuf::from("/home").join(user);
-        let (job, said) = (home.join("job"), home.join("job.said"));
-        let text = format!(
-            "({command}) >{0}.part 2>&1\nmv {0}.part {0}\n",
-            said.display()
-        );
-        fs::write(&job, text).expect("job");
-        // What an earlier job said.
-        let _ = fs::remove_file(&said);
-        let cron = start_cron(user, &format!("sh {}", job.display()));
-        let ended = eventually(|| said.exists());
-        assert!(ended, "the job did not run: {:#?}", self.log.lines());
-        let said = fs::read_to_string(&said).expect("what the job said");
-        // cron's own child must end its session before cron is killed.
-        eventually(|| cron.process().descendants().is_empty());
-        cron.end();
-        said.trim_end().to_owned()
-    }
-
     /// Runs a command through one of the ways in, and gives back what it prints.
     #[track_caller]
     pub fn through(&mut self, door: Door, user: &str, command: &str) -> String {
@@ -339,6 +328,7 @@ impl Machine {
             Door::Su => self.su(user, command).ok(),
             Door::SuLogin => self.su_login(user, command).ok(),
             Door::Cron => self.cron(user, command),
+            Door::At => self.at(user, command),
             Door::SshTerminal => at_terminal(self.ssh_terminal(user), command),
             Door::Login => at_terminal(self.login(user), command),
         }
@@ -374,23 +364,6 @@ fn at_terminal(mut terminal: Terminal, command: &str) -> String {
     terminal.send("exit");
     terminal.wait();
     said
-}
-
-/// Starts a cron that runs one job at once.
-fn start_cron(user: &str, line: &str) -> Background {
-    let spool = Path::new("/var/spool/cron/crontabs");
-    fs::create_dir_all(spool).expect("spool");
-    let _ = fs::remove_dir_all("/run/crond.reboot");
-    let _ = fs::remove_file("/run/crond.reboot");
-    let table = spool.join(user);
-    fs::write(&table, format!("MAILTO=\"\"\n@reboot {line}\n")).expect("crontab");
-    let owner = fs::metadata(Path::new("/home").join(user)).expect("home");
-    let uid = std::os::unix::fs::MetadataExt::uid(&owner);
-    chown(&table, Some(uid), None).expect("chown");
-    fs::set_permissions(&table, fs::Permissions::from_mode(0o600)).expect("chmod");
-    let mut cron = Command::new("/usr/sbin/cron");
-    cron.arg("-f");
-    background(cron)
 }
 
 pub(crate) fn background(mut command: Command) -> Background {

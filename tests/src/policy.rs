@@ -9,7 +9,7 @@ use crate::namespaces::PROGRAMS;
 pub const POLICY: &str = "/etc/berth/policy.toml";
 
 /// The PAM services that log users in on a test's machine.
-pub const SERVICES: &[&str] = &["sshd", "su", "su-l", "login", "cron"];
+pub const SERVICES: &[&str] = &["sshd", "su", "su-l", "login", "cron", "atd"];
 
 /// A policy with one rule for everybody, made of the parts that tests vary.
 #[derive(Debug, Clone)]

@@ -2,19 +2,7 @@
 
 use std::process::Command;
 
-use berth_tests::{Door, Machine, Process, Stack, eventually};
-
-/// A stack without Berth, so that what is tested here is the machine alone.
-fn without_berth(machine: &Machine) {
-    let stack = Stack::default();
-    for service in ["sshd", "su", "su-l", "login", "cron"] {
-        let path = format!("/etc/pam.d/{service}");
-        let text = std::fs::read_to_string(&path).unwrap();
-        let text = text.replace(&stack.module(), "pam_permit.so");
-        std::fs::write(path, text).unwrap();
-    }
-    assert!(!machine.host("grep -r berth /etc/pam.d").success());
-}
+use berth_tests::{Door, Machine, Process, eventually};
 
 #[test]
 fn a_machine_has_its_own_processes_users_and_network() {
@@ -30,7 +18,7 @@ fn a_machine_has_its_own_processes_users_and_network() {
 #[test]
 fn every_door_leads_in() {
     Machine::run(|machine| {
-        without_berth(machine);
+        machine.without_berth();
         for door in Door::ALL {
             let said = machine.through(door, "alice", "id -un; echo two words");
             assert_eq!(said, "alice\ntwo words", "{door:?}");
@@ -43,7 +31,7 @@ fn every_door_leads_in() {
 #[test]
 fn sftp_works_and_can_be_chrooted() {
     Machine::run(|machine| {
-        without_berth(machine);
+        machine.without_berth();
         let said = machine.sftp("alice", "pwd\n").ok();
         assert!(said.contains("/home/alice"), "{said}");
         let said = machine.sftp("carol", "ls /\n").ok();
@@ -62,7 +50,7 @@ fn what_is_logged_is_seen() {
 #[test]
 fn what_a_login_leaves_behind_is_seen() {
     Machine::run(|machine| {
-        without_berth(machine);
+        machine.without_berth();
         // The kernel makes a user's own keyring at its first use, and keeps it.
         machine.su("alice", "keyctl show @u").ok();
         let before = machine.snapshot();
