@@ -35,6 +35,32 @@ fn none_is_so_low_that_the_join_fails_by_it() {
     });
 }
 
+#[test]
+fn one_that_may_not_be_raised_follows_on_error_and_says_why() {
+    Machine::run(|machine| {
+        let su = "ulimit -n 50; exec capsh --drop=cap_sys_resource -- -c \"su alice -c 'ulimit -Hn; ulimit -Hc; cat /proc/1/comm'\"";
+        let core = machine.host("ulimit -Hc").ok();
+        for answer in ["deny", "allow"] {
+            machine.policy(&Policy {
+                defaults: format!("on_error = \"{answer}\""),
+                ..Policy::with_profile("rlimits = { core = 0, nofile = \"100:900\" }")
+            });
+            let said = machine.host(su);
+            if answer == "deny" {
+                said.refused();
+            } else {
+                assert_eq!(said.ok(), format!("50\n{core}\nlogin-machine"));
+            }
+            let line = machine.logged(&format!("on_error = {answer}"));
+            assert!(
+                line.contains("rlimit nofile to 50:900: Operation not permitted"),
+                "{line}"
+            );
+            assert!(line.contains("CAP_SYS_RESOURCE"), "{line}");
+        }
+    });
+}
+
 /// The application goes on without a berth, and so without what the policy gives to one.
 #[test]
 fn a_login_whose_helper_is_killed_keeps_its_own() {
