@@ -27,6 +27,37 @@ fn around(inner: &str) -> Stack {
 }
 
 #[test]
+fn no_setuid_program_works_in_a_private_tmp() {
+    Machine::run(|machine| {
+        machine.stack(&around(""));
+        let uid = machine.uid("alice");
+        for tmp in ["64M", "disk"] {
+            machine.policy(&Policy::with_namespaces(&format!(
+                "pid = true, ipc = true, mount = true, private_tmp = \"{tmp}\""
+            )));
+            let (login, inside) = machine.stay("alice");
+            // Where one does work, so that this would see it.
+            for (place, euid) in [("/home", 0), ("/tmp", uid), ("/var/tmp", uid)] {
+                let there = format!("/proc/{}/root{place}/as-root", inside.0);
+                let run = format!(
+                    "cp /berth/berth-probe {there} && chmod 4755 {there} && \
+                     nsenter -t {} -m setpriv --reuid={uid} --regid={uid} --clear-groups \
+                     {place}/as-root who",
+                    inside.0
+                );
+                let said = machine.host(&run).ok();
+                assert_eq!(
+                    said,
+                    format!("uid {uid} euid {euid} egid {uid}"),
+                    "{tmp}, {place}"
+                );
+            }
+            login.end();
+        }
+    });
+}
+
+#[test]
 fn setuid_programs_work_without_a_user_namespace() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_namespaces(
