@@ -260,7 +260,7 @@ pub fn object(record: &Record, figures: &Figures) -> Value {
         "tty": record.tty,
         "rhost": record.rhost,
         "profile": record.profile,
-        "pool": null,
+        "pool": record.pool,
         "rule": record.rule,
         "user_rule": record.user_rule,
         "opened": LocalTime::rfc3339(opened(record)),

@@ -19,12 +19,6 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
         ));
     };
 
-    if let Some(everyone) = &contents.everyone {
-        refuse(everyone.at, "caps of all users together");
-    }
-    for pool in contents.pools.values() {
-        refuse(pool.at, "pools");
-    }
     for time in contents.times.values() {
         refuse(time.at, "windows of time");
     }

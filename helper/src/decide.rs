@@ -44,8 +44,10 @@ pub struct Planned {
     pub rule: Option<String>,
     /// The user rule.
     pub user_rule: Option<String>,
-    /// The user's pool.
-    pub pool: Option<String>,
+    /// The user's pool, and its caps.
+    pub pool: Option<(String, Caps)>,
+    /// The caps of all users together.
+    pub everyone_caps: Caps,
     /// The base of the reserved owner UIDs.
     pub owner_uid_base: u32,
     /// For the log: what the policy asks for and this login does not get, and why that is right.
@@ -99,7 +101,8 @@ pub fn decide(
         user_rule,
         pool,
         service_named,
-        ..
+        pool_caps,
+        everyone_caps,
     } = decision;
     match outcome {
         Outcome::Exempt => Ok(Verdict::Untouched),
@@ -114,7 +117,8 @@ pub fn decide(
                 berth: *berth,
                 rule,
                 user_rule,
-                pool,
+                pool: pool.map(|pool| (pool, pool_caps)),
+                everyone_caps,
                 owner_uid_base: policy.owner_uid_base(),
                 notes: Vec::new(),
             };
@@ -157,6 +161,8 @@ impl Planned {
     fn fit_to_application(&mut self, join: JoinAbility, service_named: bool) -> Result<(), Error> {
         if !self.berth.enforce {
             // Accounted in a cgroup of its own, and nothing else changed.
+            self.pool = None;
+            self.everyone_caps = Caps::default();
             self.berth.user_caps = Caps::default();
             self.berth.session_caps = Caps::default();
             self.berth.rlimits.clear();
@@ -242,7 +248,7 @@ impl Planned {
             .field("profile", &self.berth.profile)
             .optional("rule", self.rule.as_deref())
             .optional("user_rule", self.user_rule.as_deref())
-            .optional("pool", self.pool.as_deref())
+            .optional("pool", self.pool.as_ref().map(|(name, _)| name))
             .field("ns", self.namespace_names())
     }
 }

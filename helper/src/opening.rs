@@ -151,10 +151,10 @@ impl<'a> Opening<'a> {
 
         // 4. Over to the module.
         let tree = prepared.tree.as_ref();
-        record.cgroup = place
-            .as_ref()
-            .zip(tree)
-            .map(|(place, tree)| tree.below(&place.group));
+        if let Some((place, tree)) = place.as_ref().zip(tree) {
+            record.cgroup = Some(tree.below(&place.group));
+            record.pool = tree.pool_of(&place.group);
+        }
         (record.init, record.namespaces) = match &self.berth {
             Berth::None => (None, NamespaceIds::default()),
             Berth::Own(init) => (
@@ -223,6 +223,7 @@ impl<'a> Opening<'a> {
             profile: berth.profile.clone(),
             rule: rule.clone(),
             user_rule: user_rule.clone(),
+            pool: None,
             opened: now.map_or(0, |now| now.as_secs()),
             state: State::Opening,
             leader: leader.role(),

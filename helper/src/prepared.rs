@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use berth_config::outcome::{self, CgroupPlace, UserNamespace};
+use berth_config::outcome::{CgroupPlace, UserNamespace};
 use berth_session::{Record, SessionId, Tree};
 use nix::unistd::Pid;
 
@@ -52,15 +52,7 @@ impl Prepared {
             // Not touched, then, by Berth's own processes either: they stay with the login's.
             CgroupPlace::Keep => None,
         };
-        let caps = tree.as_ref().map(|tree| {
-            let outcome::Berth {
-                user_caps,
-                session_caps,
-                missing_controller,
-                ..
-            } = berth;
-            cgroup::Plan::new(tree, uid, user_caps, session_caps, *missing_controller)
-        });
+        let caps = tree.as_ref().map(|tree| cgroup::Plan::new(tree, planned));
         let caps = caps.transpose()?;
         let leader = Leader::of(leader, tree.as_ref())?;
         let owner = idmap::owner(planned.owner_uid_base, uid)?;

@@ -84,16 +84,15 @@ impl Standby<'_> {
     /// at once.
     pub fn split(&self, let_go: impl FnOnce()) -> Result<Option<Worker>> {
         let keepers = self.tree.map(Tree::keepers);
-        let folder = match (self.tree, &keepers) {
-            (Some(tree), Some(keepers)) => {
-                tree.berth().create()?;
+        let folder = match &keepers {
+            Some(keepers) => {
                 keepers.create()?;
                 let folder = File::open(keepers.path());
                 Some(folder.map_err(|error| {
                     berth_session::Error::file("open the cgroup", keepers.path(), error)
                 })?)
             }
-            _ => None,
+            None => None,
         };
         let (mut busy, worker) =
             UnixStream::pair().map_err(|error| Error::Init(error.to_string()))?;

@@ -41,6 +41,11 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Whether something was not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Error::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     /// A failed file operation.
     pub fn file(action: impl Into<String>, path: &Path, source: impl Into<io::Error>) -> Error {
         Error::File {

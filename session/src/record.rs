@@ -94,6 +94,8 @@ pub struct Record {
     pub rule: Option<String>,
     /// The user rule.
     pub user_rule: Option<String>,
+    /// The user's pool.
+    pub pool: Option<String>,
     /// When the session was opened, in seconds since 1970.
     pub opened: u64,
     /// How far it has come.

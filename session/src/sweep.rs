@@ -76,7 +76,11 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
             step(group.remove().map(drop));
         }
         let user = tree.user(uid);
-        for group in [user.child("sessions"), user.child("rescue"), user] {
+        for part in ["sessions", "rescue"] {
+            step(user.child(part).remove().map(drop));
+        }
+        // And its pool's, and the one of all users, with the last user.
+        for group in tree.line_to(&user).iter().rev() {
             step(group.remove().map(drop));
         }
     }

@@ -1,7 +1,10 @@
 //! Berth's part of the cgroup v2 hierarchy (cgroupfs backend).
 //!
 //! ```text
-//! <cgroup2>/berth/keepers                 inits, keepers, standbys: no caps
+//! <cgroup2>/berth-keepers                 inits, keepers, standbys: no caps
+//! <cgroup2>/berth                         the caps of all users together
+//! <cgroup2>/berth/pool-cs101              a pool's caps
+//! <cgroup2>/berth/pool-cs101/user-1002    a user of the pool; all below it as of the next one
 //! <cgroup2>/berth/user-1001               the user's caps (tasks_max: plus the reserve)
 //! <cgroup2>/berth/user-1001/sessions      tasks_max itself
 //! <cgroup2>/berth/user-1001/sessions/12   a session, with its own caps
@@ -53,6 +56,9 @@ impl Controller {
     }
 }
 
+/// What the name of a pool's cgroup begins with.
+const POOL: &str = "pool-";
+
 /// The visible root of the hierarchy.
 #[derive(Debug, Clone)]
 pub struct Tree {
@@ -97,19 +103,63 @@ impl Tree {
         }
     }
 
-    /// Berth's own subtree.
+    /// Where all users are.
     pub fn berth(&self) -> Group {
         self.root.child("berth")
     }
 
-    /// Where the processes that keep sessions live.
+    /// Where the processes that keep sessions live: under nobody's caps, so not where all users are.
     pub fn keepers(&self) -> Group {
-        self.berth().child("keepers")
+        self.root.child("berth-keepers")
     }
 
-    /// A user's cgroup.
+    /// A pool's cgroup.
+    pub fn pool(&self, name: &str) -> Group {
+        self.berth().child(&format!("{POOL}{name}"))
+    }
+
+    /// A user's cgroup, in whatever pool it is; outside of all pools where there is none.
     pub fn user(&self, uid: u32) -> Group {
-        self.berth().child(&format!("user-{uid}"))
+        self.existing_user(uid)
+            .unwrap_or_else(|| self.user_in(None, uid))
+    }
+
+    /// Where a user's cgroup is now.
+    pub fn existing_user(&self, uid: u32) -> Option<Group> {
+        let outside = self.user_in(None, uid);
+        if outside.exists() {
+            return Some(outside);
+        }
+        let entries = fs::read_dir(self.berth().path()).ok()?;
+        entries
+            .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.to_owned()))
+            .filter_map(|name| Some(self.user_in(Some(name.strip_prefix(POOL)?), uid)))
+            .find(Group::exists)
+    }
+
+    /// Where a user's cgroup would be in a pool, or in none.
+    pub fn user_in(&self, pool: Option<&str>, uid: u32) -> Group {
+        let parent = pool.map_or_else(|| self.berth(), |pool| self.pool(pool));
+        parent.child(&format!("user-{uid}"))
+    }
+
+    /// The pool that a cgroup is in.
+    pub fn pool_of(&self, group: &Group) -> Option<String> {
+        let below = self.below(group);
+        let name = below.components().nth(1)?.as_os_str().to_str()?;
+        Some(name.strip_prefix(POOL)?.to_owned())
+    }
+
+    /// The cgroups from Berth's topmost one down to this one.
+    pub fn line_to(&self, group: &Group) -> Vec<Group> {
+        let mut line: Vec<Group> = group
+            .path
+            .ancestors()
+            .take_while(|path| *path != self.root.path)
+            .map(|path| Group { path: path.into() })
+            .collect();
+        line.reverse();
+        line
     }
 
     /// The two cgroups that a session can have: the ordinary one, and the one for a user at tasks_max.
@@ -143,6 +193,14 @@ impl Group {
     /// Whether it is there.
     pub fn exists(&self) -> bool {
         self.path.is_dir()
+    }
+
+    /// Its last name.
+    pub fn name(&self) -> &str {
+        self.path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
     }
 
     /// Makes it, unless it is there.
@@ -285,6 +343,31 @@ mod tests {
             32 29 0:27 / /sys/fs/a\\040b rw shared:9 - cgroup2 cgroup2 rw\n";
         assert_eq!(cgroup2_mount(table), Some("/sys/fs/a b".into()));
         assert_eq!(cgroup2_mount("25 1 0:22 / /proc rw - proc proc rw\n"), None);
+    }
+
+    #[test]
+    fn a_user_is_where_their_cgroup_is() {
+        let root = std::env::temp_dir().join(format!("berth-tree-{}", std::process::id()));
+        let tree = Tree {
+            root: Group { path: root.clone() },
+        };
+        let names = |uid| {
+            let line = tree.line_to(&tree.user(uid));
+            line.iter()
+                .map(|group| group.name().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(1001), ["berth", "user-1001"]);
+        fs::create_dir_all(root.join("berth/pool-cs101/user-1001")).unwrap();
+        fs::create_dir_all(root.join("berth/pool-b/user-1002")).unwrap();
+        fs::create_dir_all(root.join("berth/user-1003")).unwrap();
+        assert_eq!(names(1001), ["berth", "pool-cs101", "user-1001"]);
+        assert_eq!(names(1002), ["berth", "pool-b", "user-1002"]);
+        assert_eq!(names(1003), ["berth", "user-1003"]);
+        assert_eq!(tree.existing_user(1004), None);
+        assert_eq!(tree.pool_of(&tree.user(1001)).as_deref(), Some("cs101"));
+        assert_eq!(tree.pool_of(&tree.user(1003)), None);
+        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

@@ -35,9 +35,15 @@ impl Cgroups {
             .is_ok_and(|all| all.split_whitespace().any(|one| one == controller))
     }
 
-    /// The directory of a user's cgroup, whether it exists or not.
+    /// The directory of a user's cgroup: where it is, or where it would be outside of all pools.
     pub fn user(&self, uid: u32) -> PathBuf {
-        self.root.join("berth").join(format!("user-{uid}"))
+        let (berth, name) = (self.root.join("berth"), format!("user-{uid}"));
+        let pools = fs::read_dir(&berth).into_iter().flatten().flatten();
+        let mut pools =
+            pools.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"pool-"));
+        let found =
+            pools.find_map(|pool| Some(pool.path().join(&name)).filter(|user| user.exists()));
+        found.unwrap_or_else(|| berth.join(name))
     }
 
     /// The directory of a user's slice, where systemd runs the machine.

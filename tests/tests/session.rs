@@ -214,7 +214,7 @@ fn a_session_is_in_its_own_cgroup_and_its_keepers_are_not() {
         let keepers = [Process::named("berth-init"), Process::named("berth-helper")].concat();
         assert!(keepers.len() >= 2, "an init and a keeper");
         for keeper in keepers {
-            assert_eq!(keeper.cgroup().unwrap(), "/berth/keepers");
+            assert_eq!(keeper.cgroup().unwrap(), "/berth-keepers");
         }
         login.end();
     });

@@ -78,7 +78,7 @@ fn all(records: &[Record], tree: Option<&Tree>, as_json: bool) {
             harmless(&record.user),
             harmless(&record.service),
             record.profile.clone(),
-            "-".into(),
+            record.pool.as_deref().unwrap_or("-").into(),
             age(live::age(record)),
         ];
         line.extend(used(&figures));
@@ -121,11 +121,12 @@ fn users(records: &[Record], tree: Option<&Tree>, as_json: bool) {
     let mut objects = Vec::new();
     for ((uid, records), figures) in by_uid.iter().zip(Figures::of(&groups)) {
         let name = records.first().map_or("", |record| &record.user);
+        let pool = records.iter().find_map(|record| record.pool.as_deref());
         let oldest = records.iter().map(|record| live::age(record)).max();
         if as_json {
             let ids: Vec<_> = records.iter().map(|record| record.id).collect();
             let mut object = json!({
-                "user": name, "uid": uid, "sessions": ids, "pool": null, "age_seconds": oldest,
+                "user": name, "uid": uid, "sessions": ids, "pool": pool, "age_seconds": oldest,
             });
             if let (Value::Object(all), Value::Object(figures)) = (&mut object, figures.object()) {
                 all.extend(figures);
@@ -136,7 +137,7 @@ fn users(records: &[Record], tree: Option<&Tree>, as_json: bool) {
                 harmless(name),
                 uid.to_string(),
                 records.len().to_string(),
-                "-".into(),
+                pool.unwrap_or("-").into(),
                 age(oldest.unwrap_or(0)),
             ];
             line.extend(used(&figures));

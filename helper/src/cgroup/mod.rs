@@ -13,6 +13,7 @@ pub use subtree::ASIDE;
 use berth_config::outcome::{Caps, MissingController};
 use berth_session::{Controller, Group, SessionId, Tree};
 
+use crate::decide::Planned;
 use crate::error::{Error, Result};
 
 /// One cap as the kernel takes it.
@@ -48,6 +49,8 @@ impl Setting {
 #[derive(Debug)]
 pub struct Plan {
     uid: u32,
+    everyone: Vec<Setting>,
+    pool: Option<(String, Vec<Setting>)>,
     user: Vec<Setting>,
     session: Vec<Setting>,
     /// What the user has that the cgroups below must have too: all sessions', and this one's.
@@ -68,13 +71,7 @@ pub struct Place {
 
 impl Plan {
     /// Works the caps out for this tree.
-    pub fn new(
-        tree: &Tree,
-        uid: u32,
-        user: &Caps,
-        session: &Caps,
-        missing_controller: MissingController,
-    ) -> Result<Plan> {
+    pub fn new(tree: &Tree, planned: &Planned) -> Result<Plan> {
         let settings = |caps: &Caps| -> Result<Vec<Setting>> {
             let mut settings = memory::settings(caps);
             settings.extend(cpu::settings(caps));
@@ -82,34 +79,64 @@ impl Plan {
             settings.extend(io::settings(caps)?);
             Ok(settings)
         };
-        let user_settings = settings(user)?;
-        let mut session_settings = settings(session)?;
-        session_settings.extend(pids::session(session));
+        let with_tasks = |caps: &Caps| -> Result<Vec<Setting>> {
+            let mut settings = settings(caps)?;
+            settings.extend(pids::whole(caps));
+            Ok(settings)
+        };
+        let pool = planned.pool.as_ref();
+        let pool = pool.map(|(name, caps)| Ok::<_, Error>((name.clone(), with_tasks(caps)?)));
+        let berth = &planned.berth;
+        let user = settings(&berth.user_caps)?;
+        let session = with_tasks(&berth.session_caps)?;
         Ok(Plan {
-            uid,
-            sessions_inherited: protection::inherited(&user_settings, &[]),
-            session_inherited: protection::inherited(&user_settings, &session_settings),
-            user: user_settings,
-            session: session_settings,
-            tasks: pids::UserTasks::of(user),
-            missing_controller,
+            uid: planned.login.uid,
+            everyone: settings(&planned.everyone_caps)?,
+            pool: pool.transpose()?,
+            sessions_inherited: protection::inherited(&user, &[]),
+            session_inherited: protection::inherited(&user, &session),
+            user,
+            session,
+            tasks: pids::UserTasks::of(&berth.user_caps),
+            missing_controller: berth.missing_controller,
         })
     }
 
     /// Makes the session's cgroup and everything above it, and sets the caps. The caller holds the
     /// lock on the user's folder.
     pub fn carry_out(&self, tree: &Tree, id: SessionId) -> Result<Place> {
-        let user = tree.user(self.uid);
-        let available = subtree::open(&[tree.root().clone(), tree.berth(), user.clone()], tree)?;
+        let pool = self.pool.as_ref().map(|(name, _)| name.as_str());
+        let wanted = tree.user_in(pool, self.uid);
+        // Who is logged in keeps the pool of the first login, whatever the policy says since: in two places
+        // they would have their caps twice.
+        let user = tree.existing_user(self.uid).unwrap_or(wanted.clone());
+        let line = tree.line_to(&user);
+        create(&line)?;
+        let available = subtree::open(&line, tree)?;
         let mut writer = Writer {
             available: &available,
             missing_controller: self.missing_controller,
             missing: Vec::new(),
         };
+        writer.write_all("everyone", &tree.berth(), &self.everyone)?;
+        if user != wanted {
+            writer.missing.push(format!(
+                "{}: the user's earlier sessions are in {}, and with them this one",
+                pool.map_or("no pool".into(), |pool| format!("pool {pool}")),
+                tree.below(&user).display()
+            ));
+        } else if let Some((name, settings)) = &self.pool {
+            writer.write_all(&format!("pool {name}"), &tree.pool(name), settings)?;
+        }
         let whom = format!("user {}", self.uid);
         writer.write_all(&whom, &user, &self.user)?;
         writer.write_all(&whom, &user, self.tasks.with_reserve())?;
-        protection::cover(&tree.berth(), &self.user)?;
+        let mut below = self.user.clone();
+        if let Some((name, settings)) = self.pool.as_ref().filter(|_| user == wanted) {
+            protection::cover(&tree.pool(name), &below, settings)?;
+            below.extend(settings.iter().cloned());
+        }
+        protection::cover(&tree.berth(), &below, &self.everyone)?;
 
         let sessions = user.child("sessions");
         sessions.create()?;
@@ -133,6 +160,18 @@ impl Plan {
             group,
             missing: writer.missing,
         })
+    }
+}
+
+/// Makes a line of cgroups, each the parent of the next. The last logout of another user removes those that
+/// are empty, perhaps just before the next one is made in it; past this, it is empty no more.
+fn create(line: &[Group]) -> Result<()> {
+    let mut tries = 0..100;
+    loop {
+        match line.iter().try_for_each(Group::create) {
+            Err(error) if error.is_not_found() && tries.next().is_some() => {}
+            created => return Ok(created?),
+        }
     }
 }
 

@@ -62,8 +62,8 @@ impl UserTasks {
     }
 }
 
-/// A session's own task cap.
-pub fn session(caps: &Caps) -> Option<Setting> {
+/// The task cap of a session or a pool, which have no reserve.
+pub fn whole(caps: &Caps) -> Option<Setting> {
     caps.tasks_max.map(setting)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The kernel protects a cgroup only as far as the one above it is protected, and a process only as far
 //! as its own cgroup is (unless the tree is mounted with memory_recursiveprot). So a user's value must be
-//! covered above, in Berth's own cgroup, and stand again in the cgroups below.
+//! covered above, in its pool's and in everyone's cgroup, and stand again in the cgroups below.
 
 use std::fs;
 
@@ -20,30 +20,31 @@ fn protects(setting: &&Setting) -> bool {
     FILES.contains(&setting.file)
 }
 
-/// What a cgroup below the user's takes from it, where it has no value of its own.
-pub fn inherited(user: &[Setting], own: &[Setting]) -> Vec<Setting> {
+/// What a cgroup takes over from these values of another's, where it has none of its own.
+pub fn inherited(values: &[Setting], own: &[Setting]) -> Vec<Setting> {
     let is_own = |file: &str| own.iter().any(|setting| setting.file == file);
-    let values = user.iter().filter(protects);
+    let values = values.iter().filter(protects);
     values
         .filter(|setting| !is_own(setting.file))
         .cloned()
         .collect()
 }
 
-/// Has Berth's own cgroup cover what its users have. It is their sum and no more: more would be shared
-/// out to users who have nothing, where the tree is mounted with memory_recursiveprot.
-pub fn cover(berth: &Group, user: &[Setting]) -> Result<()> {
-    for setting in user.iter().filter(protects) {
-        if !berth.path().join(setting.file).exists() {
+/// Has a cgroup of several users cover what those below have, unless the policy gives it a value of its own.
+/// It is their sum and no more: more would be shared out to users who have nothing, where the tree is
+/// mounted with memory_recursiveprot.
+pub fn cover(group: &Group, below: &[Setting], own: &[Setting]) -> Result<()> {
+    for setting in &inherited(below, own) {
+        if !group.path().join(setting.file).exists() {
             continue; // the user's own value was missing too, and that was dealt with
         }
         // Two first logins may each have missed the other's value: whoever writes last looks again.
         for _ in 0..TRIES {
-            let sum = sum(berth, setting.file);
-            if berth.read(setting.file)?.trim() == sum {
+            let sum = sum(group, setting.file);
+            if group.read(setting.file)?.trim() == sum {
                 break;
             }
-            berth
+            group
                 .write(setting.file, &sum)
                 .map_err(|error| Error::Cap {
                     cap: setting.cap.into(),
@@ -55,12 +56,12 @@ pub fn cover(berth: &Group, user: &[Setting]) -> Result<()> {
     Ok(())
 }
 
-/// What all users' cgroups have of this together, as the kernel takes it.
-fn sum(berth: &Group, file: &str) -> String {
-    let users = fs::read_dir(berth.path()).into_iter().flatten().flatten();
+/// What the cgroups below have of this together, as the kernel takes it.
+fn sum(group: &Group, file: &str) -> String {
+    let users = fs::read_dir(group.path()).into_iter().flatten().flatten();
     let mut sum = 0_u64;
     for user in users {
-        // Berth's keepers have 0; a cgroup that is being removed no longer counts.
+        // A cgroup that is being removed no longer counts.
         let value = fs::read_to_string(user.path().join(file)).unwrap_or_default();
         match value.trim() {
             "max" => return "max".into(),

@@ -41,16 +41,15 @@ impl Available {
     }
 }
 
-/// Creates a line of cgroups, each the parent of the next, and enables in each every controller that
-/// can be had.
+/// Enables every controller that can be had, in the root and in a line of cgroups below it, each the parent
+/// of the next.
 pub fn open(line: &[Group], tree: &Tree) -> Result<Available> {
     let mut available = Available {
         usable: tree.root().controllers()?,
         refused: Vec::new(),
         root: tree.root().path().display().to_string(),
     };
-    for group in line {
-        group.create()?;
+    for group in [tree.root()].into_iter().chain(line) {
         let wanted = missing(group, &available.usable)?;
         if wanted.is_empty() {
             continue;

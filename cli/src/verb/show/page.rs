@@ -176,6 +176,9 @@ fn decided(records: &[&Record]) -> String {
         .collect();
     rules.dedup();
     let mut text = format!("profile {}", profiles.join(", "));
+    if let Some(pool) = records.iter().find_map(|one| one.pool.as_deref()) {
+        text += &format!(", pool {pool}");
+    }
     if !rules.is_empty() {
         text += &format!(", rule {}", rules.join(", "));
     }

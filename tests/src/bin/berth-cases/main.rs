@@ -10,6 +10,7 @@ mod cpus;
 mod in_place;
 mod leftovers;
 mod memory;
+mod pools;
 mod pressure;
 mod processes;
 mod rlimits;
@@ -46,6 +47,7 @@ fn cases(guest: &str) -> Vec<Case> {
             in_place::CASES,
             small_stack::CASES,
             rlimits::CASES,
+            pools::CASES,
         ]
         .concat(),
         "qemu" => [cpus::CASES, shares::CASES_OF_DISKS].concat(),

@@ -125,13 +125,18 @@ fn swapped(machine: &mut Machine) -> u64 {
 
 fn protection(machine: &mut Machine) {
     let _swap = Swap::on(machine);
-    for cap in ["memory_min", "memory_low"] {
+    // Another level of cgroups lies between with a pool.
+    for (cap, pool) in [
+        ("memory_min", ""),
+        ("memory_low", ""),
+        ("memory_low", "pool = \"p\""),
+    ] {
         machine.policy_text(&format!(
-            "version = 1\n[profile.kept]\nuser = {{ {cap} = \"64M\" }}\n[profile.plain]\nuser = {{}}\n\
+            "version = 1\n[pool.p]\n[profile.kept]\n{pool}\nuser = {{ {cap} = \"64M\" }}\n[profile.plain]\nuser = {{}}\n\
              [[rule]]\nuser = \"alice\"\nprofile = \"kept\"\n[[rule]]\nprofile = \"plain\"\n"
         ));
         let alice = swapped(machine);
-        assert!(alice <= 2, "{cap}: {alice} MB of alice's was taken");
+        assert!(alice <= 2, "{cap} {pool}: {alice} MB of alice's was taken");
     }
 }
 

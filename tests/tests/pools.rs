@@ -1,0 +1,98 @@
+//! Where the users of a pool are, and what becomes of the pool. That its caps are felt is tested on a booted
+//! machine.
+
+use std::thread;
+
+use berth_tests::{Machine, eventually};
+
+/// Pools by user: alice's is the first, bob's the second; whoever is not named has none.
+fn pools(machine: &Machine, alice: &str, bob: &str) {
+    machine.policy_text(&format!(
+        "version = 1\n[defaults]\nmissing_controller = \"warn\"\n\
+         [pool.{0}]\nmemory_max = \"1G\"\n[pool.{1}]\nmemory_max = \"1G\"\n\
+         [profile.test]\nlogout = {{ grace = \"1s\" }}\n\
+         [[rule]]\nuser = \"alice\"\nprofile = \"test\"\npool = \"{2}\"\n\
+         [[rule]]\nuser = \"bob\"\nprofile = \"test\"\npool = \"{3}\"\n\
+         [[rule]]\nprofile = \"test\"\n",
+        "one", "two", alice, bob
+    ));
+}
+
+const WHERE: &str = "sed -n 's/^0:://p' /proc/self/cgroup";
+
+#[test]
+fn a_user_of_a_pool_is_in_it_and_it_goes_with_its_last_user() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        pools(machine, "one", "one");
+        let uid = |user: &str| machine.uid(user);
+        let (alice, bob, carol) = (uid("alice"), uid("bob"), uid("carol"));
+        let (login, _) = machine.stay("alice");
+        let at = machine.ssh("bob", WHERE).ok();
+        assert!(
+            at.starts_with(&format!("/berth/pool-one/user-{bob}/sessions/")),
+            "{at}"
+        );
+        let at = machine.su("carol", WHERE).ok();
+        assert!(
+            at.starts_with(&format!("/berth/user-{carol}/sessions/")),
+            "{at}"
+        );
+        let pool = machine.cgroups().root().join("berth/pool-one");
+        assert!(eventually(|| !pool.join(format!("user-{bob}")).exists()));
+        assert!(pool.join(format!("user-{alice}")).exists());
+        let list = machine.host("/berth/berth list").ok();
+        assert!(list.contains("test") && list.contains(" one "), "{list}");
+        let show = machine.host("/berth/berth show alice").ok();
+        assert!(show.contains("pool one"), "{show}");
+        login.end();
+        machine.assert_nothing_left(&before);
+        assert!(eventually(|| !pool.join(format!("user-{alice}")).exists()));
+    });
+}
+
+#[test]
+fn who_is_logged_in_keeps_their_pool_and_has_their_caps_once() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let alice = machine.uid("alice");
+        pools(machine, "one", "one");
+        let (login, _) = machine.stay("alice");
+        pools(machine, "two", "one");
+        let at = machine.ssh("alice", WHERE).ok();
+        assert!(
+            at.starts_with(&format!("/berth/pool-one/user-{alice}/")),
+            "{at}"
+        );
+        let line = machine.logged("pool two: the user's earlier sessions are in berth/pool-one");
+        assert!(line.contains("not_enforced="), "{line}");
+        login.end();
+        machine.assert_nothing_left(&before);
+        let at = machine.ssh("alice", WHERE).ok();
+        assert!(
+            at.starts_with(&format!("/berth/pool-two/user-{alice}/")),
+            "{at}"
+        );
+    });
+}
+
+#[test]
+fn logins_that_race_for_a_pool_all_get_in() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        pools(machine, "one", "one");
+        // Each logout of the one removes the pool if the other is not in it at the moment.
+        let log_in = |user: &'static str| {
+            (0..40).for_each(|_| {
+                let login = machine.su(user, WHERE).ok();
+                assert!(login.contains("/pool-one/"), "{login}");
+            });
+        };
+        thread::scope(|scope| {
+            for user in ["alice", "bob", "alice"] {
+                scope.spawn(move || log_in(user));
+            }
+        });
+        machine.assert_nothing_left(&before);
+    });
+}
