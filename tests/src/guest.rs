@@ -217,13 +217,19 @@ fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Co
 }
 
 fn qemu(image: &Path, work: &Path, shared: &Path) -> Command {
-    let programs = work.join("programs.img");
-    let made = Command::new("/sbin/mke2fs")
-        .args(["-q", "-t", "ext4", "-d"])
-        .args([shared, &programs])
-        .arg("256M")
-        .status();
-    assert!(made.expect("mke2fs").success(), "no disk for the programs");
+    let disk = |name: &str, size: &str, content: Option<&Path>| {
+        let image = work.join(name);
+        let mut make = Command::new("/sbin/mke2fs");
+        make.args(["-q", "-t", "ext4"]);
+        if let Some(content) = content {
+            make.arg("-d").arg(content);
+        }
+        let made = make.arg(&image).arg(size).status();
+        assert!(made.expect("mke2fs").success(), "no disk for {name}");
+        image
+    };
+    let programs = disk("programs", "256M", Some(shared));
+    let slow = disk("slow", "64M", None);
     let beside = |end: &str| format!("{}.{end}", image.display());
     let mut guest = contained("qemu-system-x86_64");
     guest
@@ -249,7 +255,13 @@ fn qemu(image: &Path, work: &Path, shared: &Path) -> Command {
             image.display()
         ))
         .arg("-drive")
-        .arg(format!("file={},if=virtio,format=raw", programs.display()));
+        .arg(format!("file={},if=virtio,format=raw", programs.display()))
+        // A disk that is full when two write.
+        .arg("-drive")
+        .arg(format!(
+            "file={},if=virtio,format=raw,throttling.iops-total=25",
+            slow.display()
+        ));
     guest
 }
 

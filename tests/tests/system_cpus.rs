@@ -4,5 +4,6 @@ berth_tests::cases! { Qemu:
     allowed_cpus_pins_a_user
     after_its_session_an_application_has_all_cpus_again
     io_weights_share_a_disk_between_users
+    io_weights_share_a_disk_of_bfqs_between_users
     an_io_weight_is_in_the_file_of_each_scheduler
 }

@@ -14,7 +14,12 @@ pub const CASES: &[Case] = &[
 /// What disks are shared by needs a kernel that user-mode Linux's is not.
 pub const CASES_OF_DISKS: &[Case] = &[
     ("io_weights_share_a_disk_between_users", io_weight),
+    // This one loads bfq, which stays.
     ("an_io_weight_is_in_the_file_of_each_scheduler", io_files),
+    (
+        "io_weights_share_a_disk_of_bfqs_between_users",
+        io_weight_of_bfq,
+    ),
 ];
 
 /// A policy that caps alice and bob differently.
@@ -100,6 +105,19 @@ fn io_weight(machine: &mut Machine) {
     let ratio = bob_to_alice(machine, write, writes);
     set("io.cost.qos", "enable=0");
     assert!((4.0..=20.0).contains(&ratio), "1 to 9 came out as {ratio}");
+}
+
+/// The third disk does few writes a second; on a fast one bfq's queues would be empty.
+fn io_weight_of_bfq(machine: &mut Machine) {
+    let slow = "mknod /dev/slow b $(tr : ' ' </sys/block/vdc/dev) && mkdir /slow && mount /dev/slow /slow && chmod 1777 /slow";
+    machine.host(slow).ok();
+    // What has just begun would be favoured, whatever its weight.
+    let bfq = "modprobe bfq && cd /sys/block/vdc/queue && echo bfq >scheduler && echo 0 >iosched/low_latency";
+    machine.host(bfq).ok();
+    two_users(machine, "io_weight = 10", "io_weight = 100");
+    let write = "dd if=/dev/zero of=/slow/$USER bs=4k oflag=direct";
+    let ratio = bob_to_alice(machine, write, writes);
+    assert!((2.5..=25.0).contains(&ratio), "1 to 10 came out as {ratio}");
 }
 
 fn io_files(machine: &mut Machine) {
