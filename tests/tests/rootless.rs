@@ -111,11 +111,10 @@ fn a_login_works_where_the_owners_fit() {
         owners_from(machine, 32_768, "logout = { grace = \"1s\" }");
         give_files(machine);
         let mount = mount_cgroups(machine);
-        // Berth's own processes end a moment after the login; with them, the last of the users' cgroups.
+        // The users' cgroups and Berth's own processes end a moment after the login; else this waits for ever.
         let root = machine.cgroups().root().display();
-        let gone = format!(
-            "while [ -n \"$(find {root} -name 'user-*')\" ]; do sleep 0.1; done; cat {root}/*keepers/cgroup.procs"
-        );
+        let left = format!("find {root} -name 'user-*'; cat {root}/*keepers/cgroup.procs");
+        let gone = format!("while [ -n \"$({left})\" ]; do sleep 0.1; done");
         let said = inside(Some(&cgroup), &format!("{mount}; {LOOK}; {gone}")).ok();
         let lines: Vec<&str> = said.lines().collect();
         let uid = uid.to_string();
