@@ -1,7 +1,7 @@
 //! A whole booted machine that systemd runs, seen from a case that runs on it as root.
 //!
-//! Cases run one after the other in one boot, each in a process of its own. What a case changes in the system's
-//! configuration is put back when it ends.
+//! Cases run one after the other in one boot, each in a process of its own. Whatever a case left behind, also one
+//! that failed or hung, is out of the next one's way: PAM's files are put back, and logins ended.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,11 +18,17 @@ use crate::{Background, Cgroups, Output, Policy, Process, Snapshot};
 /// Says to a case's process that it is one.
 const IS_CASE: &str = "BERTH_BOOTED";
 
+/// The product's package, beside the programs that run the cases.
+pub(crate) const PACKAGE: &str = "berth.deb";
+
 /// The first account's UID; the others follow.
 const FIRST_UID: u32 = 20_000;
 
 /// The accounts that every machine has.
 const USERS: [&str; 2] = ["alice", "bob"];
+
+/// Where prepared machines keep what `/etc/pam.d` was.
+const PAM_BEFORE: &str = "/root/pam.d";
 
 /// A user's service manager goes one second after the last logout and not ten, so that cases do not wait.
 const LOGIND: &str = "[Login]\nUserStopDelaySec=1s\n";
@@ -31,25 +37,17 @@ const LOGIND: &str = "[Login]\nUserStopDelaySec=1s\n";
 #[derive(Debug)]
 pub struct Booted {
     cgroups: Cgroups,
-    changed: Vec<(PathBuf, Vec<u8>)>,
 }
 
 impl Booted {
     /// Makes a machine ready that has just booted: the product, the accounts, a key for them.
     pub fn prepare() {
-        let product = Build::find().product;
-        for (name, to) in [
-            ("libpam_berth.so", module()),
-            ("berth-helper", "/usr/libexec/berth-helper".into()),
-            ("berth", "/usr/bin/berth".into()),
-        ] {
-            fs::copy(product.join(name), &to)
-                .unwrap_or_else(|error| panic!("{}: {error}", to.display()));
-        }
         for (name, uid) in USERS.iter().zip(FIRST_UID..) {
             let uid = uid.to_string();
             run("useradd", &["-m", "-u", &uid, "-s", "/bin/sh", name]);
         }
+        run("cp", &["-a", "/etc/pam.d", PAM_BEFORE]);
+        install_package();
         let_in();
         let sshd =
             format!("AuthorizedKeysFile {KEYS}\nPermitRootLogin yes\nUseDNS no\nMaxStartups 500\n");
@@ -65,16 +63,28 @@ impl Booted {
 
     /// Runs a case in a process of its own. The program starts itself again for it, with `--exact NAME`.
     #[track_caller]
-    pub fn run_named(name: &str, case: impl FnOnce(&mut Booted)) {
+    pub fn run_named(name: &str, case: impl FnOnce(&Booted)) {
         if std::env::var_os(IS_CASE).is_some() {
-            case(&mut Booted {
+            let machine = Booted {
                 cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
-                changed: Vec::new(),
-            });
+            };
+            machine.put_back();
+            case(&machine);
         } else {
             let mut again = Command::new(std::env::current_exe().expect("this program's path"));
             again.args(["--exact", name]).env(IS_CASE, "1");
             run_within(TEST_TIMEOUT, again);
+        }
+    }
+
+    fn put_back(&self) {
+        run("cp", &["-a", &format!("{PAM_BEFORE}/."), "/etc/pam.d"]);
+        if !self.host("dpkg-query -W berth").success() {
+            self.install();
+        }
+        for slice in self.slices() {
+            // It may be gone by now, which is what is wanted.
+            let _ = fs::write(slice.join("cgroup.kill"), "1");
         }
     }
 
@@ -90,14 +100,19 @@ impl Booted {
     }
 
     /// Puts a policy in place, and Berth's lines at the end of a service's PAM file: account, and session.
-    pub fn berth(&mut self, service: &str, policy: &Policy) {
+    pub fn berth(&self, service: &str, policy: &Policy) {
         install(&policy.text());
         let file = Path::new("/etc/pam.d").join(service);
         let before = fs::read(&file).expect("a PAM file");
         let module = format!("pam_berth.so policy={POLICY}");
         let lines = format!("account required {module}\nsession required {module}\n");
         fs::write(&file, [&before[..], lines.as_bytes()].concat()).expect("a PAM file");
-        self.changed.push((file, before));
+    }
+
+    /// Installs the product's package again.
+    #[track_caller]
+    pub fn install(&self) {
+        install_package();
     }
 
     /// Runs a command by ssh, at the system's own server.
@@ -176,9 +191,6 @@ impl Booted {
 
 impl Drop for Booted {
     fn drop(&mut self) {
-        for (file, before) in self.changed.iter().rev() {
-            fs::write(file, before).expect("put a file back");
-        }
         // A case that failed shows the log: that is where the product says why.
         if std::thread::panicking() {
             let log = "journalctl --boot --no-pager --no-hostname --lines=100";
@@ -193,14 +205,11 @@ fn ssh(user: &str, command: &str) -> Command {
     ssh
 }
 
-/// Where PAM looks for the module.
-fn module() -> PathBuf {
-    let mut libraries = fs::read_dir("/usr/lib").expect("/usr/lib").flatten();
-    let folder = libraries.find_map(|one| {
-        let folder = one.path().join("security");
-        folder.join("pam_permit.so").exists().then_some(folder)
-    });
-    folder.expect("PAM's modules").join("pam_berth.so")
+/// Installs the product as a user would.
+#[track_caller]
+fn install_package() {
+    let package = Build::find().tools.join(PACKAGE);
+    run("dpkg", &["--install", &package.display().to_string()]);
 }
 
 #[track_caller]

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::booted::PACKAGE;
 use crate::elsewhere::Build;
 
 /// All cases together take no longer, unless something hangs.
@@ -105,6 +107,10 @@ impl Boot {
             fs::copy(program, shared.join(name))
                 .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         }
+        if let Guest::Systemd(_) = guest {
+            let package = package(&build, &work);
+            fs::copy(package, shared.join(PACKAGE)).expect("the package");
+        }
         let machine = match guest {
             Guest::UserModeLinux | Guest::Systemd(_) => {
                 user_mode_linux(guest, &image, &work, &shared)
@@ -155,6 +161,22 @@ fn work(build: &Build, guest: Guest) -> PathBuf {
     }
     let suite = guest.suite().unwrap_or("host");
     guests.join(format!("{}-{suite}-{}", guest.name(), std::process::id()))
+}
+
+/// Makes the Debian package of the product that is tested, wherever that was built.
+fn package(build: &Build, work: &Path) -> PathBuf {
+    let built = work.join("built");
+    fs::create_dir(&built).expect("a folder for the package");
+    symlink(&build.product, built.join("release")).expect("a link to the product");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/build-deb");
+    let made = Command::new(script)
+        .env("CARGO_TARGET_DIR", built)
+        .stderr(Stdio::inherit())
+        .output();
+    let made = made.expect("packaging/build-deb");
+    assert!(made.status.success(), "no package: {made:?}");
+    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    PathBuf::from(said.lines().last().expect("the package's path"))
 }
 
 fn image(build: &Build, guest: Guest) -> PathBuf {

@@ -11,7 +11,7 @@ pub const CASES: &[BootedCase] = &[
 
 const NAMESPACES: [&str; 4] = ["user", "pid", "ipc", "mnt"];
 
-fn scope(machine: &mut Booted) {
+fn scope(machine: &Booted) {
     let before = machine.settled();
     for user in ["alice", "root"] {
         let cgroup = machine.ssh(user, "cat /proc/self/cgroup").ok();
@@ -20,7 +20,7 @@ fn scope(machine: &mut Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn berth(machine: &mut Booted) {
+fn berth(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy::with_profile("cgroup = \"keep\"\nlogout = { grace = \"1s\" }"),

@@ -10,6 +10,7 @@ mod cpus;
 mod in_place;
 mod leftovers;
 mod memory;
+mod package;
 mod pools;
 mod pressure;
 mod processes;
@@ -26,11 +27,11 @@ use berth_tests::{Booted, Machine};
 
 type Case = (&'static str, fn(&mut Machine));
 
-type BootedCase = (&'static str, fn(&mut Booted));
+type BootedCase = (&'static str, fn(&Booted));
 
 /// The cases of a guest that systemd runs.
 fn booted_cases() -> Vec<BootedCase> {
-    [beside_systemd::CASES].concat()
+    [beside_systemd::CASES, package::CASES].concat()
 }
 
 /// The cases of one kind of guest.
