@@ -67,10 +67,6 @@ impl Machine {
     fn new(first_uid: u32) -> Machine {
         // What the machine's daemons inherit is a system's, not a test program's.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-        // Newer sudos run what they start with a limit of 0.
-        let unlimited = nix::sys::resource::RLIM_INFINITY;
-        let core = nix::sys::resource::Resource::RLIMIT_CORE;
-        nix::sys::resource::setrlimit(core, unlimited, unlimited).expect("the core limit");
         let mut machine = Machine {
             first_uid,
             users: Vec::new(),

@@ -138,7 +138,8 @@ fn a_killed_login_program_leaves_nothing() {
     Machine::run(|machine| {
         killed(machine, |terminal, uid| {
             // sshd's process for the session (root's), or su, or login.
-            let sshd = Process::running("sshd: alice").into_iter();
+            // "sshd: alice [priv]", or "sshd-session: …" from OpenSSH 10 on.
+            let sshd = Process::running(": alice").into_iter();
             let mut programs: Vec<Process> = sshd.filter(|one| one.uid() != Some(uid)).collect();
             if programs.is_empty() {
                 programs.push(terminal.process());

@@ -67,13 +67,13 @@ fn a_login_whose_helper_is_killed_keeps_its_own() {
     Machine::run(|machine| {
         machine.policy(&Policy {
             defaults: "on_error = \"allow\"".into(),
-            ..Policy::with_profile("rlimits = { nofile = \"20:30\", core = 0 }")
+            ..Policy::with_profile("rlimits = { nofile = \"20:30\", cpu = \"1h\" }")
         });
         let mut sh = Command::new("sh");
         sh.args([
             "-c",
             "ulimit -n 50; exec strace -qq -o /dev/null -e inject=setns:delay_enter=2000000 \
-             su alice -c 'ulimit -Sn; ulimit -Hn; ulimit -Hc; cat /proc/1/comm'",
+             su alice -c 'ulimit -Sn; ulimit -Hn; ulimit -Ht; cat /proc/1/comm'",
         ]);
         sh.stdout(std::process::Stdio::piped());
         let login = Background(sh.spawn().unwrap());
@@ -87,8 +87,8 @@ fn a_login_whose_helper_is_killed_keeps_its_own() {
         assert!(eventually(replied));
         std::thread::sleep(Duration::from_millis(200));
         worker().expect("a worker").kill();
-        let host = machine.host("ulimit -Hc").ok();
-        assert_ne!(host, "0");
+        let host = machine.host("ulimit -Ht").ok();
+        assert_ne!(host, "3600");
         assert_eq!(
             login.wait().ok().trim_end(),
             format!("50\n50\n{host}\nlogin-machine")

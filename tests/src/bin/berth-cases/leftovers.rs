@@ -40,7 +40,8 @@ fn killed(machine: &mut Machine) {
     };
     let uid = machine.uid("alice");
     let sshd = || {
-        let all = Process::running("sshd: alice").into_iter();
+        // "sshd: alice [priv]", or "sshd-session: …" from OpenSSH 10 on.
+        let all = Process::running(": alice").into_iter();
         all.filter(|one| one.uid() != Some(uid)).collect::<Vec<_>>()
     };
     let init = || Process::named("berth-init");
