@@ -9,6 +9,7 @@
     )
 )]
 
+mod ask;
 mod exit;
 mod figures;
 mod json;
@@ -16,6 +17,7 @@ mod live;
 mod paint;
 mod pam;
 mod place;
+mod stack;
 mod sys;
 mod verb;
 

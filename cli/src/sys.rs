@@ -1,14 +1,19 @@
 //! System calls that nix does not wrap, behind safe functions.
 #![allow(unsafe_code)]
 
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, Signal};
-use nix::unistd::{Gid, Pid, Uid};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
 /// A descriptor of the process that has this PID now (pidfd_open(2)).
 pub fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
@@ -109,4 +114,55 @@ pub fn ignore_keyboard_signals() -> std::io::Result<()> {
 fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
     // SAFETY: no function of this program's is a handler.
     unsafe { nix::sys::signal::signal(signal, handler) }
+}
+
+/// Runs something in a child, which is killed if it takes too long. Gives back its exit status and what it
+/// said. It dies with this process.
+pub fn in_child(deadline: Duration, work: impl FnOnce() -> i32) -> std::io::Result<(i32, String)> {
+    let (from, to) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    // SAFETY: this program has one thread, so the child may do whatever the parent may.
+    let child = match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            let prepared = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+                .and_then(|()| nix::unistd::setsid())
+                .and_then(|_| nix::unistd::dup2_stdin(&nothing))
+                .and_then(|()| nix::unistd::dup2_stdout(&to))
+                .and_then(|()| nix::unistd::dup2_stderr(&to));
+            let status = match prepared {
+                Ok(()) => work(),
+                Err(_) => 125,
+            };
+            // SAFETY: ends this process; what the parent would do at its end is not done twice.
+            unsafe { libc::_exit(status) }
+        }
+    };
+    drop(to);
+    let process = pidfd_open(child.as_raw())?;
+    let until = Instant::now() + deadline;
+    let in_time = loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], left) {
+            Err(Errno::EINTR) => {}
+            ended => break ended? > 0,
+        }
+    };
+    if !in_time {
+        pidfd_send_signal(&process, Signal::SIGKILL)?;
+    }
+    let status = waitpid(child, None)?;
+    // What it started may still have the other end, so this does not wait for its end.
+    let mut said = vec![0; 4096];
+    let length = nix::unistd::read(&from, &mut said).unwrap_or_default();
+    said.truncate(length);
+    match status {
+        WaitStatus::Exited(_, status) => Ok((status, String::from_utf8_lossy(&said).into())),
+        _ if !in_time => Err(std::io::Error::other(format!(
+            "no answer within {} s",
+            deadline.as_secs()
+        ))),
+        other => Err(std::io::Error::other(format!("{other:?}"))),
+    }
 }

@@ -1,26 +1,7 @@
 //! Which services are joined.
 
 use berth_protocol::JoinAbility;
-
-/// Joined unless the policy says otherwise: each was tried.
-const JOINED: [&[u8]; 8] = [
-    b"sshd", b"login", b"remote", b"su", b"su-l", b"cron", b"crond", b"atd",
-];
-
-/// Never joined, whatever the policy says. `systemd-user` execs in place, so its program would run in the
-/// old PID namespace under a /proc that does not show it. Who may sudo or ask polkit needs the host. cockpit
-/// and samba serve many users, or a user's whole desktop, from processes that must stay outside.
-const NEVER: [&[u8]; 6] = [
-    b"systemd-user",
-    b"sudo",
-    b"sudo-i",
-    b"polkit-1",
-    b"cockpit",
-    b"samba",
-];
-
-/// A display manager's greeter: exec in place, no person's login.
-const NEVER_SUFFIX: &[u8] = b"-launch-environment";
+use berth_protocol::service::{is_joined, is_never_joined};
 
 /// How many threads the application has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,11 +17,11 @@ pub enum Threads {
 /// A service that is never joined says so before its threads do: it gets caps only by design, while
 /// threads are a surprise that the policy's `on_error` answers.
 pub fn join_ability(service: &[u8], threads: Threads) -> JoinAbility {
-    if NEVER.contains(&service) || service.ends_with(NEVER_SUFFIX) {
+    if is_never_joined(service) {
         JoinAbility::Service
     } else if threads == Threads::MoreOrUnknown {
         JoinAbility::Threaded
-    } else if JOINED.contains(&service) {
+    } else if is_joined(service) {
         JoinAbility::Yes
     } else {
         JoinAbility::IfNamed

@@ -13,6 +13,7 @@
 mod channel;
 pub mod exempt;
 mod message;
+pub mod service;
 
 pub use channel::{Channel, ChannelError};
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};

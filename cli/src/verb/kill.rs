@@ -1,6 +1,5 @@
 //! `berth kill`: ends sessions, or signals what runs in them.
 
-use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use serde_json::json;
 use super::show::{none, way_in};
 use crate::exit::Exit;
 use crate::live::{self, Object, Sessions};
-use crate::{figures, json, sys};
+use crate::{ask, figures, json, sys};
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -94,34 +93,17 @@ fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
     })
 }
 
-/// Asks at a terminal; elsewhere somebody must have said --yes.
 fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {
-    if arguments.yes {
-        return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        eprintln!("berth: nobody can be asked here (no terminal): say --yes");
-        return Err(Exit::Usage);
-    }
     let what = match arguments.signal {
         Some(signal) => format!("Send {signal} to"),
         None => "End".into(),
     };
-    for record in sessions {
-        eprintln!("{}, {}", named(record), figures::span(live::age(record)));
-    }
-    eprint!("{what} {}? [y/N] ", counted(sessions.len(), "session"));
-    // A question that does not show is still waited for.
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    match (read, answer.trim()) {
-        (Ok(_), "y" | "Y" | "yes") => Ok(()),
-        _ => {
-            eprintln!("berth: nothing is done");
-            Err(Exit::NotSo)
+    ask::confirm(arguments.yes, || {
+        for record in sessions {
+            eprintln!("{}, {}", named(record), figures::span(live::age(record)));
         }
-    }
+        format!("{what} {}?", counted(sessions.len(), "session"))
+    })
 }
 
 /// `session 12 of alice (sshd from 10.1.4.22)`

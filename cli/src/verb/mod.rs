@@ -5,6 +5,7 @@ mod diff;
 mod explain;
 mod kill;
 mod list;
+mod pam;
 mod reload;
 mod show;
 mod r#try;
@@ -33,6 +34,8 @@ pub enum Verb {
     Kill(kill::Arguments),
     /// Run a command as a login of a user's would, without touching PAM's files
     Try(r#try::Arguments),
+    /// Put Berth's lines into PAM's files, take them out, or tell where they are
+    Pam(pam::Arguments),
 }
 
 impl Verb {
@@ -55,6 +58,30 @@ impl Verb {
             Verb::Show(arguments) => show::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Try(arguments) => r#try::run(&arguments),
+            Verb::Pam(arguments) => pam::run(&arguments),
+        }
+    }
+}
+
+/// A service is the name of a file, which libpam takes in small letters.
+fn service(text: &str) -> Result<String, String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match text.bytes().all(good) && !text.is_empty() && !text.starts_with('.') {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("a service is a name of letters, digits, - and _".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_no_path() {
+        assert_eq!(service("su-l"), Ok("su-l".into()));
+        assert_eq!(service("SSHD"), Ok("sshd".into()));
+        for text in ["", "..", ".x", "a/b", "a b", "a\n"] {
+            assert!(service(text).is_err(), "{text:?}");
         }
     }
 }

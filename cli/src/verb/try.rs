@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "USER")]
     user: String,
     /// The PAM service
-    #[arg(long, default_value = "sshd", value_parser = service)]
+    #[arg(long, default_value = "sshd", value_parser = super::service)]
     service: String,
     /// The terminal; under sshd it is always "ssh"
     #[arg(long)]
@@ -58,15 +58,6 @@ pub struct Arguments {
         allow_hyphen_values = true
     )]
     command: Vec<String>,
-}
-
-/// A service is the name of a file, which libpam takes in small letters.
-fn service(text: &str) -> Result<String, String> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    match text.bytes().all(good) && !text.is_empty() && !text.starts_with('.') {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err("a service is a name of letters, digits, - and _".into()),
-    }
 }
 
 /// Does it.
@@ -281,18 +272,4 @@ fn code(status: ExitStatus) -> u8 {
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_service_is_no_path() {
-        assert_eq!(service("su-l"), Ok("su-l".into()));
-        assert_eq!(service("SSHD"), Ok("sshd".into()));
-        for text in ["", "..", ".x", "a/b", "a b", "a\n"] {
-            assert!(service(text).is_err(), "{text:?}");
-        }
-    }
 }

@@ -1,0 +1,224 @@
+//! PAM's files as libpam reads them: entries, continued lines, and what they include.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+/// A stack includes others; not deeper than this.
+const INCLUDE_DEPTH: usize = 8;
+
+/// One entry of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The file's name, which is the service's.
+    pub file: String,
+    /// The first and the last line of it, counted from 0.
+    pub lines: (usize, usize),
+    /// `auth`, `account`, `password`, `session`, in small letters; or `@include`.
+    pub kind: String,
+    /// `required`, `[success=1 default=ignore]`; empty for `@include`.
+    pub control: String,
+    /// The module, or the file that is included.
+    pub module: String,
+    /// The module's arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Entry {
+    /// Whether it is a module of this name (without `.so`, and wherever it stands).
+    pub fn is(&self, module: &str) -> bool {
+        let file = self.module.rsplit('/').next().unwrap_or_default();
+        self.includes().is_none() && file.trim_end_matches(".so") == module
+    }
+
+    /// Whether it is Berth's module.
+    pub fn is_berth(&self) -> bool {
+        self.is("pam_berth") || self.is("libpam_berth")
+    }
+
+    /// Whether it has this argument.
+    pub fn has(&self, argument: &str) -> bool {
+        self.arguments.iter().any(|other| other == argument)
+    }
+
+    /// The file that it includes.
+    pub fn includes(&self) -> Option<&str> {
+        let included = self.kind == "@include" || matches!(&*self.control, "include" | "substack");
+        included.then_some(&*self.module)
+    }
+
+    /// Whether its success ends the stack, so that what follows is not run.
+    pub fn may_end_the_stack(&self) -> bool {
+        self.control == "sufficient"
+            || self.control.contains("success=done")
+            || self.control.contains("default=done")
+    }
+
+    /// `sshd:12`, for messages.
+    pub fn place(&self) -> String {
+        format!("{}:{}", self.file, self.lines.0 + 1)
+    }
+}
+
+/// A file's entries, and whether its last line waits for another (it ends in a backslash).
+pub fn entries(file: &str, text: &str) -> (Vec<Entry>, bool) {
+    let mut entries = Vec::new();
+    let mut begun: Option<(usize, String)> = None;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue; // Also in the middle of a continued line.
+        }
+        let (first, mut all) = begun.take().unwrap_or((number, String::new()));
+        match line.strip_suffix('\\') {
+            Some(line) => {
+                all += line;
+                all.push(' ');
+                begun = Some((first, all));
+            }
+            None => {
+                all += line;
+                entries.extend(entry(file, (first, number), &all));
+            }
+        }
+    }
+    (entries, begun.is_some())
+}
+
+fn entry(file: &str, lines: (usize, usize), text: &str) -> Option<Entry> {
+    let (kind, rest) = word(text)?;
+    // A module that may be missing.
+    let kind = kind.trim_start_matches('-').to_ascii_lowercase();
+    let (control, rest) = match &*kind {
+        "@include" => ("", rest),
+        _ => word(rest)?,
+    };
+    let (module, mut rest) = word(rest)?;
+    let mut arguments = Vec::new();
+    while let Some((argument, after)) = word(rest) {
+        arguments.push(argument.to_owned());
+        rest = after;
+    }
+    Some(Entry {
+        file: file.into(),
+        lines,
+        kind,
+        control: control.to_ascii_lowercase(),
+        module: module.into(),
+        arguments,
+    })
+}
+
+/// The first word, and what follows. Brackets hold one together.
+fn word(text: &str) -> Option<(&str, &str)> {
+    let text = text.trim_start();
+    let end = match text.starts_with('[') {
+        true => text.find(']').map(|end| end + 1),
+        false => text.find(char::is_whitespace),
+    };
+    let word = text.split_at(end.unwrap_or(text.len()));
+    (!word.0.is_empty()).then_some(word)
+}
+
+/// Where PAM's files are.
+#[derive(Debug, Clone)]
+pub struct Folders(Vec<PathBuf>);
+
+impl Folders {
+    /// This machine's: the admin's, and what packages bring.
+    pub fn system() -> Folders {
+        Folders(vec!["/etc/pam.d".into(), "/usr/lib/pam.d".into()])
+    }
+
+    /// Each of them.
+    pub fn each(&self) -> impl Iterator<Item = &Path> {
+        self.0.iter().map(PathBuf::as_path)
+    }
+
+    /// The file of a service, and its text.
+    pub fn read(&self, service: &str) -> std::io::Result<(PathBuf, String)> {
+        for folder in &self.0 {
+            let path = folder.join(service);
+            match fs::read_to_string(&path) {
+                Ok(text) => return Ok((path, text)),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ErrorKind::NotFound.into())
+    }
+
+    /// The modules of one kind that a service runs, in order, those of included files too.
+    pub fn modules(&self, service: &str, text: &str, kind: &str) -> Vec<Entry> {
+        let mut modules = Vec::new();
+        self.add(&mut modules, service, text, kind, 0);
+        modules
+    }
+
+    fn add(&self, modules: &mut Vec<Entry>, file: &str, text: &str, kind: &str, depth: usize) {
+        for entry in entries(file, text).0 {
+            if entry.kind != kind && entry.kind != "@include" {
+                continue;
+            }
+            match entry.includes() {
+                None => modules.push(entry),
+                Some(_) if depth == INCLUDE_DEPTH => {}
+                Some(other) => {
+                    // What cannot be read has nothing to tell; libpam refuses it.
+                    if let Ok((_, text)) = self.read(other) {
+                        self.add(modules, other, &text, kind, depth + 1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl From<&Path> for Folders {
+    fn from(folder: &Path) -> Folders {
+        Folders(vec![folder.into()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_what_libpam_takes_for_them() {
+        let text = "# session required pam_a.so\n\
+                    -Session [success=1 default=ignore] /lib/pam_b.so x=1 [y=a b] # z\n\
+                    auth \\\n # in between\n\n  required pam_c.so\n\
+                    @include common\nsession include su";
+        let (entries, waits) = entries("x", text);
+        assert!(!waits);
+        let told: Vec<_> = entries
+            .iter()
+            .map(|one| (one.lines, &*one.kind, &*one.control, &*one.module))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (
+                    (1, 1),
+                    "session",
+                    "[success=1 default=ignore]",
+                    "/lib/pam_b.so"
+                ),
+                ((2, 5), "auth", "required", "pam_c.so"),
+                ((6, 6), "@include", "", "common"),
+                ((7, 7), "session", "include", "su"),
+            ]
+        );
+        assert_eq!(entries[0].arguments, ["x=1", "[y=a b]"]);
+        assert!(entries[0].is("pam_b") && !entries[0].is("pam"));
+        assert_eq!(entries[3].includes(), Some("su"));
+    }
+
+    #[test]
+    fn a_last_line_that_ends_in_a_backslash_waits_for_another() {
+        assert!(entries("x", "session required pam_a.so \\\n# end\n").1);
+        assert!(!entries("x", "# no entry \\\n").1);
+    }
+}

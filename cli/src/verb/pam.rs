@@ -1,0 +1,82 @@
+//! `berth pam`: Berth's lines in PAM's files.
+
+mod change;
+mod difference;
+mod file;
+mod lines;
+pub mod standing;
+mod status;
+mod trial;
+
+use crate::exit::Exit;
+use crate::live;
+use change::Change;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// Tell which services have Berth's lines, and whether in the right place
+    #[command(after_help = "\
+Exit status: 0 all of them have the lines, in the right place; 1 one has not.
+
+Without SERVICE it is every service that logs people in and is on this machine.")]
+    Status {
+        /// A PAM service, as in sshd
+        #[arg(value_name = "SERVICE", value_parser = super::service)]
+        services: Vec<String>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put Berth's lines into a service's file
+    #[command(after_help = "\
+Exit status: 0 they are there; 1 a test login failed, or the answer was no, and nothing is
+changed; 4 only root may do this; 5 some of the services are done.
+
+What will change is shown. Then root and a local user whom the policy covers are logged in
+through the new stack, by libpam itself, from a copy of /etc/pam.d. Only when that went well
+the file is replaced, in one step. The one before is kept under /var/lib/berth/pam.d.")]
+    Enable(Services),
+    /// Take Berth's lines out of a service's file
+    #[command(after_help = "\
+Exit status: as that of enable.
+
+Takes out just what enable put in. What else stands in the file stays.")]
+    Disable(Services),
+}
+
+#[derive(Debug, clap::Args)]
+struct Services {
+    /// A PAM service, as in sshd
+    #[arg(value_name = "SERVICE", required = true, value_parser = super::service)]
+    services: Vec<String>,
+    /// Test the login of this user, instead of the first local one whom the policy covers
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    let (change, services) = match &arguments.what {
+        What::Status { services, json } => return status::run(services, *json),
+        What::Enable(services) => (Change::Enable, services),
+        What::Disable(services) => (Change::Disable, services),
+    };
+    if !live::is_root() {
+        eprintln!("berth: only root may change PAM's files");
+        return Exit::Permission;
+    }
+    let user = services.user.as_deref();
+    match change::run(change, &services.services, user, services.yes) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}

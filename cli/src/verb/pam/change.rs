@@ -1,0 +1,232 @@
+//! `berth pam enable` and `disable`: shown, asked, tested, and only then done.
+
+use std::io::ErrorKind;
+
+use berth_protocol::service::{JOINED, is_joined};
+
+use super::difference;
+use super::file::{Lock, Original};
+use super::lines::{self, Cannot};
+use super::standing::{Standing, never};
+use super::trial::{Copy, Place, covered};
+use crate::ask;
+use crate::exit::Exit;
+use crate::stack::Folders;
+
+/// How many users are tried, until one could log in before the change too.
+const CANDIDATES: usize = 5;
+
+/// What is done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Berth's lines are put in.
+    Enable,
+    /// They are taken out.
+    Disable,
+}
+
+/// One service's file, before and after.
+struct Plan {
+    service: String,
+    original: Original,
+    new: String,
+}
+
+/// Does it.
+pub fn run(
+    change: Change,
+    services: &[String],
+    user: Option<&str>,
+    yes: bool,
+) -> Result<Exit, Exit> {
+    let _lock = Lock::take().map_err(|error| not(&error))?;
+    let folders = Folders::system();
+    let mut plans: Vec<Plan> = Vec::new();
+    for service in services {
+        if plans.iter().any(|plan| plan.service == *service) {
+            continue;
+        }
+        plans.extend(plan(change, &folders, service, services)?);
+    }
+    if plans.is_empty() {
+        return Ok(Exit::Done);
+    }
+    for plan in &plans {
+        println!("/etc/pam.d/{}", plan.service);
+        for line in difference::shown(&plan.original.text, &plan.new) {
+            println!("  {line}");
+        }
+    }
+    ask::confirm(yes, || match plans.len() {
+        1 => "Test it, and change the file?".into(),
+        many => format!("Test them, and change the {many} files?"),
+    })?;
+    let mut done = 0;
+    for plan in &plans {
+        match carry_out(change, &folders, plan, user) {
+            Ok(()) => done += 1,
+            Err(why) => eprintln!("berth: {}: {why}; nothing is changed there", plan.service),
+        }
+    }
+    Ok(match done {
+        0 => Exit::NotSo,
+        _ if done == plans.len() => Exit::Done,
+        _ => Exit::Partly,
+    })
+}
+
+fn not(why: &dyn std::fmt::Display) -> Exit {
+    eprintln!("berth: {why}");
+    Exit::NotSo
+}
+
+/// What is to be done for a service, if anything is.
+fn plan(
+    change: Change,
+    folders: &Folders,
+    service: &str,
+    all: &[String],
+) -> Result<Option<Plan>, Exit> {
+    let about = |why: &dyn std::fmt::Display| not(&format!("{service}: {why}"));
+    if let (Change::Enable, Some(why)) = (change, never(service)) {
+        return Err(about(&why));
+    }
+    let (path, text) = folders.read(service).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => about(&"there is no such service in /etc/pam.d"),
+        _ => about(&error),
+    })?;
+    if let Some(other) = included(service, &text) {
+        let whole = change == Change::Disable && lines::taken(&text) != text;
+        if !whole {
+            if !all.contains(&other)
+                && Standing::of(folders, service).is_ok_and(|now| {
+                    matches!(now, Standing::Through(_)) != (change == Change::Enable)
+                })
+            {
+                let verb = match change {
+                    Change::Enable => "enable",
+                    Change::Disable => "disable",
+                };
+                return Err(about(&format!(
+                    "it includes {other}, and is as that is: berth pam {verb} {other}"
+                )));
+            }
+            println!("{service}: as {other}, which it includes");
+            return Ok(None);
+        }
+    }
+    let new = match change {
+        Change::Enable => lines::put(&text).map_err(|cannot| match cannot {
+            Cannot::Named(line) => about(&format!(
+                "line {line} of {} names the module otherwise than this would: remove it first",
+                path.display()
+            )),
+            Cannot::Continued => about(&format!(
+                "the last line of {} ends in a backslash: end it first",
+                path.display()
+            )),
+        })?,
+        Change::Disable => lines::taken(&text),
+    };
+    if new == text {
+        let state = match change {
+            Change::Enable => "is enabled already",
+            Change::Disable => "has no line that `enable` put in",
+        };
+        println!("{service}: {state}");
+        return Ok(None);
+    }
+    if !path.starts_with("/etc/pam.d") {
+        return Err(about(&format!(
+            "{} is a package's: copy it to /etc/pam.d first",
+            path.display()
+        )));
+    }
+    if change == Change::Enable && !is_joined(service.as_bytes()) {
+        println!("{service}: gets caps alone, unless a rule of the policy names the service");
+    }
+    let original = Original::read(&path).map_err(|error| about(&error))?;
+    Ok(Some(Plan {
+        service: service.into(),
+        original,
+        new,
+    }))
+}
+
+/// The service that logs people in whose session this one's includes, as Debian's su-l includes su.
+fn included(service: &str, text: &str) -> Option<String> {
+    let entries = crate::stack::entries(service, text).0.into_iter();
+    let mut sessions = entries.filter(|entry| entry.kind == "session");
+    sessions.find_map(|entry| {
+        let other = entry.includes()?;
+        JOINED.contains(&other).then(|| other.to_owned())
+    })
+}
+
+/// Tests the new stack, and puts it in force.
+fn carry_out(
+    change: Change,
+    folders: &Folders,
+    plan: &Plan,
+    user: Option<&str>,
+) -> Result<(), String> {
+    let Plan {
+        service,
+        original,
+        new,
+    } = plan;
+    let test = |text: &str, user: &str| {
+        let copy = Copy::new(folders, service, text)
+            .map_err(|error| format!("cannot copy /etc/pam.d for a test: {error}"))?;
+        Ok::<_, String>(copy.log_in(service, user))
+    };
+    // What fails in the same way without the change is no fault of the change.
+    let tested = |user: &str| -> Result<Option<Place>, String> {
+        let why = match test(new, user)? {
+            Ok(place) => return Ok(Some(place)),
+            Err(why) => why,
+        };
+        match test(&original.text, user)? {
+            Ok(_) => Err(format!("{user} could not log in: {why}")),
+            Err(_) => Ok(None),
+        }
+    };
+    match tested("root")? {
+        Some(_) => println!("{service}: root logs in"),
+        None => println!("{service}: root cannot log in here, before the change and after"),
+    }
+    let candidates = match user {
+        Some(user) => vec![user.to_owned()],
+        None => covered(service),
+    };
+    let mut local = None;
+    for user in candidates.into_iter().take(CANDIDATES) {
+        if let Some(place) = tested(&user)? {
+            local = Some((user, place));
+            break;
+        }
+    }
+    match (local, change) {
+        (None, _) => println!("{service}: no local user whom the policy covers could be tested"),
+        (Some((user, Place::Berth)), _) => println!("{service}: {user} logs in, into a berth"),
+        (Some((user, Place::Outside)), Change::Disable) => println!("{service}: {user} logs in"),
+        (Some((user, Place::Outside)), Change::Enable) => {
+            println!("{service}: {user} logs in, WITHOUT a berth; the system log says why");
+        }
+    }
+    let kept = original
+        .keep(service)
+        .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
+    original
+        .replace(new)
+        .map_err(|error| format!("cannot replace the file: {error}"))?;
+    let state = match change {
+        Change::Enable => "enabled",
+        Change::Disable => "disabled",
+    };
+    println!(
+        "{service}: {state}; the file from before is {}",
+        kept.display()
+    );
+    Ok(())
+}

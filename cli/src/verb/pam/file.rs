@@ -1,0 +1,104 @@
+//! Replacing a file of PAM's in one step.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// Where the files from before a change are kept.
+const KEPT: &str = "/var/lib/berth/pam.d";
+
+/// Held while PAM's files are changed, so that two changes do not mix.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
+
+impl Lock {
+    /// Takes it, or says that somebody else has it.
+    pub fn take() -> io::Result<Lock> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open("/run/berth-pam.lock")?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        lock.map(Lock).map_err(|(_, errno)| match errno {
+            nix::errno::Errno::EAGAIN => io::Error::other("another `berth pam` is at work"),
+            errno => errno.into(),
+        })
+    }
+}
+
+/// A file as it was read.
+#[derive(Debug)]
+pub struct Original {
+    /// The file itself, where it is a link the file that it leads to.
+    path: PathBuf,
+    /// What was in it.
+    pub text: String,
+}
+
+impl Original {
+    /// Reads it. A file that others than root can change is nothing to build on.
+    pub fn read(path: &Path) -> io::Result<Original> {
+        let path = fs::canonicalize(path)?;
+        let metadata = fs::metadata(&path)?;
+        if !metadata.is_file() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+            return Err(io::Error::other(
+                "it is no regular file that only root can write",
+            ));
+        }
+        let text = fs::read_to_string(&path)?;
+        Ok(Original { path, text })
+    }
+
+    /// Keeps a copy of it; says where.
+    pub fn keep(&self, service: &str) -> io::Result<PathBuf> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o755).create(KEPT)?;
+        let kept = Path::new(KEPT).join(service);
+        self.write(&kept, &self.text)?;
+        Ok(kept)
+    }
+
+    /// Puts another text in its place: at every moment, and after a crash, there is the one or the other.
+    pub fn replace(&self, text: &str) -> io::Result<()> {
+        if fs::read_to_string(&self.path)? != self.text {
+            return Err(io::Error::other("somebody else has changed it meanwhile"));
+        }
+        self.write(&self.path, text)
+    }
+
+    /// Writes a file with this one's owner and mode.
+    fn write(&self, path: &Path, text: &str) -> io::Result<()> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        // The rename needs the same folder. No service has a name that begins with a dot.
+        let new = folder.join(format!(".{}.berth-new", name.to_string_lossy()));
+        let written = self.write_new(&new, text).and_then(|()| {
+            fs::rename(&new, path)?;
+            File::open(folder)?.sync_all()
+        });
+        if written.is_err() {
+            // If this fails too, it is in nobody's way.
+            let _ = fs::remove_file(&new);
+        }
+        written
+    }
+
+    fn write_new(&self, new: &Path, text: &str) -> io::Result<()> {
+        match fs::remove_file(new) {
+            // Left by a change that was killed.
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let metadata = fs::metadata(&self.path)?;
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
+        file.write_all(text.as_bytes())?;
+        fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
+        file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
+        file.sync_all()
+    }
+}

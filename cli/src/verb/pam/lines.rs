@@ -1,0 +1,175 @@
+//! Berth's own lines in a PAM file: where they belong, and how they are taken out again.
+
+use crate::stack::entries;
+
+/// The first of the file. After a login it is the first to be run: back on the host, the other modules clean up
+/// there. Where a user namespace leaves no way back it does nothing.
+pub const CLOSE: &str = "session  optional  pam_berth.so close";
+
+/// The last of the file, below every include, so that all other modules have run when the login is joined.
+const END: [&str; 2] = [
+    "account  required  pam_berth.so",
+    "session  required  pam_berth.so open",
+];
+
+/// Why lines cannot be put in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Cannot {
+    /// Somebody has put the module in otherwise, at this line.
+    Named(usize),
+    /// The last line ends in a backslash: what is put below would be a part of it.
+    Continued,
+}
+
+/// The text with Berth's lines where they belong; without those that stand elsewhere.
+pub fn put(text: &str) -> Result<String, Cannot> {
+    let text = taken(text);
+    let (entries, continued) = entries("", &text);
+    if let Some(other) = entries.iter().find(|entry| entry.is_berth()) {
+        return Err(Cannot::Named(other.lines.0 + 1));
+    }
+    if continued {
+        return Err(Cannot::Continued);
+    }
+    // A newline at the end is there, or missing, as it was: the last "line" is what stands after it.
+    let mut lines: Vec<&str> = text.split('\n').collect();
+    let end = match lines.last() {
+        Some(&"") => lines.len() - 1,
+        _ => lines.len(),
+    };
+    lines.splice(end..end, END);
+    let marked = lines
+        .first()
+        .is_some_and(|first| first.starts_with("#%PAM"));
+    lines.insert(usize::from(marked), CLOSE);
+    Ok(lines.join("\n"))
+}
+
+/// The text without Berth's lines: those that [`put`] put in, and no other.
+pub fn taken(text: &str) -> String {
+    let whole: Vec<usize> = entries("", text)
+        .0
+        .iter()
+        .filter(|entry| entry.lines.0 == entry.lines.1)
+        .map(|entry| entry.lines.0)
+        .collect();
+    let lines = text.split('\n').enumerate();
+    let others = lines.filter(|(number, line)| {
+        let own = *line == CLOSE || END.contains(line);
+        !(own && whole.contains(number))
+    });
+    others.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::{Entry, Folders};
+    use std::path::{Path, PathBuf};
+
+    /// The files of Debian 12 and 13, with their comments cut.
+    fn debian() -> Vec<(PathBuf, String, String)> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/verb/pam/debian");
+        let mut files = Vec::new();
+        for version in ["12", "13"] {
+            let folder = root.join(version);
+            for service in ["sshd", "login", "su", "su-l", "cron", "atd", "sudo"] {
+                let text = std::fs::read_to_string(folder.join(service)).unwrap();
+                files.push((folder.clone(), service.to_owned(), text));
+            }
+        }
+        files
+    }
+
+    fn modules(folder: &Path, service: &str, text: &str, kind: &str) -> Vec<Entry> {
+        Folders::from(folder).modules(service, text, kind)
+    }
+
+    #[test]
+    fn debians_files_get_them_around_all_others() {
+        for (folder, service, text) in debian() {
+            let with = put(&text).unwrap();
+            let session = modules(&folder, &service, &with, "session");
+            let account = modules(&folder, &service, &with, "account");
+            let place = (&folder, &service);
+            let (first, last) = (session.first().unwrap(), session.last().unwrap());
+            assert!(first.is_berth() && first.has("close"), "{place:?}");
+            assert!(last.is_berth() && last.has("open"), "{place:?}");
+            assert_eq!(last.control, "required", "{place:?}");
+            assert!(account.last().unwrap().is_berth(), "{place:?}");
+            // Nothing else is touched, in any stack.
+            for kind in ["auth", "account", "password", "session"] {
+                let old = modules(&folder, &service, &text, kind);
+                let mut new = modules(&folder, &service, &with, kind);
+                assert!(kind == "password" || !old.is_empty(), "{place:?} {kind}");
+                new.retain(|entry| !entry.is_berth());
+                let names = |all: &[Entry]| -> Vec<_> {
+                    all.iter()
+                        .map(|one| (one.control.clone(), one.module.clone()))
+                        .collect()
+                };
+                assert_eq!(names(&new), names(&old), "{place:?} {kind}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_put_in_is_taken_out_byte_for_byte() {
+        let odd = [
+            "",
+            "\n",
+            "session required pam_a.so",
+            "\n\nsession required pam_a.so\n\n\n",
+            "#%PAM-1.0\nsession required \\\n pam_a.so # x",
+            "session required pam_a.so\r\n# no newline",
+        ];
+        let odd = odd.map(|text| (PathBuf::new(), String::new(), text.to_owned()));
+        for (folder, service, text) in debian().into_iter().chain(odd) {
+            let with = put(&text).unwrap();
+            assert_ne!(with, text);
+            assert_eq!(
+                put(&with).as_ref(),
+                Ok(&with),
+                "{folder:?} {service}: again"
+            );
+            assert_eq!(taken(&with), text, "{folder:?} {service}");
+        }
+    }
+
+    #[test]
+    fn lines_that_others_were_put_below_are_moved_to_the_end() {
+        let with = put("auth required pam_a.so\n").unwrap();
+        let below = format!("{with}session required pam_b.so\n");
+        let moved = put(&below).unwrap();
+        assert!(
+            moved.ends_with(&format!("pam_b.so\n{}\n", END.join("\n"))),
+            "{moved}"
+        );
+        assert_eq!(
+            taken(&moved),
+            "auth required pam_a.so\nsession required pam_b.so\n"
+        );
+    }
+
+    #[test]
+    fn a_line_of_somebody_elses_is_left_alone_and_stops_us() {
+        for text in [
+            "session required pam_berth.so quiet\n",
+            "#\nsession \\\nrequired  pam_berth.so open\n",
+            "session optional /lib/security/pam_berth.so\n",
+        ] {
+            assert!(matches!(put(text), Err(Cannot::Named(_))), "{text}");
+            assert_eq!(taken(text), text);
+        }
+        // A line that looks like ours, and is the end of another.
+        let text = format!("session required pam_a.so \\\n{}\n", END[1]);
+        assert_eq!(taken(&text), text);
+        assert_eq!(put("auth required pam_a.so \\\n"), Err(Cannot::Continued));
+    }
+
+    #[test]
+    fn the_first_line_stands_below_the_mark_of_the_file() {
+        let with = put("#%PAM-1.0\nauth include su\n").unwrap();
+        assert!(with.starts_with(&format!("#%PAM-1.0\n{CLOSE}\n")), "{with}");
+    }
+}

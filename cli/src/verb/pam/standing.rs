@@ -1,0 +1,171 @@
+//! How a service stands to Berth.
+
+use std::io::ErrorKind;
+
+use berth_protocol::service::is_never_joined;
+
+use super::lines;
+use crate::stack::{Entry, Folders};
+
+/// How a service stands to Berth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Berth's lines stand where they belong.
+    Enabled,
+    /// It includes another service's file, which has them.
+    Through(String),
+    /// Somebody has put the module in, and nothing runs after it.
+    ByHand,
+    /// The module is there, but not as it should be.
+    Wrong(String),
+    /// It has no line of Berth's.
+    Disabled,
+    /// It has none, and should have none.
+    Never(&'static str),
+    /// There is no such service here.
+    Absent,
+}
+
+impl Standing {
+    /// Tells it.
+    pub fn of(folders: &Folders, service: &str) -> std::io::Result<Standing> {
+        let text = match folders.read(service) {
+            Ok((_, text)) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Standing::Absent),
+            Err(error) => return Err(error),
+        };
+        if lines::put(&text).as_ref() == Ok(&text) {
+            return Ok(match skipped(folders, service, &text) {
+                None => Standing::Enabled,
+                Some(entry) => Standing::Wrong(skipping(&entry)),
+            });
+        }
+        let session = folders.modules(service, &text, "session");
+        let account = folders.modules(service, &text, "account");
+        let opens = |entry: &&Entry| entry.is_berth() && !entry.has("close");
+        let Some(opening) = session.iter().find(opens) else {
+            let other = session
+                .iter()
+                .chain(&account)
+                .find(|entry| entry.is_berth());
+            return Ok(match (other, never(service)) {
+                (Some(entry), _) => {
+                    Standing::Wrong(format!("{}: no session line that opens", entry.place()))
+                }
+                (None, Some(why)) => Standing::Never(why),
+                (None, None) => Standing::Disabled,
+            });
+        };
+        let mut after = session.iter().skip_while(|entry| *entry != opening).skip(1);
+        if let Some(after) = after.find(|entry| !entry.is_berth()) {
+            let name = &after.module;
+            return Ok(Standing::Wrong(format!(
+                "{}: {name} runs after pam_berth, so inside the berth",
+                after.place()
+            )));
+        }
+        if let Some(entry) = skipped(folders, service, &text) {
+            return Ok(Standing::Wrong(skipping(&entry)));
+        }
+        if opening.file != service {
+            return Ok(Standing::Through(opening.file.clone()));
+        }
+        Ok(match account.iter().any(Entry::is_berth) {
+            true => Standing::ByHand,
+            false => Standing::Wrong(format!("{}: no account line", opening.place())),
+        })
+    }
+
+    /// Whether logins get what the policy says.
+    pub fn is_right(&self) -> bool {
+        matches!(
+            self,
+            Standing::Enabled | Standing::Through(_) | Standing::ByHand | Standing::Never(_)
+        )
+    }
+}
+
+/// Why a service should have no line of Berth's.
+pub fn never(service: &str) -> Option<&'static str> {
+    if service.starts_with("common-")
+        || matches!(service, "other" | "system-auth" | "password-auth")
+    {
+        return Some("other services include it, and have lines after that: name those services");
+    }
+    match service {
+        "sudo" | "sudo-i" => Some("it is there to get out of a berth, and is never joined"),
+        "systemd-user" => Some("it runs the user's service manager, which cannot be joined here"),
+        _ if is_never_joined(service.as_bytes()) => {
+            Some("it is never joined, as it logs nobody in")
+        }
+        _ => None,
+    }
+}
+
+/// The entry before the session line that may end the stack.
+fn skipped(folders: &Folders, service: &str, text: &str) -> Option<Entry> {
+    let session = folders.modules(service, text, "session");
+    let before = session
+        .into_iter()
+        .take_while(|entry| !entry.is_berth() || entry.has("close"));
+    let mut before = before.filter(|entry| !entry.is_berth());
+    before.find(Entry::may_end_the_stack)
+}
+
+fn skipping(entry: &Entry) -> String {
+    format!(
+        "{}: {} is \"{}\", and its success would pass pam_berth over",
+        entry.place(),
+        entry.module,
+        entry.control
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stack_is_read_with_what_it_includes() {
+        let folder = std::env::temp_dir().join(format!("berth-standing-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let folders = Folders::from(folder.as_path());
+        let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+        let of = |name: &str| Standing::of(&folders, name).unwrap();
+        let plain = "account required pam_unix.so\nsession required pam_unix.so\n";
+        write("su", plain);
+        write("su-l", "account include su\nsession include su\n");
+        write("sudo", plain);
+        assert_eq!(of("su"), Standing::Disabled);
+        assert_eq!(of("su-l"), Standing::Disabled);
+        assert_eq!(of("login"), Standing::Absent);
+        assert!(matches!(of("sudo"), Standing::Never(_)));
+
+        write("su", &lines::put(plain).unwrap());
+        assert_eq!(of("su"), Standing::Enabled);
+        assert_eq!(of("su-l"), Standing::Through("su".into()));
+        let by_hand = "account required pam_berth.so\nsession required pam_berth.so quiet\n";
+        write("su", by_hand);
+        assert_eq!(of("su"), Standing::ByHand);
+
+        let wrong = |text: &str, expected: &str| {
+            write("su", text);
+            assert_eq!(of("su"), Standing::Wrong(expected.into()));
+        };
+        wrong(
+            &format!("{by_hand}session optional pam_mail.so\n"),
+            "su:3: pam_mail.so runs after pam_berth, so inside the berth",
+        );
+        wrong("session required pam_berth.so\n", "su:1: no account line");
+        wrong(
+            "account required pam_berth.so\n",
+            "su:1: no session line that opens",
+        );
+        let ends = "session sufficient pam_permit.so\n";
+        wrong(
+            &lines::put(ends).unwrap(),
+            "su:2: pam_permit.so is \"sufficient\", and its success would pass pam_berth over",
+        );
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

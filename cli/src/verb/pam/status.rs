@@ -1,0 +1,66 @@
+//! `berth pam status`: which services have Berth's lines.
+
+use berth_protocol::service::JOINED;
+use serde_json::json;
+
+use super::standing::Standing;
+use crate::exit::Exit;
+use crate::json;
+use crate::stack::Folders;
+
+/// Does it.
+pub fn run(services: &[String], as_json: bool) -> Exit {
+    let folders = Folders::system();
+    let usual = JOINED.map(String::from);
+    let chosen = match services {
+        [] => &usual[..],
+        services => services,
+    };
+    let mut found = Vec::new();
+    for service in chosen {
+        match Standing::of(&folders, service) {
+            // Not asked for by name.
+            Ok(Standing::Absent) if services.is_empty() => {}
+            Ok(standing) => found.push((service, standing)),
+            Err(error) => {
+                eprintln!("berth: cannot read PAM's file of {service}: {error}");
+                return Exit::NotSo;
+            }
+        }
+    }
+    if as_json {
+        let services = found.iter().map(|(service, standing)| {
+            let (state, note) = words(standing);
+            json!({ "service": service, "state": state, "note": note, "right": standing.is_right() })
+        });
+        json::print(&json!({
+            "version": json::VERSION,
+            "services": services.collect::<Vec<_>>(),
+        }));
+    } else {
+        let width = found.iter().map(|(service, _)| service.len()).max();
+        let width = width.unwrap_or_default().max("SERVICE".len());
+        println!("{:width$}  PAM_BERTH", "SERVICE");
+        for (service, standing) in &found {
+            let (state, note) = words(standing);
+            let note = note.map_or(String::new(), |note| format!(": {note}"));
+            println!("{service:width$}  {state}{note}");
+        }
+    }
+    match found.iter().all(|(_, standing)| standing.is_right()) {
+        true => Exit::Done,
+        false => Exit::NotSo,
+    }
+}
+
+fn words(standing: &Standing) -> (&'static str, Option<String>) {
+    match standing {
+        Standing::Enabled => ("enabled", None),
+        Standing::Through(other) => ("enabled", Some(format!("by {other}, which it includes"))),
+        Standing::ByHand => ("enabled", Some("by lines of somebody's own".into())),
+        Standing::Wrong(why) => ("wrong", Some(why.clone())),
+        Standing::Disabled => ("disabled", None),
+        Standing::Never(why) => ("never", Some((*why).into())),
+        Standing::Absent => ("absent", Some("no such service here".into())),
+    }
+}

@@ -1,0 +1,117 @@
+//! Test logins through a stack that is not in force yet.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use berth_config::outcome::Outcome;
+use berth_config::{Login, Machine, Places, Policy, accounts};
+
+use crate::pam::Application;
+use crate::stack::Folders;
+use crate::{place, sys};
+
+/// Where the copy of /etc/pam.d stands meanwhile. Only one change is made at a time.
+const COPY: &str = "/run/berth-pam";
+
+/// How long a test login may take: longer than pam_berth and pam_systemd wait for anything.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A login that went well.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a berth.
+    Berth,
+    /// Outside.
+    Outside,
+}
+
+/// A copy of PAM's folder, by links, in which one file is another. It is removed with this.
+#[derive(Debug)]
+pub struct Copy(PathBuf);
+
+impl Copy {
+    /// Makes it.
+    pub fn new(folders: &Folders, service: &str, text: &str) -> io::Result<Copy> {
+        let copy = Path::new(COPY);
+        match fs::remove_dir_all(copy) {
+            // Left by one that was killed.
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        DirBuilder::new().mode(0o700).create(copy)?;
+        let made = Copy(copy.into());
+        fs::write(copy.join(service), text)?;
+        for folder in folders.each().filter(|folder| folder.is_dir()) {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                match symlink(entry.path(), copy.join(entry.file_name())) {
+                    // The folder before wins.
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    made => made?,
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// Logs a user in and out again.
+    pub fn log_in(&self, service: &str, user: &str) -> Result<Place, String> {
+        let said = sys::in_child(DEADLINE, || {
+            let attempt = || {
+                let mut application = Application::start(service, user, &self.0)?;
+                let tty = if service == "sshd" { "ssh" } else { "" };
+                application.comes_from(tty, "")?;
+                application.open()?;
+                Ok(application.variable(c"BERTH_SESSION").is_some())
+            };
+            match attempt() {
+                Ok(true) => 0,
+                Ok(false) => 1,
+                Err(refusal) => {
+                    let refusal: crate::pam::Refusal = refusal;
+                    eprintln!("{refusal}");
+                    2
+                }
+            }
+        });
+        match said {
+            Ok((0, _)) => Ok(Place::Berth),
+            Ok((1, _)) => Ok(Place::Outside),
+            Ok((_, said)) => Err(said.trim_end().replace('\n', "; ")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("berth: cannot remove {COPY}: {error}");
+        }
+    }
+}
+
+/// The local users whom the policy covers, in the order of /etc/passwd. There are none without a policy.
+pub fn covered(service: &str) -> Vec<String> {
+    let policy = Policy::load_in(&Places::under(Path::new("/")));
+    let machine = Machine::read(place::cgroup_root().as_deref());
+    let (Ok(policy), Ok(machine)) = (policy, machine) else {
+        return Vec::new();
+    };
+    let local = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let is_local = |login: &Login| {
+        let mut names = local.lines().filter_map(|line| line.split(':').next());
+        names.any(|name| name == login.user)
+    };
+    let mut logins: Vec<Login> = accounts().into_iter().filter(is_local).collect();
+    logins.retain_mut(|login| {
+        login.service = service.into();
+        let decision = policy.decide(login, &machine);
+        decision.is_ok_and(|decision| matches!(decision.outcome, Outcome::Berth(_)))
+    });
+    logins.into_iter().map(|login| login.user).collect()
+}

@@ -1,0 +1,250 @@
+//! `berth pam`: Debian's own stacks get Berth's lines and lose them again, and at no moment is a stack in force
+//! through which nobody could log in.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Machine, Output, Policy};
+
+const SERVICES: [&str; 4] = ["sshd", "su", "su-l", "cron"];
+
+/// Debian 12's.
+const DEBIAN: [(&str, &str); 11] = [
+    (
+        "sshd",
+        include_str!("../../cli/src/verb/pam/debian/12/sshd"),
+    ),
+    (
+        "login",
+        include_str!("../../cli/src/verb/pam/debian/12/login"),
+    ),
+    ("su", include_str!("../../cli/src/verb/pam/debian/12/su")),
+    (
+        "su-l",
+        include_str!("../../cli/src/verb/pam/debian/12/su-l"),
+    ),
+    (
+        "cron",
+        include_str!("../../cli/src/verb/pam/debian/12/cron"),
+    ),
+    ("atd", include_str!("../../cli/src/verb/pam/debian/12/atd")),
+    (
+        "common-account",
+        include_str!("../../cli/src/verb/pam/debian/12/common-account"),
+    ),
+    (
+        "common-auth",
+        include_str!("../../cli/src/verb/pam/debian/12/common-auth"),
+    ),
+    (
+        "common-password",
+        include_str!("../../cli/src/verb/pam/debian/12/common-password"),
+    ),
+    (
+        "common-session",
+        include_str!("../../cli/src/verb/pam/debian/12/common-session"),
+    ),
+    (
+        "common-session-noninteractive",
+        include_str!("../../cli/src/verb/pam/debian/12/common-session-noninteractive"),
+    ),
+];
+
+/// A machine with Berth's files where an admin has them, and with Debian's stacks.
+fn install(machine: &Machine) {
+    let folders = "set -e
+        modules=$(dirname $(ls /usr/lib/*/security/pam_permit.so | head -n 1))
+        for folder in $modules /usr/libexec; do
+            mkdir -p /mnt$folder; mount -t tmpfs berth /mnt$folder
+            cp -a $folder/. /mnt$folder; mount --bind /mnt$folder $folder
+        done
+        cp /berth/libpam_berth.so $modules/pam_berth.so
+        cp /berth/berth-helper /usr/libexec/";
+    machine.host(folders).ok();
+    for (service, text) in DEBIAN {
+        fs::write(format!("/etc/pam.d/{service}"), text).unwrap();
+    }
+}
+
+fn berth(machine: &Machine, arguments: &str) -> Output {
+    machine.host(&format!("{PROGRAMS}/berth pam {arguments}"))
+}
+
+fn stack(service: &str) -> String {
+    fs::read_to_string(format!("/etc/pam.d/{service}")).unwrap()
+}
+
+#[test]
+fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwards() {
+    Machine::run(|machine| {
+        install(machine);
+        // As configuration tools leave them: a link, a mode of its own, and no newline at the end.
+        fs::rename("/etc/pam.d/su", "/etc/su.real").unwrap();
+        symlink("../su.real", "/etc/pam.d/su").unwrap();
+        fs::set_permissions("/etc/pam.d/cron", fs::Permissions::from_mode(0o640)).unwrap();
+        chown("/etc/pam.d/cron", Some(0), Some(1)).unwrap();
+        fs::write("/etc/pam.d/sshd", stack("sshd").trim_end()).unwrap();
+        let before = SERVICES.map(stack);
+        let all = SERVICES.join(" ");
+        assert_eq!(berth(machine, "status sshd").status.code(), Some(1));
+
+        let said = berth(machine, &format!("enable --yes {all}")).ok();
+        for line in [
+            "  + session  required  pam_berth.so open",
+            "su-l: as su, which it includes",
+            "sshd: root logs in",
+            "cron: alice logs in, into a berth",
+        ] {
+            assert!(said.lines().any(|other| other == line), "{line}: {said}");
+        }
+        let status = berth(machine, &format!("status {all}")).ok();
+        assert_eq!(status.matches("enabled").count(), 4, "{status}");
+        let enabled = SERVICES.map(stack);
+        let inside = "cat /proc/1/comm";
+        assert_eq!(machine.ssh("alice", inside).ok(), "berth-init");
+        assert_eq!(machine.su("alice", inside).ok(), "berth-init");
+        assert_eq!(machine.su_login("alice", inside).ok(), "berth-init");
+        assert_eq!(machine.cron("alice", inside), "berth-init");
+        assert_ne!(machine.su("root", inside).ok(), "berth-init");
+        let again = berth(machine, &format!("enable --yes {all}")).ok();
+        assert!(again.contains("sshd: is enabled already"), "{again}");
+        assert_eq!(SERVICES.map(stack), enabled);
+
+        berth(machine, &format!("disable --yes {all}")).ok();
+        assert_eq!(SERVICES.map(stack), before);
+        assert!(fs::symlink_metadata("/etc/pam.d/su").unwrap().is_symlink());
+        let cron = fs::metadata("/etc/pam.d/cron").unwrap();
+        assert_eq!((cron.mode() & 0o7777, cron.gid()), (0o640, 1));
+        assert_ne!(machine.ssh("alice", inside).ok(), "berth-init");
+        let kept = fs::read_to_string("/var/lib/berth/pam.d/cron").unwrap();
+        assert_eq!(kept, enabled[3], "the copy kept");
+        let strays = machine.host("ls -A /etc/pam.d | grep '^\\.'; ls -d /run/berth-pam/");
+        assert_eq!(strays.stdout, "");
+    });
+}
+
+#[test]
+fn logins_without_a_user_namespace_come_back_out_before_others_clean_up() {
+    Machine::run(|machine| {
+        install(machine);
+        machine.policy(&Policy::with_namespaces("pid = true, mount = true"));
+        // Runs at the close, and needs the host's /proc for what it says.
+        let last = "session optional pam_exec.so type=close_session log=/run/close /bin/cat /proc/1/comm\n";
+        fs::write("/etc/pam.d/su", format!("{}{last}", stack("su"))).unwrap();
+        berth(machine, "enable --yes su").ok();
+        fs::remove_file("/run/close").unwrap();
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        let said = fs::read_to_string("/run/close").unwrap();
+        assert!(
+            said.contains("*** ") && !said.contains("berth-init"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
+    Machine::run(|machine| {
+        install(machine);
+        let before = stack("sshd");
+        let fails = |what: &str, why: &str| {
+            let failed = berth(machine, "enable --yes sshd");
+            assert_eq!(failed.status.code(), Some(1), "{what}: {failed:?}");
+            assert!(failed.stderr.contains(why), "{what}: {failed:?}");
+            assert_eq!(stack("sshd"), before, "{what}");
+            assert_eq!(machine.host("ls -d /run/berth-pam/").stdout, "", "{what}");
+        };
+        machine.host("mv /usr/libexec/berth-helper /root").ok();
+        fails("no helper", "alice could not log in");
+        machine.host("mv /root/berth-helper /usr/libexec").ok();
+        machine.host("rm /usr/lib/*/security/pam_berth.so").ok();
+        fails("no module", "root could not log in");
+        machine.ssh("alice", "true").ok();
+
+        // Out, it goes all the same: that is the way back for a machine without the module.
+        let broken = format!("{before}account  required  pam_berth.so\n");
+        fs::write("/etc/pam.d/sshd", &broken).unwrap();
+        machine.ssh("alice", "true").refused();
+        berth(machine, "disable --yes sshd").ok();
+        assert_eq!(stack("sshd"), before);
+        machine.ssh("alice", "true").ok();
+    });
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_reason() {
+    Machine::run(|machine| {
+        install(machine);
+        fs::write("/etc/pam.d/sudo", stack("su")).unwrap();
+        for (arguments, status, why) in [
+            ("enable --yes sudo", 1, "it is there to get out of a berth"),
+            (
+                "enable --yes common-session",
+                1,
+                "other services include it",
+            ),
+            ("enable --yes su-l", 1, "berth pam enable su\n"),
+            ("enable --yes nosuch", 1, "there is no such service"),
+            ("enable --yes ../passwd", 2, "a service is a name"),
+            ("enable su", 2, "say --yes"),
+        ] {
+            let before = machine.host("cat /etc/pam.d/*").ok();
+            let refused = berth(machine, arguments);
+            assert_eq!(
+                refused.status.code(),
+                Some(status),
+                "{arguments}: {refused:?}"
+            );
+            assert!(refused.stderr.contains(why), "{arguments}: {refused:?}");
+            assert_eq!(machine.host("cat /etc/pam.d/*").ok(), before, "{arguments}");
+        }
+        let as_user = machine.su("alice", &format!("{PROGRAMS}/berth pam enable --yes su"));
+        assert_eq!(as_user.status.code(), Some(4), "{as_user:?}");
+    });
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_the_old_file_or_the_new_one() {
+    Machine::run(|machine| {
+        install(machine);
+        let old = stack("su");
+        let begun = Instant::now();
+        berth(machine, "enable --yes su").ok();
+        let whole = begun.elapsed();
+        let new = stack("su");
+        assert_ne!(new, old);
+        let (mut unchanged, mut changed) = (0, 0);
+        for round in 0..40 {
+            let (verb, from) = match stack("su") == old {
+                true => ("enable", &old),
+                false => ("disable", &new),
+            };
+            let mut command = Command::new(format!("{PROGRAMS}/berth"));
+            let mut change = command.args(["pam", verb, "--yes", "su"]).spawn().unwrap();
+            // Most of them near the end, where the file is replaced.
+            std::thread::sleep(whole * (20 + round * 3) / 100);
+            change.kill().unwrap();
+            change.wait().unwrap();
+            let now = stack("su");
+            assert!(now == old || now == new, "{verb}: {now}");
+            match now == *from {
+                true => unchanged += 1,
+                false => changed += 1,
+            }
+            machine.su("root", "true").ok();
+        }
+        assert!(
+            unchanged > 0 && changed > 0,
+            "{unchanged} old, {changed} new"
+        );
+        std::thread::sleep(Duration::from_secs(1));
+        berth(machine, "enable --yes su").ok();
+        berth(machine, "disable --yes su").ok();
+        assert_eq!(stack("su"), old);
+        let strays = machine.host("ls -A /etc/pam.d | grep '^\\.'; ls -d /run/berth-pam/");
+        assert_eq!(strays.stdout, "");
+    });
+}
