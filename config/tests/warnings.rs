@@ -187,24 +187,6 @@ fn a_terminal_that_sshd_never_has() {
 }
 
 #[test]
-fn cgroups_under_systemd() {
-    let site = Site {
-        systemd: true,
-        ..Site::default()
-    };
-    let body = "[profile.a]\n[[rule]]\nprofile = \"a\"\n";
-    assert_eq!(
-        warnings(body, &site),
-        [
-            "4:11 cgroups under systemd, which runs this machine: not supported yet | \
-          only a profile with cgroup = \"keep\" works here"
-        ]
-    );
-    let keep = body.replace("[profile.a]", "[profile.a]\ncgroup = \"keep\"");
-    assert_eq!(warnings(&keep, &site), [""; 0]);
-}
-
-#[test]
 fn a_throttle_without_a_limit() {
     let body = "[profile.a]\nuser = { memory_high = \"1G\" }\n[[rule]]\nprofile = \"a\"\n";
     assert_eq!(

@@ -99,8 +99,8 @@ pub enum Error {
         release: String,
     },
     /// Part of the design, and not written yet.
-    #[error("not supported yet: {0}; set cgroup = \"keep\" for namespaces alone")]
-    Unsupported(&'static str),
+    #[error("not supported yet: {0}")]
+    Unsupported(String),
     /// Namespaces were asked for, and the application cannot join any.
     #[error("{0}")]
     CannotJoin(String),

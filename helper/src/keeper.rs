@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::Logout;
 use berth_protocol::Channel;
-use berth_session::{Group, Record, State, Tree, Usage, sweep};
+use berth_session::{Group, Manager, Record, State, Tree, Usage, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -24,6 +24,9 @@ use crate::sys;
 /// How often a wait that is woken by events looks up all the same: an event can be lost with a process
 /// that was killed at the wrong moment.
 const LOOK_UP: Duration = Duration::from_secs(60);
+
+/// How long it is tried to kill all that forks beside an application that is to live on.
+const KILLING: Duration = Duration::from_secs(10);
 
 /// How long an application gets to end after its session has, before it is moved out: milliseconds.
 const LEADERS_END: u8 = 100;
@@ -53,6 +56,8 @@ pub struct Keeper {
     pub logout: Logout,
     /// Whether the login's own audit records are lost, and the keeper writes them.
     pub audits: bool,
+    /// Whether the application goes on in the session's cgroup after its end.
+    pub leader_stays: bool,
 }
 
 impl Keeper {
@@ -65,6 +70,8 @@ impl Keeper {
             self.audit(&[Event::Login]);
         }
         self.wait_for_the_logins_end();
+        // Now, too: systemd removes a scope as soon as it is empty.
+        let usage = self.group.as_ref().map(Usage::of).unwrap_or_default();
         self.let_the_leader_go();
         if let Berth::Shared(membership) = &mut self.berth {
             membership.login_ended();
@@ -77,7 +84,7 @@ impl Keeper {
         self.audit(&[Event::SessionEnd, Event::CredentialsDisposed]);
         self.linger();
         self.ask_to_end();
-        self.end(begun);
+        self.end(begun, usage);
     }
 
     fn wait_for_the_logins_end(&self) {
@@ -120,11 +127,17 @@ impl Keeper {
     /// The application may go on after the end of its session, or open another: not in a cgroup that
     /// is about to be killed. Most end at once, and a move holds up other logins, so it is given a
     /// moment first.
-    fn let_the_leader_go(&self) {
+    fn let_the_leader_go(&mut self) {
         let mut ended = [PollFd::new(self.leader.pidfd(), PollFlags::POLLIN)];
-        if poll(&mut ended, LEADERS_END) == Ok(0) {
-            self.leader
-                .go_back(self.tree.as_ref(), self.group.as_slice());
+        if poll(&mut ended, LEADERS_END) != Ok(0) {
+            return;
+        }
+        match self.tree.as_ref().map(Tree::manager) {
+            // systemd's scope is not Berth's to move it out of: it is spared there.
+            Some(Manager::Systemd) => self.leader_stays = self.leader.is_roots(),
+            Some(Manager::Berth) | None => self
+                .leader
+                .go_back(self.tree.as_ref(), self.group.as_slice()),
         }
     }
 
@@ -136,7 +149,12 @@ impl Keeper {
         let mut ended = SystemTime::now();
         // Begun before the first look, so that no change after it is missed.
         let logins = self.watch_logins();
-        while group.is_populated() {
+        let look_up = if self.leader_stays {
+            Duration::from_secs(1) // No event tells when all others have ended.
+        } else {
+            LOOK_UP
+        };
+        while self.is_populated(&group) {
             let until = match &self.berth {
                 Berth::Shared(membership) => match membership.all_logins_ended() {
                     Some(last) => {
@@ -151,10 +169,18 @@ impl Keeper {
             match left {
                 Some(Err(_)) => return, // The time is up.
                 Some(Ok(left)) if left.is_zero() => return,
-                Some(Ok(left)) => wait_for_change(&group, logins.as_ref(), left.min(LOOK_UP)),
-                None => wait_for_change(&group, logins.as_ref(), LOOK_UP),
+                Some(Ok(left)) => wait_for_change(&group, logins.as_ref(), left.min(look_up)),
+                None => wait_for_change(&group, logins.as_ref(), look_up),
             }
         }
+    }
+
+    /// Whether anything of the session is in its cgroup.
+    fn is_populated(&self, group: &Group) -> bool {
+        let is_leader = |pid: &i32| *pid == self.leader.role().pid;
+        let only_leader = |all: Vec<i32>| !all.is_empty() && all.iter().all(is_leader);
+        let spared = self.leader_stays && group.processes().is_ok_and(only_leader);
+        group.is_populated() && !spared
     }
 
     fn deadline(&self, ended: SystemTime) -> Option<SystemTime> {
@@ -177,40 +203,60 @@ impl Keeper {
     /// Asks what is left to end, and gives it the time of the policy.
     fn ask_to_end(&self) {
         let Some(group) = &self.group else { return };
-        if !group.is_populated() {
+        if !self.is_populated(group) {
             return;
         }
-        for pid in group.processes().unwrap_or_default() {
-            self.signal(group, pid);
-        }
+        // A shell ends at a hang-up and not at SIGTERM; what is stopped must go on to end at all.
+        self.signal(group, &[Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCONT]);
         let until = Instant::now() + self.logout.grace;
-        while group.is_populated() && Instant::now() < until {
+        while self.is_populated(group) && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(5).min(self.logout.grace));
         }
     }
 
-    /// Signals a process if it is still in the session's cgroup: its PID may be another's by now, but
-    /// the descriptor, once checked, cannot.
-    fn signal(&self, group: &Group, pid: i32) {
-        let Ok(pidfd) = sys::pidfd_open(Pid::from_raw(pid)) else {
-            return; // It has ended.
-        };
-        let here = self.tree.as_ref().and_then(|tree| tree.of_process(pid));
-        if here.as_ref() != Some(group) {
+    /// Signals each process that is still in the session's cgroup: its PID may be another's by now, but the
+    /// descriptor, once checked, cannot.
+    fn signal(&self, group: &Group, signals: &[Signal]) {
+        for pid in group.processes().unwrap_or_default() {
+            if self.leader_stays && pid == self.leader.role().pid {
+                continue;
+            }
+            let Ok(pidfd) = sys::pidfd_open(Pid::from_raw(pid)) else {
+                continue; // It has ended.
+            };
+            let here = self.tree.as_ref().and_then(|tree| tree.of_process(pid));
+            if here.as_ref() != Some(group) {
+                continue;
+            }
+            for signal in signals {
+                let _ = sys::pidfd_kill(pidfd.as_fd(), *signal); // it may end at any of them
+            }
+        }
+    }
+
+    /// Kills what is left, at once and with all that it forks meanwhile.
+    fn kill(&self, group: &Group) {
+        if !self.leader_stays {
+            // The sweep tries again, and says so.
+            let _ = self.tree.as_ref().map(|tree| tree.kill(group));
             return;
         }
-        // A shell ends at a hang-up and not at SIGTERM; what is stopped must go on to end at all.
-        for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCONT] {
-            let _ = sys::pidfd_kill(pidfd.as_fd(), signal); // it may end at any of them
+        let until = Instant::now() + KILLING;
+        while self.is_populated(group) && Instant::now() < until {
+            self.signal(group, &[Signal::SIGKILL]);
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     /// Ends the berth, writes the accounting, and removes every trace.
-    fn end(mut self, begun: Instant) {
+    fn end(mut self, begun: Instant, early: Usage) {
         let uid = self.record.uid;
-        if let Some(group) = self.group.as_ref().filter(|group| group.is_populated()) {
-            // At once and with all that it forks meanwhile (cgroup.kill, Linux 5.14).
-            let _ = group.write("cgroup.kill", "1"); // the sweep tries again, and says so
+        if let Some(group) = self.group.as_ref().filter(|group| self.is_populated(group)) {
+            self.kill(group);
+        }
+        if self.leader_stays {
+            // Without a record the sweep kills nothing.
+            let _ = Record::leave_cgroup_alone(self.record.id);
         }
         let ended = match std::mem::replace(&mut self.berth, Berth::None) {
             Berth::Shared(membership) => membership.end(uid),
@@ -223,7 +269,8 @@ impl Keeper {
         if let Err(error) = &ended {
             self.line("end").field("error", error).error();
         }
-        let usage = self.group.as_ref().map(Usage::of).unwrap_or_default();
+        let group = self.group.as_ref().filter(|group| group.exists());
+        let usage = group.map_or(early, Usage::of);
         let mut left = None;
         while let Err(error) = sweep(self.tree.as_ref(), uid, self.record.id) {
             let error = error.to_string();

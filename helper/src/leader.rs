@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use berth_session::{Group, Role, Tree};
+use berth_session::{Group, Manager, Record, Role, SessionId, Tree};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
@@ -76,6 +76,22 @@ impl Leader {
         let status = status.unwrap_or_default();
         let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
         uids.and_then(|uids| uids.split_whitespace().nth(1)) == Some("0")
+    }
+
+    /// Takes it out of a session that has failed, and may go on without a berth.
+    pub fn leave(&self, tree: Option<&Tree>, uid: u32, id: SessionId) {
+        match tree.map(Tree::manager) {
+            Some(Manager::Berth) => {
+                let from = tree.map(|tree| tree.session(uid, id)).unwrap_or_default();
+                self.go_back(tree, &from);
+            }
+            // It stays in its user's slice, in a unit that ends by itself.
+            Some(Manager::Systemd) => {
+                // Without a record there is nothing that could be killed by mistake.
+                let _ = Record::leave_cgroup_alone(id);
+            }
+            None => {}
+        }
     }
 
     /// Moves it back, if it is still there and in one of these cgroups: by now it may have opened

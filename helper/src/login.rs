@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserNamespace};
 use berth_protocol::{Channel, ChannelError, Phase, Reply, Request};
-use berth_session::{Tree, UserFolder};
+use berth_session::{Manager, Tree, UserFolder};
 use nix::unistd::Pid;
 
 use crate::decide::{self, Planned, Undecided, Verdict};
@@ -162,6 +162,7 @@ fn open(
         audits: planned.berth.namespaces.user != UserNamespace::Off,
         berth,
         logout: planned.berth.logout,
+        leader_stays: false,
     };
     keeper.keep();
     Ok(())
@@ -207,6 +208,8 @@ fn fail(
 /// account phase comes a few milliseconds before the session's, so a move to where this process
 /// already is, made now, saves the login most of that wait.
 fn begin_a_grace_period(tree: Option<&Tree>) {
+    // Under systemd nothing is moved.
+    let tree = tree.filter(|tree| tree.manager() == Manager::Berth);
     let here = tree.and_then(|tree| tree.of_process(std::process::id() as i32));
     if let Some(here) = here {
         let _ = here.write("cgroup.procs", "0"); // only a head start

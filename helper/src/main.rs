@@ -13,6 +13,7 @@
 )]
 
 mod audit;
+mod caps;
 mod cgroup;
 mod decide;
 mod error;
@@ -33,6 +34,7 @@ mod rlimits;
 mod shared;
 mod standby;
 mod sys;
+mod systemd;
 
 use std::fs;
 use std::process::ExitCode;

@@ -111,8 +111,8 @@ impl<'a> Opening<'a> {
             return Err(Reason::Refused(message));
         }
         folder.add(*id)?;
-        let place = match (&prepared.caps, &prepared.tree) {
-            (Some(caps), Some(tree)) => Some(caps.carry_out(tree, *id)?),
+        let mut place = match (&prepared.caps, &prepared.tree) {
+            (Some(caps), Some(tree)) => Some((caps.carry_out(tree, *id, leader, &folder)?, tree)),
             _ => None,
         };
 
@@ -145,15 +145,15 @@ impl<'a> Opening<'a> {
             return Err(Error::Channel(ChannelError::Closed).into());
         }
         self.oom_score_adj = leader.lower_oom_protection()?;
-        if let Some(place) = &place {
-            leader.move_to(&place.group)?;
+        if let Some((place, tree)) = &mut place {
+            place.take_in(tree, leader)?;
         }
 
         // 4. Over to the module.
-        let tree = prepared.tree.as_ref();
-        if let Some((place, tree)) = place.as_ref().zip(tree) {
-            record.cgroup = Some(tree.below(&place.group));
-            record.pool = tree.pool_of(&place.group);
+        let group = place.as_ref().and_then(|(place, _)| place.group().cloned());
+        if let Some((group, (_, tree))) = group.as_ref().zip(place.as_ref()) {
+            record.cgroup = Some(tree.below(group));
+            record.pool = tree.pool_of(group);
         }
         (record.init, record.namespaces) = match &self.berth {
             Berth::None => (None, NamespaceIds::default()),
@@ -176,15 +176,11 @@ impl<'a> Opening<'a> {
             Ack::Failed { message } => return Err(Error::CannotJoin(message).into()),
         }
         self.over = true;
-        let (group, missing) = match place {
-            Some(place) => (Some(place.group), place.missing),
-            None => (None, Vec::new()),
-        };
         Ok(Opened {
             group,
             berth: std::mem::replace(&mut self.berth, Berth::None),
             record,
-            missing,
+            missing: place.map_or_else(Vec::new, |(place, _)| place.missing()),
         })
     }
 
@@ -276,8 +272,7 @@ impl Opening<'_> {
             tree, id, leader, ..
         } = self.prepared;
         let uid = self.planned.login.uid;
-        let from = tree.as_ref().map(|tree| tree.session(uid, *id));
-        leader.go_back(tree.as_ref(), from.as_ref().map_or(&[], |from| from));
+        leader.leave(tree.as_ref(), uid, *id);
         if let Some(old) = self.oom_score_adj.take() {
             leader.raise_oom_protection(&old);
         }

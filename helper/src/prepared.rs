@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 use berth_config::outcome::{CgroupPlace, UserNamespace};
 use berth_session::{Record, SessionId, Tree};
@@ -11,10 +10,7 @@ use nix::unistd::Pid;
 use crate::decide::Planned;
 use crate::error::{Error, Result};
 use crate::leader::Leader;
-use crate::{cgroup, idmap, init, kernel, pam_group};
-
-/// There on every machine whose PID 1 is systemd (sd_booted(3)).
-const SYSTEMD: &str = "/run/systemd/system";
+use crate::{caps, idmap, init, kernel, pam_group};
 
 /// What is known before anything is changed.
 pub struct Prepared {
@@ -25,7 +21,7 @@ pub struct Prepared {
     /// The application.
     pub leader: Leader,
     /// The caps, where the session gets a cgroup.
-    pub caps: Option<cgroup::Plan>,
+    pub caps: Option<caps::Plan>,
     /// The UID that owns the user's namespaces.
     pub owner: u32,
     /// The maps of the user namespace, if there is one.
@@ -43,16 +39,11 @@ impl Prepared {
         let uid = planned.login.uid;
         kernel::is_new_enough()?;
         let tree = match berth.cgroup {
-            CgroupPlace::Own if Path::new(SYSTEMD).exists() => {
-                return Err(Error::Unsupported(
-                    "caps on a machine that systemd runs (its cgroups are systemd's to change)",
-                ));
-            }
             CgroupPlace::Own => Some(tree?),
             // Not touched, then, by Berth's own processes either: they stay with the login's.
             CgroupPlace::Keep => None,
         };
-        let caps = tree.as_ref().map(|tree| cgroup::Plan::new(tree, planned));
+        let caps = tree.as_ref().map(|tree| caps::Plan::new(tree, planned));
         let caps = caps.transpose()?;
         let leader = Leader::of(leader, tree.as_ref())?;
         let owner = idmap::owner(planned.owner_uid_base, uid)?;

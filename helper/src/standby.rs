@@ -83,10 +83,9 @@ impl Standby<'_> {
     /// `let_go` drops the module's socket in the standby, so that the module sees the worker's death
     /// at once.
     pub fn split(&self, let_go: impl FnOnce()) -> Result<Option<Worker>> {
-        let keepers = self.tree.map(Tree::keepers);
+        let keepers = self.tree.map(Tree::make_keepers).transpose()?;
         let folder = match &keepers {
             Some(keepers) => {
-                keepers.create()?;
                 let folder = File::open(keepers.path());
                 Some(folder.map_err(|error| {
                     berth_session::Error::file("open the cgroup", keepers.path(), error)
@@ -153,9 +152,7 @@ impl Standby<'_> {
         if !opened {
             // The login is still root's application and may go on as `on_error` says: it is put back
             // where it was, and not killed.
-            let from = self.tree.map(|tree| tree.session(self.uid, self.id));
-            self.leader
-                .go_back(self.tree, from.as_ref().map_or(&[], |from| from));
+            self.leader.leave(self.tree, self.uid, self.id);
         }
         let result = sweep(self.tree, self.uid, self.id);
         Line::new("close")

@@ -29,6 +29,22 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// There is no talking with systemd.
+    #[error("cannot talk with systemd ({what}): {reason}")]
+    Systemd {
+        /// What was attempted.
+        what: String,
+        /// What stood in the way.
+        reason: String,
+    },
+    /// systemd said no.
+    #[error("systemd does not {what}: {reason}")]
+    Refused {
+        /// What it was asked for.
+        what: String,
+        /// What it said.
+        reason: String,
+    },
     /// Processes of a session that do not end.
     #[error("{} still has processes after cgroup.kill; they may be waiting for a device", path.display())]
     Unkillable {

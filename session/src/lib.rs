@@ -7,7 +7,8 @@
 //! |---|---|
 //! | record | `/run/berth/sessions/ID` |
 //! | entry in its user's folder | `/run/berth/users/UID/ID` |
-//! | cgroup | `<cgroup2>/berth/user-UID/sessions/ID`, or `…/rescue/ID` |
+//! | cgroup | `<cgroup2>/berth/user-UID/sessions/ID`, or `…/rescue/ID`; under systemd a scope, which is its own |
+//! | caps under systemd | `/run/berth/users/UID/before`: what they were before |
 //! | private /tmp on disk | `/var/lib/berth/tmp/ID` |
 //!
 //! So whoever finds a session whose keeper is gone can clean up after it: [`sweep`].
@@ -28,6 +29,7 @@ mod id;
 mod limits;
 mod record;
 mod sweep;
+pub mod systemd;
 mod tree;
 mod usage;
 
@@ -37,5 +39,5 @@ pub use id::SessionId;
 pub use limits::{Limits, Pressure};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
-pub use tree::{Controller, Group, Tree, mounts_of};
+pub use tree::{Controller, Group, Manager, Tree, mounts_of};
 pub use usage::Usage;

@@ -173,6 +173,14 @@ impl Record {
         })
     }
 
+    /// Says that what runs in a session's cgroup is not the session's: the application was not moved there
+    /// by Berth, or goes on there without a berth.
+    pub fn leave_cgroup_alone(id: SessionId) -> Result<()> {
+        let mut record = Record::read(id)?;
+        record.cgroup = None;
+        record.write()
+    }
+
     /// The ids of all sessions, in order.
     pub fn ids() -> Result<Vec<SessionId>> {
         let path = Path::new(RECORDS);

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::folder::remove_if_there;
+use crate::systemd;
+use crate::tree::Manager;
 use crate::{Error, Group, Record, Result, SessionId, Tree, UserFolder};
 
 /// Private /tmp folders on disk, one for each session that has one. Root's alone, and not in a place
@@ -62,8 +64,11 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         }
     };
     if let Some(tree) = tree {
-        for group in tree.session(uid, id).iter().filter(|group| group.exists()) {
-            step(kill(group));
+        let groups = tree.session(uid, id).into_iter();
+        for group in groups.chain(unit(tree, id)) {
+            if group.exists() {
+                step(kill(tree, &group));
+            }
         }
     }
     step(remove_tree(&private_tmp(id)));
@@ -75,13 +80,12 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         for group in tree.session(uid, id) {
             step(group.remove().map(drop));
         }
-        let user = tree.user(uid);
-        for part in ["sessions", "rescue"] {
-            step(user.child(part).remove().map(drop));
-        }
         // And its pool's, and the one of all users, with the last user.
-        for group in tree.line_to(&user).iter().rev() {
+        for group in tree.above_session(uid) {
             step(group.remove().map(drop));
+        }
+        if let (Manager::Systemd, Ok(folder)) = (tree.manager(), &folder) {
+            step(take_caps_back(tree, folder, uid, id));
         }
     }
     // The record goes last: as long as anything is left, something says so.
@@ -91,9 +95,19 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     folder.and_then(|folder| folder.remove(id))
 }
 
-/// Kills every process of a cgroup at once (cgroup.kill, Linux 5.14) and waits until it is empty.
-fn kill(group: &Group) -> Result<()> {
-    group.write("cgroup.kill", "1")?;
+/// The unit that systemd has a session in, if it is to end with the session.
+fn unit(tree: &Tree, id: SessionId) -> Option<Group> {
+    match tree.manager() {
+        Manager::Berth => None,
+        Manager::Systemd => Some(tree.group(&Record::read(id).ok()?.cgroup?)),
+    }
+}
+
+/// Kills every process of a cgroup and waits until it is empty.
+fn kill(tree: &Tree, group: &Group) -> Result<()> {
+    if group.is_populated() {
+        tree.kill(group)?;
+    }
     let deadline = Instant::now() + DYING;
     while group.is_populated() {
         if Instant::now() > deadline {
@@ -104,6 +118,14 @@ fn kill(group: &Group) -> Result<()> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
+}
+
+/// With the user's last session their caps go, too.
+fn take_caps_back(tree: &Tree, folder: &UserFolder, uid: u32, id: SessionId) -> Result<()> {
+    if folder.sessions()?.iter().any(|other| *other != id) {
+        return Ok(());
+    }
+    systemd::take_back(tree, folder, uid)
 }
 
 /// Removes a folder and all below it, however deep: users nest folders as they like, and

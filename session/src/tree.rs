@@ -1,4 +1,6 @@
-//! Berth's part of the cgroup v2 hierarchy (cgroupfs backend).
+//! Berth's part of the cgroup v2 hierarchy.
+//!
+//! Where Berth manages it (every init but systemd, and containers):
 //!
 //! ```text
 //! <cgroup2>/berth-keepers                 inits, keepers, standbys: no caps
@@ -13,6 +15,16 @@
 //!
 //! The level `sessions` is there for the last line: a user whose fork bomb has used up `tasks_max`
 //! can still log in, beside the bomb and below the same memory and CPU caps, and end it.
+//!
+//! Where systemd does, every cgroup is a unit's, and nobody but systemd changes them:
+//!
+//! ```text
+//! <cgroup2>/berth.slice/berth.service/keepers       inits, keepers, standbys: delegated, so Berth's own
+//! <cgroup2>/user.slice                              the caps of all users together
+//! <cgroup2>/user.slice/user-1001.slice              the user's caps
+//! <cgroup2>/user.slice/user-1001.slice/session-12.scope    a session that logind knows
+//! <cgroup2>/user.slice/user-1001.slice/berth-13.scope      one that it does not know
+//! ```
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -21,7 +33,7 @@ use std::str::FromStr;
 
 use nix::errno::Errno;
 
-use crate::{Error, Result, SessionId};
+use crate::{Error, Result, SessionId, systemd};
 
 /// A controller that a cap can need (kernel documentation, admin-guide/cgroup-v2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,6 +75,16 @@ const POOL: &str = "pool-";
 #[derive(Debug, Clone)]
 pub struct Tree {
     root: Group,
+    manager: Manager,
+}
+
+/// Who makes and changes the cgroups of users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// Berth itself.
+    Berth,
+    /// systemd.
+    Systemd,
 }
 
 /// One cgroup.
@@ -79,8 +101,18 @@ impl Tree {
         cgroup2_mount(&table)
             .map(|path| Tree {
                 root: Group { path },
+                manager: if systemd::is_booted() {
+                    Manager::Systemd
+                } else {
+                    Manager::Berth
+                },
             })
             .ok_or(Error::NoCgroup2)
+    }
+
+    /// Who makes and changes the cgroups of users.
+    pub fn manager(&self) -> Manager {
+        self.manager
     }
 
     /// The root cgroup.
@@ -105,12 +137,34 @@ impl Tree {
 
     /// Where all users are.
     pub fn berth(&self) -> Group {
-        self.root.child("berth")
+        match self.manager {
+            Manager::Berth => self.root.child("berth"),
+            Manager::Systemd => self.root.child(systemd::USERS),
+        }
     }
 
     /// Where the processes that keep sessions live: under nobody's caps, so not where all users are.
     pub fn keepers(&self) -> Group {
-        self.root.child("berth-keepers")
+        match self.manager {
+            Manager::Berth => self.root.child("berth-keepers"),
+            Manager::Systemd => self
+                .root
+                .child("berth.slice")
+                .child(systemd::SERVICE)
+                .child("keepers"),
+        }
+    }
+
+    /// Where the processes that keep sessions live, made if need be.
+    pub fn make_keepers(&self) -> Result<Group> {
+        let keepers = self.keepers();
+        match keepers.create() {
+            Err(error) if error.is_not_found() && self.manager == Manager::Systemd => {
+                systemd::start_service(&keepers)?;
+            }
+            created => created?,
+        }
+        Ok(keepers)
     }
 
     /// A pool's cgroup.
@@ -139,8 +193,13 @@ impl Tree {
 
     /// Where a user's cgroup would be in a pool, or in none.
     pub fn user_in(&self, pool: Option<&str>, uid: u32) -> Group {
-        let parent = pool.map_or_else(|| self.berth(), |pool| self.pool(pool));
-        parent.child(&format!("user-{uid}"))
+        match self.manager {
+            Manager::Berth => {
+                let parent = pool.map_or_else(|| self.berth(), |pool| self.pool(pool));
+                parent.child(&format!("user-{uid}"))
+            }
+            Manager::Systemd => self.berth().child(&systemd::slice(uid)),
+        }
     }
 
     /// The pool that a cgroup is in.
@@ -162,9 +221,40 @@ impl Tree {
         line
     }
 
-    /// The two cgroups that a session can have: the ordinary one, and the one for a user at tasks_max.
-    pub fn session(&self, uid: u32, id: SessionId) -> [Group; 2] {
-        ["sessions", "rescue"].map(|part| self.user(uid).child(part).child(&id.to_string()))
+    /// The cgroups of Berth's own that a session can have: the ordinary one, and the one for a user at
+    /// tasks_max. Under systemd there is none: whatever cgroup a session is in is systemd's.
+    pub fn session(&self, uid: u32, id: SessionId) -> Vec<Group> {
+        match self.manager {
+            Manager::Berth => ["sessions", "rescue"]
+                .map(|part| self.user(uid).child(part).child(&id.to_string()))
+                .into(),
+            Manager::Systemd => Vec::new(),
+        }
+    }
+
+    /// The cgroups above a session's that are Berth's to remove once they are empty, innermost first.
+    pub fn above_session(&self, uid: u32) -> Vec<Group> {
+        match self.manager {
+            Manager::Berth => {
+                let user = self.user(uid);
+                let mut groups: Vec<_> = ["sessions", "rescue"].map(|part| user.child(part)).into();
+                groups.extend(self.line_to(&user).into_iter().rev());
+                groups
+            }
+            Manager::Systemd => Vec::new(),
+        }
+    }
+
+    /// Kills all that is in a session's cgroup, at once and with all that it forks meanwhile.
+    pub fn kill(&self, group: &Group) -> Result<()> {
+        match self.manager {
+            Manager::Berth => group.write("cgroup.kill", "1"), // Linux 5.14
+            Manager::Systemd => match systemd::Bus::connect()?.kill(group.name()) {
+                // It has ended meanwhile, and with it the unit.
+                Err(_) if !group.is_populated() => Ok(()),
+                killed => killed,
+            },
+        }
     }
 
     /// A cgroup's path below the root.
@@ -350,6 +440,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("berth-tree-{}", std::process::id()));
         let tree = Tree {
             root: Group { path: root.clone() },
+            manager: Manager::Berth,
         };
         let names = |uid| {
             let line = tree.line_to(&tree.user(uid));

@@ -30,6 +30,9 @@ const USERS: [&str; 2] = ["alice", "bob"];
 /// Where prepared machines keep what `/etc/pam.d` was.
 const PAM_BEFORE: &str = "/root/pam.d";
 
+/// The program that uses what is capped.
+const PROBE: &str = "/usr/local/bin/berth-probe";
+
 /// A user's service manager goes one second after the last logout and not ten, so that cases do not wait.
 const LOGIND: &str = "[Login]\nUserStopDelaySec=1s\n";
 
@@ -48,6 +51,8 @@ impl Booted {
         }
         run("cp", &["-a", "/etc/pam.d", PAM_BEFORE]);
         install_package();
+        let probe = Build::find().tools.join("berth-probe");
+        fs::copy(probe, PROBE).expect("the probe");
         let_in();
         let sshd =
             format!("AuthorizedKeysFile {KEYS}\nPermitRootLogin yes\nUseDNS no\nMaxStartups 500\n");
@@ -113,6 +118,27 @@ impl Booted {
     #[track_caller]
     pub fn install(&self) {
         install_package();
+    }
+
+    /// A file of the kernel's for all that a user runs; empty where there is nothing.
+    pub fn of_user(&self, user: &str, file: &str) -> String {
+        let path = self.cgroups.slice(self.uid(user)).join(file);
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.trim_end().to_owned()
+    }
+
+    /// What systemd was told to set for a user until the next boot, as names of files.
+    pub fn drop_ins(&self, user: &str) -> Vec<String> {
+        let folder = format!(
+            "/run/systemd/system.control/user-{}.slice.d",
+            self.uid(user)
+        );
+        let files = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = files
+            .map(|file| file.file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort_unstable();
+        names
     }
 
     /// Runs a command by ssh, at the system's own server.
@@ -210,6 +236,10 @@ fn ssh(user: &str, command: &str) -> Command {
 fn install_package() {
     let package = Build::find().tools.join(PACKAGE);
     run("dpkg", &["--install", &package.display().to_string()]);
+    run(
+        "systemctl",
+        &["--quiet", "enable", "--now", "berth.service"],
+    );
 }
 
 #[track_caller]

@@ -41,6 +41,7 @@ macro_rules! cases {
 cases! {
     a_login_by_ssh_is_in_a_scope_of_its_user
     a_berth_is_in_the_scope_that_logind_made
+    past_memory_max_a_user_is_killed_and_another_is_not
     the_package_touches_nothing_of_pam
     the_package_stays_while_pam_needs_it
 }

@@ -174,13 +174,13 @@ impl<'a> Target<'a> {
     }
 
     /// Kills all that runs in it.
-    fn kill(&self) -> Result<(), String> {
-        match &self.group {
-            Some(group) if group.exists() => group
-                .write("cgroup.kill", "1")
-                .map_err(|error| error.to_string()),
-            Some(_) => Ok(()),
-            None => self.signal(Signal::SIGKILL, None).map(drop),
+    fn kill(&self, tree: Option<&Tree>) -> Result<(), String> {
+        match (&self.group, tree) {
+            (Some(group), Some(tree)) if group.exists() => {
+                tree.kill(group).map_err(|error| error.to_string())
+            }
+            (Some(_), _) => Ok(()),
+            (None, _) => self.signal(Signal::SIGKILL, None).map(drop),
         }
     }
 
@@ -255,7 +255,7 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
     for target in targets {
         match target.signal(Signal::SIGTERM, tree) {
             Ok(_) => asked.push(target),
-            // cgroup.kill may do what a signal did not.
+            // The kill may do what a signal did not.
             Err(why) => {
                 eprintln!("berth: {}: {why}", named(target.record));
                 asked.push(target);
@@ -267,7 +267,7 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
     });
     for target in asked {
         if target.runs() {
-            if let Err(why) = target.kill() {
+            if let Err(why) = target.kill(tree) {
                 failed.push((target, why));
                 continue;
             }

@@ -6,12 +6,11 @@ use crate::decide::tests::Facts;
 use crate::decide::{self, Bases};
 use crate::diagnostic::Finding;
 use crate::facts::Machine;
-use crate::outcome::{Caps, CgroupPlace, Limit, Outcome};
+use crate::outcome::{Caps, Limit, Outcome};
 use crate::policy::exempt_list;
 use crate::read::table::value;
 use crate::setting::Setting;
 use crate::tables::{Rule, Tests};
-use crate::unsupported::NOT_YET;
 use crate::value::Glob;
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
@@ -22,31 +21,11 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
             stacks(checker, tests, site);
         }
     }
-    if site.systemd() {
-        systemd_backend(checker);
-    }
     if let Some(machine) = site.machine() {
         for rule in &contents.rules {
             session_above_user(checker, rule, &machine);
         }
         sudoers(checker, site, &machine);
-    }
-}
-
-/// systemd owns its tree, and nobody else writes there. A policy is for a fleet, so this is no error
-/// of the policy's: the helper refuses the login.
-fn systemd_backend(checker: &mut Checker<'_>) {
-    let contents = checker.contents;
-    for rule in &contents.rules {
-        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
-        let kept = value(&merged.keys.cgroup) == Some(&CgroupPlace::Keep);
-        if let (Some(profile), false) = (rule.profiles().first(), kept) {
-            checker.findings.push(Finding::warning(
-                profile.at,
-                format!("cgroups under systemd, which runs this machine: {NOT_YET}"),
-                "only a profile with cgroup = \"keep\" works here",
-            ));
-        }
     }
 }
 

@@ -18,14 +18,15 @@ use crate::error::{Error, Result};
 
 /// One cap as the kernel takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Setting {
+pub struct Setting {
     /// The policy's key, for messages.
-    cap: &'static str,
-    controller: Controller,
+    pub cap: &'static str,
+    /// Whose file it is.
+    pub controller: Controller,
     /// The file in the cgroup.
-    file: &'static str,
+    pub file: &'static str,
     /// What is written to it.
-    value: String,
+    pub value: String,
 }
 
 impl Setting {
@@ -42,6 +43,21 @@ impl Setting {
             value,
         }
     }
+}
+
+/// All the caps of one cgroup.
+pub fn settings(caps: &Caps, tree: &Tree) -> Result<Vec<Setting>> {
+    let mut settings = settings_but_tasks(caps, tree)?;
+    settings.extend(pids::whole(caps));
+    Ok(settings)
+}
+
+fn settings_but_tasks(caps: &Caps, tree: &Tree) -> Result<Vec<Setting>> {
+    let mut settings = memory::settings(caps);
+    settings.extend(cpu::settings(caps));
+    settings.extend(cpuset::settings(caps, tree));
+    settings.extend(io::settings(caps)?);
+    Ok(settings)
 }
 
 /// The caps of one login, ready to be written. Made before any lock is taken: finding the disk behind
@@ -72,26 +88,14 @@ pub struct Place {
 impl Plan {
     /// Works the caps out for this tree.
     pub fn new(tree: &Tree, planned: &Planned) -> Result<Plan> {
-        let settings = |caps: &Caps| -> Result<Vec<Setting>> {
-            let mut settings = memory::settings(caps);
-            settings.extend(cpu::settings(caps));
-            settings.extend(cpuset::settings(caps, tree));
-            settings.extend(io::settings(caps)?);
-            Ok(settings)
-        };
-        let with_tasks = |caps: &Caps| -> Result<Vec<Setting>> {
-            let mut settings = settings(caps)?;
-            settings.extend(pids::whole(caps));
-            Ok(settings)
-        };
         let pool = planned.pool.as_ref();
-        let pool = pool.map(|(name, caps)| Ok::<_, Error>((name.clone(), with_tasks(caps)?)));
+        let pool = pool.map(|(name, caps)| Ok::<_, Error>((name.clone(), settings(caps, tree)?)));
         let berth = &planned.berth;
-        let user = settings(&berth.user_caps)?;
-        let session = with_tasks(&berth.session_caps)?;
+        let user = settings_but_tasks(&berth.user_caps, tree)?;
+        let session = settings(&berth.session_caps, tree)?;
         Ok(Plan {
             uid: planned.login.uid,
-            everyone: settings(&planned.everyone_caps)?,
+            everyone: settings_but_tasks(&planned.everyone_caps, tree)?,
             pool: pool.transpose()?,
             sessions_inherited: protection::inherited(&user, &[]),
             session_inherited: protection::inherited(&user, &session),

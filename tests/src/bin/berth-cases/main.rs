@@ -1,6 +1,6 @@
 //! The cases that need a booted machine with controllers, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`); `--all GUEST` runs each on a
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`); `--all GUEST [PART OF A NAME]` runs each on a
 //! login machine of its own, or for `systemd` on the booted machine itself, and prints a line for each:
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
@@ -17,6 +17,7 @@ mod processes;
 mod rlimits;
 mod shares;
 mod small_stack;
+mod systemd_caps;
 mod time_and_disk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +32,7 @@ type BootedCase = (&'static str, fn(&Booted));
 
 /// The cases of a guest that systemd runs.
 fn booted_cases() -> Vec<BootedCase> {
-    [beside_systemd::CASES, package::CASES].concat()
+    [beside_systemd::CASES, systemd_caps::CASES, package::CASES].concat()
 }
 
 /// The cases of one kind of guest.
@@ -64,7 +65,8 @@ fn main() {
             .iter()
             .for_each(|(name, _)| println!("{name}")),
         ["--list", guest] => cases(guest).iter().for_each(|(name, _)| println!("{name}")),
-        ["--all", guest] => {
+        ["--all", guest, ref part @ ..] => {
+            let is_asked_for = |name: &str| part.iter().all(|part| name.contains(part));
             if guest == "systemd" {
                 Booted::prepare();
             }
@@ -72,10 +74,16 @@ fn main() {
             std::panic::set_hook(Box::new(|_| ()));
             if guest == "systemd" {
                 for (name, _) in booted_cases() {
+                    if !is_asked_for(name) {
+                        continue;
+                    }
                     run(name, || Booted::run_named(name, |_| elsewhere()));
                 }
             }
             for (name, _) in cases(guest) {
+                if !is_asked_for(name) {
+                    continue;
+                }
                 run(name, || Machine::run_named(name, |_| elsewhere()));
             }
         }
@@ -93,7 +101,9 @@ fn main() {
             println!("case passed");
         }
         _ => {
-            eprintln!("usage: berth-cases --list GUEST | --all GUEST | --exact NAME");
+            eprintln!(
+                "usage: berth-cases --list GUEST | --all GUEST [PART OF A NAME] | --exact NAME"
+            );
             std::process::exit(2);
         }
     }

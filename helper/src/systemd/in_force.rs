@@ -1,0 +1,80 @@
+//! Whether the kernel has what systemd was asked for. systemd says yes to what this kernel has not, and to
+//! what it will do in a moment.
+
+use berth_session::{Group, Tree};
+
+use super::properties::{mask, per_second};
+use crate::cgroup::Setting;
+
+/// How it stands with a setting.
+#[derive(Debug, PartialEq, Eq)]
+pub enum State {
+    /// The kernel has it.
+    InForce,
+    /// Not yet.
+    Awaited(String),
+    /// It never will be.
+    Impossible(String),
+}
+
+/// Looks at one setting of a cgroup.
+pub fn look(tree: &Tree, group: &Group, setting: &Setting) -> State {
+    let has = |group: &Group| {
+        let all = group.controllers().unwrap_or_default();
+        all.contains(&setting.controller)
+    };
+    let name = setting.controller.name();
+    if !has(tree.root()) {
+        return State::Impossible(format!("this kernel has no {name} controller here"));
+    }
+    let place = group.path().display();
+    if !group.path().join(setting.file).exists() {
+        return if has(group) {
+            State::Impossible(format!("this kernel has no {} in {place}", setting.file))
+        } else {
+            State::Awaited(format!(
+                "systemd has not enabled the {name} controller for {place}"
+            ))
+        };
+    }
+    let now = group.read(setting.file).unwrap_or_default();
+    if is_same(setting, now.trim()) {
+        State::InForce
+    } else {
+        let (file, wanted) = (setting.file, &setting.value);
+        State::Awaited(format!(
+            "systemd has set {file} of {place} to {:?} and not to {wanted:?}",
+            now.trim()
+        ))
+    }
+}
+
+/// Whether a file says the same as a setting, in the kernel's words.
+fn is_same(setting: &Setting, now: &str) -> bool {
+    const PAGE: u64 = 4096;
+    let wanted = setting.value.as_str();
+    match setting.file {
+        "memory.min" | "memory.low" | "memory.high" | "memory.max" | "memory.swap.max" => {
+            // The kernel counts pages.
+            let pages = |text: &str| text.parse::<u64>().ok().map(|bytes| bytes / PAGE);
+            pages(wanted) == pages(now)
+        }
+        // systemd takes another period where the quota is small.
+        "cpu.max" => per_second(wanted).abs_diff(per_second(now)) <= per_second(wanted) / 100,
+        "cpuset.cpus" | "cpuset.mems" => mask(wanted) == mask(now),
+        "io.weight" | "io.bfq.weight" => {
+            let first = now.lines().next().unwrap_or_default();
+            first.rsplit(' ').next() == wanted.rsplit(' ').next()
+        }
+        "io.max" => {
+            let (disk, ceilings) = wanted.split_once(' ').unwrap_or((wanted, ""));
+            let line = now.lines().find_map(|line| line.strip_prefix(disk));
+            let has: Vec<_> = line.unwrap_or_default().split(' ').collect();
+            // A disk without any ceiling has no line.
+            ceilings
+                .split(' ')
+                .all(|one| has.contains(&one) || (line.is_none() && one.ends_with("=max")))
+        }
+        _ => wanted == now,
+    }
+}

@@ -1,0 +1,262 @@
+//! The caps on a machine that systemd runs: it is asked to set them, and nothing is written to its cgroups.
+
+mod in_force;
+mod properties;
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use berth_config::outcome::MissingController;
+use berth_session::systemd::{self, Bus, Property, Value};
+use berth_session::{Group, SessionId, Tree, UserFolder};
+
+use crate::cgroup::{self, Setting};
+use crate::decide::Planned;
+use crate::error::{Error, Result};
+use crate::leader::Leader;
+use in_force::State;
+
+/// How long it may take from systemd's yes to the kernel's files: an event loop's turn.
+const EFFECT: Duration = Duration::from_secs(2);
+
+/// The caps of one login, ready to be asked for.
+#[derive(Debug)]
+pub struct Plan {
+    uid: u32,
+    user: Vec<Setting>,
+    session: Vec<Setting>,
+    missing_controller: MissingController,
+}
+
+/// How the application comes to be in its session's cgroup.
+#[derive(Debug)]
+enum Way {
+    /// logind has put it there.
+    IsThere,
+    /// A scope of Berth's is started with it.
+    Scope(String),
+    /// It stays where it is, in a cgroup of its user's that is not one session's.
+    Stays,
+}
+
+/// A session's place.
+#[derive(Debug)]
+pub struct Place {
+    /// The session's cgroup, where it has one of its own.
+    pub group: Option<Group>,
+    /// Caps that are not in force, one line each, where the policy says to go on without them.
+    pub missing: Vec<String>,
+    way: Way,
+    whom: String,
+    user: Vec<Setting>,
+    session: Vec<Setting>,
+    missing_controller: MissingController,
+}
+
+impl Plan {
+    /// Works the caps out for this tree.
+    pub fn new(tree: &Tree, planned: &Planned) -> Result<Plan> {
+        if let Some((pool, _)) = &planned.pool {
+            return Err(Error::Unsupported(format!(
+                "pools under systemd (this user is in {pool})"
+            )));
+        }
+        if !planned.everyone_caps.is_empty() {
+            return Err(Error::Unsupported("[everyone] under systemd".into()));
+        }
+        let berth = &planned.berth;
+        Ok(Plan {
+            uid: planned.login.uid,
+            user: cgroup::settings(&berth.user_caps, tree)?,
+            session: cgroup::settings(&berth.session_caps, tree)?,
+            missing_controller: berth.missing_controller,
+        })
+    }
+
+    /// Has systemd set the user's caps, unless they are in force. The caller holds the lock on the
+    /// user's folder.
+    pub fn carry_out(
+        &self,
+        tree: &Tree,
+        id: SessionId,
+        leader: &Leader,
+        folder: &UserFolder,
+    ) -> Result<Place> {
+        let slice = tree.user(self.uid);
+        let properties = properties::of(&self.user);
+        let is_in_force =
+            |setting: &Setting| in_force::look(tree, &slice, setting) == State::InForce;
+        let all_in_force = systemd::is_set(self.uid, &properties)
+            && essential(&slice, &self.user).all(is_in_force);
+        if !properties.is_empty() && !all_in_force {
+            systemd::set_caps(&mut Bus::connect()?, folder, self.uid, &properties)?;
+        }
+        let (group, way) = place(tree, &slice, id, leader);
+        Ok(Place {
+            group,
+            missing: Vec::new(),
+            way,
+            whom: format!("user {}", self.uid),
+            user: self.user.clone(),
+            session: self.session.clone(),
+            missing_controller: self.missing_controller,
+        })
+    }
+}
+
+/// Where the application is or is to be, and how it gets there.
+fn place(tree: &Tree, slice: &Group, id: SessionId, leader: &Leader) -> (Option<Group>, Way) {
+    let pid = leader.role().pid;
+    if let Some(here) = tree.of_process(pid) {
+        let is_users = here.path().starts_with(slice.path());
+        if is_users && is_session_of(&here, pid) {
+            return (Some(here), Way::IsThere);
+        }
+        // A unit of the user's service manager, or the manager itself: it must not be torn out of there.
+        if is_users && !here.name().ends_with(".scope") {
+            return (None, Way::Stays);
+        }
+    }
+    let name = format!("berth-{id}.scope");
+    (Some(slice.child(&name)), Way::Scope(name))
+}
+
+/// Whether this is the scope of a session that logind has made for this very process. In another's (su
+/// typed in a session) it would be killed with that, and that with it.
+fn is_session_of(group: &Group, pid: i32) -> bool {
+    let id = group.name().strip_prefix("session-");
+    let id = id.and_then(|id| id.strip_suffix(".scope"));
+    let Some(id) = id.filter(|id| !id.is_empty()) else {
+        return false;
+    };
+    // As sd_session_get_leader(3) reads it.
+    let session = fs::read_to_string(format!("/run/systemd/sessions/{id}"));
+    let session = session.unwrap_or_default();
+    let leader = session
+        .lines()
+        .find_map(|line| line.strip_prefix("LEADER="));
+    leader.and_then(|leader| leader.parse().ok()) == Some(pid)
+}
+
+impl Place {
+    /// Puts the application into its session's cgroup, sets that one's caps, and waits until all caps are
+    /// in force.
+    pub fn take_in(&mut self, tree: &Tree, leader: &Leader) -> Result<()> {
+        let properties = properties::of(&self.session);
+        match (&self.group, &self.way) {
+            (Some(group), Way::Scope(name)) => {
+                start_scope(tree, group, name, leader, properties)?;
+            }
+            (Some(group), _) if !properties.is_empty() => {
+                Bus::connect()?.set(group.name(), &properties)?;
+            }
+            (None, _) if !properties.is_empty() => self.missing.push(
+                "caps of the session: it is not in a cgroup of its own, but in its user's".into(),
+            ),
+            _ => {}
+        }
+        let here = self
+            .group
+            .clone()
+            .or_else(|| tree.of_process(leader.role().pid));
+        let slice = here.and_then(|here| tree.line_to(&here).into_iter().nth(1));
+        let until = Instant::now() + EFFECT;
+        if let Some(slice) = slice {
+            self.missing
+                .extend(self.wait_for(tree, &slice, &self.whom, &self.user, until)?);
+        }
+        if let Some(group) = &self.group {
+            let whom = format!("session in {}", group.name());
+            self.missing
+                .extend(self.wait_for(tree, group, &whom, &self.session, until)?);
+        }
+        Ok(())
+    }
+
+    /// Waits until settings are in force. Says which are not, if the policy lets the login go on without.
+    fn wait_for(
+        &self,
+        tree: &Tree,
+        group: &Group,
+        whom: &str,
+        settings: &[Setting],
+        until: Instant,
+    ) -> Result<Vec<String>> {
+        let mut missing = Vec::new();
+        for setting in essential(group, settings) {
+            let reason = loop {
+                match in_force::look(tree, group, setting) {
+                    State::InForce => break None,
+                    State::Impossible(reason) => break Some(reason),
+                    State::Awaited(reason) if Instant::now() > until => break Some(reason),
+                    State::Awaited(_) => std::thread::sleep(Duration::from_millis(1)),
+                }
+            };
+            let Some(reason) = reason else { continue };
+            let error = Error::Cap {
+                cap: setting.cap.into(),
+                whom: whom.into(),
+                reason,
+            };
+            match self.missing_controller {
+                MissingController::Deny => return Err(error),
+                MissingController::Warn => missing.push(error.to_string()),
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// Settings without those for a disk scheduler that is not there, where there is another.
+fn essential<'a>(
+    group: &'a Group,
+    settings: &'a [Setting],
+) -> impl Iterator<Item = &'a Setting> + 'a {
+    settings
+        .iter()
+        .filter(|setting| {
+            setting.file != "io.bfq.weight" || group.path().join(setting.file).exists()
+        })
+        .filter(|setting| {
+            setting.file != "io.weight"
+                || group.path().join(setting.file).exists()
+                || !group.path().join("io.bfq.weight").exists()
+        })
+}
+
+/// Has systemd make a scope with the application in it, and waits until it is there.
+fn start_scope(
+    tree: &Tree,
+    group: &Group,
+    name: &str,
+    leader: &Leader,
+    caps: Vec<Property>,
+) -> Result<()> {
+    let pid = leader.role().pid;
+    let slice = tree.line_to(group).into_iter().nth(1);
+    let slice = slice.as_ref().map(Group::name).unwrap_or_default();
+    let text = |name, text: &str| Property::new(name, Value::Text(text.into()));
+    let mut properties = vec![
+        text("Description", "A login with Berth"),
+        text("Slice", slice),
+        // It goes when it is empty, whatever has become of its processes.
+        text("CollectMode", "inactive-or-failed"),
+        Property::new("PIDs", Value::Processes(vec![pid.unsigned_abs()])),
+        // The user's count, and the session's where the policy says so; not systemd's default.
+        Property::new("TasksMax", Value::Number(u64::MAX)),
+    ];
+    properties.extend(caps);
+    Bus::connect()?.start_scope(name, &properties)?;
+    let until = Instant::now() + EFFECT;
+    while tree.of_process(pid).as_ref() != Some(group) {
+        if Instant::now() > until {
+            return Err(Error::Cap {
+                cap: "the session's scope".into(),
+                whom: format!("process {pid}"),
+                reason: format!("systemd has not put it into {name} after {EFFECT:?}"),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! systemd, where it runs the machine: every cgroup there is its own to change, and Berth asks it.
+
+mod bus;
+mod caps;
+mod units;
+mod wire;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::{Error, Group, Result};
+
+pub use bus::Bus;
+pub(crate) use caps::take_back;
+pub use caps::{is_set, set_caps};
+pub use wire::{Property, Value};
+
+/// The service that Berth's own processes live in.
+pub const SERVICE: &str = "berth.service";
+
+/// Whether it runs this machine (sd_booted(3)).
+pub fn is_booted() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+/// The slice of all users.
+pub const USERS: &str = "user.slice";
+
+/// A user's slice.
+pub fn slice(uid: u32) -> String {
+    format!("user-{uid}.slice")
+}
+
+/// How long Berth's service may take to start.
+const STARTING: Duration = Duration::from_secs(3);
+
+/// Starts Berth's service and makes the keepers' cgroup in it: the service's are delegated to Berth.
+pub(crate) fn start_service(keepers: &Group) -> Result<()> {
+    Bus::connect()?.start(SERVICE)?;
+    let deadline = Instant::now() + STARTING;
+    loop {
+        match keepers.create() {
+            Err(error) if error.is_not_found() && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) if error.is_not_found() => {
+                return Err(Error::Systemd {
+                    what: format!("start {SERVICE}"),
+                    reason: format!(
+                        "it has no cgroup after {} s: see systemctl status {SERVICE}",
+                        STARTING.as_secs()
+                    ),
+                });
+            }
+            created => return created,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What is asked of systemd: org.freedesktop.systemd1(5) describes each call.
+
+use super::Bus;
+use super::wire::{self, Property, Value, Writer};
+use crate::{Error, Result};
+
+impl Bus {
+    /// Sets properties of a unit, all or none, until the next boot. The unit need not be there yet.
+    pub fn set(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
+        let mut arguments = Writer::default();
+        arguments.text(unit).flag(true).properties(properties);
+        let names: Vec<_> = properties.iter().map(|one| one.name.as_str()).collect();
+        let what = format!("set {} of {unit}", names.join(", "));
+        self.manager("SetUnitProperties", "sba(sv)", arguments, &what)
+            .map(drop)
+    }
+
+    /// A property that a slice has.
+    pub fn get(&mut self, slice: &str, property: &str) -> Result<Value> {
+        let mut arguments = Writer::default();
+        arguments
+            .text("org.freedesktop.systemd1.Slice")
+            .text(property);
+        let what = format!("tell {property} of {slice}");
+        let properties = "org.freedesktop.DBus.Properties";
+        let body = self.call(&object(slice), properties, "Get", "ss", arguments, &what)?;
+        wire::variant(&body).ok_or(Error::Refused {
+            what,
+            reason: "its answer is of another type".into(),
+        })
+    }
+
+    /// Starts a unit. It may not have started yet when this returns.
+    pub fn start(&mut self, unit: &str) -> Result<()> {
+        let mut arguments = Writer::default();
+        arguments.text(unit).text("fail");
+        let what = format!("start {unit}");
+        self.manager("StartUnit", "ss", arguments, &what).map(drop)
+    }
+
+    /// Starts a scope with a process in it. The process may not be there yet when this returns.
+    pub fn start_scope(&mut self, name: &str, properties: &[Property]) -> Result<()> {
+        let mut arguments = Writer::default();
+        arguments.text(name).text("fail").properties(properties);
+        arguments.array(8, |_no_other_units| ());
+        let what = format!("start {name}");
+        let signature = "ssa(sv)a(sa(sv))";
+        self.manager("StartTransientUnit", signature, arguments, &what)
+            .map(drop)
+    }
+
+    /// Kills all that is in a unit.
+    pub fn kill(&mut self, unit: &str) -> Result<()> {
+        const SIGKILL: u32 = 9;
+        let mut arguments = Writer::default();
+        arguments.text(unit).text("all").u32(SIGKILL);
+        let what = format!("kill {unit}");
+        self.manager("KillUnit", "ssi", arguments, &what).map(drop)
+    }
+}
+
+/// The object that stands for a unit: its name, with all that is neither letter nor digit escaped.
+fn object(unit: &str) -> String {
+    let mut path = String::from("/org/freedesktop/systemd1/unit/");
+    for byte in unit.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            path.push(byte.into());
+        } else {
+            path.push_str(&format!("_{byte:02x}"));
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_are_named_as_systemd_names_them() {
+        assert_eq!(
+            object("user-1001.slice"),
+            "/org/freedesktop/systemd1/unit/user_2d1001_2eslice"
+        );
+    }
+}
