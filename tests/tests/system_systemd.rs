@@ -14,16 +14,18 @@ static BOOTS: LazyLock<[Boot; 2]> = LazyLock::new(|| {
 });
 
 macro_rules! cases {
-    ($suite:ident $boot:literal: $($case:ident)*) => {
+    ($suite:ident $boot:literal unless $cannot:meta: $($case:ident)*) => {
         mod $suite {
             $(
                 #[test]
+                #[cfg_attr($cannot, ignore = "what is built here needs a newer C library than it has")]
                 fn $case() {
                     super::BOOTS[$boot].assert_passed(stringify!($case));
                 }
             )*
 
             #[test]
+            #[cfg_attr($cannot, ignore = "what is built here needs a newer C library than it has")]
             fn every_case_is_listed_here() {
                 let boot = &super::BOOTS[$boot];
                 let mut listed = [$(stringify!($case)),*];
@@ -33,8 +35,8 @@ macro_rules! cases {
         }
     };
     ($($case:ident)*) => {
-        cases! { debian_12 0: $($case)* }
-        cases! { debian_13 1: $($case)* }
+        cases! { debian_12 0 unless built_past_debian_12: $($case)* }
+        cases! { debian_13 1 unless any(): $($case)* }
     };
 }
 

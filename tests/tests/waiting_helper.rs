@@ -74,7 +74,10 @@ fn the_policy_of_the_session_is_the_one_that_is_in_force_then() {
 fn a_waiting_helper_that_is_killed_costs_no_login() {
     Machine::run(|machine| {
         let before = machine.settled();
-        machine.stack(&between(&signal_helpers("KILL")));
+        let gone = "for process in $(cat /berth/signalled); do
+                      while grep -qs '^State:.[^Z]' $process/status; do sleep 0.01; done
+                    done; true";
+        machine.stack(&between(&format!("{}\n{gone}", signal_helpers("KILL"))));
         let outside = machine.host("readlink /proc/self/ns/mnt").ok();
         for login in [
             machine.ssh("alice", "readlink /proc/self/ns/mnt"),
