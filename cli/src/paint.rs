@@ -35,3 +35,13 @@ pub fn alarm(line: &str, word: &str) -> String {
         _ => line.into(),
     }
 }
+
+/// A line that begins with how bad it is.
+pub fn level(line: &str) -> String {
+    for (word, colour) in [("FAIL", "\x1b[1;31m"), ("WARN", "\x1b[1;33m")] {
+        if let (Some(rest), true) = (line.strip_prefix(word), wanted()) {
+            return format!("{colour}{word}\x1b[0m{rest}");
+        }
+    }
+    line.into()
+}

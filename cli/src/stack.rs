@@ -127,7 +127,16 @@ pub struct Folders(Vec<PathBuf>);
 impl Folders {
     /// This machine's: the admin's, and what packages bring.
     pub fn system() -> Folders {
-        Folders(vec!["/etc/pam.d".into(), "/usr/lib/pam.d".into()])
+        Folders::under(Path::new("/"))
+    }
+
+    /// Those of a system that is mounted somewhere.
+    pub fn under(root: &Path) -> Folders {
+        Folders(
+            ["etc/pam.d", "usr/lib/pam.d"]
+                .map(|folder| root.join(folder))
+                .into(),
+        )
     }
 
     /// Each of them.

@@ -1,10 +1,11 @@
 //! System calls that nix does not wrap, behind safe functions.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -165,4 +166,14 @@ pub fn in_child(deadline: Duration, work: impl FnOnce() -> i32) -> std::io::Resu
         ))),
         other => Err(std::io::Error::other(format!("{other:?}"))),
     }
+}
+
+/// Whether running a file gives capabilities.
+pub fn has_file_capabilities(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else {
+        return false; // No file has a NUL in its name.
+    };
+    let (name, nowhere) = (c"security.capability", std::ptr::null_mut());
+    // SAFETY: strings that end in NUL; nothing is written where the size is 0.
+    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), nowhere, 0) > 0 }
 }

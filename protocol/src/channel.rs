@@ -19,6 +19,14 @@ const VERSION: u8 = 2;
 /// The largest message either side takes. The module bounds each PAM item far below this.
 const MAX_MESSAGE: usize = 64 * 1024;
 
+/// What is said of a message of another version. It stands in module and helper, and says of which version
+/// they are: `berth doctor` looks for it there.
+pub const ANOTHER_VERSION: &str = concat!(
+    "not a message of Berth ",
+    env!("CARGO_PKG_VERSION"),
+    "'s: module and helper come from different versions"
+);
+
 /// Why a message could not be sent or received.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelError {
@@ -29,9 +37,7 @@ pub enum ChannelError {
     #[error("no answer within the time allowed")]
     TimedOut,
     /// The bytes are no message of this version.
-    #[error(
-        "not a message of protocol version {VERSION}: module and helper come from different versions of Berth"
-    )]
+    #[error("{ANOTHER_VERSION}")]
     Malformed,
     /// A message over the size that either side takes.
     #[error("a message of more than {MAX_MESSAGE} bytes")]

@@ -15,5 +15,5 @@ pub mod exempt;
 mod message;
 pub mod service;
 
-pub use channel::{Channel, ChannelError};
+pub use channel::{ANOTHER_VERSION, Channel, ChannelError};
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};

@@ -17,6 +17,7 @@ mod cgroup;
 mod door;
 mod elsewhere;
 pub mod guest;
+mod installed;
 mod jobs;
 mod kernel;
 mod log;

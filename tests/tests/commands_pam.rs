@@ -11,64 +11,6 @@ use berth_tests::{Machine, Output, Policy};
 
 const SERVICES: [&str; 4] = ["sshd", "su", "su-l", "cron"];
 
-/// Debian 12's.
-const DEBIAN: [(&str, &str); 11] = [
-    (
-        "sshd",
-        include_str!("../../cli/src/verb/pam/debian/12/sshd"),
-    ),
-    (
-        "login",
-        include_str!("../../cli/src/verb/pam/debian/12/login"),
-    ),
-    ("su", include_str!("../../cli/src/verb/pam/debian/12/su")),
-    (
-        "su-l",
-        include_str!("../../cli/src/verb/pam/debian/12/su-l"),
-    ),
-    (
-        "cron",
-        include_str!("../../cli/src/verb/pam/debian/12/cron"),
-    ),
-    ("atd", include_str!("../../cli/src/verb/pam/debian/12/atd")),
-    (
-        "common-account",
-        include_str!("../../cli/src/verb/pam/debian/12/common-account"),
-    ),
-    (
-        "common-auth",
-        include_str!("../../cli/src/verb/pam/debian/12/common-auth"),
-    ),
-    (
-        "common-password",
-        include_str!("../../cli/src/verb/pam/debian/12/common-password"),
-    ),
-    (
-        "common-session",
-        include_str!("../../cli/src/verb/pam/debian/12/common-session"),
-    ),
-    (
-        "common-session-noninteractive",
-        include_str!("../../cli/src/verb/pam/debian/12/common-session-noninteractive"),
-    ),
-];
-
-/// A machine with Berth's files where an admin has them, and with Debian's stacks.
-fn install(machine: &Machine) {
-    let folders = "set -e
-        modules=$(dirname $(ls /usr/lib/*/security/pam_permit.so | head -n 1))
-        for folder in $modules /usr/libexec; do
-            mkdir -p /mnt$folder; mount -t tmpfs berth /mnt$folder
-            cp -a $folder/. /mnt$folder; mount --bind /mnt$folder $folder
-        done
-        cp /berth/libpam_berth.so $modules/pam_berth.so
-        cp /berth/berth-helper /usr/libexec/";
-    machine.host(folders).ok();
-    for (service, text) in DEBIAN {
-        fs::write(format!("/etc/pam.d/{service}"), text).unwrap();
-    }
-}
-
 fn berth(machine: &Machine, arguments: &str) -> Output {
     machine.host(&format!("{PROGRAMS}/berth pam {arguments}"))
 }
@@ -80,7 +22,7 @@ fn stack(service: &str) -> String {
 #[test]
 fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwards() {
     Machine::run(|machine| {
-        install(machine);
+        machine.install();
         // As configuration tools leave them: a link, a mode of its own, and no newline at the end.
         fs::rename("/etc/pam.d/su", "/etc/su.real").unwrap();
         symlink("../su.real", "/etc/pam.d/su").unwrap();
@@ -129,7 +71,7 @@ fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwar
 #[test]
 fn logins_without_a_user_namespace_come_back_out_before_others_clean_up() {
     Machine::run(|machine| {
-        install(machine);
+        machine.install();
         machine.policy(&Policy::with_namespaces("pid = true, mount = true"));
         // Runs at the close, and needs the host's /proc for what it says.
         let last = "session optional pam_exec.so type=close_session log=/run/close /bin/cat /proc/1/comm\n";
@@ -148,7 +90,7 @@ fn logins_without_a_user_namespace_come_back_out_before_others_clean_up() {
 #[test]
 fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
     Machine::run(|machine| {
-        install(machine);
+        machine.install();
         let before = stack("sshd");
         let fails = |what: &str, why: &str| {
             let failed = berth(machine, "enable --yes sshd");
@@ -177,7 +119,7 @@ fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
 #[test]
 fn what_makes_no_sense_is_refused_with_a_reason() {
     Machine::run(|machine| {
-        install(machine);
+        machine.install();
         fs::write("/etc/pam.d/sudo", stack("su")).unwrap();
         for (arguments, status, why) in [
             ("enable --yes sudo", 1, "it is there to get out of a berth"),
@@ -209,7 +151,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
 #[test]
 fn killed_at_any_moment_it_leaves_the_old_file_or_the_new_one() {
     Machine::run(|machine| {
-        install(machine);
+        machine.install();
         let old = stack("su");
         let begun = Instant::now();
         berth(machine, "enable --yes su").ok();

@@ -2,6 +2,7 @@
 
 mod check;
 mod diff;
+mod doctor;
 mod explain;
 mod kill;
 mod list;
@@ -36,6 +37,8 @@ pub enum Verb {
     Try(r#try::Arguments),
     /// Put Berth's lines into PAM's files, take them out, or tell where they are
     Pam(pam::Arguments),
+    /// Look for what keeps Berth from doing what the policy says
+    Doctor(doctor::Arguments),
 }
 
 impl Verb {
@@ -59,6 +62,7 @@ impl Verb {
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Try(arguments) => r#try::run(&arguments),
             Verb::Pam(arguments) => pam::run(&arguments),
+            Verb::Doctor(arguments) => doctor::run(&arguments),
         }
     }
 }

@@ -1,0 +1,87 @@
+//! `berth doctor`: what on this machine keeps Berth from doing what the policy says.
+
+mod accounts;
+mod cgroup;
+mod finding;
+mod kerberos;
+mod kernel;
+mod lingering;
+mod order;
+mod owners;
+mod pam;
+mod policy;
+mod privileged;
+mod programs;
+mod sessions;
+mod world;
+
+use std::time::SystemTime;
+
+use berth_config::{LocalTime, counted};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::{json, live, paint};
+use finding::{Finding, Level};
+use world::World;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 no failure; 1 a failure; 4 only root may look.
+
+FAIL is what keeps logins from what the policy says; WARN is what may, or surprises users.
+Nothing is changed.")]
+pub struct Arguments {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    if !live::is_root() {
+        eprintln!("berth: only root may look at all that there is to check");
+        return Exit::Permission;
+    }
+    let world = World::here();
+    let checks: [fn(&World) -> Vec<Finding>; 11] = [
+        kernel::check,
+        cgroup::check,
+        policy::check,
+        owners::check,
+        accounts::check,
+        programs::check,
+        pam::check,
+        kerberos::check,
+        privileged::check,
+        lingering::check,
+        sessions::check,
+    ];
+    let findings: Vec<Finding> = checks.iter().flat_map(|check| check(&world)).collect();
+    let count = |level| findings.iter().filter(|one| one.level == level).count();
+    let (failures, warnings) = (count(Level::Fail), count(Level::Warn));
+    if arguments.json {
+        json::print(&json!({
+            "version": json::VERSION,
+            "now": LocalTime::rfc3339(SystemTime::now()),
+            "ok": failures == 0,
+            "failures": failures,
+            "warnings": warnings,
+            "findings": findings.iter().map(Finding::object).collect::<Vec<_>>(),
+        }));
+    } else {
+        for finding in &findings {
+            print!("{}", paint::level(&finding.to_string()));
+        }
+        println!(
+            "{}, {}",
+            counted(failures, "failure"),
+            counted(warnings, "warning")
+        );
+    }
+    match failures {
+        0 => Exit::Done,
+        _ => Exit::NotSo,
+    }
+}

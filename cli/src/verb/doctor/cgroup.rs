@@ -1,0 +1,183 @@
+//! cgroup v2: whether it is there, and what of the policy's caps it can enforce.
+
+use std::fs;
+use std::path::Path;
+
+use berth_config::outcome::{Caps, CgroupPlace};
+
+use super::finding::Finding;
+use super::world::World;
+
+const TOPIC: &str = "cgroup";
+
+/// Whether caps have one that a controller enforces.
+type Needs = fn(&Caps) -> bool;
+
+/// The controllers, the caps that need them, and whether there are any.
+const CAPS: [(&str, &str, Needs); 5] = [
+    ("cpu", "cpu_weight and cpu_quota", |caps| {
+        caps.cpu_weight.is_some() || caps.cpu_quota.is_some()
+    }),
+    ("cpuset", "allowed_cpus and allowed_memory_nodes", |caps| {
+        caps.allowed_cpus.is_some() || caps.allowed_memory_nodes.is_some()
+    }),
+    ("io", "io_*", |caps| {
+        caps.io_weight.is_some()
+            || !caps.io_read_bandwidth_max.is_empty()
+            || !caps.io_write_bandwidth_max.is_empty()
+            || !caps.io_read_iops_max.is_empty()
+            || !caps.io_write_iops_max.is_empty()
+    }),
+    ("memory", "memory_*", |caps| {
+        caps.memory_min.is_some()
+            || caps.memory_low.is_some()
+            || caps.memory_high.is_some()
+            || caps.memory_max.is_some()
+            || caps.memory_swap_max.is_some()
+    }),
+    ("pids", "tasks_max", |caps| caps.tasks_max.is_some()),
+];
+
+pub fn check(world: &World) -> Vec<Finding> {
+    let Some(root) = &world.cgroup else {
+        return match world.any(|berth| berth.cgroup == CgroupPlace::Own) {
+            true => vec![Finding::fail(
+                TOPIC,
+                "no cgroup v2 tree is mounted, and the policy's profiles need one",
+                "mount one on /sys/fs/cgroup, or set cgroup = \"keep\" in the profiles",
+            )],
+            false => vec![Finding::ok(TOPIC, "no v2 tree, and the policy needs none")],
+        };
+    };
+    let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
+    let controllers = read("cgroup.controllers");
+    let there: Vec<&str> = controllers.split_whitespace().collect();
+    let caps = world.caps();
+    let mut findings = Vec::new();
+    for (controller, keys, needs) in CAPS {
+        if !there.contains(&controller) && caps.iter().any(|caps| needs(caps)) {
+            findings.push(Finding::fail(
+                TOPIC,
+                format!(
+                    "no {controller} controller at {}: {keys} cannot be enforced",
+                    root.display()
+                ),
+                "boot with systemd.unified_cgroup_hierarchy=1, or without cgroup_disable=",
+            ));
+        }
+    }
+    if findings.is_empty() {
+        let manager = match world.path("/run/systemd/system").is_dir() {
+            true => ", by systemd",
+            false => "",
+        };
+        let controllers = there.join(" ");
+        findings.push(Finding::ok(
+            TOPIC,
+            format!("v2 at {}{manager}: {controllers}", root.display()),
+        ));
+    }
+    if caps.iter().any(|caps| caps.io_weight.is_some()) {
+        let costs = read("io.cost.qos");
+        findings.extend(disks(&world.path("/sys/block"), &costs));
+    }
+    findings
+}
+
+/// The disks on which a weight does nothing.
+fn disks(folder: &Path, costs: &str) -> Vec<Finding> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut findings = Vec::new();
+    for entry in entries {
+        let disk = entry.path();
+        // loop, zram and the like have no device behind them.
+        if !disk.join("device").exists() {
+            continue;
+        }
+        let read = |name: &str| fs::read_to_string(disk.join(name)).unwrap_or_default();
+        let number = read("dev");
+        let cost = costs.lines().any(|line| {
+            line.split_whitespace().next() == Some(number.trim()) && line.contains("enable=1")
+        });
+        let schedulers = read("queue/scheduler");
+        if cost || schedulers.contains("[bfq]") {
+            continue;
+        }
+        let in_use = schedulers.split(['[', ']']).nth(1).unwrap_or("none");
+        let disk = entry.file_name();
+        let disk = disk.to_string_lossy();
+        findings.push(Finding::warn(
+            TOPIC,
+            format!("io_weight does nothing on {disk}: scheduler {in_use}, no io.cost model"),
+            format!("use io_*_max, or set bfq or io.cost.qos for {disk}"),
+        ));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    const ALL: (&str, &str) = ("cgroup/cgroup.controllers", "cpuset cpu io memory pids\n");
+
+    fn told(name: &str, profile: &str, files: &[(&str, &str)]) -> Vec<(Level, String)> {
+        let fake = Fake::new(name, profile, &[], files);
+        let findings = check(&fake.0).into_iter();
+        findings.map(|one| (one.level, one.text)).collect()
+    }
+
+    #[test]
+    fn a_cap_without_its_controller_is_a_failure() {
+        let caps = "user = { memory_max = \"1G\", tasks_max = 100 }";
+        assert_eq!(told("cgroup-all", caps, &[ALL])[0].0, Level::Ok);
+        let some = ("cgroup/cgroup.controllers", "cpu memory\n");
+        let told = told("cgroup-some", caps, &[some]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].1.contains("no pids controller"), "{told:?}");
+        assert_eq!(told[0].0, Level::Fail);
+    }
+
+    #[test]
+    fn without_a_tree_only_who_keeps_their_cgroup_can_log_in() {
+        for (name, profile, level) in [
+            ("cgroup-keep", "cgroup = \"keep\"", Level::Ok),
+            ("cgroup-own", "", Level::Fail),
+        ] {
+            let mut fake = Fake::new(name, profile, &[], &[]);
+            fake.0.cgroup = None;
+            assert_eq!(check(&fake.0)[0].level, level, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_weight_needs_bfq_or_a_cost_model() {
+        let disk = |scheduler| {
+            [
+                ALL,
+                ("sys/block/sda/device/model", ""),
+                ("sys/block/sda/dev", "8:0\n"),
+                ("sys/block/sda/queue/scheduler", scheduler),
+                ("sys/block/loop0/queue/scheduler", "[none]\n"),
+            ]
+        };
+        let weight = "user = { io_weight = 50 }";
+        let none = disk("[none] mq-deadline bfq\n");
+        let warned = told("cgroup-weight", weight, &none);
+        assert_eq!(warned.len(), 2, "{warned:?}");
+        assert_eq!(
+            warned[1],
+            (
+                Level::Warn,
+                "io_weight does nothing on sda: scheduler none, no io.cost model".into()
+            )
+        );
+        assert_eq!(told("cgroup-bfq", weight, &disk("none [bfq]\n")).len(), 1);
+        let mut cost = none.to_vec();
+        cost.push(("cgroup/io.cost.qos", "8:0 enable=1 ctrl=auto\n"));
+        assert_eq!(told("cgroup-cost", weight, &cost).len(), 1);
+        assert_eq!(told("cgroup-unasked", "", &none).len(), 1);
+    }
+}

@@ -1,0 +1,72 @@
+//! Kerberos tickets, which a private /tmp and a keyring of one's own hide.
+
+use berth_config::outcome::PrivateTmp;
+
+use super::finding::Finding;
+use super::world::World;
+
+const TOPIC: &str = "kerberos";
+
+pub fn check(world: &World) -> Vec<Finding> {
+    let Some(text) = world.text("/etc/krb5.conf") else {
+        return Vec::new();
+    };
+    let name = text.lines().find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        (key.trim() == "default_ccache_name").then(|| value.trim())
+    });
+    // MIT's own default.
+    let name = name.unwrap_or("FILE:/tmp/krb5cc_%{uid}");
+    let hidden_tmp = world.any(|berth| {
+        let kept = berth.namespaces.tmp_keep.iter();
+        berth.namespaces.private_tmp != PrivateTmp::Off
+            && !kept.clone().any(|name| name.starts_with("krb5cc"))
+    });
+    let in_tmp = name.contains("/tmp/");
+    let remedy = "krb5.conf: default_ccache_name = KCM:";
+    if in_tmp && hidden_tmp {
+        vec![Finding::warn(
+            TOPIC,
+            "private_tmp hides /tmp/krb5cc_*: rpc.gssd and other logins do not find the tickets",
+            remedy,
+        )]
+    } else if name.starts_with("KEYRING:") && world.any(|berth| berth.namespaces.any()) {
+        vec![Finding::warn(
+            TOPIC,
+            "a berth has a keyring of its own: tickets in KEYRING: do not reach it",
+            remedy,
+        )]
+    } else {
+        vec![Finding::ok(TOPIC, format!("tickets are in {name}"))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    #[test]
+    fn tickets_that_a_berth_hides_are_warned_of() {
+        let tmp = "namespaces = { mount = true, private_tmp = \"disk\" }";
+        let pid = "namespaces = { pid = true, mount = true }";
+        let file = "[libdefaults]\n";
+        let keyring = "[libdefaults]\n default_ccache_name = KEYRING:persistent:%{uid}\n";
+        let kcm = "[libdefaults]\n default_ccache_name = KCM:\n";
+        for (name, profile, text, level) in [
+            ("file", tmp, file, Level::Warn),
+            ("no-tmp", pid, file, Level::Ok),
+            ("keyring", pid, keyring, Level::Warn),
+            ("caps", "", keyring, Level::Ok),
+            ("kcm", tmp, kcm, Level::Ok),
+        ] {
+            let files = [("etc/krb5.conf", text)];
+            let fake = Fake::new(&format!("kerberos-{name}"), profile, &[], &files);
+            let findings = check(&fake.0);
+            assert_eq!(findings.len(), 1, "{name}");
+            assert_eq!(findings[0].level, level, "{name}: {findings:?}");
+        }
+        assert_eq!(check(&Fake::new("kerberos-none", tmp, &[], &[]).0), []);
+    }
+}

@@ -1,0 +1,129 @@
+//! The kernel: old enough to lack something, or told to refuse it.
+
+use berth_config::outcome::{Berth, UserNamespace};
+
+use super::finding::Finding;
+use super::world::World;
+
+const TOPIC: &str = "kernel";
+
+/// The first with cgroup.kill; setns on a pidfd is older.
+const OLDEST: (u32, u32) = (5, 14);
+
+/// Whether a berth has a namespace.
+type Has = fn(&Berth) -> bool;
+
+/// Namespaces: the sysctl that limits them, and who needs them.
+const LIMITS: [(&str, &str, Has); 4] = [
+    ("user", "max_user_namespaces", |berth| {
+        berth.namespaces.user != UserNamespace::Off
+    }),
+    ("PID", "max_pid_namespaces", |berth| berth.namespaces.pid),
+    ("IPC", "max_ipc_namespaces", |berth| berth.namespaces.ipc),
+    ("mount", "max_mnt_namespaces", |berth| {
+        berth.namespaces.mount
+    }),
+];
+
+/// What keeps users from user namespaces of their own, with the value that does.
+const REFUSALS: [(&str, u64); 2] = [
+    ("kernel.unprivileged_userns_clone", 0),
+    ("kernel.apparmor_restrict_unprivileged_userns", 1),
+];
+
+pub fn check(world: &World) -> Vec<Finding> {
+    let release = world.text("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = release.trim();
+    let mut findings = Vec::new();
+    if version(release).is_some_and(|version| version < OLDEST) {
+        findings.push(Finding::fail(
+            TOPIC,
+            format!("Linux {release} is older than 5.14: logins are refused"),
+            "run a newer kernel",
+        ));
+    }
+    for (kind, file, needed) in LIMITS {
+        let none = world.number(&format!("/proc/sys/user/{file}")) == Some(0);
+        if none && world.any(needed) {
+            findings.push(Finding::fail(
+                TOPIC,
+                format!("user.{file} is 0: no login can have the {kind} namespace of its profile"),
+                format!("remove it from /etc/sysctl.d, and: sysctl user.{file}=65536"),
+            ));
+        }
+    }
+    for (name, value) in REFUSALS {
+        let file = format!("/proc/sys/{}", name.replace('.', "/"));
+        let wanted = |berth: &Berth| berth.privileges.nested_userns;
+        if world.number(&file) == Some(value) && world.any(wanted) {
+            findings.push(Finding::warn(
+                TOPIC,
+                format!("{name} is {value}: nested_userns gives users nothing here"),
+                "remove it from /etc/sysctl.d, or nested_userns from the policy",
+            ));
+        }
+    }
+    if findings.is_empty() {
+        let pressure = match world.path("/proc/pressure").is_dir() {
+            true => "PSI",
+            false => "no PSI (psi=1 on the kernel's command line)",
+        };
+        findings.push(Finding::ok(
+            TOPIC,
+            format!("{release}: cgroup.kill, setns on a pidfd, {pressure}"),
+        ));
+    }
+    findings
+}
+
+/// `6.1.0-31-amd64` is (6, 1).
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    const USER: &str = "namespaces = { user = \"identity\", pid = true, mount = true }";
+
+    fn levels(name: &str, profile: &str, files: &[(&str, &str)]) -> Vec<Level> {
+        let fake = Fake::new(name, profile, &[], files);
+        check(&fake.0).iter().map(|one| one.level).collect()
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_or_refuses_is_told_if_the_policy_needs_it() {
+        let release = |text| ("proc/sys/kernel/osrelease", text);
+        let good = release("6.1.0-31-amd64\n");
+        assert_eq!(levels("kernel-good", USER, &[good]), [Level::Ok]);
+        assert_eq!(
+            levels("kernel-old", USER, &[release("5.10.0\n")]),
+            [Level::Fail]
+        );
+        let none = ("proc/sys/user/max_user_namespaces", "0\n");
+        assert_eq!(levels("kernel-none", USER, &[good, none]), [Level::Fail]);
+        let pid = "namespaces = { pid = true, mount = true }";
+        assert_eq!(levels("kernel-off", pid, &[good, none]), [Level::Ok]);
+        let none = ("proc/sys/user/max_pid_namespaces", "0\n");
+        assert_eq!(levels("kernel-pid", pid, &[good, none]), [Level::Fail]);
+        let nested = format!("{USER}\nprivileges = {{ nested_userns = true }}");
+        let armour = (
+            "proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+            "1\n",
+        );
+        assert_eq!(
+            levels("kernel-nested", &nested, &[good, armour]),
+            [Level::Warn]
+        );
+        let clone = ("proc/sys/kernel/unprivileged_userns_clone", "0\n");
+        assert_eq!(
+            levels("kernel-clone", &nested, &[good, clone]),
+            [Level::Warn]
+        );
+        assert_eq!(levels("kernel-unasked", USER, &[good, clone]), [Level::Ok]);
+    }
+}

@@ -1,0 +1,155 @@
+//! The UIDs that own berths' user namespaces: nobody else may have them.
+
+use std::fs;
+
+use berth_config::outcome::UserNamespace;
+
+use super::finding::Finding;
+use super::world::{World, named};
+
+const TOPIC: &str = "owners";
+
+pub fn check(world: &World) -> Vec<Finding> {
+    let needed = world.any(|berth| berth.namespaces.user != UserNamespace::Off);
+    let Some(policy) = world.policy.as_ref().filter(|_| needed) else {
+        return Vec::new();
+    };
+    let base = u64::from(policy.owner_uid_base());
+    // The owner is the base and a UID below the base.
+    let range = base..2 * base;
+    let last = range.end - 1;
+    let mut findings = Vec::new();
+    let remedy = "set defaults.owner_uid_base to a free range";
+    let accounts = world.accounts.iter().map(|(login, _)| login);
+    let taken: Vec<&str> = accounts
+        .filter(|login| range.contains(&u64::from(login.uid)))
+        .map(|login| &*login.user)
+        .collect();
+    if !taken.is_empty() {
+        findings.push(Finding::fail(
+            TOPIC,
+            format!(
+                "UIDs {base}-{last} are Berth's, and accounts have some: {}",
+                named(&taken)
+            ),
+            remedy,
+        ));
+    }
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        let text = world.text(file).unwrap_or_default();
+        let overlapping: Vec<&str> = text
+            .lines()
+            .filter_map(|line| {
+                let mut fields = line.split(':');
+                let user = fields.next()?;
+                let first: u64 = fields.next()?.trim().parse().ok()?;
+                let count: u64 = fields.next()?.trim().parse().ok()?;
+                let end = first.saturating_add(count);
+                (first < range.end && range.start < end).then_some(user)
+            })
+            .collect();
+        if !overlapping.is_empty() {
+            findings.push(Finding::fail(
+                TOPIC,
+                format!(
+                    "{file} gives some of {base}-{last}, which are Berth's, to {}",
+                    named(&overlapping)
+                ),
+                remedy,
+            ));
+        }
+    }
+    let strangers = strangers(world, &range);
+    if !strangers.is_empty() {
+        let strangers: Vec<&str> = strangers.iter().map(String::as_str).collect();
+        findings.push(Finding::fail(
+            TOPIC,
+            format!(
+                "processes run under UIDs of {base}-{last}, which are Berth's: {}",
+                named(&strangers)
+            ),
+            remedy,
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(
+            TOPIC,
+            format!("UIDs {base}-{last} are nobody's"),
+        ));
+    }
+    findings
+}
+
+/// Processes under an owner's UID that are not Berth's own.
+fn strangers(world: &World, range: &std::ops::Range<u64>) -> Vec<String> {
+    let entries = fs::read_dir(world.path("/proc"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut found: Vec<String> = entries
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse::<u32>().ok()?;
+            let status = world.text(&format!("/proc/{pid}/status"))?;
+            let field = |name: &str| {
+                let mut lines = status.lines();
+                lines.find_map(|line| Some(line.strip_prefix(name)?.trim()))
+            };
+            let name = field("Name:")?;
+            let mut uids = field("Uid:")?.split_whitespace();
+            let theirs = uids.any(|uid| uid.parse().is_ok_and(|uid| range.contains(&uid)));
+            let own = matches!(name, "berth-init" | "berth-helper");
+            (theirs && !own).then(|| format!("{name} ({pid})"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    const USER: &str = "namespaces = { user = \"identity\" }";
+
+    #[test]
+    fn nobody_else_may_have_an_owners_uid() {
+        let process = "Name:\tx\nUid:\t2000001001\t0\t0\t0\n";
+        let init = "Name:\tberth-init\nUid:\t2000001001\t0\t0\t0\n";
+        for (name, files, level) in [
+            ("free", ("etc/subuid", "alice:100000:65536\n"), Level::Ok),
+            (
+                "subuid",
+                ("etc/subuid", "alice:1999999999:2\n"),
+                Level::Fail,
+            ),
+            ("before", ("etc/subuid", "alice:1999999999:1\n"), Level::Ok),
+            ("subgid", ("etc/subgid", "bob:3999999999:1\n"), Level::Fail),
+            ("process", ("proc/12/status", process), Level::Fail),
+            ("init", ("proc/12/status", init), Level::Ok),
+        ] {
+            let fake = Fake::new(&format!("owners-{name}"), USER, &[], &[files]);
+            let findings = check(&fake.0);
+            assert_eq!(findings.len(), 1, "{name}: {findings:?}");
+            assert_eq!(findings[0].level, level, "{name}: {findings:?}");
+        }
+        let mut fake = Fake::new("owners-account", USER, &[], &[]);
+        let mut other = fake.0.accounts[0].clone();
+        other.0.uid = 2_000_000_000;
+        other.0.user = "bob".into();
+        fake.0.accounts.push(other);
+        let findings = check(&fake.0);
+        assert!(
+            findings[0].text.ends_with("accounts have some: bob"),
+            "{findings:?}"
+        );
+        let fake = Fake::new(
+            "owners-unasked",
+            "",
+            &[],
+            &[("etc/subuid", "a:2000000000:9\n")],
+        );
+        assert_eq!(check(&fake.0), []);
+    }
+}

@@ -1,0 +1,215 @@
+//! PAM's stacks: pam_berth in each that logs people in, and nothing on its wrong side.
+
+use std::fs;
+
+use berth_config::outcome::UserNamespace;
+use berth_protocol::service::JOINED;
+
+use super::finding::Finding;
+use super::order::{after_the_join, before_the_way_back};
+use super::world::World;
+use crate::stack::Folders;
+use crate::verb::pam::standing::Standing;
+
+const TOPIC: &str = "pam";
+
+pub fn check(world: &World) -> Vec<Finding> {
+    if world.berths().next().is_none() {
+        return Vec::new(); // Nobody would notice.
+    }
+    let folders = Folders::under(&world.root);
+    let way_back =
+        world.any(|berth| berth.namespaces.any() && berth.namespaces.user == UserNamespace::Off);
+    let mut right = Vec::new();
+    let mut findings = Vec::new();
+    for service in JOINED {
+        let before = findings.len();
+        let standing = match Standing::of(&folders, service) {
+            Ok(standing) => standing,
+            Err(error) => {
+                findings.push(Finding::fail(
+                    TOPIC,
+                    format!("{service}: {error}"),
+                    "repair it",
+                ));
+                continue;
+            }
+        };
+        let what = match service {
+            "cron" | "crond" | "atd" => "jobs",
+            _ => "logins",
+        };
+        match &standing {
+            // Told where it stands.
+            Standing::Absent | Standing::Never(_) | Standing::Through(_) => continue,
+            Standing::Disabled => {
+                findings.push(Finding::fail(
+                    TOPIC,
+                    format!("{service} has no pam_berth: its {what} run outside their users' caps"),
+                    format!("berth pam enable {service}"),
+                ));
+                continue;
+            }
+            Standing::Enabled | Standing::ByHand | Standing::Wrong(_) => {}
+        }
+        let Ok((_, text)) = folders.read(service) else {
+            continue; // Gone just now.
+        };
+        let session = folders.modules(service, &text, "session");
+        for (entry, why) in after_the_join(&session) {
+            findings.push(Finding::fail(
+                TOPIC,
+                format!(
+                    "{}: {} runs after pam_berth: {why}",
+                    entry.place(),
+                    entry.module
+                ),
+                format!("berth pam enable {service} moves Berth's lines to the end"),
+            ));
+        }
+        if let (Standing::Wrong(why), true) = (&standing, findings.len() == before) {
+            findings.push(Finding::fail(
+                TOPIC,
+                format!("{service}: {why}"),
+                format!("take these lines out, then: berth pam enable {service}"),
+            ));
+        }
+        for entry in before_the_way_back(&session)
+            .into_iter()
+            .filter(|_| way_back)
+        {
+            findings.push(Finding::warn(
+                TOPIC,
+                format!(
+                    "{}: {} cleans up inside the berth at logout",
+                    entry.place(),
+                    entry.module
+                ),
+                "put this first: session optional pam_berth.so close",
+            ));
+        }
+        if findings.len() == before {
+            right.push(service);
+        }
+    }
+    findings.extend(sshd(world));
+    if !right.is_empty() {
+        let right = right.join(", ");
+        findings.insert(
+            0,
+            Finding::ok(TOPIC, format!("pam_berth stands right in {right}")),
+        );
+    }
+    findings
+}
+
+/// Without PAM sshd logs people in past Berth.
+fn sshd(world: &World) -> Option<Finding> {
+    let main = world.text("/etc/ssh/sshd_config")?;
+    // The first value counts, and Debian and EL include the folder first of all.
+    let entries = fs::read_dir(world.path("/etc/ssh/sshd_config.d"))
+        .into_iter()
+        .flatten();
+    let mut drop_ins: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    drop_ins.retain(|path| path.extension().is_some_and(|end| end == "conf"));
+    drop_ins.sort();
+    let drop_ins = drop_ins
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok());
+    let texts: Vec<String> = drop_ins.chain([main]).collect();
+    let mut lines = texts.iter().flat_map(|text| text.lines());
+    let value = lines.find_map(|line| {
+        let mut words = line.split(|c: char| c.is_whitespace() || c == '=');
+        let key = words.next()?;
+        let mut values = words.filter(|word| !word.is_empty());
+        key.eq_ignore_ascii_case("usepam")
+            .then(|| values.next().unwrap_or_default())
+    });
+    match value {
+        Some("yes") => None,
+        _ => Some(Finding::fail(
+            TOPIC,
+            "sshd does not use PAM, so its logins get no berth",
+            "UsePAM yes in /etc/ssh/sshd_config",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    const OFF: &str = "namespaces = { pid = true, mount = true }";
+    const SSHD: (&str, &str) = ("etc/ssh/sshd_config", "#UsePAM no\nUsePAM yes\n");
+
+    fn told(name: &str, stack: &str, config: (&str, &str)) -> Vec<(Level, String)> {
+        let files = [("etc/pam.d/sshd", stack), config];
+        let fake = Fake::new(&format!("pam-{name}"), OFF, &[], &files);
+        let findings = check(&fake.0).into_iter();
+        findings.map(|one| (one.level, one.text)).collect()
+    }
+
+    const GOOD: &str = "session  optional  pam_berth.so close\nsession required pam_unix.so\n\
+                        account  required  pam_berth.so\nsession  required  pam_berth.so open\n";
+
+    #[test]
+    fn a_good_stack_is_said_to_be_good_and_one_without_berth_is_a_failure() {
+        let good = told("good", GOOD, SSHD);
+        assert_eq!(good, [(Level::Ok, "pam_berth stands right in sshd".into())]);
+        let none = told("none", "session required pam_unix.so\n", SSHD);
+        assert_eq!(none.len(), 1, "{none:?}");
+        assert_eq!(none[0].0, Level::Fail);
+        assert!(none[0].1.contains("logins run outside"), "{none:?}");
+    }
+
+    #[test]
+    fn each_module_after_the_join_is_named_with_what_goes_wrong() {
+        let stack = format!("{GOOD}session optional pam_systemd.so\nsession required pam_x.so\n");
+        let wrong = told("after", &stack, SSHD);
+        let texts: Vec<&str> = wrong.iter().map(|(_, text)| &**text).collect();
+        assert_eq!(
+            texts,
+            [
+                "sshd:5: pam_systemd.so runs after pam_berth: logind cannot see the login",
+                "sshd:6: pam_x.so runs after pam_berth: it runs inside the berth",
+            ]
+        );
+        assert!(wrong.iter().all(|(level, _)| *level == Level::Fail));
+    }
+
+    #[test]
+    fn what_cleans_up_before_the_way_back_is_named() {
+        let stack = "session optional pam_keyinit.so force revoke\nsession required pam_unix.so\n\
+                     account required pam_berth.so\nsession required pam_berth.so\n";
+        let warned = told("undo", stack, SSHD);
+        assert_eq!(
+            warned,
+            [(
+                Level::Warn,
+                "sshd:1: pam_keyinit.so cleans up inside the berth at logout".into()
+            )]
+        );
+    }
+
+    #[test]
+    fn what_may_end_the_stack_before_the_join_is_a_failure() {
+        let stack = GOOD.replace("session required pam_unix", "session sufficient pam_unix");
+        let wrong = told("sufficient", &stack, SSHD);
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        assert!(wrong[0].1.contains("pass pam_berth over"), "{wrong:?}");
+    }
+
+    #[test]
+    fn an_sshd_without_pam_is_a_failure() {
+        for (name, file, text) in [
+            ("unset", "etc/ssh/sshd_config", "#UsePAM yes\n"),
+            ("no", "etc/ssh/sshd_config", "usepam=no\nUsePAM yes\n"),
+        ] {
+            let wrong = told(name, GOOD, (file, text));
+            assert_eq!(wrong.len(), 2, "{wrong:?}");
+            assert!(wrong[1].1.contains("does not use PAM"), "{wrong:?}");
+        }
+    }
+}

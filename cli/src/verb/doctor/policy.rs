@@ -1,0 +1,94 @@
+//! The policy: in force, as it is edited, and sound.
+
+use std::time::SystemTime;
+
+use berth_config::{Places, Severity, Trust, check_edited, counted};
+
+use super::finding::Finding;
+use super::world::World;
+use crate::{figures, place};
+
+const TOPIC: &str = "policy";
+
+pub fn check(world: &World) -> Vec<Finding> {
+    let places = Places::under(&world.root);
+    let mut findings = vec![in_force(world)];
+    let site = place::this_machine();
+    let checked = match check_edited(&places, Trust::Root, Some(&site)) {
+        Ok(checked) => checked,
+        Err(error) => {
+            findings.push(Finding::fail(TOPIC, error.to_string(), "berth check"));
+            return findings;
+        }
+    };
+    if checked.errors() > 0 {
+        let errors = counted(checked.errors(), "error");
+        findings.push(Finding::fail(
+            TOPIC,
+            format!(
+                "the edited files have {errors}; {}",
+                place::in_force(&places)
+            ),
+            "berth check",
+        ));
+    }
+    let warnings = checked.diagnostics.iter();
+    for warning in warnings.filter(|one| one.severity == Severity::Warning) {
+        let line = warning
+            .place
+            .as_ref()
+            .map_or(String::new(), |place| format!(":{}", place.line));
+        let file = warning.path.display();
+        findings.push(Finding::warn(
+            TOPIC,
+            format!("{file}{line}: {}", warning.message),
+            warning.label.clone(),
+        ));
+    }
+    findings
+}
+
+fn in_force(world: &World) -> Finding {
+    let Some(policy) = &world.policy else {
+        return Finding::fail(
+            TOPIC,
+            "there is no policy that could be used: each login follows on_error",
+            "berth check",
+        );
+    };
+    let Some(loaded) = policy.loaded() else {
+        return Finding::warn(
+            TOPIC,
+            "no policy is loaded: each login reads the files, as they are just then",
+            "berth reload",
+        );
+    };
+    let age = SystemTime::now()
+        .duration_since(loaded.at)
+        .unwrap_or_default();
+    let age = figures::span(age.as_secs());
+    match &*loaded.changed() {
+        [] => {
+            let (rules, profiles) = policy.size();
+            Finding::ok(
+                TOPIC,
+                format!(
+                    "loaded {age} ago, files unchanged since: {} and {}",
+                    counted(rules, "rule"),
+                    counted(profiles, "profile")
+                ),
+            )
+        }
+        [first, rest @ ..] => {
+            let more = match rest.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            Finding::warn(
+                TOPIC,
+                format!("loaded {age} ago; {}{more} changed since", first.display()),
+                "berth diff, berth reload",
+            )
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What the checks look at: the machine's files, the policy, and what it decides for each account.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use berth_config::outcome::{Berth, Caps, Outcome};
+use berth_config::{Decision, Login, Machine, Places, Policy, accounts};
+
+use crate::place;
+
+/// What the checks look at.
+#[derive(Debug)]
+pub struct World {
+    /// `/`; a test has a folder instead.
+    pub root: PathBuf,
+    /// Where cgroup v2 is mounted.
+    pub cgroup: Option<PathBuf>,
+    /// The policy in force, if it can be used.
+    pub policy: Option<Policy>,
+    /// Each account that NSS lists, and what an ssh login of it gets.
+    pub accounts: Vec<(Login, Option<Decision>)>,
+}
+
+impl World {
+    /// This machine.
+    pub fn here() -> World {
+        let cgroup = place::cgroup_root();
+        let policy = Policy::load_in(&Places::system()).ok();
+        World::of(Path::new("/"), cgroup, policy, accounts())
+    }
+
+    /// A machine whose files are in a folder.
+    pub fn of(
+        root: &Path,
+        cgroup: Option<PathBuf>,
+        policy: Option<Policy>,
+        accounts: Vec<Login>,
+    ) -> World {
+        let machine = Machine::read(cgroup.as_deref()).ok();
+        let decided = accounts.into_iter().map(|mut login| {
+            login.service = "sshd".into();
+            login.tty = "ssh".into();
+            let decide = || policy.as_ref()?.decide(&login, machine.as_ref()?).ok();
+            let decision = decide();
+            (login, decision)
+        });
+        World {
+            root: root.into(),
+            cgroup,
+            accounts: decided.collect(),
+            policy,
+        }
+    }
+
+    /// A path of the machine's.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// A file of the machine's; `None` where it cannot be read.
+    pub fn text(&self, path: &str) -> Option<String> {
+        fs::read_to_string(self.path(path)).ok()
+    }
+
+    /// A number that the kernel shows.
+    pub fn number(&self, path: &str) -> Option<u64> {
+        self.text(path)?.trim().parse().ok()
+    }
+
+    /// The accounts that get a berth, and theirs.
+    pub fn berths(&self) -> impl Iterator<Item = (&Login, &Berth)> {
+        self.accounts
+            .iter()
+            .filter_map(|(login, decision)| match &decision.as_ref()?.outcome {
+                Outcome::Berth(berth) => Some((login, &**berth)),
+                _ => None,
+            })
+    }
+
+    /// Whether the berth of any account is so.
+    pub fn any(&self, is_so: impl Fn(&Berth) -> bool) -> bool {
+        self.berths().any(|(_, berth)| is_so(berth))
+    }
+
+    /// All caps that the policy sets for anybody: of users, sessions, pools and everyone.
+    pub fn caps(&self) -> Vec<&Caps> {
+        let decisions = self.accounts.iter().filter_map(|(_, one)| one.as_ref());
+        let shared = decisions.flat_map(|one| [&one.pool_caps, &one.everyone_caps]);
+        let own = self.berths();
+        let own = own.flat_map(|(_, berth)| [&berth.user_caps, &berth.session_caps]);
+        shared.chain(own).collect()
+    }
+}
+
+/// Names, a few of them in full.
+pub fn named(names: &[&str]) -> String {
+    match names {
+        [a, b, c, _, rest @ ..] if !rest.is_empty() => {
+            format!("{a}, {b}, {c} and {} more", names.len() - 3)
+        }
+        names => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use berth_config::{Group, Trust, check_files};
+
+    /// A machine of a test's own. Its folder is removed with it.
+    pub struct Fake(pub World);
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0.root);
+        }
+    }
+
+    impl Fake {
+        /// One with files, and with alice, who is in groups and in a profile of these lines.
+        pub fn new(name: &str, profile: &str, groups: &[&str], files: &[(&str, &str)]) -> Fake {
+            let id = std::process::id();
+            let root = std::env::temp_dir().join(format!("berth-doctor-{id}-{name}"));
+            let _ = fs::remove_dir_all(&root);
+            for (path, text) in files {
+                let path = root.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            fs::create_dir_all(root.join("cgroup")).unwrap();
+            let policy = root.join("policy.toml");
+            let text = format!("version = 1\n[[rule]]\nprofile = \"p\"\n[profile.p]\n{profile}\n");
+            fs::write(&policy, text).unwrap();
+            let checked = check_files(&[policy], Trust::Anybody, None).unwrap();
+            assert!(checked.policy.is_some(), "{:?}", checked.diagnostics);
+            let groups = groups.iter().map(|name| Group {
+                gid: 5,
+                name: (*name).into(),
+            });
+            let alice = Login {
+                user: "alice".into(),
+                uid: 1001,
+                gid: 1001,
+                groups: groups.collect(),
+                ..Login::default()
+            };
+            let cgroup = root.join("cgroup");
+            Fake(World::of(&root, Some(cgroup), checked.policy, vec![alice]))
+        }
+    }
+
+    #[test]
+    fn many_names_are_a_few_and_a_number() {
+        assert_eq!(named(&["a", "b", "c", "d"]), "a, b, c, d");
+        assert_eq!(named(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+    }
+}

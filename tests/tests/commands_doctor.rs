@@ -1,0 +1,180 @@
+//! `berth doctor` on a machine that is well, and with one thing wrong after the other.
+
+use std::fs;
+
+use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Machine, Output, Process, eventually};
+
+const STACKS: &str = "enable --yes sshd login su cron atd";
+
+fn berth(machine: &Machine, arguments: &str) -> Output {
+    machine.host(&format!("{PROGRAMS}/berth {arguments}"))
+}
+
+/// Asserts that the doctor has one thing more to say than on a machine that is well, and that it is this:
+/// level and topic, a colon, and a part of the text.
+#[track_caller]
+fn finds(machine: &Machine, what: &str) {
+    let said = berth(machine, "doctor");
+    let wrong: Vec<&str> = said
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("FAIL") || line.starts_with("WARN"))
+        .collect();
+    assert_eq!(wrong.len(), 1, "{said:?}");
+    let (topic, text) = what.split_once(": ").unwrap();
+    let found = wrong[0].starts_with(topic) && wrong[0].contains(text);
+    assert!(found, "{what}: {said:?}");
+    let status = i32::from(what.starts_with("FAIL"));
+    assert_eq!(said.status.code(), Some(status), "{said:?}");
+}
+
+/// A machine on which Berth is installed, in force, and well.
+fn well(machine: &Machine) {
+    machine.install();
+    fs::write("/etc/ssh/sshd_config", "UsePAM yes\n").unwrap();
+    berth(machine, "reload").ok();
+    berth(machine, &format!("pam {STACKS}")).ok();
+    let said = berth(machine, "doctor").ok();
+    assert!(said.ends_with("\n0 failures, 0 warnings"), "{said}");
+    for line in [
+        "ok    policy     loaded ",
+        "ok    pam        pam_berth stands right in sshd, login, su, cron, atd",
+        "ok    sessions   0 sessions",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_machine_that_is_well_is_said_to_be_and_each_broken_file_is_found() {
+    Machine::run(|machine| {
+        well(machine);
+        for (harm, cure, what) in [
+            (
+                "chmod u+s /usr/libexec/berth-helper",
+                "chmod 755 /usr/libexec/berth-helper",
+                "FAIL  programs: /usr/libexec/berth-helper is setuid",
+            ),
+            (
+                "setcap cap_chown+ep /usr/libexec/berth-helper",
+                "setcap -r /usr/libexec/berth-helper",
+                "FAIL  programs: /usr/libexec/berth-helper has file capabilities",
+            ),
+            (
+                "chown 1 /usr/libexec/berth-helper",
+                "chown 0 /usr/libexec/berth-helper",
+                "FAIL  programs: /usr/libexec/berth-helper is not root's",
+            ),
+            (
+                "chmod g+w /usr/lib/*/security/pam_berth.so",
+                "chmod g-w /usr/lib/*/security/pam_berth.so",
+                "FAIL  programs: pam_berth.so can be written by others",
+            ),
+            (
+                "mv /usr/libexec/berth-helper /root",
+                "mv /root/berth-helper /usr/libexec",
+                "FAIL  programs: /usr/libexec/berth-helper: No such file",
+            ),
+            (
+                "mv /usr/lib/*/security/pam_berth.so /root",
+                "mv /root/pam_berth.so /usr/lib/*/security/",
+                "FAIL  programs: pam_berth.so is in none",
+            ),
+            (
+                "LC_ALL=C sed -i 's/a message of Berth [0-9.]*/a message of Berth 9.9.9/' /usr/libexec/berth-helper",
+                "cp /berth/berth-helper /usr/libexec/",
+                "FAIL  programs: the helper is of Berth 9.9.9, and the module of ",
+            ),
+            (
+                "echo '# x' >>/etc/berth/policy.toml",
+                "/berth/berth reload",
+                "WARN  policy: ago; /etc/berth/policy.toml changed since",
+            ),
+            (
+                "rm /var/lib/berth/policy.json",
+                "/berth/berth reload",
+                "WARN  policy: no policy is loaded",
+            ),
+            (
+                "/berth/berth pam disable --yes atd",
+                "/berth/berth pam enable --yes atd",
+                "FAIL  pam: atd has no pam_berth: its jobs run outside",
+            ),
+            (
+                "echo UsePAM no >/etc/ssh/sshd_config",
+                "echo UsePAM yes >/etc/ssh/sshd_config",
+                "FAIL  pam: sshd does not use PAM",
+            ),
+        ] {
+            machine.host(harm).ok();
+            finds(machine, what);
+            machine.host(cure).ok();
+        }
+        berth(machine, "doctor").ok();
+    });
+}
+
+#[test]
+fn a_policy_with_an_error_is_a_failure_and_one_with_a_warning_a_warning() {
+    Machine::run(|machine| {
+        well(machine);
+        let policy = fs::read_to_string("/etc/berth/policy.toml").unwrap();
+        fs::write(
+            "/etc/berth/policy.toml",
+            format!("{policy}\nnonsense = 1\n"),
+        )
+        .unwrap();
+        let said = berth(machine, "doctor");
+        assert_eq!(said.status.code(), Some(1), "{said:?}");
+        let line = "FAIL  policy     the edited files have 1 error; the policy loaded on ";
+        assert!(said.stdout.contains(line), "{said:?}");
+
+        let rule = "[[rule]]\ngroup = \"nosuch\"\nprofile = \"test\"\n";
+        fs::write("/etc/berth/policy.toml", format!("{policy}\n{rule}")).unwrap();
+        berth(machine, "reload").ok();
+        let said = berth(machine, "doctor").ok();
+        assert!(
+            said.contains("WARN  policy     /etc/berth/policy.toml:"),
+            "{said}"
+        );
+        assert!(said.contains("group `nosuch` is not known here"), "{said}");
+
+        fs::remove_file("/var/lib/berth/policy.json").unwrap();
+        fs::remove_file("/etc/berth/policy.toml").unwrap();
+        let said = berth(machine, "doctor");
+        assert_eq!(said.status.code(), Some(1), "{said:?}");
+        let line = "FAIL  policy     there is no policy that could be used";
+        assert!(said.stdout.contains(line), "{said:?}");
+    });
+}
+
+#[test]
+fn a_dead_session_is_found_and_json_says_the_same() {
+    Machine::run(|machine| {
+        well(machine);
+        let (alice, _) = machine.stay("alice");
+        let helpers = || Process::named("berth-helper");
+        assert!(eventually(|| helpers().len() == 2), "{:?}", helpers());
+        let pids: Vec<String> = helpers().iter().map(|one| one.0.to_string()).collect();
+        let all = pids.join(" ");
+        let kill = format!("kill -STOP {all}; kill -KILL {all}");
+        machine.host(&kill).ok();
+        assert!(eventually(|| helpers().is_empty()));
+        finds(machine, "WARN  sessions: nobody looks after session ");
+        let json = berth(machine, "doctor --json").ok();
+        for part in [
+            "\"failures\": 0",
+            "\"warnings\": 1",
+            "\"level\": \"warn\"",
+            "\"remedy\": \"berth kill ",
+        ] {
+            assert!(json.contains(part), "{part}: {json}");
+        }
+        berth(machine, "kill --yes alice").ok();
+        alice.end();
+        berth(machine, "doctor").ok();
+        let as_user = machine.su("bob", &format!("{PROGRAMS}/berth doctor"));
+        assert_eq!(as_user.status.code(), Some(4), "{as_user:?}");
+    });
+}
