@@ -46,4 +46,5 @@ cases! {
     past_memory_max_a_user_is_killed_and_another_is_not
     the_package_touches_nothing_of_pam
     the_package_stays_while_pam_needs_it
+    berth_pam_puts_the_package_in_force_and_takes_it_out
 }

@@ -11,6 +11,10 @@ use super::BootedCase;
 pub const CASES: &[BootedCase] = &[
     ("the_package_touches_nothing_of_pam", pam),
     ("the_package_stays_while_pam_needs_it", needed),
+    (
+        "berth_pam_puts_the_package_in_force_and_takes_it_out",
+        in_force,
+    ),
 ];
 
 const HELPER: &str = "/usr/libexec/berth-helper";
@@ -68,4 +72,32 @@ fn needed(machine: &Booted) {
     }
     assert_eq!(machine.ssh("alice", "cat /proc/1/comm").ok(), "berth-init");
     assert_eq!(machine.ssh("root", "echo in").ok(), "in");
+}
+
+/// The policy and Debian's stacks as the packages bring them, and typed in a session of root's: logind makes no
+/// session in a session, so the test logins are in scopes of Berth's.
+fn in_force(machine: &Booted) {
+    machine.host("dpkg --purge berth; rm -rf /etc/berth").ok();
+    let before = pam_files();
+    machine.install();
+    machine.host("berth reload").ok();
+    let enabled = machine.ssh("root", "berth pam enable --yes sshd su").ok();
+    for service in ["sshd", "su"] {
+        let line = format!("{service}: alice logs in, into a berth");
+        assert!(enabled.contains(&line), "{enabled}");
+    }
+    everybody_logs_in(machine);
+    assert_eq!(machine.ssh("alice", "cat /proc/1/comm").ok(), "berth-init");
+    let doctor = machine.host("berth doctor").refused();
+    for line in [
+        "\nok    pam        pam_berth stands right in sshd, su\n",
+        "\nFAIL  pam        cron has no pam_berth",
+    ] {
+        assert!(doctor.stdout.contains(line), "{doctor:?}");
+    }
+
+    let disable = "berth pam disable --yes sshd su";
+    machine.ssh("root", disable).ok();
+    assert_eq!(pam_files(), before);
+    everybody_logs_in(machine);
 }
