@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserNamespace};
 use berth_protocol::{Channel, ChannelError, Phase, Reply, Request};
-use berth_session::{Manager, Tree, UserFolder};
+use berth_session::{Manager, Record, Tree, UserFolder};
 use nix::unistd::Pid;
 
 use crate::decide::{self, Planned, Undecided, Verdict};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::log::Line;
 use crate::opening::{NotOpened, Opened, Opening, Reason};
 use crate::prepared::Prepared;
 use crate::privilege;
 use crate::standby::Standby;
+use crate::systemd;
 
 /// How long the module may take for its request. The first one is sent before the helper has even
 /// started; the session's comes a moment after the account phase, or goes to another helper.
@@ -27,6 +28,7 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
     // Without a hierarchy there can still be namespaces (cgroup = "keep"), or nothing to do.
     let tree = Tree::find();
     let mut account = None;
+    let mut ahead = None;
     let (mut request, _): (Request, _) = channel.receive(Instant::now() + REQUEST)?;
     loop {
         let begun = Instant::now();
@@ -66,16 +68,18 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
                         return fail(&channel, &request, on_error, &error.to_string());
                     }
                 }
-                if planned.berth.cgroup == CgroupPlace::Own {
-                    begin_a_grace_period(tree.as_ref().ok());
-                }
+                ahead = Some(*planned);
+                prepare(ahead.as_ref(), tree.as_ref().ok());
             }
         }
         // Whoever has passed the account phase is waited for: a request that reaches this socket is answered.
         request = match channel.receive_or_refuse(Instant::now() + REQUEST) {
             Ok((request, _)) => request,
             // An application that asks about accounts only, or takes its time.
-            Err(ChannelError::Closed | ChannelError::TimedOut) => return Ok(()),
+            Err(ChannelError::Closed | ChannelError::TimedOut) => {
+                forget(ahead.as_ref(), tree.as_ref().ok());
+                return Ok(());
+            }
             Err(error) => return Err(error.into()),
         };
     }
@@ -204,14 +208,41 @@ fn fail(
     sent
 }
 
+/// What can be done for a session between its account phase and itself, when nobody waits. Whatever fails
+/// here, the session's turn does it again, and tells.
+fn prepare(planned: Option<&Planned>, tree: Option<&Tree>) {
+    let planned = planned.filter(|planned| planned.berth.cgroup == CgroupPlace::Own);
+    let (Some(planned), Some(tree)) = (planned, tree) else {
+        return;
+    };
+    match tree.manager() {
+        Manager::Berth => begin_a_grace_period(tree),
+        Manager::Systemd => {
+            let plan = systemd::Plan::new(tree, planned);
+            let _ = Record::prepare()
+                .map_err(Error::from)
+                .and_then(|()| plan?.ahead(tree));
+        }
+    }
+}
+
+/// Takes back what [`prepare`] has done for a session that does not come.
+fn forget(planned: Option<&Planned>, tree: Option<&Tree>) {
+    if let (Some(planned), Some(tree)) = (planned, tree) {
+        if tree.manager() == Manager::Systemd {
+            if let Err(error) = systemd::take_back(tree, planned.login.uid) {
+                let line = decide::who("account", "-", &planned.login);
+                line.field("error", error).warning();
+            }
+        }
+    }
+}
+
 /// Moving a process waits for a grace period of the kernel's, unless another move has begun one. The
 /// account phase comes a few milliseconds before the session's, so a move to where this process
 /// already is, made now, saves the login most of that wait.
-fn begin_a_grace_period(tree: Option<&Tree>) {
-    // Under systemd nothing is moved.
-    let tree = tree.filter(|tree| tree.manager() == Manager::Berth);
-    let here = tree.and_then(|tree| tree.of_process(std::process::id() as i32));
-    if let Some(here) = here {
+fn begin_a_grace_period(tree: &Tree) {
+    if let Some(here) = tree.of_process(std::process::id() as i32) {
         let _ = here.write("cgroup.procs", "0"); // only a head start
     }
 }

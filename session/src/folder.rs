@@ -12,6 +12,9 @@ use crate::{Error, Record, Result, SessionId, State};
 /// One folder for each user who is logged in.
 pub(crate) const USERS: &str = "/run/berth/users";
 
+/// The folder of all users together, beside theirs.
+const EVERYONE: &str = "everyone";
+
 /// A user's folder, locked. While it is held nobody else makes or removes cgroups, berths or
 /// sessions of this user; other users are not held up. The kernel lets the lock go with the process.
 #[derive(Debug)]
@@ -23,7 +26,16 @@ pub struct UserFolder {
 impl UserFolder {
     /// Makes the folder if need be, and waits for its lock.
     pub fn lock(uid: u32) -> Result<UserFolder> {
-        let path = Path::new(USERS).join(uid.to_string());
+        UserFolder::lock_path(Path::new(USERS).join(uid.to_string()))
+    }
+
+    /// The folder of all users together. Who holds a user's lock may wait for this one, and not the other
+    /// way round.
+    pub fn lock_everyone() -> Result<UserFolder> {
+        UserFolder::lock_path(Path::new(USERS).join(EVERYONE))
+    }
+
+    fn lock_path(path: PathBuf) -> Result<UserFolder> {
         loop {
             // Root only: whoever can open a folder can lock it.
             match fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -73,6 +85,11 @@ impl UserFolder {
         ] {
             remove_if_there(&self.path.join(name))?;
         }
+        self.remove_if_empty()
+    }
+
+    /// Removes the folder, if nothing is in it.
+    pub fn remove_if_empty(&self) -> Result<()> {
         match fs::remove_dir(&self.path) {
             Err(error)
                 if !matches!(
@@ -102,6 +119,14 @@ impl UserFolder {
     pub fn logins_of(uid: u32) -> Result<usize> {
         let path = Path::new(USERS).join(uid.to_string());
         Ok(count_logins(&sessions(&path)?))
+    }
+
+    /// Whether no user has a folder.
+    pub(crate) fn are_all_gone() -> Result<bool> {
+        let path = Path::new(USERS);
+        let entries = fs::read_dir(path).map_err(|error| Error::file("list", path, error))?;
+        let mut names = entries.flatten().map(|entry| entry.file_name());
+        Ok(names.all(|name| name == EVERYONE))
     }
 
     /// Where it is.

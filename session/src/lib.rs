@@ -25,6 +25,7 @@
 
 mod error;
 mod folder;
+mod group;
 mod id;
 mod limits;
 mod record;
@@ -35,9 +36,10 @@ mod usage;
 
 pub use error::{Error, Result};
 pub use folder::UserFolder;
+pub use group::{Controller, Group};
 pub use id::SessionId;
 pub use limits::{Limits, Pressure};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
-pub use tree::{Controller, Group, Manager, Tree, mounts_of};
+pub use tree::{Manager, Tree, mounts_of};
 pub use usage::Usage;

@@ -84,15 +84,25 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         for group in tree.above_session(uid) {
             step(group.remove().map(drop));
         }
-        if let (Manager::Systemd, Ok(folder)) = (tree.manager(), &folder) {
-            step(take_caps_back(tree, folder, uid, id));
-        }
     }
-    // The record goes last: as long as anything is left, something says so.
+    // The record goes last: as long as anything of the session is left, something says so.
     outcome?;
     remove_if_there(&Record::unfinished(id))?;
     remove_if_there(&Record::path(id))?;
-    folder.and_then(|folder| folder.remove(id))
+    let folder = folder?;
+    folder.remove(id)?;
+    match tree.filter(|tree| tree.manager() == Manager::Systemd) {
+        Some(tree) => take_caps_back(tree, folder, uid),
+        None => Ok(()),
+    }
+}
+
+/// With a user's last session their caps go, too, and with the last user everyone's.
+fn take_caps_back(tree: &Tree, folder: UserFolder, uid: u32) -> Result<()> {
+    systemd::take_back(tree, &folder, uid)?;
+    folder.remove_if_empty()?;
+    drop(folder);
+    systemd::take_back_everyones(tree)
 }
 
 /// The unit that systemd has a session in, if it is to end with the session.
@@ -118,14 +128,6 @@ fn kill(tree: &Tree, group: &Group) -> Result<()> {
         std::thread::sleep(Duration::from_millis(1));
     }
     Ok(())
-}
-
-/// With the user's last session their caps go, too.
-fn take_caps_back(tree: &Tree, folder: &UserFolder, uid: u32, id: SessionId) -> Result<()> {
-    if folder.sessions()?.iter().any(|other| *other != id) {
-        return Ok(());
-    }
-    systemd::take_back(tree, folder, uid)
 }
 
 /// Removes a folder and all below it, however deep: users nest folders as they like, and

@@ -1,7 +1,7 @@
 //! What a cgroup has used of the machine, and what it is using.
 
 use crate::Group;
-use crate::tree::keyed;
+use crate::group::keyed;
 
 /// Figures of one cgroup. `None` is what this kernel does not say (a controller that is not there, a
 /// file of a later version).

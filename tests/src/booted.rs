@@ -104,9 +104,14 @@ impl Booted {
         place.map_or(0, |place| FIRST_UID + place as u32)
     }
 
+    /// Puts a policy in place.
+    pub fn policy(&self, policy: &Policy) {
+        install(&policy.text());
+    }
+
     /// Puts a policy in place, and Berth's lines at the end of a service's PAM file: account, and session.
     pub fn berth(&self, service: &str, policy: &Policy) {
-        install(&policy.text());
+        self.policy(policy);
         let file = Path::new("/etc/pam.d").join(service);
         let before = fs::read(&file).expect("a PAM file");
         let module = format!("pam_berth.so policy={POLICY}");
@@ -149,13 +154,19 @@ impl Booted {
     /// Logs in by ssh and stays; the process that stays is the user's `sleep`.
     #[track_caller]
     pub fn stay(&self, user: &str) -> (Background, Process) {
-        let sleeping = || {
-            let all = Process::named("sleep").into_iter();
+        self.background(user, "exec sleep 1000", "sleep")
+    }
+
+    /// Logs in by ssh for a command that stays; waits for its process of that name.
+    #[track_caller]
+    pub fn background(&self, user: &str, command: &str, name: &str) -> (Background, Process) {
+        let running = || {
+            let all = Process::named(name).into_iter();
             all.filter(|one| one.uid() == Some(self.uid(user)))
         };
-        let before: Vec<Process> = sleeping().collect();
-        let login = background(ssh(user, "exec sleep 1000"));
-        let new = || sleeping().find(|one| !before.contains(one));
+        let before: Vec<Process> = running().collect();
+        let login = background(ssh(user, command));
+        let new = || running().find(|one| !before.contains(one));
         assert!(eventually(|| new().is_some()), "no login of {user}'s");
         (login, new().expect("a process"))
     }

@@ -44,6 +44,24 @@ cases! {
     a_login_by_ssh_is_in_a_scope_of_its_user
     a_berth_is_in_the_scope_that_logind_made
     past_memory_max_a_user_is_killed_and_another_is_not
+    two_logins_of_a_user_share_one_cap
+    caps_of_cpu_tasks_and_disks_are_felt
+    a_cap_of_a_session_is_on_its_scope
+    a_missing_controller_is_told_from_one_in_force
+    a_user_at_their_tasks_gets_in_to_clean_up
+    everyone_together_is_capped_while_anybody_is_in
+    an_account_phase_alone_leaves_nothing
+    caps_outlive_a_reload_a_reexec_and_logind
+    a_lingering_user_gets_back_what_the_machine_gave
+    without_pam_systemd_a_login_is_in_a_scope_of_berths
+    past_logins_of_logind_nobody_is_uncapped
+    su_in_a_session_is_in_its_users_slice
+    the_users_service_manager_is_under_the_caps
+    a_killed_part_of_a_capped_login_leaves_nothing_under_systemd
+    what_a_login_leaves_running_ends_with_it
+    keepers_have_a_place_though_nobody_started_it
+    a_systemd_that_does_not_answer_costs_a_moment
+    without_its_own_socket_systemd_is_asked_over_the_bus
     the_package_touches_nothing_of_pam
     the_package_stays_while_pam_needs_it
     berth_pam_puts_the_package_in_force_and_takes_it_out

@@ -8,6 +8,7 @@ mod pids;
 mod protection;
 mod subtree;
 
+pub use pids::{NEEDED, RESERVE};
 pub use subtree::ASIDE;
 
 use berth_config::outcome::{Caps, MissingController};

@@ -7,10 +7,10 @@ use super::{Setting, limit};
 
 /// Tasks above a user's cap that only a login opened at the cap can use: enough for sshd's process, a
 /// shell and the few commands that end a fork bomb.
-const RESERVE: u64 = 16;
+pub const RESERVE: u64 = 16;
 
 /// A login that finds fewer tasks than this left below the cap is opened on the reserve.
-const NEEDED: u64 = 8;
+pub const NEEDED: u64 = 8;
 
 /// A user's task cap, as it is spread over the user's cgroups.
 #[derive(Debug)]

@@ -78,3 +78,42 @@ fn is_same(setting: &Setting, now: &str) -> bool {
         _ => wanted == now,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use berth_session::Controller;
+
+    use super::*;
+
+    #[test]
+    fn the_kernels_words_are_known_for_the_same() {
+        let same = |file: &'static str, wanted: &str, now: &str| {
+            let setting = Setting {
+                cap: "x",
+                controller: Controller::Io,
+                file,
+                value: wanted.into(),
+            };
+            is_same(&setting, now)
+        };
+        // In pages; and `max` is one word.
+        assert!(same("memory.max", "100000001", "100000000"));
+        assert!(!same("memory.max", "100000000", "max"));
+        assert!(same("memory.swap.max", "max", "max"));
+        // Another period, the same quota; and none.
+        assert!(same("cpu.max", "5000 1000000", "1000 200000"));
+        assert!(!same("cpu.max", "50000 100000", "max 100000"));
+        assert!(same("cpu.max", "max 100000", "max 100000"));
+        assert!(same("cpuset.cpus", "0,1,2", "0-2"));
+        assert!(same("io.weight", "default 200", "default 200\n8:0 50"));
+        assert!(same(
+            "io.max",
+            "8:0 rbps=5",
+            "8:16 rbps=9\n8:0 rbps=5 wbps=max"
+        ));
+        assert!(!same("io.max", "8:0 rbps=5", "8:0 rbps=50 wbps=max"));
+        assert!(!same("io.max", "8:0 rbps=5", ""));
+        assert!(same("pids.max", "7", "7"));
+        assert!(!same("pids.max", "7", "77"));
+    }
+}

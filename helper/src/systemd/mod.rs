@@ -2,6 +2,7 @@
 
 mod in_force;
 mod properties;
+mod tasks;
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ const EFFECT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Plan {
     uid: u32,
+    everyone: Vec<Setting>,
     user: Vec<Setting>,
     session: Vec<Setting>,
     missing_controller: MissingController,
@@ -47,9 +49,9 @@ pub struct Place {
     /// Caps that are not in force, one line each, where the policy says to go on without them.
     pub missing: Vec<String>,
     way: Way,
-    whom: String,
-    user: Vec<Setting>,
     session: Vec<Setting>,
+    /// What is to be in force in the end: whose it is, where, and what.
+    asked: Vec<(String, Group, Vec<Setting>)>,
     missing_controller: MissingController,
 }
 
@@ -61,20 +63,18 @@ impl Plan {
                 "pools under systemd (this user is in {pool})"
             )));
         }
-        if !planned.everyone_caps.is_empty() {
-            return Err(Error::Unsupported("[everyone] under systemd".into()));
-        }
         let berth = &planned.berth;
         Ok(Plan {
             uid: planned.login.uid,
+            everyone: cgroup::settings(&planned.everyone_caps, tree)?,
             user: cgroup::settings(&berth.user_caps, tree)?,
             session: cgroup::settings(&berth.session_caps, tree)?,
             missing_controller: berth.missing_controller,
         })
     }
 
-    /// Has systemd set the user's caps, unless they are in force. The caller holds the lock on the
-    /// user's folder.
+    /// Has systemd set the caps of all users and of this one, unless they are in force. The caller holds
+    /// the lock on the user's folder.
     pub fn carry_out(
         &self,
         tree: &Tree,
@@ -82,26 +82,61 @@ impl Plan {
         leader: &Leader,
         folder: &UserFolder,
     ) -> Result<Place> {
-        let slice = tree.user(self.uid);
-        let properties = properties::of(&self.user);
-        let is_in_force =
-            |setting: &Setting| in_force::look(tree, &slice, setting) == State::InForce;
-        let all_in_force = systemd::is_set(self.uid, &properties)
-            && essential(&slice, &self.user).all(is_in_force);
-        if !properties.is_empty() && !all_in_force {
-            systemd::set_caps(&mut Bus::connect()?, folder, self.uid, &properties)?;
+        if !self.everyone.is_empty() {
+            // No last logout comes in between the look and the change.
+            let folder = UserFolder::lock_everyone()?;
+            set(tree, &folder, &tree.berth(), &self.everyone)?;
         }
+        let slice = tree.user(self.uid);
         let (group, way) = place(tree, &slice, id, leader);
+        let user = tasks::with_room(tree, &slice, group.as_ref(), &self.user)?;
+        set(tree, folder, &slice, &user)?;
+        let mut asked = vec![
+            ("everyone".into(), tree.berth(), self.everyone.clone()),
+            (format!("user {}", self.uid), slice, user),
+        ];
+        if let Some(group) = &group {
+            asked.push((format!("session {id}"), group.clone(), self.session.clone()));
+        }
         Ok(Place {
             group,
             missing: Vec::new(),
             way,
-            whom: format!("user {}", self.uid),
-            user: self.user.clone(),
             session: self.session.clone(),
+            asked,
             missing_controller: self.missing_controller,
         })
     }
+
+    /// Has systemd know the user's caps before the session is there, so that they hold from its first
+    /// process on.
+    pub fn ahead(&self, tree: &Tree) -> Result<()> {
+        let slice = tree.user(self.uid);
+        if slice.exists() || self.user.is_empty() {
+            return Ok(()); // The session's turn sees to it.
+        }
+        let folder = UserFolder::lock(self.uid)?;
+        set(tree, &folder, &slice, &self.user)
+    }
+}
+
+/// Takes back what [`Plan::ahead`] has set, if no session came of it.
+pub fn take_back(tree: &Tree, uid: u32) -> Result<()> {
+    let folder = UserFolder::lock(uid)?;
+    systemd::take_back(tree, &folder, uid)?;
+    Ok(folder.remove_if_empty()?)
+}
+
+/// Sets the caps of a slice, unless they are in force.
+fn set(tree: &Tree, folder: &UserFolder, slice: &Group, settings: &[Setting]) -> Result<()> {
+    let properties = properties::of(settings);
+    let is_in_force = |setting: &Setting| in_force::look(tree, slice, setting) == State::InForce;
+    let all_in_force =
+        systemd::is_set(slice.name(), &properties) && essential(slice, settings).all(is_in_force);
+    if !properties.is_empty() && !all_in_force {
+        systemd::set_caps(&mut Bus::connect()?, folder, slice.name(), &properties)?;
+    }
+    Ok(())
 }
 
 /// Where the application is or is to be, and how it gets there.
@@ -155,20 +190,10 @@ impl Place {
             ),
             _ => {}
         }
-        let here = self
-            .group
-            .clone()
-            .or_else(|| tree.of_process(leader.role().pid));
-        let slice = here.and_then(|here| tree.line_to(&here).into_iter().nth(1));
         let until = Instant::now() + EFFECT;
-        if let Some(slice) = slice {
-            self.missing
-                .extend(self.wait_for(tree, &slice, &self.whom, &self.user, until)?);
-        }
-        if let Some(group) = &self.group {
-            let whom = format!("session in {}", group.name());
-            self.missing
-                .extend(self.wait_for(tree, group, &whom, &self.session, until)?);
+        for (whom, group, settings) in &self.asked {
+            let missing = self.wait_for(tree, group, whom, settings, until)?;
+            self.missing.extend(missing);
         }
         Ok(())
     }

@@ -108,3 +108,82 @@ fn add_rates(properties: &mut Vec<Property>, line: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use berth_config::outcome::{Caps, CpuWeight, Limit};
+    use berth_session::Controller;
+
+    use super::*;
+
+    fn value(properties: &[Property], name: &str) -> Value {
+        let one = properties.iter().find(|one| one.name == name);
+        one.unwrap_or_else(|| panic!("no {name}")).value.clone()
+    }
+
+    #[test]
+    fn every_cap_has_its_property() {
+        let tree = berth_session::Tree::find().unwrap();
+        let caps = Caps {
+            memory_min: Some(Limit::Finite(1)),
+            memory_low: Some(Limit::Finite(2)),
+            memory_high: Some(Limit::Finite(3)),
+            memory_max: Some(Limit::Finite(4)),
+            memory_swap_max: Some(Limit::Infinity),
+            cpu_weight: Some(CpuWeight::Idle),
+            cpu_quota: Some(Limit::Finite(500_000)),
+            allowed_cpus: Some("0-1,9".into()),
+            allowed_memory_nodes: Some("0".into()),
+            tasks_max: Some(Limit::Finite(7)),
+            io_weight: Some(200),
+            ..Caps::default()
+        };
+        let properties = of(&crate::cgroup::settings(&caps, &tree).unwrap());
+        for (name, wanted) in [
+            ("MemoryMin", 1),
+            ("MemoryLow", 2),
+            ("MemoryHigh", 3),
+            ("MemoryMax", 4),
+            ("MemorySwapMax", u64::MAX),
+            ("CPUWeight", 0),
+            ("CPUQuotaPerSecUSec", 500_000),
+            ("TasksMax", 7),
+            ("IOWeight", 200),
+        ] {
+            assert_eq!(value(&properties, name), Value::Number(wanted), "{name}");
+        }
+        assert_eq!(value(&properties, "AllowedCPUs"), Value::Bytes(vec![3, 2]));
+        assert_eq!(
+            value(&properties, "AllowedMemoryNodes"),
+            Value::Bytes(vec![1])
+        );
+        assert_eq!(properties.len(), 11);
+    }
+
+    #[test]
+    fn ceilings_of_disks_are_lists_of_disks() {
+        let setting = |value: &str| Setting {
+            cap: "io_read_bandwidth_max",
+            controller: Controller::Io,
+            file: "io.max",
+            value: value.into(),
+        };
+        let properties = of(&[setting("8:0 rbps=5 wiops=max"), setting("8:16 rbps=6")]);
+        let all: BTreeMap<_, _> = properties
+            .into_iter()
+            .map(|one| (one.name, one.value))
+            .collect();
+        let rate = |disk: &str, rate| (format!("/dev/block/{disk}"), rate);
+        assert_eq!(
+            all["IOReadBandwidthMax"],
+            Value::Rates(vec![rate("8:0", 5), rate("8:16", 6)])
+        );
+        assert_eq!(
+            all["IOWriteIOPSMax"],
+            Value::Rates(vec![rate("8:0", u64::MAX)])
+        );
+        assert_eq!(all.len(), 2);
+    }
+}

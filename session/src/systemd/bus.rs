@@ -57,7 +57,7 @@ impl Bus {
         Ok(bus)
     }
 
-    fn connect_to(
+    pub(super) fn connect_to(
         path: &str,
         destination: Option<&'static str>,
         patience: Duration,

@@ -1,4 +1,4 @@
-//! Caps on a user's slice, from the first login to the last logout.
+//! Caps on the slice of a user, or of all users, from the first login to the last logout.
 //!
 //! systemd writes what it is asked to set into drop-ins of its own naming, which outlive the slice. What
 //! was set before is kept in the user's folder, so that it can be put back where the slice goes on, and the
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bus, Property, Value, slice};
+use super::{Bus, Property, Value};
 use crate::folder::remove_if_there;
-use crate::{Error, Result, Tree, UserFolder};
+use crate::{Error, Group, Result, Tree, UserFolder};
 
 /// Where systemd keeps what was set until the next boot (systemd.unit(5)).
 const DROP_INS: &str = "/run/systemd/system.control";
@@ -24,22 +24,21 @@ struct Before {
     has_drop_in: bool,
 }
 
-/// Sets the caps of a user, and remembers what they were before the first login.
+/// Sets the caps of a slice, and remembers in the folder of whose it is what they were before the first login.
 pub fn set_caps(
     bus: &mut Bus,
     folder: &UserFolder,
-    uid: u32,
+    unit: &str,
     properties: &[Property],
 ) -> Result<()> {
-    let unit = slice(uid);
     let path = before(folder);
     let mut known = read(&path)?;
     let count = known.len();
     for property in properties {
         if known.iter().all(|one| one.property.name != property.name) {
             known.push(Before {
-                property: Property::new(&property.name, bus.get(&unit, &property.name)?),
-                has_drop_in: drop_in(&unit, &property.name).exists(),
+                property: Property::new(&property.name, bus.get(unit, &property.name)?),
+                has_drop_in: drop_in(unit, &property.name).exists(),
             });
         }
     }
@@ -48,35 +47,74 @@ pub fn set_caps(
         let text = serde_json::to_vec(&known).map_err(|error| broken(&path, &error))?;
         fs::write(&path, text).map_err(|error| Error::file("write", &path, error))?;
     }
-    bus.set(&unit, &replacing(properties))
+    bus.set(unit, &replacing(properties))
 }
 
-/// Whether systemd has been told of all these, whatever it was told.
-pub fn is_set(uid: u32, properties: &[Property]) -> bool {
-    let unit = slice(uid);
+/// Sets a property of a unit for as long as it runs, and not for the next time it is started. One that somebody
+/// else has set is left as it is.
+pub fn set_while_it_runs(bus: &mut Bus, unit: &str, property: Property) -> Result<()> {
+    let file = drop_in(unit, &property.name);
+    if file.exists() {
+        return Ok(());
+    }
+    bus.set(unit, &[property])?;
+    // A scope's is elsewhere, and goes with the scope.
+    remove_if_there(&file)?;
+    let _ = fs::remove_dir(Path::new(DROP_INS).join(format!("{unit}.d"))); // others' may be in it
+    Ok(())
+}
+
+/// Whether systemd has been told of all these for a slice, whatever it was told.
+pub fn is_set(unit: &str, properties: &[Property]) -> bool {
     properties
         .iter()
-        .all(|property| drop_in(&unit, &property.name).exists())
+        .all(|property| drop_in(unit, &property.name).exists())
 }
 
-/// Takes the caps of a user back. The caller holds the folder's lock, and nobody is logged in.
-pub(crate) fn take_back(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
+/// Takes the caps of a user back, if nobody of theirs is logged in.
+pub fn take_back(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
+    if folder.sessions()?.is_empty() {
+        take_back_from(&tree.user(uid), folder)?;
+    }
+    Ok(())
+}
+
+/// Takes the caps of all users together back, if nobody is logged in. The caller holds nobody's lock.
+pub(crate) fn take_back_everyones(tree: &Tree) -> Result<()> {
+    if !UserFolder::are_all_gone()? {
+        return Ok(());
+    }
+    let folder = UserFolder::lock_everyone()?;
+    // Again: whoever comes now waits for the lock, with a folder.
+    if UserFolder::are_all_gone()? {
+        take_back_from(&tree.berth(), &folder)?;
+    }
+    folder.remove_if_empty()
+}
+
+fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
     let path = before(folder);
     let known = read(&path)?;
     if known.is_empty() {
         return Ok(());
     }
-    let unit = slice(uid);
-    if tree.user(uid).exists() {
+    let unit = slice.name();
+    // An empty one is about to go: to set anything now could make its cgroup anew.
+    if slice.is_populated() {
         // It lives on, and keeps in the kernel what is only removed from the drop-ins.
         let values: Vec<_> = known.iter().map(|one| one.property.clone()).collect();
-        Bus::connect()?.set(&unit, &replacing(&values))?;
+        Bus::connect()?.set(unit, &replacing(&values))?;
     }
     for one in known.iter().filter(|one| !one.has_drop_in) {
-        remove_if_there(&drop_in(&unit, &one.property.name))?;
+        remove_if_there(&drop_in(unit, &one.property.name))?;
     }
     // Somebody else's may be in it.
     let _ = fs::remove_dir(Path::new(DROP_INS).join(format!("{unit}.d")));
+    if slice.exists() && !slice.is_populated() {
+        // Setting makes a cgroup, and only a slice that stops removes it. Nobody needs this one, so it
+        // stops as soon as it has started. If it cannot, an empty cgroup is left.
+        let _ = Bus::connect().and_then(|mut bus| bus.start(unit));
+    }
     remove_if_there(&path)
 }
 

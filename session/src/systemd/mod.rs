@@ -2,6 +2,8 @@
 
 mod bus;
 mod caps;
+#[cfg(test)]
+mod tests;
 mod units;
 mod wire;
 
@@ -11,8 +13,8 @@ use std::time::{Duration, Instant};
 use crate::{Error, Group, Result};
 
 pub use bus::Bus;
-pub(crate) use caps::take_back;
-pub use caps::{is_set, set_caps};
+pub(crate) use caps::take_back_everyones;
+pub use caps::{is_set, set_caps, set_while_it_runs, take_back};
 pub use wire::{Property, Value};
 
 /// The service that Berth's own processes live in.

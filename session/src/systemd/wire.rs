@@ -58,6 +58,11 @@ impl Property {
 pub struct Writer(Vec<u8>);
 
 impl Writer {
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn align(&mut self, to: usize) -> &mut Self {
         self.0.resize(self.0.len().next_multiple_of(to), 0);
         self
@@ -251,9 +256,13 @@ fn parse(kind: u8, message: &[u8], fields: usize, header: usize) -> Option<Incom
     })
 }
 
-/// Reads a variant of a type that properties have here.
+/// Reads a variant of a type that properties have here, which is all that a body holds.
 pub fn variant(body: &[u8]) -> Option<Value> {
-    let mut body = Reader::new(body);
+    variant_at(body, 0)
+}
+
+pub(super) fn variant_at(body: &[u8], at: usize) -> Option<Value> {
+    let mut body = Reader { from: body, at };
     Some(match body.signature()? {
         "b" => Value::Flag(body.u32()? != 0),
         "t" => Value::Number(body.u64()?),

@@ -18,6 +18,7 @@ mod rlimits;
 mod shares;
 mod small_stack;
 mod systemd_caps;
+mod systemd_units;
 mod time_and_disk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +33,13 @@ type BootedCase = (&'static str, fn(&Booted));
 
 /// The cases of a guest that systemd runs.
 fn booted_cases() -> Vec<BootedCase> {
-    [beside_systemd::CASES, systemd_caps::CASES, package::CASES].concat()
+    [
+        beside_systemd::CASES,
+        systemd_caps::CASES,
+        systemd_units::CASES,
+        package::CASES,
+    ]
+    .concat()
 }
 
 /// The cases of one kind of guest.

@@ -1,13 +1,29 @@
 //! Caps on a machine that systemd runs, felt and read from the kernel.
 
+use std::time::{Duration, Instant};
+
 use berth_tests::{Booted, Policy, Process, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[(
-    "past_memory_max_a_user_is_killed_and_another_is_not",
-    memory_max,
-)];
+pub const CASES: &[BootedCase] = &[
+    (
+        "past_memory_max_a_user_is_killed_and_another_is_not",
+        memory_max,
+    ),
+    ("two_logins_of_a_user_share_one_cap", shared),
+    ("caps_of_cpu_tasks_and_disks_are_felt", others),
+    ("a_cap_of_a_session_is_on_its_scope", session),
+    ("a_missing_controller_is_told_from_one_in_force", missing),
+    ("a_user_at_their_tasks_gets_in_to_clean_up", rescue),
+    ("everyone_together_is_capped_while_anybody_is_in", everyone),
+    ("an_account_phase_alone_leaves_nothing", account),
+    ("caps_outlive_a_reload_a_reexec_and_logind", restarts),
+    (
+        "a_lingering_user_gets_back_what_the_machine_gave",
+        lingering,
+    ),
+];
 
 const QUICK: &str = "logout = { grace = \"1s\" }";
 
@@ -68,4 +84,281 @@ fn memory_max(machine: &Booted) {
     for user in ["alice", "bob"] {
         assert_eq!(machine.drop_ins(user), [""; 0]);
     }
+}
+
+fn shared(machine: &Booted) {
+    machine.berth(
+        "sshd",
+        &user_caps("memory_max = \"64M\", memory_swap_max = 0"),
+    );
+    let before = machine.settled();
+    let (first, _) = machine.stay("alice");
+    let (second, _) = machine.stay("alice");
+    assert!(eventually(|| machine.sessions() == ["alice", "alice"]));
+    let (holder, held) = machine.background("alice", "berth-probe hold 40", "berth-probe");
+    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
+    let another = machine.ssh("alice", "berth-probe eat 40");
+    // The kernel takes one of them.
+    assert!(!another.success() || !held.exists(), "{another:?}");
+    assert!(oom_kills(machine, "alice") >= 1);
+
+    // The first to leave takes nothing along.
+    first.end();
+    holder.end();
+    assert!(eventually(|| machine.sessions() == ["alice"]));
+    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
+    second.end();
+    machine.assert_nothing_left(&before);
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
+}
+
+fn others(machine: &Booted) {
+    machine.berth(
+        "sshd",
+        &user_caps(
+            "cpu_quota = \"30%\", cpu_weight = 50, tasks_max = 40, memory_high = \"300M\", \
+             memory_max = \"400M\", memory_swap_max = \"50M\", \
+             io_write_bandwidth_max = { \"/\" = \"1M\" }, io_read_iops_max = { \"/\" = 5000 }",
+        ),
+    );
+    let before = machine.settled();
+    let (login, _) = machine.stay("alice");
+    for (file, value) in [
+        ("cpu.max", "30000 100000"),
+        ("cpu.weight", "50"),
+        ("pids.max", "40"),
+        ("memory.high", "314572800"),
+        ("memory.max", "419430400"),
+        ("memory.swap.max", "52428800"),
+        ("io.max", "98:0 rbps=max wbps=1000000 riops=5000 wiops=max"),
+    ] {
+        assert_eq!(machine.of_user("alice", file), value, "{file}");
+    }
+    let used = machine.ssh("alice", "berth-probe burn 4").ok();
+    let used: u64 = used.trim().parse().expect("milliseconds");
+    assert!(used < 1700, "{used} ms of 4 s at 30%");
+
+    let write = "dd if=/dev/zero of=$HOME/file bs=64k count=64 oflag=direct 2>&1; rm $HOME/file";
+    let start = Instant::now();
+    machine.ssh("alice", write).ok();
+    let slowed = start.elapsed();
+    assert!(
+        slowed > Duration::from_secs(3),
+        "4 MiB at 1 MB/s took {slowed:?}"
+    );
+
+    let bomb = "timeout 20 sh -c 'berth-probe fork-bomb </dev/null | head -1'; true";
+    let said = machine.ssh("alice", bomb).ok();
+    let count: u32 = said.split(' ').next().expect("words").parse().expect(&said);
+    assert!((8..=40).contains(&count), "{said}");
+    login.end();
+    machine.assert_nothing_left(&before);
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
+}
+
+fn session(machine: &Booted) {
+    machine.berth(
+        "sshd",
+        &Policy::with_profile(&format!(
+            "session = {{ memory_max = \"48M\", memory_swap_max = 0, tasks_max = 20 }}\n{QUICK}"
+        )),
+    );
+    let before = machine.settled();
+    let (login, sleep) = machine.stay("alice");
+    let cgroup = sleep.cgroup().expect("a cgroup");
+    let scope = machine
+        .cgroups()
+        .root()
+        .join(cgroup.trim_start_matches('/'));
+    let of_scope = |file: &str| {
+        let text = std::fs::read_to_string(scope.join(file)).expect(file);
+        text.trim_end().to_owned()
+    };
+    assert_eq!(of_scope("memory.max"), "50331648");
+    assert_eq!(of_scope("pids.max"), "20");
+    assert_eq!(machine.of_user("alice", "memory.max"), "max");
+    machine.ssh("alice", "berth-probe eat 60").refused();
+    // The user's caps are another thing: two sessions may have that much each.
+    let (holder, held) = machine.background("alice", "berth-probe hold 35", "berth-probe");
+    assert_eq!(machine.ssh("alice", "berth-probe eat 35").ok(), "ate 35 MB");
+    assert!(held.exists());
+    holder.end();
+    login.end();
+    machine.assert_nothing_left(&before);
+}
+
+fn missing(machine: &Booted) {
+    assert!(
+        !machine.cgroups().offers("cpuset"),
+        "user-mode Linux has no cpuset"
+    );
+    let caps = user_caps("allowed_cpus = \"0\", tasks_max = 70");
+    machine.berth("sshd", &caps);
+    machine.ssh("alice", "echo in").refused();
+    let warn = Policy {
+        defaults: "missing_controller = \"warn\"".into(),
+        ..caps
+    };
+    machine.policy(&warn);
+    let (login, _) = machine.stay("alice");
+    assert_eq!(machine.of_user("alice", "pids.max"), "70");
+    let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
+    let told = log.lines().any(|line| {
+        line.contains("not_enforced")
+            && line.contains("allowed_cpus")
+            && !line.contains("tasks_max")
+    });
+    assert!(told, "{log}");
+    login.end();
+}
+
+fn restarts(machine: &Booted) {
+    machine.berth(
+        "sshd",
+        &user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50"),
+    );
+    machine.settled();
+    let (login, sleep) = machine.stay("alice");
+    let cgroup = sleep.cgroup();
+    for restart in [
+        "systemctl daemon-reload",
+        "systemctl daemon-reexec",
+        "systemctl restart systemd-logind",
+        "systemctl restart berth.service",
+    ] {
+        machine.host(restart).ok();
+        assert_eq!(
+            machine.of_user("alice", "memory.max"),
+            "67108864",
+            "{restart}"
+        );
+        assert_eq!(machine.of_user("alice", "pids.max"), "50", "{restart}");
+        assert_eq!(sleep.cgroup(), cgroup, "{restart}");
+        assert_ne!(sleep.namespace("pid"), Process(1).namespace("pid"));
+        machine.ssh("alice", "berth-probe eat 100").refused();
+    }
+    let list = machine.host("berth list").ok();
+    assert!(list.contains("alice"), "{list}");
+    let shown = machine.host("berth show alice").ok();
+    assert!(shown.contains("64M"), "{shown}");
+    login.end();
+    // A daemon that restarts is another process.
+    let left = || machine.drop_ins("alice").len() + machine.sessions().len();
+    assert!(
+        eventually(|| left() == 0),
+        "{:?}",
+        machine.drop_ins("alice")
+    );
+    assert!(eventually(|| !machine
+        .cgroups()
+        .slice(machine.uid("alice"))
+        .exists()));
+}
+
+fn lingering(machine: &Booted) {
+    let admins = format!("/etc/systemd/system/user-{}.slice.d", machine.uid("alice"));
+    let _ = std::fs::create_dir_all(&admins);
+    std::fs::write(format!("{admins}/10-site.conf"), "[Slice]\nTasksMax=500\n").expect("a drop-in");
+    machine
+        .host("systemctl daemon-reload; loginctl enable-linger alice")
+        .ok();
+    machine.berth(
+        "sshd",
+        &user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50"),
+    );
+    assert!(eventually(|| machine.of_user("alice", "pids.max") == "500"));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(machine.of_user("alice", "pids.max"), "50");
+    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
+    login.end();
+    let back = eventually(|| {
+        machine.of_user("alice", "pids.max") == "500"
+            && machine.of_user("alice", "memory.max") == "max"
+            && machine.drop_ins("alice").is_empty()
+    });
+    let now = machine.of_user("alice", "pids.max");
+    machine.host("loginctl disable-linger alice").ok();
+    let kept = std::path::Path::new(&admins).join("10-site.conf").exists();
+    std::fs::remove_dir_all(&admins).expect("the drop-in");
+    machine.host("systemctl daemon-reload").ok();
+    assert!(
+        back,
+        "pids.max {now}, drop-ins {:?}",
+        machine.drop_ins("alice")
+    );
+    assert!(kept);
+}
+
+fn rescue(machine: &Booted) {
+    // Without namespaces, so that one login of theirs sees what another runs.
+    let policy = Policy {
+        namespaces: String::new(),
+        ..user_caps("tasks_max = 40")
+    };
+    machine.berth("sshd", &policy);
+    let before = machine.settled();
+    let (bomb, first) = machine.background("alice", "berth-probe fork-bomb", "berth-probe");
+    assert!(eventually(
+        || machine.of_user("alice", "pids.current") == "40"
+    ));
+    // A shell with some children of its own.
+    let count = machine
+        .ssh("alice", "sleep 1 & sleep 1 & ps ax | grep -c [b]erth-probe")
+        .ok();
+    assert!(count.parse::<u32>().expect(&count) > 10, "{count}");
+    assert_eq!(machine.of_user("alice", "pids.max"), "56");
+    assert!(first.exists());
+    // What it has is all that the bomb gets, also while there is room.
+    let bombs = Process::named("berth-probe").len();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(Process::named("berth-probe").len() <= bombs);
+    // Not for their next service manager, too.
+    let held = format!(
+        "/run/systemd/system.control/user@{}.service.d",
+        machine.uid("alice")
+    );
+    assert!(!std::path::Path::new(&held).exists());
+    machine.ssh("alice", "pkill berth-probe").ok();
+    assert!(eventually(|| Process::named("berth-probe").is_empty()));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(machine.of_user("alice", "pids.max"), "40");
+    login.end();
+    bomb.end();
+    machine.assert_nothing_left(&before);
+}
+
+fn everyone(machine: &Booted) {
+    let mut policy = user_caps("cpu_weight = 50");
+    policy.rest = "[everyone]\nmemory_max = \"90M\"\nmemory_swap_max = 0\n".into();
+    machine.berth("sshd", &policy);
+    let before = machine.settled();
+    let of_all = |file: &str| {
+        let path = machine.cgroups().root().join("user.slice").join(file);
+        std::fs::read_to_string(path)
+            .unwrap_or_default()
+            .trim_end()
+            .to_owned()
+    };
+    assert_eq!(of_all("memory.max"), "max");
+    let (alice, holding) = machine.background("alice", "berth-probe hold 50", "berth-probe");
+    assert_eq!(of_all("memory.max"), "94371840");
+    let (bob, _) = machine.stay("bob");
+    let another = machine.ssh("bob", "berth-probe eat 50");
+    assert!(!another.success() || !holding.exists(), "{another:?}");
+    alice.end();
+    assert!(eventually(|| machine.sessions() == ["bob"]));
+    assert_eq!(of_all("memory.max"), "94371840");
+    bob.end();
+    machine.assert_nothing_left(&before);
+    assert_eq!(of_all("memory.max"), "max");
+    let drop_ins = "/run/systemd/system.control/user.slice.d";
+    assert!(!std::path::Path::new(drop_ins).exists());
+}
+
+fn account(machine: &Booted) {
+    machine.berth("sshd", &user_caps("tasks_max = 60"));
+    let before = machine.settled();
+    machine.host("pamtester sshd alice acct_mgmt").ok();
+    machine.assert_nothing_left(&before);
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }

@@ -1,0 +1,182 @@
+//! One cgroup: its files, its processes, its controllers (kernel documentation, admin-guide/cgroup-v2).
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use nix::errno::Errno;
+
+use crate::{Error, Result};
+
+/// A controller that a cap can need (kernel documentation, admin-guide/cgroup-v2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // the kernel's names
+pub enum Controller {
+    Cpu,
+    Cpuset,
+    Io,
+    Memory,
+    Pids,
+}
+
+impl Controller {
+    /// All that Berth uses.
+    pub const ALL: [Controller; 5] = [
+        Controller::Cpu,
+        Controller::Cpuset,
+        Controller::Io,
+        Controller::Memory,
+        Controller::Pids,
+    ];
+
+    /// The kernel's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Controller::Cpu => "cpu",
+            Controller::Cpuset => "cpuset",
+            Controller::Io => "io",
+            Controller::Memory => "memory",
+            Controller::Pids => "pids",
+        }
+    }
+}
+
+/// One cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    path: PathBuf,
+}
+
+impl From<PathBuf> for Group {
+    fn from(path: PathBuf) -> Group {
+        Group { path }
+    }
+}
+
+impl Group {
+    /// The cgroup's folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A cgroup below.
+    pub fn child(&self, name: &str) -> Group {
+        Group {
+            path: self.path.join(name),
+        }
+    }
+
+    /// Whether it is there.
+    pub fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// Its last name.
+    pub fn name(&self) -> &str {
+        self.path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
+    }
+
+    /// Makes it, unless it is there.
+    pub fn create(&self) -> Result<()> {
+        match fs::create_dir(&self.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(Error::file("create the cgroup", &self.path, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes it, content to find it gone; says whether it is gone. One that has processes or
+    /// children stays.
+    pub fn remove(&self) -> Result<bool> {
+        match fs::remove_dir(&self.path) {
+            Ok(()) => Ok(true),
+            Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
+                Errno::ENOENT => Ok(true),
+                Errno::EBUSY | Errno::ENOTEMPTY => Ok(false),
+                _ => Err(Error::file("remove the cgroup", &self.path, error)),
+            },
+        }
+    }
+
+    /// Reads one of its files.
+    pub fn read(&self, file: &str) -> Result<String> {
+        let path = self.path.join(file);
+        fs::read_to_string(&path).map_err(|error| Error::file("read", &path, error))
+    }
+
+    /// Reads a file that holds one number, or `max`, which is `None`.
+    pub fn number<N: FromStr>(&self, file: &str) -> Option<N> {
+        self.read(file).ok()?.trim().parse().ok()
+    }
+
+    /// The number behind a key in a file of `key value` lines.
+    pub fn keyed(&self, file: &str, key: &str) -> Option<u64> {
+        keyed(&self.read(file).ok()?, key)
+    }
+
+    /// Writes one of its files, in one write: the kernel takes each as a command.
+    pub fn write(&self, file: &str, value: &str) -> Result<()> {
+        let path = self.path.join(file);
+        OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(value.as_bytes()))
+            .map_err(|error| Error::file(format!("write {value:?} to"), &path, error))
+    }
+
+    /// The controllers that it may use itself.
+    pub fn controllers(&self) -> Result<Vec<Controller>> {
+        Ok(listed(&self.read("cgroup.controllers")?))
+    }
+
+    /// The controllers that its children may use.
+    pub fn enabled(&self) -> Result<Vec<Controller>> {
+        Ok(listed(&self.read("cgroup.subtree_control")?))
+    }
+
+    /// The processes in it (not those further down).
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        Ok(self
+            .read("cgroup.procs")?
+            .lines()
+            .filter_map(|line| line.parse().ok())
+            // 0 is a process of another PID namespace, which cannot be named from here.
+            .filter(|pid| *pid != 0)
+            .collect())
+    }
+
+    /// Whether any process is in it or below.
+    pub fn is_populated(&self) -> bool {
+        self.keyed("cgroup.events", "populated") == Some(1)
+    }
+}
+
+fn listed(text: &str) -> Vec<Controller> {
+    let names: Vec<&str> = text.split_whitespace().collect();
+    Controller::ALL
+        .into_iter()
+        .filter(|controller| names.contains(&controller.name()))
+        .collect()
+}
+
+/// The number behind a key in `key value` lines.
+pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
+    text.lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_whole_words() {
+        assert_eq!(keyed("oom 1\noom_kill 7\n", "oom_kill"), Some(7));
+        assert_eq!(keyed("oom_kill 7\n", "oom"), None);
+    }
+}

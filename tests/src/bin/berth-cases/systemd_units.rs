@@ -1,0 +1,279 @@
+//! Whose unit a login is in on a machine that systemd runs, and what happens when parts of all this fail.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use berth_tests::{Booted, Policy, Process, Snapshot, eventually};
+
+use super::BootedCase;
+
+pub const CASES: &[BootedCase] = &[
+    (
+        "without_pam_systemd_a_login_is_in_a_scope_of_berths",
+        no_pam_systemd,
+    ),
+    ("past_logins_of_logind_nobody_is_uncapped", sessions_max),
+    ("su_in_a_session_is_in_its_users_slice", su),
+    ("the_users_service_manager_is_under_the_caps", manager),
+    (
+        "a_killed_part_of_a_capped_login_leaves_nothing_under_systemd",
+        killed,
+    ),
+    ("what_a_login_leaves_running_ends_with_it", leftovers),
+    ("keepers_have_a_place_though_nobody_started_it", place),
+    ("a_systemd_that_does_not_answer_costs_a_moment", silent),
+    (
+        "without_its_own_socket_systemd_is_asked_over_the_bus",
+        over_the_bus,
+    ),
+];
+
+const PRIVATE: &str = "/run/systemd/private";
+const ASIDE: &str = "/run/systemd/private.aside";
+const CAPS: &str =
+    "user = { memory_max = \"64M\", memory_swap_max = 0 }\nlogout = { grace = \"1s\" }";
+
+fn capped(machine: &Booted) {
+    machine.berth("sshd", &Policy::with_profile(CAPS));
+}
+
+/// Fails unless this process is in a scope of Berth's, under its user's caps.
+#[track_caller]
+fn assert_in_berths_scope(machine: &Booted, user: &str, process: Process) {
+    let cgroup = process.cgroup().expect("a cgroup");
+    let scope = format!("/user.slice/user-{}.slice/berth-", machine.uid(user));
+    assert!(
+        cgroup.starts_with(&scope) && cgroup.ends_with(".scope"),
+        "{cgroup}"
+    );
+    assert_eq!(machine.of_user(user, "memory.max"), "67108864");
+}
+
+#[track_caller]
+fn assert_all_gone(machine: &Booted, before: &Snapshot) {
+    machine.assert_nothing_left(before);
+    for user in ["alice", "bob"] {
+        assert_eq!(machine.drop_ins(user), [""; 0]);
+    }
+}
+
+fn no_pam_systemd(machine: &Booted) {
+    capped(machine);
+    let strip = "sed -i '/pam_systemd/d' /etc/pam.d/common-session";
+    machine.host(strip).ok();
+    let before = machine.settled();
+    let (login, sleep) = machine.stay("alice");
+    assert_in_berths_scope(machine, "alice", sleep);
+    assert_eq!(machine.sessions(), [""; 0]);
+    machine.ssh("alice", "berth-probe eat 100").refused();
+    let list = machine.host("berth list").ok();
+    assert!(list.contains("alice"), "{list}");
+    // What a login leaves behind ends with it.
+    machine
+        .ssh("alice", "setsid sleep 2000 >/dev/null 2>&1 &")
+        .ok();
+    login.end();
+    assert_all_gone(machine, &before);
+}
+
+fn sessions_max(machine: &Booted) {
+    capped(machine);
+    machine.settled();
+    let few = "/run/systemd/logind.conf.d";
+    fs::create_dir_all(few).expect(few);
+    fs::write(format!("{few}/few.conf"), "[Login]\nSessionsMax=1\n").expect(few);
+    machine.host("systemctl restart systemd-logind").ok();
+    machine.settled();
+    let (first, _) = machine.stay("alice");
+    let (second, sleep) = machine.stay("bob");
+    let place = sleep.cgroup();
+    let caps = machine.of_user("bob", "memory.max");
+    let hog = machine.ssh("bob", "berth-probe eat 100");
+    second.end();
+    first.end();
+    let _ = fs::remove_dir_all(few);
+    machine.settled();
+    machine.host("systemctl restart systemd-logind").ok();
+    assert!(
+        place.as_ref().is_some_and(|at| at.contains("/berth-")),
+        "{place:?}"
+    );
+    assert_eq!(caps, "67108864");
+    hog.refused();
+    assert_eq!(machine.drop_ins("bob"), [""; 0]);
+}
+
+fn su(machine: &Booted) {
+    machine.berth("su", &Policy::with_profile(CAPS));
+    let before = machine.settled();
+    let inside = || {
+        let mut all = Process::named("sleep").into_iter();
+        all.find(|one| one.uid() == Some(machine.uid("alice")))
+    };
+    let su = "su alice -c 'exec sleep 1000'";
+    let (login, _) = machine.background("root", su, "su");
+    assert!(eventually(|| inside().is_some()));
+    let inside = inside().expect("alice's");
+    assert_in_berths_scope(machine, "alice", inside);
+    for leader in Process::named("su") {
+        leader.kill();
+    }
+    assert!(eventually(|| !inside.exists()));
+    login.end();
+    assert_all_gone(machine, &before);
+}
+
+fn manager(machine: &Booted) {
+    capped(machine);
+    let before = machine.settled();
+    let (login, _) = machine.stay("alice");
+    let uid = machine.uid("alice");
+    let mine = || {
+        let all = Process::named("systemd").into_iter();
+        all.filter(|one| one.uid() == Some(uid)).collect::<Vec<_>>()
+    };
+    assert!(eventually(|| !mine().is_empty()));
+    let cgroup = mine()[0].cgroup().expect("a cgroup");
+    let slice = format!("/user.slice/user-{uid}.slice/user@{uid}.service");
+    assert!(cgroup.starts_with(&slice), "{cgroup}");
+    let run = "systemd-run --user --quiet --wait --pipe berth-probe";
+    let env = format!("XDG_RUNTIME_DIR=/run/user/{uid}");
+    assert_eq!(
+        machine.ssh("alice", &format!("{env} {run} eat 20")).ok(),
+        "ate 20 MB"
+    );
+    machine
+        .ssh("alice", &format!("{env} {run} eat 100"))
+        .refused();
+    login.end();
+    assert_all_gone(machine, &before);
+}
+
+fn killed(machine: &Booted) {
+    capped(machine);
+    let before = machine.settled();
+    let helpers = |is_keeper: bool| {
+        let all = Process::named("berth-helper").into_iter();
+        let of_helper = |one: &Process| one.parent().is_some_and(|up| up.name() == "berth-helper");
+        all.filter(|one| of_helper(one) == is_keeper)
+            .collect::<Vec<_>>()
+    };
+    for (name, parts) in [
+        ("keeper", &[true][..]),
+        ("standby", &[false]),
+        ("both", &[true, false]),
+    ] {
+        let (login, sleep) = machine.stay("alice");
+        let victims: Vec<_> = parts.iter().flat_map(|part| helpers(*part)).collect();
+        assert_eq!(victims.len(), parts.len(), "{name}");
+        for victim in &victims {
+            victim.kill();
+        }
+        if name == "standby" {
+            assert!(sleep.exists());
+        } else {
+            assert!(eventually(|| !sleep.exists()), "{name}");
+        }
+        login.end();
+        if name == "both" {
+            // The next login cleans up.
+            machine.ssh("alice", "true").ok();
+        }
+        machine.assert_nothing_left(&before);
+        assert_eq!(machine.drop_ins("alice"), [""; 0], "{name}");
+    }
+}
+
+fn leftovers(machine: &Booted) {
+    // Without namespaces nothing but the scope holds them together.
+    let policy = Policy {
+        profile: CAPS.into(),
+        ..Policy::with_namespaces("")
+    };
+    machine.berth("sshd", &policy);
+    let before = machine.settled();
+    machine.ssh("alice", "setsid sleep 2000 >/dev/null 2>&1 & trap '' TERM HUP; setsid sleep 2000 >/dev/null 2>&1 &").ok();
+    assert_all_gone(machine, &before);
+
+    let (login, sleep) = machine.stay("alice");
+    let scope = sleep.cgroup().expect("a cgroup");
+    assert!(scope.contains("/session-"), "{scope}");
+    machine.host("berth kill --yes alice").ok();
+    assert!(eventually(|| !sleep.exists()));
+    login.end();
+    assert_all_gone(machine, &before);
+}
+
+fn place(machine: &Booted) {
+    capped(machine);
+    machine.host("systemctl stop berth.service; rmdir /sys/fs/cgroup/berth.slice/berth.service/keepers; true").ok();
+    assert!(!machine.host("systemctl is-active berth.service").success());
+    let (login, _) = machine.stay("alice");
+    machine.host("systemctl is-active berth.service").ok();
+    let keepers = Process::named("berth-helper");
+    assert!(!keepers.is_empty());
+    for keeper in keepers {
+        assert_eq!(
+            keeper.cgroup().expect("a cgroup"),
+            "/berth.slice/berth.service/keepers"
+        );
+    }
+    login.end();
+
+    machine
+        .host("systemctl stop berth.service; systemctl mask --runtime berth.service")
+        .ok();
+    let said = machine.ssh("alice", "echo in");
+    machine
+        .host("systemctl unmask --runtime berth.service; systemctl start berth.service")
+        .ok();
+    said.refused();
+    let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
+    assert!(log.contains("start berth.service"), "{log}");
+}
+
+/// Does something while systemd's own socket is not there.
+fn without_private_socket<T>(action: impl FnOnce() -> T) -> T {
+    fs::rename(PRIVATE, ASIDE).expect("move the socket aside");
+    let done = action();
+    let _ = fs::remove_file(PRIVATE);
+    fs::rename(ASIDE, PRIVATE).expect("move the socket back");
+    done
+}
+
+fn silent(machine: &Booted) {
+    capped(machine);
+    machine.settled();
+    let (took, said) = without_private_socket(|| {
+        let _nobody_answers = UnixListener::bind(PRIVATE).expect("a socket");
+        let start = Instant::now();
+        let said = machine.ssh("alice", "echo in");
+        (start.elapsed(), said)
+    });
+    assert!(took < Duration::from_secs(12), "{took:?}");
+    said.refused();
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
+    let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
+    assert!(log.contains("cannot talk with systemd"), "{log}");
+
+    let mut allow = Policy::with_profile(CAPS);
+    allow.defaults = "on_error = \"allow\"".into();
+    machine.policy(&allow);
+    let said = without_private_socket(|| {
+        let _nobody_answers = UnixListener::bind(PRIVATE).expect("a socket");
+        machine.ssh("alice", "echo in")
+    });
+    assert_eq!(said.ok(), "in");
+    assert!(Path::new(PRIVATE).exists());
+}
+
+fn over_the_bus(machine: &Booted) {
+    capped(machine);
+    let before = machine.settled();
+    let (login, _) = without_private_socket(|| machine.stay("alice"));
+    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
+    login.end();
+    assert_all_gone(machine, &before);
+}
