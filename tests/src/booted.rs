@@ -90,6 +90,10 @@ impl Booted {
         for slice in self.slices() {
             // It may be gone by now, which is what is wanted.
             let _ = fs::write(slice.join("cgroup.kill"), "1");
+            // A slice whose user's manager was killed while it stopped may stay, empty, for ever.
+            let name = slice.file_name().unwrap_or_default().to_string_lossy();
+            self.host(&format!("systemctl stop {name}"));
+            let _ = fs::remove_dir(&slice);
         }
     }
 
