@@ -14,6 +14,8 @@ mod exit;
 mod figures;
 mod json;
 mod live;
+#[cfg(test)]
+mod manual;
 mod paint;
 mod pam;
 mod place;

@@ -199,4 +199,24 @@ mod tests {
         assert_eq!(parse("open close").problems.len(), 1);
         assert!(parse("open open").problems.is_empty());
     }
+
+    #[test]
+    fn the_manual_has_every_argument_and_no_other() {
+        let manual = include_str!("../../docs/pam_berth.md");
+        let rows = manual.lines().filter_map(|row| row.strip_prefix("| `"));
+        let written: Vec<&str> = rows
+            .filter_map(|row| row.split(['`', '=']).next())
+            .collect();
+        // The arms of `take`, which are all that is understood.
+        let code = include_str!("arguments.rs").split("#[cfg(test)]").next();
+        let arms = code.unwrap().lines().map(str::trim_start);
+        let known = arms.filter_map(|arm| arm.strip_prefix("(b\"")?.split('"').next());
+        let mut known: Vec<&str> = known.collect();
+        known.dedup();
+        let sorted = |mut names: Vec<&'static str>| {
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(sorted(written), sorted(known));
+    }
 }

@@ -94,6 +94,9 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         ("usr/share/doc/berth/architecture.md", 0o644),
         ("usr/share/doc/berth/examples/lab.toml", 0o644),
         ("usr/share/doc/berth/policy.md", 0o644),
+        ("usr/share/man/man1/berth.1.gz", 0o644),
+        ("usr/share/man/man5/berth-policy.5.gz", 0o644),
+        ("usr/share/man/man8/pam_berth.8.gz", 0o644),
     ] {
         assert!(
             files.contains(&(file.0.into(), file.1)),
