@@ -25,10 +25,20 @@ const REQUEST: Duration = Duration::from_secs(10);
 /// Serves one login: its account phase, its session, or the one and then the other, which saves the login
 /// a second start. `leader` is who made the socket, by the kernel's word.
 pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
+    let mut ahead = None;
+    let served = answer(channel, leader, &mut ahead);
+    // However it ended: what a session has used is gone by now, and what none has used goes here.
+    if let Some(uid) = ahead {
+        forget(uid);
+    }
+    served
+}
+
+/// `ahead` becomes the user for whom something was done before the session.
+fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> {
     // Without a hierarchy there can still be namespaces (cgroup = "keep"), or nothing to do.
     let tree = Tree::find();
     let mut account = None;
-    let mut ahead = None;
     let (mut request, _): (Request, _) = channel.receive(Instant::now() + REQUEST)?;
     loop {
         let begun = Instant::now();
@@ -68,18 +78,14 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
                         return fail(&channel, &request, on_error, &error.to_string());
                     }
                 }
-                ahead = Some(*planned);
-                prepare(ahead.as_ref(), tree.as_ref().ok());
+                *ahead = prepare(&planned, tree.as_ref().ok());
             }
         }
         // Whoever has passed the account phase is waited for: a request that reaches this socket is answered.
         request = match channel.receive_or_refuse(Instant::now() + REQUEST) {
             Ok((request, _)) => request,
             // An application that asks about accounts only, or takes its time.
-            Err(ChannelError::Closed | ChannelError::TimedOut) => {
-                forget(ahead.as_ref(), tree.as_ref().ok());
-                return Ok(());
-            }
+            Err(ChannelError::Closed | ChannelError::TimedOut) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
     }
@@ -209,32 +215,30 @@ fn fail(
 }
 
 /// What can be done for a session between its account phase and itself, when nobody waits. Whatever fails
-/// here, the session's turn does it again, and tells.
-fn prepare(planned: Option<&Planned>, tree: Option<&Tree>) {
-    let planned = planned.filter(|planned| planned.berth.cgroup == CgroupPlace::Own);
-    let (Some(planned), Some(tree)) = (planned, tree) else {
-        return;
-    };
+/// here, the session's turn does it again, and tells. Says for whom [`forget`] may have something to do.
+fn prepare(planned: &Planned, tree: Option<&Tree>) -> Option<u32> {
+    let tree = tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own)?;
     match tree.manager() {
-        Manager::Berth => begin_a_grace_period(tree),
+        Manager::Berth => {
+            begin_a_grace_period(tree);
+            None
+        }
         Manager::Systemd => {
             let plan = systemd::Plan::new(tree, planned);
             let _ = Record::prepare()
                 .map_err(Error::from)
                 .and_then(|()| plan?.ahead(tree));
+            Some(planned.login.uid)
         }
     }
 }
 
-/// Takes back what [`prepare`] has done for a session that does not come.
-fn forget(planned: Option<&Planned>, tree: Option<&Tree>) {
-    if let (Some(planned), Some(tree)) = (planned, tree) {
-        if tree.manager() == Manager::Systemd {
-            if let Err(error) = systemd::take_back(tree, planned.login.uid) {
-                let line = decide::who("account", "-", &planned.login);
-                line.field("error", error).warning();
-            }
-        }
+/// Takes back what [`prepare`] has done for a session that did not come, or failed.
+fn forget(uid: u32) {
+    let tree = Tree::find().map_err(Error::from);
+    if let Err(error) = tree.and_then(|tree| systemd::take_back(&tree, uid)) {
+        let line = Line::new("account").field("uid", uid);
+        line.field("error", error).warning();
     }
 }
 

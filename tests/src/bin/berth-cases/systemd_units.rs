@@ -230,6 +230,8 @@ fn place(machine: &Booted) {
         .host("systemctl unmask --runtime berth.service; systemctl start berth.service")
         .ok();
     said.refused();
+    // What the account phase had set for it.
+    assert!(eventually(|| machine.drop_ins("alice").is_empty()));
     let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
     assert!(log.contains("start berth.service"), "{log}");
 }
