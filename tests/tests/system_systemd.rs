@@ -43,7 +43,7 @@ macro_rules! cases {
 cases! {
     a_login_by_ssh_is_in_a_scope_of_its_user
     a_berth_is_in_the_scope_that_logind_made
-    past_memory_max_a_user_is_killed_and_another_is_not
+    past_memory_max_a_user_is_killed_under_systemd_and_no_other
     two_logins_of_a_user_share_one_cap
     caps_of_cpu_tasks_and_disks_are_felt
     a_cap_of_a_session_is_on_its_scope

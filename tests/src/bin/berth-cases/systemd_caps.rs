@@ -8,7 +8,7 @@ use super::BootedCase;
 
 pub const CASES: &[BootedCase] = &[
     (
-        "past_memory_max_a_user_is_killed_and_another_is_not",
+        "past_memory_max_a_user_is_killed_under_systemd_and_no_other",
         memory_max,
     ),
     ("two_logins_of_a_user_share_one_cap", shared),
