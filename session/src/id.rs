@@ -10,7 +10,11 @@ use std::str::FromStr;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Record, Result, STATE};
+use crate::{Error, Record, Result};
+
+/// The last id. In /run, so that a reboot starts again at 1; not in [`crate::STATE`], which somebody may remove
+/// while sessions live: with a living session's id, the next one would have its private /tmp and its record.
+const COUNTER: &str = "/run/berth-last-id";
 
 /// The id of one session, as `berth list` shows it. A number and nothing else, so that it can stand
 /// in a path.
@@ -19,10 +23,10 @@ use crate::{Error, Record, Result, STATE};
 pub struct SessionId(u64);
 
 impl SessionId {
-    /// The next free id. The counter lives in /run, so that a reboot starts again at 1.
+    /// The next free id.
     pub fn next() -> Result<SessionId> {
-        let path = Path::new(STATE).join("last-id");
-        let fail = |source: std::io::Error| Error::file("take a session id from", &path, source);
+        let path = Path::new(COUNTER);
+        let fail = |source: std::io::Error| Error::file("take a session id from", path, source);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -30,7 +34,7 @@ impl SessionId {
             .truncate(false)
             // Nobody but root may open it: whoever can open a file can lock it, and hold up logins.
             .mode(0o600)
-            .open(&path)
+            .open(path)
             .map_err(fail)?;
         let mut file =
             Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| fail(errno.into()))?;

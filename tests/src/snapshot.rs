@@ -18,9 +18,6 @@ const PLACES: &[&str] = &[
     "/dev/pts",
 ];
 
-/// The last session's number stays, so that none is given twice.
-const COUNTER: &str = "/run/berth/last-id";
-
 /// Processes, cgroups, mounts, files, keys, IPC objects and open descriptors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot(BTreeSet<String>);
@@ -106,7 +103,7 @@ fn files(directory: &Path, seen: &mut BTreeSet<String>) {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             files(&path, seen);
-        } else if path != Path::new(COUNTER) {
+        } else {
             seen.insert(format!("file {}", path.display()));
         }
     }

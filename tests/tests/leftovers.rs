@@ -106,6 +106,42 @@ fn a_session_whose_traces_somebody_removed_still_ends() {
     });
 }
 
+/// The id of a session, as a process of it knows it.
+fn id_of(inside: Process) -> u64 {
+    let environment = inside.file("environ");
+    let mut variables = environment.split('\0');
+    let id = variables.find_map(|variable| variable.strip_prefix("BERTH_SESSION="));
+    id.expect("a session").parse().expect("a number")
+}
+
+#[test]
+fn a_session_whose_traces_somebody_removed_takes_nothing_of_the_next_one() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
+        ));
+        let before = machine.settled();
+        machine.host("rm -rf /run/berth").ok();
+        let (first, alices) = machine.stay("alice");
+        machine.host("rm -rf /run/berth").ok();
+        let (second, bobs) = machine.stay("bob");
+        let id = id_of(bobs);
+        assert_ne!(id, id_of(alices));
+        let traces = [
+            format!("/run/berth/sessions/{id}"),
+            format!("/var/lib/berth/tmp/{id}"),
+        ];
+        first.end();
+        assert!(eventually(|| !alices.exists()));
+        assert!(eventually(|| Process::named("berth-init").len() == 1));
+        for trace in traces {
+            assert!(std::path::Path::new(&trace).exists(), "no {trace}");
+        }
+        second.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
 type Choice = fn(&Terminal, u32) -> Vec<Process>;
 
 /// Ends one session after another by killing something of it, and looks at what is left each time.
