@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use berth_session::{Group, Manager, Record, Role, SessionId, Tree};
 use nix::errno::Errno;
@@ -18,6 +19,8 @@ pub struct Leader {
     role: Role,
     pidfd: OwnedFd,
     origin: Option<Group>,
+    /// Its oom_score_adj, where that protects it from the OOM killer.
+    oom_protection: Option<String>,
 }
 
 impl Leader {
@@ -29,10 +32,17 @@ impl Leader {
             action: format!("look at the login, process {pid}"),
             errno: Errno::ESRCH,
         })?;
+        let score = oom_score_adj(role);
+        let score = fs::read_to_string(&score).map_err(|source| Error::File {
+            action: "read",
+            path: score,
+            source,
+        })?;
         Ok(Leader {
             role,
             pidfd,
             origin: tree.and_then(|tree| tree.of_process(pid.as_raw())),
+            oom_protection: score.starts_with('-').then(|| score.trim().into()),
         })
     }
 
@@ -80,6 +90,7 @@ impl Leader {
 
     /// Takes it out of a session that has failed, and may go on without a berth.
     pub fn leave(&self, tree: Option<&Tree>, uid: u32, id: SessionId) {
+        self.raise_oom_protection();
         match tree.map(Tree::manager) {
             Some(Manager::Berth) => {
                 let from = tree.map(|tree| tree.session(uid, id)).unwrap_or_default();
@@ -123,28 +134,31 @@ impl Leader {
     }
 
     /// Lets the OOM killer have it again: sshd runs with -1000, its children inherit that, and the
-    /// user's own OOM killer could not kill anything. Returns what undoes it.
-    pub fn lower_oom_protection(&self) -> Result<Option<String>> {
-        let path = format!("/proc/{}/oom_score_adj", self.role.pid);
-        let file = |action| {
-            let path = path.clone().into();
-            move |source| Error::File {
-                action,
-                path,
-                source,
-            }
-        };
-        let old = fs::read_to_string(&path).map_err(file("read"))?;
-        if !old.starts_with('-') {
-            return Ok(None);
+    /// user's own OOM killer could not kill anything. [`Leader::leave`] undoes it.
+    pub fn lower_oom_protection(&self) -> Result<()> {
+        if self.oom_protection.is_none() {
+            return Ok(());
         }
-        fs::write(&path, "0").map_err(file("reset"))?;
-        Ok(Some(old.trim().into()))
+        let path = oom_score_adj(self.role);
+        fs::write(&path, "0").map_err(|source| Error::File {
+            action: "reset",
+            path,
+            source,
+        })
     }
 
-    /// Puts the OOM protection back.
-    pub fn raise_oom_protection(&self, old: &str) {
-        // A process that has ended meanwhile needs none.
-        let _ = fs::write(format!("/proc/{}/oom_score_adj", self.role.pid), old);
+    fn raise_oom_protection(&self) {
+        let Some(old) = &self.oom_protection else {
+            return;
+        };
+        // Never the user's program: no limit of theirs could end it.
+        if self.role.is_alive() && self.is_roots() {
+            // A process that has ended meanwhile needs none.
+            let _ = fs::write(oom_score_adj(self.role), old);
+        }
     }
+}
+
+fn oom_score_adj(role: Role) -> PathBuf {
+    format!("/proc/{}/oom_score_adj", role.pid).into()
 }

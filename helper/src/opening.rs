@@ -65,7 +65,6 @@ pub struct Opening<'a> {
     planned: &'a Planned,
     prepared: &'a Prepared,
     berth: Berth,
-    oom_score_adj: Option<String>,
     /// Acknowledged, or rolled back.
     over: bool,
 }
@@ -77,7 +76,6 @@ impl<'a> Opening<'a> {
             planned,
             prepared,
             berth: Berth::None,
-            oom_score_adj: None,
             over: false,
         }
     }
@@ -144,7 +142,7 @@ impl<'a> Opening<'a> {
         if has_hung_up(channel) {
             return Err(Error::Channel(ChannelError::Closed).into());
         }
-        self.oom_score_adj = leader.lower_oom_protection()?;
+        leader.lower_oom_protection()?;
         if let Some((place, tree)) = &mut place {
             place.take_in(tree, leader)?;
         }
@@ -273,9 +271,6 @@ impl Opening<'_> {
         } = self.prepared;
         let uid = self.planned.login.uid;
         leader.leave(tree.as_ref(), uid, *id);
-        if let Some(old) = self.oom_score_adj.take() {
-            leader.raise_oom_protection(&old);
-        }
         if let Berth::Shared(membership) = &mut self.berth {
             membership.login_ended();
             if !membership.can_end() {

@@ -137,9 +137,11 @@ impl Standby<'_> {
     }
 
     fn wait(&self, worker: Pid, opened: bool) {
-        // The leader's old cgroup can only be written as root, and that is all the privilege that is
-        // left to need. If this fails there is more privilege than needed, not less.
-        let _ = privilege::for_keeping();
+        if opened {
+            // If this fails there is more privilege than needed, not less. Without a session this process is
+            // about to end, and giving the login its OOM protection back needs a right that is given up here.
+            let _ = privilege::for_keeping();
+        }
         let status = loop {
             match waitpid(worker, None) {
                 Err(Errno::EINTR) => {}

@@ -4,6 +4,7 @@ berth_tests::cases! { UserModeLinux:
     past_memory_max_a_user_is_killed_and_another_is_not
     memory_max_holds_through_every_door
     memory_max_holds_under_a_daemon_that_cannot_be_killed
+    an_application_that_outlives_a_failed_login_has_its_oom_protection_back
     ten_small_hogs_are_held_together
     the_keeper_outlives_the_users_oom_and_cleans_up
     past_memory_high_a_user_is_slowed_and_not_killed

@@ -1,6 +1,8 @@
 //! Memory caps, felt.
 
-use berth_tests::{Door, Machine, Policy, Process, eventually};
+use std::process::{Command, Stdio};
+
+use berth_tests::{Background, Door, Machine, Policy, Process, eventually};
 
 use super::Case;
 
@@ -13,6 +15,10 @@ pub const CASES: &[Case] = &[
     (
         "memory_max_holds_under_a_daemon_that_cannot_be_killed",
         under_a_daemon,
+    ),
+    (
+        "an_application_that_outlives_a_failed_login_has_its_oom_protection_back",
+        oom_protection_comes_back,
     ),
     ("ten_small_hogs_are_held_together", ten_small_hogs),
     (
@@ -86,6 +92,39 @@ fn under_a_daemon(machine: &mut Machine) {
         let said = machine.through(door, "alice", &command);
         assert!(!said.contains("ate"), "{door:?}: {said}");
     }
+}
+
+fn oom_protection_comes_back(machine: &mut Machine) {
+    let before = machine.settled();
+    // The next session's cgroup is there already and frozen, so the login gets no further than into it.
+    let last = std::fs::read_to_string("/run/berth-last-id").unwrap();
+    let id = last.trim().parse::<u64>().unwrap() + 1;
+    let user = machine.cgroups().user(machine.uid("alice"));
+    let session = user.join(format!("sessions/{id}"));
+    std::fs::create_dir_all(&session).unwrap();
+    std::fs::write(session.join("cgroup.freeze"), "1").unwrap();
+    std::fs::write("/proc/self/oom_score_adj", "-900").unwrap();
+    // An application that lives on when it has failed.
+    let probe = machine.probe("open-among-threads 1 su alice");
+    let mut arguments = probe.split(' ');
+    let mut application = Command::new(arguments.next().unwrap());
+    application.args(arguments).stdin(Stdio::piped());
+    let application = Background(application.spawn().unwrap());
+    let score = || application.process().file("oom_score_adj");
+    let frozen = || {
+        let inside = std::fs::read_to_string(session.join("cgroup.procs"));
+        inside.is_ok_and(|inside| !inside.is_empty())
+    };
+    assert!(eventually(frozen));
+    assert_eq!(score().trim(), "0");
+    let helpers = Process::named("berth-helper").into_iter();
+    let of_helper = |one: &Process| one.parent().is_some_and(|up| up.name() == "berth-helper");
+    let workers: Vec<Process> = helpers.filter(of_helper).collect();
+    assert_eq!(workers.len(), 1);
+    workers[0].kill();
+    assert!(eventually(|| score().trim() == "-900"), "{}", score());
+    application.end();
+    machine.assert_nothing_left(&before);
 }
 
 fn ten_small_hogs(machine: &mut Machine) {
