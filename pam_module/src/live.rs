@@ -17,6 +17,7 @@ use crate::nested::{Nested, nested};
 use crate::pam::Application;
 use crate::service::Threads;
 use crate::sys::join;
+use crate::sys::room::Room;
 use crate::text::{LONGEST_LINE, LONGEST_MESSAGE, Lines, escaped};
 
 /// No call writes more lines than this: a user who makes calls must not fill the log.
@@ -92,6 +93,7 @@ impl Host for Live<'_> {
     }
 
     fn threads(&mut self) -> Threads {
+        let _room = Room::make();
         let tasks = std::fs::read_dir("/proc/self/task").map(|tasks| tasks.take(2).count());
         match tasks {
             Ok(1) => Threads::One,
@@ -124,6 +126,8 @@ impl Host for Live<'_> {
     }
 
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error> {
+        // For the init's descriptor, too, which comes with the reply.
+        let _room = Room::make();
         let waiting = self.application.with_kept(slot(Phase::Account), |kept| {
             kept.helper.take().filter(|_| kept.user == request.user)
         });
@@ -160,6 +164,7 @@ impl Host for Live<'_> {
     }
 
     fn remember_home(&mut self, namespaces: i32) -> Result<(), Errno> {
+        let _room = Room::make();
         self.home = join::home(namespaces)?;
         Ok(())
     }

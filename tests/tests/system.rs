@@ -28,6 +28,7 @@ berth_tests::cases! { UserModeLinux:
     the_audit_log_has_every_record_of_a_login
     a_program_in_the_applications_place_stays_under_its_caps
     a_tiny_stack_of_the_user_who_runs_su_is_not_the_helpers
+    no_limit_of_the_user_who_runs_su_leads_past_the_berth
     two_users_of_a_pool_are_held_together
     two_users_of_a_pool_share_its_quota
     a_pool_at_its_tasks_max_refuses_tasks

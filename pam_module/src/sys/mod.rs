@@ -2,5 +2,6 @@
 #![allow(unsafe_code)]
 
 pub mod join;
+pub mod room;
 mod stack;
 pub mod start;

@@ -3,14 +3,31 @@
 
 use std::process::{Command, Stdio};
 
-use berth_tests::{Background, Machine, Process, eventually};
+use berth_tests::{Background, Machine, Policy, Process, Stack, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[(
-    "a_tiny_stack_of_the_user_who_runs_su_is_not_the_helpers",
-    tiny_stack,
-)];
+pub const CASES: &[Case] = &[
+    (
+        "a_tiny_stack_of_the_user_who_runs_su_is_not_the_helpers",
+        tiny_stack,
+    ),
+    (
+        "no_limit_of_the_user_who_runs_su_leads_past_the_berth",
+        small_limits,
+    ),
+];
+
+/// Limits that su itself can bear.
+const SMALL: [&str; 7] = [
+    "--nofile=6",
+    "--nofile=7",
+    "--nofile=10",
+    "--fsize=0",
+    "--data=400000",
+    "--as=7000000",
+    "--as=8000000",
+];
 
 /// The stack limit of bob's, who runs su, and that of the helper. The first is as small as su itself can bear.
 const LIMITS: [(&str, &str); 3] = [
@@ -52,4 +69,41 @@ fn tiny_stack(machine: &mut Machine) {
         drop(su);
         machine.assert_nothing_left(&before);
     }
+}
+
+/// What fails is let pass here, as it would be if the user could make it fail.
+fn small_limits(machine: &mut Machine) {
+    machine.stack(&Stack {
+        arguments: "on_error=allow".into(),
+        ..Stack::default()
+    });
+    let user_off = Policy::with_namespaces(r#"user = "off", pid = true, ipc = true, mount = true"#);
+    let bob = machine.uid("bob");
+    let su_of_bob = |prefix: &str, limit: &str| {
+        machine.host(&format!(
+            "exec setpriv --reuid={bob} --regid={bob} --clear-groups {prefix} prlimit {limit} \
+             su alice -c 'cat /proc/1/comm'"
+        ))
+    };
+    for policy in [Policy::default(), user_off] {
+        machine.policy(&Policy {
+            defaults: "on_error = \"allow\"".into(),
+            ..policy
+        });
+        for limit in SMALL {
+            let said = su_of_bob("", limit);
+            assert_eq!(said.stdout, "berth-init", "{limit}: {said:?}");
+        }
+        // All descriptors are taken but those that su needs itself.
+        let take = "bash -c 'for n in {6..63}; do eval \"exec $n</\"; done; exec \"$@\"' bash";
+        assert_eq!(su_of_bob(take, "--nofile=64").ok(), "berth-init");
+    }
+    machine.policy(&Policy::default());
+    // Not the address space's, which su itself raises.
+    let limits = "prlimit --nofile=20 --data=10240000 su alice -c 'ulimit -n; ulimit -d'";
+    assert_eq!(
+        machine.host(limits).ok(),
+        "20\n10000",
+        "the login's own stay"
+    );
 }
