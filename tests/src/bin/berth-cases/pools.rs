@@ -37,6 +37,8 @@ fn hold(machine: &mut Machine, user: &str) -> Background {
             .any(|one| one.uid() == Some(uid))
     };
     assert!(eventually(holds), "{user} does not hold");
+    let full = || machine.cgroups().number(uid, "memory.current") >= 40 << 20;
+    assert!(eventually(full), "{user} holds too little");
     login
 }
 
