@@ -45,6 +45,9 @@ pub enum Error {
     /// The init of the session could not set itself up.
     #[error("the session's init {0}")]
     Init(String),
+    /// There are no namespaces to be had, of the other kinds.
+    #[error("cannot clone the session's init into its namespaces: {}{}", .0.desc(), namespaces_hint(*.0))]
+    Namespaces(Errno),
     /// There is no user namespace to be had.
     #[error("cannot make a user namespace: {}; {}", .0.desc(), user_namespace_hint(*.0))]
     UserNamespace(Errno),
@@ -129,6 +132,16 @@ pub fn system(action: impl Into<String>) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::System {
         action: action.into(),
         errno,
+    }
+}
+
+fn namespaces_hint(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ENOSPC => {
+            "; there are as many as one of user.max_pid_namespaces, user.max_ipc_namespaces and \
+             user.max_mnt_namespaces allows"
+        }
+        _ => "",
     }
 }
 

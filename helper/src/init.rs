@@ -97,7 +97,7 @@ impl Plan<'_> {
     /// Starts the init. It mounts while the caller does other things, then waits for [`Init::finish`].
     pub fn start(&self) -> Result<Init> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| Error::Init(error.to_string()))?;
-        match sys::clone(self.first_flags(), None).map_err(system("clone the session's init"))? {
+        match sys::clone(self.first_flags(), None).map_err(Error::Namespaces)? {
             Cloned::Parent { child, pidfd } => Ok(Init {
                 pid: child,
                 pidfd,

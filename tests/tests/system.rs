@@ -9,7 +9,6 @@ berth_tests::cases! { UserModeLinux:
     the_keeper_outlives_the_users_oom_and_cleans_up
     past_memory_high_a_user_is_slowed_and_not_killed
     memory_swap_max_is_what_a_user_may_swap
-    memory_min_and_low_keep_a_users_memory_from_reclaim
     a_session_has_a_memory_max_of_its_own
     a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in
     a_fork_bomb_is_over_when_its_login_is
@@ -33,4 +32,8 @@ berth_tests::cases! { UserModeLinux:
     two_users_of_a_pool_share_its_quota
     a_pool_at_its_tasks_max_refuses_tasks
     everyone_is_held_together_and_the_keepers_are_not
+    with_run_full_root_gets_in_and_others_as_on_error_says
+    with_namespaces_forbidden_root_gets_in_and_others_as_on_error_says
+    with_no_process_ids_left_root_gets_in_and_others_do_not
+    a_clock_that_is_set_back_holds_up_no_login
 }

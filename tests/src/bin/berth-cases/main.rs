@@ -5,6 +5,7 @@
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
 mod audit;
+mod bad_days;
 mod beside_systemd;
 mod cpus;
 mod in_place;
@@ -57,9 +58,15 @@ fn cases(guest: &str) -> Vec<Case> {
             small_stack::CASES,
             rlimits::CASES,
             pools::CASES,
+            bad_days::CASES,
         ]
         .concat(),
-        "qemu" => [cpus::CASES, shares::CASES_OF_DISKS].concat(),
+        "qemu" => [
+            cpus::CASES,
+            shares::CASES_OF_DISKS,
+            pressure::CASES_OF_RECLAIM,
+        ]
+        .concat(),
         _ => Vec::new(),
     }
 }
