@@ -124,6 +124,7 @@ impl Plan {
             missing: Vec::new(),
         };
         writer.write_all("everyone", &tree.berth(), &self.everyone)?;
+        let mut pool_above = None;
         if user != wanted {
             writer.missing.push(format!(
                 "{}: the user's earlier sessions are in {}, and with them this one",
@@ -131,14 +132,16 @@ impl Plan {
                 tree.below(&user).display()
             ));
         } else if let Some((name, settings)) = &self.pool {
-            writer.write_all(&format!("pool {name}"), &tree.pool(name), settings)?;
+            let group = tree.pool(name);
+            writer.write_all(&format!("pool {name}"), &group, settings)?;
+            pool_above = Some((group, settings));
         }
         let whom = format!("user {}", self.uid);
         writer.write_all(&whom, &user, &self.user)?;
         writer.write_all(&whom, &user, self.tasks.with_reserve())?;
         let mut below = self.user.clone();
-        if let Some((name, settings)) = self.pool.as_ref().filter(|_| user == wanted) {
-            protection::cover(&tree.pool(name), &below, settings)?;
+        if let Some((group, settings)) = pool_above {
+            protection::cover(&group, &below, settings)?;
             below.extend(settings.iter().cloned());
         }
         protection::cover(&tree.berth(), &below, &self.everyone)?;
@@ -180,6 +183,25 @@ fn create(line: &[Group]) -> Result<()> {
     }
 }
 
+/// Settings without those of a cap that has its file elsewhere: one with a file for each disk scheduler counts
+/// in those that the kernel has, and where it has none in one.
+pub fn of_this_kernel<'a>(
+    group: &'a Group,
+    settings: &'a [Setting],
+) -> impl Iterator<Item = &'a Setting> {
+    let there = |setting: &Setting| group.path().join(setting.file).exists();
+    settings
+        .iter()
+        .enumerate()
+        .filter_map(move |(at, setting)| {
+            let mut others = settings.iter().enumerate();
+            let elsewhere = others.any(|(other_at, other)| {
+                other.cap == setting.cap && (there(other) || other_at < at)
+            });
+            (there(setting) || !elsewhere).then_some(setting)
+        })
+}
+
 /// Writes settings, and keeps account of those that cannot be had.
 struct Writer<'a> {
     available: &'a subtree::Available,
@@ -189,18 +211,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn write_all(&mut self, whom: &str, group: &Group, settings: &[Setting]) -> Result<()> {
-        let there = |setting: &Setting| group.path().join(setting.file).exists();
-        for (at, setting) in settings.iter().enumerate() {
-            // A cap with a file for each disk scheduler is written to those that the kernel has.
-            let mut others = settings.iter().enumerate();
-            let elsewhere = others.any(|(other_at, other)| {
-                other.cap == setting.cap && (there(other) || other_at < at)
-            });
-            if there(setting) || !elsewhere {
-                self.write(whom, group, setting)?;
-            }
-        }
-        Ok(())
+        of_this_kernel(group, settings).try_for_each(|setting| self.write(whom, group, setting))
     }
 
     fn write(&mut self, whom: &str, group: &Group, setting: &Setting) -> Result<()> {

@@ -131,8 +131,8 @@ pub fn take_back(tree: &Tree, uid: u32) -> Result<()> {
 fn set(tree: &Tree, folder: &UserFolder, slice: &Group, settings: &[Setting]) -> Result<()> {
     let properties = properties::of(settings);
     let is_in_force = |setting: &Setting| in_force::look(tree, slice, setting) == State::InForce;
-    let all_in_force =
-        systemd::is_set(slice.name(), &properties) && essential(slice, settings).all(is_in_force);
+    let all_in_force = systemd::is_set(slice.name(), &properties)
+        && cgroup::of_this_kernel(slice, settings).all(is_in_force);
     if !properties.is_empty() && !all_in_force {
         systemd::set_caps(&mut Bus::connect()?, folder, slice.name(), &properties)?;
     }
@@ -208,7 +208,7 @@ impl Place {
         until: Instant,
     ) -> Result<Vec<String>> {
         let mut missing = Vec::new();
-        for setting in essential(group, settings) {
+        for setting in cgroup::of_this_kernel(group, settings) {
             let reason = loop {
                 match in_force::look(tree, group, setting) {
                     State::InForce => break None,
@@ -230,23 +230,6 @@ impl Place {
         }
         Ok(missing)
     }
-}
-
-/// Settings without those for a disk scheduler that is not there, where there is another.
-fn essential<'a>(
-    group: &'a Group,
-    settings: &'a [Setting],
-) -> impl Iterator<Item = &'a Setting> + 'a {
-    settings
-        .iter()
-        .filter(|setting| {
-            setting.file != "io.bfq.weight" || group.path().join(setting.file).exists()
-        })
-        .filter(|setting| {
-            setting.file != "io.weight"
-                || group.path().join(setting.file).exists()
-                || !group.path().join("io.bfq.weight").exists()
-        })
 }
 
 /// Has systemd make a scope with the application in it, and waits until it is there.
