@@ -71,6 +71,16 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The same, with this answer to failures.
+    pub fn on_error(self, answer: &str) -> Policy {
+        Policy {
+            defaults: format!("on_error = \"{answer}\""),
+            ..self
+        }
+    }
+}
+
 /// The PAM stack that every login service of a test's machine has.
 #[derive(Debug, Clone)]
 pub struct Stack {
@@ -99,6 +109,14 @@ impl Default for Stack {
 }
 
 impl Stack {
+    /// The same, with this answer to failures where the policy could not be read.
+    pub fn on_error(&self, answer: &str) -> Stack {
+        Stack {
+            arguments: format!("{} on_error={answer}", self.arguments),
+            ..self.clone()
+        }
+    }
+
     /// The module's name and arguments.
     pub fn module(&self) -> String {
         format!(

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -124,6 +124,17 @@ impl Process {
 pub struct Background(pub Child);
 
 impl Background {
+    /// Starts a program that is talked with: its words have spaces between them, its input and output are pipes.
+    pub fn talking(command: &str) -> Background {
+        let mut words = command.split(' ');
+        let started = Command::new(words.next().unwrap_or_default())
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
+        Background(started.expect("start a program"))
+    }
+
     /// The program as a process.
     pub fn process(&self) -> Process {
         Process(i32::try_from(self.0.id()).expect("PID"))

@@ -16,20 +16,10 @@ fn helper(text: &str) -> String {
     path.into()
 }
 
-fn on_error(value: &str) -> Policy {
-    Policy {
-        defaults: format!("on_error = \"{value}\""),
-        ..Policy::default()
-    }
-}
-
 /// Both answers to one failure, for ssh and su, and root's login beside them.
 fn both_ways(machine: &mut Machine, before: &Snapshot, failure: &str, stack: &Stack) {
     for answer in ["deny", "allow"] {
-        machine.stack(&Stack {
-            arguments: format!("{} on_error={answer}", stack.arguments),
-            ..stack.clone()
-        });
+        machine.stack(&stack.on_error(answer));
         let ssh = machine.ssh("alice", "echo in");
         let su = machine.su("alice", "echo in");
         if answer == "deny" {
@@ -146,7 +136,7 @@ fn each_mount_that_fails_fails_the_login() {
         let before = machine.settled();
         let mut failed = 0;
         for answer in ["deny", "allow"] {
-            machine.policy(&on_error(answer));
+            machine.policy(&Policy::default().on_error(answer));
             for nth in 1..40 {
                 // The init does the mounts; it is the helper's child.
                 let inject = format!(

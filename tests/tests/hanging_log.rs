@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixDatagram;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use berth_tests::{Background, Machine, Process, eventually};
@@ -59,15 +58,8 @@ fn a_log_daemon_that_hangs_holds_up_no_login_and_no_logout() {
         let before = machine.settled();
         let _daemon = hang_the_log();
         // su and sshd would wait for the log themselves.
-        let probe = machine.probe("open-close-stay login alice");
-        let mut arguments = probe.split(' ');
         let start = Instant::now();
-        let application = Command::new(arguments.next().unwrap())
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut application = Background(application.unwrap());
+        let mut application = Background::talking(&machine.probe("open-close-stay login alice"));
         let mut said = String::new();
         let stdout = application.0.stdout.take().unwrap();
         BufReader::new(stdout).read_line(&mut said).unwrap();

@@ -41,10 +41,8 @@ fn one_that_may_not_be_raised_follows_on_error_and_says_why() {
         let su = "ulimit -n 50; exec capsh --drop=cap_sys_resource -- -c \"su alice -c 'ulimit -Hn; ulimit -Hc; cat /proc/1/comm'\"";
         let core = machine.host("ulimit -Hc").ok();
         for answer in ["deny", "allow"] {
-            machine.policy(&Policy {
-                defaults: format!("on_error = \"{answer}\""),
-                ..Policy::with_profile("rlimits = { core = 0, nofile = \"100:900\" }")
-            });
+            let policy = Policy::with_profile("rlimits = { core = 0, nofile = \"100:900\" }");
+            machine.policy(&policy.on_error(answer));
             let said = machine.host(su);
             if answer == "deny" {
                 said.refused();
@@ -65,10 +63,8 @@ fn one_that_may_not_be_raised_follows_on_error_and_says_why() {
 #[test]
 fn a_login_whose_helper_is_killed_keeps_its_own() {
     Machine::run(|machine| {
-        machine.policy(&Policy {
-            defaults: "on_error = \"allow\"".into(),
-            ..Policy::with_profile("rlimits = { nofile = \"20:30\", cpu = \"1h\" }")
-        });
+        let policy = Policy::with_profile("rlimits = { nofile = \"20:30\", cpu = \"1h\" }");
+        machine.policy(&policy.on_error("allow"));
         let mut sh = Command::new("sh");
         sh.args([
             "-c",

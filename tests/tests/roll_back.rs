@@ -33,14 +33,8 @@ fn helper_with(call: &str, signal: &str) -> String {
 
 /// A machine on which failures are answered so, whoever of module and helper comes to it.
 fn set_answer(machine: &Machine, answer: &str, stack: &Stack) {
-    machine.policy(&Policy {
-        defaults: format!("on_error = \"{answer}\""),
-        ..Policy::default()
-    });
-    machine.stack(&Stack {
-        arguments: format!("{} on_error={answer}", stack.arguments),
-        ..stack.clone()
-    });
+    machine.policy(&Policy::default().on_error(answer));
+    machine.stack(&stack.on_error(answer));
 }
 
 /// Fails unless a login ended as `on_error` says, and left nothing.

@@ -2,25 +2,18 @@
 //! is found out before anything changes.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 
 use berth_tests::{Background, Machine, Policy, Process, Stack};
 
 /// A process with so many threads that has tried to open a session of alice's, and what came of it.
 fn open(machine: &Machine, threads: u32) -> (Background, String) {
     let probe = machine.probe(&format!("open-among-threads {threads} sshd alice"));
-    let mut arguments = probe.split(' ');
-    let mut application = Command::new(arguments.next().unwrap())
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut application = Background::talking(&probe);
     let mut outcome = String::new();
-    BufReader::new(application.stdout.take().unwrap())
+    BufReader::new(application.0.stdout.take().unwrap())
         .read_line(&mut outcome)
         .unwrap();
-    (Background(application), outcome.trim_end().to_owned())
+    (application, outcome.trim_end().to_owned())
 }
 
 /// All that a join changes.
@@ -40,13 +33,6 @@ fn is_capped(machine: &Machine, application: &Background) -> bool {
     cgroup.contains(&format!("/user-{}/", machine.uid("alice")))
 }
 
-fn on_error(machine: &Machine, value: &str) {
-    machine.policy(&Policy {
-        defaults: format!("on_error = \"{value}\""),
-        ..Policy::default()
-    });
-}
-
 #[test]
 fn with_one_thread_an_application_is_joined() {
     Machine::run(|machine| {
@@ -60,7 +46,7 @@ fn with_one_thread_an_application_is_joined() {
 #[test]
 fn with_threads_it_is_refused_before_anything_changes() {
     Machine::run(|machine| {
-        on_error(machine, "deny");
+        machine.policy(&Policy::default().on_error("deny"));
         let before = machine.settled();
         for account in [true, false] {
             machine.stack(&Stack {
@@ -92,7 +78,7 @@ fn with_threads_it_is_refused_before_anything_changes() {
 #[test]
 fn with_threads_it_gets_caps_only_where_errors_let_a_login_go_on() {
     Machine::run(|machine| {
-        on_error(machine, "allow");
+        machine.policy(&Policy::default().on_error("allow"));
         let before = machine.settled();
         let (application, outcome) = open(machine, 2);
         assert_eq!(outcome, "open");

@@ -26,14 +26,8 @@ pub const CASES: &[Case] = &[
 ];
 
 fn set_answer(machine: &Machine, answer: &str) {
-    machine.policy(&Policy {
-        defaults: format!("on_error = \"{answer}\""),
-        ..Policy::default()
-    });
-    machine.stack(&Stack {
-        arguments: format!("on_error={answer}"),
-        ..Stack::default()
-    });
+    machine.policy(&Policy::default().on_error(answer));
+    machine.stack(&Stack::default().on_error(answer));
 }
 
 /// Logs alice in under both answers while something is wrong, and root.

@@ -1,7 +1,6 @@
 //! CPU pinning, felt. Needs two CPUs and the controller cpuset.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
 
 use berth_tests::{Background, Machine, Policy, eventually};
 
@@ -35,14 +34,7 @@ fn unpinned(machine: &mut Machine) {
         ..Policy::with_profile("user = { allowed_cpus = \"1\" }")
     });
     let before = machine.settled();
-    let probe = machine.probe("open-close-stay login alice");
-    let mut arguments = probe.split(' ');
-    let application = Command::new(arguments.next().unwrap())
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut application = Background(application.unwrap());
+    let mut application = Background::talking(&machine.probe("open-close-stay login alice"));
     let process = application.process();
     let cpus = || process.status("Cpus_allowed_list").unwrap_or_default();
     let mut said = BufReader::new(application.0.stdout.take().unwrap()).lines();

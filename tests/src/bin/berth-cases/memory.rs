@@ -1,7 +1,5 @@
 //! Memory caps, felt.
 
-use std::process::{Command, Stdio};
-
 use berth_tests::{Background, Door, Machine, Policy, Process, eventually};
 
 use super::Case;
@@ -105,11 +103,7 @@ fn oom_protection_comes_back(machine: &mut Machine) {
     std::fs::write(session.join("cgroup.freeze"), "1").unwrap();
     std::fs::write("/proc/self/oom_score_adj", "-900").unwrap();
     // An application that lives on when it has failed.
-    let probe = machine.probe("open-among-threads 1 su alice");
-    let mut arguments = probe.split(' ');
-    let mut application = Command::new(arguments.next().unwrap());
-    application.args(arguments).stdin(Stdio::piped());
-    let application = Background(application.spawn().unwrap());
+    let application = Background::talking(&machine.probe("open-among-threads 1 su alice"));
     let score = || application.process().file("oom_score_adj");
     let frozen = || {
         let inside = std::fs::read_to_string(session.join("cgroup.procs"));

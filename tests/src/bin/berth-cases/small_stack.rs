@@ -86,10 +86,7 @@ fn small_limits(machine: &mut Machine) {
         ))
     };
     for policy in [Policy::default(), user_off] {
-        machine.policy(&Policy {
-            defaults: "on_error = \"allow\"".into(),
-            ..policy
-        });
+        machine.policy(&policy.on_error("allow"));
         for limit in SMALL {
             let said = su_of_bob("", limit);
             assert_eq!(said.stdout, "berth-init", "{limit}: {said:?}");
