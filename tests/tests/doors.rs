@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use berth_tests::{Door, Machine, eventually};
+use berth_tests::{Door, Machine, Process, eventually};
 
 #[test]
 fn su_keeps_the_working_directory_and_su_with_a_dash_does_not() {
@@ -77,6 +77,8 @@ fn interrupts_and_job_control_work_at_a_terminal() {
         let mut terminal = machine.ssh_terminal("alice");
         assert_eq!(terminal.run("echo ready"), "ready");
         terminal.send("sleep 1000; echo after");
+        // Before it runs there is nothing to interrupt.
+        assert!(eventually(|| !Process::running("sleep 1000").is_empty()));
         terminal.send("\u{3}");
         assert_eq!(terminal.run("echo again"), "again");
         let said =
