@@ -57,6 +57,8 @@ fn pool_memory(machine: &mut Machine) {
         machine,
         "[pool.p]\nmemory_max = \"64M\"\nmemory_swap_max = 0",
     );
+    // Whomever the kernel kills, this login keeps the pool's cgroup, so that its events can be read.
+    let (stays, _) = machine.stay("bob");
     let alice = hold(machine, "alice");
     // Neither has a cap of their own, and each alone fits.
     let eaten = machine.su("carol", &machine.probe("eat 40"));
@@ -69,6 +71,7 @@ fn pool_memory(machine: &mut Machine) {
         machine.ssh("bob", &machine.probe("eat 40")).ok(),
         "ate 40 MB"
     );
+    stays.end();
     machine.assert_nothing_left(&before);
     assert!(eventually(|| !machine
         .cgroups()
