@@ -94,34 +94,16 @@ pub struct Boot {
 }
 
 impl Boot {
-    /// Boots a machine, runs every case for it, and switches it off.
+    /// Boots a machine, runs its cases on it, and switches it off. They are those that this test program was
+    /// asked for on its command line, or all.
     pub fn run(guest: Guest) -> Boot {
-        let build = Build::find();
-        let image = image(&build, guest);
-        let work = work(&build, guest);
-        let shared = work.join("host");
-        fs::create_dir_all(&shared).expect("shared directory");
-        let programs = build.programs(&build.tools.join("berth-cases"));
-        for program in programs.iter().chain([&build.tools.join("login-machine")]) {
-            let name = program.file_name().expect("name");
-            fs::copy(program, shared.join(name))
-                .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        }
-        if let Guest::Systemd(_) = guest {
-            let package = package(&build, &work);
-            fs::copy(package, shared.join(PACKAGE)).expect("the package");
-        }
-        let machine = match guest {
-            Guest::UserModeLinux | Guest::Systemd(_) => {
-                user_mode_linux(guest, &image, &work, &shared)
-            }
-            Guest::Qemu => qemu(&image, &work, &shared),
-        };
-        let console = boot(machine, &work);
-        let verdicts = read_verdicts(&console, &shared);
-        // What a failed removal costs is disk space.
-        let _ = fs::remove_dir_all(&work);
-        Boot { verdicts, console }
+        let cases = Build::find().tools.join("berth-cases");
+        let mut arguments = vec!["--all".to_owned(), guest.name().to_owned()];
+        arguments.extend(asked_for(std::env::args().skip(1)));
+        with_machine(guest, &cases, &arguments, |console, shared| Boot {
+            verdicts: read_verdicts(&console, shared),
+            console,
+        })
     }
 
     /// Fails unless this case ran and passed.
@@ -145,6 +127,54 @@ impl Boot {
     pub fn cases(&self) -> Vec<&str> {
         self.verdicts.keys().map(String::as_str).collect()
     }
+}
+
+/// Boots a machine, runs a program on it as root, and switches it off. Returns what its console showed.
+pub fn run(guest: Guest, program: &Path, arguments: &[String]) -> String {
+    with_machine(guest, program, arguments, |console, _| console)
+}
+
+/// The same, for whoever looks at what the machine left in the folder that it shares with the host.
+fn with_machine<T>(
+    guest: Guest,
+    program: &Path,
+    arguments: &[String],
+    look: impl FnOnce(String, &Path) -> T,
+) -> T {
+    let build = Build::find();
+    let image = image(&build, guest);
+    let work = work(&build, guest);
+    let shared = work.join("host");
+    fs::create_dir_all(&shared).expect("shared directory");
+    let programs = build.programs(program);
+    for program in programs.iter().chain([&build.tools.join("login-machine")]) {
+        let name = program.file_name().expect("name");
+        fs::copy(program, shared.join(name))
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    }
+    if let Guest::Systemd(_) = guest {
+        let package = package(&build, &work);
+        fs::copy(package, shared.join(PACKAGE)).expect("the package");
+    }
+    let program = program.file_name().unwrap_or_default().to_string_lossy();
+    let command = format!("exec /host/{program} {}\n", arguments.join(" "));
+    fs::write(shared.join("run"), command).expect("what is to be run");
+    let machine = match guest {
+        Guest::UserModeLinux | Guest::Systemd(_) => user_mode_linux(guest, &image, &work, &shared),
+        Guest::Qemu => qemu(&image, &work, &shared),
+    };
+    let seen = look(boot(machine, &work), &shared);
+    // What a failed removal costs is disk space.
+    let _ = fs::remove_dir_all(&work);
+    seen
+}
+
+/// The parts of names that a test program was given, as it understands its arguments. With `--exact` the name
+/// has its module before it, which a guest's case has not.
+fn asked_for(arguments: impl Iterator<Item = String>) -> Vec<String> {
+    let parts = arguments.filter(|argument| !argument.starts_with('-'));
+    let last = |part: String| part.rsplit("::").next().unwrap_or_default().to_owned();
+    parts.map(last).filter(|part| !part.is_empty()).collect()
 }
 
 /// A directory for one boot. What killed tests left goes first: a guest's disk can be large.
@@ -232,7 +262,6 @@ fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Co
             "con=null",
             "con0=null,fd:1",
         ])
-        .arg(format!("BERTH_CASES={}", guest.name()))
         .arg(format!("BERTH_HOST={}", shared.display()))
         .env("LD_PRELOAD", preloaded(work));
     machine
@@ -269,7 +298,7 @@ fn qemu(image: &Path, work: &Path, shared: &Path) -> Command {
         .args(["-kernel", &beside("vmlinuz"), "-initrd", &beside("initrd")])
         .args([
             "-append",
-            "root=/dev/vda rw console=ttyS0 quiet init=/sbin/berth-init-cases BERTH_CASES=qemu",
+            "root=/dev/vda rw console=ttyS0 quiet init=/sbin/berth-init-cases",
         ])
         .arg("-drive")
         .arg(format!(

@@ -1,6 +1,6 @@
 //! The cases that need a booted machine with controllers, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`); `--all GUEST [PART OF A NAME]` runs each on a
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`); `--all GUEST [PART OF A NAME…]` runs each on a
 //! login machine of its own, or for `systemd` on the booted machine itself, and prints a line for each:
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
@@ -79,25 +79,16 @@ fn main() {
             .iter()
             .for_each(|(name, _)| println!("{name}")),
         ["--list", guest] => cases(guest).iter().for_each(|(name, _)| println!("{name}")),
-        ["--all", guest, ref part @ ..] => {
-            let is_asked_for = |name: &str| part.iter().all(|part| name.contains(part));
-            if guest == "systemd" {
-                Booted::prepare();
-            }
+        ["--all", guest, ref parts @ ..] => {
             // What failed goes to the host as a file; the console has one line for each case.
             std::panic::set_hook(Box::new(|_| ()));
             if guest == "systemd" {
-                for (name, _) in booted_cases() {
-                    if !is_asked_for(name) {
-                        continue;
-                    }
+                Booted::prepare();
+                for (name, _) in asked_for(&booted_cases(), parts) {
                     run(name, || Booted::run_named(name, |_| elsewhere()));
                 }
             }
-            for (name, _) in cases(guest) {
-                if !is_asked_for(name) {
-                    continue;
-                }
+            for (name, _) in asked_for(&cases(guest), parts) {
                 run(name, || Machine::run_named(name, |_| elsewhere()));
             }
         }
@@ -116,10 +107,22 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "usage: berth-cases --list GUEST | --all GUEST [PART OF A NAME] | --exact NAME"
+                "usage: berth-cases --list GUEST | --all GUEST [PART OF A NAME…] | --exact NAME"
             );
             std::process::exit(2);
         }
+    }
+}
+
+/// The cases with one of these parts in their names; all, where there is none, as when it is the name of a
+/// module of the host's.
+fn asked_for<T: Copy>(cases: &[(&'static str, T)], parts: &[&str]) -> Vec<(&'static str, T)> {
+    let is_asked_for = |(name, _): &&(&str, T)| parts.iter().any(|part| name.contains(part));
+    let some: Vec<_> = cases.iter().filter(is_asked_for).copied().collect();
+    if some.is_empty() {
+        cases.to_vec()
+    } else {
+        some
     }
 }
 
