@@ -1,8 +1,10 @@
-//! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run.
+//! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run; or what it adds
+//! to a login next to its neighbours in the stack, on a booted machine.
 //!
 //! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
 //! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
 
+mod beside;
 mod floor;
 mod memory;
 mod pam;
@@ -12,10 +14,11 @@ mod sample;
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use berth_tests::guest::{self, Guest, Suite};
 use berth_tests::{Build, Machine};
 
 use crate::report::Report;
-use crate::sample::{Regime, Sampler};
+use crate::sample::{Kind, Regime};
 
 /// Rules for the users that are measured: one without a cgroup of its own, one with.
 const POLICY: &str = r#"
@@ -67,8 +70,24 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["--beside-systemd", ref rest @ ..] => return in_guest(rest),
+        ["--in-guest"] => {
+            print!("{}", beside::measure(60, 20));
+            return ExitCode::SUCCESS;
+        }
+        ["--hold", service, user] => {
+            let Err(error) = beside::hold(service, user);
+            eprintln!("berth-bench: {error}");
+            return ExitCode::FAILURE;
+        }
+        _ => {}
+    }
     let Some(options) = options(&arguments) else {
-        eprintln!("usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]");
+        eprintln!(
+            "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]"
+        );
         return ExitCode::from(2);
     };
     if !Machine::is_here() {
@@ -81,7 +100,8 @@ fn main() -> ExitCode {
             (Regime::Hot, options.hot),
             (Regime::Cold(Duration::from_millis(250)), options.cold),
         ];
-        let measured = regimes.map(|(regime, samples)| Sampler::new(regime, samples).measure());
+        let measured =
+            regimes.map(|(regime, samples)| regime.measure(samples, &Kind::ALL, Kind::once));
         let report = Report {
             regimes: measured.to_vec(),
             memory: memory::measure(10),
@@ -92,6 +112,24 @@ fn main() -> ExitCode {
             print!("{}", report.table());
         }
     });
+    ExitCode::SUCCESS
+}
+
+/// Starts this program again on a booted machine that systemd runs.
+fn in_guest(suite: &[&str]) -> ExitCode {
+    let suite = match suite {
+        [] | ["bookworm"] => Suite::Bookworm,
+        ["trixie"] => Suite::Trixie,
+        _ => {
+            eprintln!("usage: benches/run --beside-systemd [bookworm|trixie]");
+            return ExitCode::from(2);
+        }
+    };
+    let me = std::env::current_exe().expect("this program's path");
+    print!(
+        "{}",
+        guest::run(Guest::Systemd(suite), &me, &["--in-guest".to_owned()])
+    );
     ExitCode::SUCCESS
 }
 

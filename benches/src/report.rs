@@ -6,60 +6,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::memory::Memory;
-use crate::sample::{Kind, Measured, Regime};
+use crate::sample::{Kind, Measured, milliseconds};
 
 /// Everything that was measured.
 #[derive(Debug)]
 pub struct Report {
     /// Times.
-    pub regimes: Vec<Measured>,
+    pub regimes: Vec<Measured<Kind>>,
     /// Memory.
     pub memory: Memory,
-}
-
-/// Three figures of one kind of sample.
-struct Figures {
-    p50: Duration,
-    p99: Duration,
-    max: Duration,
-}
-
-impl Figures {
-    fn of(sorted: &[Duration]) -> Figures {
-        let at = |percent: usize| {
-            let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
-            sorted.get(index).copied().unwrap_or_default()
-        };
-        Figures {
-            p50: at(50),
-            p99: at(99),
-            max: at(100),
-        }
-    }
-}
-
-impl Measured {
-    fn name(&self) -> &'static str {
-        match self.regime {
-            Regime::Hot => "hot",
-            Regime::Cold(_) => "cold",
-        }
-    }
-
-    fn figures(&self, kind: Kind) -> Figures {
-        let samples = self.samples.iter().find(|(of, _)| *of == kind);
-        Figures::of(samples.map_or(&[], |(_, samples)| samples))
-    }
-
-    /// What Berth adds to the median, and how many floors that is.
-    fn added(&self, kind: Kind) -> (Duration, f64) {
-        let added = self
-            .figures(kind)
-            .p50
-            .saturating_sub(self.figures(Kind::Plain).p50);
-        let floor = self.figures(Kind::Floor).p50.as_secs_f64();
-        (added, added.as_secs_f64() / floor)
-    }
 }
 
 fn label(kind: Kind) -> &'static str {
@@ -73,8 +28,11 @@ fn label(kind: Kind) -> &'static str {
     }
 }
 
-fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
+/// What Berth adds to the median, and how many floors that is.
+fn added(regime: &Measured<Kind>, kind: Kind) -> (Duration, f64) {
+    let added = regime.added(kind, Kind::Plain);
+    let floor = regime.figures(Kind::Floor).p50;
+    (added, added.as_secs_f64() / floor.as_secs_f64())
 }
 
 impl Report {
@@ -89,13 +47,13 @@ impl Report {
             for kind in Kind::ALL {
                 let figures = regime.figures(kind);
                 let [p50, p99, max] = [figures.p50, figures.p99, figures.max].map(milliseconds);
-                let (name, what) = (regime.name(), label(kind));
+                let (name, what) = (regime.regime.name(), label(kind));
                 let _ = write!(
                     text,
                     "{name:<7} {what:<22} {p50:>7.3}  {p99:>7.3}  {max:>7.3}"
                 );
                 if !matches!(kind, Kind::Floor | Kind::Plain) {
-                    let (added, floors) = regime.added(kind);
+                    let (added, floors) = added(regime, kind);
                     let _ = write!(text, "  {:>7.3}  {floors:>6.1}", milliseconds(added));
                 }
                 text.push('\n');
@@ -127,13 +85,13 @@ impl Report {
                     "max_s": figures.max.as_secs_f64(),
                 });
                 if !matches!(kind, Kind::Floor | Kind::Plain) {
-                    let (added, floors) = regime.added(kind);
+                    let (added, floors) = added(regime, kind);
                     value["added_s"] = json!(added.as_secs_f64());
                     value["floors"] = json!(floors);
                 }
                 value
             });
-            json!({ "regime": regime.name(), "kinds": kinds })
+            json!({ "regime": regime.regime.name(), "kinds": kinds })
         });
         let by_name = self.memory.by_name.iter();
         let by_name = by_name.map(|(name, bytes)| json!({ "name": name, "private_bytes": bytes }));

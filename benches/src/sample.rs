@@ -39,7 +39,8 @@ impl Kind {
         Kind::Account,
     ];
 
-    fn once(self) -> Result<Duration, String> {
+    /// Does it once, and says how long that took.
+    pub fn once(self) -> Result<Duration, String> {
         let (service, user) = match self {
             Kind::Floor => {
                 let start = Instant::now();
@@ -72,70 +73,109 @@ pub enum Regime {
     Cold(Duration),
 }
 
-/// The samples of one regime.
+/// The samples of one regime: of each kind, sorted.
 #[derive(Debug, Clone)]
-pub struct Measured {
+pub struct Measured<K> {
     /// How they followed each other.
     pub regime: Regime,
-    /// Of each kind, sorted.
-    pub samples: Vec<(Kind, Vec<Duration>)>,
+    samples: Vec<(K, Vec<Duration>)>,
 }
 
-/// Takes the samples of one regime.
-#[derive(Debug)]
-pub struct Sampler {
-    regime: Regime,
-    samples: usize,
-}
-
-impl Sampler {
-    /// So many samples of each kind.
-    pub fn new(regime: Regime, samples: usize) -> Sampler {
-        Sampler { regime, samples }
-    }
-
-    /// Measures everything. Cold samples of the kinds take turns, so that a disturbance hits all alike.
-    pub fn measure(&self) -> Measured {
-        let mut samples: Vec<(Kind, Vec<Duration>)> =
-            Kind::ALL.iter().map(|kind| (*kind, Vec::new())).collect();
-        for (kind, _) in &samples {
+impl Regime {
+    /// Takes so many samples of each kind. Cold ones of the kinds take turns, so that a disturbance hits all alike.
+    pub fn measure<K: Copy>(
+        self,
+        samples: usize,
+        kinds: &[K],
+        once: fn(K) -> Result<Duration, String>,
+    ) -> Measured<K> {
+        let mut taken: Vec<(K, Vec<Duration>)> =
+            kinds.iter().map(|kind| (*kind, Vec::new())).collect();
+        for kind in kinds {
             // Whatever is read from disk is in memory from here on.
-            forked(*kind);
+            forked(*kind, once);
         }
-        match self.regime {
+        match self {
             Regime::Hot => {
-                for (kind, taken) in &mut samples {
-                    taken.extend((0..self.samples).map(|_| forked(*kind)));
+                for (kind, taken) in &mut taken {
+                    taken.extend((0..samples).map(|_| forked(*kind, once)));
                 }
             }
             Regime::Cold(quiet) => {
-                for _ in 0..self.samples {
-                    for (kind, taken) in &mut samples {
+                for _ in 0..samples {
+                    for (kind, taken) in &mut taken {
                         sleep(quiet);
-                        taken.push(forked(*kind));
+                        taken.push(forked(*kind, once));
                     }
                 }
             }
         }
-        for (_, taken) in &mut samples {
+        for (_, taken) in &mut taken {
             taken.sort_unstable();
         }
         Measured {
-            regime: self.regime,
-            samples,
+            regime: self,
+            samples: taken,
+        }
+    }
+
+    /// Its name in a report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Regime::Hot => "hot",
+            Regime::Cold(_) => "cold",
         }
     }
 }
 
+/// Three figures of one kind of sample.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    /// Half of the samples took no longer.
+    pub p50: Duration,
+    /// 99 of 100 took no longer.
+    pub p99: Duration,
+    /// None took longer.
+    pub max: Duration,
+}
+
+impl<K: PartialEq> Measured<K> {
+    /// The figures of one kind.
+    pub fn figures(&self, kind: K) -> Figures {
+        let samples = self.samples.iter().find(|(of, _)| *of == kind);
+        let sorted: &[Duration] = samples.map_or(&[], |(_, samples)| samples);
+        let at = |percent: usize| {
+            let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+            sorted.get(index).copied().unwrap_or_default()
+        };
+        Figures {
+            p50: at(50),
+            p99: at(99),
+            max: at(100),
+        }
+    }
+
+    /// How much longer one kind takes than another, by their medians.
+    pub fn added(&self, kind: K, to: K) -> Duration {
+        let base = self.figures(to).p50;
+        self.figures(kind).p50.saturating_sub(base)
+    }
+}
+
+/// A time as it is printed.
+pub fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
 /// Takes one sample in a forked process, and waits for that to end.
-fn forked(kind: Kind) -> Duration {
+fn forked<K>(kind: K, once: fn(K) -> Result<Duration, String>) -> Duration {
     let (mut from, mut into) = pipes();
     // SAFETY: the child uses nothing that another thread of this process could hold but the allocator,
     // which glibc makes usable after fork.
     match unsafe { fork() }.expect("fork") {
         ForkResult::Child => {
             drop(from);
-            let code = match kind.once() {
+            let code = match once(kind) {
                 Ok(took) => {
                     let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
                     // The parent notices what is missing.
