@@ -14,6 +14,7 @@
 mod application;
 mod booted;
 mod cgroup;
+mod client;
 mod door;
 mod elsewhere;
 pub mod guest;

@@ -72,7 +72,7 @@ fn config() -> String {
         "Port 22\nListenAddress 127.0.0.1\nHostKey {HOST_KEY}\nUsePAM yes\n\
          PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
          AuthorizedKeysFile {KEYS}\nStrictModes no\nPermitRootLogin yes\n\
-         PrintMotd no\nPrintLastLog no\nUseDNS no\nMaxStartups 500\nLoginGraceTime 60\n\
+         X11Forwarding yes\nAcceptEnv LANG LC_*\nPrintMotd no\nPrintLastLog no\nUseDNS no\nMaxStartups 500\nLoginGraceTime 60\n\
          Subsystem sftp /usr/lib/openssh/sftp-server\n\
          Match User {CHROOTED}\n  ChrootDirectory /srv/%u\n  ForceCommand internal-sftp\n"
     )

@@ -29,6 +29,9 @@ impl Terminal {
         let slave = File::from(pair.slave);
         let stream = || Stdio::from(slave.try_clone().expect("dup"));
         command.stdin(stream()).stdout(stream()).stderr(stream());
+        if !command.get_envs().any(|(name, _)| name == "TERM") {
+            command.env("TERM", "xterm");
+        }
         // SAFETY: the function makes two system calls and touches no memory of the parent's.
         unsafe { command.pre_exec(lead_session) };
         let program = Background(command.spawn().expect("start a program on a terminal"));
@@ -79,8 +82,25 @@ impl Terminal {
 
     /// Types a line.
     pub fn send(&mut self, line: &str) {
-        let line = format!("{line}\n");
-        self.master.write_all(line.as_bytes()).expect("type");
+        self.keys(&format!("{line}\n"));
+    }
+
+    /// Presses keys.
+    pub fn keys(&mut self, keys: &str) {
+        self.master.write_all(keys.as_bytes()).expect("type");
+    }
+
+    /// Makes the window as large as this.
+    pub fn resize(&self, rows: u16, columns: u16) {
+        let size = nix::pty::Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        // SAFETY: the pointer is to a live winsize, which is only read.
+        let set = unsafe { libc::ioctl(self.fd(), libc::TIOCSWINSZ, &raw const size) };
+        nix::errno::Errno::result(set).expect("resize");
     }
 
     /// All that the terminal has shown.
