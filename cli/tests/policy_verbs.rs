@@ -275,7 +275,8 @@ THIS LOGIN   base + batch
   session.tasks_max   64                      policy.toml:8  profile batch
   namespaces          user=minimal pid mount  policy.toml:6  profile base
   no_new_privs        true                    because user = \"minimal\"
-  nested_userns       false                   because user = \"minimal\""
+  nested_userns       false                   because user = \"minimal\"
+  user_manager        hidden                  because no_new_privs = true"
     );
     assert_eq!(told, expected);
     arguments.push("--json");

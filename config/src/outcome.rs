@@ -200,6 +200,8 @@ pub struct Namespaces {
     pub private_shm: Option<u64>,
     /// Whether mounts made on the host later appear inside.
     pub propagation: Propagation,
+    /// Where the berth finds the user's service manager.
+    pub user_manager: UserManager,
 }
 
 impl Namespaces {
@@ -251,6 +253,18 @@ pub enum Propagation {
     Slave,
     /// Nothing crosses.
     Private,
+}
+
+/// What of the user's service manager (`user@UID.service`) there is in a berth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserManager {
+    /// The host's.
+    Host,
+    /// None: its sockets are out of reach.
+    Hidden,
+    /// One that runs in the berth.
+    Isolated,
 }
 
 /// What a login may gain by exec and by new namespaces.

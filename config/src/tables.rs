@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::At;
 use crate::facts::{LocalTime, Weekday};
 use crate::outcome::{
-    CgroupPlace, CpuWeight, MissingController, OnError, Propagation, Resource, Scope, UserNamespace,
+    CgroupPlace, CpuWeight, MissingController, OnError, Propagation, Resource, Scope, UserManager,
+    UserNamespace,
 };
 use crate::read::OneOf;
 use crate::read::table::table;
@@ -49,15 +50,6 @@ impl Action {
             Action::Deny => "deny",
         }
     }
-}
-
-/// Where a berth finds the user's service manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum UserManager {
-    Host,
-    Hidden,
-    Isolated,
 }
 
 /// The first of the UIDs that own user namespaces.

@@ -4,6 +4,7 @@
 
 use crate::contents::Contents;
 use crate::diagnostic::{At, Finding};
+use crate::outcome::UserManager;
 use crate::setting::Setting;
 
 /// The words that tell these errors from others.
@@ -62,9 +63,9 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
                 refuse(at, &format!("{name} namespaces"));
             }
         }
-        let managed = |manager: &_| *manager != crate::tables::UserManager::Host;
-        if let Some(at) = set_to(&namespaces.user_manager, managed) {
-            refuse(at, "hiding or isolating the user's service manager");
+        let isolated = |manager: &_| *manager == UserManager::Isolated;
+        if let Some(at) = set_to(&namespaces.user_manager, isolated) {
+            refuse(at, "a service manager in the berth");
         }
     }
     findings

@@ -324,6 +324,19 @@ fn what_is_mounted_needs_a_mount_namespace() {
 }
 
 #[test]
+fn hiding_the_service_manager_needs_two_namespaces() {
+    for missing in ["pid = true", "mount = true"] {
+        in_profile(
+            &format!("namespaces = {{ {missing}, user_manager = \"hidden\" }}"),
+            &format!(
+                "3:{} `user_manager = \"hidden\"` without PID and mount namespaces | it needs `pid = true, mount = true`",
+                18 + missing.len()
+            ),
+        );
+    }
+}
+
+#[test]
 fn under_systemd_a_pool_and_the_hosts_user_manager_do_not_go_together() {
     let text = "version = 1\n[pool.p]\n[profile.a]\n[[rule]]\nprofile = \"a\"\npool = \"p\"\n";
     let told = |systemd, text: &str| -> Vec<String> {
@@ -341,15 +354,23 @@ fn under_systemd_a_pool_and_the_hosts_user_manager_do_not_go_together() {
     assert_eq!(
         told(true, text),
         [
-            "6:8 pool `p` with user_manager = \"host\" | the user's service manager would have the cap a second time | set namespaces.user_manager to \"hidden\" or \"isolated\""
+            "6:8 pool `p` with user_manager = \"host\" | the user's service manager would have the cap a second time | set namespaces.user_manager to \"hidden\""
         ]
     );
     assert_eq!(told(false, text), [""; 0]);
     let hidden = text.replace(
         "[profile.a]",
-        "[profile.a]\nnamespaces = { user_manager = \"hidden\" }",
+        "[profile.a]\nnamespaces = { pid = true, mount = true, user_manager = \"hidden\" }",
     );
     assert_eq!(told(true, &hidden), [""; 0]);
+    let by_default = text.replace(
+        "[profile.a]",
+        "[profile.a]\nnamespaces = { user = \"identity\", pid = true, mount = true }",
+    );
+    assert_eq!(told(true, &by_default), [""; 0]);
+    // What cannot be hidden is not hidden.
+    let without_mounts = by_default.replace("mount = true", "mount = false");
+    assert_eq!(told(true, &without_mounts).len(), 1);
 }
 
 #[test]
@@ -418,7 +439,7 @@ fn what_is_not_done_yet_is_refused() {
         "[profile.p]\nnamespaces = { uts = true }",
         "[profile.p]\nnamespaces = { time = true }",
         "[profile.p]\nnamespaces = { cgroup = true }",
-        "[profile.p]\nnamespaces = { user_manager = \"hidden\" }",
+        "[profile.p]\nnamespaces = { user_manager = \"isolated\" }",
     ] {
         let checked = Written::new(&format!("version = 1\n{body}\n")).check();
         assert!(checked.policy.is_none(), "{body}");

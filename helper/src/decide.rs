@@ -6,7 +6,7 @@ use std::path::Path;
 
 use berth_config::outcome::{
     Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges, Propagation, Scope,
-    UserNamespace,
+    UserManager, UserNamespace,
 };
 use berth_config::{Decision, Login, Machine, Policy};
 use berth_protocol::{JoinAbility, Request};
@@ -219,6 +219,7 @@ impl Planned {
             tmp_keep: Vec::new(),
             private_shm: None,
             propagation: Propagation::Slave,
+            user_manager: UserManager::Host,
         };
         self.berth.privileges = Privileges {
             no_new_privs: false,

@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use berth_config::outcome::{Namespaces, PrivateTmp, Propagation};
+use berth_config::outcome::{Namespaces, PrivateTmp, Propagation, UserManager};
 use berth_session::{SessionId, make_private_tmp};
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
@@ -28,6 +28,8 @@ pub struct Plan<'a> {
     pub id: SessionId,
     /// Whose login it is: what is kept from the host's /tmp is theirs or root's.
     pub uid: u32,
+    /// Their primary group.
+    pub gid: u32,
 }
 
 impl Plan<'_> {
@@ -46,7 +48,10 @@ impl Plan<'_> {
             mqueue()?;
         }
         if let Some(bytes) = self.namespaces.private_shm {
-            tmpfs(Path::new("/dev/shm"), bytes, "1777")?;
+            tmpfs(Path::new("/dev/shm"), &format!("size={bytes},mode=1777"))?;
+        }
+        if self.namespaces.user_manager != UserManager::Host {
+            self.runtime_dir()?;
         }
         self.tmp()
     }
@@ -61,6 +66,28 @@ impl Plan<'_> {
         mount_at("proc", Path::new("/proc"), Some("proc"), flags, "")
     }
 
+    /// An XDG_RUNTIME_DIR of the berth's own, so that the sockets of the user's service manager, and of the
+    /// bus on which it listens too, are out of reach: it starts any program for whoever asks, outside.
+    ///
+    /// The folder above is covered, and not only the user's in it: that one need not be there yet, and logind
+    /// makes it, and mounts on it, when it likes.
+    fn runtime_dir(&self) -> Result<()> {
+        let all = Path::new("/run/user");
+        if !all.is_dir() {
+            return Ok(()); // Without logind there is none.
+        }
+        tmpfs(all, "size=16k,mode=0755")?;
+        let own = all.join(self.uid.to_string());
+        fs::create_dir(&own).map_err(|source| Error::File {
+            action: "create",
+            path: own.clone(),
+            source,
+        })?;
+        // As large as logind's own (RuntimeDirectorySize=), and like that one charged to the user's memory.
+        let (uid, gid) = (self.uid, self.gid);
+        tmpfs(&own, &format!("size=10%,mode=0700,uid={uid},gid={gid}"))
+    }
+
     fn tmp(&self) -> Result<()> {
         match self.namespaces.private_tmp {
             PrivateTmp::Off => Ok(()),
@@ -68,7 +95,7 @@ impl Plan<'_> {
                 // One tmpfs for both, so that the size is the size of both together. It is mounted
                 // where it will be covered in a moment, and stays reachable only through the binds.
                 let kept = self.kept()?;
-                tmpfs(Path::new("/tmp"), bytes, "0755")?;
+                tmpfs(Path::new("/tmp"), &format!("size={bytes},mode=0755"))?;
                 self.bind_tmp(Path::new("/tmp"), kept)
             }
             PrivateTmp::Disk => self.disk_tmp().map_err(Error::of_private_tmp),
@@ -176,14 +203,8 @@ fn mqueue() -> Result<()> {
     )
 }
 
-fn tmpfs(target: &Path, bytes: u64, mode: &str) -> Result<()> {
-    mount_at(
-        "tmpfs",
-        target,
-        Some("tmpfs"),
-        SAFE,
-        &format!("size={bytes},mode={mode}"),
-    )
+fn tmpfs(target: &Path, options: &str) -> Result<()> {
+    mount_at("tmpfs", target, Some("tmpfs"), SAFE, options)
 }
 
 fn mount_at(

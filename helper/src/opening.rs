@@ -189,6 +189,7 @@ impl<'a> Opening<'a> {
                 namespaces: &planned.berth.namespaces,
                 id: prepared.id,
                 uid: planned.login.uid,
+                gid: planned.login.gid,
             },
             owner: prepared.owner,
             maps: prepared.maps.as_ref(),

@@ -62,6 +62,9 @@ cases! {
     keepers_have_a_place_though_nobody_started_it
     a_systemd_that_does_not_answer_costs_a_moment
     without_its_own_socket_systemd_is_asked_over_the_bus
+    a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden
+    a_hidden_managers_folder_is_the_berths_own_and_usable
+    a_manager_that_starts_after_a_login_is_hidden_from_it_too
     the_package_touches_nothing_of_pam
     the_package_stays_while_pam_needs_it
     berth_pam_puts_the_package_in_force_and_takes_it_out

@@ -1,10 +1,12 @@
 //! Namespaces and privileges that do not fit together.
 
 use super::Checker;
+use crate::decide::{can_hide, has_user_namespace, user_manager};
 use crate::diagnostic::Finding;
-use crate::outcome::{PrivateTmp, UserNamespace};
+use crate::outcome::{PrivateTmp, UserManager};
 use crate::read::table::value;
-use crate::tables::{Profile, UserManager};
+use crate::setting::Setting;
+use crate::tables::Profile;
 
 pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
     let contents = checker.contents;
@@ -12,41 +14,20 @@ pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
         let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
         user_namespace(checker, &merged);
         mounts(checker, &merged);
+        manager(checker, &merged);
         if let Some(pool) = rule.pool(&merged).filter(|_| systemd) {
-            let manager = user_manager(&merged);
-            if manager == UserManager::Host {
+            if user_manager(&merged) == UserManager::Host {
                 checker.findings.push(
                     Finding::error(
                         pool.at,
                         format!("pool `{}` with user_manager = \"host\"", pool.name),
                         "the user's service manager would have the cap a second time",
                     )
-                    .note("set namespaces.user_manager to \"hidden\" or \"isolated\""),
+                    .note("set namespaces.user_manager to \"hidden\""),
                 );
             }
         }
     }
-}
-
-/// Where the user's service manager is found: written, or the default.
-fn user_manager(profile: &Profile) -> UserManager {
-    let default = match no_new_privs(profile) {
-        true => UserManager::Hidden,
-        false => UserManager::Host,
-    };
-    value(&profile.namespaces.user_manager)
-        .copied()
-        .unwrap_or(default)
-}
-
-fn has_user_namespace(profile: &Profile) -> bool {
-    value(&profile.namespaces.user).is_some_and(|user| *user != UserNamespace::Off)
-}
-
-fn no_new_privs(profile: &Profile) -> bool {
-    value(&profile.privileges.no_new_privs)
-        .copied()
-        .unwrap_or_else(|| has_user_namespace(profile))
 }
 
 fn user_namespace(checker: &mut Checker<'_>, profile: &Profile) {
@@ -61,6 +42,19 @@ fn user_namespace(checker: &mut Checker<'_>, profile: &Profile) {
                 "a setuid program in there would be root on the host",
             )
             .note("leave this out, or write namespaces.user = \"off\""),
+        );
+    }
+}
+
+/// What cannot be hidden is not said to be.
+fn manager(checker: &mut Checker<'_>, profile: &Profile) {
+    let hidden = |setting: &&Setting<UserManager>| setting.value == Some(UserManager::Hidden);
+    let setting = profile.namespaces.user_manager.as_ref().filter(hidden);
+    if let Some(setting) = setting.filter(|_| !can_hide(profile)) {
+        checker.error(
+            setting.at,
+            "`user_manager = \"hidden\"` without PID and mount namespaces",
+            "it needs `pid = true, mount = true`",
         );
     }
 }

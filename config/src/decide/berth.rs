@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::contents::Contents;
 use crate::outcome::{
     Berth, Caps, CgroupPlace, Logout, MissingController, Namespaces, OnError, PrivateTmp,
-    Privileges, Propagation, Rlimit, Scope, UserNamespace,
+    Privileges, Propagation, Rlimit, Scope, UserManager, UserNamespace,
 };
 use crate::read::table::value;
 use crate::tables::{Profile, Rule};
@@ -89,14 +89,43 @@ fn namespaces(profile: &Profile) -> Namespaces {
         propagation: value(&table.propagation)
             .copied()
             .unwrap_or(Propagation::Slave),
+        user_manager: user_manager(profile),
     }
+}
+
+/// What is written, or else hidden where no privilege is to be gained, and where that can be done.
+pub(crate) fn user_manager(profile: &Profile) -> UserManager {
+    let default = match can_hide(profile) && no_new_privs(profile) {
+        true => UserManager::Hidden,
+        false => UserManager::Host,
+    };
+    value(&profile.namespaces.user_manager)
+        .copied()
+        .unwrap_or(default)
+}
+
+/// Its sockets are covered in a mount namespace; without a PID namespace they would be reached through
+/// /proc/PID/root of any process of the user's outside.
+pub(crate) fn can_hide(profile: &Profile) -> bool {
+    let on = |setting| value(setting).copied().unwrap_or(false);
+    on(&profile.namespaces.pid) && on(&profile.namespaces.mount)
+}
+
+pub(crate) fn has_user_namespace(profile: &Profile) -> bool {
+    value(&profile.namespaces.user).is_some_and(|user| *user != UserNamespace::Off)
+}
+
+fn no_new_privs(profile: &Profile) -> bool {
+    value(&profile.privileges.no_new_privs)
+        .copied()
+        .unwrap_or_else(|| has_user_namespace(profile))
 }
 
 fn privileges(profile: &Profile) -> Privileges {
     let table = &profile.privileges;
-    let isolated = value(&profile.namespaces.user).is_some_and(|user| *user != UserNamespace::Off);
+    let isolated = has_user_namespace(profile);
     Privileges {
-        no_new_privs: value(&table.no_new_privs).copied().unwrap_or(isolated),
+        no_new_privs: no_new_privs(profile),
         // Without a user namespace of the berth's own, only who writes `nested_userns = false` asks
         // for the filter: a profile of caps alone leaves Apptainer, flatpak and browsers as they are.
         nested_userns: value(&table.nested_userns).copied().unwrap_or(!isolated),

@@ -7,7 +7,7 @@ pub(crate) mod tests;
 
 use std::path::PathBuf;
 
-pub(crate) use berth::berth;
+pub(crate) use berth::{berth, can_hide, has_user_namespace, user_manager};
 pub(crate) use caps::{Bases, caps};
 
 use crate::contents::Contents;

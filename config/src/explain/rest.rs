@@ -3,7 +3,8 @@
 use super::Shown;
 use crate::facts::Machine;
 use crate::outcome::{
-    Berth, CgroupPlace, Limit, Namespaces, OnError, PrivateTmp, Propagation, Scope, UserNamespace,
+    Berth, CgroupPlace, Limit, Namespaces, OnError, PrivateTmp, Propagation, Scope, UserManager,
+    UserNamespace,
 };
 use crate::policy::Policy;
 use crate::read::table::value;
@@ -111,16 +112,30 @@ impl Policy {
                 Some(setting) if value(set).is_some() => {
                     lines.push(self.shown(key, holds.to_string(), setting.mark()));
                 }
-                _ if berth.namespaces.user != UserNamespace::Off => lines.push(Shown {
-                    key: key.into(),
-                    value: holds.to_string(),
-                    place: String::new(),
-                    profile: None,
-                    because: Some(format!("because user = \"{user}\"")),
-                }),
+                _ if berth.namespaces.user != UserNamespace::Off => lines.push(implied(
+                    key,
+                    holds.to_string(),
+                    format!("because user = \"{user}\""),
+                )),
                 _ => {}
             }
         }
+        let is_hidden = berth.namespaces.user_manager == UserManager::Hidden;
+        if is_hidden && value(&profile.namespaces.user_manager).is_none() {
+            let because = "because no_new_privs = true".into();
+            lines.push(implied("user_manager", "hidden".into(), because));
+        }
+    }
+}
+
+/// A value that follows from another.
+fn implied(key: &str, value: String, because: String) -> Shown {
+    Shown {
+        key: key.into(),
+        value,
+        place: String::new(),
+        profile: None,
+        because: Some(because),
     }
 }
 
@@ -155,6 +170,9 @@ fn namespace_text(key: &str, namespaces: &Namespaces) -> Option<String> {
             .map(|bytes| format!("private_shm={}", bytes_text(bytes))),
         "propagation" => {
             (namespaces.propagation == Propagation::Private).then(|| "propagation=private".into())
+        }
+        "user_manager" => {
+            (namespaces.user_manager == UserManager::Hidden).then(|| "user_manager=hidden".into())
         }
         _ => None,
     }

@@ -5,9 +5,10 @@ use toml::value::Datetime;
 use super::{Scalar, nearest};
 use crate::facts::{LocalTime, Weekday};
 use crate::outcome::{
-    CgroupPlace, CpuWeight, Limit, MissingController, OnError, Propagation, Scope, UserNamespace,
+    CgroupPlace, CpuWeight, Limit, MissingController, OnError, Propagation, Scope, UserManager,
+    UserNamespace,
 };
-use crate::tables::{Action, FrozenLogin, NoMatch, UidBase, UserManager};
+use crate::tables::{Action, FrozenLogin, NoMatch, UidBase};
 use crate::value::*;
 
 /// Types that are written as a string only.

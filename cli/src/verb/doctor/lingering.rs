@@ -1,5 +1,8 @@
 //! What systemd runs for berthed users outside their berths: their service managers.
 
+use berth_config::Login;
+use berth_config::outcome::{Berth, UserManager};
+
 use super::finding::Finding;
 use super::world::{World, named};
 
@@ -9,15 +12,21 @@ pub fn check(world: &World) -> Vec<Finding> {
     if !world.path("/run/systemd/system").is_dir() {
         return Vec::new();
     }
-    let isolated = || world.berths().filter(|(_, berth)| berth.namespaces.any());
-    let users = |is_so: &dyn Fn(&str, u32) -> bool| -> Vec<&str> {
-        isolated()
-            .filter(|(login, _)| is_so(&login.user, login.uid))
+    let users = |is_so: &dyn Fn(&Login, &Berth) -> bool| -> Vec<&str> {
+        world
+            .berths()
+            .filter(|(login, berth)| berth.namespaces.any() && is_so(login, berth))
             .map(|(login, _)| &*login.user)
             .collect()
     };
-    let lingers = |user: &str, _| world.path("/var/lib/systemd/linger").join(user).exists();
-    let runs = |_: &str, uid| world.path(&format!("/run/user/{uid}/systemd")).is_dir();
+    let lingers = |login: &Login, _: &Berth| {
+        let linger = world.path("/var/lib/systemd/linger");
+        linger.join(&login.user).exists()
+    };
+    let can_be_asked = |login: &Login, berth: &Berth| {
+        let manager = format!("/run/user/{}/systemd", login.uid);
+        berth.namespaces.user_manager == UserManager::Host && world.path(&manager).is_dir()
+    };
     let mut findings = Vec::new();
     for (users, text, remedy) in [
         (
@@ -26,9 +35,9 @@ pub fn check(world: &World) -> Vec<Finding> {
             "loginctl disable-linger USER, or give them caps only",
         ),
         (
-            users(&runs),
+            users(&can_be_asked),
             "these users' service managers run on the host: systemd-run --user leaves the berth",
-            "namespaces.user_manager, once it is there; until then count on caps only",
+            "set namespaces.user_manager to \"hidden\" (with pid and mount), or count on caps only",
         ),
     ] {
         if !users.is_empty() {
@@ -61,6 +70,12 @@ mod tests {
                 pid,
                 vec![systemd, linger, manager],
                 vec!["linger", "these"],
+            ),
+            (
+                "hidden",
+                "namespaces = { user = \"identity\", pid = true, mount = true }",
+                vec![systemd, manager],
+                vec![],
             ),
             ("caps", "", vec![systemd, linger, manager], vec![]),
             ("no-systemd", pid, vec![linger], vec![]),

@@ -16,6 +16,7 @@ mod pools;
 mod pressure;
 mod processes;
 mod rlimits;
+mod service_manager;
 mod shares;
 mod small_stack;
 mod systemd_caps;
@@ -38,6 +39,7 @@ fn booted_cases() -> Vec<BootedCase> {
         beside_systemd::CASES,
         systemd_caps::CASES,
         systemd_units::CASES,
+        service_manager::CASES,
         package::CASES,
     ]
     .concat()

@@ -126,7 +126,15 @@ fn su(machine: &Booted) {
 }
 
 fn manager(machine: &Booted) {
-    capped(machine);
+    machine.berth(
+        "sshd",
+        &Policy {
+            profile: CAPS.into(),
+            ..Policy::with_namespaces(
+                r#"user = "identity", pid = true, ipc = true, mount = true, user_manager = "host""#,
+            )
+        },
+    );
     let before = machine.settled();
     let (login, _) = machine.stay("alice");
     let uid = machine.uid("alice");

@@ -1,0 +1,163 @@
+//! The user's service manager, which starts any program for whoever asks, outside of every berth.
+
+use std::fs;
+use std::path::Path;
+
+use berth_tests::{Booted, Policy, eventually};
+
+use super::BootedCase;
+
+pub const CASES: &[BootedCase] = &[
+    (
+        "a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden",
+        asked,
+    ),
+    (
+        "a_hidden_managers_folder_is_the_berths_own_and_usable",
+        folder,
+    ),
+    (
+        "a_manager_that_starts_after_a_login_is_hidden_from_it_too",
+        later,
+    ),
+];
+
+const BERTH: &str = r#"user = "identity", pid = true, ipc = true, mount = true"#;
+
+fn policy(user_manager: &str) -> Policy {
+    Policy {
+        profile: "logout = { grace = \"1s\" }".into(),
+        ..Policy::with_namespaces(&format!("{BERTH}, user_manager = \"{user_manager}\""))
+    }
+}
+
+/// Asks a manager by every way to it for a unit that writes where it runs, and says what came of that.
+fn ask(machine: &Booted) -> (bool, String) {
+    let uid = machine.uid("alice");
+    let unit = |name: &str| {
+        format!(
+            "ss {name}.service fail 'a(sv)' 1 ExecStart 'a(sasb)' 1 /bin/sh 3 /bin/sh -c \
+             'readlink /proc/self/ns/pid >>/home/alice/asked' false 0"
+        )
+    };
+    // By the bus, by the manager's own socket, by those of processes whose root is another; each is raw D-Bus.
+    let ways = [
+        format!("unix:path=/run/user/{uid}/bus"),
+        format!("unix:path=/run/user/{uid}/systemd/private"),
+        format!("unix:path=/proc/1/root/run/user/{uid}/bus"),
+        format!("unix:path=/proc/$PPID/root/run/user/{uid}/bus"),
+        format!("unix:path=/proc/self/cwd/../../run/user/{uid}/bus"),
+    ];
+    let mut command = format!(
+        "systemd-run --user --quiet --wait /bin/sh -c 'readlink /proc/self/ns/pid >>asked'; "
+    );
+    for (number, way) in ways.iter().enumerate() {
+        command += &format!(
+            "busctl --address={way} call org.freedesktop.systemd1 /org/freedesktop/systemd1 \
+             org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' {} 0; ",
+            unit(&format!("way-{number}"))
+                .strip_prefix("ss ")
+                .unwrap_or_default()
+        );
+    }
+    let _ = fs::remove_file("/home/alice/asked");
+    let said = machine.ssh("alice", &format!("{command} true"));
+    let asked = || fs::read_to_string("/home/alice/asked").is_ok_and(|text| !text.is_empty());
+    // A unit takes a moment to start.
+    (eventually(asked), format!("{said:?}"))
+}
+
+fn asked(machine: &Booted) {
+    machine.berth("sshd", &policy("host"));
+    // A session outside that keeps the manager there.
+    let before = machine.settled();
+    let (login, _) = machine.stay("alice");
+    let manager = format!("/run/user/{}/systemd/private", machine.uid("alice"));
+    assert!(eventually(|| Path::new(&manager).exists()), "no manager");
+    let (started, said) = ask(machine);
+    assert!(
+        started,
+        "the way out that is to be closed is not there: {said}"
+    );
+
+    machine.policy(&policy("hidden"));
+    let (started, said) = ask(machine);
+    assert!(!started, "it ran: {said}");
+    assert!(Path::new(&manager).exists(), "the manager had gone");
+    for command in ["systemctl --user status", "systemd-run --user true"] {
+        let said = machine.ssh("alice", command).refused().stderr;
+        let is_clear = said.starts_with("Failed to connect to ")
+            && said.ends_with(": No such file or directory\n");
+        assert!(is_clear, "{command}: {said}");
+    }
+    // What does not need the manager works.
+    let sessions = machine
+        .ssh("alice", "loginctl --no-legend list-sessions")
+        .ok();
+    assert!(sessions.contains("alice"), "{sessions}");
+    login.end();
+    machine.assert_nothing_left(&before);
+}
+
+fn folder(machine: &Booted) {
+    machine.berth("sshd", &policy("hidden"));
+    let before = machine.settled();
+    let uid = machine.uid("alice");
+    let said = machine.ssh(
+        "alice",
+        "echo $XDG_RUNTIME_DIR; stat -c '%u %a %T' $XDG_RUNTIME_DIR; ls -A $XDG_RUNTIME_DIR; ls /run/user; echo kept >$XDG_RUNTIME_DIR/note && cat $XDG_RUNTIME_DIR/note; ssh-agent -a $XDG_RUNTIME_DIR/agent true && echo agent",
+    );
+    let said = said.ok();
+    let lines: Vec<&str> = said.lines().collect();
+    let own = format!("/run/user/{uid}");
+    assert_eq!(
+        lines,
+        [
+            &own,
+            &format!("{uid} 700 0"),
+            &uid.to_string(),
+            "kept",
+            "agent"
+        ]
+    );
+    assert!(!Path::new(&own).join("note").exists(), "on the host");
+    machine.assert_nothing_left(&before);
+}
+
+/// As in a login by cron or su, which logind may know nothing of.
+fn later(machine: &Booted) {
+    machine.berth("sshd", &policy("hidden"));
+    machine
+        .host("sed -i '/pam_systemd/d' /etc/pam.d/common-session")
+        .ok();
+    let before = machine.settled();
+    let uid = machine.uid("alice");
+    let own = format!("/run/user/{uid}");
+    let look = format!(
+        "until [ -e go ]; do sleep 0.2; done; ls -A {own} >seen; mv seen done; exec sleep 1000"
+    );
+    assert!(
+        !Path::new(&own).exists(),
+        "there is something to hide at once"
+    );
+    let (login, _) = machine.background("alice", &look, "sleep");
+    let manager = format!("user@{uid}.service");
+    machine.host(&format!("systemctl start {manager}")).ok();
+    assert!(Path::new(&own).join("systemd/private").exists());
+    machine.host("touch /home/alice/go").ok();
+    let seen = || fs::read_to_string("/home/alice/done").ok();
+    assert!(eventually(|| seen().is_some()));
+    let inside = seen();
+    // The berth does not hold up the unmounting of the host's.
+    machine
+        .host(&format!(
+            "systemctl stop {manager} user-runtime-dir@{uid}.service"
+        ))
+        .ok();
+    let mounted = machine.host(&format!("findmnt {own}"));
+    login.end();
+    machine.host("rm /home/alice/go /home/alice/done").ok();
+    assert_eq!(inside.as_deref(), Some(""));
+    assert!(!mounted.success(), "{mounted:?}");
+    machine.assert_nothing_left(&before);
+}
