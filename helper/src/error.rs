@@ -101,9 +101,6 @@ pub enum Error {
         /// What uname(2) says.
         release: String,
     },
-    /// Part of the design, and not written yet.
-    #[error("not supported yet: {0}")]
-    Unsupported(String),
     /// Namespaces were asked for, and the application cannot join any.
     #[error("{0}")]
     CannotJoin(String),

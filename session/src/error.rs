@@ -57,6 +57,12 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Whether a unit was to be made that systemd has already.
+    pub fn is_unit_exists(&self) -> bool {
+        const NAME: &str = "(org.freedesktop.systemd1.UnitExists)";
+        matches!(self, Error::Refused { reason, .. } if reason.contains(NAME))
+    }
+
     /// Whether something was not there.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Error::File { source, .. } if source.kind() == io::ErrorKind::NotFound)

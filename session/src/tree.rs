@@ -24,6 +24,9 @@
 //! <cgroup2>/user.slice/user-1001.slice              the user's caps
 //! <cgroup2>/user.slice/user-1001.slice/session-12.scope    a session that logind knows
 //! <cgroup2>/user.slice/user-1001.slice/berth-13.scope      one that it does not know
+//! <cgroup2>/user.slice/user-pool_cs101.slice               a pool's caps
+//! <cgroup2>/user.slice/user-pool_cs101.slice/user-pool_cs101-1002.slice/berth-14.scope
+//!                                                          a session of a user of the pool, under the user's caps
 //! ```
 
 use std::fs;
@@ -124,7 +127,18 @@ impl Tree {
 
     /// A pool's cgroup.
     pub fn pool(&self, name: &str) -> Group {
-        self.berth().child(&format!("{POOL}{name}"))
+        self.berth().child(&match self.manager {
+            Manager::Berth => format!("{POOL}{name}"),
+            Manager::Systemd => systemd::pool_slice(name),
+        })
+    }
+
+    /// The pool whose cgroup has this name.
+    fn pool_named(&self, cgroup: &str) -> Option<String> {
+        match self.manager {
+            Manager::Berth => cgroup.strip_prefix(POOL).map(str::to_owned),
+            Manager::Systemd => systemd::pool_of(cgroup),
+        }
     }
 
     /// A user's cgroup, in whatever pool it is; outside of all pools where there is none.
@@ -133,17 +147,15 @@ impl Tree {
             .unwrap_or_else(|| self.user_in(None, uid))
     }
 
-    /// Where a user's cgroup is now.
+    /// Where a user's cgroup is now. Under systemd a user of a pool has one outside too, which their service
+    /// manager is in.
     pub fn existing_user(&self, uid: u32) -> Option<Group> {
-        let outside = self.user_in(None, uid);
-        if outside.exists() {
-            return Some(outside);
-        }
         let entries = fs::read_dir(self.berth().path()).ok()?;
-        entries
-            .filter_map(|entry| Some(entry.ok()?.file_name().to_str()?.to_owned()))
-            .filter_map(|name| Some(self.user_in(Some(name.strip_prefix(POOL)?), uid)))
-            .find(Group::exists)
+        let in_pool = entries
+            .filter_map(|entry| self.pool_named(entry.ok()?.file_name().to_str()?))
+            .map(|pool| self.user_in(Some(&pool), uid))
+            .find(Group::exists);
+        in_pool.or_else(|| Some(self.user_in(None, uid)).filter(Group::exists))
     }
 
     /// Where a user's cgroup would be in a pool, or in none.
@@ -153,15 +165,17 @@ impl Tree {
                 let parent = pool.map_or_else(|| self.berth(), |pool| self.pool(pool));
                 parent.child(&format!("user-{uid}"))
             }
-            Manager::Systemd => self.berth().child(&systemd::slice(uid)),
+            Manager::Systemd => match pool {
+                Some(pool) => self.pool(pool).child(&systemd::slice_in_pool(pool, uid)),
+                None => self.berth().child(&systemd::slice(uid)),
+            },
         }
     }
 
     /// The pool that a cgroup is in.
     pub fn pool_of(&self, group: &Group) -> Option<String> {
         let below = self.below(group);
-        let name = below.components().nth(1)?.as_os_str().to_str()?;
-        Some(name.strip_prefix(POOL)?.to_owned())
+        self.pool_named(below.components().nth(1)?.as_os_str().to_str()?)
     }
 
     /// The cgroups from Berth's topmost one down to this one.
@@ -318,5 +332,11 @@ mod tests {
         assert_eq!(tree.session(1001, id), []);
         assert_eq!(tree.above_session(1001), []);
         assert_eq!(tree.pool_of(&tree.user(1001)), None);
+        let in_pool = tree.user_in(Some("cs-101.a"), 1001);
+        assert_eq!(
+            tree.below(&in_pool),
+            Path::new("user.slice/user-pool_cs\\x2d101.a.slice/user-pool_cs\\x2d101.a-1001.slice")
+        );
+        assert_eq!(tree.pool_of(&in_pool).as_deref(), Some("cs-101.a"));
     }
 }

@@ -1,6 +1,7 @@
 //! The caps on a machine that systemd runs: it is asked to set them, and nothing is written to its cgroups.
 
 mod in_force;
+mod pool;
 mod properties;
 mod tasks;
 
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::MissingController;
 use berth_session::systemd::{self, Bus, Property, Value};
-use berth_session::{Group, SessionId, Tree, UserFolder};
+use berth_session::{Group, Record, SessionId, Tree, UserFolder};
 
 use crate::cgroup::{self, Setting};
 use crate::decide::Planned;
@@ -25,6 +26,7 @@ const EFFECT: Duration = Duration::from_secs(2);
 pub struct Plan {
     uid: u32,
     everyone: Vec<Setting>,
+    pool: Option<(String, Vec<Setting>)>,
     user: Vec<Setting>,
     session: Vec<Setting>,
     missing_controller: MissingController,
@@ -49,6 +51,8 @@ pub struct Place {
     /// Caps that are not in force, one line each, where the policy says to go on without them.
     pub missing: Vec<String>,
     way: Way,
+    /// What systemd makes with the scope, where it is not there.
+    slices: Vec<pool::Slice>,
     session: Vec<Setting>,
     /// What is to be in force in the end: whose it is, where, and what.
     asked: Vec<(String, Group, Vec<Setting>)>,
@@ -58,15 +62,14 @@ pub struct Place {
 impl Plan {
     /// Works the caps out for this tree.
     pub fn new(tree: &Tree, planned: &Planned) -> Result<Plan> {
-        if let Some((pool, _)) = &planned.pool {
-            return Err(Error::Unsupported(format!(
-                "pools under systemd (this user is in {pool})"
-            )));
-        }
         let berth = &planned.berth;
+        let pool = planned.pool.as_ref();
+        let pool =
+            pool.map(|(name, caps)| Ok::<_, Error>((name.clone(), cgroup::settings(caps, tree)?)));
         Ok(Plan {
             uid: planned.login.uid,
             everyone: cgroup::settings(&planned.everyone_caps, tree)?,
+            pool: pool.transpose()?,
             user: cgroup::settings(&berth.user_caps, tree)?,
             session: cgroup::settings(&berth.session_caps, tree)?,
             missing_controller: berth.missing_controller,
@@ -87,31 +90,86 @@ impl Plan {
             let folder = UserFolder::lock_everyone()?;
             set(tree, &folder, &tree.berth(), &self.everyone)?;
         }
-        let slice = tree.user(self.uid);
-        let (group, way) = place(tree, &slice, id, leader);
+        let mut missing = Vec::new();
+        let own = tree.user_in(None, self.uid);
+        let here = here(tree, &own, leader);
+        let mut pool = self.pool_of_session(id, folder, &mut missing)?;
+        if let (Some(name), Here::InAnotherUnit) = (&pool, &here) {
+            missing.push(format!(
+                "pool {name}: it is in a unit of the user's service manager"
+            ));
+            pool = None;
+        }
+        let slice = tree.user_in(pool.as_deref(), self.uid);
+        let name = format!("berth-{id}.scope");
+        let (group, way) = match here {
+            Here::InItsSession(group) if pool.is_none() => (Some(group), Way::IsThere),
+            Here::InAnotherUnit => (None, Way::Stays),
+            _ => (Some(slice.child(&name)), Way::Scope(name)),
+        };
         let user = tasks::with_room(tree, &slice, group.as_ref(), &self.user)?;
-        set(tree, folder, &slice, &user)?;
-        let mut asked = vec![
-            ("everyone".into(), tree.berth(), self.everyone.clone()),
-            (format!("user {}", self.uid), slice, user),
-        ];
+        let mut asked = vec![("everyone".into(), tree.berth(), self.everyone.clone())];
+        let mut slices = Vec::new();
+        if let Some(name) = &pool {
+            // What the user's service manager runs is outside of the pool, and under the same caps.
+            set(tree, folder, &own, &self.user)?;
+            if let Some((_, caps)) = self.pool.as_ref().filter(|(wanted, _)| wanted == name) {
+                slices.push(pool::Slice::of_pool(tree, name, caps));
+                asked.push((format!("pool {name}"), tree.pool(name), caps.clone()));
+            }
+            slices.push(pool::Slice::of_user(slice.clone(), user.clone()));
+            for slice in slices.iter().filter(|slice| slice.group.exists()) {
+                slice.set(tree)?;
+            }
+        } else {
+            set(tree, folder, &slice, &user)?;
+        }
+        asked.push((format!("user {}", self.uid), slice, user));
         if let Some(group) = &group {
             asked.push((format!("session {id}"), group.clone(), self.session.clone()));
         }
         Ok(Place {
             group,
-            missing: Vec::new(),
+            missing,
             way,
+            slices,
             session: self.session.clone(),
             asked,
             missing_controller: self.missing_controller,
         })
     }
 
+    /// The pool of a session. Who is logged in keeps the pool of the first login, whatever the policy says since:
+    /// in two places they would have their caps twice.
+    fn pool_of_session(
+        &self,
+        id: SessionId,
+        folder: &UserFolder,
+        missing: &mut Vec<String>,
+    ) -> Result<Option<String>> {
+        let others = folder.sessions()?.into_iter().filter(|other| *other != id);
+        let first = others.filter_map(|id| Record::read(id).ok()).next();
+        let wanted = self.pool.as_ref().map(|(name, _)| name);
+        let pool = match &first {
+            Some(first) => first.pool.as_ref(),
+            None => wanted,
+        };
+        if pool != wanted {
+            let name =
+                |pool: Option<&String>| pool.map_or("no pool".into(), |one| format!("pool {one}"));
+            missing.push(format!(
+                "{}: the user's earlier sessions are in {}, and with them this one",
+                name(wanted),
+                name(pool)
+            ));
+        }
+        Ok(pool.cloned())
+    }
+
     /// Has systemd know the user's caps before the session is there, so that they hold from its first
     /// process on.
     pub fn ahead(&self, tree: &Tree) -> Result<()> {
-        let slice = tree.user(self.uid);
+        let slice = tree.user_in(None, self.uid);
         if slice.exists() || self.user.is_empty() {
             return Ok(()); // The session's turn sees to it.
         }
@@ -130,30 +188,40 @@ pub fn take_back(tree: &Tree, uid: u32) -> Result<()> {
 /// Sets the caps of a slice, unless they are in force.
 fn set(tree: &Tree, folder: &UserFolder, slice: &Group, settings: &[Setting]) -> Result<()> {
     let properties = properties::of(settings);
-    let is_in_force = |setting: &Setting| in_force::look(tree, slice, setting) == State::InForce;
-    let all_in_force = systemd::is_set(slice.name(), &properties)
-        && cgroup::of_this_kernel(slice, settings).all(is_in_force);
-    if !properties.is_empty() && !all_in_force {
+    if !properties.is_empty() && !is_in_force(tree, systemd::DROP_INS, slice, settings) {
         systemd::set_caps(&mut Bus::connect()?, folder, slice.name(), &properties)?;
     }
     Ok(())
 }
 
-/// Where the application is or is to be, and how it gets there.
-fn place(tree: &Tree, slice: &Group, id: SessionId, leader: &Leader) -> (Option<Group>, Way) {
+/// Whether the kernel has these, and systemd will not forget them: it writes them down in `folder`.
+fn is_in_force(tree: &Tree, folder: &str, slice: &Group, settings: &[Setting]) -> bool {
+    let in_force = |setting: &Setting| in_force::look(tree, slice, setting) == State::InForce;
+    systemd::is_set(folder, slice.name(), &properties::of(settings))
+        && cgroup::of_this_kernel(slice, settings).all(in_force)
+}
+
+/// Where an application is before Berth takes it anywhere.
+#[derive(Debug)]
+enum Here {
+    /// In the scope that logind has made for its session.
+    InItsSession(Group),
+    /// In a unit of the user's service manager, or the manager itself: it must not be torn out of there.
+    InAnotherUnit,
+    /// In the server's unit, or in another session.
+    Elsewhere,
+}
+
+fn here(tree: &Tree, own: &Group, leader: &Leader) -> Here {
     let pid = leader.role().pid;
-    if let Some(here) = tree.of_process(pid) {
-        let is_users = here.path().starts_with(slice.path());
-        if is_users && is_session_of(&here, pid) {
-            return (Some(here), Way::IsThere);
-        }
-        // A unit of the user's service manager, or the manager itself: it must not be torn out of there.
-        if is_users && !here.name().ends_with(".scope") {
-            return (None, Way::Stays);
-        }
+    match tree
+        .of_process(pid)
+        .filter(|group| group.path().starts_with(own.path()))
+    {
+        Some(group) if is_session_of(&group, pid) => Here::InItsSession(group),
+        Some(group) if !group.name().ends_with(".scope") => Here::InAnotherUnit,
+        _ => Here::Elsewhere,
     }
-    let name = format!("berth-{id}.scope");
-    (Some(slice.child(&name)), Way::Scope(name))
 }
 
 /// Whether this is the scope of a session that logind has made for this very process. In another's (su
@@ -180,7 +248,8 @@ impl Place {
         let properties = properties::of(&self.session);
         match (&self.group, &self.way) {
             (Some(group), Way::Scope(name)) => {
-                start_scope(tree, group, name, leader, properties)?;
+                start_scope(tree, group, name, leader, properties, &self.slices)?;
+                self.slices.iter().try_for_each(|slice| slice.set(tree))?;
             }
             (Some(group), _) if !properties.is_empty() => {
                 Bus::connect()?.set(group.name(), &properties)?;
@@ -239,14 +308,15 @@ fn start_scope(
     name: &str,
     leader: &Leader,
     caps: Vec<Property>,
+    slices: &[pool::Slice],
 ) -> Result<()> {
     let pid = leader.role().pid;
-    let slice = tree.line_to(group).into_iter().nth(1);
-    let slice = slice.as_ref().map(Group::name).unwrap_or_default();
+    let above = group.path().parent().unwrap_or(group.path());
+    let slice = Group::from(above.to_path_buf());
     let text = |name, text: &str| Property::new(name, Value::Text(text.into()));
     let mut properties = vec![
         text("Description", "A login with Berth"),
-        text("Slice", slice),
+        text("Slice", slice.name()),
         // It goes when it is empty, whatever has become of its processes.
         text("CollectMode", "inactive-or-failed"),
         Property::new("PIDs", Value::Processes(vec![pid.unsigned_abs()])),
@@ -254,8 +324,19 @@ fn start_scope(
         Property::new("TasksMax", Value::Number(u64::MAX)),
     ];
     properties.extend(caps);
-    Bus::connect()?.start_scope(name, &properties)?;
     let until = Instant::now() + EFFECT;
+    loop {
+        let missing = slices.iter().filter(|slice| !slice.group.exists());
+        let missing: Vec<_> = missing.map(pool::Slice::to_be_made).collect();
+        match Bus::connect()?.start_scope(name, &properties, &missing) {
+            // Another login has just made the slice, or it has just gone with its last one and systemd has
+            // not forgotten it yet.
+            Err(error) if error.is_unit_exists() && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            started => break started?,
+        }
+    }
     while tree.of_process(pid).as_ref() != Some(group) {
         if Instant::now() > until {
             return Err(Error::Cap {

@@ -14,7 +14,10 @@ use crate::folder::remove_if_there;
 use crate::{Error, Group, Result, Tree, UserFolder};
 
 /// Where systemd keeps what was set until the next boot (systemd.unit(5)).
-const DROP_INS: &str = "/run/systemd/system.control";
+pub const DROP_INS: &str = "/run/systemd/system.control";
+
+/// Where it keeps what was set on a transient unit, until that ends.
+pub const TRANSIENT: &str = "/run/systemd/transient";
 
 /// What stood there before Berth set a property.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,6 +53,11 @@ pub fn set_caps(
     bus.set(unit, &replacing(properties))
 }
 
+/// Sets the caps of a slice that is there only while it is needed. Nothing is to be taken back.
+pub fn set_caps_of_transient(bus: &mut Bus, unit: &str, properties: &[Property]) -> Result<()> {
+    bus.set(unit, &replacing(properties))
+}
+
 /// Sets a property of a unit for as long as it runs, and not for the next time it is started. One that somebody
 /// else has set is left as it is.
 pub fn set_while_it_runs(bus: &mut Bus, unit: &str, property: Property) -> Result<()> {
@@ -64,17 +72,18 @@ pub fn set_while_it_runs(bus: &mut Bus, unit: &str, property: Property) -> Resul
     Ok(())
 }
 
-/// Whether systemd has been told of all these for a slice, whatever it was told.
-pub fn is_set(unit: &str, properties: &[Property]) -> bool {
+/// Whether systemd has been told of all these for a slice, whatever it was told. `folder` is where it writes that
+/// down: [`DROP_INS`], or for a transient unit [`TRANSIENT`].
+pub fn is_set(folder: &str, unit: &str, properties: &[Property]) -> bool {
     properties
         .iter()
-        .all(|property| drop_in(unit, &property.name).exists())
+        .all(|property| drop_in_of(folder, unit, &property.name).exists())
 }
 
 /// Takes the caps of a user back, if nobody of theirs is logged in.
 pub fn take_back(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
     if folder.sessions()?.is_empty() {
-        take_back_from(&tree.user(uid), folder)?;
+        take_back_from(&tree.user_in(None, uid), folder)?;
     }
     Ok(())
 }
@@ -154,11 +163,15 @@ fn broken(path: &Path, error: &serde_json::Error) -> Error {
 
 /// The file that systemd writes when a property is set. It is named as the line in it is.
 fn drop_in(unit: &str, property: &str) -> PathBuf {
+    drop_in_of(DROP_INS, unit, property)
+}
+
+fn drop_in_of(folder: &str, unit: &str, property: &str) -> PathBuf {
     let line = match property {
         "CPUQuotaPerSecUSec" => "CPUQuota",
         same => same,
     };
-    Path::new(DROP_INS)
+    Path::new(folder)
         .join(format!("{unit}.d"))
         .join(format!("50-{line}.conf"))
 }

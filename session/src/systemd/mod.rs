@@ -14,7 +14,9 @@ use crate::{Error, Group, Result};
 
 pub use bus::Bus;
 pub(crate) use caps::take_back_everyones;
-pub use caps::{is_set, set_caps, set_while_it_runs, take_back};
+pub use caps::{
+    DROP_INS, TRANSIENT, is_set, set_caps, set_caps_of_transient, set_while_it_runs, take_back,
+};
 pub use wire::{Property, Value};
 
 /// The service that Berth's own processes live in.
@@ -31,6 +33,26 @@ pub const USERS: &str = "user.slice";
 /// A user's slice.
 pub fn slice(uid: u32) -> String {
     format!("user-{uid}.slice")
+}
+
+/// What the name of a pool's slice begins with: below the slice of all users, and no user's.
+const POOL: &str = "user-pool_";
+
+/// A pool's slice. A dash in the name of a slice stands for a level, so the pool's are escaped (systemd.unit(5)).
+pub fn pool_slice(pool: &str) -> String {
+    format!("{POOL}{}.slice", pool.replace('-', "\\x2d"))
+}
+
+/// The slice of a user in a pool.
+pub fn slice_in_pool(pool: &str, uid: u32) -> String {
+    let pool = pool_slice(pool);
+    format!("{}-{uid}.slice", pool.trim_end_matches(".slice"))
+}
+
+/// The pool whose slice this is.
+pub fn pool_of(slice: &str) -> Option<String> {
+    let name = slice.strip_prefix(POOL)?.strip_suffix(".slice")?;
+    Some(name.replace("\\x2d", "-"))
 }
 
 /// How long Berth's service may take to start.

@@ -38,11 +38,22 @@ impl Bus {
         self.manager("StartUnit", "ss", arguments, &what).map(drop)
     }
 
-    /// Starts a scope with a process in it. The process may not be there yet when this returns.
-    pub fn start_scope(&mut self, name: &str, properties: &[Property]) -> Result<()> {
+    /// Starts a scope with a process in it, and with it those of these slices that are not there. The process may
+    /// not be there yet when this returns.
+    pub fn start_scope(
+        &mut self,
+        name: &str,
+        properties: &[Property],
+        slices: &[(String, Vec<Property>)],
+    ) -> Result<()> {
         let mut arguments = Writer::default();
-        arguments.text(name).text("fail").properties(properties);
-        arguments.array(8, |_no_other_units| ());
+        // A slice that is about to stop, as its last session has ended, goes on then.
+        arguments.text(name).text("replace").properties(properties);
+        arguments.array(8, |all| {
+            for (slice, properties) in slices {
+                all.align(8).text(slice).properties(properties);
+            }
+        });
         let what = format!("start {name}");
         let signature = "ssa(sv)a(sa(sv))";
         self.manager("StartTransientUnit", signature, arguments, &what)

@@ -63,7 +63,8 @@ impl Writer {
         &self.0
     }
 
-    fn align(&mut self, to: usize) -> &mut Self {
+    /// Up to a multiple of this; where a struct begins it is 8.
+    pub(super) fn align(&mut self, to: usize) -> &mut Self {
         self.0.resize(self.0.len().next_multiple_of(to), 0);
         self
     }

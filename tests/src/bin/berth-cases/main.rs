@@ -20,6 +20,7 @@ mod service_manager;
 mod shares;
 mod small_stack;
 mod systemd_caps;
+mod systemd_pools;
 mod systemd_units;
 mod time_and_disk;
 
@@ -40,6 +41,7 @@ fn booted_cases() -> Vec<BootedCase> {
         systemd_caps::CASES,
         systemd_units::CASES,
         service_manager::CASES,
+        systemd_pools::CASES,
         package::CASES,
     ]
     .concat()

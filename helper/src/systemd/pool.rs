@@ -1,0 +1,60 @@
+//! The slices of a pool: one that its users share, and below it one for each of them.
+//!
+//! They are transient, made with the first scope in them and gone with the last, and so are the caps on them:
+//! there is nothing to take back.
+
+use berth_session::systemd::{Bus, Property, TRANSIENT, Value, set_caps_of_transient};
+use berth_session::{Group, Tree};
+
+use super::{is_in_force, properties};
+use crate::cgroup::Setting;
+use crate::error::Result;
+
+/// A slice and its caps.
+#[derive(Debug)]
+pub struct Slice {
+    /// Its cgroup.
+    pub group: Group,
+    settings: Vec<Setting>,
+    properties: Vec<Property>,
+}
+
+impl Slice {
+    /// The slice that all users of a pool are in.
+    pub fn of_pool(tree: &Tree, name: &str, caps: &[Setting]) -> Slice {
+        let mut slice = Slice::of_user(tree.pool(name), caps.to_vec());
+        if slice.properties.iter().all(|one| one.name != "TasksMax") {
+            // By its name it would have what user-.slice.d says of each user.
+            let all = Property::new("TasksMax", Value::Number(u64::MAX));
+            slice.properties.push(all);
+        }
+        slice
+    }
+
+    /// The slice of one user in it.
+    pub fn of_user(group: Group, settings: Vec<Setting>) -> Slice {
+        Slice {
+            properties: properties::of(&settings),
+            group,
+            settings,
+        }
+    }
+
+    /// Its name, and what it is made with.
+    pub fn to_be_made(&self) -> (String, Vec<Property>) {
+        let mut properties = self.properties.clone();
+        properties.push(Property::new("StopWhenUnneeded", Value::Flag(true)));
+        (self.group.name().into(), properties)
+    }
+
+    /// Has systemd set the caps, unless they are in force. Also where it was just made with them: what is set
+    /// afterwards is written to a drop-in, which those for every user (user-.slice.d) do not override.
+    pub fn set(&self, tree: &Tree) -> Result<()> {
+        let is_set = is_in_force(tree, TRANSIENT, &self.group, &self.settings);
+        if !self.properties.is_empty() && !is_set {
+            let mut bus = Bus::connect()?;
+            set_caps_of_transient(&mut bus, self.group.name(), &self.properties)?;
+        }
+        Ok(())
+    }
+}

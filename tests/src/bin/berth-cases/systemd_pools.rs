@@ -1,0 +1,155 @@
+//! Pools where systemd manages the cgroups: slices of Berth's own, with the sessions' scopes in them.
+
+use std::fs;
+
+use berth_tests::{Booted, Policy, Process, eventually};
+
+use super::BootedCase;
+
+pub const CASES: &[BootedCase] = &[
+    (
+        "two_users_of_a_pool_are_held_together_under_systemd",
+        memory,
+    ),
+    (
+        "all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing",
+        killed,
+    ),
+    ("who_is_logged_in_stays_out_of_a_new_pool", kept),
+];
+
+/// As systemd names a pool with a dash in its name.
+const POOL: &str = "/user.slice/user-pool_cs\\x2d101.slice";
+
+fn policy(pool: &str) -> Policy {
+    let caps = "[pool.cs-101]\nmemory_max = \"64M\"\nmemory_swap_max = 0\n";
+    Policy {
+        profile: format!(
+            "{pool}\nuser = {{ memory_max = \"60M\" }}\nlogout = {{ grace = \"1s\" }}"
+        ),
+        ..Policy::with_rest(caps)
+    }
+}
+
+fn user_slice(machine: &Booted, user: &str) -> String {
+    let pool = POOL.trim_end_matches(".slice");
+    let (_, name) = pool.rsplit_once('/').expect("a path");
+    format!("{POOL}/{name}-{}.slice", machine.uid(user))
+}
+
+fn read(machine: &Booted, cgroup: &str, file: &str) -> String {
+    let path = machine.cgroups().root().join(&cgroup[1..]).join(file);
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim_end()
+        .to_owned()
+}
+
+/// What systemd has of pools: their cgroups, and what it wrote down.
+fn left(machine: &Booted) -> String {
+    machine
+        .host("ls -d /sys/fs/cgroup/user.slice/user-pool* /run/systemd/transient/user-pool* /run/systemd/system.control/* 2>/dev/null; systemctl list-units --all --no-legend 'user-pool*'")
+        .stdout
+}
+
+#[track_caller]
+fn assert_in_pool(machine: &Booted, user: &str, process: Process) {
+    let cgroup = process.cgroup().expect("a cgroup");
+    let scope = format!("{}/berth-", user_slice(machine, user));
+    assert!(
+        cgroup.starts_with(&scope) && cgroup.ends_with(".scope"),
+        "{cgroup}"
+    );
+}
+
+fn memory(machine: &Booted) {
+    machine.berth("sshd", &policy("pool = \"cs-101\""));
+    let before = machine.settled();
+    assert_eq!(left(machine), "");
+    // Whomever the kernel kills, this login keeps the pool, so that its events can be read.
+    let (stays, sleep) = machine.stay("bob");
+    assert_in_pool(machine, "bob", sleep);
+    assert!(
+        eventually(|| machine.sessions() == ["bob"]),
+        "{:?}",
+        machine.sessions()
+    );
+    let bob = user_slice(machine, "bob");
+    let caps = || {
+        [
+            read(machine, POOL, "memory.max"),
+            read(machine, POOL, "pids.max"),
+            read(machine, &bob, "memory.max"),
+            machine.of_user("bob", "memory.max"),
+        ]
+    };
+    let wanted = ["67108864", "max", "62914560", "62914560"];
+    assert_eq!(caps(), wanted);
+    let hold = "exec berth-probe hold 40";
+    let (alice, holding) = machine.background("alice", hold, "berth-probe");
+    assert_in_pool(machine, "alice", holding);
+    let full = || {
+        read(machine, POOL, "memory.current")
+            .parse::<u64>()
+            .is_ok_and(|now| now >= 40 << 20)
+    };
+    assert!(eventually(full));
+    // Each alone fits.
+    let eaten = machine.ssh("bob", "berth-probe eat 40");
+    let events = read(machine, POOL, "memory.events");
+    assert!(!events.contains("oom_kill 0\n"), "{eaten:?} {events}");
+    assert_eq!(machine.ssh("root", "berth-probe eat 80").ok(), "ate 80 MB");
+    alice.end();
+    assert_eq!(machine.ssh("bob", "berth-probe eat 40").ok(), "ate 40 MB");
+    machine.host("systemctl daemon-reload").ok();
+    assert_eq!(caps(), wanted, "after a reload");
+    let list = machine.host("berth list").ok();
+    assert!(list.contains("bob") && list.contains("cs-101"), "{list}");
+    let sessions = machine.host("loginctl --no-legend list-sessions").ok();
+    assert!(sessions.contains("bob"), "{sessions}");
+    stays.end();
+    machine.assert_nothing_left(&before);
+    assert_eq!(left(machine), "");
+}
+
+fn killed(machine: &Booted) {
+    machine.berth("sshd", &policy("pool = \"cs-101\""));
+    let before = machine.settled();
+    for killed in ["berth-helper", "berth-init", "sleep", "sshd"] {
+        let (first, process) = machine.stay("alice");
+        let (second, other) = machine.stay("alice");
+        assert_in_pool(machine, "alice", process);
+        assert_in_pool(machine, "alice", other);
+        assert_ne!(process.cgroup(), other.cgroup());
+        let mut parts = match killed {
+            "sshd" => vec![process.parent().expect("sshd")],
+            "sleep" => vec![process],
+            name => Process::named(name),
+        };
+        parts.truncate(1);
+        parts[0].kill();
+        first.end();
+        second.end();
+        machine.assert_nothing_left(&before);
+        assert_eq!(left(machine), "", "{killed}");
+    }
+}
+
+fn kept(machine: &Booted) {
+    machine.berth("sshd", &policy(""));
+    let before = machine.settled();
+    let (first, _) = machine.stay("alice");
+    machine.policy(&policy("pool = \"cs-101\""));
+    let (second, process) = machine.stay("alice");
+    let cgroup = process.cgroup().expect("a cgroup");
+    assert!(!cgroup.contains("pool"), "{cgroup}");
+    let log = machine.host("journalctl --boot --no-pager --grep 'earlier sessions are in no pool'");
+    assert!(log.success(), "{log:?}");
+    let (bob, process) = machine.stay("bob");
+    assert_in_pool(machine, "bob", process);
+    for login in [first, second, bob] {
+        login.end();
+    }
+    machine.assert_nothing_left(&before);
+    assert_eq!(left(machine), "");
+}
