@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use berth_tests::{Booted, Policy};
+use berth_tests::{Booted, Policy, Process, Terminal, eventually};
 
 use super::BootedCase;
 
@@ -14,6 +15,10 @@ pub const CASES: &[BootedCase] = &[
     (
         "berth_pam_puts_the_package_in_force_and_takes_it_out",
         in_force,
+    ),
+    (
+        "an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in",
+        upgrade,
     ),
 ];
 
@@ -35,6 +40,16 @@ fn everybody_logs_in(machine: &Booted) {
     for user in ["root", "alice"] {
         assert_eq!(machine.ssh(user, "id --user --name").ok(), user);
     }
+    // And by a password of this machine's own.
+    machine.host("echo alice:open-sesame | chpasswd").ok();
+    let mut login = Command::new("login");
+    login.arg("alice");
+    let mut terminal = Terminal::start(login);
+    terminal.expect("Password:");
+    terminal.send("open-sesame");
+    assert_eq!(terminal.run("id --user --name"), "alice");
+    terminal.send("exit");
+    terminal.wait();
 }
 
 fn pam(machine: &Booted) {
@@ -59,7 +74,12 @@ fn pam(machine: &Booted) {
 
     machine.host("dpkg --purge berth").ok();
     assert_eq!(pam_files(), before);
-    for gone in ["/etc/berth", "/var/lib/berth", "/run/berth"] {
+    for gone in [
+        "/etc/berth",
+        "/var/lib/berth",
+        "/run/berth",
+        "/run/berth-last-id",
+    ] {
         assert!(!Path::new(gone).exists(), "{gone}");
     }
 }
@@ -100,4 +120,85 @@ fn in_force(machine: &Booted) {
     machine.ssh("root", disable).ok();
     assert_eq!(pam_files(), before);
     everybody_logs_in(machine);
+}
+
+/// The helper of a later version is told from this one's by its size.
+fn make_newer_package(machine: &Booted) {
+    machine
+        .host(&format!(
+            "rm -rf /root/newer && dpkg-deb -R /host/berth.deb /root/newer && cd /root/newer && \
+             sed -i 's/^Version: .*/Version: 99/' DEBIAN/control && printf newer >>.{HELPER} && \
+             dpkg-deb --root-owner-group -Znone -b . /root/newer.deb"
+        ))
+        .ok();
+}
+
+/// The keepers of sessions, and the file that each runs.
+fn keepers() -> Vec<(Process, PathBuf)> {
+    let exe =
+        |process: Process| fs::read_link(format!("/proc/{}/exe", process.0)).unwrap_or_default();
+    let all = Process::named("berth-helper").into_iter();
+    all.map(|one| (one, exe(one))).collect()
+}
+
+fn upgrade(machine: &Booted) {
+    machine.berth(
+        "sshd",
+        &Policy::with_profile("user = { memory_max = \"64M\" }\nlogout = { grace = \"1s\" }"),
+    );
+    let stacks = pam_files();
+    machine.settled();
+    make_newer_package(machine);
+    let (alice, sleep) = machine.stay("alice");
+    let old = keepers();
+    assert!(!old.is_empty());
+    let service = || {
+        machine
+            .host("systemctl show --property MainPID,NRestarts,ActiveState berth.service")
+            .ok()
+    };
+    let service_before = service();
+    assert!(
+        service_before.contains("ActiveState=active"),
+        "{service_before}"
+    );
+
+    machine.host("dpkg --install /root/newer.deb").ok();
+    assert_eq!(service(), service_before, "keepers live in it");
+    let replaced = PathBuf::from(format!("{HELPER} (deleted)"));
+    for (keeper, _) in &old {
+        assert!(
+            keepers().contains(&(*keeper, replaced.clone())),
+            "{:?}",
+            keepers()
+        );
+    }
+    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
+    assert_eq!(sleep.name(), "sleep");
+    let (bob, _) = machine.stay("bob");
+    let new = |(_, file): &(Process, PathBuf)| file == Path::new(HELPER);
+    assert!(keepers().iter().any(new), "{:?}", keepers());
+    assert_eq!(pam_files(), stacks);
+    everybody_logs_in(machine);
+    alice.end();
+    let gone = || old.iter().all(|(keeper, _)| !keeper.exists());
+    assert!(eventually(gone), "{:?}", keepers());
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
+
+    machine
+        .host("sed -i /pam_berth/d /etc/pam.d/sshd && dpkg --remove berth")
+        .ok();
+    assert_eq!(
+        machine.of_user("bob", "memory.max"),
+        "67108864",
+        "after the removal"
+    );
+    assert!(!keepers().is_empty());
+    everybody_logs_in(machine);
+    bob.end();
+    assert!(eventually(|| keepers().is_empty()));
+    assert_eq!(machine.drop_ins("bob"), [""; 0]);
+    let records = fs::read_dir("/run/berth/sessions").expect("records");
+    assert_eq!(records.count(), 0);
+    machine.install();
 }
