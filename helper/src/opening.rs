@@ -113,6 +113,15 @@ impl<'a> Opening<'a> {
             (Some(caps), Some(tree)) => Some((caps.carry_out(tree, *id, leader, &folder)?, tree)),
             _ => None,
         };
+        let group = place.as_ref().and_then(|(place, _)| place.group().cloned());
+        if let Some((group, (_, tree))) = group.as_ref().zip(place.as_ref()) {
+            record.cgroup = Some(tree.below(group));
+            record.pool = tree.pool_of(group);
+        }
+        if record.pool.is_some() {
+            // Before the lock is let go: a login that comes meanwhile goes into the same pool.
+            record.write()?;
+        }
 
         // 3. The namespaces: the user's shared ones, found or made under the same lock, or its own.
         if plan.flags() != 0 && planned.berth.namespaces.scope == Scope::User {
@@ -148,11 +157,6 @@ impl<'a> Opening<'a> {
         }
 
         // 4. Over to the module.
-        let group = place.as_ref().and_then(|(place, _)| place.group().cloned());
-        if let Some((group, (_, tree))) = group.as_ref().zip(place.as_ref()) {
-            record.cgroup = Some(tree.below(group));
-            record.pool = tree.pool_of(group);
-        }
         (record.init, record.namespaces) = match &self.berth {
             Berth::None => (None, NamespaceIds::default()),
             Berth::Own(init) => (

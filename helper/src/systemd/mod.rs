@@ -148,7 +148,9 @@ impl Plan {
         missing: &mut Vec<String>,
     ) -> Result<Option<String>> {
         let others = folder.sessions()?.into_iter().filter(|other| *other != id);
-        let first = others.filter_map(|id| Record::read(id).ok()).next();
+        let mut records = others.filter_map(|id| Record::read(id).ok());
+        // One without a cgroup is in a unit of the user's service manager, or has got nowhere yet.
+        let first = records.find(|one| one.cgroup.is_some());
         let wanted = self.pool.as_ref().map(|(name, _)| name);
         let pool = match &first {
             Some(first) => first.pool.as_ref(),

@@ -115,7 +115,17 @@ fn memory(machine: &Booted) {
 fn killed(machine: &Booted) {
     machine.berth("sshd", &policy("pool = \"cs-101\""));
     let before = machine.settled();
-    for killed in ["berth-helper", "berth-init", "sleep", "sshd"] {
+    // All at once are in one user's slice.
+    let find = "sed -n s/^0:://p /proc/self/cgroup; sleep 3";
+    let logins = std::thread::scope(|scope| {
+        let login = || scope.spawn(|| machine.ssh("alice", find).ok());
+        [login(), login(), login()].map(|login| login.join().expect("a login"))
+    });
+    for cgroup in logins {
+        let slice = user_slice(machine, "alice");
+        assert!(cgroup.starts_with(&slice), "{cgroup}");
+    }
+    for killed in ["berth-helper", "sshd"] {
         let (first, process) = machine.stay("alice");
         let (second, other) = machine.stay("alice");
         assert_in_pool(machine, "alice", process);
@@ -123,7 +133,6 @@ fn killed(machine: &Booted) {
         assert_ne!(process.cgroup(), other.cgroup());
         let mut parts = match killed {
             "sshd" => vec![process.parent().expect("sshd")],
-            "sleep" => vec![process],
             name => Process::named(name),
         };
         parts.truncate(1);
