@@ -28,7 +28,10 @@ impl Place {
     /// "Builds" a version of every program.
     fn build(&self, version: &str) {
         for file in ["libpam_berth.so", "berth-helper", "berth"] {
-            fs::write(self.0.join("built/release").join(file), version).unwrap();
+            let path = self.0.join("built/release").join(file);
+            // It can be run, as for the shells' completions.
+            fs::write(&path, format!("#!/bin/echo {version}\n")).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
     }
 
@@ -90,13 +93,16 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         ("usr/bin/berth", 0o755),
         ("usr/lib64/security/pam_berth.so", 0o644),
         ("usr/libexec/berth-helper", 0o755),
+        ("usr/share/bash-completion/completions/berth", 0o644),
         ("usr/share/doc/berth/README.md", 0o644),
         ("usr/share/doc/berth/architecture.md", 0o644),
         ("usr/share/doc/berth/examples/lab.toml", 0o644),
         ("usr/share/doc/berth/policy.md", 0o644),
+        ("usr/share/fish/vendor_completions.d/berth.fish", 0o644),
         ("usr/share/man/man1/berth.1.gz", 0o644),
         ("usr/share/man/man5/berth-policy.5.gz", 0o644),
         ("usr/share/man/man8/pam_berth.8.gz", 0o644),
+        ("usr/share/zsh/vendor-completions/_berth", 0o644),
     ] {
         assert!(
             files.contains(&(file.0.into(), file.1)),
@@ -145,14 +151,15 @@ fn a_module_in_use_is_replaced_and_not_written_over() {
     let mut loaded = fs::File::open(&module).unwrap();
     place.build("new and longer");
     place.run(&[]).ok();
-    assert_eq!(fs::read_to_string(&module).unwrap(), "new and longer");
+    let text = fs::read_to_string(&module).unwrap();
+    assert_eq!(text, "#!/bin/echo new and longer\n");
     assert_ne!(
         loaded.metadata().unwrap().ino(),
         fs::metadata(&module).unwrap().ino()
     );
     let mut text = String::new();
     loaded.read_to_string(&mut text).unwrap();
-    assert_eq!(text, "old");
+    assert_eq!(text, "#!/bin/echo old\n");
     let strays = place.files().into_iter().filter(|(file, _)| {
         let name = file.rsplit('/').next().unwrap_or_default();
         name.starts_with("pam_berth.so.") || file.contains("/bin/berth.")

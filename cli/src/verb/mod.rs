@@ -1,6 +1,7 @@
 //! The verbs, one file each: its arguments, and `run`.
 
 mod check;
+mod completions;
 mod diff;
 mod doctor;
 mod explain;
@@ -37,6 +38,8 @@ pub enum Verb {
     Try(r#try::Arguments),
     /// Put Berth's lines into PAM's files, take them out, or tell where they are
     Pam(pam::Arguments),
+    /// Print what a shell completes `berth` with
+    Completions(completions::Arguments),
     /// Look for what keeps Berth from doing what the policy says
     Doctor(doctor::Arguments),
 }
@@ -61,6 +64,7 @@ impl Verb {
             Verb::Show(arguments) => show::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Try(arguments) => r#try::run(&arguments),
+            Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Pam(arguments) => pam::run(&arguments),
             Verb::Doctor(arguments) => doctor::run(&arguments),
         }
