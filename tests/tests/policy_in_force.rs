@@ -36,6 +36,52 @@ fn an_edit_decides_from_the_reload_on_and_a_broken_one_never() {
 }
 
 #[test]
+fn a_policy_that_is_gone_or_broken_leaves_the_loaded_one_in_force_and_is_told() {
+    Machine::run(|machine| {
+        with_the_loaded_policy(machine);
+        for (what, damage, told) in [
+            (
+                "gone",
+                "rm /etc/berth/policy.toml",
+                "cannot read /etc/berth/policy.toml",
+            ),
+            (
+                "half written",
+                "truncate -s 100 /etc/berth/policy.toml",
+                "the edited files have 1 error; the policy loaded on",
+            ),
+            (
+                "wrong",
+                "echo 'nonsense = true' >>/etc/berth/policy.toml",
+                "the edited files have 1 error; the policy loaded on",
+            ),
+        ] {
+            machine.policy(&Policy::default());
+            machine.host("/berth/berth reload").ok();
+            machine.host(damage).ok();
+            assert_eq!(
+                machine.su("alice", "cat /proc/1/comm").ok(),
+                "berth-init",
+                "{what}"
+            );
+            assert_eq!(machine.su("root", "echo in").ok(), "in", "{what}");
+            let doctor = machine.host("/berth/berth doctor").refused().stdout;
+            let fails: Vec<_> = doctor
+                .lines()
+                .filter(|line| line.starts_with("FAIL  policy"))
+                .collect();
+            assert!(
+                fails.len() == 1 && fails[0].contains(told),
+                "{what}: {doctor}"
+            );
+            let check = machine.host("/berth/berth check").refused();
+            let check = check.stdout + &check.stderr;
+            assert!(check.contains("stays in force"), "{what}: {check}");
+        }
+    });
+}
+
+#[test]
 fn without_a_loaded_policy_the_files_decide_and_later_files_win() {
     Machine::run(|machine| {
         with_the_loaded_policy(machine);

@@ -40,7 +40,13 @@ pub fn run(arguments: Arguments) -> Exit {
     };
     let checked = match checked {
         Ok(checked) => checked,
-        Err(error) => return place::source_error(&error),
+        Err(error) => {
+            let exit = place::source_error(&error);
+            if edited {
+                eprintln!("berth: {}", place::in_force(&places));
+            }
+            return exit;
+        }
     };
     if arguments.json {
         json::print(&json!({

@@ -23,6 +23,7 @@ pub const CASES: &[BootedCase] = &[
 ];
 
 const HELPER: &str = "/usr/libexec/berth-helper";
+const PACKAGE: &str = "/host/berth.deb";
 const POLICY: &str = "/etc/berth/policy.toml";
 
 /// Every file of PAM's configuration.
@@ -63,6 +64,22 @@ fn pam(machine: &Booted) {
     assert!(Path::new(HELPER).exists());
     machine.host("berth check && berth reload").ok();
     everybody_logs_in(machine);
+
+    machine
+        .host(&format!("echo 'nonsense = 1' >>{POLICY}"))
+        .ok();
+    let package = format!("dpkg --install {PACKAGE}");
+    let said = machine.host(&package);
+    assert!(
+        said.success() && said.stderr.contains("unknown key `nonsense`"),
+        "{said:?}"
+    );
+    assert!(said.stderr.contains("stays in force"), "{said:?}");
+    everybody_logs_in(machine);
+    machine
+        .host(&format!("sed -i '/^nonsense/d' {POLICY}"))
+        .ok();
+    assert_eq!(machine.host(&package).stderr, "");
 
     machine.host(&format!("echo '# mine' >>{POLICY}")).ok();
     machine.host("dpkg --remove berth").ok();
@@ -126,7 +143,7 @@ fn in_force(machine: &Booted) {
 fn make_newer_package(machine: &Booted) {
     machine
         .host(&format!(
-            "rm -rf /root/newer && dpkg-deb -R /host/berth.deb /root/newer && cd /root/newer && \
+            "rm -rf /root/newer && dpkg-deb -R {PACKAGE} /root/newer && cd /root/newer && \
              sed -i 's/^Version: .*/Version: 99/' DEBIAN/control && printf newer >>.{HELPER} && \
              dpkg-deb --root-owner-group -Znone -b . /root/newer.deb"
         ))
