@@ -29,8 +29,9 @@ impl Terminal {
         let slave = File::from(pair.slave);
         let stream = || Stdio::from(slave.try_clone().expect("dup"));
         command.stdin(stream()).stdout(stream()).stderr(stream());
+        // What a shell prints is then what it is told to, and the same everywhere.
         if !command.get_envs().any(|(name, _)| name == "TERM") {
-            command.env("TERM", "xterm");
+            command.env("TERM", "dumb");
         }
         // SAFETY: the function makes two system calls and touches no memory of the parent's.
         unsafe { command.pre_exec(lead_session) };

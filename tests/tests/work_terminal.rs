@@ -17,6 +17,16 @@ fn is_in_state(process: Process, state: char) -> bool {
     })
 }
 
+/// A terminal on which programs can draw, of alice's by ssh.
+fn xterm(machine: &mut Machine) -> Terminal {
+    let mut ssh = machine.ssh_command("alice", "");
+    ssh.arg("-tt").env("TERM", "xterm");
+    let mut terminal = Terminal::start(ssh);
+    terminal.run("true");
+    terminal.resize(24, 80);
+    terminal
+}
+
 /// A shell with job control at a terminal of alice's.
 fn bash(machine: &mut Machine) -> Terminal {
     let mut terminal = machine.ssh_terminal("alice");
@@ -77,9 +87,7 @@ fn the_window_and_the_locale_are_the_clients() {
 #[test]
 fn an_editor_edits() {
     Machine::run(|machine| {
-        let mut terminal = machine.ssh_terminal("alice");
-        terminal.run("true");
-        terminal.resize(24, 80);
+        let mut terminal = xterm(machine);
         terminal.send("vim.tiny -n -u NONE note");
         terminal.expect("[New");
         terminal.keys("ifirst line\rsecond\x1b");
@@ -104,9 +112,7 @@ fn a_tmux_that_was_left_is_there_at_the_next_login() {
                 r#"scope = "user", user = "identity", pid = true, ipc = true, mount = true, private_tmp = "16M""#,
             )
         });
-        let mut first = machine.ssh_terminal("alice");
-        first.run("true");
-        first.resize(24, 80);
+        let mut first = xterm(machine);
         first.send("tmux -f /dev/null new-session -s work");
         first.expect("[work]");
         first.send("echo marker-$((40 + 2))");
@@ -115,13 +121,12 @@ fn a_tmux_that_was_left_is_there_at_the_next_login() {
         first.expect("[detached");
         first.send("exit");
         first.wait();
-        let mut second = machine.ssh_terminal("alice");
+        let mut second = xterm(machine);
         assert!(
             second
                 .run("tmux list-sessions")
                 .starts_with("work: 1 windows")
         );
-        second.resize(24, 80);
         second.send("tmux attach -t work");
         second.expect("marker-42");
         second.keys("\x02d");
@@ -133,7 +138,7 @@ fn a_tmux_that_was_left_is_there_at_the_next_login() {
 #[test]
 fn a_tmux_of_a_berth_of_its_own_ends_with_it() {
     Machine::run(|machine| {
-        let mut first = machine.ssh_terminal("alice");
+        let mut first = xterm(machine);
         first.run("tmux -f /dev/null new-session -d -s work 'sleep 1000'");
         let server = the("tmux: server");
         let said = machine.ssh("alice", "tmux list-sessions").refused();
@@ -150,7 +155,7 @@ fn a_tmux_of_a_berth_of_its_own_ends_with_it() {
 #[test]
 fn screen_keeps_what_runs_in_it() {
     Machine::run(|machine| {
-        let mut terminal = machine.ssh_terminal("alice");
+        let mut terminal = xterm(machine);
         terminal.run("mkdir -m 700 .screen; export SCREENDIR=$HOME/.screen");
         terminal.run("screen -d -m -S work sleep 1000");
         the("sleep");
@@ -161,7 +166,6 @@ fn screen_keeps_what_runs_in_it() {
             "{}",
             list(&mut terminal)
         );
-        terminal.resize(24, 80);
         terminal.send("screen -r work");
         let attached = || Process::running("screen -r work").len() == 1;
         assert!(eventually(attached));
