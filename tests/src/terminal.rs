@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::pty::openpty;
+use nix::sys::signal::{SigHandler, Signal};
 
 use crate::kernel::eventually;
 use crate::{Background, Process};
@@ -160,6 +161,9 @@ impl Terminal {
 /// Makes the calling process the leader of a session on the terminal that is its standard input.
 fn lead_session() -> std::io::Result<()> {
     nix::unistd::setsid()?;
+    // Where the tests run in the background, a shell had it ignored; what is typed here must be felt.
+    // SAFETY: the default action is no function of this program's.
+    unsafe { nix::sys::signal::signal(Signal::SIGINT, SigHandler::SigDfl) }?;
     // SAFETY: no pointers.
     nix::errno::Errno::result(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
     Ok(())
