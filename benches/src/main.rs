@@ -68,6 +68,13 @@ fn options(arguments: &[String]) -> Option<Options> {
     Some(options)
 }
 
+fn usage() -> ExitCode {
+    eprintln!(
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]"
+    );
+    ExitCode::from(2)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -85,10 +92,7 @@ fn main() -> ExitCode {
         _ => {}
     }
     let Some(options) = options(&arguments) else {
-        eprintln!(
-            "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]"
-        );
-        return ExitCode::from(2);
+        return usage();
     };
     if !Machine::is_here() {
         return elsewhere(&arguments);
@@ -120,10 +124,7 @@ fn in_guest(suite: &[&str]) -> ExitCode {
     let suite = match suite {
         [] | ["bookworm"] => Suite::Bookworm,
         ["trixie"] => Suite::Trixie,
-        _ => {
-            eprintln!("usage: benches/run --beside-systemd [bookworm|trixie]");
-            return ExitCode::from(2);
-        }
+        _ => return usage(),
     };
     let me = std::env::current_exe().expect("this program's path");
     print!(

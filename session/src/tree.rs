@@ -148,14 +148,18 @@ impl Tree {
     }
 
     /// Where a user's cgroup is now. Under systemd a user of a pool has one outside too, which their service
-    /// manager is in.
+    /// manager is in; elsewhere one outside is the only one.
     pub fn existing_user(&self, uid: u32) -> Option<Group> {
+        let outside = Some(self.user_in(None, uid)).filter(Group::exists);
+        if self.manager == Manager::Berth && outside.is_some() {
+            return outside;
+        }
         let entries = fs::read_dir(self.berth().path()).ok()?;
         let in_pool = entries
             .filter_map(|entry| self.pool_named(entry.ok()?.file_name().to_str()?))
             .map(|pool| self.user_in(Some(&pool), uid))
             .find(Group::exists);
-        in_pool.or_else(|| Some(self.user_in(None, uid)).filter(Group::exists))
+        in_pool.or(outside)
     }
 
     /// Where a user's cgroup would be in a pool, or in none.

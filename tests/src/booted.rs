@@ -123,17 +123,41 @@ impl Booted {
         fs::write(&file, [&before[..], lines.as_bytes()].concat()).expect("a PAM file");
     }
 
-    /// Installs the product's package again.
+    /// Installs the product's package again, and gives back what dpkg complained of.
     #[track_caller]
-    pub fn install(&self) {
-        install_package();
+    pub fn install(&self) -> String {
+        install_package()
+    }
+
+    /// The product's package.
+    pub fn package(&self) -> PathBuf {
+        package()
     }
 
     /// A file of the kernel's for all that a user runs; empty where there is nothing.
     pub fn of_user(&self, user: &str, file: &str) -> String {
-        let path = self.cgroups.slice(self.uid(user)).join(file);
+        self.of_cgroup(&self.slice(user), file)
+    }
+
+    /// A user's slice, by its path as /proc/PID/cgroup has it.
+    pub fn slice(&self, user: &str) -> String {
+        format!("/user.slice/user-{}.slice", self.uid(user))
+    }
+
+    /// The same for any cgroup, by such a path.
+    pub fn of_cgroup(&self, cgroup: &str, file: &str) -> String {
+        let path = format!("{}{cgroup}/{file}", self.cgroups.root().display());
         let text = fs::read_to_string(path).unwrap_or_default();
         text.trim_end().to_owned()
+    }
+
+    /// How often the OOM killer came to a cgroup.
+    #[track_caller]
+    pub fn oom_kills(&self, cgroup: &str) -> u64 {
+        let events = self.of_cgroup(cgroup, "memory.events");
+        let mut lines = events.lines();
+        let kills = lines.find_map(|line| line.strip_prefix("oom_kill "));
+        kills.expect("memory.events").parse().expect("a number")
     }
 
     /// What systemd was told to set for a user until the next boot, as names of files.
@@ -246,20 +270,27 @@ fn ssh(user: &str, command: &str) -> Command {
     ssh
 }
 
-/// Installs the product as a user would.
+fn package() -> PathBuf {
+    Build::find().tools.join(PACKAGE)
+}
+
+/// Installs the product as a user would. Gives back what dpkg complained of.
 #[track_caller]
-fn install_package() {
-    let package = Build::find().tools.join(PACKAGE);
-    run("dpkg", &["--install", &package.display().to_string()]);
+fn install_package() -> String {
+    let said = run("dpkg", &["--install", &package().display().to_string()]);
     run(
         "systemctl",
         &["--quiet", "enable", "--now", "berth.service"],
     );
+    said
 }
 
+/// Runs a program that must succeed, and gives back its standard error.
 #[track_caller]
-fn run(program: &str, arguments: &[&str]) {
+fn run(program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments);
-    output(command).ok();
+    let said = output(command);
+    assert!(said.success(), "{said:?}");
+    said.stderr
 }

@@ -7,8 +7,13 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until something holds, and says whether it came to hold.
-pub fn eventually(mut holds: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+pub fn eventually(holds: impl FnMut() -> bool) -> bool {
+    within(PATIENCE, holds)
+}
+
+/// The same for what holds at once or never, and so needs less patience.
+pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + patience;
     loop {
         if holds() {
             return true;

@@ -37,7 +37,7 @@ pub use booted::Booted;
 pub use cgroup::Cgroups;
 pub use door::Door;
 pub use elsewhere::Build;
-pub use kernel::eventually;
+pub use kernel::{eventually, within};
 pub use machine::{Machine, User};
 pub use output::Output;
 pub use policy::{Policy, Stack};

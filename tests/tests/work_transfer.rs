@@ -53,9 +53,9 @@ fn sftp_lists_puts_gets_and_renames() {
 fn rsync_sends_what_has_changed() {
     Machine::run(|machine| {
         make_file();
-        machine.client("mkdir tree && cp file tree/a && ln -s a tree/link && rsync -a tree alice@127.0.0.1:",
-        )
-        .ok();
+        machine
+            .client("mkdir tree && cp file tree/a && ln -s a tree/link && rsync -a tree alice@127.0.0.1:")
+            .ok();
         machine
             .host("cmp /root/file /home/alice/tree/a && test -L /home/alice/tree/link")
             .ok();

@@ -15,17 +15,16 @@ pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
         user_namespace(checker, &merged);
         mounts(checker, &merged);
         manager(checker, &merged);
-        if let Some(pool) = rule.pool(&merged).filter(|_| systemd) {
-            if user_manager(&merged) == UserManager::Host {
-                checker.findings.push(
-                    Finding::error(
-                        pool.at,
-                        format!("pool `{}` with user_manager = \"host\"", pool.name),
-                        "the user's service manager would have the cap a second time",
-                    )
-                    .note("set namespaces.user_manager to \"hidden\""),
-                );
-            }
+        let host = systemd && user_manager(&merged) == UserManager::Host;
+        if let Some(pool) = rule.pool(&merged).filter(|_| host) {
+            checker.findings.push(
+                Finding::error(
+                    pool.at,
+                    format!("pool `{}` with user_manager = \"host\"", pool.name),
+                    "the user's service manager would have the cap a second time",
+                )
+                .note("set namespaces.user_manager to \"hidden\""),
+            );
         }
     }
 }

@@ -190,16 +190,23 @@ pub fn take_back(tree: &Tree, uid: u32) -> Result<()> {
 /// Sets the caps of a slice, unless they are in force.
 fn set(tree: &Tree, folder: &UserFolder, slice: &Group, settings: &[Setting]) -> Result<()> {
     let properties = properties::of(settings);
-    if !properties.is_empty() && !is_in_force(tree, systemd::DROP_INS, slice, settings) {
+    if !is_in_force(tree, systemd::DROP_INS, slice, settings, &properties) {
         systemd::set_caps(&mut Bus::connect()?, folder, slice.name(), &properties)?;
     }
     Ok(())
 }
 
-/// Whether the kernel has these, and systemd will not forget them: it writes them down in `folder`.
-fn is_in_force(tree: &Tree, folder: &str, slice: &Group, settings: &[Setting]) -> bool {
+/// Whether the kernel has these settings, and systemd will not forget their properties: it writes them down in
+/// `folder`.
+fn is_in_force(
+    tree: &Tree,
+    folder: &str,
+    slice: &Group,
+    settings: &[Setting],
+    properties: &[Property],
+) -> bool {
     let in_force = |setting: &Setting| in_force::look(tree, slice, setting) == State::InForce;
-    systemd::is_set(folder, slice.name(), &properties::of(settings))
+    systemd::is_set(folder, slice.name(), properties)
         && cgroup::of_this_kernel(slice, settings).all(in_force)
 }
 

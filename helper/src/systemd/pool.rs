@@ -3,7 +3,7 @@
 //! They are transient, made with the first scope in them and gone with the last, and so are the caps on them:
 //! there is nothing to take back.
 
-use berth_session::systemd::{Bus, Property, TRANSIENT, Value, set_caps_of_transient};
+use berth_session::systemd::{Bus, Property, TRANSIENT, Value};
 use berth_session::{Group, Tree};
 
 use super::{is_in_force, properties};
@@ -50,10 +50,9 @@ impl Slice {
     /// Has systemd set the caps, unless they are in force. Also where it was just made with them: what is set
     /// afterwards is written to a drop-in, which those for every user (user-.slice.d) do not override.
     pub fn set(&self, tree: &Tree) -> Result<()> {
-        let is_set = is_in_force(tree, TRANSIENT, &self.group, &self.settings);
-        if !self.properties.is_empty() && !is_set {
-            let mut bus = Bus::connect()?;
-            set_caps_of_transient(&mut bus, self.group.name(), &self.properties)?;
+        let (group, properties) = (&self.group, &self.properties);
+        if !is_in_force(tree, TRANSIENT, group, &self.settings, properties) {
+            Bus::connect()?.set(group.name(), properties)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bus, Property, Value};
+use super::{Bus, Property};
 use crate::folder::remove_if_there;
 use crate::{Error, Group, Result, Tree, UserFolder};
 
@@ -50,12 +50,7 @@ pub fn set_caps(
         let text = serde_json::to_vec(&known).map_err(|error| broken(&path, &error))?;
         fs::write(&path, text).map_err(|error| Error::file("write", &path, error))?;
     }
-    bus.set(unit, &replacing(properties))
-}
-
-/// Sets the caps of a slice that is there only while it is needed. Nothing is to be taken back.
-pub fn set_caps_of_transient(bus: &mut Bus, unit: &str, properties: &[Property]) -> Result<()> {
-    bus.set(unit, &replacing(properties))
+    bus.set(unit, properties)
 }
 
 /// Sets a property of a unit for as long as it runs, and not for the next time it is started. One that somebody
@@ -112,7 +107,7 @@ fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
     if slice.is_populated() {
         // It lives on, and keeps in the kernel what is only removed from the drop-ins.
         let values: Vec<_> = known.iter().map(|one| one.property.clone()).collect();
-        Bus::connect()?.set(unit, &replacing(&values))?;
+        Bus::connect()?.set(unit, &values)?;
     }
     for one in known.iter().filter(|one| !one.has_drop_in) {
         remove_if_there(&drop_in(unit, &one.property.name))?;
@@ -125,21 +120,6 @@ fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
         let _ = Bus::connect().and_then(|mut bus| bus.start(unit));
     }
     remove_if_there(&path)
-}
-
-/// systemd adds to lists: they are emptied first.
-fn replacing(properties: &[Property]) -> Vec<Property> {
-    let mut all = Vec::new();
-    for property in properties {
-        if let Value::Rates(rates) = &property.value {
-            all.push(Property::new(&property.name, Value::Rates(Vec::new())));
-            if rates.is_empty() {
-                continue;
-            }
-        }
-        all.push(property.clone());
-    }
-    all
 }
 
 fn before(folder: &UserFolder) -> PathBuf {

@@ -5,10 +5,14 @@ use super::wire::{self, Property, Value, Writer};
 use crate::{Error, Result};
 
 impl Bus {
-    /// Sets properties of a unit, all or none, until the next boot. The unit need not be there yet.
+    /// Sets properties of a unit, all or none, until the next boot. The unit need not be there yet. What lists
+    /// it had is replaced.
     pub fn set(&mut self, unit: &str, properties: &[Property]) -> Result<()> {
         let mut arguments = Writer::default();
-        arguments.text(unit).flag(true).properties(properties);
+        arguments
+            .text(unit)
+            .flag(true)
+            .properties(&replacing(properties));
         let names: Vec<_> = properties.iter().map(|one| one.name.as_str()).collect();
         let what = format!("set {} of {unit}", names.join(", "));
         self.manager("SetUnitProperties", "sba(sv)", arguments, &what)
@@ -68,6 +72,21 @@ impl Bus {
         let what = format!("kill {unit}");
         self.manager("KillUnit", "ssi", arguments, &what).map(drop)
     }
+}
+
+/// systemd adds to lists: they are emptied first.
+fn replacing(properties: &[Property]) -> Vec<Property> {
+    let mut all = Vec::new();
+    for property in properties {
+        if let Value::Rates(rates) = &property.value {
+            all.push(Property::new(&property.name, Value::Rates(Vec::new())));
+            if rates.is_empty() {
+                continue;
+            }
+        }
+        all.push(property.clone());
+    }
+    all
 }
 
 /// The object that stands for a unit: its name, with all that is neither letter nor digit escaped.

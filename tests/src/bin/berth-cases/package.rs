@@ -23,7 +23,6 @@ pub const CASES: &[BootedCase] = &[
 ];
 
 const HELPER: &str = "/usr/libexec/berth-helper";
-const PACKAGE: &str = "/host/berth.deb";
 const POLICY: &str = "/etc/berth/policy.toml";
 
 /// Every file of PAM's configuration.
@@ -68,18 +67,15 @@ fn pam(machine: &Booted) {
     machine
         .host(&format!("echo 'nonsense = 1' >>{POLICY}"))
         .ok();
-    let package = format!("dpkg --install {PACKAGE}");
-    let said = machine.host(&package);
-    assert!(
-        said.success() && said.stderr.contains("unknown key `nonsense`"),
-        "{said:?}"
-    );
-    assert!(said.stderr.contains("stays in force"), "{said:?}");
+    let said = machine.install();
+    for told in ["unknown key `nonsense`", "stays in force"] {
+        assert!(said.contains(told), "{said}");
+    }
     everybody_logs_in(machine);
     machine
         .host(&format!("sed -i '/^nonsense/d' {POLICY}"))
         .ok();
-    assert_eq!(machine.host(&package).stderr, "");
+    assert_eq!(machine.install(), "");
 
     machine.host(&format!("echo '# mine' >>{POLICY}")).ok();
     machine.host("dpkg --remove berth").ok();
@@ -141,9 +137,11 @@ fn in_force(machine: &Booted) {
 
 /// The helper of a later version is told from this one's by its size.
 fn make_newer_package(machine: &Booted) {
+    let package = machine.package();
+    let package = package.display();
     machine
         .host(&format!(
-            "rm -rf /root/newer && dpkg-deb -R {PACKAGE} /root/newer && cd /root/newer && \
+            "rm -rf /root/newer && dpkg-deb -R {package} /root/newer && cd /root/newer && \
              sed -i 's/^Version: .*/Version: 99/' DEBIAN/control && printf newer >>.{HELPER} && \
              dpkg-deb --root-owner-group -Znone -b . /root/newer.deb"
         ))

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use berth_tests::{Booted, Policy, eventually};
+use berth_tests::{Booted, Policy, eventually, within};
 
 use super::BootedCase;
 
@@ -59,12 +59,8 @@ fn ask(machine: &Booted) -> (bool, String) {
     let _ = fs::remove_file(asked);
     let said = machine.ssh("alice", &command);
     // A unit takes a moment to start: one that can, far less than this.
-    let until = Instant::now() + Duration::from_secs(6);
     let has_run = || fs::read_to_string(asked).is_ok_and(|text| !text.is_empty());
-    while !has_run() && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    (has_run(), format!("{said:?}"))
+    (within(Duration::from_secs(6), has_run), format!("{said:?}"))
 }
 
 fn asked(machine: &Booted) {

@@ -31,14 +31,6 @@ fn user_caps(caps: &str) -> Policy {
     Policy::with_profile(&format!("user = {{ {caps} }}\n{QUICK}"))
 }
 
-/// How often the OOM killer came to a user.
-fn oom_kills(machine: &Booted, user: &str) -> u64 {
-    let events = machine.of_user(user, "memory.events");
-    let mut lines = events.lines();
-    let kills = lines.find_map(|line| line.strip_prefix("oom_kill "));
-    kills.expect("memory.events").parse().expect("a number")
-}
-
 fn memory_max(machine: &Booted) {
     machine.berth(
         "sshd",
@@ -55,11 +47,11 @@ fn memory_max(machine: &Booted) {
         ["50-MemoryMax.conf", "50-MemorySwapMax.conf"]
     );
     assert_eq!(machine.ssh("alice", "berth-probe eat 30").ok(), "ate 30 MB");
-    assert_eq!(oom_kills(machine, "alice"), 0);
+    assert_eq!(machine.oom_kills(&machine.slice("alice")), 0);
     let hog = machine.ssh("alice", "berth-probe eat 100").refused();
     assert!(!hog.stdout.contains("ate"), "{hog:?}");
-    assert!(oom_kills(machine, "alice") >= 1);
-    assert_eq!(oom_kills(machine, "bob"), 0);
+    assert!(machine.oom_kills(&machine.slice("alice")) >= 1);
+    assert_eq!(machine.oom_kills(&machine.slice("bob")), 0);
     assert!(held.exists(), "bob's is alive");
     assert_eq!(
         machine.ssh("root", "berth-probe eat 100").ok(),
@@ -100,7 +92,7 @@ fn shared(machine: &Booted) {
     let another = machine.ssh("alice", "berth-probe eat 40");
     // The kernel takes one of them.
     assert!(!another.success() || !held.exists(), "{another:?}");
-    assert!(oom_kills(machine, "alice") >= 1);
+    assert!(machine.oom_kills(&machine.slice("alice")) >= 1);
 
     // The first to leave takes nothing along.
     first.end();
@@ -332,13 +324,7 @@ fn everyone(machine: &Booted) {
     policy.rest = "[everyone]\nmemory_max = \"90M\"\nmemory_swap_max = 0\n".into();
     machine.berth("sshd", &policy);
     let before = machine.settled();
-    let of_all = |file: &str| {
-        let path = machine.cgroups().root().join("user.slice").join(file);
-        std::fs::read_to_string(path)
-            .unwrap_or_default()
-            .trim_end()
-            .to_owned()
-    };
+    let of_all = |file: &str| machine.of_cgroup("/user.slice", file);
     assert_eq!(of_all("memory.max"), "max");
     let (alice, holding) = machine.background("alice", "berth-probe hold 50", "berth-probe");
     assert_eq!(of_all("memory.max"), "94371840");
