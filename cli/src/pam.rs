@@ -2,14 +2,16 @@
 //! of its own. libpam's functions are known to this file only.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, NulError, c_char, c_int, c_void};
+use std::ffi::{CStr, CString, NulError, OsStr, OsString, c_char, c_int, c_void};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
 const PAM_SUCCESS: c_int = 0;
 const PAM_BUF_ERR: c_int = 5;
 const PAM_CONV_ERR: c_int = 19;
+const PAM_ESTABLISH_CRED: c_int = 2;
 const PAM_TTY: c_int = 3;
 const PAM_RHOST: c_int = 4;
 const PAM_ERROR_MSG: c_int = 3;
@@ -40,7 +42,7 @@ struct Conversation {
 
 #[link(name = "pam")]
 unsafe extern "C" {
-    // Linux-PAM 1.4 and later: reads DIRECTORY/SERVICE instead of /etc/pam.d/SERVICE.
+    // Linux-PAM 1.4 and later: reads DIRECTORY/SERVICE instead of /etc/pam.d/SERVICE, if one is given.
     fn pam_start_confdir(
         service: *const c_char,
         user: *const c_char,
@@ -50,6 +52,8 @@ unsafe extern "C" {
     ) -> c_int;
     fn pam_end(handle: *mut Handle, status: c_int) -> c_int;
     fn pam_set_item(handle: *mut Handle, item: c_int, value: *const c_void) -> c_int;
+    fn pam_setcred(handle: *mut Handle, flags: c_int) -> c_int;
+    fn pam_getenvlist(handle: *mut Handle) -> *mut *mut c_char;
     fn pam_acct_mgmt(handle: *mut Handle, flags: c_int) -> c_int;
     fn pam_open_session(handle: *mut Handle, flags: c_int) -> c_int;
     fn pam_close_session(handle: *mut Handle, flags: c_int) -> c_int;
@@ -89,19 +93,24 @@ pub struct Application {
 }
 
 impl Application {
-    /// Begins a login of a user's through a service, whose stack stands in a directory. The files are
-    /// read now, and not needed any more afterwards.
-    pub fn start(service: &str, user: &str, directory: &Path) -> Result<Application, Refusal> {
+    /// Begins a login of a user's through a service, whose stack stands in a directory; by default in PAM's own.
+    /// The files are read now, and not needed any more afterwards.
+    pub fn start(
+        service: &str,
+        user: &str,
+        directory: Option<&Path>,
+    ) -> Result<Application, Refusal> {
         let (service, user) = (CString::new(service)?, CString::new(user)?);
-        let directory = CString::new(directory.as_os_str().as_encoded_bytes())?;
+        let directory = directory.map(|path| CString::new(path.as_os_str().as_encoded_bytes()));
+        let directory = directory.transpose()?;
         let mut handle = ptr::null_mut();
-        // SAFETY: strings that end in NUL and outlive the call, a static, and a local target.
+        // SAFETY: strings that end in NUL and outlive the call, or null, a static, and a local target.
         let code = unsafe {
             pam_start_confdir(
                 service.as_ptr(),
                 user.as_ptr(),
                 &raw const CONVERSATION,
-                directory.as_ptr(),
+                directory.as_ref().map_or(ptr::null(), |path| path.as_ptr()),
                 &raw mut handle,
             )
         };
@@ -135,6 +144,32 @@ impl Application {
         self.done(unsafe { pam_open_session(self.handle, 0) })?;
         self.open = true;
         Ok(())
+    }
+
+    /// Has the modules set the user's credentials, to which pam_group adds groups.
+    pub fn establish_credentials(&mut self) -> Result<(), Refusal> {
+        // SAFETY: the handle is open.
+        self.done(unsafe { pam_setcred(self.handle, PAM_ESTABLISH_CRED) })
+    }
+
+    /// The session's environment. What libpam hands over for it is not freed: this is asked once, by a process
+    /// that then only waits.
+    pub fn environment(&self) -> Vec<(OsString, OsString)> {
+        // SAFETY: the handle is open.
+        let mut entry = unsafe { pam_getenvlist(self.handle) };
+        let mut variables = Vec::new();
+        // SAFETY: null, or in an array of strings that ends in a null pointer (pam_getenvlist(3)).
+        while let Some(text) = unsafe { entry.as_ref() }.filter(|text| !text.is_null()) {
+            // SAFETY: one of these strings.
+            let text = unsafe { CStr::from_ptr(*text) }.to_bytes();
+            let mut parts = text.splitn(2, |byte| *byte == b'=').map(OsStr::from_bytes);
+            if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+                variables.push((name.to_owned(), value.to_owned()));
+            }
+            // SAFETY: the array goes on behind an entry that is not null.
+            entry = unsafe { entry.add(1) };
+        }
+        variables
     }
 
     /// A variable of the session's environment.

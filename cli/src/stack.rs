@@ -157,6 +157,13 @@ impl Folders {
         Err(ErrorKind::NotFound.into())
     }
 
+    /// What a package brought for a service, where the admin's file may take its place.
+    pub fn of_package(&self, service: &str) -> Option<String> {
+        let below_the_first = self.0.iter().skip(1);
+        let mut texts = below_the_first.map(|folder| fs::read_to_string(folder.join(service)));
+        texts.find_map(Result::ok)
+    }
+
     /// The modules of one kind that a service runs, in order, those of included files too.
     pub fn modules(&self, service: &str, text: &str, kind: &str) -> Vec<Entry> {
         let mut modules = Vec::new();

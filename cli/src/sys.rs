@@ -117,6 +117,27 @@ fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
     unsafe { nix::sys::signal::signal(signal, handler) }
 }
 
+/// Holds back every signal that can be, for [`next_signal`]. A program that is started has none of it.
+pub fn hold_signals_back() -> nix::Result<()> {
+    nix::sys::signal::SigSet::all().thread_block()
+}
+
+/// Waits for a signal; its number. nix has no name for those of real time.
+pub fn next_signal() -> nix::Result<i32> {
+    let mut all = std::mem::MaybeUninit::uninit();
+    // SAFETY: writes the set.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    let nowhere = std::ptr::null_mut();
+    // SAFETY: the set is written, and nothing is asked for but the number.
+    Errno::result(unsafe { libc::sigwaitinfo(all.as_ptr(), nowhere) })
+}
+
+/// Sends a signal by its number.
+pub fn pass_on(signal: i32, process: Pid) -> nix::Result<()> {
+    // SAFETY: no pointers.
+    Errno::result(unsafe { libc::kill(process.as_raw(), signal) }).map(drop)
+}
+
 /// Runs something in a child, which is killed if it takes too long. Gives back its exit status and what it
 /// said. It dies with this process.
 pub fn in_child(deadline: Duration, work: impl FnOnce() -> i32) -> std::io::Result<(i32, String)> {

@@ -4,7 +4,6 @@
 
 use crate::contents::Contents;
 use crate::diagnostic::{At, Finding};
-use crate::outcome::UserManager;
 use crate::setting::Setting;
 
 /// The words that tell these errors from others.
@@ -62,10 +61,6 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
             if let Some(at) = set_to(setting, |on| *on) {
                 refuse(at, &format!("{name} namespaces"));
             }
-        }
-        let isolated = |manager: &_| *manager == UserManager::Isolated;
-        if let Some(at) = set_to(&namespaces.user_manager, isolated) {
-            refuse(at, "a service manager in the berth");
         }
     }
     findings

@@ -325,12 +325,31 @@ fn what_is_mounted_needs_a_mount_namespace() {
 
 #[test]
 fn hiding_the_service_manager_needs_two_namespaces() {
-    for missing in ["pid = true", "mount = true"] {
+    for one in ["pid = true", "mount = true"] {
+        for manager in ["hidden", "isolated"] {
+            in_profile(
+                &format!(
+                    "namespaces = {{ scope = \"user\", {one}, user_manager = \"{manager}\" }}"
+                ),
+                &format!(
+                    "3:{} `user_manager = \"{manager}\"` without PID and mount namespaces | it needs `pid = true, mount = true`",
+                    34 + one.len()
+                ),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_service_manager_in_the_berth_needs_a_berth_for_all_logins() {
+    for scope in ["", "scope = \"session\", "] {
         in_profile(
-            &format!("namespaces = {{ {missing}, user_manager = \"hidden\" }}"),
             &format!(
-                "3:{} `user_manager = \"hidden\"` without PID and mount namespaces | it needs `pid = true, mount = true`",
-                18 + missing.len()
+                "namespaces = {{ {scope}pid = true, mount = true, user_manager = \"isolated\" }}"
+            ),
+            &format!(
+                "3:{} `user_manager = \"isolated\"` with a berth for each login | it needs `scope = \"user\"`: a user has one service manager",
+                42 + scope.len()
             ),
         );
     }
@@ -358,6 +377,15 @@ fn under_systemd_a_pool_and_the_hosts_user_manager_do_not_go_together() {
         ]
     );
     assert_eq!(told(false, text), [""; 0]);
+    let isolated = text.replace(
+        "[profile.a]",
+        "[profile.a]\nnamespaces = { scope = \"user\", pid = true, mount = true, user_manager = \"isolated\" }",
+    );
+    let errors = told(true, &isolated);
+    assert!(
+        errors.len() == 1 && errors[0].contains("\"isolated\""),
+        "{errors:?}"
+    );
     let hidden = text.replace(
         "[profile.a]",
         "[profile.a]\nnamespaces = { pid = true, mount = true, user_manager = \"hidden\" }",
@@ -439,7 +467,6 @@ fn what_is_not_done_yet_is_refused() {
         "[profile.p]\nnamespaces = { uts = true }",
         "[profile.p]\nnamespaces = { time = true }",
         "[profile.p]\nnamespaces = { cgroup = true }",
-        "[profile.p]\nnamespaces = { user_manager = \"isolated\" }",
     ] {
         let checked = Written::new(&format!("version = 1\n{body}\n")).check();
         assert!(checked.policy.is_none(), "{body}");

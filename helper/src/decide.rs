@@ -175,6 +175,17 @@ impl Planned {
         }
         match join {
             JoinAbility::Yes => Ok(()),
+            JoinAbility::Manager => {
+                // No login of the user's, and not in a cgroup that is one session's.
+                self.berth.max_sessions = None;
+                self.berth.session_caps = Caps::default();
+                // What it starts is under the user's caps, and not in the pool, whose members cannot reach it.
+                self.pool = None;
+                match self.berth.namespaces.user_manager {
+                    UserManager::Isolated => Ok(()),
+                    _ => self.caps_only("the policy does not isolate the user's service manager"),
+                }
+            }
             JoinAbility::IfNamed if service_named => Ok(()),
             JoinAbility::IfNamed => self.caps_only("no rule names this service"),
             // An application that execs in place would run in its old PID namespace with a /proc in

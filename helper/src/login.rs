@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use berth_config::outcome::{CgroupPlace, OnError, UserNamespace};
-use berth_protocol::{Channel, ChannelError, Phase, Reply, Request};
+use berth_config::outcome::{CgroupPlace, OnError, UserManager, UserNamespace};
+use berth_protocol::{Channel, ChannelError, JoinAbility, Phase, Reply, Request};
 use berth_session::{Manager, Record, Tree, UserFolder};
 use nix::unistd::Pid;
 
@@ -155,11 +155,19 @@ fn open(
     privilege::for_keeping()?;
     let mut line = planned.line(prepared.id).field("result", "ok");
     line = line.field("setup_us", begun.elapsed().as_micros());
-    if missing.is_empty() && planned.notes.is_empty() {
+    let mut missing = [missing, planned.notes].concat();
+    let outside = |tree| systemd::has_manager_outside(tree, planned.login.uid);
+    if request.join != JoinAbility::Manager
+        && planned.berth.namespaces.user_manager == UserManager::Isolated
+        && prepared.tree.as_ref().is_some_and(outside)
+    {
+        missing
+            .push("the service manager is hidden and not in the berth (see berth doctor)".into());
+    }
+    if missing.is_empty() {
         line.info();
     } else {
-        line.field("not_enforced", [missing, planned.notes].concat().join("; "))
-            .warning();
+        line.field("not_enforced", missing.join("; ")).warning();
     }
     // 5. The session is kept by this process until it ends.
     let keeper = Keeper {

@@ -129,7 +129,7 @@ impl<'a> Opening<'a> {
                 "{:?} {:?} {:?}",
                 planned.berth.namespaces, planned.berth.privileges, plan.maps
             );
-            let membership = match Membership::find(&folder, &needs)? {
+            let mut membership = match Membership::find(&folder, &needs)? {
                 Some(found) => found,
                 None => {
                     let mut init = plan.start()?;
@@ -138,6 +138,10 @@ impl<'a> Opening<'a> {
                     Membership::found_by(&folder, *id, &needs, init, namespaces)?
                 }
             };
+            if !record.is_login() {
+                // logind ends the manager after the last login, which must not wait for it then.
+                membership.login_ended();
+            }
             self.berth = Berth::Shared(membership);
         }
         drop(folder);

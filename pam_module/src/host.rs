@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use crate::code::Verdict;
 use crate::error::Error;
 use crate::nested::Nested;
-use crate::service::Threads;
+use crate::service::{Program, Threads};
 
 /// The PAM items that a request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +107,8 @@ pub trait Host {
     fn nested(&mut self, user: &[u8]) -> Nested;
     /// How many threads the application has.
     fn threads(&mut self) -> Threads;
+    /// Which program the application is.
+    fn program(&mut self) -> Program;
 
     /// What an earlier line of the same stack decided about this user.
     fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict>;

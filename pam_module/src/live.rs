@@ -1,5 +1,6 @@
 //! The real world, for the trait in `host`.
 
+use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,7 +16,7 @@ use crate::host::{ExemptList, Host, Item, Level, Privilege};
 use crate::kept::{Home, Kept, slot};
 use crate::nested::{Nested, nested};
 use crate::pam::Application;
-use crate::service::Threads;
+use crate::service::{Program, Threads};
 use crate::sys::join;
 use crate::sys::room::Room;
 use crate::text::{LONGEST_LINE, LONGEST_MESSAGE, Lines, escaped};
@@ -98,6 +99,15 @@ impl Host for Live<'_> {
         match tasks {
             Ok(1) => Threads::One,
             _ => Threads::MoreOrUnknown,
+        }
+    }
+
+    fn program(&mut self) -> Program {
+        let _room = Room::make();
+        // Whoever could run another program of this name as root, and in PAM's service of the manager, is root.
+        match std::fs::read_link("/proc/self/exe") {
+            Ok(path) if path.file_name() == Some(OsStr::new("berth")) => Program::Berth,
+            _ => Program::Other,
         }
     }
 

@@ -1,7 +1,7 @@
 //! Which services are joined.
 
 use berth_protocol::JoinAbility;
-use berth_protocol::service::{is_joined, is_never_joined};
+use berth_protocol::service::{MANAGER, is_joined, is_never_joined};
 
 /// How many threads the application has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,12 +12,27 @@ pub enum Threads {
     MoreOrUnknown,
 }
 
+/// Which program the application is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// Berth's own, which forks before it execs.
+    Berth,
+    /// Another.
+    Other,
+}
+
 /// What the module tells the helper about joining.
 ///
 /// A service that is never joined says so before its threads do: it gets caps only by design, while
 /// threads are a surprise that the policy's `on_error` answers.
-pub fn join_ability(service: &[u8], threads: Threads) -> JoinAbility {
-    if is_never_joined(service) {
+pub fn join_ability(
+    service: &[u8],
+    threads: Threads,
+    program: impl FnOnce() -> Program,
+) -> JoinAbility {
+    if service == MANAGER.as_bytes() && program() == Program::Berth {
+        JoinAbility::Manager
+    } else if is_never_joined(service) {
         JoinAbility::Service
     } else if threads == Threads::MoreOrUnknown {
         JoinAbility::Threaded
@@ -48,11 +63,17 @@ mod tests {
             ("", JoinAbility::IfNamed, JoinAbility::Threaded),
             ("sshd2", JoinAbility::IfNamed, JoinAbility::Threaded),
         ] {
-            assert_eq!(join_ability(service.as_bytes(), Threads::One), alone);
-            assert_eq!(
-                join_ability(service.as_bytes(), Threads::MoreOrUnknown),
-                threaded
-            );
+            let of = |threads| join_ability(service.as_bytes(), threads, || Program::Other);
+            assert_eq!(of(Threads::One), alone);
+            assert_eq!(of(Threads::MoreOrUnknown), threaded);
         }
+    }
+
+    #[test]
+    fn the_service_manager_is_joined_where_berth_starts_it() {
+        let of = |service: &str| join_ability(service.as_bytes(), Threads::One, || Program::Berth);
+        assert_eq!(of("systemd-user"), JoinAbility::Manager);
+        assert_eq!(of("sudo"), JoinAbility::Service);
+        assert_eq!(of("sshd"), JoinAbility::Yes);
     }
 }

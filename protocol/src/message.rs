@@ -32,6 +32,9 @@ pub enum JoinAbility {
     /// Its service is one that is never joined: it execs in place (systemd's `PAMName=`), must stay
     /// outside (sudo), or serves many users from one process. Caps only, whatever the rule says.
     Service,
+    /// It runs the user's service manager, and forks before it does: joined where the policy wants the manager
+    /// in the berth.
+    Manager,
 }
 
 /// All that the module knows of a login. PAM items are bytes, as PAM hands them over; what is not set

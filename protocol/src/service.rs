@@ -5,17 +5,13 @@ pub const JOINED: [&str; 8] = [
     "sshd", "login", "remote", "su", "su-l", "cron", "crond", "atd",
 ];
 
-/// Never joined, whatever the policy says. `systemd-user` execs in place, so its program would run in the
-/// old PID namespace under a /proc that does not show it. Who may sudo or ask polkit needs the host. cockpit
-/// and samba serve many users, or a user's whole desktop, from processes that must stay outside.
-const NEVER: [&str; 6] = [
-    "systemd-user",
-    "sudo",
-    "sudo-i",
-    "polkit-1",
-    "cockpit",
-    "samba",
-];
+/// The service of user@.service, in which a user's service manager runs.
+pub const MANAGER: &str = "systemd-user";
+
+/// Never joined, whatever the policy says. systemd, which opens [`MANAGER`], execs in place, so its program would
+/// run in the old PID namespace under a /proc that does not show it. Who may sudo or ask polkit needs the host.
+/// cockpit and samba serve many users, or a user's whole desktop, from processes that must stay outside.
+const NEVER: [&str; 6] = [MANAGER, "sudo", "sudo-i", "polkit-1", "cockpit", "samba"];
 
 /// A display manager's greeter: exec in place, no person's login.
 const NEVER_SUFFIX: &str = "-launch-environment";

@@ -114,11 +114,15 @@ impl UserFolder {
         Ok(count_logins(&self.sessions()?))
     }
 
-    /// As [`UserFolder::logins`], but without the lock and without making the folder: a first look, which
-    /// may be wrong by the logins that come or go at the moment.
+    /// As [`UserFolder::sessions`], but without the lock and without making the folder: a first look, which
+    /// may be wrong by those that come or go at the moment.
+    pub fn sessions_of(uid: u32) -> Result<Vec<SessionId>> {
+        sessions(&Path::new(USERS).join(uid.to_string()))
+    }
+
+    /// As [`UserFolder::logins`], in the same way.
     pub fn logins_of(uid: u32) -> Result<usize> {
-        let path = Path::new(USERS).join(uid.to_string());
-        Ok(count_logins(&sessions(&path)?))
+        Ok(count_logins(&UserFolder::sessions_of(uid)?))
     }
 
     /// Whether no user has a folder.
@@ -152,8 +156,9 @@ fn sessions(path: &Path) -> Result<Vec<SessionId>> {
 
 fn count_logins(sessions: &[SessionId]) -> usize {
     let is_on = |id: &&SessionId| {
-        Record::read(**id)
-            .is_ok_and(|record| record.state != State::Linger && record.keeper.is_alive())
+        Record::read(**id).is_ok_and(|record| {
+            record.is_login() && record.state != State::Linger && record.keeper.is_alive()
+        })
     };
     sessions.iter().filter(is_on).count()
 }

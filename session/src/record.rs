@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use berth_protocol::service::MANAGER;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, SessionId};
@@ -123,6 +124,11 @@ impl Record {
     /// of one.
     pub(crate) fn unfinished(id: SessionId) -> PathBuf {
         Path::new(RECORDS).join(format!(".{id}"))
+    }
+
+    /// Whether it is a login of the user's, and not the service manager that systemd starts for them.
+    pub fn is_login(&self) -> bool {
+        self.service != MANAGER
     }
 
     /// Makes the folders that records live in. /run is empty after a boot.

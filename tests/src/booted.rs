@@ -84,6 +84,16 @@ impl Booted {
 
     fn put_back(&self) {
         run("cp", &["-a", &format!("{PAM_BEFORE}/."), "/etc/pam.d"]);
+        let added = format!(
+            "cd /etc/pam.d && for file in *; do test -e {PAM_BEFORE}/$file || rm $file; done"
+        );
+        self.host(&added).ok();
+        // What a service manager is started by, and without a login.
+        let manager = "/etc/systemd/system/user@.service.d";
+        if Path::new(manager).exists() {
+            self.host(&format!("rm -r {manager}; systemctl daemon-reload"));
+        }
+        self.host("rm -f /var/lib/systemd/linger/*");
         if !self.host("dpkg-query -W berth").success() {
             self.install();
         }
@@ -229,7 +239,10 @@ impl Booted {
         let quiet = eventually(|| {
             std::thread::sleep(Duration::from_millis(300));
             let before = std::mem::replace(&mut last, self.snapshot());
-            last == before && self.sessions().is_empty() && self.slices().is_empty()
+            let gone = self.sessions().is_empty() && self.slices().is_empty();
+            // A user's folder is unmounted when their slice is gone.
+            let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+            gone && !mounts.contains(" /run/user/") && last == before
         });
         assert!(quiet, "the machine does not come to rest: {last:#?}");
         last

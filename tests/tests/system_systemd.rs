@@ -65,6 +65,9 @@ cases! {
     a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden
     a_hidden_managers_folder_is_the_berths_own_and_usable
     a_manager_that_starts_after_a_login_is_hidden_from_it_too
+    an_isolated_manager_runs_in_its_users_berth
+    a_lingering_manager_makes_the_berth_that_logins_join
+    a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside
     two_users_of_a_pool_are_held_together_under_systemd
     all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
     who_is_logged_in_stays_out_of_a_new_pool

@@ -5,7 +5,7 @@ mod cgroup;
 mod finding;
 mod kerberos;
 mod kernel;
-mod lingering;
+mod managers;
 mod order;
 mod owners;
 mod pam;
@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         pam::check,
         kerberos::check,
         privileged::check,
-        lingering::check,
+        managers::check,
         sessions::check,
     ];
     let findings: Vec<Finding> = checks.iter().flat_map(|check| check(&world)).collect();

@@ -11,6 +11,7 @@ mod pam;
 mod reload;
 mod show;
 mod r#try;
+mod user_manager;
 
 use clap::Subcommand;
 
@@ -40,6 +41,9 @@ pub enum Verb {
     Pam(pam::Arguments),
     /// Print what a shell completes `berth` with
     Completions(completions::Arguments),
+    /// Run a user's service manager; what user@.service does instead of it (berth pam enable systemd-user)
+    #[command(hide = true)]
+    UserManager(user_manager::Arguments),
     /// Look for what keeps Berth from doing what the policy says
     Doctor(doctor::Arguments),
 }
@@ -66,6 +70,7 @@ impl Verb {
             Verb::Try(arguments) => r#try::run(&arguments),
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Pam(arguments) => pam::run(&arguments),
+            Verb::UserManager(arguments) => user_manager::run(&arguments),
             Verb::Doctor(arguments) => doctor::run(&arguments),
         }
     }

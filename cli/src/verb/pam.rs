@@ -4,6 +4,7 @@ mod change;
 mod difference;
 mod file;
 mod lines;
+pub mod manager;
 pub mod standing;
 mod status;
 mod trial;

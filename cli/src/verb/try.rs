@@ -172,7 +172,7 @@ fn start(arguments: &Arguments, login: &Login) -> Result<Application, Exit> {
     let application = write(&directory, &login.service, &stack)
         .map_err(|error| not(&format!("cannot write {}: {error}", directory.display())))
         .and_then(|()| {
-            Application::start(&login.service, &login.user, &directory)
+            Application::start(&login.service, &login.user, Some(&directory))
                 .map_err(|refusal| not(&format!("cannot start PAM: {refusal}")))
         });
     if let Err(error) = fs::remove_dir_all(&directory) {

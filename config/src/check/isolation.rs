@@ -3,9 +3,8 @@
 use super::Checker;
 use crate::decide::{can_hide, has_user_namespace, user_manager};
 use crate::diagnostic::Finding;
-use crate::outcome::{PrivateTmp, UserManager};
+use crate::outcome::{PrivateTmp, Scope, UserManager};
 use crate::read::table::value;
-use crate::setting::Setting;
 use crate::tables::Profile;
 
 pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
@@ -15,12 +14,16 @@ pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
         user_namespace(checker, &merged);
         mounts(checker, &merged);
         manager(checker, &merged);
-        let host = systemd && user_manager(&merged) == UserManager::Host;
-        if let Some(pool) = rule.pool(&merged).filter(|_| host) {
+        let name = match user_manager(&merged) {
+            UserManager::Host if systemd => "host",
+            UserManager::Isolated if systemd => "isolated",
+            _ => continue,
+        };
+        if let Some(pool) = rule.pool(&merged) {
             checker.findings.push(
                 Finding::error(
                     pool.at,
-                    format!("pool `{}` with user_manager = \"host\"", pool.name),
+                    format!("pool `{}` with user_manager = \"{name}\"", pool.name),
                     "the user's service manager would have the cap a second time",
                 )
                 .note("set namespaces.user_manager to \"hidden\""),
@@ -45,15 +48,29 @@ fn user_namespace(checker: &mut Checker<'_>, profile: &Profile) {
     }
 }
 
-/// What cannot be hidden is not said to be.
+/// What cannot be hidden is not said to be. Where the manager is in the berth, one outside is hidden too.
 fn manager(checker: &mut Checker<'_>, profile: &Profile) {
-    let hidden = |setting: &&Setting<UserManager>| setting.value == Some(UserManager::Hidden);
-    let setting = profile.namespaces.user_manager.as_ref().filter(hidden);
-    if let Some(setting) = setting.filter(|_| !can_hide(profile)) {
+    let Some(setting) = &profile.namespaces.user_manager else {
+        return;
+    };
+    let name = match setting.value {
+        Some(UserManager::Hidden) => "hidden",
+        Some(UserManager::Isolated) => "isolated",
+        _ => return,
+    };
+    if !can_hide(profile) {
         checker.error(
             setting.at,
-            "`user_manager = \"hidden\"` without PID and mount namespaces",
+            format!("`user_manager = \"{name}\"` without PID and mount namespaces"),
             "it needs `pid = true, mount = true`",
+        );
+    }
+    let scope = value(&profile.namespaces.scope).copied();
+    if name == "isolated" && scope != Some(Scope::User) {
+        checker.error(
+            setting.at,
+            "`user_manager = \"isolated\"` with a berth for each login",
+            "it needs `scope = \"user\"`: a user has one service manager",
         );
     }
 }

@@ -171,9 +171,11 @@ fn namespace_text(key: &str, namespaces: &Namespaces) -> Option<String> {
         "propagation" => {
             (namespaces.propagation == Propagation::Private).then(|| "propagation=private".into())
         }
-        "user_manager" => {
-            (namespaces.user_manager == UserManager::Hidden).then(|| "user_manager=hidden".into())
-        }
+        "user_manager" => match namespaces.user_manager {
+            UserManager::Host => None,
+            UserManager::Hidden => Some("user_manager=hidden".into()),
+            UserManager::Isolated => Some("user_manager=isolated".into()),
+        },
         _ => None,
     }
 }

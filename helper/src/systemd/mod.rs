@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 use crate::leader::Leader;
 use in_force::State;
 
+/// The cgroup that a service manager keeps itself in, below its service's.
+const MANAGERS_OWN: &str = "init.scope";
+
 /// How long it may take from systemd's yes to the kernel's files: an event loop's turn.
 const EFFECT: Duration = Duration::from_secs(2);
 
@@ -180,6 +183,16 @@ impl Plan {
     }
 }
 
+/// Whether a service manager of the user's runs that Berth has not put into a berth.
+pub fn has_manager_outside(tree: &Tree, uid: u32) -> bool {
+    let slice = tree.user_in(None, uid);
+    let manager = slice.child(&format!("user@{uid}.service"));
+    let sessions = UserFolder::sessions_of(uid).unwrap_or_default();
+    let mut records = sessions.into_iter().filter_map(|id| Record::read(id).ok());
+    let in_berth = |record: Record| !record.is_login() && record.init.is_some();
+    manager.is_populated() && !records.any(in_berth)
+}
+
 /// Takes back what [`Plan::ahead`] has set, if no session came of it.
 pub fn take_back(tree: &Tree, uid: u32) -> Result<()> {
     let folder = UserFolder::lock(uid)?;
@@ -228,7 +241,9 @@ fn here(tree: &Tree, own: &Group, leader: &Leader) -> Here {
         .filter(|group| group.path().starts_with(own.path()))
     {
         Some(group) if is_session_of(&group, pid) => Here::InItsSession(group),
-        Some(group) if !group.name().ends_with(".scope") => Here::InAnotherUnit,
+        Some(group) if group.name() == MANAGERS_OWN || !group.name().ends_with(".scope") => {
+            Here::InAnotherUnit
+        }
         _ => Here::Elsewhere,
     }
 }

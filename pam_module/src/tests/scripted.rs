@@ -13,7 +13,7 @@ use crate::code::Verdict;
 use crate::error::Error;
 use crate::host::{ExemptList, Host, Item, Level, Privilege};
 use crate::nested::Nested;
-use crate::service::Threads;
+use crate::service::{Program, Threads};
 
 /// A call that is due, what it must be about, and what it gets.
 #[derive(Debug)]
@@ -122,6 +122,10 @@ impl Host for Scripted {
 
     fn threads(&mut self) -> Threads {
         due!(self, String::from("threads"), Due::Threads(answer) => answer)
+    }
+
+    fn program(&mut self) -> Program {
+        Program::Other
     }
 
     fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict> {

@@ -27,8 +27,10 @@ fn peer(name: &str, answers: Vec<Vec<u8>>) -> (PathBuf, JoinHandle<Vec<u8>>) {
     let path = std::env::temp_dir().join(format!("berth-bus-{}-{name}", std::process::id()));
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).unwrap();
+    let socket = path.clone();
     let script = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
+        std::fs::remove_file(socket).unwrap();
         let mut heard = Vec::new();
         for answer in answers {
             heard.extend(read_some(&mut stream));
@@ -201,6 +203,7 @@ fn whoever_does_not_answer_costs_the_deadline_and_no_more() {
     let _listener = UnixListener::bind(&path).unwrap();
     let held: Vec<_> = (0..2000).map_while(|_| connect_now(&path)).collect();
     assert!(connect(&path).is_err());
+    std::fs::remove_file(&path).unwrap();
     assert!(
         begun.elapsed() < Duration::from_secs(5),
         "with {} callers",

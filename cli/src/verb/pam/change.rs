@@ -1,12 +1,14 @@
 //! `berth pam enable` and `disable`: shown, asked, tested, and only then done.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
-use berth_protocol::service::{JOINED, is_joined};
+use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::difference;
 use super::file::{Lock, Original};
 use super::lines::{self, Cannot};
+use super::manager;
 use super::standing::{Standing, never};
 use super::trial::{Copy, Place, covered};
 use crate::ask;
@@ -30,6 +32,8 @@ struct Plan {
     service: String,
     original: Original,
     new: String,
+    /// It becomes what the package's is, and so goes.
+    goes: bool,
 }
 
 /// Does it.
@@ -136,19 +140,21 @@ fn plan(
         println!("{service}: {state}");
         return Ok(None);
     }
-    if !path.starts_with("/etc/pam.d") {
-        return Err(about(&format!(
-            "{} is a package's: copy it to /etc/pam.d first",
-            path.display()
-        )));
-    }
-    if change == Change::Enable && !is_joined(service.as_bytes()) {
+    if service == MANAGER {
+        println!("{service}: the drop-in {} with it", manager::DROP_IN);
+    } else if change == Change::Enable && !is_joined(service.as_bytes()) {
         println!("{service}: gets caps alone, unless a rule of the policy names the service");
     }
-    let original = Original::read(&path).map_err(|error| about(&error))?;
+    let place = Path::new("/etc/pam.d").join(service);
+    let original = match path.starts_with("/etc/pam.d") {
+        true => Original::read(&path),
+        false => Original::read_of_package(&path, &place),
+    };
+    let of_package = folders.of_package(service);
     Ok(Some(Plan {
         service: service.into(),
-        original,
+        original: original.map_err(|error| about(&error))?,
+        goes: change == Change::Disable && of_package.as_ref() == Some(&new),
         new,
     }))
 }
@@ -174,8 +180,13 @@ fn carry_out(
         service,
         original,
         new,
+        goes,
     } = plan;
     let test = |text: &str, user: &str| {
+        let text = match service == MANAGER {
+            true => &manager::without_logind(text),
+            false => text,
+        };
         let copy = Copy::new(folders, service, text)
             .map_err(|error| format!("cannot copy /etc/pam.d for a test: {error}"))?;
         Ok::<_, String>(copy.log_in(service, user))
@@ -217,9 +228,17 @@ fn carry_out(
     let kept = original
         .keep(service)
         .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
-    original
-        .replace(new)
-        .map_err(|error| format!("cannot replace the file: {error}"))?;
+    let replace = || {
+        let replaced = match goes {
+            true => original.remove(),
+            false => original.replace(new),
+        };
+        replaced.map_err(|error| format!("cannot replace the file: {error}"))
+    };
+    match service == MANAGER {
+        true => manager::with_drop_in(change, replace)?,
+        false => replace()?,
+    }
     let state = match change {
         Change::Enable => "enabled",
         Change::Disable => "disabled",

@@ -33,6 +33,8 @@ impl Lock {
 pub struct Original {
     /// The file itself, where it is a link the file that it leads to.
     path: PathBuf,
+    /// Where the changed one goes: there, or for a package's file into the admin's folder, where it takes its place.
+    place: PathBuf,
     /// What was in it.
     pub text: String,
 }
@@ -48,7 +50,17 @@ impl Original {
             ));
         }
         let text = fs::read_to_string(&path)?;
-        Ok(Original { path, text })
+        let place = path.clone();
+        Ok(Original { path, place, text })
+    }
+
+    /// Reads a package's file, which another is to take the place of.
+    pub fn read_of_package(path: &Path, place: &Path) -> io::Result<Original> {
+        let place = place.to_owned();
+        Ok(Original {
+            place,
+            ..Original::read(path)?
+        })
     }
 
     /// Keeps a copy of it; says where.
@@ -65,7 +77,12 @@ impl Original {
         if fs::read_to_string(&self.path)? != self.text {
             return Err(io::Error::other("somebody else has changed it meanwhile"));
         }
-        self.write(&self.path, text)
+        self.write(&self.place, text)
+    }
+
+    /// Removes it: the package's counts again.
+    pub fn remove(&self) -> io::Result<()> {
+        fs::remove_file(&self.path)
     }
 
     /// Writes a file with this one's owner and mode.

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use berth_protocol::service::is_never_joined;
+use berth_protocol::service::{MANAGER, is_never_joined};
 
 use super::lines;
 use crate::stack::{Entry, Folders};
@@ -94,7 +94,7 @@ pub fn never(service: &str) -> Option<&'static str> {
     }
     match service {
         "sudo" | "sudo-i" => Some("it is there to get out of a berth, and is never joined"),
-        "systemd-user" => Some("it runs the user's service manager, which cannot be joined here"),
+        MANAGER => None, // Berth starts it, where this is enabled.
         _ if is_never_joined(service.as_bytes()) => {
             Some("it is never joined, as it logs nobody in")
         }

@@ -62,7 +62,7 @@ impl Copy {
     pub fn log_in(&self, service: &str, user: &str) -> Result<Place, String> {
         let said = sys::in_child(DEADLINE, || {
             let attempt = || {
-                let mut application = Application::start(service, user, &self.0)?;
+                let mut application = Application::start(service, user, Some(&self.0))?;
                 let tty = if service == "sshd" { "ssh" } else { "" };
                 application.comes_from(tty, "")?;
                 application.open()?;

@@ -9,6 +9,7 @@ mod bad_days;
 mod beside_systemd;
 mod cpus;
 mod in_place;
+mod isolated_manager;
 mod leftovers;
 mod memory;
 mod package;
@@ -41,6 +42,7 @@ fn booted_cases() -> Vec<BootedCase> {
         systemd_caps::CASES,
         systemd_units::CASES,
         service_manager::CASES,
+        isolated_manager::CASES,
         systemd_pools::CASES,
         package::CASES,
     ]

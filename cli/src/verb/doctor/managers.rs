@@ -1,10 +1,14 @@
-//! What systemd runs for berthed users outside their berths: their service managers.
+//! What systemd runs for berthed users: their service managers, outside of the berths and in them.
 
 use berth_config::Login;
 use berth_config::outcome::{Berth, UserManager};
+use berth_protocol::service::MANAGER;
 
 use super::finding::Finding;
 use super::world::{World, named};
+use crate::stack::Folders;
+use crate::verb::pam::manager::DROP_IN;
+use crate::verb::pam::standing::Standing;
 
 const TOPIC: &str = "managers";
 
@@ -19,15 +23,15 @@ pub fn check(world: &World) -> Vec<Finding> {
             .map(|(login, _)| &*login.user)
             .collect()
     };
-    let lingers = |login: &Login, _: &Berth| {
+    let lingers = |login: &Login, berth: &Berth| {
         let linger = world.path("/var/lib/systemd/linger");
-        linger.join(&login.user).exists()
+        berth.namespaces.user_manager != UserManager::Isolated && linger.join(&login.user).exists()
     };
     let can_be_asked = |login: &Login, berth: &Berth| {
         let manager = format!("/run/user/{}/systemd", login.uid);
         berth.namespaces.user_manager == UserManager::Host && world.path(&manager).is_dir()
     };
-    let mut findings = Vec::new();
+    let mut findings = isolated(world);
     for (users, text, remedy) in [
         (
             users(&lingers),
@@ -51,8 +55,36 @@ pub fn check(world: &World) -> Vec<Finding> {
     findings
 }
 
+/// Where the policy wants the managers in the berths, Berth has to start them.
+fn isolated(world: &World) -> Vec<Finding> {
+    if !world.any(|berth| berth.namespaces.user_manager == UserManager::Isolated) {
+        return Vec::new();
+    }
+    let standing = Standing::of(&Folders::under(&world.root), MANAGER);
+    let stands = standing.is_ok_and(|standing| standing.is_right());
+    let wrong = match (stands, world.path(DROP_IN).exists()) {
+        (true, true) => {
+            return vec![Finding::ok(
+                TOPIC,
+                "Berth starts the users' service managers, in their berths",
+            )];
+        }
+        (false, _) => format!("{MANAGER} has no pam_berth"),
+        (true, false) => format!("{DROP_IN} is not there"),
+    };
+    vec![Finding::fail(
+        TOPIC,
+        format!("{wrong}: service managers run outside, hidden from the berths"),
+        match stands {
+            false => format!("berth pam enable {MANAGER}"),
+            true => format!("berth pam disable {MANAGER}, and enable it again"),
+        },
+    )]
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::finding::Level;
     use super::super::world::tests::Fake;
     use super::*;
 
@@ -91,5 +123,37 @@ mod tests {
             let first = findings.iter().filter_map(|one| one.text.split(' ').next());
             assert_eq!(first.collect::<Vec<_>>(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_manager_that_berth_does_not_start_is_a_failure() {
+        let profile = "namespaces = { scope = \"user\", pid = true, mount = true, user_manager = \"isolated\" }";
+        let lines = "session optional pam_berth.so close\naccount required pam_berth.so\nsession required pam_berth.so open\n";
+        let stack = ("etc/pam.d/systemd-user", lines);
+        let drop_in = (DROP_IN.trim_start_matches('/'), "");
+        let told = |name: &str, profile: &str, files: &[(&str, &str)]| {
+            let files = [files, &[("run/systemd/system/x", "")]].concat();
+            let fake = Fake::new(&format!("manager-{name}"), profile, &[], &files);
+            let findings = check(&fake.0).into_iter();
+            findings
+                .map(|one| (one.level, one.text))
+                .collect::<Vec<_>>()
+        };
+        let good = told("good", profile, &[stack, drop_in]);
+        assert!(matches!(good[..], [(Level::Ok, _)]), "{good:?}");
+        for (name, files, says) in [
+            ("none", &[drop_in][..], "has no pam_berth"),
+            ("half", &[stack][..], "50-berth.conf is not there"),
+        ] {
+            let wrong = told(name, profile, files);
+            assert!(
+                matches!(&wrong[..], [(Level::Fail, text)] if text.contains(says)),
+                "{wrong:?}"
+            );
+        }
+        assert_eq!(
+            told("hidden", "namespaces = { pid = true, mount = true }", &[]),
+            []
+        );
     }
 }

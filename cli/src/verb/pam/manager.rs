@@ -1,0 +1,80 @@
+//! The drop-in that has Berth start the users' service managers.
+//!
+//! It is there where PAM's service systemd-user has Berth's lines, and nowhere else: each without the other changes
+//! nothing.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+
+use super::change::Change;
+
+/// Where it is.
+pub const DROP_IN: &str = "/etc/systemd/system/user@.service.d/50-berth.conf";
+
+fn text(program: &Path) -> String {
+    format!(
+        "# Put here by \"berth pam enable systemd-user\"; \"berth pam disable systemd-user\" takes it away.\n\
+         [Service]\n\
+         # As root: Berth opens the PAM session, in the place of systemd, and starts the manager as the user.\n\
+         ExecStart=\n\
+         ExecStart=+{} user-manager %i\n\
+         # The manager, which tells systemd of itself, is a child.\n\
+         NotifyAccess=all\n",
+        program.display()
+    )
+}
+
+/// A stack without pam_systemd: since version 256 logind would take a test login for the user's manager itself.
+pub fn without_logind(stack: &str) -> String {
+    let lines = stack.split_inclusive('\n');
+    lines
+        .filter(|line| !line.contains("pam_systemd.so"))
+        .collect()
+}
+
+/// Puts it there or takes it away, together with a change to the file of PAM's. Managers that run stay as they are.
+pub fn with_drop_in(
+    change: Change,
+    replace: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
+    match change {
+        Change::Enable => {
+            put().map_err(|error| format!("cannot write {DROP_IN}: {error}"))?;
+            replace().inspect_err(|_| {
+                // What could not be done leaves no trace; if this fails too, it changes nothing by itself.
+                let _ = take();
+            })?;
+        }
+        Change::Disable => {
+            replace()?;
+            take().map_err(|error| format!("cannot remove {DROP_IN}: {error}"))?;
+        }
+    }
+    let reload = Command::new("systemctl").arg("daemon-reload").status();
+    match reload {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err("changed, but systemd has not taken note: systemctl daemon-reload".into()),
+    }
+}
+
+fn put() -> std::io::Result<()> {
+    let path = Path::new(DROP_IN);
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)?;
+    // Not a link to follow, nor a file that stays if it is only half there.
+    let new = path.with_extension("new");
+    fs::write(&new, text(&std::env::current_exe()?))?;
+    fs::rename(&new, path)
+}
+
+fn take() -> std::io::Result<()> {
+    match fs::remove_file(DROP_IN) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Where it is empty now.
+    let _ = fs::remove_dir(Path::new(DROP_IN).parent().unwrap_or(Path::new(DROP_IN)));
+    Ok(())
+}
