@@ -1,7 +1,7 @@
 //! One question to the helper: start it, unless one waits, send the request, wait for the reply, all before one
 //! deadline.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,12 @@ pub struct Answered {
     pub helper: Helper,
     /// The init's pidfd, where there is something to join.
     pub init: Option<OwnedFd>,
+}
+
+impl AsFd for Helper {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.channel.as_fd()
+    }
 }
 
 impl Helper {

@@ -6,6 +6,7 @@ use berth_protocol::Phase;
 
 use crate::code::Verdict;
 use crate::exchange::Helper;
+use crate::sys::held::Held;
 
 /// One call's result. libpam drops it at `pam_end` at the latest; dropping it closes descriptors and does
 /// nothing else, so that it is harmless in a child that the application forked.
@@ -17,14 +18,14 @@ pub struct Kept {
     pub verdict: Verdict,
     /// The helper. After the account phase it waits for the session's request; from then on it is only
     /// held, since the end of its socket is the session's end.
-    pub helper: Option<Helper>,
+    pub helper: Option<Held<Helper>>,
     /// The way back.
     pub home: Home,
 }
 
 /// The namespaces that the application came from, where it can go back to them: flag and descriptor.
 #[derive(Debug, Default)]
-pub struct Home(pub Vec<(i32, OwnedFd)>);
+pub struct Home(pub Vec<(i32, Held<OwnedFd>)>);
 
 /// The name under which libpam keeps the result of a call.
 pub fn slot(phase: Phase) -> &'static std::ffi::CStr {

@@ -17,6 +17,7 @@ use crate::kept::{Home, Kept, slot};
 use crate::nested::{Nested, nested};
 use crate::pam::Application;
 use crate::service::{Program, Threads};
+use crate::sys::held::Held;
 use crate::sys::join;
 use crate::sys::room::Room;
 use crate::text::{LONGEST_LINE, LONGEST_MESSAGE, Lines, escaped};
@@ -104,9 +105,11 @@ impl Host for Live<'_> {
 
     fn program(&mut self) -> Program {
         let _room = Room::make();
-        // Whoever could run another program of this name as root, and in PAM's service of the manager, is root.
-        match std::fs::read_link("/proc/self/exe") {
-            Ok(path) if path.file_name() == Some(OsStr::new("berth")) => Program::Berth,
+        let path = std::fs::read_link("/proc/self/exe").unwrap_or_default();
+        // Who has another program of such a name ask as root is root.
+        match path.file_name().and_then(OsStr::to_str) {
+            Some("berth") => Program::Berth,
+            Some("systemd" | "systemd-executor") => Program::Systemd,
             _ => Program::Other,
         }
     }
@@ -123,7 +126,7 @@ impl Host for Live<'_> {
         let kept = Kept {
             user: user.to_vec(),
             verdict,
-            helper: self.helper.take(),
+            helper: self.helper.take().map(Held::new),
             home: std::mem::take(&mut self.home),
         };
         self.application
@@ -139,7 +142,8 @@ impl Host for Live<'_> {
         // For the init's descriptor, too, which comes with the reply.
         let _room = Room::make();
         let waiting = self.application.with_kept(slot(Phase::Account), |kept| {
-            kept.helper.take().filter(|_| kept.user == request.user)
+            let helper = kept.helper.take().and_then(Held::get);
+            helper.filter(|_| kept.user == request.user)
         });
         let Answered {
             reply,
@@ -220,7 +224,8 @@ impl Host for Live<'_> {
         let mut result = Ok(());
         for home in [std::mem::take(&mut self.home), kept.unwrap_or_default()] {
             for (namespace, fd) in home.0 {
-                result = result.and(join::setns(&fd, namespace));
+                let back = fd.get().ok_or(Errno::EBADF);
+                result = result.and(back.and_then(|fd| join::setns(&fd, namespace)));
             }
         }
         result

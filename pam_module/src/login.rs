@@ -104,7 +104,7 @@ fn request<H: Host>(
     Ok(Request {
         phase,
         user,
-        join: join_ability(&service, host.threads(), || host.program()),
+        join: join_ability(&service, host.threads(), host.program()),
         service,
         tty,
         rhost,

@@ -17,6 +17,8 @@ pub enum Threads {
 pub enum Program {
     /// Berth's own, which forks before it execs.
     Berth,
+    /// systemd, which opens a session for a unit's `PAMName=` and execs in place.
+    Systemd,
     /// Another.
     Other,
 }
@@ -25,14 +27,10 @@ pub enum Program {
 ///
 /// A service that is never joined says so before its threads do: it gets caps only by design, while
 /// threads are a surprise that the policy's `on_error` answers.
-pub fn join_ability(
-    service: &[u8],
-    threads: Threads,
-    program: impl FnOnce() -> Program,
-) -> JoinAbility {
-    if service == MANAGER.as_bytes() && program() == Program::Berth {
+pub fn join_ability(service: &[u8], threads: Threads, program: Program) -> JoinAbility {
+    if service == MANAGER.as_bytes() && program == Program::Berth {
         JoinAbility::Manager
-    } else if is_never_joined(service) {
+    } else if program == Program::Systemd || is_never_joined(service) {
         JoinAbility::Service
     } else if threads == Threads::MoreOrUnknown {
         JoinAbility::Threaded
@@ -63,7 +61,7 @@ mod tests {
             ("", JoinAbility::IfNamed, JoinAbility::Threaded),
             ("sshd2", JoinAbility::IfNamed, JoinAbility::Threaded),
         ] {
-            let of = |threads| join_ability(service.as_bytes(), threads, || Program::Other);
+            let of = |threads| join_ability(service.as_bytes(), threads, Program::Other);
             assert_eq!(of(Threads::One), alone);
             assert_eq!(of(Threads::MoreOrUnknown), threaded);
         }
@@ -71,9 +69,17 @@ mod tests {
 
     #[test]
     fn the_service_manager_is_joined_where_berth_starts_it() {
-        let of = |service: &str| join_ability(service.as_bytes(), Threads::One, || Program::Berth);
+        let of = |service: &str| join_ability(service.as_bytes(), Threads::One, Program::Berth);
         assert_eq!(of("systemd-user"), JoinAbility::Manager);
         assert_eq!(of("sudo"), JoinAbility::Service);
         assert_eq!(of("sshd"), JoinAbility::Yes);
+    }
+
+    #[test]
+    fn a_unit_of_systemds_is_never_joined_whatever_its_service() {
+        for service in ["login", "systemd-user", "berth-web"] {
+            let of = join_ability(service.as_bytes(), Threads::One, Program::Systemd);
+            assert_eq!(of, JoinAbility::Service, "{service}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::kernel::eventually;
 use crate::machine::{background, output};
 use crate::policy::{POLICY, install};
 use crate::sshd::{KEYS, client, let_in};
-use crate::{Background, Cgroups, Output, Policy, Process, Snapshot};
+use crate::{Background, Cgroups, Output, Policy, Process, Snapshot, Terminal};
 
 /// Says to a case's process that it is one.
 const IS_CASE: &str = "BERTH_BOOTED";
@@ -187,6 +187,13 @@ impl Booted {
     /// Runs a command by ssh, at the system's own server.
     pub fn ssh(&self, user: &str, command: &str) -> Output {
         output(ssh(user, command))
+    }
+
+    /// Logs in by ssh with a terminal.
+    pub fn terminal(&self, user: &str) -> Terminal {
+        let mut ssh = client("ssh");
+        ssh.args(["-tt", &format!("{user}@127.0.0.1")]);
+        Terminal::start(ssh)
     }
 
     /// Logs in by ssh and stays; the process that stays is the user's `sleep`.

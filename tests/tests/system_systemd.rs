@@ -68,6 +68,10 @@ cases! {
     an_isolated_manager_runs_in_its_users_berth
     a_lingering_manager_makes_the_berth_that_logins_join
     a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside
+    an_admin_gets_all_the_way_out_by_sudo
+    a_login_at_a_console_is_in_its_berth
+    runuser_is_under_the_caps_and_joined_where_a_rule_names_it
+    a_unit_with_a_pam_name_is_under_its_users_caps
     two_users_of_a_pool_are_held_together_under_systemd
     all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
     who_is_logged_in_stays_out_of_a_new_pool

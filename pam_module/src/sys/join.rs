@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use crate::host::Privilege;
 use crate::kept::Home;
+use crate::sys::held::Held;
 
 /// The kinds of namespace that a session may have, and their names under /proc/self/ns. A user namespace
 /// is not among them: out of one there is no way back.
@@ -54,7 +55,7 @@ pub fn home(namespaces: i32) -> Result<Home, Errno> {
     for (kind, name) in KINDS {
         if namespaces & kind != 0 {
             let file = File::open(format!("/proc/self/ns/{name}")).map_err(|e| errno(&e))?;
-            home.0.push((kind, file.into()));
+            home.0.push((kind, Held::new(file.into())));
         }
     }
     Ok(home)

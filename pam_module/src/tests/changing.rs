@@ -150,13 +150,12 @@ fn the_way_back_leads_back() {
         for (name, before) in ["mnt", "ipc", "uts"].iter().zip(&before) {
             assert_ne!(inode(name), *before, "{name}");
         }
-        for (kind, fd) in &home {
-            join::setns(fd, *kind).unwrap();
+        for (kind, fd) in home {
+            let fd = fd.get().unwrap();
+            join::setns(&fd, kind).unwrap();
+            assert!(closes_on_exec(&fd));
         }
         assert_eq!(["mnt", "ipc", "uts"].map(inode).to_vec(), before);
-        for (_, fd) in &home {
-            assert!(closes_on_exec(fd));
-        }
     });
 }
 

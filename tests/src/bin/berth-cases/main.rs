@@ -20,6 +20,7 @@ mod rlimits;
 mod service_manager;
 mod shares;
 mod small_stack;
+mod stacks;
 mod systemd_caps;
 mod systemd_pools;
 mod systemd_units;
@@ -43,6 +44,7 @@ fn booted_cases() -> Vec<BootedCase> {
         systemd_units::CASES,
         service_manager::CASES,
         isolated_manager::CASES,
+        stacks::CASES,
         systemd_pools::CASES,
         package::CASES,
     ]

@@ -1,0 +1,165 @@
+//! The other ways to a shell on a machine that systemd runs, with the stacks that Debian's packages bring.
+
+use std::fs;
+use std::process::Command;
+
+use berth_tests::{Booted, Policy, Terminal, eventually};
+
+use super::BootedCase;
+
+pub const CASES: &[BootedCase] = &[
+    ("an_admin_gets_all_the_way_out_by_sudo", sudo),
+    ("a_login_at_a_console_is_in_its_berth", console),
+    (
+        "runuser_is_under_the_caps_and_joined_where_a_rule_names_it",
+        runuser,
+    ),
+    ("a_unit_with_a_pam_name_is_under_its_users_caps", unit),
+];
+
+/// Prints in which namespaces and cgroup a process is.
+const WHERE: &str = "readlink /proc/self/ns/user /proc/self/ns/pid; cut -d: -f3 /proc/self/cgroup";
+
+/// With a cap on the user.
+fn policy(namespaces: &str) -> Policy {
+    Policy {
+        profile: "user = { memory_max = \"100M\" }\nlogout = { grace = \"1s\" }".into(),
+        ..Policy::with_namespaces(namespaces)
+    }
+}
+
+const BERTH: &str = "user = \"identity\", pid = true, ipc = true, mount = true";
+
+/// A process, as it said itself where it is.
+#[derive(Debug)]
+struct Place {
+    is_outside: bool,
+    cgroup: String,
+}
+
+#[track_caller]
+fn place(machine: &Booted, said: &str) -> Place {
+    let host = machine.host(WHERE).ok();
+    let namespaces = |said: &str| said.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
+    Place {
+        is_outside: namespaces(said) == namespaces(&host),
+        cgroup: said.lines().nth(2).expect("a cgroup").trim().to_owned(),
+    }
+}
+
+fn sudo(machine: &Booted) {
+    // alice has caps and no berth, bob not even these.
+    let mut policy = policy("");
+    policy.rest = "[exempt]\nusers = [\"bob\"]".into();
+    machine.berth("sshd", &policy);
+    let before = machine.settled();
+    let rule = "alice, bob ALL=(ALL) NOPASSWD: ALL\n";
+    fs::write("/etc/sudoers.d/test", rule).expect("a rule");
+    for (user, cap) in [("alice", "104857600"), ("bob", "max")] {
+        let by_command = machine.ssh(user, &format!("sudo sh -c '{WHERE}'")).ok();
+        let mut terminal = machine.terminal(user);
+        terminal.send("exec sudo -i");
+        terminal.send("stty -echo");
+        let by_shell = terminal.run(&format!("{WHERE}; id -u"));
+        assert!(by_shell.ends_with("\n0"), "{by_shell}");
+        for said in [by_command, by_shell] {
+            let place = place(machine, &said);
+            assert!(place.is_outside, "{user}: {said}");
+            let session = format!("{}/session-", machine.slice(user));
+            assert!(place.cgroup.starts_with(&session), "{user}: {said}");
+        }
+        assert_eq!(machine.of_user(user, "memory.max"), cap);
+        terminal.send("exit");
+        terminal.wait();
+    }
+    fs::remove_file("/etc/sudoers.d/test").expect("the rule");
+    machine.assert_nothing_left(&before);
+}
+
+/// As a getty on a serial line has it: the line is a pseudoterminal here.
+fn console(machine: &Booted) {
+    machine.berth("login", &policy(BERTH));
+    let before = machine.settled();
+    for (user, prompt) in [("alice", "$ "), ("root", "# ")] {
+        machine
+            .host(&format!("echo {user}:open-sesame | chpasswd"))
+            .ok();
+        let mut getty = Command::new("agetty");
+        getty.args(["-", "vt100"]);
+        let mut terminal = Terminal::start(getty);
+        terminal.expect("login:");
+        terminal.send(user);
+        terminal.expect("Password:");
+        terminal.send("open-sesame");
+        // login throws away what is typed before.
+        terminal.expect(prompt);
+        let said = terminal.run(WHERE);
+        let place = place(machine, &said);
+        assert_eq!(place.is_outside, user == "root", "{said}");
+        let session = format!("{}/session-", machine.slice(user));
+        assert!(place.cgroup.starts_with(&session), "{said}");
+        let who = machine.host("who").stdout;
+        assert!(who.contains(user), "{who}");
+        terminal.send("exit");
+        terminal.wait();
+    }
+    machine.assert_nothing_left(&before);
+}
+
+fn runuser(machine: &Booted) {
+    // runuser -l has a file of its own, which includes this one.
+    machine.berth("runuser", &policy(BERTH));
+    let before = machine.settled();
+    let run = |how: &str| {
+        let said = machine.host(&format!("runuser {how} -c '{WHERE}'")).ok();
+        let place = place(machine, &said);
+        let slice = machine.slice("alice");
+        assert!(place.cgroup.starts_with(&slice), "{how}: {said}");
+        place.is_outside
+    };
+    assert!(run("alice"));
+    assert!(run("-l alice"));
+    let names = "[[rule]]\nservice = [\"runuser\", \"runuser-l\"]";
+    // Without caps of the user's, which no rule for a service may have.
+    let named = Policy::with_namespaces(BERTH)
+        .text()
+        .replace("[[rule]]", names);
+    fs::write("/etc/berth/policy.toml", named).expect("the policy");
+    assert!(!run("alice"));
+    assert!(!run("-l alice"));
+    machine.assert_nothing_left(&before);
+}
+
+fn unit(machine: &Booted) {
+    let own = "account required pam_permit.so\nsession required pam_permit.so\n";
+    fs::write("/etc/pam.d/berth-web", own).expect("a stack");
+    for service in ["berth-web", "login"] {
+        machine.berth(service, &policy(BERTH));
+    }
+    let before = machine.settled();
+    for service in ["berth-web", "login"] {
+        let run = format!("systemd-run --quiet --property User=alice --property PAMName={service}");
+        let said = machine
+            .host(&format!("{run} --wait --pipe sh -c '{WHERE}'"))
+            .ok();
+        let place = place(machine, &said);
+        assert!(place.is_outside, "{service}: {said}");
+        assert!(
+            place.cgroup.starts_with(&machine.slice("alice")),
+            "{service}: {said}"
+        );
+        // And it is systemd's to end.
+        machine
+            .host(&format!("{run} --unit test-unit sleep 1000"))
+            .ok();
+        let is_on = || {
+            !machine.of_user("alice", "cgroup.procs").is_empty()
+                || machine
+                    .of_user("alice", "cgroup.events")
+                    .contains("populated 1")
+        };
+        assert!(eventually(is_on), "{service}");
+        machine.host("systemctl stop test-unit").ok();
+        machine.assert_nothing_left(&before);
+    }
+}
