@@ -21,6 +21,7 @@ mod pam;
 mod place;
 mod stack;
 mod sys;
+mod units;
 mod verb;
 
 use std::process::ExitCode;

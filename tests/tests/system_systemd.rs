@@ -68,6 +68,8 @@ cases! {
     an_isolated_manager_runs_in_its_users_berth
     a_lingering_manager_makes_the_berth_that_logins_join
     a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside
+    a_drop_in_wins_or_loses_as_the_commands_say
+    a_users_record_loses_against_the_policy
     an_admin_gets_all_the_way_out_by_sudo
     a_login_at_a_console_is_in_its_berth
     runuser_is_under_the_caps_and_joined_where_a_rule_names_it

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cgroup;
+mod drop_ins;
 mod finding;
 mod kerberos;
 mod kernel;
@@ -45,9 +46,10 @@ pub fn run(arguments: &Arguments) -> Exit {
         return Exit::Permission;
     }
     let world = World::here();
-    let checks: [fn(&World) -> Vec<Finding>; 11] = [
+    let checks: [fn(&World) -> Vec<Finding>; 12] = [
         kernel::check,
         cgroup::check,
+        drop_ins::check,
         policy::check,
         owners::check,
         accounts::check,

@@ -1,11 +1,14 @@
 //! `berth explain`: what a user gets, and why.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use berth_config::{LocalTime, Login, Machine, Policy, Trust, check_files};
+use berth_config::outcome::Outcome;
+use berth_config::{Explanation, LocalTime, Login, Machine, Policy, Trust, check_files};
+
+use berth_session::systemd::{is_booted, slice};
 
 use crate::exit::Exit;
-use crate::place;
+use crate::{place, units};
 
 mod object;
 mod text;
@@ -72,12 +75,24 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
     let explanation = policy
         .explain(&login, &machine)
         .map_err(|error| not_so(&error))?;
+    let others = others(&login, &explanation);
     if arguments.json {
-        object::print(&login, &policy, &explanation);
+        object::print(&login, &policy, &explanation, &others);
     } else {
-        text::print(&login, &policy, &explanation);
+        text::print(&login, &policy, &explanation, &others);
     }
     Ok(())
+}
+
+/// What systemd has of caps for the user besides, on this machine.
+fn others(login: &Login, explanation: &Explanation) -> Vec<units::Other> {
+    match &explanation.decision.outcome {
+        Outcome::Berth(berth) if berth.enforce && is_booted() => {
+            let keys = units::keys(&berth.user_caps);
+            units::others(Path::new("/"), &slice(login.uid), Some(&login.user), &keys)
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn policy(arguments: &Arguments) -> Result<Policy, Exit> {

@@ -7,9 +7,10 @@ use berth_config::{Explanation, LocalTime, Login, Policy};
 use serde_json::{Value, json};
 
 use crate::json;
+use crate::units::Other;
 
 /// Prints it.
-pub fn print(login: &Login, policy: &Policy, explanation: &Explanation) {
+pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, others: &[Other]) {
     let decision = &explanation.decision;
     let loaded = policy.loaded().map(|loaded| {
         json!({
@@ -28,6 +29,7 @@ pub fn print(login: &Login, policy: &Policy, explanation: &Explanation) {
         "rule": decision.rule,
         "user_rule": decision.user_rule,
         "pool": decision.pool,
+        "systemd": others.iter().map(Other::object).collect::<Vec<_>>(),
         "outcome": outcome(&decision.outcome),
         "sources": {
             "user": explanation.user_caps,

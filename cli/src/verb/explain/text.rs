@@ -5,10 +5,13 @@ use std::path::Path;
 use berth_config::outcome::{Berth, MissingController, OnError, Outcome};
 use berth_config::{Explanation, Login, Policy, Shown, Verdict};
 
+use berth_session::systemd::slice;
+
 use crate::place;
+use crate::units::Other;
 
 /// Prints it.
-pub fn print(login: &Login, policy: &Policy, explanation: &Explanation) {
+pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, others: &[Other]) {
     head(login, policy);
     if let Some(because) = &explanation.exempt {
         println!("\nEXEMPT       {because}");
@@ -30,6 +33,13 @@ pub fn print(login: &Login, policy: &Policy, explanation: &Explanation) {
     let pool = explanation.decision.pool.as_deref().unwrap_or_default();
     section("POOL CAPS", pool, &explanation.pool_caps);
     section("EVERYONE", "", &explanation.everyone_caps);
+    if !others.is_empty() {
+        section(
+            "SYSTEMD",
+            &slice(login.uid),
+            &others.iter().map(shown).collect::<Vec<_>>(),
+        );
+    }
     match &explanation.decision.outcome {
         Outcome::Exempt => println!("\nTHIS LOGIN   exempt: Berth leaves it alone."),
         Outcome::Deny { message: None } => println!("\nTHIS LOGIN   denied"),
@@ -161,6 +171,20 @@ fn section(title: &str, of: &str, lines: &[Shown]) {
     }
     if lines.is_empty() {
         println!("  none");
+    }
+}
+
+fn shown(other: &Other) -> Shown {
+    let path = other.path.display();
+    Shown {
+        key: other.key.into(),
+        value: other.value.clone(),
+        place: String::new(),
+        profile: None,
+        because: Some(match other.wins {
+            true => format!("{path}, which wins at the next daemon-reload"),
+            false => path.to_string(),
+        }),
     }
 }
 

@@ -8,6 +8,7 @@ mod audit;
 mod bad_days;
 mod beside_systemd;
 mod cpus;
+mod drop_ins;
 mod in_place;
 mod isolated_manager;
 mod leftovers;
@@ -44,6 +45,7 @@ fn booted_cases() -> Vec<BootedCase> {
         systemd_units::CASES,
         service_manager::CASES,
         isolated_manager::CASES,
+        drop_ins::CASES,
         stacks::CASES,
         systemd_pools::CASES,
         package::CASES,

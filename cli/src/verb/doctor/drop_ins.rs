@@ -1,0 +1,72 @@
+//! Drop-ins of systemd's that take a cap of the policy's away.
+
+use std::collections::BTreeMap;
+
+use super::finding::Finding;
+use super::world::{World, named};
+use crate::units;
+
+const TOPIC: &str = "drop-ins";
+
+pub fn check(world: &World) -> Vec<Finding> {
+    if !world.path("/run/systemd/system").is_dir() {
+        return Vec::new();
+    }
+    // Whom each of them is about.
+    let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (login, berth) in world.berths().filter(|(_, berth)| berth.enforce) {
+        let slice = format!("user-{}.slice", login.uid);
+        let keys = units::keys(&berth.user_caps);
+        let others = units::others(&world.root, &slice, Some(&login.user), &keys);
+        for other in others.into_iter().filter(|other| other.wins) {
+            let (name, value, path) = (other.name, &other.value, other.path.display());
+            let text =
+                format!("{path} sets {name}={value} after Berth's, and wins at a daemon-reload");
+            found.entry(text).or_default().push(&login.user);
+        }
+    }
+    let found = found.into_iter().map(|(text, users)| {
+        Finding::warn(
+            TOPIC,
+            format!("{text}: {}", named(&users)),
+            "take the line out, or rename the file so that it sorts before 50-",
+        )
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    #[test]
+    fn a_drop_in_that_wins_over_the_policy_is_told_and_no_other() {
+        let profile = "user = { memory_max = \"1G\" }";
+        let systemd = ("run/systemd/system/x", "");
+        let early = (
+            "etc/systemd/system/user-.slice.d/10-a.conf",
+            "[Slice]\nMemoryMax=2G\n",
+        );
+        let late = (
+            "etc/systemd/system/user-.slice.d/99-a.conf",
+            "[Slice]\nMemoryMax=3G\nTasksMax=9\n",
+        );
+        for (name, files, count) in [
+            ("early", vec![systemd, early], 0),
+            ("late", vec![systemd, early, late], 1),
+            ("no-systemd", vec![late], 0),
+        ] {
+            let fake = Fake::new(&format!("drop-ins-{name}"), profile, &[], &files);
+            let findings = check(&fake.0);
+            assert_eq!(findings.len(), count, "{name}: {findings:?}");
+            for finding in findings {
+                let text = &finding.text;
+                assert!(
+                    text.contains("99-a.conf sets MemoryMax=3G") && text.ends_with(": alice"),
+                    "{text}"
+                );
+            }
+        }
+    }
+}
