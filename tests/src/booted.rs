@@ -93,7 +93,8 @@ impl Booted {
         if Path::new(manager).exists() {
             self.host(&format!("rm -r {manager}; systemctl daemon-reload"));
         }
-        self.host("rm -f /var/lib/systemd/linger/*");
+        self.host("rm -f /var/lib/systemd/linger/* /full-*");
+        self.host("systemctl start dbus.socket dbus.service systemd-logind.service berth.service");
         if !self.host("dpkg-query -W berth").success() {
             self.install();
         }

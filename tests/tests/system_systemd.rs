@@ -70,6 +70,14 @@ cases! {
     a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside
     a_drop_in_wins_or_loses_as_the_commands_say
     a_users_record_loses_against_the_policy
+    with_the_disk_full_a_private_tmp_on_it_is_what_fails
+    with_no_memory_for_the_helper_on_error_decides
+    with_namespaces_forbidden_on_error_decides_under_systemd
+    with_no_bus_and_no_logind_everybody_gets_what_the_policy_says
+    tickets_in_a_file_are_in_the_berth_unless_a_private_tmp_covers_it
+    tickets_in_a_keyring_stay_behind_where_there_is_a_user_namespace
+    tickets_in_kcm_are_the_same_in_each_berth
+    mail_of_cron_needs_a_profile_without_no_new_privs
     an_admin_gets_all_the_way_out_by_sudo
     a_login_at_a_console_is_in_its_berth
     runuser_is_under_the_caps_and_joined_where_a_rule_names_it

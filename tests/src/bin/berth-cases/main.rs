@@ -11,7 +11,9 @@ mod cpus;
 mod drop_ins;
 mod in_place;
 mod isolated_manager;
+mod kerberos;
 mod leftovers;
+mod mail;
 mod memory;
 mod package;
 mod pools;
@@ -22,6 +24,7 @@ mod service_manager;
 mod shares;
 mod small_stack;
 mod stacks;
+mod systemd_bad_days;
 mod systemd_caps;
 mod systemd_pools;
 mod systemd_units;
@@ -46,6 +49,9 @@ fn booted_cases() -> Vec<BootedCase> {
         service_manager::CASES,
         isolated_manager::CASES,
         drop_ins::CASES,
+        systemd_bad_days::CASES,
+        kerberos::CASES,
+        mail::CASES,
         stacks::CASES,
         systemd_pools::CASES,
         package::CASES,

@@ -61,6 +61,8 @@ fn pam(machine: &Booted) {
     machine.install();
     assert_eq!(pam_files(), before);
     assert!(Path::new(HELPER).exists());
+    let folders = "stat -c '%a %U' /run/berth /run/berth/sessions /run/berth/users /var/lib/berth";
+    assert_eq!(machine.host(folders).ok(), ["755 root"; 4].join("\n"));
     machine.host("berth check && berth reload").ok();
     everybody_logs_in(machine);
 

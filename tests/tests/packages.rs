@@ -1,0 +1,150 @@
+//! The packages, against each other and against what they are to hold.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The source tree.
+fn tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A build's folder with programs that say who they are, and the packages that are made of them.
+struct Built(PathBuf);
+
+impl Built {
+    fn new(name: &str) -> Built {
+        let folder =
+            std::env::temp_dir().join(format!("berth-packages-{}-{name}", std::process::id()));
+        let release = folder.join("release");
+        fs::create_dir_all(&release).unwrap();
+        for file in ["berth", "berth-helper", "libpam_berth.so"] {
+            let path = release.join(file);
+            fs::write(&path, format!("#!/bin/echo {file}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        Built(folder)
+    }
+
+    /// Runs a script of the tree's, and gives back the last line that it prints.
+    #[track_caller]
+    fn run(&self, script: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(tree().join(script));
+        command.args(arguments).env("CARGO_TARGET_DIR", &self.0);
+        last_line(command)
+    }
+}
+
+impl Drop for Built {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[track_caller]
+fn stdout(mut command: Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn last_line(command: Command) -> String {
+    stdout(command)
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// Paths and modes, of files and not of folders.
+type Files = BTreeMap<String, String>;
+
+fn of_deb(path: &str) -> Files {
+    let mut list = Command::new("dpkg-deb");
+    list.args(["--contents", path]);
+    let list = stdout(list);
+    let files = list.lines().filter(|line| line.starts_with('-'));
+    files
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(words[1], "root/root", "{line}");
+            (
+                words[5].trim_start_matches('.').to_owned(),
+                words[0].to_owned(),
+            )
+        })
+        .collect()
+}
+
+fn of_rpm(path: &str) -> Files {
+    let mut list = Command::new("rpm");
+    let format = r"[%{FILEMODES:perms} %{FILEUSERNAME} %{FILEGROUPNAME} %{FILENAMES}\n]";
+    list.args(["--query", "--package", "--queryformat", format, path]);
+    let list = stdout(list);
+    let files = list.lines().filter(|line| line.starts_with('-'));
+    files
+        .map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(words[1..3], ["root", "root"], "{line}");
+            (words[3].to_owned(), words[0].to_owned())
+        })
+        .collect()
+}
+
+/// Files that only one of them has: what Debian's policy asks for, and what dpkg does not count.
+const OF_DEBIAN: [&str; 4] = [
+    "changelog.gz",
+    "copyright",
+    "NEWS.md",
+    "lintian/overrides/berth",
+];
+const OF_RPM: [&str; 3] = ["LICENSE-APACHE", "LICENSE-MIT", "CHANGELOG.md"];
+
+#[test]
+fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
+    let built = Built::new("both");
+    let deb = built.run("packaging/build-deb", &[]);
+    let rpm = built.run("packaging/build-rpm", &["--nodeps"]);
+    let without = |mut files: Files, own: &[&str]| {
+        for name in own {
+            let before = files.len();
+            files.retain(|path, _| !path.ends_with(name));
+            assert_eq!(files.len(), before - 1, "{name}: {files:#?}");
+        }
+        files
+    };
+    let debs = without(of_deb(&deb), &OF_DEBIAN);
+    assert_eq!(without(of_rpm(&rpm), &OF_RPM), debs);
+    for file in [
+        "/usr/libexec/berth-helper",
+        "/usr/bin/berth",
+        "/etc/berth/policy.toml",
+        "/usr/lib/tmpfiles.d/berth.conf",
+    ] {
+        assert!(debs.contains_key(file), "{file}: {debs:#?}");
+    }
+    // What the admin has edited is kept by both.
+    let mut conffiles = Command::new("dpkg-deb");
+    conffiles.args(["--info", &deb, "conffiles"]);
+    assert_eq!(stdout(conffiles).trim(), "/etc/berth/policy.toml");
+    let mut config = Command::new("rpm");
+    config.args(["--query", "--package", "--configfiles", &rpm]);
+    assert_eq!(stdout(config).trim(), "/etc/berth/policy.toml");
+}
+
+#[test]
+fn the_selinux_module_compiles() {
+    let built = Built::new("selinux");
+    let folder = built.0.join("selinux");
+    built.run("packaging/selinux/build", &[folder.to_str().unwrap()]);
+    let module = fs::read(folder.join("berth.pp")).unwrap();
+    for name in ["berth_helper_exec_t", "sshd_session_t"] {
+        let has = module
+            .windows(name.len())
+            .any(|window| window == name.as_bytes());
+        assert!(has, "{name}");
+    }
+}
