@@ -216,7 +216,8 @@ mod tests {
 
     const OWN: &str = "run/systemd/system.control/user-1001.slice.d/50-MemoryMax.conf";
     const ALL: &str = "etc/systemd/system/user-.slice.d";
-    const TWO: &str = "# a comment\n[Unit]\nMemoryMax=9G\n[Slice]\nMemoryMax=1G\nMemoryMax = 2G\n";
+    const TWO: &str =
+        "# a comment\n[Slice]\nMemoryMax=1G\nMemoryMax = 2G\n[Install]\nMemoryMax=9G\n";
 
     #[test]
     fn a_drop_in_that_sorts_later_wins_and_an_earlier_one_does_not() {

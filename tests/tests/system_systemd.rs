@@ -74,6 +74,7 @@ cases! {
     with_no_memory_for_the_helper_on_error_decides
     with_namespaces_forbidden_on_error_decides_under_systemd
     with_no_bus_and_no_logind_everybody_gets_what_the_policy_says
+    a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth
     tickets_in_a_file_are_in_the_berth_unless_a_private_tmp_covers_it
     tickets_in_a_keyring_stay_behind_where_there_is_a_user_namespace
     tickets_in_kcm_are_the_same_in_each_berth

@@ -5,6 +5,7 @@
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
 mod audit;
+mod automount;
 mod bad_days;
 mod beside_systemd;
 mod cpus;
@@ -51,6 +52,7 @@ fn booted_cases() -> Vec<BootedCase> {
         drop_ins::CASES,
         systemd_bad_days::CASES,
         kerberos::CASES,
+        automount::CASES,
         mail::CASES,
         stacks::CASES,
         systemd_pools::CASES,
