@@ -32,6 +32,8 @@ pub enum Guest {
     Systemd(Suite),
     /// A whole PC with two CPUs, emulated.
     Qemu,
+    /// The same with a whole Debian that systemd runs, the host's release.
+    SystemdOnQemu,
 }
 
 /// A release of Debian.
@@ -50,6 +52,7 @@ impl Guest {
             Guest::UserModeLinux => "uml",
             Guest::Systemd(_) => "systemd",
             Guest::Qemu => "qemu",
+            Guest::SystemdOnQemu => "systemd-qemu",
         }
     }
 
@@ -58,7 +61,7 @@ impl Guest {
         match self {
             Guest::Systemd(Suite::Bookworm) => Some("bookworm"),
             Guest::Systemd(Suite::Trixie) => Some("trixie"),
-            Guest::UserModeLinux | Guest::Qemu => None,
+            Guest::UserModeLinux | Guest::Qemu | Guest::SystemdOnQemu => None,
         }
     }
 }
@@ -152,7 +155,7 @@ fn with_machine<T>(
         fs::copy(program, shared.join(name))
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     }
-    if let Guest::Systemd(_) = guest {
+    if let Guest::Systemd(_) | Guest::SystemdOnQemu = guest {
         let package = package(&build, &work);
         fs::copy(package, shared.join(PACKAGE)).expect("the package");
     }
@@ -161,7 +164,7 @@ fn with_machine<T>(
     fs::write(shared.join("run"), command).expect("what is to be run");
     let machine = match guest {
         Guest::UserModeLinux | Guest::Systemd(_) => user_mode_linux(guest, &image, &work, &shared),
-        Guest::Qemu => qemu(&image, &work, &shared),
+        Guest::Qemu | Guest::SystemdOnQemu => qemu(guest, &image, &work, &shared),
     };
     let seen = look(boot(machine, &work), &shared);
     // What a failed removal costs is disk space.
@@ -267,7 +270,11 @@ fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Co
     machine
 }
 
-fn qemu(image: &Path, work: &Path, shared: &Path) -> Command {
+fn qemu(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Command {
+    let init = match guest {
+        Guest::SystemdOnQemu => "",
+        _ => " init=/sbin/berth-init-cases",
+    };
     let disk = |name: &str, size: &str, content: Option<&Path>| {
         let image = work.join(name);
         let mut make = Command::new("/sbin/mke2fs");
@@ -298,7 +305,7 @@ fn qemu(image: &Path, work: &Path, shared: &Path) -> Command {
         .args(["-kernel", &beside("vmlinuz"), "-initrd", &beside("initrd")])
         .args([
             "-append",
-            "root=/dev/vda rw console=ttyS0 quiet init=/sbin/berth-init-cases",
+            &format!("root=/dev/vda rw console=ttyS0 quiet{init}"),
         ])
         .arg("-drive")
         .arg(format!(

@@ -13,6 +13,17 @@ static BOOTS: LazyLock<[Boot; 2]> = LazyLock::new(|| {
     })
 });
 
+/// What user-mode Linux lacks. One test and no more, and first by its name: so it boots beside the two others.
+mod a_second_cpu {
+    use super::{Boot, Guest};
+
+    #[test]
+    fn allowed_cpus_pins_a_user_under_systemd() {
+        let boot = Boot::run(Guest::SystemdOnQemu);
+        boot.assert_passed("allowed_cpus_pins_a_user_under_systemd");
+    }
+}
+
 macro_rules! cases {
     ($suite:ident $boot:literal unless $cannot:meta: $($case:ident)*) => {
         mod $suite {
@@ -86,6 +97,7 @@ cases! {
     two_users_of_a_pool_are_held_together_under_systemd
     all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
     who_is_logged_in_stays_out_of_a_new_pool
+    a_pools_tasks_and_cpu_are_shared_and_commands_know_it
     the_package_touches_nothing_of_pam
     the_package_stays_while_pam_needs_it
     berth_pam_puts_the_package_in_force_and_takes_it_out

@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, BufReader, Write};
 
-use berth_tests::{Background, Machine, Policy, eventually};
+use berth_tests::{Background, Booted, Machine, Policy, eventually};
 
-use super::Case;
+use super::{BootedCase, Case};
 
 pub const CASES: &[Case] = &[
     ("allowed_cpus_pins_a_user", pinned),
@@ -13,6 +13,9 @@ pub const CASES: &[Case] = &[
         unpinned,
     ),
 ];
+
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] =
+    &[("allowed_cpus_pins_a_user_under_systemd", pinned_by_systemd)];
 
 fn pinned(machine: &mut Machine) {
     assert!(machine.cgroups().offers("cpuset"));
@@ -48,5 +51,25 @@ fn unpinned(machine: &mut Machine) {
     assert!(!process.cgroup().unwrap().contains("/user-"));
     drop(stdin);
     application.end();
+    machine.assert_nothing_left(&before);
+}
+
+fn pinned_by_systemd(machine: &Booted) {
+    assert_eq!(machine.host("nproc").ok(), "2");
+    let mut policy = Policy::with_namespaces("");
+    policy.profile =
+        "user = { allowed_cpus = \"1\", cpu_quota = \"150%\" }\nlogout = { grace = \"1s\" }".into();
+    machine.berth("sshd", &policy);
+    let before = machine.settled();
+    let (login, sleep) = machine.stay("alice");
+    assert_eq!(sleep.status("Cpus_allowed_list").as_deref(), Some("1"));
+    assert_eq!(machine.of_user("alice", "cpuset.cpus"), "1");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "150000 100000");
+    let moved = machine.ssh("alice", "taskset -pc 0 $$ 2>&1; nproc");
+    assert!(moved.stdout.ends_with("\n1"), "{moved:?}");
+    machine.host("systemctl daemon-reload").ok();
+    assert_eq!(machine.of_user("alice", "cpuset.cpus"), "1");
+    assert_eq!(machine.ssh("root", "nproc").ok(), "2");
+    login.end();
     machine.assert_nothing_left(&before);
 }

@@ -1,6 +1,6 @@
 //! The cases that need a booted machine with controllers, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`); `--all GUEST [PART OF A NAME…]` runs each on a
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`); `--all GUEST [PART OF A NAME…]` runs each on a
 //! login machine of its own, or for `systemd` on the booted machine itself, and prints a line for each:
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
@@ -41,8 +41,11 @@ type Case = (&'static str, fn(&mut Machine));
 
 type BootedCase = (&'static str, fn(&Booted));
 
-/// The cases of a guest that systemd runs.
-fn booted_cases() -> Vec<BootedCase> {
+/// The cases of one kind of guest that systemd runs.
+fn booted_cases(guest: &str) -> Vec<BootedCase> {
+    if guest == "systemd-qemu" {
+        return cpus::CASES_UNDER_SYSTEMD.to_vec();
+    }
     [
         beside_systemd::CASES,
         systemd_caps::CASES,
@@ -93,16 +96,16 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["--list", "systemd"] => booted_cases()
+        ["--list", guest] if guest.starts_with("systemd") => booted_cases(guest)
             .iter()
             .for_each(|(name, _)| println!("{name}")),
         ["--list", guest] => cases(guest).iter().for_each(|(name, _)| println!("{name}")),
         ["--all", guest, ref parts @ ..] => {
             // What failed goes to the host as a file; the console has one line for each case.
             std::panic::set_hook(Box::new(|_| ()));
-            if guest == "systemd" {
+            if guest.starts_with("systemd") {
                 Booted::prepare();
-                for (name, _) in asked_for(&booted_cases(), parts) {
+                for (name, _) in asked_for(&booted_cases(guest), parts) {
                     run(name, || Booted::run_named(name, |_| elsewhere()));
                 }
             }
@@ -114,7 +117,7 @@ fn main() {
             let is_it = |known: &str| known == name;
             let all = [cases("uml"), cases("qemu")].concat();
             let of_login_machine = all.iter().find(|(known, _)| is_it(known));
-            let booted = booted_cases();
+            let booted = [booted_cases("systemd"), booted_cases("systemd-qemu")].concat();
             let of_booted = booted.iter().find(|(known, _)| is_it(known));
             match (of_login_machine, of_booted) {
                 (Some((_, case)), _) => Machine::run_named(name, case),

@@ -14,6 +14,10 @@ pub const CASES: &[BootedCase] = &[
         killed,
     ),
     ("who_is_logged_in_stays_out_of_a_new_pool", kept),
+    (
+        "a_pools_tasks_and_cpu_are_shared_and_commands_know_it",
+        shared,
+    ),
 ];
 
 /// As systemd names a pool with a dash in its name.
@@ -149,6 +153,40 @@ fn kept(machine: &Booted) {
     for login in [first, second, bob] {
         login.end();
     }
+    machine.assert_nothing_left(&before);
+    assert_eq!(left(machine), "");
+}
+
+fn shared(machine: &Booted) {
+    let mut policy = policy("pool = \"cs-101\"");
+    policy.rest = "[pool.cs-101]\ntasks_max = 24\ncpu_quota = \"20%\"\n".into();
+    machine.berth("sshd", &policy);
+    let before = machine.settled();
+    let events = || machine.of_cgroup(POOL, "pids.events");
+    let spin =
+        "timeout 2 sh -c 'while :; do :; done'; for i in $(seq 12); do sleep 1000 & done; wait";
+    let (alice, process) = machine.background("alice", spin, "sleep");
+    assert_in_pool(machine, "alice", process);
+    assert_eq!(events(), "max 0");
+    // What alice has left is not enough for as many of bob's.
+    let bob = machine.ssh("bob", "for i in $(seq 12); do sleep 3 & done; wait");
+    assert_ne!(events(), "max 0", "{bob:?}");
+    let stat = machine.of_cgroup(POOL, "cpu.stat");
+    let throttled = stat
+        .lines()
+        .find_map(|line| line.strip_prefix("nr_throttled "));
+    assert_ne!(throttled.unwrap_or("0"), "0", "{stat}");
+
+    let show = machine.host("berth show alice").ok();
+    assert!(
+        show.contains("pool cs-101") && show.contains(&user_slice(machine, "alice")),
+        "{show}"
+    );
+    let explain = machine.host("berth explain alice").ok();
+    assert!(explain.contains("POOL CAPS    cs-101"), "{explain}");
+    machine.host("berth kill --yes alice").ok();
+    assert!(!process.exists());
+    alice.end();
     machine.assert_nothing_left(&before);
     assert_eq!(left(machine), "");
 }
