@@ -106,12 +106,7 @@ impl Host for Live<'_> {
     fn program(&mut self) -> Program {
         let _room = Room::make();
         let path = std::fs::read_link("/proc/self/exe").unwrap_or_default();
-        // Who has another program of such a name ask as root is root.
-        match path.file_name().and_then(OsStr::to_str) {
-            Some("berth") => Program::Berth,
-            Some("systemd" | "systemd-executor") => Program::Systemd,
-            _ => Program::Other,
-        }
+        program_at(&path)
     }
 
     fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict> {
@@ -232,9 +227,41 @@ impl Host for Live<'_> {
     }
 }
 
+/// Which program this is. systemd by its folder: a user may be able to give a setuid program a second name, a hard
+/// link, by which it would not be joined. Berth's by its name, which counts for nothing but the service manager.
+fn program_at(path: &Path) -> Program {
+    let folder = path.parent().and_then(Path::to_str);
+    let is_systemds = matches!(folder, Some("/usr/lib/systemd" | "/lib/systemd"));
+    match path.file_name().and_then(OsStr::to_str) {
+        Some("berth") => Program::Berth,
+        Some("systemd" | "systemd-executor") if is_systemds => Program::Systemd,
+        _ => Program::Other,
+    }
+}
+
 fn rlimit_error(rlimit: &Rlimit, errno: Errno) -> Error {
     Error::Rlimit {
         rlimit: rlimit.clone(),
         errno,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_called_like_systemd_is_another() {
+        for (path, program) in [
+            ("/usr/lib/systemd/systemd", Program::Systemd),
+            ("/lib/systemd/systemd-executor", Program::Systemd),
+            ("/home/alice/systemd", Program::Other),
+            ("/usr/lib/systemd/systemd-logind", Program::Other),
+            ("/usr/bin/berth", Program::Berth),
+            ("/usr/sbin/sshd", Program::Other),
+            ("", Program::Other),
+        ] {
+            assert_eq!(program_at(Path::new(path)), program, "{path}");
+        }
     }
 }
