@@ -4,6 +4,7 @@
 //! that failed or hung, is out of the next one's way: PAM's files are put back, and logins ended.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -91,10 +92,17 @@ impl Booted {
         // What a service manager is started by, and without a login.
         let manager = "/etc/systemd/system/user@.service.d";
         if Path::new(manager).exists() {
-            self.host(&format!("rm -r {manager}; systemctl daemon-reload"));
+            self.host(&format!(
+                "rm -r {manager} /var/lib/systemd/linger/*; systemctl daemon-reload"
+            ));
         }
-        self.host("rm -f /var/lib/systemd/linger/* /full-*");
-        self.host("systemctl start dbus.socket dbus.service systemd-logind.service berth.service");
+        // What the machine was short of.
+        if Path::new("/full-64M-0").exists() {
+            self.host("rm /full-*");
+        }
+        if UnixStream::connect("/run/dbus/system_bus_socket").is_err() {
+            self.host("systemctl start dbus.socket dbus.service systemd-logind.service");
+        }
         if !self.host("dpkg-query -W berth").success() {
             self.install();
         }

@@ -22,8 +22,9 @@ const KINDS: [&str; 4] = ["pid", "user", "mnt", "ipc"];
 const WHERE: &str =
     "readlink /proc/self/ns/pid /proc/self/ns/user /proc/self/ns/mnt /proc/self/ns/ipc";
 
-fn policy() -> Policy {
-    let shared = "scope = \"user\", user = \"identity\", pid = true, ipc = true, mount = true";
+fn policy(user: &str) -> Policy {
+    let shared =
+        format!("scope = \"user\", user = \"{user}\", pid = true, ipc = true, mount = true");
     Policy {
         profile: "max_sessions = 2\nuser = { tasks_max = 200 }\nlogout = { grace = \"1s\" }".into(),
         ..Policy::with_namespaces(&format!("{shared}, user_manager = \"isolated\""))
@@ -60,7 +61,7 @@ fn place(process: Process) -> String {
 }
 
 fn isolated(machine: &Booted) {
-    machine.berth("sshd", &policy());
+    machine.berth("sshd", &policy("identity"));
     let before = machine.settled();
     enable(machine);
     let (login, sleeping) = machine.stay("alice");
@@ -109,7 +110,7 @@ fn isolated(machine: &Booted) {
 }
 
 fn lingering(machine: &Booted) {
-    machine.berth("sshd", &policy());
+    machine.berth("sshd", &policy("minimal"));
     let before = machine.settled();
     enable(machine);
     machine.host("loginctl enable-linger alice").ok();
@@ -148,7 +149,7 @@ fn lingering(machine: &Booted) {
 }
 
 fn outside(machine: &Booted) {
-    machine.berth("sshd", &policy());
+    machine.berth("sshd", &policy("identity"));
     let before = machine.settled();
     let (login, sleeping) = machine.stay("alice");
     let running = manager(machine).expect("a service manager");
