@@ -138,8 +138,10 @@ impl Booted {
         let file = Path::new("/etc/pam.d").join(service);
         let before = fs::read(&file).expect("a PAM file");
         let module = format!("pam_berth.so policy={POLICY}");
-        let lines = format!("account required {module}\nsession required {module}\n");
-        fs::write(&file, [&before[..], lines.as_bytes()].concat()).expect("a PAM file");
+        let account = format!("account required {module}\n");
+        let session = format!("session required {module}\n");
+        let with = [account.as_bytes(), &before, session.as_bytes()].concat();
+        fs::write(&file, with).expect("a PAM file");
     }
 
     /// Installs the product's package again, and gives back what dpkg complained of.

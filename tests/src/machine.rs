@@ -217,6 +217,16 @@ impl Machine {
         ssh
     }
 
+    /// Whether a connection that opens no session (`ssh -N`) is refused. One that is let in stays, and is ended.
+    pub fn refuses_without_session(&mut self, user: &str) -> bool {
+        let mut ssh = self.ssh_command(user, "");
+        ssh.arg("-N").stdin(Stdio::null());
+        let mut ssh = ssh.spawn().expect("ssh");
+        let ended = eventually(|| ssh.try_wait().expect("ssh").is_some());
+        let _ = ssh.kill(); // where it has not ended
+        ended && !ssh.wait().expect("ssh").success()
+    }
+
     /// Runs a command by ssh.
     pub fn ssh(&mut self, user: &str, command: &str) -> Output {
         output(self.ssh_command(user, command))

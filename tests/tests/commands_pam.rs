@@ -116,6 +116,29 @@ fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
     });
 }
 
+/// As the packages of SSSD leave a machine: local users' account stacks end before their last line.
+#[test]
+fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack() {
+    Machine::run(|machine| {
+        machine.install();
+        let stack = format!("account sufficient pam_localuser.so\n{}", stack("sshd"));
+        fs::write("/etc/pam.d/sshd", &stack).unwrap();
+        berth(machine, "enable --yes sshd").ok();
+        machine.policy_text("version = 1\n[[rule]]\nname = \"all\"\naction = \"deny\"\n");
+        machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+        assert!(machine.refuses_without_session("alice"));
+
+        // Where somebody has put the line below.
+        let below =
+            format!("{stack}account required pam_berth.so\nsession required pam_berth.so\n");
+        fs::write("/etc/pam.d/sshd", below).unwrap();
+        let status = berth(machine, "status sshd");
+        assert_eq!(status.status.code(), Some(1));
+        let why = "pam_localuser.so is \"sufficient\", and its success would pass pam_berth over";
+        assert!(status.stdout.contains(why), "{status:?}");
+    });
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_with_a_reason() {
     Machine::run(|machine| {

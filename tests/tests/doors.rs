@@ -150,10 +150,7 @@ fn a_denied_user_gets_in_through_no_door_and_is_told_why() {
             assert!(su.stderr.contains("See the front desk."), "{su:?}");
         }
         // Nor by a connection without a command, which would stay open.
-        let mut none = machine.ssh_command("alice", "");
-        none.arg("-N");
-        let status = none.stdin(std::process::Stdio::null()).status().unwrap();
-        assert!(!status.success());
+        assert!(machine.refuses_without_session("alice"));
         assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
         let line = machine.logged("result=deny");
         assert!(

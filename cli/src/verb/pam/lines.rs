@@ -2,15 +2,18 @@
 
 use crate::stack::entries;
 
-/// The first of the file. After a login it is the first to be run: back on the host, the other modules clean up
-/// there. Where a user namespace leaves no way back it does nothing.
-pub const CLOSE: &str = "session  optional  pam_berth.so close";
+/// The first of the file.
+const BEGINNING: [&str; 2] = [
+    // After a login it is the first to be run: back on the host, the other modules clean up there. Where a user
+    // namespace leaves no way back it does nothing.
+    "session  optional  pam_berth.so close",
+    // Above what may end the stack: SSSD's and EL's "account sufficient pam_localuser.so" does, for every local user.
+    // Whom the policy denies would get in, to where a login opens no session (`ssh -N`).
+    "account  required  pam_berth.so",
+];
 
 /// The last of the file, below every include, so that all other modules have run when the login is joined.
-const END: [&str; 2] = [
-    "account  required  pam_berth.so",
-    "session  required  pam_berth.so open",
-];
+const OPEN: &str = "session  required  pam_berth.so open";
 
 /// Why lines cannot be put in.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,11 +40,12 @@ pub fn put(text: &str) -> Result<String, Cannot> {
         Some(&"") => lines.len() - 1,
         _ => lines.len(),
     };
-    lines.splice(end..end, END);
+    lines.insert(end, OPEN);
     let marked = lines
         .first()
         .is_some_and(|first| first.starts_with("#%PAM"));
-    lines.insert(usize::from(marked), CLOSE);
+    let first = usize::from(marked);
+    lines.splice(first..first, BEGINNING);
     Ok(lines.join("\n"))
 }
 
@@ -55,7 +59,7 @@ pub fn taken(text: &str) -> String {
         .collect();
     let lines = text.split('\n').enumerate();
     let others = lines.filter(|(number, line)| {
-        let own = *line == CLOSE || END.contains(line);
+        let own = *line == OPEN || BEGINNING.contains(line);
         !(own && whole.contains(number))
     });
     others.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
@@ -96,7 +100,7 @@ mod tests {
             assert!(first.is_berth() && first.has("close"), "{place:?}");
             assert!(last.is_berth() && last.has("open"), "{place:?}");
             assert_eq!(last.control, "required", "{place:?}");
-            assert!(account.last().unwrap().is_berth(), "{place:?}");
+            assert!(account.first().unwrap().is_berth(), "{place:?}");
             // Nothing else is touched, in any stack.
             for kind in ["auth", "account", "password", "session"] {
                 let old = modules(&folder, &service, &text, kind);
@@ -141,10 +145,7 @@ mod tests {
         let with = put("auth required pam_a.so\n").unwrap();
         let below = format!("{with}session required pam_b.so\n");
         let moved = put(&below).unwrap();
-        assert!(
-            moved.ends_with(&format!("pam_b.so\n{}\n", END.join("\n"))),
-            "{moved}"
-        );
+        assert!(moved.ends_with(&format!("pam_b.so\n{OPEN}\n")), "{moved}");
         assert_eq!(
             taken(&moved),
             "auth required pam_a.so\nsession required pam_b.so\n"
@@ -162,14 +163,17 @@ mod tests {
             assert_eq!(taken(text), text);
         }
         // A line that looks like ours, and is the end of another.
-        let text = format!("session required pam_a.so \\\n{}\n", END[1]);
+        let text = format!("session required pam_a.so \\\n{OPEN}\n");
         assert_eq!(taken(&text), text);
         assert_eq!(put("auth required pam_a.so \\\n"), Err(Cannot::Continued));
     }
 
     #[test]
-    fn the_first_line_stands_below_the_mark_of_the_file() {
+    fn the_first_lines_stand_below_the_mark_of_the_file() {
         let with = put("#%PAM-1.0\nauth include su\n").unwrap();
-        assert!(with.starts_with(&format!("#%PAM-1.0\n{CLOSE}\n")), "{with}");
+        assert!(
+            with.starts_with(&format!("#%PAM-1.0\n{}\n", BEGINNING.join("\n"))),
+            "{with}"
+        );
     }
 }

@@ -34,14 +34,12 @@ impl Standing {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Standing::Absent),
             Err(error) => return Err(error),
         };
-        if lines::put(&text).as_ref() == Ok(&text) {
-            return Ok(match skipped(folders, service, &text) {
-                None => Standing::Enabled,
-                Some(entry) => Standing::Wrong(skipping(&entry)),
-            });
-        }
         let session = folders.modules(service, &text, "session");
         let account = folders.modules(service, &text, "account");
+        let skipping = || skipping(&account).or_else(|| skipping(&session));
+        if lines::put(&text).as_ref() == Ok(&text) {
+            return Ok(skipping().map_or(Standing::Enabled, Standing::Wrong));
+        }
         let opens = |entry: &&Entry| entry.is_berth() && !entry.has("close");
         let Some(opening) = session.iter().find(opens) else {
             let other = session
@@ -64,8 +62,8 @@ impl Standing {
                 after.place()
             )));
         }
-        if let Some(entry) = skipped(folders, service, &text) {
-            return Ok(Standing::Wrong(skipping(&entry)));
+        if let Some(why) = skipping() {
+            return Ok(Standing::Wrong(why));
         }
         if opening.file != service {
             return Ok(Standing::Through(opening.file.clone()));
@@ -102,23 +100,18 @@ pub fn never(service: &str) -> Option<&'static str> {
     }
 }
 
-/// The entry before the session line that may end the stack.
-fn skipped(folders: &Folders, service: &str, text: &str) -> Option<Entry> {
-    let session = folders.modules(service, text, "session");
-    let before = session
-        .into_iter()
-        .take_while(|entry| !entry.is_berth() || entry.has("close"));
-    let mut before = before.filter(|entry| !entry.is_berth());
-    before.find(Entry::may_end_the_stack)
-}
-
-fn skipping(entry: &Entry) -> String {
-    format!(
+/// What may end the stack before it comes to Berth's line; an answer if there is such a line.
+fn skipping(stack: &[Entry]) -> Option<String> {
+    let berth = |entry: &Entry| entry.is_berth() && !entry.has("close");
+    let before = stack.get(..stack.iter().position(berth)?)?;
+    let mut others = before.iter().filter(|entry| !entry.is_berth());
+    let entry = others.find(|entry| entry.may_end_the_stack())?;
+    Some(format!(
         "{}: {} is \"{}\", and its success would pass pam_berth over",
         entry.place(),
         entry.module,
         entry.control
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -164,8 +157,17 @@ mod tests {
         let ends = "session sufficient pam_permit.so\n";
         wrong(
             &lines::put(ends).unwrap(),
-            "su:2: pam_permit.so is \"sufficient\", and its success would pass pam_berth over",
+            "su:3: pam_permit.so is \"sufficient\", and its success would pass pam_berth over",
         );
+        let of_sssd = "account sufficient pam_localuser.so\n";
+        wrong(
+            &format!("{of_sssd}{by_hand}"),
+            "su:1: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+        );
+        write("su", &lines::put(of_sssd).unwrap());
+        assert_eq!(of("su"), Standing::Enabled);
+        write("su", &format!("{by_hand}{of_sssd}"));
+        assert_eq!(of("su"), Standing::ByHand);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
