@@ -1,6 +1,6 @@
-//! Kerberos tickets, which a private /tmp and a keyring of one's own hide.
+//! Kerberos tickets, which a private /tmp and a user namespace hide.
 
-use berth_config::outcome::PrivateTmp;
+use berth_config::outcome::{PrivateTmp, UserNamespace};
 
 use super::finding::Finding;
 use super::world::World;
@@ -22,6 +22,8 @@ pub fn check(world: &World) -> Vec<Finding> {
         berth.namespaces.private_tmp != PrivateTmp::Off
             && !kept.clone().any(|name| name.starts_with("krb5cc"))
     });
+    // Keyrings belong to a user namespace. Without one the login keeps what it has.
+    let hidden_keys = world.any(|berth| berth.namespaces.user != UserNamespace::Off);
     let in_tmp = name.contains("/tmp/");
     let remedy = "krb5.conf: default_ccache_name = KCM:";
     if in_tmp && hidden_tmp {
@@ -30,10 +32,10 @@ pub fn check(world: &World) -> Vec<Finding> {
             "private_tmp hides /tmp/krb5cc_*: rpc.gssd and other logins do not find the tickets",
             remedy,
         )]
-    } else if name.starts_with("KEYRING:") && world.any(|berth| berth.namespaces.any()) {
+    } else if name.starts_with("KEYRING:") && hidden_keys {
         vec![Finding::warn(
             TOPIC,
-            "a berth has a keyring of its own: tickets in KEYRING: do not reach it",
+            "a user namespace has keyrings of its own: tickets in KEYRING: do not reach the berth",
             remedy,
         )]
     } else {
@@ -52,12 +54,14 @@ mod tests {
         let tmp = "namespaces = { mount = true, private_tmp = \"disk\" }";
         let pid = "namespaces = { pid = true, mount = true }";
         let file = "[libdefaults]\n";
+        let user = "namespaces = { user = \"identity\", pid = true, mount = true }";
         let keyring = "[libdefaults]\n default_ccache_name = KEYRING:persistent:%{uid}\n";
         let kcm = "[libdefaults]\n default_ccache_name = KCM:\n";
         for (name, profile, text, level) in [
             ("file", tmp, file, Level::Warn),
             ("no-tmp", pid, file, Level::Ok),
-            ("keyring", pid, keyring, Level::Warn),
+            ("keyring", user, keyring, Level::Warn),
+            ("no-user", pid, keyring, Level::Ok),
             ("caps", "", keyring, Level::Ok),
             ("kcm", tmp, kcm, Level::Ok),
         ] {
