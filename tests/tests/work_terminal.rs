@@ -201,6 +201,22 @@ fn debuggers_and_tracers_work_on_ones_own_programs() {
     });
 }
 
+/// What there is to count is for the kernel to say (`kernel.perf_event_paranoid`), not for the berth.
+#[test]
+fn perf_counts_in_a_berth_what_it_counts_outside() {
+    Machine::run(|machine| {
+        let count = "perf stat -x, -e task-clock -e page-faults -o counted true; echo $?; grep -oE 'task-clock|page-faults' counted; cat /proc/1/comm";
+        let inside = machine.ssh("alice", count).ok();
+        machine.without_berth();
+        let outside = machine.ssh("alice", count).ok();
+        let (said, init) = inside.rsplit_once('\n').unwrap();
+        assert_eq!(init, "berth-init");
+        let (said_outside, init) = outside.rsplit_once('\n').unwrap();
+        assert_ne!(init, "berth-init");
+        assert_eq!(said, said_outside);
+    });
+}
+
 #[test]
 fn who_and_last_show_a_login_and_its_end() {
     Machine::run(|machine| {
