@@ -36,6 +36,10 @@ pub struct Berth {
     pub contact: Option<String>,
     /// `false`: account and log what would happen, change nothing.
     pub enforce: bool,
+    /// Whether the user is told what a cap does to them.
+    pub notify: bool,
+    /// Whether the user is told their caps at login.
+    pub motd: bool,
     /// How many sessions the user may have at once; `None` is any number.
     pub max_sessions: Option<u32>,
     /// Whether the login is moved into a cgroup of its own.

@@ -45,12 +45,6 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
         if let Some(at) = set(&keys.penalty) {
             refuse(at, "penalties");
         }
-        if let Some(at) = set(&keys.notify) {
-            refuse(at, "notifying users");
-        }
-        if let Some(at) = set_to(&keys.motd, |motd| *motd) {
-            refuse(at, "a line at login");
-        }
         let namespaces = &profile.namespaces;
         for (name, setting) in [
             ("uts", &namespaces.uts),

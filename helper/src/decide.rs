@@ -167,6 +167,8 @@ impl Planned {
             self.berth.session_caps = Caps::default();
             self.berth.rlimits.clear();
             self.berth.max_sessions = None;
+            self.berth.notify = false;
+            self.berth.motd = false;
             self.berth.logout = Logout {
                 linger: None,
                 ..self.berth.logout

@@ -18,8 +18,10 @@ use crate::audit::{self, Event};
 use crate::init::Init;
 use crate::leader::Leader;
 use crate::log::Line;
+use crate::notice::{self, Watch};
 use crate::shared::Membership;
 use crate::sys;
+use crate::terminals;
 
 /// How often a wait that is woken by events looks up all the same: an event can be lost with a process
 /// that was killed at the wrong moment.
@@ -61,15 +63,15 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps the session from the acknowledgement to the last trace.
-    pub fn keep(mut self) {
+    /// Keeps the session from the acknowledgement to the last trace. The user is told what `watch` sees.
+    pub fn keep(mut self, mut watch: Option<Watch>) {
         let begun = Instant::now();
         self.audit(&[Event::SessionStart]);
         // Of those that an application itself would write; su and cron write none.
         if matches!(self.record.service.as_str(), "sshd" | "login" | "remote") {
             self.audit(&[Event::Login]);
         }
-        self.wait_for_the_logins_end();
+        self.wait_for_the_logins_end(&mut watch);
         // Now, too: systemd removes a scope as soon as it is empty.
         let usage = self.group.as_ref().map(Usage::of).unwrap_or_default();
         self.let_the_leader_go();
@@ -82,12 +84,12 @@ impl Keeper {
             self.line("linger").field("error", error).warning();
         }
         self.audit(&[Event::SessionEnd, Event::CredentialsDisposed]);
-        self.linger();
+        self.linger(&mut watch);
         self.ask_to_end();
         self.end(begun, usage);
     }
 
-    fn wait_for_the_logins_end(&self) {
+    fn wait_for_the_logins_end(&self, watch: &mut Option<Watch>) {
         let init = match &self.berth {
             Berth::None => None,
             Berth::Own(init) => Some(init.pidfd()),
@@ -100,12 +102,33 @@ impl Keeper {
             PollFd::new(self.channel.as_fd(), PollFlags::empty()),
         ];
         fds.extend(init.map(|init| PollFd::new(init, PollFlags::POLLIN)));
+        let look_up = match watch {
+            Some(_) => PollTimeout::try_from(notice::LOOK).unwrap_or(PollTimeout::MAX),
+            None => PollTimeout::NONE,
+        };
         loop {
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(0) | Err(Errno::EINTR) => {}
+            match poll(&mut fds, look_up) {
+                Ok(0) => self.tell(watch),
+                Err(Errno::EINTR) => {}
                 Ok(_) if self.is_only_an_exec(&fds) => fds.retain(|fd| !self.is_channel(fd)),
                 // An error of poll itself leaves nothing to wait by; ending the session is safe.
                 Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Tells the user, and the log, what their caps did since the last look.
+    fn tell(&self, watch: &mut Option<Watch>) {
+        let (Some(watch), Some(group)) = (watch, &self.group) else {
+            return;
+        };
+        for notice in watch.look(Instant::now()) {
+            terminals::say(group, self.record.uid, &notice.text);
+            if let Some((cap, killed)) = notice.bite {
+                self.line("cap")
+                    .field("cap", cap)
+                    .optional("killed", killed)
+                    .warning();
             }
         }
     }
@@ -142,7 +165,7 @@ impl Keeper {
     }
 
     /// Leaves what the login left running for as long as the policy lets it.
-    fn linger(&mut self) {
+    fn linger(&mut self, watch: &mut Option<Watch>) {
         let Some(group) = self.group.clone() else {
             return; // What cannot be counted cannot linger.
         };
@@ -151,10 +174,13 @@ impl Keeper {
         let logins = self.watch_logins();
         let look_up = if self.leader_stays {
             Duration::from_secs(1) // No event tells when all others have ended.
+        } else if watch.is_some() {
+            notice::LOOK
         } else {
             LOOK_UP
         };
         while self.is_populated(&group) {
+            self.tell(watch);
             let until = match &self.berth {
                 Berth::Shared(membership) => match membership.all_logins_ended() {
                     Some(last) => {

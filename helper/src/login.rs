@@ -12,6 +12,7 @@ use crate::decide::{self, Planned, Undecided, Verdict};
 use crate::error::{Error, Result};
 use crate::keeper::Keeper;
 use crate::log::Line;
+use crate::notice::Watch;
 use crate::opening::{NotOpened, Opened, Opening, Reason};
 use crate::prepared::Prepared;
 use crate::privilege;
@@ -150,6 +151,12 @@ fn open(
         }
     };
     worker.has_opened();
+    let watch = prepared
+        .tree
+        .as_ref()
+        .zip(group.as_ref())
+        .filter(|_| planned.berth.notify)
+        .and_then(|(tree, group)| Watch::new(tree, group, planned.berth.contact.clone()));
     // First of all: what follows may wait for a log daemon.
     let executable = prepared.leader.executable();
     privilege::for_keeping()?;
@@ -182,7 +189,7 @@ fn open(
         logout: planned.berth.logout,
         leader_stays: false,
     };
-    keeper.keep();
+    keeper.keep(watch);
     Ok(())
 }
 

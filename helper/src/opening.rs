@@ -16,6 +16,7 @@ use crate::filter::{self, UserNamespaces};
 use crate::init::{self, Init};
 use crate::keeper::Berth;
 use crate::log::Line;
+use crate::motd;
 use crate::mounts;
 use crate::prepared::Prepared;
 use crate::rlimits;
@@ -259,6 +260,7 @@ impl<'a> Opening<'a> {
             new_keyring: user,
             filter,
             rlimits: rlimits::of_application(&berth.rlimits),
+            motd: motd::line(self.planned),
         }
     }
 

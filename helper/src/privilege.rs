@@ -24,6 +24,7 @@ const SETUP: &[Capability] = &[
     Capability::CAP_FOWNER,       // as below
     Capability::CAP_KILL,
     Capability::CAP_AUDIT_WRITE,
+    Capability::CAP_SYSLOG, // the kernel's log, in which it says what it has killed
 ];
 
 /// While a session is kept.

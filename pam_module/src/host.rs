@@ -96,6 +96,8 @@ pub trait Host {
     fn log(&mut self, level: Level, line: &str);
     /// Shows the user a message.
     fn tell(&mut self, message: &str);
+    /// Shows the user a line, unless it would get among what a program prints.
+    fn greet(&mut self, line: &str);
     /// Sets a variable of the session's environment.
     fn set_environment(&mut self, variable: &str) -> Result<(), Error>;
 

@@ -59,6 +59,9 @@ pub fn complete<H: Host>(
         remember(host, Phase::Session, user, verdict);
         return verdict;
     }
+    if let Some(motd) = session.motd.as_ref().filter(|_| !arguments.quiet) {
+        host.greet(motd);
+    }
     if arguments.debug {
         let id = quoted(session.id.as_bytes());
         host.log(

@@ -1,6 +1,7 @@
 //! The real world, for the trait in `host`.
 
 use std::ffi::OsStr;
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -15,7 +16,7 @@ use crate::exchange::{Answered, Helper, ask, end_of_roll_back};
 use crate::host::{ExemptList, Host, Item, Level, Privilege};
 use crate::kept::{Home, Kept, slot};
 use crate::nested::{Nested, nested};
-use crate::pam::Application;
+use crate::pam::{Application, Style};
 use crate::service::{Program, Threads};
 use crate::sys::held::Held;
 use crate::sys::join;
@@ -68,8 +69,18 @@ impl Host for Live<'_> {
     }
 
     fn tell(&mut self, message: &str) {
-        self.application
-            .tell(&escaped(message, Lines::Many, LONGEST_MESSAGE));
+        let message = escaped(message, Lines::Many, LONGEST_MESSAGE);
+        self.application.tell(Style::Error, &message);
+    }
+
+    fn greet(&mut self, line: &str) {
+        // sshd collects what it is told, and shows it before the first prompt. Others (su) print it where the
+        // program that they start prints.
+        let service = self.application.item(Item::Service);
+        if service.is_ok_and(|service| service == b"sshd") || std::io::stdout().is_terminal() {
+            let line = escaped(line, Lines::One, LONGEST_LINE);
+            self.application.tell(Style::Info, &line);
+        }
     }
 
     fn set_environment(&mut self, variable: &str) -> Result<(), Error> {

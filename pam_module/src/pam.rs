@@ -18,7 +18,6 @@ const PAM_TTY: c_int = 3;
 const PAM_RHOST: c_int = 4;
 const PAM_CONV: c_int = 5;
 const PAM_RUSER: c_int = 8;
-const PAM_ERROR_MSG: c_int = 3;
 const PAM_BUF_ERR: Code = Code(5);
 
 /// The flag by which an application asks for no messages to the user.
@@ -27,6 +26,15 @@ pub const PAM_SILENT: c_int = 0x8000;
 unsafe extern "C" {
     /// Not among pam-sys's declarations (security/pam_ext.h).
     fn pam_syslog(pamh: *const PamHandle, priority: c_int, format: *const c_char, ...);
+}
+
+/// What kind of message a user is shown: PAM_ERROR_MSG, which goes to standard error where the application prints it,
+/// or PAM_TEXT_INFO.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub enum Style {
+    Error = 3,
+    Info = 4,
 }
 
 /// The application that called us, for as long as the call lasts.
@@ -88,8 +96,8 @@ impl Application {
         }
     }
 
-    /// Shows the user an error message, where the application has a way to.
-    pub fn tell(&self, message: &str) {
+    /// Shows the user a message, where the application has a way to.
+    pub fn tell(&self, style: Style, message: &str) {
         let Ok(message) = CString::new(message) else {
             return; // as above
         };
@@ -102,7 +110,7 @@ impl Application {
             return;
         };
         let mut message = PamMessage {
-            msg_style: PAM_ERROR_MSG,
+            msg_style: style as c_int,
             msg: message.as_ptr(),
         };
         let mut messages: [*mut PamMessage; 1] = [&mut message];

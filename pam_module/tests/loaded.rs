@@ -475,6 +475,7 @@ fn keep(dir: &Path, part: &str, channel: &Channel) {
         new_keyring: power,
         filter: if power { vec![allow] } else { vec![] },
         rlimits: vec![],
+        motd: None,
     };
     let fd = init.as_ref().map(|init| init.pidfd.as_fd());
     channel.send(&Reply::Ready(session), fd).unwrap();

@@ -105,6 +105,8 @@ pub struct Session {
     pub filter: Vec<Instruction>,
     /// Resource limits to set.
     pub rlimits: Vec<Rlimit>,
+    /// A line for the user.
+    pub motd: Option<String>,
 }
 
 /// A resource limit, as setrlimit(2) takes it.

@@ -114,6 +114,8 @@ impl Booted {
             self.host(&format!("systemctl stop {name}"));
             let _ = fs::remove_dir(&slice);
         }
+        // Whose unmounting was killed with the slice.
+        self.host("umount /run/user/*; rmdir /run/user/*; systemctl reset-failed");
     }
 
     /// The machine's cgroup tree.

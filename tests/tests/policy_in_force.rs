@@ -1,6 +1,8 @@
 //! Which policy decides a login, and what of it besides namespaces is carried out.
 
-use berth_tests::{Machine, Policy, Process, Stack};
+use std::process::Command;
+
+use berth_tests::{Machine, Policy, Process, Stack, Terminal};
 
 /// The module as it is installed: without `policy=`, so that the loaded policy decides.
 fn with_the_loaded_policy(machine: &Machine) {
@@ -124,6 +126,32 @@ fn a_user_has_no_more_sessions_than_the_policy_says() {
         let again = berth_tests::eventually(|| machine.ssh("alice", "true").success());
         assert!(again, "a session that is over counts no more");
         second.end();
+    });
+}
+
+#[test]
+fn users_are_told_their_caps_at_login_where_a_terminal_shows_it() {
+    Machine::run(|machine| {
+        let mut policy = Policy::with_profile("motd = true\nuser = { tasks_max = 50 }");
+        policy.defaults = "missing_controller = \"warn\"".into();
+        machine.policy(&policy);
+        let line = "berth: you have tasks_max 50\n";
+        let mut by_ssh = machine.ssh_terminal("alice");
+        by_ssh.run("true");
+        assert!(by_ssh.shown().contains(line), "{}", by_ssh.shown());
+        by_ssh.send("exit");
+        by_ssh.wait();
+        let mut su = Command::new("su");
+        // Without the dash su shows nothing that modules say.
+        su.args(["-", "alice"]);
+        let mut by_su = Terminal::start(su);
+        by_su.run("true");
+        assert!(by_su.shown().contains(line), "{}", by_su.shown());
+        by_su.send("exit");
+        by_su.wait();
+        // Not among what a program prints.
+        assert_eq!(machine.su("alice", "echo in").ok(), "in");
+        assert_eq!(machine.ssh("alice", "echo in").ok(), "in");
     });
 }
 

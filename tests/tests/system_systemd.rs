@@ -54,6 +54,8 @@ macro_rules! cases {
 cases! {
     a_login_by_ssh_is_in_a_scope_of_its_user
     a_berth_is_in_the_scope_that_logind_made
+    who_and_logind_show_a_login_in_a_berth_and_its_end
+    the_audit_log_has_every_record_of_a_login_under_systemd
     past_memory_max_a_user_is_killed_under_systemd_and_no_other
     two_logins_of_a_user_share_one_cap
     caps_of_cpu_tasks_and_disks_are_felt
@@ -69,6 +71,7 @@ cases! {
     su_in_a_session_is_in_its_users_slice
     the_users_service_manager_is_under_the_caps
     a_killed_part_of_a_capped_login_leaves_nothing_under_systemd
+    a_helper_killed_while_it_opens_leaves_nothing_under_systemd
     what_a_login_leaves_running_ends_with_it
     keepers_have_a_place_though_nobody_started_it
     a_systemd_that_does_not_answer_costs_a_moment

@@ -40,6 +40,8 @@ pub(crate) fn berth(
             .or(value(&defaults.contact))
             .map(|line| line.as_str().to_owned()),
         enforce: value(&keys.enforce).copied().unwrap_or(true),
+        notify: value(&keys.notify).copied().unwrap_or(true),
+        motd: value(&keys.motd).copied().unwrap_or(false),
         max_sessions: value(&keys.max_sessions).and_then(|count| count.0),
         cgroup: value(&keys.cgroup).copied().unwrap_or(CgroupPlace::Own),
         user_caps,

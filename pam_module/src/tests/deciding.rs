@@ -308,6 +308,7 @@ fn a_session_where_only_a_decision_was_due_is_a_failure() {
         new_keyring: false,
         filter: vec![],
         rlimits: vec![],
+        motd: None,
     };
     let login = Login::new(Phase::Account, "");
     let rest = [

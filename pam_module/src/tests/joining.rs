@@ -28,6 +28,7 @@ fn session(namespaces: i32) -> Session {
         new_keyring: true,
         filter: vec![instruction; 3],
         rlimits: vec![],
+        motd: None,
     }
 }
 
@@ -69,6 +70,20 @@ fn denied(ack: Option<&'static str>, log: &'static str) -> Vec<Due> {
 #[test]
 fn a_session_is_joined_in_the_one_order_that_holds() {
     assert_eq!(play(session(ALL), contract()), Verdict::Pass);
+}
+
+#[test]
+fn a_line_for_the_user_is_shown_once_the_session_is_kept() {
+    let with_line = || Session {
+        motd: Some("berth: you have memory_max 3G".into()),
+        ..session(ALL)
+    };
+    let mut script = contract();
+    script.push(Due::Greet("berth: you have memory_max 3G"));
+    assert_eq!(play(with_line(), script), Verdict::Pass);
+    let quiet = Login::new(Phase::Session, "quiet");
+    let asked = quiet.asked(Ok(Reply::Ready(with_line())));
+    assert_eq!(quiet.play(asked, contract()), Verdict::Pass);
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub enum Due {
     /// The level, and a part of the line.
     Log(Level, &'static str),
     Tell(&'static str),
+    Greet(&'static str),
     Environment(&'static str, Result<(), Error>),
     Exempt(ExemptList, &'static str, Result<bool, ExemptError>),
     Privilege(Privilege),
@@ -99,6 +100,10 @@ impl Host for Scripted {
 
     fn tell(&mut self, message: &str) {
         due!(self, format!("tell {message}"), Due::Tell(due) if due == message => ())
+    }
+
+    fn greet(&mut self, line: &str) {
+        due!(self, format!("greet {line}"), Due::Greet(due) if due == line => ())
     }
 
     fn set_environment(&mut self, variable: &str) -> Result<(), Error> {

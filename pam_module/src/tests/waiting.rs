@@ -40,6 +40,7 @@ fn stage(script: &str) -> Stage {
         new_keyring: false,
         rlimits: vec![],
         filter: vec![],
+        motd: None,
     };
     stage.message("ready", &Reply::Ready(session));
     stage

@@ -16,14 +16,21 @@ const RECORDS: [(&str, &str); 4] = [
 ];
 
 fn records(machine: &mut Machine) {
-    // The kernel prints ten lines in five seconds and drops the rest, unless told otherwise.
-    std::fs::write("/proc/sys/kernel/printk_ratelimit", "0").unwrap();
     machine.policy(&Policy::default());
     let before = machine.settled();
-    machine.host("dmesg --clear").ok();
+    machine.host(CLEAR).ok();
     machine.ssh("alice", "true").ok();
     machine.assert_nothing_left(&before);
-    let log = machine.host("dmesg").ok();
+    assert_audited(&machine.host("dmesg").ok());
+}
+
+/// Clears the kernel's log, which then gets every record: it prints ten lines in five seconds and drops the rest,
+/// unless told otherwise.
+pub const CLEAR: &str = "dmesg --clear && echo 0 >/proc/sys/kernel/printk_ratelimit";
+
+/// Fails unless the kernel's log has each record of alice's login once.
+#[track_caller]
+pub fn assert_audited(log: &str) {
     let of_berth = |line: &&str| line.contains("grantors=pam_berth acct=\"alice\"");
     for (kind, operation) in RECORDS {
         let mut lines = log

@@ -3,10 +3,16 @@
 use berth_tests::{Booted, Policy, Process, eventually};
 
 use super::BootedCase;
+use super::audit::{CLEAR, assert_audited};
 
 pub const CASES: &[BootedCase] = &[
     ("a_login_by_ssh_is_in_a_scope_of_its_user", scope),
     ("a_berth_is_in_the_scope_that_logind_made", berth),
+    ("who_and_logind_show_a_login_in_a_berth_and_its_end", shown),
+    (
+        "the_audit_log_has_every_record_of_a_login_under_systemd",
+        audited,
+    ),
 ];
 
 const NAMESPACES: [&str; 4] = ["user", "pid", "ipc", "mnt"];
@@ -64,4 +70,49 @@ fn assert_is_scope(machine: &Booted, user: &str, cgroup: &str) {
     let number = rest.and_then(|rest| rest.strip_suffix(".scope"));
     let is_number = number.is_some_and(|number| number.parse::<u32>().is_ok());
     assert!(is_number, "{user} is in {cgroup}");
+}
+
+fn shown(machine: &Booted) {
+    machine.berth("sshd", &Policy::default());
+    let before = machine.settled();
+    // Debian 13 keeps no wtmp, nor has a program that reads it.
+    let keeps_wtmp = machine.host("command -v last").success();
+    if keeps_wtmp {
+        std::fs::write("/var/log/wtmp", "").expect("wtmp");
+    }
+    let mut terminal = machine.terminal("alice");
+    let tty = terminal.run("cat /proc/1/comm; tty");
+    let line = tty.strip_prefix("berth-init\n/dev/").expect(&tty);
+    let looks = ["who", "w --no-header", "loginctl --no-legend list-sessions"];
+    for look in looks {
+        let said = machine.host(look).ok();
+        assert!(
+            said.contains("alice") && said.contains(line),
+            "{look}: {said}"
+        );
+    }
+    let last = || machine.host("last -w alice").ok();
+    assert!(
+        !keeps_wtmp || last().contains("still logged in"),
+        "{}",
+        last()
+    );
+    terminal.send("exit");
+    terminal.wait();
+    machine.assert_nothing_left(&before);
+    for look in looks {
+        let said = machine.host(look).ok();
+        assert!(!said.contains("alice"), "{look}: {said}");
+    }
+    let has_ended = || !last().contains("still") && !last().contains("gone");
+    assert!(!keeps_wtmp || has_ended(), "{}", last());
+}
+
+fn audited(machine: &Booted) {
+    machine.berth("sshd", &Policy::default());
+    let before = machine.settled();
+    machine.host(CLEAR).ok();
+    machine.ssh("alice", "true").ok();
+    machine.assert_nothing_left(&before);
+    assert_audited(&machine.host("dmesg").ok());
 }

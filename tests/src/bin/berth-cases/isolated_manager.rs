@@ -121,11 +121,11 @@ fn lingering(machine: &Booted) {
     let running = manager(machine).expect("a service manager");
     let berth = machine.ssh("alice", WHERE).ok();
     assert_eq!(place(running), berth);
-    let list = machine.host("berth list").ok();
-    assert!(
-        list.contains("systemd-user") && list.contains("1 session,"),
-        "{list}"
-    );
+    let alone = eventually(|| {
+        let list = machine.host("berth list").ok();
+        list.contains("systemd-user") && list.contains("1 session,")
+    });
+    assert!(alone, "{:?}", machine.host("berth list"));
     // It outlives her logins, and what she has it run with it.
     machine
         .ssh("alice", "systemd-run --user --quiet sleep 1000")

@@ -16,6 +16,7 @@ mod kerberos;
 mod leftovers;
 mod mail;
 mod memory;
+mod notices;
 mod package;
 mod pools;
 mod pressure;
@@ -69,6 +70,7 @@ fn cases(guest: &str) -> Vec<Case> {
     match guest {
         "uml" => [
             memory::CASES,
+            notices::CASES,
             pressure::CASES,
             shares::CASES,
             processes::CASES,

@@ -21,6 +21,10 @@ pub const CASES: &[BootedCase] = &[
         "a_killed_part_of_a_capped_login_leaves_nothing_under_systemd",
         killed,
     ),
+    (
+        "a_helper_killed_while_it_opens_leaves_nothing_under_systemd",
+        killed_while_opening,
+    ),
     ("what_a_login_leaves_running_ends_with_it", leftovers),
     ("keepers_have_a_place_though_nobody_started_it", place),
     ("a_systemd_that_does_not_answer_costs_a_moment", silent),
@@ -191,6 +195,37 @@ fn killed(machine: &Booted) {
         }
         machine.assert_nothing_left(&before);
         assert_eq!(machine.drop_ins("alice"), [""; 0], "{name}");
+    }
+}
+
+/// At the steps at which tests/tests/roll_back.rs kills it, here with what systemd has set and made by then.
+fn killed_while_opening(machine: &Booted) {
+    capped(machine);
+    let helper = Path::new("/root/traced-helper");
+    let trace = |inject: &str| {
+        let text = format!("#!/bin/sh\nexec {inject} /usr/libexec/berth-helper \"$@\"\n");
+        fs::write(helper, text).expect("a helper");
+    };
+    trace("");
+    let name_it = "sed -i 's,pam_berth.so,& helper=/root/traced-helper,' /etc/pam.d/sshd";
+    machine
+        .host(&format!("chmod 755 {}; {name_it}", helper.display()))
+        .ok();
+    let before = machine.settled();
+    for call in [
+        "/^rename:when=1",
+        "mount:when=3",
+        "unshare:when=1",
+        "/^rename:when=2",
+    ] {
+        trace(&format!(
+            "strace -D -f -qq -o /dev/null -e inject={call}:signal=KILL"
+        ));
+        machine.ssh("alice", "true").refused();
+        trace("");
+        // What is left where both of its processes were hit, the next login removes.
+        machine.ssh("alice", "true").ok();
+        assert_all_gone(machine, &before);
     }
 }
 

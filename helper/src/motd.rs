@@ -1,0 +1,75 @@
+//! The line at login that tells users what they have.
+
+use berth_config::outcome::{Caps, Limit};
+use berth_config::value::bytes_text;
+
+use crate::decide::Planned;
+
+/// The line, if the policy wants one and there is something to tell.
+pub fn line(planned: &Planned) -> Option<String> {
+    let berth = &planned.berth;
+    let pool = planned.pool.as_ref();
+    let parts = [
+        told("you have", &berth.user_caps),
+        told("this login", &berth.session_caps),
+        pool.and_then(|(name, caps)| told(&format!("all in {name} together"), caps)),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (berth.motd && !parts.is_empty()).then(|| format!("berth: {}", parts.join("; ")))
+}
+
+/// The caps that people run into.
+fn told(whose: &str, caps: &Caps) -> Option<String> {
+    let percent = |us_per_second: u64| format!("{}%", us_per_second / 10_000);
+    let told = [
+        ("memory_high", finite(caps.memory_high).map(bytes_text)),
+        ("memory_max", finite(caps.memory_max).map(bytes_text)),
+        ("cpu_quota", finite(caps.cpu_quota).map(percent)),
+        (
+            "tasks_max",
+            finite(caps.tasks_max).map(|max| max.to_string()),
+        ),
+    ];
+    let told = told.into_iter();
+    let told: Vec<String> = told
+        .filter_map(|(cap, value)| Some(format!("{cap} {}", value?)))
+        .collect();
+    (!told.is_empty()).then(|| format!("{whose} {}", told.join(", ")))
+}
+
+fn finite(limit: Option<Limit>) -> Option<u64> {
+    match limit? {
+        Limit::Finite(value) => Some(value),
+        Limit::Infinity => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_run_into_is_told_and_no_more() {
+        let caps = Caps {
+            memory_max: Some(Limit::Finite(3 << 30)),
+            memory_high: Some(Limit::Infinity),
+            cpu_quota: Some(Limit::Finite(4_000_000)),
+            tasks_max: Some(Limit::Finite(256)),
+            io_weight: Some(50),
+            ..Caps::default()
+        };
+        let line = told("you have", &caps);
+        let expected = "you have memory_max 3G, cpu_quota 400%, tasks_max 256";
+        assert_eq!(line.as_deref(), Some(expected));
+        assert_eq!(
+            told(
+                "you have",
+                &Caps {
+                    io_weight: Some(50),
+                    ..Caps::default()
+                }
+            ),
+            None
+        );
+    }
+}

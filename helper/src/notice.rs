@@ -1,0 +1,505 @@
+//! Telling users what their caps do to them, and before that that they come close: once a second the keeper looks at
+//! some of the kernel's files; what there is to say goes to the session's terminals.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use berth_config::value::bytes_text;
+use berth_session::{Group, Tree};
+
+use crate::kernel_log::KernelLog;
+
+/// How often the keeper looks.
+pub const LOOK: Duration = Duration::from_secs(1);
+
+/// How often the same is said at most; and how often it is looked what the caps are.
+const AGAIN: Duration = Duration::from_secs(60);
+
+/// In percent of a cap: from here on it is close, and below the second it is far again.
+const CLOSE: u64 = 90;
+const FAR: u64 = 80;
+
+/// Users notice when memory_high was passed at so many looks in a row.
+const SLOW_LOOKS: u32 = 5;
+
+/// Periods of a CPU quota (100 ms each) in a minute; with fewer there was no long work to be held back.
+const BUSY_PERIODS: u64 = 300;
+
+/// What there is to say.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// To the user.
+    pub text: String,
+    /// To the log, where a cap has bitten: its name, and the program that was killed.
+    pub bite: Option<(String, Option<String>)>,
+}
+
+/// What counts as the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum About {
+    Kill,
+    Refusal,
+    SlowMemory,
+    SlowCpu,
+    CloseToMemory,
+    CloseToTasks,
+}
+
+/// Looks at the caps that a session is under.
+#[derive(Debug)]
+pub struct Watch {
+    /// The session's own first.
+    levels: Vec<Level>,
+    kills: Option<u64>,
+    /// Knows what was killed, and by which cap.
+    log: Option<KernelLog>,
+    /// Whom the user may ask.
+    contact: Option<String>,
+    said: BTreeMap<About, Instant>,
+    caps_read: Option<Instant>,
+}
+
+impl Watch {
+    /// Begins with a session, unless its user has no cap that could be told of.
+    pub fn new(tree: &Tree, session: &Group, contact: Option<String>) -> Option<Watch> {
+        let line = tree.line_to(session);
+        let others = 1 + usize::from(tree.pool_of(session).is_some());
+        let level = |(index, group): (usize, &Group)| {
+            let name = match (index < others, tree.pool_of(group)) {
+                (false, _) if group == session => ("session.", String::new()),
+                (false, _) => ("", String::new()),
+                (true, Some(pool)) => ("", format!(" of pool {pool}")),
+                (true, None) => ("", " of all users".into()),
+            };
+            let path = format!("/{}", tree.below(group).display());
+            Level::new(group.clone(), path, name, index >= others)
+        };
+        let levels = line.iter().enumerate().map(level).rev().collect();
+        Watch::of(levels, contact)
+    }
+
+    fn of(mut levels: Vec<Level>, contact: Option<String>) -> Option<Watch> {
+        levels.iter_mut().for_each(Level::read_caps);
+        levels.iter().any(Level::is_capped).then(|| {
+            let mut watch = Watch {
+                levels,
+                kills: None,
+                log: KernelLog::open(),
+                contact,
+                said: BTreeMap::new(),
+                caps_read: None,
+            };
+            // What was before is not this session's; but that it is close to a cap its user should know.
+            watch.look(Instant::now());
+            watch.said.clear();
+            for level in &mut watch.levels {
+                (level.is_close_to_memory, level.is_close_to_tasks) = (false, false);
+            }
+            watch
+        })
+    }
+
+    /// What is to be said now. The first look finds nothing: what was before is not this session's.
+    pub fn look(&mut self, now: Instant) -> Vec<Notice> {
+        let is_over = |then: &Instant| now.saturating_duration_since(*then) >= AGAIN;
+        let minute_is_over = self.caps_read.as_ref().is_none_or(is_over);
+        let mut found = Vec::new();
+        for level in self.levels.iter_mut().filter(|level| level.is_users) {
+            if minute_is_over {
+                level.read_caps();
+                found.extend(level.slow_cpu());
+            }
+            found.extend(level.slow_memory());
+            found.extend(level.close_to_memory());
+            found.extend(level.close_to_tasks());
+        }
+        if minute_is_over {
+            self.caps_read = Some(now);
+        }
+        found.extend(self.refusal());
+        found.extend(self.kill());
+        let mut notices = Vec::new();
+        for (about, notice) in found {
+            if self.said.get(&about).is_none_or(is_over) {
+                self.said.insert(about, now);
+                notices.push(self.finished(notice));
+            }
+        }
+        notices
+    }
+
+    fn finished(&self, notice: Notice) -> Notice {
+        let mut text = format!("berth: {}", notice.text);
+        if let Some(contact) = &self.contact {
+            text += &format!(". Help: {contact}");
+        }
+        Notice { text, ..notice }
+    }
+
+    /// Before Linux 6.11 a refusal is counted where the program is, whosever cap it was; later where the cap is.
+    fn refusal(&mut self) -> Option<(About, Notice)> {
+        let own = self.levels.iter_mut().filter(|level| level.is_users);
+        if own.fold(false, |any, level| level.has_refused() | any) {
+            let mut full = self.levels.iter().filter(|level| level.is_full_of_tasks());
+            let mut capped = self.levels.iter().filter(|level| level.tasks_max.is_some());
+            let level = full.next().or_else(|| capped.next())?;
+            let max = level.tasks_max?.to_string();
+            return Some(level.bitten(
+                About::Refusal,
+                "refused to start a task",
+                "tasks_max",
+                &max,
+            ));
+        }
+        None
+    }
+
+    /// A program of the session's was killed, whosever cap it was.
+    fn kill(&mut self) -> Option<(About, Notice)> {
+        let session = self.levels.first()?;
+        let kills = session.group.keyed("memory.events", "oom_kill");
+        let before = std::mem::replace(&mut self.kills, kills);
+        if kills? <= before? {
+            return None;
+        }
+        let kill = self
+            .log
+            .as_mut()
+            .and_then(|log| log.last_kill_in(&session.path));
+        let (program, by) = kill.map_or((None, None), |kill| (Some(kill.program), kill.by));
+        let level = by.and_then(|by| self.levels.iter().find(|level| by.ends_with(&level.path)));
+        let (cap, why) = match level {
+            Some(level) => {
+                let max = level.memory_max.map(bytes_text).unwrap_or_default();
+                let why = level.reached("memory_max", &max);
+                (level.called("memory_max"), why)
+            }
+            None => ("-".into(), "out of memory".into()),
+        };
+        let text = format!(
+            "killed {}: {why}",
+            program.as_deref().unwrap_or("a program")
+        );
+        let bite = Some((cap, program));
+        Some((About::Kill, Notice { text, bite }))
+    }
+}
+
+/// A cgroup from the session's upwards: its caps, and what the last look at it saw.
+#[derive(Debug)]
+struct Level {
+    group: Group,
+    /// As the kernel writes it, from the visible root.
+    path: String,
+    /// What stands before and after the name of a cap of its.
+    name: (&'static str, String),
+    /// Whether it is its user's alone.
+    is_users: bool,
+    memory_max: Option<u64>,
+    memory_high: Option<u64>,
+    tasks_max: Option<u64>,
+    /// Microseconds in each period, and the period.
+    cpu_quota: Option<(u64, u64)>,
+    refused: Option<u64>,
+    high: Option<u64>,
+    looks_above_high: u32,
+    /// Periods with work in them, and those in which the quota was used up.
+    periods: Option<(u64, u64)>,
+    is_close_to_memory: bool,
+    is_close_to_tasks: bool,
+}
+
+impl Level {
+    fn new(group: Group, path: String, name: (&'static str, String), is_users: bool) -> Level {
+        Level {
+            group,
+            path,
+            name,
+            is_users,
+            memory_max: None,
+            memory_high: None,
+            tasks_max: None,
+            cpu_quota: None,
+            refused: None,
+            high: None,
+            looks_above_high: 0,
+            periods: None,
+            is_close_to_memory: false,
+            is_close_to_tasks: false,
+        }
+    }
+
+    /// Another login or an admin may have changed them.
+    fn read_caps(&mut self) {
+        let group = &self.group;
+        self.memory_max = group.number("memory.max");
+        self.memory_high = group.number("memory.high");
+        self.tasks_max = group.number("pids.max");
+        let cpu = group.read("cpu.max").unwrap_or_default();
+        let quota = cpu.trim().split_once(' ');
+        self.cpu_quota =
+            quota.and_then(|(of, period)| Some((of.parse().ok()?, period.parse().ok()?)));
+    }
+
+    fn is_capped(&self) -> bool {
+        let numbers = [self.memory_max, self.memory_high, self.tasks_max];
+        numbers.iter().any(Option::is_some) || self.cpu_quota.is_some()
+    }
+
+    fn called(&self, cap: &str) -> String {
+        format!("{}{cap}{}", self.name.0, self.name.1)
+    }
+
+    fn reached(&self, cap: &str, value: &str) -> String {
+        format!("{}{cap} {value}{} reached", self.name.0, self.name.1)
+    }
+
+    fn bitten(&self, about: About, what: &str, cap: &str, value: &str) -> (About, Notice) {
+        let text = format!("{what}: {}", self.reached(cap, value));
+        let bite = Some((self.called(cap), None));
+        (about, Notice { text, bite })
+    }
+
+    /// Whether a task was refused here since the last look.
+    fn has_refused(&mut self) -> bool {
+        let refused = self.group.keyed("pids.events", "max");
+        let before = std::mem::replace(&mut self.refused, refused);
+        matches!((before, refused), (Some(before), Some(now)) if now > before)
+    }
+
+    fn is_full_of_tasks(&self) -> bool {
+        let used = self.group.number("pids.current");
+        self.tasks_max.is_some_and(|max| used >= Some(max))
+    }
+
+    fn slow_memory(&mut self) -> Option<(About, Notice)> {
+        let cap = self.memory_high?;
+        let high = self.group.keyed("memory.events.local", "high");
+        let before = std::mem::replace(&mut self.high, high);
+        self.looks_above_high = match high? > before? {
+            true => self.looks_above_high.saturating_add(1),
+            false => 0,
+        };
+        let is_slow = self.looks_above_high >= SLOW_LOOKS;
+        is_slow.then(|| {
+            self.bitten(
+                About::SlowMemory,
+                "slowed down",
+                "memory_high",
+                &bytes_text(cap),
+            )
+        })
+    }
+
+    /// Once a minute: whether most of it went by with the quota used up.
+    fn slow_cpu(&mut self) -> Option<(About, Notice)> {
+        let (quota, period) = self.cpu_quota?;
+        let percent = quota.saturating_mul(100) / period.max(1);
+        let of = |key| self.group.keyed("cpu.stat", key);
+        let periods = Some((of("nr_periods")?, of("nr_throttled")?));
+        let before = std::mem::replace(&mut self.periods, periods);
+        let ((busy, throttled), (busy_before, throttled_before)) = (periods?, before?);
+        let busy = busy.saturating_sub(busy_before);
+        let throttled = throttled.saturating_sub(throttled_before);
+        let is_slow = busy >= BUSY_PERIODS && throttled > busy / 2;
+        is_slow.then(|| {
+            self.bitten(
+                About::SlowCpu,
+                "slowed down",
+                "cpu_quota",
+                &format!("{percent}%"),
+            )
+        })
+    }
+
+    fn close_to_memory(&mut self) -> Option<(About, Notice)> {
+        let cap = self.memory_max?;
+        let mut used = self.group.number("memory.current")?;
+        if is_past(used, CLOSE, cap) {
+            // What was read from files goes when its place is needed.
+            let of = |key| self.group.keyed("memory.stat", key).unwrap_or(0);
+            used = used.saturating_sub(of("inactive_file").saturating_add(of("active_file")));
+        }
+        let is_new = changes(&mut self.is_close_to_memory, used, cap);
+        is_new.then(|| {
+            self.close(
+                About::CloseToMemory,
+                "memory_max",
+                bytes_text(used),
+                bytes_text(cap),
+            )
+        })
+    }
+
+    fn close_to_tasks(&mut self) -> Option<(About, Notice)> {
+        let cap = self.tasks_max?;
+        let used: u64 = self.group.number("pids.current")?;
+        let is_new = changes(&mut self.is_close_to_tasks, used, cap);
+        is_new.then(|| self.close(About::CloseToTasks, "tasks_max", used, cap))
+    }
+
+    fn close(
+        &self,
+        about: About,
+        cap: &str,
+        used: impl std::fmt::Display,
+        max: impl std::fmt::Display,
+    ) -> (About, Notice) {
+        let text = format!("{used} of {} {max} in use", self.called(cap));
+        (about, Notice { text, bite: None })
+    }
+}
+
+fn is_past(used: u64, percent: u64, cap: u64) -> bool {
+    u128::from(used) * 100 >= u128::from(cap) * u128::from(percent)
+}
+
+/// Whether it has come close just now.
+fn changes(is_close: &mut bool, used: u64, cap: u64) -> bool {
+    let was_close = *is_close;
+    *is_close = is_past(used, if was_close { FAR } else { CLOSE }, cap);
+    *is_close && !was_close
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::PathBuf;
+
+    /// A session's cgroup below its user's, as files that a test writes.
+    struct Fake(PathBuf);
+
+    impl Fake {
+        fn new(name: &str) -> Fake {
+            let path =
+                std::env::temp_dir().join(format!("berth-notice-{name}-{}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(path.join("session")).unwrap();
+            let fake = Fake(path);
+            for level in ["", "session/"] {
+                fake.write(&format!("{level}memory.events"), "oom_kill 0\n");
+                fake.write(&format!("{level}pids.events"), "max 0\n");
+                fake.write(&format!("{level}memory.events.local"), "high 0\n");
+            }
+            fake
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            fs::write(self.0.join(file), text).unwrap();
+        }
+
+        fn watch(&self) -> Option<Watch> {
+            let level = |path: PathBuf, name| {
+                Level::new(path.into(), "/".into(), (name, String::new()), true)
+            };
+            let levels = vec![
+                level(self.0.join("session"), "session."),
+                level(self.0.clone(), ""),
+            ];
+            Watch::of(levels, Some("help@example.org".into()))
+        }
+    }
+
+    impl Drop for Fake {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn texts(watch: &mut Watch, now: Instant) -> Vec<String> {
+        let notices = watch.look(now).into_iter();
+        let text = |notice: Notice| notice.text.replace(". Help: help@example.org", "!");
+        notices.map(text).collect()
+    }
+
+    #[test]
+    fn who_has_no_caps_is_not_watched() {
+        let fake = Fake::new("none");
+        fake.write("memory.max", "max\n");
+        fake.write("cpu.max", "max 100000\n");
+        assert!(fake.watch().is_none());
+    }
+
+    #[test]
+    fn each_cap_that_bites_is_told_at_most_once_a_minute() {
+        let fake = Fake::new("bites");
+        fake.write("memory.max", "3221225472\n");
+        fake.write("session/pids.max", "64\n");
+        let mut watch = fake.watch().unwrap();
+        let begun = Instant::now();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        assert_eq!(texts(&mut watch, at(1)), [""; 0]);
+
+        fake.write("session/memory.events", "oom_kill 1\n");
+        fake.write("session/pids.events", "max 7\n");
+        let told = [
+            "berth: refused to start a task: session.tasks_max 64 reached!",
+            "berth: killed a program: out of memory!",
+        ];
+        assert_eq!(texts(&mut watch, at(2)), told);
+        fake.write("session/memory.events", "oom_kill 2\n");
+        assert_eq!(texts(&mut watch, at(61)), [""; 0]);
+        assert_eq!(texts(&mut watch, at(70)), [""; 0], "it is over");
+        fake.write("session/memory.events", "oom_kill 3\n");
+        assert_eq!(texts(&mut watch, at(71)), told[1..]);
+        fake.write("session/memory.events", "oom_kill 4\n");
+        let bite = watch.look(at(200)).remove(0).bite;
+        assert_eq!(bite, Some(("-".into(), None)));
+    }
+
+    #[test]
+    fn a_cap_that_comes_close_is_told_once_until_it_has_been_far() {
+        let fake = Fake::new("close");
+        fake.write("memory.max", "1000\n");
+        fake.write("pids.max", "10\n");
+        fake.write("pids.current", "8\n");
+        fake.write("memory.current", "950\n");
+        fake.write("memory.stat", "inactive_file 50\nactive_file 10\n");
+        let mut watch = fake.watch().unwrap();
+        let begun = Instant::now();
+        let mut look = |seconds| texts(&mut watch, begun + Duration::from_secs(seconds));
+        assert_eq!(look(1), [""; 0], "files that were read are no need");
+        fake.write("memory.current", "960\n");
+        fake.write("pids.current", "9\n");
+        let close = [
+            "berth: 900 of memory_max 1000 in use!",
+            "berth: 9 of tasks_max 10 in use!",
+        ];
+        assert_eq!(look(2), close);
+        fake.write("pids.current", "8\n");
+        look(100);
+        fake.write("pids.current", "9\n");
+        assert_eq!(look(200), [""; 0], "it was never far");
+        fake.write("pids.current", "7\n");
+        look(201);
+        fake.write("pids.current", "9\n");
+        assert_eq!(look(202), close[1..]);
+        let mut next = fake.watch().unwrap();
+        assert_eq!(texts(&mut next, begun), close, "at the next login");
+    }
+
+    #[test]
+    fn to_be_slowed_down_for_long_is_told() {
+        let fake = Fake::new("slow");
+        fake.write("memory.high", "2147483648\n");
+        fake.write("cpu.max", "400000 100000\n");
+        fake.write("cpu.stat", "nr_periods 1000\nnr_throttled 900\n");
+        let mut watch = fake.watch().unwrap();
+        let begun = Instant::now();
+        let mut look = |seconds| texts(&mut watch, begun + Duration::from_secs(seconds));
+        for second in 1..5 {
+            fake.write("memory.events.local", &format!("high {second}\n"));
+            assert_eq!(look(second), [""; 0]);
+        }
+        fake.write("memory.events.local", "high 5\n");
+        assert_eq!(look(5), ["berth: slowed down: memory_high 2G reached!"]);
+        // Half of a minute's work, and of little work all of it.
+        fake.write("cpu.stat", "nr_periods 1600\nnr_throttled 1200\n");
+        assert_eq!(look(61), [""; 0]);
+        fake.write("cpu.stat", "nr_periods 1700\nnr_throttled 1300\n");
+        assert_eq!(look(122), [""; 0]);
+        fake.write("cpu.stat", "nr_periods 2200\nnr_throttled 1600\n");
+        assert_eq!(look(183), ["berth: slowed down: cpu_quota 400% reached!"]);
+    }
+}

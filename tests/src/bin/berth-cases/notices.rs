@@ -1,0 +1,80 @@
+//! What users are told of their caps, on their terminals.
+
+use berth_tests::{Machine, Policy, eventually};
+
+use super::Case;
+
+pub const CASES: &[Case] = &[
+    ("a_user_is_told_which_cap_killed_what", killed),
+    (
+        "a_user_is_told_that_caps_come_close_and_what_they_refuse",
+        close,
+    ),
+];
+
+fn policy(profile: &str) -> Policy {
+    Policy {
+        profile: format!("{profile}\nlogout = {{ grace = \"1s\" }}"),
+        defaults: "contact = \"help@example.org\"".into(),
+        ..Policy::default()
+    }
+}
+
+const CAPPED: &str = "user = { memory_max = \"64M\", memory_swap_max = 0, tasks_max = 40 }";
+
+fn killed(machine: &mut Machine) {
+    machine.host("mknod /dev/kmsg c 1 11").ok();
+    machine.policy(&policy(CAPPED));
+    let mut alice = machine.ssh_terminal("alice");
+    let mut bob = machine.ssh_terminal("bob");
+    assert_eq!(alice.run("cat /proc/1/comm"), "berth-init");
+    bob.run("true");
+    let eat = machine.probe("eat 100");
+    alice.send(&eat);
+    alice.expect("\nberth: killed berth-probe: memory_max 64M reached. Help: help@example.org\n");
+    let line = machine.logged("cap session=");
+    for told in ["user=alice", "cap=memory_max", "killed=berth-probe"] {
+        assert!(line.contains(told), "{line}");
+    }
+    // What a program prints is its own, also where another session of its user has a terminal.
+    let said = machine.ssh("alice", &eat).refused();
+    assert!(!format!("{said:?}").contains("berth:"), "{said:?}");
+
+    // Whom nobody may write to, or whose policy says so.
+    let mut deaf = machine.ssh_terminal("alice");
+    deaf.run("mesg n");
+    machine.policy(&policy(&format!("{CAPPED}\nnotify = false")));
+    let mut untold = machine.ssh_terminal("alice");
+    for terminal in [&mut deaf, &mut untold] {
+        terminal.run(&eat);
+        std::thread::sleep(std::time::Duration::from_secs(2));
+    }
+    for terminal in [&bob, &deaf, &untold] {
+        assert!(!terminal.shown().contains("berth:"), "{}", terminal.shown());
+    }
+    let told = alice.shown().matches("berth: killed").count();
+    assert_eq!(told, 1, "{}", alice.shown());
+    for mut terminal in [alice, bob, deaf, untold] {
+        terminal.send("exit");
+        terminal.wait();
+    }
+}
+
+fn close(machine: &mut Machine) {
+    machine.policy(&policy(CAPPED));
+    let mut alice = machine.ssh_terminal("alice");
+    alice.run("true");
+    let hold = machine.probe("hold 59");
+    alice.send(&format!("{hold} &"));
+    alice.expect("of memory_max 64M in use. Help: help@example.org\n");
+    alice.send("kill %1");
+    alice.send("for i in 1 2 3 4 5 6 7 8 9 0; do sleep 20 & sleep 20 & sleep 20 & sleep 20 & done");
+    alice.expect("berth: refused to start a task: tasks_max 40 reached. Help: help@example.org\n");
+    let uid = machine.uid("alice");
+    let shows = |text: &str| eventually(|| alice.shown().contains(text));
+    assert!(shows("of tasks_max 40 in use"), "{}", alice.shown());
+    assert_eq!(machine.cgroups().keyed(uid, "memory.events", "oom_kill"), 0);
+    // Without a fork.
+    alice.send("exec true");
+    alice.wait();
+}
