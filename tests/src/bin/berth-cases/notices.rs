@@ -1,6 +1,6 @@
 //! What users are told of their caps, on their terminals.
 
-use berth_tests::{Machine, Policy, eventually};
+use berth_tests::{Machine, Policy};
 
 use super::Case;
 
@@ -67,13 +67,13 @@ fn close(machine: &mut Machine) {
     let hold = machine.probe("hold 59");
     alice.send(&format!("{hold} &"));
     alice.expect("of memory_max 64M in use. Help: help@example.org\n");
-    alice.send("kill %1");
+    alice.run("kill -KILL %1; wait");
     alice.send("for i in 1 2 3 4 5 6 7 8 9 0; do sleep 20 & sleep 20 & sleep 20 & sleep 20 & done");
     alice.expect("berth: refused to start a task: tasks_max 40 reached. Help: help@example.org\n");
     let uid = machine.uid("alice");
-    let shows = |text: &str| eventually(|| alice.shown().contains(text));
-    assert!(shows("of tasks_max 40 in use"), "{}", alice.shown());
-    assert_eq!(machine.cgroups().keyed(uid, "memory.events", "oom_kill"), 0);
+    alice.expect("of tasks_max 40 in use");
+    let kills = machine.cgroups().keyed(uid, "memory.events", "oom_kill");
+    assert_eq!(kills, 0, "{}", alice.shown());
     // Without a fork.
     alice.send("exec true");
     alice.wait();
