@@ -180,6 +180,7 @@ fn open(
         audits: planned.berth.namespaces.user != UserNamespace::Off,
         berth,
         logout: planned.berth.logout,
+        accounting: planned.accounting,
         leader_stays: false,
     };
     keeper.keep();
