@@ -259,7 +259,8 @@ impl Planned {
 
     /// The log line of a login's beginning, up to the result.
     pub fn line(&self, session: impl std::fmt::Display) -> Line {
-        who("open", session, &self.login)
+        let event = Line::new("open").in_journal_if(self.accounting.journal);
+        about(event, session, &self.login)
             .field("profile", &self.berth.profile)
             .optional("rule", self.rule.as_deref())
             .optional("user_rule", self.user_rule.as_deref())
@@ -269,8 +270,8 @@ impl Planned {
 }
 
 /// The fields that every line about a login begins with.
-pub fn who(event: &str, session: impl std::fmt::Display, login: &Login) -> Line {
-    Line::new(event)
+pub fn about(event: Line, session: impl std::fmt::Display, login: &Login) -> Line {
+    event
         .field("session", session)
         .field("user", &login.user)
         .field("uid", login.uid)

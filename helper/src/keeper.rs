@@ -307,6 +307,7 @@ impl Keeper {
 
     fn line(&self, event: &str) -> Line {
         Line::new(event)
+            .in_journal_if(self.accounting.journal)
             .field("session", self.record.id)
             .field("user", &self.record.user)
             .field("uid", self.record.uid)

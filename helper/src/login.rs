@@ -52,7 +52,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                 rule,
             }) => {
                 reply(&channel, &Reply::Refused { message })?;
-                decide::who("open", "-", &login)
+                decide::about(Line::new("open"), "-", &login)
                     .optional("rule", rule)
                     .field("result", "deny")
                     .info();
