@@ -305,6 +305,9 @@ total         2  4h 28min   45s                    3.0G   24M        -    4
 #[test]
 fn nothing_yet_is_no_error_and_who_may_not_read_is_told() {
     let accounts = Accounts::new();
+    // A name mistyped is no empty report.
+    assert_eq!(accounts.report(&[]).status.code(), Some(1));
+    accounts.write("sessions.jsonl", "");
     let none = accounts.ok(&["--json"]);
     let none: Value = serde_json::from_str(&none).unwrap();
     assert_eq!(

@@ -55,7 +55,11 @@ fn logged<'l>(line: &'l str, key: &str) -> Option<&'l str> {
 #[test]
 fn a_login_is_on_record_with_what_it_used() {
     Machine::run(|machine| {
+        let report = format!("{PROGRAMS}/berth report --csv");
+        let none = machine.host(&report).refused();
+        assert!(none.stderr.contains("names no accounting file"), "{none:?}");
         accounted(machine, "");
+        assert_eq!(machine.host(&report).ok().lines().count(), 1, "nothing yet");
         // Says itself how much CPU it and its child used.
         let work = "sh -c 'i=0; while [ $i -lt 900000 ]; do i=$((i+1)); done'; \
                     dd if=/dev/zero of=/dev/null bs=1M count=5000 2>/dev/null; echo $BERTH_SESSION; times";
@@ -111,7 +115,7 @@ fn a_login_is_on_record_with_what_it_used() {
         assert!(user > in_programs / 2.0, "{times:?} {record}");
         assert!(system > in_kernel / 2.0, "{times:?} {record}");
 
-        let said = machine.host(&format!("{PROGRAMS}/berth report --csv")).ok();
+        let said = machine.host(&report).ok();
         let line = said.lines().nth(1).unwrap();
         let seconds = value(record, "seconds");
         assert!(

@@ -111,3 +111,18 @@ fn without_journald_or_against_the_policy_it_is_syslog() {
         machine.logged("close session=3 ");
     });
 }
+
+#[test]
+fn a_journald_that_hangs_holds_up_no_login_and_no_logout() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let socket = journal();
+        let other = UnixDatagram::unbound().unwrap();
+        other.connect(SOCKET).unwrap();
+        other.set_nonblocking(true).unwrap();
+        while other.send(b"MESSAGE=noise\n").is_ok() {}
+        assert_eq!(machine.ssh("alice", "echo in").ok(), "in");
+        machine.assert_nothing_left(&before);
+        drop(socket);
+    });
+}

@@ -20,8 +20,9 @@ use sums::{By, Report, Sums};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 reported; 1 the policy in force names no accounting file; 3 it has an
-error; 4 only root may read the file; 5 some lines of the file are no records.
+Exit status: 0 reported; 1 the policy in force names no accounting file, or FILE is not
+there; 3 the policy has an error; 4 only root may read the file; 5 some of its lines are
+no records.
 
 A session counts for the moment at which it ended. TIME is a date or a date and time in the
 machine's time, as in 2026-11-24 or 2026-11-24T08:00, RFC 3339 with an offset, or a length
@@ -68,6 +69,11 @@ fn report(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut report = Report::new(arguments.by, since, arguments.until);
     let torn = ledger.read(since, |entry| report.add(entry));
     let torn = torn.map_err(|error| unreadable(&error))? + report.without_time;
+    // The policy's own is made with the first record.
+    if arguments.file.is_some() && report.total.sessions + torn == 0 && !ledger.file.exists() {
+        eprintln!("berth: there is no file {}", ledger.file.display());
+        return Err(Exit::NotSo);
+    }
     if arguments.json {
         print_json(arguments, &report, torn);
     } else {
