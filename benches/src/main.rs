@@ -1,9 +1,10 @@
 //! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run; or what it adds
-//! to a login next to its neighbours in the stack, on a booted machine.
+//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes.
 //!
 //! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
 //! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
 
+mod accounts;
 mod beside;
 mod floor;
 mod memory;
@@ -70,7 +71,7 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --report [RECORDS]"
     );
     ExitCode::from(2)
 }
@@ -82,6 +83,17 @@ fn main() -> ExitCode {
         ["--beside-systemd", ref rest @ ..] => return in_guest(rest),
         ["--in-guest"] => {
             print!("{}", beside::measure(60, 20));
+            return ExitCode::SUCCESS;
+        }
+        ["--report"] => {
+            accounts::measure(1_000_000);
+            return ExitCode::SUCCESS;
+        }
+        ["--report", records] => {
+            let Ok(records) = records.parse() else {
+                return usage();
+            };
+            accounts::measure(records);
             return ExitCode::SUCCESS;
         }
         ["--hold", service, user] => {

@@ -21,6 +21,7 @@ mod pam;
 mod place;
 mod stack;
 mod sys;
+mod table;
 mod units;
 mod verb;
 

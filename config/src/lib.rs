@@ -48,7 +48,7 @@ pub use keys::known_keys;
 pub use loaded::{InstallError, Loaded, Stamp, install};
 pub use places::Places;
 pub use policy::{Exempt, Policy, PolicyError};
-pub use source::{SourceError, Trust};
+pub use source::{SourceError, Trust, only_roots};
 pub use unsupported::NOT_YET;
 
 /// All accounts that NSS lists. Directories of many accounts (SSSD) often list none of theirs.

@@ -280,6 +280,19 @@ pub struct Privileges {
     pub nested_userns: bool,
 }
 
+/// Where it is written what sessions have used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accounting {
+    /// The file; `None` is none.
+    pub file: Option<PathBuf>,
+    /// Past this size, in bytes, it is set aside.
+    pub max_size: u64,
+    /// How long it is then kept.
+    pub keep: Duration,
+    /// Whether journald gets the log's lines with fields of their own, where it runs.
+    pub journal: bool,
+}
+
 /// What happens when a login ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logout {

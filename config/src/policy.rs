@@ -1,6 +1,7 @@
 //! A whole policy: what the helper and the commands ask.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use berth_protocol::exempt::Exempt;
 
@@ -12,7 +13,7 @@ use crate::decide::{self, DecideError, Decision};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::facts::{Login, Machine};
 use crate::loaded::{self, Loaded};
-use crate::outcome::OnError;
+use crate::outcome::{Accounting, OnError};
 use crate::places::Places;
 use crate::read::table::value;
 use crate::source::{SourceError, Trust};
@@ -21,6 +22,10 @@ use crate::value::UidRange;
 
 /// The UIDs that `[exempt]` covers where it does not say: system accounts and what systemd allots.
 const EXEMPT_UIDS: [(u32, u32); 3] = [(1, 999), (61_184, 65_519), (65_534, 65_534)];
+
+/// How large an accounting file becomes, and how long it is kept, where `[accounting]` does not say.
+const MAX_SIZE: u64 = 1 << 30;
+const KEEP: Duration = Duration::from_secs(400 * 86_400);
 
 /// A whole policy, without errors.
 #[derive(Debug, Clone)]
@@ -99,6 +104,17 @@ impl Policy {
     /// A berth's user namespace is owned by this plus the user's UID.
     pub fn owner_uid_base(&self) -> u32 {
         value(&self.contents.defaults.owner_uid_base).map_or(UidBase::DEFAULT, |base| base.0)
+    }
+
+    /// Where it is written what sessions have used.
+    pub fn accounting(&self) -> Accounting {
+        let table = &self.contents.accounting;
+        Accounting {
+            file: value(&table.file).map(|file| file.as_str().into()),
+            max_size: value(&table.max_size).map_or(MAX_SIZE, |size| size.0),
+            keep: value(&table.keep).map_or(KEEP, |keep| keep.duration()),
+            journal: value(&table.journal).copied().unwrap_or(true),
+        }
     }
 
     /// What is to be done with a login on a machine.

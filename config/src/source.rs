@@ -99,6 +99,15 @@ pub(crate) fn directory(path: &Path) -> Result<(), SourceError> {
     Ok(())
 }
 
+/// Checks that nobody but root can put a file into a directory, nor another directory in its place.
+pub fn only_roots(path: &Path) -> Result<(), SourceError> {
+    let path = path.canonicalize().map_err(|source| SourceError::Read {
+        path: path.into(),
+        source,
+    })?;
+    path.ancestors().try_for_each(directory)
+}
+
 /// A file's text, and where its lines begin.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {

@@ -44,6 +44,21 @@ pub(crate) fn local_time(seconds: i64) -> Option<(libc::tm, i64)> {
     Some((broken_down, broken_down.tm_gmtoff))
 }
 
+/// The moment of a broken-down local time; of one that a change of the clock leaves out, or has twice, one that
+/// is near.
+pub(crate) fn moment(mut local: libc::tm) -> Option<i64> {
+    local.tm_isdst = -1; // whichever it is then
+    // SAFETY: the pointer is to a live value, which mktime may normalise.
+    let seconds = unsafe { libc::mktime(&mut local) };
+    (seconds != -1).then_some(seconds)
+}
+
+/// No moment yet.
+pub(crate) fn no_time() -> libc::tm {
+    // SAFETY: all-zero is a valid `tm`: numbers, and a pointer that may be null.
+    unsafe { std::mem::zeroed() }
+}
+
 /// The machine's host name, as the kernel has it.
 pub(crate) fn host_name() -> Option<String> {
     let mut buffer = [0_u8; 256];

@@ -28,18 +28,6 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
     if let Some(at) = set(&contents.defaults.frozen_login) {
         refuse(at, "freezing users");
     }
-    let accounting = &contents.accounting;
-    for at in [
-        set(&accounting.file),
-        set(&accounting.max_size),
-        set(&accounting.keep),
-        set(&accounting.journal),
-    ]
-    .into_iter()
-    .flatten()
-    {
-        refuse(at, "accounting");
-    }
     for profile in contents.profiles.values().map(|named| &named.table) {
         let keys = &profile.keys;
         if let Some(at) = set(&keys.penalty) {

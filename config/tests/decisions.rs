@@ -5,7 +5,8 @@ mod written;
 use std::time::Duration;
 
 use berth_config::outcome::{
-    Berth, CpuWeight, Limit, OnError, Outcome, PrivateTmp, Resource, Scope, UserNamespace,
+    Accounting, Berth, CpuWeight, Limit, OnError, Outcome, PrivateTmp, Resource, Scope,
+    UserNamespace,
 };
 use berth_config::{
     DecideError, Decision, Login, Places, Policy, Trust, check_edited, check_files,
@@ -299,4 +300,27 @@ fn namespaces_of_a_profile_are_all_handed_on() {
     assert_eq!(namespaces.private_tmp, PrivateTmp::Tmpfs(128 << 20));
     assert_eq!(namespaces.private_shm, Some(64 << 20));
     assert_eq!(namespaces.tmp_keep, [".X11-unix"]);
+}
+
+#[test]
+fn accounting_goes_where_the_last_file_says() {
+    assert_eq!(
+        policy("").accounting(),
+        Accounting {
+            file: None,
+            max_size: 1 << 30,
+            keep: Duration::from_secs(400 * 86_400),
+            journal: true,
+        }
+    );
+    let text = "[accounting]\nfile = \"/var/log/berth\"\nmax_size = \"64K\"\nkeep = \"4w\"\njournal = false\n";
+    assert_eq!(
+        policy(text).accounting(),
+        Accounting {
+            file: Some("/var/log/berth".into()),
+            max_size: 64 << 10,
+            keep: Duration::from_secs(28 * 86_400),
+            journal: false,
+        }
+    );
 }

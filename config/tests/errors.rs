@@ -459,10 +459,6 @@ fn what_is_not_done_yet_is_refused() {
         "[time.t]\nhours = \"08:00-09:00\"",
         "[penalty.p]",
         "[defaults]\nfrozen_login = \"deny\"",
-        "[accounting]\nfile = \"/var/log/berth\"",
-        "[accounting]\njournal = true",
-        "[profile.p]\nmotd = true",
-        "[profile.p]\nnotify = true",
         "[profile.p]\nnamespaces = { net = true }",
         "[profile.p]\nnamespaces = { uts = true }",
         "[profile.p]\nnamespaces = { time = true }",
@@ -474,7 +470,7 @@ fn what_is_not_done_yet_is_refused() {
         assert!(checked.diagnostics[0].message.ends_with(NOT_YET), "{body}");
     }
     // To ask for nothing is no error.
-    let body = "version = 1\n[profile.p]\nmotd = false\nnotify = \"unset\"\nnamespaces = { net = false, user_manager = \"host\" }\n";
+    let body = "version = 1\n[profile.p]\nnamespaces = { net = false, user_manager = \"host\" }\n";
     assert_eq!(Written::new(body).check().diagnostics, []);
 }
 
@@ -485,4 +481,25 @@ fn nothing_in_a_file_can_steer_the_terminal() {
         let printed = diagnostic.to_string();
         assert!(!printed.contains('\u{1b}'), "{printed:?}");
     }
+}
+
+#[test]
+fn an_accounting_file_has_a_path_and_some_room() {
+    let told = |line: &str, expected: &str| one(&format!("[accounting]\n{line}"), expected);
+    told(
+        "file = \"sessions.jsonl\"",
+        "3:8 `sessions.jsonl` is no absolute path | write it from the root, without `..`",
+    );
+    told(
+        "file = \"/var/log/berth/\"",
+        "3:1 `/var/log/berth/` is a folder | write the file's name too, as in \"/var/log/berth/sessions.jsonl\"",
+    );
+    told(
+        "max_size = \"1K\"",
+        "3:1 a max_size below 4K | at least \"4K\"",
+    );
+    told(
+        "keep = 400",
+        "3:8 `400`: seconds, minutes, hours? | write \"400s\", \"400min\" or \"400h\"",
+    );
 }

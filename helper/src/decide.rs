@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use berth_config::outcome::{
-    Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges, Propagation, Scope,
-    UserManager, UserNamespace,
+    Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
+    Propagation, Scope, UserManager, UserNamespace,
 };
 use berth_config::{Decision, Login, Machine, Policy};
 use berth_protocol::{JoinAbility, Request};
@@ -50,6 +50,8 @@ pub struct Planned {
     pub everyone_caps: Caps,
     /// The base of the reserved owner UIDs.
     pub owner_uid_base: u32,
+    /// Where it is written what the session has used.
+    pub accounting: Accounting,
     /// For the log: what the policy asks for and this login does not get, and why that is right.
     pub notes: Vec<String>,
 }
@@ -120,6 +122,7 @@ pub fn decide(
                 pool: pool.map(|pool| (pool, pool_caps)),
                 everyone_caps,
                 owner_uid_base: policy.owner_uid_base(),
+                accounting: policy.accounting(),
                 notes: Vec::new(),
             };
             let on_error = planned.berth.on_error;
@@ -258,7 +261,8 @@ impl Planned {
 
     /// The log line of a login's beginning, up to the result.
     pub fn line(&self, session: impl std::fmt::Display) -> Line {
-        who("open", session, &self.login)
+        let event = Line::new("open").in_journal_if(self.accounting.journal);
+        about(event, session, &self.login)
             .field("profile", &self.berth.profile)
             .optional("rule", self.rule.as_deref())
             .optional("user_rule", self.user_rule.as_deref())
@@ -268,8 +272,8 @@ impl Planned {
 }
 
 /// The fields that every line about a login begins with.
-pub fn who(event: &str, session: impl std::fmt::Display, login: &Login) -> Line {
-    Line::new(event)
+pub fn about(event: Line, session: impl std::fmt::Display, login: &Login) -> Line {
+    event
         .field("session", session)
         .field("user", &login.user)
         .field("uid", login.uid)

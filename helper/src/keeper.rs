@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant, SystemTime};
 
-use berth_config::outcome::Logout;
+use berth_config::outcome::{Accounting, Logout};
 use berth_protocol::Channel;
 use berth_session::{Group, Manager, Record, State, Tree, Usage, sweep};
 use nix::errno::Errno;
@@ -14,6 +14,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+use crate::accounting;
 use crate::audit::{self, Event};
 use crate::init::Init;
 use crate::leader::Leader;
@@ -56,6 +57,8 @@ pub struct Keeper {
     pub group: Option<Group>,
     pub berth: Berth,
     pub logout: Logout,
+    /// Where it is written what the session has used.
+    pub accounting: Accounting,
     /// Whether the login's own audit records are lost, and the keeper writes them.
     pub audits: bool,
     /// Whether the application goes on in the session's cgroup after its end.
@@ -307,10 +310,11 @@ impl Keeper {
             // As long as anything is left somebody has to be there who knows of it.
             std::thread::sleep(LOOK_UP);
         }
+        let took = begun.elapsed().as_secs();
         let seconds = |us: u64| format!("{:.1}", us as f64 / 1e6);
         self.line("close")
             .field("result", "ok")
-            .field("duration_s", begun.elapsed().as_secs())
+            .field("duration_s", took)
             .optional("cpu_s", usage.cpu_us.map(seconds))
             .optional("memory_peak", usage.memory_peak)
             .optional("tasks_peak", usage.tasks_peak)
@@ -320,11 +324,16 @@ impl Keeper {
             .optional("tasks_refused", usage.tasks_refused)
             .optional("throttled_s", usage.throttled_us.map(seconds))
             .info();
+        // After everything else: a disk that fails or hangs costs a record, and no clean-up.
+        if let Err(error) = accounting::write(&self.accounting, &self.record, took, &usage) {
+            self.line("accounting").field("error", error).error();
+        }
         drop(ended); // Last, because it may have to wait.
     }
 
     fn line(&self, event: &str) -> Line {
         Line::new(event)
+            .in_journal_if(self.accounting.journal)
             .field("session", self.record.id)
             .field("user", &self.record.user)
             .field("uid", self.record.uid)

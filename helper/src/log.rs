@@ -1,6 +1,7 @@
-//! The helper's log lines: syslog, facility AUTHPRIV, `key=value` in a fixed order.
+//! The helper's log lines: syslog, facility AUTHPRIV, `key=value` in a fixed order; or journald, where each is a field.
 
 use std::fmt::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend, Severity};
@@ -11,20 +12,42 @@ const MAX_VALUE: usize = 256;
 /// How long a line may wait for the log daemon.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// Where journald takes messages with fields (systemd's "Native Journal Protocol").
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
 /// One line in the making.
 #[derive(Debug)]
-pub struct Line(String);
+pub struct Line {
+    text: String,
+    /// The same for journald, if it is to go there.
+    native: Option<String>,
+}
 
 impl Line {
     /// Begins with what happened.
     pub fn new(event: &str) -> Line {
-        Line(event.into())
+        Line {
+            text: event.into(),
+            native: None,
+        }
+    }
+
+    /// The fields that follow become fields of journald's, if that is wanted and it is there.
+    pub fn in_journal_if(self, wanted: bool) -> Line {
+        let native = wanted.then(|| format!("BERTH_EVENT={}\n", self.text));
+        Line { native, ..self }
     }
 
     /// Adds a field; an empty value is `-`.
     pub fn field(mut self, key: &str, value: impl fmt::Display) -> Line {
         let value = value.to_string();
-        let _ = write!(self.0, " {key}={}", quote(&value)); // writing to a String cannot fail
+        let escaped = escape(&value);
+        if let Some(native) = &mut self.native {
+            let key = key.to_ascii_uppercase();
+            // What ends a field, a newline, is escaped.
+            let _ = writeln!(native, "BERTH_{key}={escaped}"); // writing to a String cannot fail
+        }
+        let _ = write!(self.text, " {key}={}", quote(&value, escaped)); // nor can this
         self
     }
 
@@ -38,23 +61,68 @@ impl Line {
 
     /// Writes an ordinary line.
     pub fn info(self) {
-        send(Severity::LOG_INFO, &self.0);
+        self.send(Severity::LOG_INFO);
     }
 
     /// Writes a line that an admin should see.
     pub fn warning(self) {
-        send(Severity::LOG_WARNING, &self.0);
+        self.send(Severity::LOG_WARNING);
     }
 
     /// Writes a line about something that failed.
     pub fn error(self) {
-        send(Severity::LOG_ERR, &self.0);
+        self.send(Severity::LOG_ERR);
+    }
+
+    fn send(&self, severity: Severity) {
+        let native = self.native.as_ref();
+        match native.map(|fields| send_native(severity, &self.text, fields)) {
+            None | Some(Sent::NoJournal) => send(severity, &self.text),
+            Some(Sent::Taken | Sent::Lost) => {}
+        }
     }
 }
 
-/// A value that cannot be taken for anything else: quoted if it has a space, a quote or an equals
-/// sign, control characters as `\x0a`, cut at a bound.
-fn quote(value: &str) -> String {
+/// What became of a message for journald.
+enum Sent {
+    Taken,
+    /// It is there and takes nothing now; as syslog's daemon it would not either.
+    Lost,
+    NoJournal,
+}
+
+fn send_native(severity: Severity, text: &str, fields: &str) -> Sent {
+    let Ok(socket) = UnixDatagram::unbound() else {
+        return Sent::NoJournal;
+    };
+    if socket.connect(JOURNAL).is_err() {
+        return Sent::NoJournal;
+    }
+    let _ = socket.set_write_timeout(Some(PATIENCE)); // fails for a time of zero only
+    let (priority, facility) = (severity as u8, Facility::LOG_AUTHPRIV as u8 >> 3);
+    let message = format!(
+        "MESSAGE={text}\nPRIORITY={priority}\nSYSLOG_FACILITY={facility}\nSYSLOG_IDENTIFIER=berth\n\
+         SYSLOG_PID={}\n{fields}",
+        std::process::id()
+    );
+    match socket.send(message.as_bytes()) {
+        Ok(_) => Sent::Taken,
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Sent::Lost,
+        Err(_) => Sent::NoJournal,
+    }
+}
+
+/// An escaped value as it stands in a line, where it cannot be taken for anything else: quoted if it has a
+/// space, a quote or an equals sign.
+fn quote(value: &str, escaped: String) -> String {
+    match escaped == value && !value.contains([' ', '=']) || value.is_empty() {
+        true => escaped,
+        false => format!("\"{escaped}\""),
+    }
+}
+
+/// A value in one piece: control characters as `\x0a`, cut at a bound, `-` if there is none.
+fn escape(value: &str) -> String {
     if value.is_empty() {
         return "-".into();
     }
@@ -75,11 +143,7 @@ fn quote(value: &str) -> String {
             c => text.push(c),
         }
     }
-    if text == value && !value.contains([' ', '=']) {
-        text
-    } else {
-        format!("\"{text}\"")
-    }
+    text
 }
 
 /// Whether a character does not show, or changes how others do (a bidirectional override): what
@@ -115,6 +179,10 @@ fn send(severity: Severity, message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn quote(value: &str) -> String {
+        super::quote(value, escape(value))
+    }
 
     #[test]
     fn a_users_text_cannot_forge_a_field_or_a_line() {

@@ -53,7 +53,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                 rule,
             }) => {
                 reply(&channel, &Reply::Refused { message })?;
-                decide::who("open", "-", &login)
+                decide::about(Line::new("open"), "-", &login)
                     .optional("rule", rule)
                     .field("result", "deny")
                     .info();
@@ -187,6 +187,7 @@ fn open(
         audits: planned.berth.namespaces.user != UserNamespace::Off,
         berth,
         logout: planned.berth.logout,
+        accounting: planned.accounting,
         leader_stays: false,
     };
     keeper.keep(watch);

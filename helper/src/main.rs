@@ -12,6 +12,7 @@
     )
 )]
 
+mod accounting;
 mod audit;
 mod caps;
 mod cgroup;

@@ -23,10 +23,12 @@
     )
 )]
 
+mod entry;
 mod error;
 mod folder;
 mod group;
 mod id;
+mod ledger;
 mod limits;
 mod record;
 mod sweep;
@@ -34,10 +36,12 @@ pub mod systemd;
 mod tree;
 mod usage;
 
+pub use entry::Entry;
 pub use error::{Error, Result};
 pub use folder::UserFolder;
 pub use group::{Controller, Group};
 pub use id::SessionId;
+pub use ledger::Ledger;
 pub use limits::{Limits, Pressure};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};

@@ -9,6 +9,10 @@ use crate::group::keyed;
 pub struct Usage {
     /// CPU time, in microseconds.
     pub cpu_us: Option<u64>,
+    /// Of it, in programs.
+    pub cpu_user_us: Option<u64>,
+    /// Of it, in the kernel on their behalf.
+    pub cpu_system_us: Option<u64>,
     /// Time during which the CPU quota held it back, in microseconds.
     pub throttled_us: Option<u64>,
     /// Memory now, in bytes.
@@ -38,6 +42,8 @@ impl Usage {
         let io = |key: &str| io.as_deref().map(|text| io_sum(text, key));
         Usage {
             cpu_us: cpu("usage_usec"),
+            cpu_user_us: cpu("user_usec"),
+            cpu_system_us: cpu("system_usec"),
             throttled_us: cpu("throttled_usec"),
             memory: group.number("memory.current"),
             memory_peak: group.number("memory.peak"),

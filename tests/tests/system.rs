@@ -38,4 +38,5 @@ berth_tests::cases! { UserModeLinux:
     with_namespaces_forbidden_root_gets_in_and_others_as_on_error_says
     with_no_process_ids_left_root_gets_in_and_others_do_not
     a_clock_that_is_set_back_holds_up_no_login
+    a_record_has_what_its_session_used
 }

@@ -105,4 +105,5 @@ cases! {
     the_package_stays_while_pam_needs_it
     berth_pam_puts_the_package_in_force_and_takes_it_out
     an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in
+    a_record_has_what_its_session_used_under_systemd
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::exit::Exit;
 use crate::figures::{age, harmless, percent, size};
 use crate::live::{self, Figures, Sessions};
-use crate::{json, paint};
+use crate::{json, paint, table};
 
 /// The arguments.
 #[derive(Debug, Default, clap::Args)]
@@ -85,7 +85,9 @@ fn all(records: &[Record], tree: Option<&Tree>, as_json: bool) {
         line.push(live::state(record).into());
         table.push(line);
     }
-    print_table(&table, &[0, 5, 6, 7, 8]);
+    for line in table::lines(&table, &[0, 5, 6, 7, 8]) {
+        println!("{}", paint::alarm(&line, "dead"));
+    }
     let mut names: Vec<u32> = records.iter().map(|record| record.uid).collect();
     names.sort_unstable();
     names.dedup();
@@ -147,7 +149,9 @@ fn users(records: &[Record], tree: Option<&Tree>, as_json: bool) {
     if as_json {
         return print_json("users", objects);
     }
-    print_table(&table, &[1, 2, 4, 5, 6, 7]);
+    for line in table::lines(&table, &[1, 2, 4, 5, 6, 7]) {
+        println!("{line}");
+    }
     println!(
         "{}, {}.",
         counted(by_uid.len(), "user"),
@@ -171,24 +175,4 @@ fn used(figures: &Figures) -> [String; 3] {
         or_dash(figures.cpu_percent.map(percent)),
         or_dash(figures.usage.memory.map(size)),
     ]
-}
-
-/// Prints columns as wide as they need to be, those that hold numbers to the right.
-fn print_table(table: &[Vec<String>], right: &[usize]) {
-    let columns = table.first().map_or(0, Vec::len);
-    let widths: Vec<usize> = (0..columns)
-        .map(|column| {
-            let cells = table.iter().filter_map(|line| line.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        })
-        .collect();
-    for line in table {
-        let cells = line.iter().zip(&widths).enumerate();
-        let cells = cells.map(|(column, (cell, width))| match right.contains(&column) {
-            true => format!("{cell:>width$}"),
-            false => format!("{cell:<width$}"),
-        });
-        let text = cells.collect::<Vec<_>>().join("  ");
-        println!("{}", paint::alarm(text.trim_end(), "dead"));
-    }
 }

@@ -9,6 +9,7 @@ mod kill;
 mod list;
 mod pam;
 mod reload;
+mod report;
 mod show;
 mod r#try;
 mod user_manager;
@@ -33,6 +34,8 @@ pub enum Verb {
     /// Show a user or a session in full
     #[command(visible_alias = "status")]
     Show(show::Arguments),
+    /// Sum up what sessions that have ended used
+    Report(report::Arguments),
     /// End sessions, or signal what runs in them
     Kill(kill::Arguments),
     /// Run a command as a login of a user's would, without touching PAM's files
@@ -66,6 +69,7 @@ impl Verb {
             Verb::Explain(arguments) => explain::run(arguments),
             Verb::List(arguments) => list::run(&arguments),
             Verb::Show(arguments) => show::run(&arguments),
+            Verb::Report(arguments) => report::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Try(arguments) => r#try::run(&arguments),
             Verb::Completions(arguments) => completions::run(&arguments),

@@ -1,5 +1,6 @@
 //! What is wrong between the parts of a policy: one file per subject.
 
+mod accounting;
 mod bases;
 mod isolation;
 mod never;
@@ -38,6 +39,7 @@ pub(crate) fn errors(
         findings: Vec::new(),
     };
     references::check(&mut checker);
+    accounting::check(&mut checker);
     outcome::check(&mut checker);
     never::check(&mut checker);
     isolation::check(&mut checker, systemd);
@@ -56,6 +58,7 @@ pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) 
     };
     order::check(&mut checker);
     warnings::check(&mut checker, site);
+    accounting::check_site(&mut checker, site);
     checker.findings
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::facts::{Login, Machine};
+use crate::source;
 
 /// How a PAM service stands to Berth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub trait Site {
     fn sudoers(&self) -> Vec<Login>;
     /// How big it is, if that can be told.
     fn machine(&self) -> Option<Machine>;
+    /// What keeps an accounting file from being written.
+    fn accounting_problem(&self, file: &Path) -> Option<String>;
 }
 
 /// The running machine.
@@ -75,6 +78,19 @@ impl Site for ThisMachine {
 
     fn machine(&self) -> Option<Machine> {
         Machine::read(self.cgroup_root.as_deref()).ok()
+    }
+
+    fn accounting_problem(&self, file: &Path) -> Option<String> {
+        let folder = file.parent()?;
+        // The first session makes the last part of it.
+        let there = match folder.exists() {
+            true => folder,
+            false => folder.parent()?,
+        };
+        let problem = source::only_roots(there)
+            .err()
+            .map(|error| error.to_string());
+        problem.or_else(|| file.is_dir().then(|| "it is a folder".into()))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Local wall-clock time, to the second.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +87,55 @@ impl LocalTime {
             minutes / 60,
             minutes % 60
         ))
+    }
+
+    /// Reads what [`LocalTime::rfc3339`] writes, and any other offset, `Z` too. Fractions of a second are
+    /// passed over.
+    pub fn from_rfc3339(text: &str) -> Option<SystemTime> {
+        let local = LocalTime::parse(text.get(..19)?)?;
+        let offset = text.get(19..)?;
+        let offset = match offset.strip_prefix('.') {
+            Some(fraction) => fraction.trim_start_matches(|c: char| c.is_ascii_digit()),
+            None => offset,
+        };
+        let seconds = match (offset.get(..1)?, offset.get(1..)?) {
+            ("Z" | "z", "") => 0,
+            (sign @ ("+" | "-"), offset) => {
+                let (hours, minutes) = offset.split_once(':')?;
+                let (hours, minutes) = (number(hours, 2)?, number(minutes, 2)?);
+                let east = 3600 * i64::from(hours) + 60 * i64::from(minutes);
+                if sign == "-" { -east } else { east }
+            }
+            _ => return None,
+        };
+        let since_1970 = local.as_if_utc().checked_sub(seconds)?;
+        UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(since_1970).ok()?))
+    }
+
+    /// The moment at which the machine's clock shows this.
+    pub fn moment(&self) -> Option<SystemTime> {
+        let mut tm = sys::no_time();
+        tm.tm_year = i32::from(self.year) - 1900;
+        tm.tm_mon = i32::from(self.month) - 1;
+        tm.tm_mday = i32::from(self.day);
+        tm.tm_hour = i32::from(self.hour);
+        tm.tm_min = i32::from(self.minute);
+        tm.tm_sec = i32::from(self.second);
+        let seconds = u64::try_from(sys::moment(tm)?).ok()?;
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    }
+
+    /// Seconds from 1970 to this in UTC.
+    fn as_if_utc(&self) -> i64 {
+        // Years begin in March, so that a leap day is a year's last.
+        let (year, month) = match self.month {
+            month @ 3.. => (i64::from(self.year), i64::from(month) - 3),
+            month => (i64::from(self.year) - 1, i64::from(month) + 9),
+        };
+        let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+        let days = 365 * year + leap_days + (153 * month + 2) / 5 + i64::from(self.day) - 719_469;
+        let time = 3600 * i64::from(self.hour) + 60 * i64::from(self.minute);
+        days * 86_400 + time + i64::from(self.second)
     }
 
     fn with_offset(moment: SystemTime) -> Option<(LocalTime, i64)> {
@@ -198,6 +247,42 @@ mod tests {
             ("2026-01-01", Weekday::Thu),
         ] {
             assert_eq!(LocalTime::parse(text).unwrap().weekday(), day, "{text}");
+        }
+    }
+
+    #[test]
+    fn moments_are_written_and_read_again() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        for (text, seconds) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("2000-02-29T23:59:59Z", 951_868_799),
+            ("2024-12-31T00:00:00+00:00", 1_735_603_200),
+            ("2026-11-24T10:12:07+01:00", 1_795_511_527),
+            ("2026-11-24T03:42:07.25-05:30", 1_795_511_527),
+        ] {
+            assert_eq!(LocalTime::from_rfc3339(text), Some(at(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "2026-11-24",
+            "2026-11-24T10:12:07",
+            "2026-11-24T10:12:07+1:00",
+            "2026-11-24T10:12:07+01:00x",
+            "1969-12-31T23:59:59Z",
+            "2026-11-24T10:12:0é",
+        ] {
+            assert_eq!(LocalTime::from_rfc3339(text), None, "{text}");
+        }
+        // Every 11 hours of 60 years, so each day, and both sides of every leap day.
+        for seconds in (0..60 * 366 * 86_400).step_by(11 * 3600) {
+            let text = LocalTime::rfc3339(at(seconds)).unwrap();
+            assert_eq!(LocalTime::from_rfc3339(&text), Some(at(seconds)), "{text}");
+            let local = LocalTime::of(at(seconds)).unwrap();
+            assert_eq!(
+                LocalTime::of(local.moment().unwrap()),
+                Some(local),
+                "{text}"
+            );
         }
     }
 

@@ -63,6 +63,7 @@ pub struct Site {
     pub groups: Vec<&'static str>,
     pub without_berth: Vec<&'static str>,
     pub sudoers: Vec<Login>,
+    pub accounting_problem: Option<&'static str>,
 }
 
 impl berth_config::Site for Site {
@@ -83,6 +84,9 @@ impl berth_config::Site for Site {
     }
     fn machine(&self) -> Option<Machine> {
         Some(machine())
+    }
+    fn accounting_problem(&self, _: &std::path::Path) -> Option<String> {
+        self.accounting_problem.map(String::from)
     }
 }
 

@@ -32,6 +32,7 @@ pub struct Plan {
     pool: Option<(String, Vec<Setting>)>,
     user: Vec<Setting>,
     session: Vec<Setting>,
+    counts_io: bool,
     missing_controller: MissingController,
 }
 
@@ -57,6 +58,8 @@ pub struct Place {
     /// What systemd makes with the scope, where it is not there.
     slices: Vec<pool::Slice>,
     session: Vec<Setting>,
+    /// Whether the session's I/O is to be counted, which systemd does not do by itself.
+    counts_io: bool,
     /// What is to be in force in the end: whose it is, where, and what.
     asked: Vec<(String, Group, Vec<Setting>)>,
     missing_controller: MissingController,
@@ -75,6 +78,7 @@ impl Plan {
             pool: pool.transpose()?,
             user: cgroup::settings(&berth.user_caps, tree)?,
             session: cgroup::settings(&berth.session_caps, tree)?,
+            counts_io: planned.accounting.file.is_some(),
             missing_controller: berth.missing_controller,
         })
     }
@@ -137,6 +141,7 @@ impl Plan {
             way,
             slices,
             session: self.session.clone(),
+            counts_io: self.counts_io,
             asked,
             missing_controller: self.missing_controller,
         })
@@ -269,16 +274,26 @@ impl Place {
     /// Puts the application into its session's cgroup, sets that one's caps, and waits until all caps are
     /// in force.
     pub fn take_in(&mut self, tree: &Tree, leader: &Leader) -> Result<()> {
-        let properties = properties::of(&self.session);
+        let mut properties = properties::of(&self.session);
+        if self.counts_io {
+            properties.push(Property::new("IOAccounting", Value::Flag(true)));
+        }
         match (&self.group, &self.way) {
             (Some(group), Way::Scope(name)) => {
                 start_scope(tree, group, name, leader, properties, &self.slices)?;
                 self.slices.iter().try_for_each(|slice| slice.set(tree))?;
             }
             (Some(group), _) if !properties.is_empty() => {
-                Bus::connect()?.set(group.name(), &properties)?;
+                let set = Bus::connect().and_then(|mut bus| bus.set(group.name(), &properties));
+                match set {
+                    // No login fails for want of a figure.
+                    Err(error) if self.session.is_empty() => self
+                        .missing
+                        .push(format!("the session's I/O is not counted: {error}")),
+                    set => set?,
+                }
             }
-            (None, _) if !properties.is_empty() => self.missing.push(
+            (None, _) if !self.session.is_empty() => self.missing.push(
                 "caps of the session: it is not in a cgroup of its own, but in its user's".into(),
             ),
             _ => {}

@@ -17,6 +17,7 @@ use crate::service::{Program, Threads};
 
 /// A call that is due, what it must be about, and what it gets.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // a script is short
 pub enum Due {
     Now(Instant),
     Item(Item, Result<Vec<u8>, Error>),

@@ -311,6 +311,7 @@ mod tests {
                 io_read: Some(12_992_276_070),
                 io_write: Some(880 << 20),
                 oom_kills: Some(2),
+                ..Usage::default()
             },
             limits: Limits {
                 cpu_percent: Some(800.0),

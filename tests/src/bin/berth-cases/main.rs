@@ -4,6 +4,7 @@
 //! login machine of its own, or for `systemd` on the booted machine itself, and prints a line for each:
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
+mod accounting;
 mod audit;
 mod automount;
 mod bad_days;
@@ -61,6 +62,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
         stacks::CASES,
         systemd_pools::CASES,
         package::CASES,
+        accounting::CASES_UNDER_SYSTEMD,
     ]
     .concat()
 }
@@ -82,6 +84,7 @@ fn cases(guest: &str) -> Vec<Case> {
             rlimits::CASES,
             pools::CASES,
             bad_days::CASES,
+            accounting::CASES,
         ]
         .concat(),
         "qemu" => [

@@ -1,0 +1,280 @@
+//! `berth report`: what sessions that have ended used, summed up.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use berth_config::value::Span;
+use berth_config::{LocalTime, Places, Policy, counted};
+use berth_session::{Error, Ledger};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::figures::{bar, cpu_time, harmless, size, span};
+use crate::{json, place, table};
+
+mod sums;
+
+use sums::{By, Report, Sums};
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 reported; 1 the policy in force names no accounting file, or FILE is not
+there; 3 the policy has an error; 4 only root may read the file; 5 some of its lines are
+no records.
+
+A session counts for the moment at which it ended. TIME is a date or a date and time in the
+machine's time, as in 2026-11-24 or 2026-11-24T08:00, RFC 3339 with an offset, or a length
+of time before now, as in 7d or 12h.")]
+pub struct Arguments {
+    /// Sessions that ended at this TIME or later
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    since: Option<SystemTime>,
+    /// Sessions that ended before this TIME
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    until: Option<SystemTime>,
+    /// A line for each of these
+    #[arg(long, value_enum, default_value_t = By::User)]
+    by: By,
+    /// This accounting file instead of the one that the policy in force names
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Print comma-separated values, with a line of headings
+    #[arg(long)]
+    csv: bool,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    match report(arguments) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn report(arguments: &Arguments) -> Result<Exit, Exit> {
+    let file = match &arguments.file {
+        Some(file) => file.clone(),
+        None => file_of_policy()?,
+    };
+    let ledger = Ledger {
+        file,
+        max_size: 0,
+        keep: Duration::MAX,
+    };
+    let since = arguments.since.unwrap_or(UNIX_EPOCH);
+    let mut report = Report::new(arguments.by, since, arguments.until);
+    let torn = ledger.read(since, |entry| report.add(entry));
+    let torn = torn.map_err(|error| unreadable(&error))? + report.without_time;
+    // The policy's own is made with the first record.
+    if arguments.file.is_some() && report.total.sessions + torn == 0 && !ledger.file.exists() {
+        eprintln!("berth: there is no file {}", ledger.file.display());
+        return Err(Exit::NotSo);
+    }
+    if arguments.json {
+        print_json(arguments, &report, torn);
+    } else {
+        let mut text = if arguments.csv {
+            csv(&report)
+        } else {
+            text(&report, io::stdout().is_terminal())
+        };
+        text.push('\n');
+        // Whoever reads may have seen enough (a pager, `head`).
+        let _ = io::stdout().write_all(text.as_bytes());
+    }
+    if torn == 0 {
+        return Ok(Exit::Done);
+    }
+    let what = counted(usize::try_from(torn).unwrap_or(usize::MAX), "line");
+    let file = ledger.file.display();
+    eprintln!(
+        "berth: {what} of {file} and what was set aside from it: no record, as a crash leaves it"
+    );
+    Ok(Exit::Partly)
+}
+
+fn file_of_policy() -> Result<PathBuf, Exit> {
+    let policy = Policy::load_in(&Places::system()).map_err(|error| place::policy_error(&error))?;
+    policy.accounting().file.ok_or_else(|| {
+        eprintln!(
+            "berth: the policy in force names no accounting file: set `file` in [accounting]"
+        );
+        Exit::NotSo
+    })
+}
+
+fn unreadable(error: &Error) -> Exit {
+    match error {
+        Error::File { source, .. } if place::denied(source) => {
+            eprintln!(
+                "berth: {error}; only root sees what everybody used, and `berth show` shows your own sessions"
+            );
+            Exit::Permission
+        }
+        _ => {
+            eprintln!("berth: {error}");
+            Exit::NotSo
+        }
+    }
+}
+
+/// Reads a TIME.
+fn moment(text: &str) -> Result<SystemTime, String> {
+    let ago = |span: Span| SystemTime::now().checked_sub(span.duration());
+    let local = || LocalTime::parse(text)?.moment();
+    LocalTime::from_rfc3339(text)
+        .or_else(local)
+        .or_else(|| ago(Span::parse(text).ok()?))
+        .ok_or_else(|| {
+            "write a date, as in 2026-11-24, a date and time, or a length of time, as in 7d".into()
+        })
+}
+
+/// The table, with bars for people.
+fn text(report: &Report, bars: bool) -> String {
+    let by = report.by.word();
+    let mut heads = vec![by.to_uppercase()];
+    heads.extend(["SESSIONS", "TIME", "CPU", "PEAK", "READ", "WRITTEN", "OOM"].map(String::from));
+    let groups = report.groups();
+    let most = groups.iter().filter_map(|(_, sums)| sums.cpu_us()).max();
+    if bars {
+        heads.insert(4, String::new());
+    }
+    let mut lines = vec![heads];
+    for (name, sums) in groups.iter().chain([&("total", &report.total)]) {
+        let known = |figure: Option<String>| figure.unwrap_or_else(|| "-".into());
+        let mut line = vec![
+            harmless(name),
+            sums.sessions.to_string(),
+            span(sums.seconds),
+            known(sums.cpu_us().map(cpu_time)),
+            known(sums.memory_peak.map(size)),
+            known(sums.io_read.map(size)),
+            known(sums.io_write.map(size)),
+            known(sums.oom_kills.map(|kills| kills.to_string())),
+        ];
+        if bars {
+            let is_total = std::ptr::eq(*sums, &raw const report.total);
+            let share = sums.cpu_us().zip(most).filter(|_| !is_total);
+            let share = share.map(|(part, most)| bar(part as f64, most.max(1) as f64));
+            line.insert(4, share.unwrap_or_default());
+        }
+        lines.push(line);
+    }
+    let right: Vec<usize> = (1..9).filter(|column| !(bars && *column == 4)).collect();
+    table::lines(&lines, &right).join("\n")
+}
+
+fn print_json(arguments: &Arguments, report: &Report, torn: u64) {
+    let groups: Vec<Value> = report
+        .groups()
+        .iter()
+        .map(|(name, sums)| {
+            let mut object = json!({ report.by.word(): name });
+            if let (Value::Object(all), Value::Object(sums)) = (&mut object, object_of(sums)) {
+                all.extend(sums);
+            }
+            object
+        })
+        .collect();
+    json::print(&json!({
+        "version": json::VERSION,
+        "now": LocalTime::rfc3339(SystemTime::now()),
+        "since": arguments.since.and_then(LocalTime::rfc3339),
+        "until": arguments.until.and_then(LocalTime::rfc3339),
+        "by": report.by.word(),
+        "groups": groups,
+        "total": object_of(&report.total),
+        "torn_lines": torn,
+    }));
+}
+
+fn seconds(us: Option<u64>) -> Option<f64> {
+    us.map(|us| us as f64 / 1e6)
+}
+
+/// For programs, in the shape that `list` has.
+fn object_of(sums: &Sums) -> Value {
+    json!({
+        "sessions": sums.sessions,
+        "seconds": sums.seconds,
+        "cpu": {
+            "seconds": seconds(sums.cpu_us()),
+            "user_seconds": seconds(sums.cpu_user_us),
+            "system_seconds": seconds(sums.cpu_system_us),
+            "throttled_seconds": seconds(sums.throttled_us),
+        },
+        "memory": { "peak_bytes": sums.memory_peak, "oom_kills": sums.oom_kills },
+        "tasks": { "peak": sums.tasks_peak, "refused": sums.tasks_refused },
+        "io": { "read_bytes": sums.io_read, "written_bytes": sums.io_write },
+    })
+}
+
+/// The figures of a line of CSV.
+const COLUMNS: &str = "sessions,seconds,cpu_user_seconds,cpu_system_seconds,throttled_seconds,\
+                       memory_peak_bytes,oom_kills,tasks_peak,tasks_refused,io_read_bytes,io_written_bytes";
+
+fn csv(report: &Report) -> String {
+    let mut lines = vec![format!("{},{COLUMNS}", report.by.word())];
+    for (name, sums) in report.groups() {
+        let count = |figure: Option<u64>| figure.map_or(String::new(), |figure| figure.to_string());
+        let time =
+            |us: Option<u64>| seconds(us).map_or(String::new(), |seconds| seconds.to_string());
+        let cells = [
+            quoted(name),
+            sums.sessions.to_string(),
+            sums.seconds.to_string(),
+            time(sums.cpu_user_us),
+            time(sums.cpu_system_us),
+            time(sums.throttled_us),
+            count(sums.memory_peak),
+            count(sums.oom_kills),
+            count(sums.tasks_peak),
+            count(sums.tasks_refused),
+            count(sums.io_read),
+            count(sums.io_write),
+        ];
+        lines.push(cells.join(","));
+    }
+    lines.join("\n")
+}
+
+/// A text as a cell of CSV (RFC 4180), without control characters.
+fn quoted(text: &str) -> String {
+    let text = harmless(text);
+    match text.contains([',', '"']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_date_a_moment_or_a_while_ago() {
+        let noon = LocalTime::parse("2026-11-24T12:00").unwrap().moment();
+        assert_eq!(moment("2026-11-24 12:00").ok(), noon);
+        let day = moment("2026-11-24").unwrap();
+        assert_eq!(noon.unwrap().duration_since(day).unwrap().as_secs(), 43_200);
+        let utc = UNIX_EPOCH + Duration::from_secs(1_795_511_527);
+        assert_eq!(moment("2026-11-24T10:12:07+01:00"), Ok(utc));
+        let then = moment("7d").unwrap();
+        let ago = SystemTime::now().duration_since(then);
+        assert!((604_800..604_900).contains(&ago.unwrap().as_secs()));
+        for text in ["", "7", "yesterday", "2026-13-01", "-7d"] {
+            assert!(moment(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_one_cell_of_csv() {
+        assert_eq!(quoted("alice"), "alice");
+        assert_eq!(quoted("a,\"b\"\n"), "\"a,\"\"b\"\"\u{fffd}\"");
+    }
+}

@@ -1,0 +1,41 @@
+//! The accounting: a line in a file for each session, when it has ended.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use berth_config::outcome::Accounting;
+use berth_config::{LocalTime, only_roots};
+use berth_session::{Entry, Ledger, Record, Usage};
+
+use crate::error::{Error, Result};
+
+/// Writes what a session has used, where the policy wants it.
+pub fn write(accounting: &Accounting, record: &Record, seconds: u64, usage: &Usage) -> Result<()> {
+    let Some(file) = &accounting.file else {
+        return Ok(());
+    };
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    match DirBuilder::new().mode(0o750).create(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::File {
+                action: "create",
+                path: folder.into(),
+                source,
+            });
+        }
+        _ => {}
+    }
+    // Where somebody else can write, the file could lead anywhere by the time that it is opened.
+    only_roots(folder).map_err(|error| Error::Policy(format!("no accounting: {error}")))?;
+    let opened = UNIX_EPOCH.checked_add(Duration::from_secs(record.opened));
+    let times = [opened.unwrap_or(UNIX_EPOCH), SystemTime::now()];
+    let times = times.map(|time| LocalTime::rfc3339(time).unwrap_or_default());
+    let ledger = Ledger {
+        file: file.clone(),
+        max_size: accounting.max_size,
+        keep: accounting.keep,
+    };
+    Ok(ledger.append(&Entry::new(record, times, seconds, usage))?)
+}

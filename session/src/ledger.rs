@@ -1,0 +1,233 @@
+//! The accounting file: a line of JSON for each session that has ended, the last at its end.
+//!
+//! Beside `FILE` stand `FILE.SECONDS`, those that were full, by when they were set aside (seconds since 1970), and
+//! `FILE.lock`, which whoever changes any of them holds. It is a file of its own because it must never be renamed.
+//!
+//! Whoever appends may be killed at any point, and the disk may be full: what comes of it is a line without an
+//! end at the end of `FILE`, behind which the next one begins anew, or no `FILE`, which the next one makes.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+
+use crate::{Entry, Error, Result};
+
+/// How long whoever appends waits for the others. Each holds the lock for one line; one whose disk hangs
+/// must not hold up all that come after.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// No line is longer: each of its texts has a bound.
+const LONGEST_LINE: u64 = 64 << 10;
+
+/// How much is read at a time.
+const READ: usize = 1 << 20;
+
+/// The accounting file, and when it is full.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// `FILE`.
+    pub file: PathBuf,
+    /// Past this size, in bytes, it is set aside.
+    pub max_size: u64,
+    /// How long it is then kept.
+    pub keep: Duration,
+}
+
+impl Ledger {
+    /// Adds a line.
+    pub fn append(&self, entry: &Entry<'_>) -> Result<()> {
+        let line = serde_json::to_vec(entry).map_err(|error| self.error("encode for", error))?;
+        let _lock = self.lock()?;
+        // Not earlier: no session in a file that is set aside ended after that.
+        let now = SystemTime::now();
+        let full = |size: u64| size > 0 && size.saturating_add(line.len() as u64) > self.max_size;
+        let set_aside = match fs::metadata(&self.file) {
+            Ok(file) if full(file.size()) => self.set_aside(now),
+            _ => Ok(()),
+        };
+        // Where it cannot be set aside it grows: no record is lost for that.
+        let file = open(&self.file, 0o640)?;
+        write_line(&file, &line).map_err(|error| self.error("append to", error))?;
+        set_aside?;
+        self.remove_old(now)
+    }
+
+    /// Shows every record to `each`: those that were set aside after `since` first, and then `FILE` as it was when
+    /// this began. Says how many lines are none.
+    pub fn read(&self, since: SystemTime, mut each: impl FnMut(&Entry<'_>)) -> Result<u64> {
+        // Opened before the look at the folder: should it be set aside in between, it is found there, and known.
+        let current = match File::open(&self.file) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::file("read", &self.file, error)),
+        };
+        let id = |file: &File| file.metadata().map(|file| (file.dev(), file.ino())).ok();
+        let current_id = current.as_ref().and_then(id);
+        let mut torn = 0;
+        for (at, path) in self.aside()? {
+            if at < since {
+                continue; // All of its sessions had ended by then.
+            }
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // Too old just now.
+                Err(error) => return Err(Error::file("read", &path, error)),
+            };
+            if id(&file) != current_id {
+                let read = read_lines(file, &mut each);
+                torn += read.map_err(|error| Error::file("read", &path, error))?;
+            }
+        }
+        if let Some(file) = current {
+            torn += read_lines(file, &mut each).map_err(|error| self.error("read", error))?;
+        }
+        Ok(torn)
+    }
+
+    /// Waits for whoever else appends.
+    fn lock(&self) -> Result<Flock<File>> {
+        let path = self.beside("lock");
+        // Root's alone: whoever can open a file can lock it.
+        let mut file = open(&path, 0o600)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err((same, Errno::EWOULDBLOCK)) if Instant::now() < until => file = same,
+                Err((_, errno)) => return Err(Error::file("lock", &path, errno)),
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Gives `FILE` its other name, which nothing has.
+    fn set_aside(&self, now: SystemTime) -> Result<()> {
+        let since_1970 = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut seconds = since_1970.as_secs();
+        let mut to = self.beside(&seconds.to_string());
+        while to.exists() {
+            seconds = seconds.saturating_add(1);
+            to = self.beside(&seconds.to_string());
+        }
+        fs::rename(&self.file, to).map_err(|error| self.error("set aside", error))
+    }
+
+    /// Removes what was set aside long enough ago.
+    fn remove_old(&self, now: SystemTime) -> Result<()> {
+        for (at, path) in self.aside()? {
+            if now.duration_since(at).is_ok_and(|age| age > self.keep) {
+                fs::remove_file(&path).map_err(|error| Error::file("remove", &path, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was set aside, and when, the oldest first.
+    fn aside(&self) -> Result<Vec<(SystemTime, PathBuf)>> {
+        let folder = self.file.parent().unwrap_or(Path::new("/"));
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::file("list", folder, error)),
+        };
+        let name = self.file.file_name().unwrap_or_default().to_string_lossy();
+        let time = |found: &str| {
+            let seconds = found.strip_prefix(&*name)?.strip_prefix('.')?;
+            let digits = seconds.bytes().all(|byte| byte.is_ascii_digit());
+            let seconds = seconds.parse().ok().filter(|_| digits)?;
+            UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+        };
+        let mut aside: Vec<_> = entries
+            .flatten()
+            .filter_map(|entry| Some((time(entry.file_name().to_str()?)?, entry.path())))
+            .collect();
+        aside.sort();
+        Ok(aside)
+    }
+
+    fn beside(&self, extension: &str) -> PathBuf {
+        let mut path = self.file.clone().into_os_string();
+        path.push(".");
+        path.push(extension);
+        path.into()
+    }
+
+    fn error(&self, action: &str, source: impl Into<io::Error>) -> Error {
+        Error::file(action, &self.file, source)
+    }
+}
+
+/// Opens a file for appending, or makes it. Not one that others could have put there, nor a link or a FIFO.
+fn open(path: &Path, mode: u32) -> Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let open = || {
+        let file = OpenOptions::new()
+            .read(true) // its last byte
+            .append(true)
+            .create(true)
+            .mode(mode)
+            .custom_flags(flags.bits())
+            .open(path)?;
+        let found = file.metadata()?;
+        let own = found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0;
+        match found.is_file() && own {
+            true => Ok(file),
+            false => Err(io::Error::other(
+                "it must be a regular file of root's that nobody else may write to",
+            )),
+        }
+    };
+    open().map_err(|error| Error::file("open", path, error))
+}
+
+/// Writes a line whole, in one call, behind whatever a writer before did not finish.
+fn write_line(mut file: &File, line: &[u8]) -> io::Result<()> {
+    let size = file.metadata()?.size();
+    let mut bytes = Vec::with_capacity(line.len() + 2);
+    if let Some(last) = size.checked_sub(1) {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, last)?;
+        if byte != *b"\n" {
+            bytes.push(b'\n');
+        }
+    }
+    bytes.extend_from_slice(line);
+    bytes.push(b'\n');
+    let written = file.write(&bytes)?;
+    if written == bytes.len() {
+        return Ok(());
+    }
+    // A part of a line is of no use. If it cannot be taken back, the next line begins anew.
+    let _ = file.set_len(size);
+    Err(io::Error::from(Errno::ENOSPC))
+}
+
+/// Shows the records of a file, and says how many of its lines are none.
+fn read_lines(file: File, each: &mut impl FnMut(&Entry<'_>)) -> io::Result<u64> {
+    let mut reader = BufReader::with_capacity(READ, file);
+    let mut line = Vec::new();
+    let mut torn = 0;
+    let mut inside = false; // of a line that is longer than any of ours
+    loop {
+        line.clear();
+        if (&mut reader)
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut line)?
+            == 0
+        {
+            return Ok(torn);
+        }
+        let begun = inside;
+        inside = line.last() != Some(&b'\n');
+        match serde_json::from_slice(&line) {
+            Ok(entry) if !begun => each(&entry),
+            _ if begun => {}
+            _ => torn += 1,
+        }
+    }
+}

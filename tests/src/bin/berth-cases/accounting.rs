@@ -1,0 +1,99 @@
+//! What a session used of memory, disks, tasks and CPU is on record, as far as it can be told from outside.
+
+use std::fs;
+
+use berth_tests::{Booted, Machine, Policy, eventually};
+
+use super::{BootedCase, Case};
+
+pub const CASES: &[Case] = &[("a_record_has_what_its_session_used", used)];
+
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[(
+    "a_record_has_what_its_session_used_under_systemd",
+    used_under_systemd,
+)];
+
+const FILE: &str = "/var/log/berth/sessions.jsonl";
+
+/// Two megabytes to a file on a disk, 30 MB of memory, one process too many of 100 MB, and two seconds of a loop.
+fn work(file: &str, probe: &str) -> String {
+    format!(
+        "dd if=/dev/zero of={file} bs=64k count=32 oflag=direct 2>/dev/null; rm {file}; \
+         {probe} eat 30; {probe} eat 100; {probe} burn 2; true"
+    )
+}
+
+fn policy() -> Policy {
+    Policy {
+        rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
+        ..Policy::with_profile(
+            "session = { memory_max = \"64M\", memory_swap_max = 0, cpu_quota = \"50%\", tasks_max = 40 }\n\
+             logout = { grace = \"1s\" }",
+        )
+    }
+}
+
+/// The one record of a user's.
+#[track_caller]
+fn record(user: &str) -> String {
+    let user = format!("\"user\":\"{user}\"");
+    let find = || {
+        let text = fs::read_to_string(FILE).ok()?;
+        // That of a user's service manager is another.
+        let mut lines = text
+            .lines()
+            .filter(|line| line.contains(&user) && line.contains("\"sshd\""));
+        lines.next().map(String::from)
+    };
+    assert!(eventually(|| find().is_some()), "no record");
+    find().unwrap()
+}
+
+#[track_caller]
+fn assert_used(record: &str) {
+    let figure = |key: &str| -> u64 {
+        let (_, rest) = record.split_once(&format!("\"{key}\":")).expect(key);
+        let value = rest.split([',', '}']).next().unwrap();
+        value.parse().unwrap_or_else(|_| panic!("{key}: {record}"))
+    };
+    assert!(
+        (30 << 20..=64 << 20).contains(&figure("memory_peak")),
+        "{record}"
+    );
+    assert!(figure("oom_kills") >= 1, "{record}");
+    assert!(figure("io_write") >= 2 << 20, "{record}");
+    assert!(figure("io_write") < 64 << 20, "{record}");
+    let cpu = figure("cpu_user_us") + figure("cpu_system_us");
+    assert!(cpu > 200_000, "{record}");
+    assert!(figure("throttled_us") > 200_000, "{record}");
+    assert!(figure("seconds") >= 2, "{record}");
+    assert!(figure("tasks_refused") == 0, "{record}");
+}
+
+fn used(machine: &mut Machine) {
+    fs::create_dir_all("/var/log").unwrap();
+    machine.policy(&policy());
+    let work = work("/disk/alice", &machine.probe(""));
+    machine.ssh("alice", &work);
+    assert_used(&record("alice"));
+}
+
+fn used_under_systemd(machine: &Booted) {
+    machine.berth("sshd", &policy());
+    let before = machine.settled();
+    fs::remove_file(FILE).ok();
+    machine.ssh("alice", &work("$HOME/file", "berth-probe"));
+    assert_used(&record("alice"));
+    machine.assert_nothing_left(&before);
+    // The real journald has the line and its fields.
+    let close = "journalctl -q -o cat --since=-5min SYSLOG_IDENTIFIER=berth BERTH_USER=alice BERTH_EVENT=close";
+    let said = machine.host(close).ok();
+    assert!(
+        said.contains("close session=") && said.contains(" user=alice "),
+        "{said}"
+    );
+    let report = machine
+        .host("berth report --csv --file /var/log/berth/sessions.jsonl")
+        .ok();
+    assert!(report.contains("\nalice,"), "{report}");
+}
