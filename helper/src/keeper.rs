@@ -299,7 +299,7 @@ impl Keeper {
             self.line("end").field("error", error).error();
         }
         let group = self.group.as_ref().filter(|group| group.exists());
-        let usage = group.map_or(early, Usage::of);
+        let usage = group.map(Usage::of).unwrap_or_default().or(early);
         let mut left = None;
         while let Err(error) = sweep(self.tree.as_ref(), uid, self.record.id) {
             let error = error.to_string();

@@ -55,6 +55,24 @@ impl Usage {
             oom_kills: group.keyed("memory.events", "oom_kill"),
         }
     }
+
+    /// These figures, and earlier ones for those that are missing: a cgroup may go while it is read.
+    pub fn or(self, earlier: Usage) -> Usage {
+        Usage {
+            cpu_us: self.cpu_us.or(earlier.cpu_us),
+            cpu_user_us: self.cpu_user_us.or(earlier.cpu_user_us),
+            cpu_system_us: self.cpu_system_us.or(earlier.cpu_system_us),
+            throttled_us: self.throttled_us.or(earlier.throttled_us),
+            memory: self.memory.or(earlier.memory),
+            memory_peak: self.memory_peak.or(earlier.memory_peak),
+            tasks: self.tasks.or(earlier.tasks),
+            tasks_peak: self.tasks_peak.or(earlier.tasks_peak),
+            tasks_refused: self.tasks_refused.or(earlier.tasks_refused),
+            io_read: self.io_read.or(earlier.io_read),
+            io_write: self.io_write.or(earlier.io_write),
+            oom_kills: self.oom_kills.or(earlier.oom_kills),
+        }
+    }
 }
 
 /// The sum of one figure over all devices of an io.stat file.
@@ -72,5 +90,20 @@ mod tests {
     fn io_is_summed_over_devices() {
         let text = "8:0 rbytes=10 wbytes=2 rios=1\n8:16 rbytes=5 wbytes=0 rios=1\n";
         assert_eq!((io_sum(text, "rbytes="), io_sum(text, "wbytes=")), (15, 2));
+    }
+
+    #[test]
+    fn what_was_gone_when_it_was_read_is_known_from_before() {
+        let earlier = Usage {
+            cpu_us: Some(1),
+            oom_kills: Some(1),
+            ..Usage::default()
+        };
+        let partly = Usage {
+            cpu_us: Some(2),
+            ..Usage::default()
+        };
+        let whole = partly.or(earlier);
+        assert_eq!((whole.cpu_us, whole.oom_kills), (Some(2), Some(1)));
     }
 }

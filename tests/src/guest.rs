@@ -249,7 +249,7 @@ fn contained(program: &str) -> Command {
 fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Command {
     let mut machine = contained("linux.uml");
     if guest == Guest::UserModeLinux {
-        machine.arg("init=/sbin/berth-init-cases");
+        machine.args(["init=/sbin/berth-init-cases", "audit=1"]);
     }
     machine
         .arg(format!(
@@ -262,7 +262,6 @@ fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Co
             "rw",
             "mem=1G",
             "quiet",
-            "audit=1",
             "con=null",
             "con0=null,fd:1",
         ])

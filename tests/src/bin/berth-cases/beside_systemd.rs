@@ -114,17 +114,20 @@ fn shown(machine: &Booted) {
 }
 
 fn audited(machine: &Booted) {
-    // Debian 12's journald switches it off.
-    let on = "printf '[Journal]\nAudit=yes\n' >/run/systemd/journald.conf.d/audit.conf";
-    machine
-        .host(&format!(
-            "mkdir -p /run/systemd/journald.conf.d && {on} && systemctl restart systemd-journald"
-        ))
-        .ok();
+    // Debian 12's journald switches it off when it starts.
+    let settings = "/run/systemd/journald.conf.d";
+    std::fs::create_dir_all(settings).expect(settings);
+    let file = format!("{settings}/audit.conf");
+    std::fs::write(&file, "[Journal]\nAudit=yes\n").expect(settings);
+    let restart = "systemctl restart systemd-journald";
+    machine.host(restart).ok();
     machine.berth("sshd", &Policy::default());
     let before = machine.settled();
     machine.host(CLEAR).ok();
     machine.ssh("alice", "true").ok();
     machine.assert_nothing_left(&before);
-    assert_audited(&machine.host("dmesg").ok());
+    let log = machine.host("dmesg").ok();
+    std::fs::remove_file(file).expect(settings);
+    machine.host(restart).ok();
+    assert_audited(&log);
 }
