@@ -1,7 +1,12 @@
 //! The audit records that the join would lose, read from the kernel's log: without an audit daemon the
 //! kernel prints them there.
 
+use std::os::fd::AsRawFd;
+
 use berth_tests::{Machine, Policy};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sendto, socket,
+};
 
 use super::Case;
 
@@ -48,4 +53,24 @@ pub fn assert_audited(log: &str) {
         assert!(line.contains("res=success"), "{line}");
         assert_eq!(lines.next(), None, "twice");
     }
+}
+
+/// Switches the kernel's auditing on or off, as `auditctl -e` does (linux/audit.h).
+pub fn switch(on: bool) {
+    const AUDIT_SET: u32 = 1001;
+    const REQUEST: u32 = 1;
+    const ENABLED: u32 = 1;
+    // The header: length, type and flags, sequence, sender. The status: which of its fields counts, and that.
+    let words = [24, AUDIT_SET | REQUEST << 16, 1, 0, ENABLED, u32::from(on)];
+    let message: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let kernel = socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        SockProtocol::NetlinkAudit,
+    )
+    .expect("a socket");
+    let address = NetlinkAddr::new(0, 0);
+    let sent = sendto(kernel.as_raw_fd(), &message, &address, MsgFlags::empty());
+    assert_eq!(sent, Ok(24));
 }
