@@ -34,6 +34,9 @@ const KILLING: Duration = Duration::from_secs(10);
 /// How long an application gets to end after its session has, before it is moved out: milliseconds.
 const LEADERS_END: u8 = 100;
 
+/// Of its own end of the socket by the application (poll(2)), which nix does not name.
+const HANG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
+
 /// The namespaces of a session.
 #[derive(Debug)]
 pub enum Berth {
@@ -77,6 +80,8 @@ impl Keeper {
         self.wait_for_the_logins_end(&mut watch);
         // Now, too: systemd removes a scope as soon as it is empty.
         let usage = self.group.as_ref().map(Usage::of).unwrap_or_default();
+        // An application that has closed its session waits for this; one that has ended does not.
+        let _ = self.channel.hang_up();
         self.let_the_leader_go();
         if let Berth::Shared(membership) = &mut self.berth {
             membership.login_ended();
@@ -100,9 +105,9 @@ impl Keeper {
         };
         let mut fds = vec![
             PollFd::new(self.leader.pidfd(), PollFlags::POLLIN),
-            // No events but the hang-up, which is always reported: the user's side of sshd inherits
-            // the module's end, so nothing that comes from there is read, let alone believed.
-            PollFd::new(self.channel.as_fd(), PollFlags::empty()),
+            // No events but the hang-up: the user's side of sshd inherits the module's end, so nothing that comes
+            // from there is read, let alone believed.
+            PollFd::new(self.channel.as_fd(), HANG_UP),
         ];
         fds.extend(init.map(|init| PollFd::new(init, PollFlags::POLLIN)));
         let look_up = match watch {

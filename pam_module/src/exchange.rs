@@ -31,6 +31,9 @@ pub fn end_of_roll_back() -> Instant {
     now.checked_add(ROLL_BACK).unwrap_or(now)
 }
 
+/// How long the end of a session waits for the keeper to read what the session has used.
+const READING: Duration = Duration::from_millis(100);
+
 /// A helper that has replied.
 #[derive(Debug)]
 pub struct Answered {
@@ -57,6 +60,17 @@ impl Helper {
             path: path.into(),
             application: std::process::id(),
         })
+    }
+
+    /// Ends the session. The application ends soon, too, and systemd removes a scope as soon as it is empty: so
+    /// the keeper is waited for, which first reads what the session has used.
+    pub fn end_session(&self) {
+        // Not by a process that was forked from the application, whose session goes on.
+        if self.application == std::process::id() {
+            let until = Instant::now().checked_add(READING);
+            // A keeper that is gone, or late, has no figures: what it then does not know it says.
+            let _ = until.map(|until| self.channel.hang_up_both(until));
+        }
     }
 
     /// Whether the request has reached it. Another program, or the helper of the process that this one was

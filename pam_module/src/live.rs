@@ -141,7 +141,12 @@ impl Host for Live<'_> {
     }
 
     fn release(&mut self) {
-        self.application.release(slot(Phase::Session));
+        let slot = slot(Phase::Session);
+        let helper = self.application.with_kept(slot, |kept| kept.helper.take());
+        if let Some(helper) = helper.flatten().and_then(Held::get) {
+            helper.end_session();
+        }
+        self.application.release(slot);
     }
 
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error> {

@@ -162,6 +162,18 @@ impl Channel {
         }
     }
 
+    /// Says that nothing more is to come from here, whoever else has inherited this end: the other end sees a
+    /// hang-up.
+    pub fn hang_up(&self) -> Result<(), ChannelError> {
+        Ok(shutdown(self.0.as_raw_fd(), Shutdown::Both)?)
+    }
+
+    /// Says that nothing more is to come from here, and waits until the other end has hung up.
+    pub fn hang_up_both(&self, deadline: Instant) -> Result<(), ChannelError> {
+        shutdown(self.0.as_raw_fd(), Shutdown::Write)?;
+        self.wait_readable(deadline)
+    }
+
     fn wait_readable(&self, deadline: Instant) -> Result<(), ChannelError> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -265,6 +277,22 @@ mod tests {
             counts[usize::from(counted)] += 1;
         }
         assert!(!counts.contains(&0), "no race: {counts:?}");
+    }
+
+    #[test]
+    fn a_hang_up_waits_for_the_others() {
+        let (a, b) = Channel::pair().unwrap();
+        let inherited = a.0.try_clone().unwrap();
+        assert!(matches!(
+            a.hang_up_both(soon()),
+            Err(ChannelError::TimedOut)
+        ));
+        b.hang_up().unwrap();
+        let far = Instant::now() + Duration::from_secs(60);
+        let before = Instant::now();
+        a.hang_up_both(far).unwrap();
+        assert!(before.elapsed() < Duration::from_secs(10));
+        drop(inherited);
     }
 
     #[test]
