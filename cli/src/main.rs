@@ -16,6 +16,7 @@ mod json;
 mod live;
 #[cfg(test)]
 mod manual;
+mod pager;
 mod paint;
 mod pam;
 mod place;
@@ -24,6 +25,7 @@ mod sys;
 mod table;
 mod units;
 mod verb;
+mod when;
 
 use std::process::ExitCode;
 

@@ -36,6 +36,25 @@ pub fn alarm(line: &str, word: &str) -> String {
     }
 }
 
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Alarm {
+    None,
+    Warning,
+    Failure,
+}
+
+/// A word in the colour of how bad it is.
+pub fn word(word: &str, alarm: Alarm) -> String {
+    let colour = match alarm {
+        Alarm::Failure if wanted() => "\x1b[1;31m",
+        Alarm::Warning if wanted() => "\x1b[1;33m",
+        _ => return word.into(),
+    };
+    format!("{colour}{word}\x1b[0m")
+}
+
 /// A line that begins with how bad it is.
 pub fn level(line: &str) -> String {
     for (word, colour) in [("FAIL", "\x1b[1;31m"), ("WARN", "\x1b[1;33m")] {

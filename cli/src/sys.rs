@@ -95,6 +95,26 @@ pub fn take_terminal() -> std::io::Result<()> {
     give_terminal()
 }
 
+/// Has a program killed when this one ends, however that ends.
+pub fn end_with_us(command: &mut Command) {
+    let end_with_parent = || Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?);
+    // SAFETY: between fork and exec only one system call is made.
+    unsafe { command.pre_exec(end_with_parent) };
+}
+
+/// How many lines the terminal on standard output shows.
+pub fn terminal_height() -> Option<u16> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the pointer is to a live winsize.
+    let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) };
+    (done == 0 && size.ws_row > 0).then_some(size.ws_row)
+}
+
 /// Gives the terminal to this process's group.
 pub fn give_terminal() -> std::io::Result<()> {
     // Whoever is in the background is stopped by this call otherwise.

@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod kill;
 mod list;
+mod log;
 mod pam;
 mod reload;
 mod report;
@@ -34,6 +35,8 @@ pub enum Verb {
     /// Show a user or a session in full
     #[command(visible_alias = "status")]
     Show(show::Arguments),
+    /// Show what happened: logins, ends, what caps did, what admins did
+    Log(log::Arguments),
     /// Sum up what sessions that have ended used
     Report(report::Arguments),
     /// End sessions, or signal what runs in them
@@ -69,6 +72,7 @@ impl Verb {
             Verb::Explain(arguments) => explain::run(arguments),
             Verb::List(arguments) => list::run(&arguments),
             Verb::Show(arguments) => show::run(&arguments),
+            Verb::Log(arguments) => log::run(&arguments),
             Verb::Report(arguments) => report::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Try(arguments) => r#try::run(&arguments),

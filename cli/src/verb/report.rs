@@ -4,14 +4,13 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use berth_config::value::Span;
 use berth_config::{LocalTime, Places, Policy, counted};
 use berth_session::{Error, Ledger};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::figures::{bar, cpu_time, harmless, size, span};
-use crate::{json, place, table};
+use crate::{json, place, table, when};
 
 mod sums;
 
@@ -29,10 +28,10 @@ machine's time, as in 2026-11-24 or 2026-11-24T08:00, RFC 3339 with an offset, o
 of time before now, as in 7d or 12h.")]
 pub struct Arguments {
     /// Sessions that ended at this TIME or later
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = when::moment)]
     since: Option<SystemTime>,
     /// Sessions that ended before this TIME
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = when::moment)]
     until: Option<SystemTime>,
     /// A line for each of these
     #[arg(long, value_enum, default_value_t = By::User)]
@@ -120,18 +119,6 @@ fn unreadable(error: &Error) -> Exit {
             Exit::NotSo
         }
     }
-}
-
-/// Reads a TIME.
-fn moment(text: &str) -> Result<SystemTime, String> {
-    let ago = |span: Span| SystemTime::now().checked_sub(span.duration());
-    let local = || LocalTime::parse(text)?.moment();
-    LocalTime::from_rfc3339(text)
-        .or_else(local)
-        .or_else(|| ago(Span::parse(text).ok()?))
-        .ok_or_else(|| {
-            "write a date, as in 2026-11-24, a date and time, or a length of time, as in 7d".into()
-        })
 }
 
 /// The table, with bars for people.
@@ -255,22 +242,6 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_a_date_a_moment_or_a_while_ago() {
-        let noon = LocalTime::parse("2026-11-24T12:00").unwrap().moment();
-        assert_eq!(moment("2026-11-24 12:00").ok(), noon);
-        let day = moment("2026-11-24").unwrap();
-        assert_eq!(noon.unwrap().duration_since(day).unwrap().as_secs(), 43_200);
-        let utc = UNIX_EPOCH + Duration::from_secs(1_795_511_527);
-        assert_eq!(moment("2026-11-24T10:12:07+01:00"), Ok(utc));
-        let then = moment("7d").unwrap();
-        let ago = SystemTime::now().duration_since(then);
-        assert!((604_800..604_900).contains(&ago.unwrap().as_secs()));
-        for text in ["", "7", "yesterday", "2026-13-01", "-7d"] {
-            assert!(moment(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_name_is_one_cell_of_csv() {

@@ -92,6 +92,19 @@ fn used_under_systemd(machine: &Booted) {
         said.contains("close session=") && said.contains(" user=alice "),
         "{said}"
     );
+    // As an admin reads it; and nobody else can put words into it.
+    machine.ssh(
+        "alice",
+        "logger -t berth -p authpriv.warning cap user=alice cap=forged",
+    );
+    let forged = "journalctl -q -o cat SYSLOG_IDENTIFIER=berth";
+    assert!(eventually(|| machine.host(forged).ok().contains("forged")));
+    let log = machine.host("berth log alice --since 5min").ok();
+    assert!(log.contains(" login ") && log.contains(" logout "), "{log}");
+    assert!(
+        log.contains("OOM kills") && !log.contains("forged"),
+        "{log}"
+    );
     let report = machine
         .host("berth report --csv --file /var/log/berth/sessions.jsonl")
         .ok();

@@ -1,0 +1,40 @@
+//! A pager, for text that is longer than the terminal.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::{Command, Stdio};
+
+use crate::sys;
+
+/// Prints text, by a pager where standard output is a terminal and has fewer lines.
+pub fn print(text: &str) {
+    let height = io::stdout().is_terminal().then(sys::terminal_height);
+    let is_long = height
+        .flatten()
+        .is_some_and(|height| text.lines().count() >= usize::from(height));
+    if is_long && paged(text).is_ok() {
+        return;
+    }
+    // Whoever reads may have seen enough (`head`).
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+fn paged(text: &str) -> io::Result<()> {
+    let pager = std::env::var_os("PAGER").filter(|pager| !pager.is_empty());
+    let mut pager = Command::new("/bin/sh")
+        .arg("-c")
+        .arg(pager.unwrap_or_else(|| "exec less".into()))
+        .env("LESS", "FRX")
+        // Who may run `berth` as root by sudo is not thereby to get a root shell out of the pager (less(1)).
+        .env("LESSSECURE", "1")
+        .stdin(Stdio::piped())
+        .spawn()?;
+    let mut input = pager.stdin.take();
+    // Whoever reads may have seen enough.
+    let _ = input.as_mut().map(|input| input.write_all(text.as_bytes()));
+    drop(input);
+    match pager.wait()?.code() {
+        // The shell's word for a program that is not there.
+        Some(126 | 127) => Err(io::ErrorKind::NotFound.into()),
+        _ => Ok(()),
+    }
+}

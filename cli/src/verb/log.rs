@@ -1,0 +1,132 @@
+//! `berth log`: what happened, from the system's log.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use berth_config::LocalTime;
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::{json, pager, paint, when};
+
+mod event;
+mod sentence;
+mod source;
+
+use event::Event;
+use source::Source;
+
+/// How many events stand before the new ones.
+const BEFORE_NEW: usize = 10;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 shown; 1 there is no log; 4 only root may read it.
+
+The log is systemd's journal where journald runs, and otherwise /var/log/auth.log or
+/var/log/secure with the file that was last set aside. TIME is a date or a date and time in
+the machine's time, as in 2026-11-24 or 2026-11-24T08:00, RFC 3339 with an offset, or a
+length of time before now, as in 7d or 12h.")]
+pub struct Arguments {
+    /// Only what is about this user
+    user: Option<String>,
+    /// Go on with what happens from now on
+    #[arg(long, short)]
+    follow: bool,
+    /// Only the last N events; with --follow 10 of them, if not said otherwise
+    #[arg(long, short = 'n', value_name = "N")]
+    lines: Option<usize>,
+    /// Only what happened at this TIME or later
+    #[arg(long, value_name = "TIME", value_parser = when::moment)]
+    since: Option<SystemTime>,
+    /// Read this file of a syslog daemon's
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Print one JSON object; with --follow one a line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    match log(arguments) {
+        Ok(()) => Exit::Done,
+        Err(exit) => exit,
+    }
+}
+
+fn log(arguments: &Arguments) -> Result<(), Exit> {
+    let source = Source::find(arguments.file.as_deref())?;
+    let (mut events, end) = source.until_now(arguments.since)?;
+    events.retain(|event| wanted(arguments, event));
+    let most = arguments.lines.or(arguments.follow.then_some(BEFORE_NEW));
+    let first = most.map_or(0, |most| events.len().saturating_sub(most));
+    let events = events.split_off(first);
+    if !arguments.follow {
+        print(&events, arguments.json);
+        return Ok(());
+    }
+    for event in &events {
+        if show(event, arguments.json).is_err() {
+            return Ok(()); // Whoever reads has seen enough.
+        }
+    }
+    source.follow(&end, |event| match wanted(arguments, event) {
+        true => show(event, arguments.json),
+        false => Ok(()),
+    })
+}
+
+fn wanted(arguments: &Arguments, event: &Event) -> bool {
+    let is_late = arguments.since.is_none_or(|since| event.time >= since);
+    let user = arguments.user.as_deref();
+    is_late && user.is_none_or(|user| event.get("user") == Some(user))
+}
+
+fn print(events: &[Event], as_json: bool) {
+    if as_json {
+        json::print(&json!({
+            "version": json::VERSION,
+            "now": LocalTime::rfc3339(SystemTime::now()),
+            "events": events.iter().map(object).collect::<Vec<_>>(),
+        }));
+        return;
+    }
+    let lines: Vec<String> = events.iter().map(line).collect();
+    pager::print(&lines.concat());
+}
+
+/// Shows one event at once.
+fn show(event: &Event, as_json: bool) -> io::Result<()> {
+    let text = match as_json {
+        true => format!("{}\n", object(event)),
+        false => line(event),
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn object(event: &Event) -> Value {
+    let fields = event.fields.iter();
+    let fields = fields.map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+    json!({
+        "time": LocalTime::rfc3339(event.time),
+        "event": event.word,
+        "fields": fields.collect::<serde_json::Map<_, _>>(),
+    })
+}
+
+fn line(event: &Event) -> String {
+    let time = LocalTime::of(event.time).map_or("-".into(), |time| time.to_string());
+    let (word, alarm) = sentence::word(event);
+    let user = event.get("user").unwrap_or("-");
+    let text = sentence::text(event);
+    let word = paint::word(&format!("{word:<8}"), alarm);
+    format!(
+        "{}\n",
+        format!("{time}  {user:<10}  {word}  {text}").trim_end()
+    )
+}

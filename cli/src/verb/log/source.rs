@@ -1,0 +1,344 @@
+//! Where Berth's lines are: systemd's journal, or a file of a syslog daemon's.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use berth_config::LocalTime;
+use serde_json::Value;
+
+use super::event::Event;
+use crate::exit::Exit;
+use crate::{live, place, sys};
+
+/// There if journald takes messages.
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// Where syslog daemons have AUTHPRIV: Debian's, EL's.
+const FILES: [&str; 2] = ["/var/log/auth.log", "/var/log/secure"];
+
+/// The facility of Berth's lines and of every PAM module's, by its number (syslog(3)).
+const AUTHPRIV: &str = "SYSLOG_FACILITY=10";
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// A log.
+#[derive(Debug)]
+pub enum Source {
+    Journal,
+    File(PathBuf),
+}
+
+/// A place in a log.
+#[derive(Debug)]
+pub enum Place {
+    /// In the journal, where nothing of Berth's is yet.
+    Time(SystemTime),
+    /// Behind this entry of the journal.
+    Cursor(String),
+    /// Behind so many bytes of the file.
+    Byte(u64),
+}
+
+/// What a program prints, for as long as this is there.
+struct Output {
+    lines: ChildStdout,
+    program: Child,
+}
+
+impl Read for Output {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.lines.read(buffer)
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let _ = self.program.kill(); // It may have ended.
+        let _ = self.program.wait();
+    }
+}
+
+impl Source {
+    /// The file that is named, or this machine's log.
+    pub fn find(file: Option<&Path>) -> Result<Source, Exit> {
+        if let Some(file) = file {
+            return Ok(Source::File(file.into()));
+        }
+        if !live::is_root() {
+            eprintln!("berth: only root may see what happened to everybody");
+            return Err(Exit::Permission);
+        }
+        if Path::new(JOURNAL).exists() {
+            return Ok(Source::Journal);
+        }
+        let file = FILES.iter().map(Path::new).find(|file| file.exists());
+        file.map(|file| Source::File(file.into())).ok_or_else(|| {
+            eprintln!(
+                "berth: no log: there is no journald, and none of {} (a syslog daemon's)",
+                FILES.join(", ")
+            );
+            Exit::NotSo
+        })
+    }
+
+    /// The events up to now, and where they end.
+    pub fn until_now(&self, since: Option<SystemTime>) -> Result<(Vec<Event>, Place), Exit> {
+        match self {
+            Source::Journal => {
+                let mut place = Place::Time(SystemTime::now());
+                let since = since.map(|since| Place::Time(since).as_option());
+                let mut events = Vec::new();
+                for line in lines(journal(since)?) {
+                    let line = line.map_err(|error| self.unreadable(&error))?;
+                    let entry = serde_json::from_str(&line).unwrap_or_default();
+                    let cursor = text(&entry, "__CURSOR").map(String::from);
+                    place = cursor.map_or(place, Place::Cursor);
+                    events.extend(of_journal(&entry));
+                }
+                Ok((events, place))
+            }
+            Source::File(file) => {
+                let mut before = file.clone().into_os_string();
+                before.push(".1");
+                let now = SystemTime::now();
+                let mut events = Vec::new();
+                // It is there only if something was set aside already.
+                if let Ok(before) = File::open(before) {
+                    let lines = lines(before).map_while(Result::ok);
+                    events.extend(lines.filter_map(|line| of_syslog(&line, now)));
+                }
+                let mut end = 0;
+                let mut log =
+                    BufReader::new(File::open(file).map_err(|error| self.unreadable(&error))?);
+                while let Some(line) =
+                    next_line(&mut log).map_err(|error| self.unreadable(&error))?
+                {
+                    // One that is still being written comes whole when the log is followed.
+                    if line.ends_with(b"\n") {
+                        end += line.len() as u64;
+                        events.extend(of_syslog(&String::from_utf8_lossy(&line), now));
+                    }
+                }
+                Ok((events, Place::Byte(end)))
+            }
+        }
+    }
+
+    /// Gives each event from a place on to `show`, until that has seen enough.
+    pub fn follow(
+        &self,
+        from: &Place,
+        mut show: impl FnMut(&Event) -> io::Result<()>,
+    ) -> Result<(), Exit> {
+        let output = match self {
+            Source::Journal => journal(["--follow".into(), "--no-tail".into(), from.as_option()])?,
+            // Goes on with the new file, too, when the old one is set aside.
+            Source::File(file) => {
+                let arguments = [
+                    "-F".into(),
+                    from.as_option().into(),
+                    "--".into(),
+                    file.clone().into_os_string(),
+                ];
+                output("tail", arguments)?
+            }
+        };
+        for line in lines(output) {
+            let line = line.map_err(|error| self.unreadable(&error))?;
+            let event = match self {
+                Source::Journal => serde_json::from_str(&line)
+                    .ok()
+                    .and_then(|entry| of_journal(&entry)),
+                Source::File(_) => of_syslog(&line, SystemTime::now()),
+            };
+            if event.is_some_and(|event| show(&event).is_err()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the log cannot be read.
+    fn unreadable(&self, error: &io::Error) -> Exit {
+        let what = match self {
+            Source::Journal => Path::new("the journal"),
+            Source::File(file) => file,
+        };
+        eprintln!("berth: cannot read {}: {error}", what.display());
+        match place::denied(error) {
+            true => Exit::Permission,
+            false => Exit::NotSo,
+        }
+    }
+}
+
+impl Place {
+    /// As an option of the program that reads on from there.
+    fn as_option(&self) -> String {
+        match self {
+            Place::Time(time) => {
+                let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+                format!("--since=@{}", since_1970.as_secs())
+            }
+            Place::Cursor(cursor) => format!("--after-cursor={cursor}"),
+            Place::Byte(byte) => format!("--bytes=+{}", byte.saturating_add(1)),
+        }
+    }
+}
+
+/// The next line with what ends it.
+fn next_line(log: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let length = log.read_until(b'\n', &mut line)?;
+    Ok((length > 0).then_some(line))
+}
+
+/// The lines of a log. What is no UTF-8 is none of Berth's, and does no harm.
+fn lines(log: impl Read) -> impl Iterator<Item = io::Result<String>> {
+    let mut log = BufReader::new(log);
+    std::iter::from_fn(move || {
+        let line = next_line(&mut log).transpose()?;
+        Some(line.map(|line| String::from_utf8_lossy(&line).into_owned()))
+    })
+}
+
+/// Of root's processes alone, by the kernel's word: anybody can write to the journal in Berth's name.
+fn journal(arguments: impl IntoIterator<Item = String>) -> Result<Output, Exit> {
+    let all = ["--quiet", "--no-pager", "--output=json", AUTHPRIV, "_UID=0"].map(OsString::from);
+    output(
+        "journalctl",
+        all.into_iter()
+            .chain(arguments.into_iter().map(OsString::from)),
+    )
+}
+
+fn output(program: &str, arguments: impl IntoIterator<Item = OsString>) -> Result<Output, Exit> {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null()); // tail tells of each file that it goes on with
+    sys::end_with_us(&mut command);
+    let started = command.spawn();
+    let missing = |error: &io::Error| {
+        eprintln!("berth: cannot run {program}: {error}");
+        Exit::NotSo
+    };
+    let mut program = started.map_err(|error| missing(&error))?;
+    let lines = program.stdout.take();
+    let lines = lines.ok_or_else(|| missing(&io::ErrorKind::BrokenPipe.into()))?;
+    Ok(Output { lines, program })
+}
+
+fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
+    entry.get(key)?.as_str()
+}
+
+/// `{"__REALTIME_TIMESTAMP":"…","SYSLOG_IDENTIFIER":"berth","MESSAGE":"…"}`
+fn of_journal(entry: &Value) -> Option<Event> {
+    let microseconds = text(entry, "__REALTIME_TIMESTAMP")?.parse().ok()?;
+    let time = UNIX_EPOCH.checked_add(Duration::from_micros(microseconds))?;
+    // A message with bytes that are no text is a list of numbers; none of Berth's is.
+    Event::parse(
+        time,
+        text(entry, "SYSLOG_IDENTIFIER")?,
+        text(entry, "MESSAGE")?,
+    )
+}
+
+/// `Nov 24 10:12:07 host berth[4821]: …`, or with a time as RFC 3339 has it.
+fn of_syslog(line: &str, now: SystemTime) -> Option<Event> {
+    let (time, rest) = match line.split_once(' ') {
+        Some((stamp, rest)) if stamp.contains('T') => (LocalTime::from_rfc3339(stamp)?, rest),
+        _ => (without_year(line.get(..15)?, now)?, line.get(16..)?),
+    };
+    let (_host, rest) = rest.split_once(' ')?;
+    let (program, text) = rest.split_once(": ")?;
+    Event::parse(time, program.split('[').next()?, text.trim_end())
+}
+
+/// `Nov 24 10:12:07`: the last one that is past. A minute more, since daemons write their own time.
+fn without_year(stamp: &str, now: SystemTime) -> Option<SystemTime> {
+    let mut words = stamp.split_whitespace();
+    let month = words.next()?;
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    let (day, time) = (words.next()?, words.next()?);
+    let now = now.checked_add(Duration::from_secs(60))?;
+    let this_year = LocalTime::of(now)?.year;
+    [this_year, this_year.checked_sub(1)?]
+        .into_iter()
+        .filter_map(|year| {
+            LocalTime::parse(&format!("{year:04}-{month:02}-{day:0>2} {time}"))?.moment()
+        })
+        .find(|moment| *moment <= now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SystemTime {
+        LocalTime::parse(text).unwrap().moment().unwrap()
+    }
+
+    #[test]
+    fn lines_of_both_kinds_of_daemons_are_read() {
+        let now = at("2026-11-24 12:00:00");
+        for line in [
+            "Nov 24 10:12:07 lab1 berth[4821]: close session=3",
+            "Nov 24 10:12:07 lab1 berth: close session=3",
+        ] {
+            let event = of_syslog(line, now).unwrap();
+            assert_eq!(event.time, at("2026-11-24 10:12:07"));
+            assert_eq!(
+                (event.word.as_str(), event.get("session")),
+                ("close", Some("3"))
+            );
+        }
+        let event =
+            of_syslog("2026-11-24T10:12:07.123456+01:00 lab1 berth[1]: close", now).unwrap();
+        assert_eq!(
+            Some(event.time),
+            LocalTime::from_rfc3339("2026-11-24T10:12:07+01:00")
+        );
+        for line in [
+            "",
+            "Nov",
+            "Nov 24 10:12:07 lab1",
+            "last message repeated 2 times, é, and more",
+        ] {
+            assert_eq!(of_syslog(line, now), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_time_without_its_year_is_the_last_one_that_is_past() {
+        let now = at("2026-01-02 00:10:00");
+        for (stamp, time) in [
+            ("Jan  2 00:09:59", "2026-01-02 00:09:59"),
+            ("Jan  2 00:10:30", "2026-01-02 00:10:30"),
+            ("Dec 31 23:00:00", "2025-12-31 23:00:00"),
+            ("Jan  3 00:00:00", "2025-01-03 00:00:00"),
+        ] {
+            assert_eq!(without_year(stamp, now), Some(at(time)), "{stamp}");
+        }
+    }
+
+    #[test]
+    fn an_entry_of_the_journal_is_read() {
+        let line = r#"{"__REALTIME_TIMESTAMP":"1764000000000000","SYSLOG_IDENTIFIER":"berth","MESSAGE":"cap user=alice"}"#;
+        let of_journal = |line| of_journal(&serde_json::from_str(line).unwrap());
+        let event = of_journal(line).unwrap();
+        assert_eq!(event.get("user"), Some("alice"));
+        let line = r#"{"__REALTIME_TIMESTAMP":"1","SYSLOG_IDENTIFIER":"berth","MESSAGE":[1,2]}"#;
+        assert_eq!(of_journal(line), None);
+        assert_eq!(of_journal("{}"), None);
+    }
+}

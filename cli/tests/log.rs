@@ -1,0 +1,213 @@
+//! log, on files as syslog daemons write them.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+const LOG: &str = r#"2026-11-24T07:58:40.100000+00:00 lab1 sshd[1]: Accepted publickey for alice from 10.1.4.22
+2026-11-24T07:58:40.200000+00:00 lab1 berth[4821]: open session=12 user=alice uid=1001 service=sshd tty=ssh rhost=10.1.4.22 profile=student rule=cs101 user_rule=cs101 pool=cs101 ns=user,pid,ipc,mount result=ok setup_us=812
+2026-11-24T08:01:00+00:00 lab1 berth[4907]: open session=- user="m\x0allory" uid=1099 service=sshd tty=ssh rhost=192.0.2.7 rule=suspended result=deny
+2026-11-24T08:02:00+00:00 lab1 berth[4908]: open session=- user=bob service=su tty=pts/3 rhost=- result=error error="cannot start the init: no memory"
+2026-11-24T08:03:00+00:00 lab1 su[4909]: pam_berth(su:session): cannot start /usr/libexec/berth-helper: No such file
+2026-11-24T09:41:07+00:00 lab1 berth[4821]: cap session=12 user=alice uid=1001 service=sshd cap=memory_max killed=python3
+2026-11-24T17:20:02+00:00 lab1 berth[4821]: close session=12 user=alice uid=1001 service=sshd result=ok duration_s=33682 cpu_s=15138.2 memory_peak=3221225472 tasks_peak=198 io_read=12991234048 io_write=922746880 oom_kills=2 tasks_refused=0 throttled_s=38.4
+"#;
+
+const SHOWN: &str = r"2026-11-24 07:58:40  alice       login     session 12, sshd from 10.1.4.22: profile student, pool cs101, rule cs101, own user pid ipc mount
+2026-11-24 08:01:00  m\x0allory  refused   sshd from 192.0.2.7: rule suspended
+2026-11-24 08:02:00  bob         failed    su on pts/3: cannot start the init: no memory
+2026-11-24 08:03:00  -           module    su: cannot start /usr/libexec/berth-helper: No such file
+2026-11-24 09:41:07  alice       cap       session 12, sshd: memory_max reached, killed python3
+2026-11-24 17:20:02  alice       logout    session 12, sshd: 9h 21min, CPU 4h 12min, memory 3.0G, 198 tasks, 12.1G read, 880M written, 2 OOM kills, 38s throttled
+";
+
+/// A log in a folder of its own.
+struct Log {
+    folder: PathBuf,
+}
+
+impl Log {
+    fn new(text: &str) -> Log {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("berth-log-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        let log = Log { folder };
+        fs::write(log.file(), text).unwrap();
+        log
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("auth.log")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
+        command.args(["log", "--file"]).arg(self.file());
+        command.args(arguments).env("TZ", "UTC");
+        command
+    }
+
+    fn log(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.log(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// `berth log --follow`, ended with this.
+struct Follower {
+    program: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+}
+
+impl Follower {
+    fn start(log: &Log, arguments: &[&str]) -> Follower {
+        let mut command = log.command(arguments);
+        let mut program = command.stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(program.stdout.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines() {
+                if sender.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        Follower { program, lines }
+    }
+
+    #[track_caller]
+    fn line(&self) -> String {
+        self.lines.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        self.program.wait().unwrap();
+    }
+}
+
+fn append(log: &Log, text: &str) {
+    let mut file = File::options().append(true).open(log.file()).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn what_happened_is_one_readable_stream() {
+    let log = Log::new(LOG);
+    assert_eq!(log.ok(&[]), SHOWN);
+}
+
+#[test]
+fn it_can_be_of_one_user_or_only_the_end() {
+    let log = Log::new(LOG);
+    let lines: Vec<&str> = SHOWN.lines().collect();
+    let of_alice = [lines[0], lines[4], lines[5]].map(|line| format!("{line}\n"));
+    assert_eq!(log.ok(&["alice"]), of_alice.concat());
+    assert_eq!(log.ok(&["-n", "1"]), format!("{}\n", lines[5]));
+    assert_eq!(
+        log.ok(&["--since", "2026-11-24T09:41:07"]),
+        of_alice[1..].concat()
+    );
+    assert_eq!(log.ok(&["nobody"]), "");
+}
+
+#[test]
+fn what_was_set_aside_last_comes_first() {
+    let (before, after) = LOG.split_at(LOG.find("2026-11-24T08:01").unwrap());
+    let log = Log::new(after);
+    fs::write(log.folder.join("auth.log.1"), before).unwrap();
+    assert_eq!(log.ok(&[]), SHOWN);
+}
+
+#[test]
+fn json_has_each_field() {
+    let log = Log::new(LOG);
+    let object: Value = serde_json::from_str(&log.ok(&["--json"])).unwrap();
+    assert_eq!(object["version"], 1);
+    let events = object["events"].as_array().unwrap();
+    assert_eq!(events.len(), 6);
+    assert_eq!(events[4]["event"], "cap");
+    assert_eq!(events[4]["time"], "2026-11-24T09:41:07+00:00");
+    assert_eq!(events[4]["fields"]["killed"], "python3");
+    assert_eq!(events[1]["fields"]["session"], "-");
+}
+
+#[test]
+fn it_goes_on_with_what_happens_and_with_the_next_file() {
+    let log = Log::new(LOG);
+    append(&log, "2026-11-25T00:00:00+00:00 lab1 berth[1]: cap sess");
+    let follower = Follower::start(&log, &["--follow", "-n", "1", "--json"]);
+    assert!(follower.line().contains("\"close\""));
+    // The line that was half written is whole now.
+    append(&log, "ion=3 cap=tasks_max\n");
+    assert!(follower.line().contains("\"tasks_max\""));
+    fs::rename(log.file(), log.folder.join("auth.log.1")).unwrap();
+    fs::write(
+        log.file(),
+        "2026-11-25T00:00:01+00:00 lab1 berth[1]: close session=3 result=ok\n",
+    )
+    .unwrap();
+    assert!(follower.line().contains("\"ok\""));
+}
+
+#[test]
+fn one_that_is_killed_leaves_no_program_behind() {
+    let log = Log::new(LOG);
+    let mut follower = Follower::start(&log, &["-f"]);
+    follower.line();
+    let children = format!("/proc/{0}/task/{0}/children", follower.program.id());
+    let until = Instant::now() + Duration::from_secs(20);
+    let tail = loop {
+        let children = fs::read_to_string(&children).unwrap();
+        match children.trim() {
+            "" => assert!(Instant::now() < until, "no tail"),
+            tail => break tail.to_owned(),
+        }
+    };
+    follower.program.kill().unwrap();
+    follower.program.wait().unwrap();
+    let comm = format!("/proc/{tail}/stat");
+    let is_on = || {
+        fs::read_to_string(&comm).is_ok_and(|stat| stat.contains("(tail)") && !stat.contains(") Z"))
+    };
+    while is_on() {
+        assert!(Instant::now() < until, "tail goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_log_that_is_not_there_is_named() {
+    let log = Log::new(LOG);
+    fs::remove_file(log.file()).unwrap();
+    let output = log.log(&[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("cannot read") && said.contains("auth.log"),
+        "{said}"
+    );
+    fs::write(log.file(), LOG).unwrap();
+}
