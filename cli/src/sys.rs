@@ -95,13 +95,6 @@ pub fn take_terminal() -> std::io::Result<()> {
     give_terminal()
 }
 
-/// Has a program killed when this one ends, however that ends.
-pub fn end_with_us(command: &mut Command) {
-    let end_with_parent = || Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?);
-    // SAFETY: between fork and exec only one system call is made.
-    unsafe { command.pre_exec(end_with_parent) };
-}
-
 /// How many lines the terminal on standard output shows.
 pub fn terminal_height() -> Option<u16> {
     let mut size = libc::winsize {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -170,32 +170,6 @@ fn it_goes_on_with_what_happens_and_with_the_next_file() {
     )
     .unwrap();
     assert!(follower.line().contains("\"ok\""));
-}
-
-#[test]
-fn one_that_is_killed_leaves_no_program_behind() {
-    let log = Log::new(LOG);
-    let mut follower = Follower::start(&log, &["-f"]);
-    follower.line();
-    let children = format!("/proc/{0}/task/{0}/children", follower.program.id());
-    let until = Instant::now() + Duration::from_secs(20);
-    let tail = loop {
-        let children = fs::read_to_string(&children).unwrap();
-        match children.trim() {
-            "" => assert!(Instant::now() < until, "no tail"),
-            tail => break tail.to_owned(),
-        }
-    };
-    follower.program.kill().unwrap();
-    follower.program.wait().unwrap();
-    let comm = format!("/proc/{tail}/stat");
-    let is_on = || {
-        fs::read_to_string(&comm).is_ok_and(|stat| stat.contains("(tail)") && !stat.contains(") Z"))
-    };
-    while is_on() {
-        assert!(Instant::now() < until, "tail goes on");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::event::Event;
 use crate::exit::Exit;
-use crate::{live, place, sys};
+use crate::{live, place};
 
 /// There if journald takes messages.
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -219,14 +219,12 @@ fn journal(arguments: impl IntoIterator<Item = String>) -> Result<Output, Exit> 
 }
 
 fn output(program: &str, arguments: impl IntoIterator<Item = OsString>) -> Result<Output, Exit> {
-    let mut command = Command::new(program);
-    command
+    let started = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null()); // tail tells of each file that it goes on with
-    sys::end_with_us(&mut command);
-    let started = command.spawn();
+        .stderr(Stdio::null()) // tail tells of each file that it goes on with
+        .spawn();
     let missing = |error: &io::Error| {
         eprintln!("berth: cannot run {program}: {error}");
         Exit::NotSo
