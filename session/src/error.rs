@@ -45,6 +45,14 @@ pub enum Error {
         /// What it said.
         reason: String,
     },
+    /// A process of Berth's that no record knows of.
+    #[error(
+        "process {pid} is Berth's, and no record says of which session: what has no record may be its own"
+    )]
+    UnknownKeeper {
+        /// Which.
+        pid: i32,
+    },
     /// Processes of a session that do not end.
     #[error("{} still has processes after cgroup.kill; they may be waiting for a device", path.display())]
     Unkillable {

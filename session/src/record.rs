@@ -38,14 +38,23 @@ impl Role {
 }
 
 fn start_of(pid: i32) -> Option<u64> {
+    let [state, _, start] = stat(pid)?;
+    (!matches!(state.as_str(), "Z" | "X")).then_some(start.parse().ok()?)
+}
+
+/// The parent of a process.
+pub(crate) fn parent_of(pid: i32) -> Option<i32> {
+    let [_, parent, _] = stat(pid)?;
+    parent.parse().ok()
+}
+
+/// State, parent and start time of a process.
+fn stat(pid: i32) -> Option<[String; 3]> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may contain anything; what follows the last one is numbers.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    if matches!(state, "Z" | "X") {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
+    let mut next = |skipped| fields.nth(skipped).map(String::from);
+    Some([next(0)?, next(0)?, next(17)?])
 }
 
 /// Inode numbers that name a berth's namespaces, as /proc/PID/ns shows them.

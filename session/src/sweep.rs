@@ -23,9 +23,12 @@ pub fn private_tmp(id: SessionId) -> PathBuf {
     Path::new(PRIVATE_TMP).join(id.to_string())
 }
 
+/// What the name of one begins with that was put aside.
+pub(crate) const STALE: &str = "stale-";
+
 /// Where an earlier boot's private /tmp of the same id is put aside.
 fn stale_tmp(id: SessionId) -> PathBuf {
-    Path::new(PRIVATE_TMP).join(format!("stale-{id}"))
+    Path::new(PRIVATE_TMP).join(format!("{STALE}{id}"))
 }
 
 /// Makes an empty private /tmp for a session. What stands there under this id is from before a crash:
@@ -136,7 +139,7 @@ fn kill(tree: &Tree, group: &Group) -> Result<()> {
 ///
 /// No symbolic link is followed, and none can be swapped in: the processes that could write here have
 /// ended, and nobody else can reach below root's folder.
-fn remove_tree(path: &Path) -> Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     match flatten(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::file("remove", path, error))

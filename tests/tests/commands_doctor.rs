@@ -1,6 +1,7 @@
 //! `berth doctor` on a machine that is well, and with one thing wrong after the other.
 
 use std::fs;
+use std::path::Path;
 
 use berth_tests::namespaces::PROGRAMS;
 use berth_tests::{Machine, Output, Process, eventually};
@@ -33,6 +34,8 @@ fn finds(machine: &Machine, what: &str) {
 fn well(machine: &Machine) {
     machine.install();
     fs::write("/etc/ssh/sshd_config", "UsePAM yes\n").unwrap();
+    // As systemd has it. This network namespace is the machine's own.
+    fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").unwrap();
     berth(machine, "reload").ok();
     berth(machine, &format!("pam {STACKS}")).ok();
     let said = berth(machine, "doctor").ok();
@@ -149,18 +152,81 @@ fn a_policy_with_an_error_is_a_failure_and_one_with_a_warning_a_warning() {
     });
 }
 
+/// Kills keeper and standby of the one session at once, so that nobody is left to clean up.
+fn kill_the_keepers(machine: &Machine) {
+    let helpers = || Process::named("berth-helper");
+    assert!(eventually(|| helpers().len() == 2), "{:?}", helpers());
+    let pids: Vec<String> = helpers().iter().map(|one| one.0.to_string()).collect();
+    let all = pids.join(" ");
+    machine
+        .host(&format!("kill -STOP {all}; kill -KILL {all}"))
+        .ok();
+    assert!(eventually(|| helpers().is_empty()));
+}
+
+#[test]
+fn what_crashed_sessions_left_is_removed_and_what_may_be_a_live_ones_is_not() {
+    Machine::run(|machine| {
+        well(machine);
+        // Of a dead session, of one before a crash of the machine, and of a user's that left no record.
+        let (alice, _) = machine.stay("alice");
+        kill_the_keepers(machine);
+        let uid = machine.uid("bob");
+        let leave = format!(
+            "mkdir -p /var/lib/berth/tmp/77/a/b /var/lib/berth/tmp/stale-78 /run/berth/users/{uid}; \
+             touch /run/berth/users/{uid}/79 /run/berth/sessions/.80"
+        );
+        machine.host(&leave).ok();
+        let said = berth(machine, "doctor").ok();
+        for line in [
+            "WARN  sessions   nobody looks after session ",
+            "WARN  sessions   nobody removes what session 77 left: /var/lib/berth/tmp/77\n                 -> berth doctor --fix\n",
+            "session 78 left: /var/lib/berth/tmp/stale-78\n",
+            &format!("session 79 left: /run/berth/users/{uid}/79\n"),
+            "session 80 left: /run/berth/sessions/.80\n",
+        ] {
+            assert!(said.contains(line), "{line}: {said}");
+        }
+        let said = berth(machine, "doctor --fix").ok();
+        assert_eq!(
+            said.matches("\nfixed sessions   removed what session ")
+                .count()
+                + 1,
+            5,
+            "{said}"
+        );
+        assert!(said.ends_with("\n0 failures, 0 warnings"), "{said}");
+        alice.end();
+        assert!(!Path::new("/run/berth/users").join(uid.to_string()).exists());
+        assert!(fs::read_dir("/var/lib/berth/tmp").unwrap().next().is_none());
+
+        // A session whose record somebody has removed still has its keeper.
+        let (alice, shell) = machine.stay("alice");
+        machine
+            .host("mkdir /var/lib/berth/tmp/81; mv /run/berth/sessions/* /root")
+            .ok();
+        let said = berth(machine, "doctor --fix");
+        assert_eq!(said.status.code(), Some(1), "{said:?}");
+        assert!(
+            said.stdout
+                .contains("FAIL  sessions   cannot remove what session 81 left"),
+            "{said:?}"
+        );
+        assert!(
+            said.stdout.contains("no record says of which session"),
+            "{said:?}"
+        );
+        assert!(shell.exists(), "{said:?}");
+        alice.end();
+    });
+}
+
 #[test]
 fn a_dead_session_is_found_and_json_says_the_same() {
     Machine::run(|machine| {
         well(machine);
         let (alice, _) = machine.stay("alice");
-        let helpers = || Process::named("berth-helper");
-        assert!(eventually(|| helpers().len() == 2), "{:?}", helpers());
-        let pids: Vec<String> = helpers().iter().map(|one| one.0.to_string()).collect();
-        let all = pids.join(" ");
-        let kill = format!("kill -STOP {all}; kill -KILL {all}");
-        machine.host(&kill).ok();
-        assert!(eventually(|| helpers().is_empty()));
+        kill_the_keepers(machine);
         finds(machine, "WARN  sessions: nobody looks after session ");
         let json = berth(machine, "doctor --json").ok();
         for part in [

@@ -32,8 +32,11 @@ use world::World;
 Exit status: 0 no failure; 1 a failure; 4 only root may look.
 
 FAIL is what keeps logins from what the policy says; WARN is what may, or surprises users.
-Nothing is changed.")]
+Without --fix nothing is changed.")]
 pub struct Arguments {
+    /// Remove what sessions left that nobody looks after
+    #[arg(long)]
+    fix: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -45,6 +48,11 @@ pub fn run(arguments: &Arguments) -> Exit {
         eprintln!("berth: only root may look at all that there is to check");
         return Exit::Permission;
     }
+    // First, so that the checks find it gone.
+    let mut findings = match arguments.fix {
+        true => sessions::fix(),
+        false => Vec::new(),
+    };
     let world = World::here();
     let checks: [fn(&World) -> Vec<Finding>; 12] = [
         kernel::check,
@@ -60,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         managers::check,
         sessions::check,
     ];
-    let findings: Vec<Finding> = checks.iter().flat_map(|check| check(&world)).collect();
+    findings.extend(checks.iter().flat_map(|check| check(&world)));
     let count = |level| findings.iter().filter(|one| one.level == level).count();
     let (failures, warnings) = (count(Level::Fail), count(Level::Warn));
     if arguments.json {

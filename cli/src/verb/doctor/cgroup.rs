@@ -77,11 +77,33 @@ pub fn check(world: &World) -> Vec<Finding> {
             format!("v2 at {}{manager}: {controllers}", root.display()),
         ));
     }
+    if !world.path("/run/systemd/system").is_dir() {
+        findings.extend(moves(world));
+    }
     if caps.iter().any(|caps| caps.io_weight.is_some()) {
         let costs = read("io.cost.qos");
         findings.extend(disks(&world.path("/sys/block"), &costs));
     }
     findings
+}
+
+/// What could make moves between cgroups quick, and what that costs (admin-guide/cgroup-v2, favordynmods, Linux 6.0).
+/// Berth mounts nothing anew by itself. Under systemd no login is moved by Berth.
+fn moves(world: &World) -> Option<Finding> {
+    let mounts = world.text("/proc/self/mountinfo")?;
+    let root = world.cgroup.as_ref()?.to_str()?;
+    let (_, options) = mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - cgroup2 ")?;
+        (before.split(' ').nth(4) == Some(root)).then(|| after.split_once(' '))?
+    })?;
+    let is_on = options.split(',').any(|option| option == "favordynmods");
+    (!is_on).then(|| {
+        Finding::offer(
+            TOPIC,
+            "without favordynmods a login's move may wait some 10 ms for the kernel; most of it overlaps with the rest",
+            format!("if that matters: mount -o remount,favordynmods {root}; each fork and exit then costs a little more"),
+        )
+    })
 }
 
 /// The disks on which a weight does nothing.
@@ -150,6 +172,33 @@ mod tests {
             fake.0.cgroup = None;
             assert_eq!(check(&fake.0)[0].level, level, "{name}");
         }
+    }
+
+    #[test]
+    fn quick_moves_are_offered_where_logins_are_moved() {
+        let root = std::env::temp_dir().join(format!(
+            "berth-doctor-{}-cgroup-moves/cgroup",
+            std::process::id()
+        ));
+        let line = |options| {
+            format!(
+                "34 24 0:30 / {} rw,nosuid - cgroup2 cgroup2 {options}\n",
+                root.display()
+            )
+        };
+        let offers = |options, more: &[(&str, &str)]| {
+            let line = line(options);
+            let files = [&[ALL, ("proc/self/mountinfo", line.as_str())], more].concat();
+            let told = told("cgroup-moves", "", &files);
+            assert!(
+                told.iter().all(|(level, _)| *level == Level::Ok),
+                "{told:?}"
+            );
+            told.iter().any(|(_, text)| text.contains("favordynmods"))
+        };
+        assert!(offers("rw,nsdelegate", &[]));
+        assert!(!offers("rw,nsdelegate,favordynmods", &[]));
+        assert!(!offers("rw", &[("run/systemd/system/there", "")]));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub enum Level {
     /// As it should be.
     Ok,
+    /// It was not, and is now.
+    Fixed,
     /// It may surprise somebody.
     Warn,
     /// Logins do not get what the policy says.
@@ -19,6 +21,7 @@ impl Level {
     fn word(self) -> &'static str {
         match self {
             Level::Ok => "ok",
+            Level::Fixed => "fixed",
             Level::Warn => "WARN",
             Level::Fail => "FAIL",
         }
@@ -46,6 +49,22 @@ impl Finding {
             topic,
             text: text.into(),
             remedy: None,
+        }
+    }
+
+    /// What was not well is now.
+    pub fn fixed(topic: &'static str, text: impl Into<String>) -> Finding {
+        Finding {
+            level: Level::Fixed,
+            ..Finding::ok(topic, text)
+        }
+    }
+
+    /// All is well; what could be had in exchange for something else.
+    pub fn offer(topic: &'static str, text: impl Into<String>, how: impl Into<String>) -> Finding {
+        Finding {
+            remedy: Some(how.into()),
+            ..Finding::ok(topic, text)
         }
     }
 

@@ -63,6 +63,18 @@ pub fn check(world: &World) -> Vec<Finding> {
             ));
         }
     }
+    let privileged = |berth: &Berth| berth.privileges.no_new_privs;
+    if world
+        .text("/proc/sys/net/ipv4/ping_group_range")
+        .is_some_and(|range| is_empty(&range))
+        && world.any(privileged)
+    {
+        findings.push(Finding::warn(
+            TOPIC,
+            "net.ipv4.ping_group_range is empty: ping does not work under no_new_privs",
+            "sysctl net.ipv4.ping_group_range=\"0 2147483647\"",
+        ));
+    }
     if findings.is_empty() {
         let pressure = match world.path("/proc/pressure").is_dir() {
             true => "PSI",
@@ -73,7 +85,23 @@ pub fn check(world: &World) -> Vec<Finding> {
             format!("{release}: cgroup.kill, setns on a pidfd, {pressure}"),
         ));
     }
+    let pattern = world
+        .text("/proc/sys/kernel/core_pattern")
+        .unwrap_or_default();
+    if let Some(program) = pattern.trim().strip_prefix('|') {
+        let program = program.split_whitespace().next().unwrap_or_default();
+        findings.push(Finding::ok(
+            TOPIC,
+            format!("core dumps go to {program}, which runs as root on the host, also those out of a berth"),
+        ));
+    }
     findings
+}
+
+/// Whether a range of groups has none: from 1 to 0, as the kernel has it at first (icmp(7)).
+fn is_empty(range: &str) -> bool {
+    let mut ends = range.split_whitespace().map(str::parse::<u64>);
+    matches!((ends.next(), ends.next()), (Some(Ok(first)), Some(Ok(last))) if first > last)
 }
 
 /// `6.1.0-31-amd64` is (6, 1).
@@ -125,5 +153,23 @@ mod tests {
             [Level::Warn]
         );
         assert_eq!(levels("kernel-unasked", USER, &[good, clone]), [Level::Ok]);
+        let ping = |range| ("proc/sys/net/ipv4/ping_group_range", range);
+        let (nobody, some) = (ping("1\t0\n"), ping("0\t2147483647\n"));
+        assert_eq!(levels("kernel-ping", USER, &[good, nobody]), [Level::Warn]);
+        assert_eq!(levels("kernel-pings", USER, &[good, some]), [Level::Ok]);
+        assert_eq!(levels("kernel-caps", "", &[good, nobody]), [Level::Ok]);
+    }
+
+    #[test]
+    fn who_gets_core_dumps_is_told() {
+        let release = ("proc/sys/kernel/osrelease", "6.1.0\n");
+        let told = |pattern| {
+            let files = [release, ("proc/sys/kernel/core_pattern", pattern)];
+            let fake = Fake::new("kernel-core", USER, &[], &files);
+            let findings = check(&fake.0).into_iter().skip(1);
+            findings.map(|one| one.text).collect::<Vec<_>>()
+        };
+        assert!(told("|/usr/share/apport/apport %p\n")[0].contains("/usr/share/apport/apport, "));
+        assert_eq!(told("core\n"), [""; 0]);
     }
 }

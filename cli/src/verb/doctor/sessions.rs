@@ -1,12 +1,31 @@
-//! The sessions: dead ones, and records that cannot be read.
+//! The sessions: those that nobody looks after, what they left, and records that cannot be read.
 
 use berth_config::counted;
+use berth_session::{Leftover, Tree};
 
 use super::finding::Finding;
 use super::world::World;
-use crate::live::{self, Sessions};
+use crate::figures::harmless;
+use crate::live::Sessions;
 
 const TOPIC: &str = "sessions";
+
+/// Removes what sessions left, and tells of each.
+pub fn fix() -> Vec<Finding> {
+    let tree = Tree::find().ok();
+    let left = match Leftover::find() {
+        Ok(left) => left,
+        Err(error) => return vec![Finding::fail(TOPIC, error.to_string(), "berth list")],
+    };
+    let fixed = left.iter().map(|one| match one.remove(tree.as_ref()) {
+        Ok(()) => Finding::fixed(TOPIC, format!("removed {}", named(one))),
+        Err(error) => {
+            let text = format!("cannot remove {}: {error}", named(one));
+            Finding::fail(TOPIC, text, "try again when nobody is logging in")
+        }
+    });
+    fixed.collect()
+}
 
 pub fn check(_: &World) -> Vec<Finding> {
     let sessions = match Sessions::read() {
@@ -17,17 +36,37 @@ pub fn check(_: &World) -> Vec<Finding> {
     for error in &sessions.unread {
         findings.push(Finding::warn(TOPIC, error.to_string(), "berth list"));
     }
-    for record in sessions.records.iter().filter(|one| live::is_dead(one)) {
-        let (id, user) = (record.id, crate::figures::harmless(&record.user));
-        findings.push(Finding::warn(
-            TOPIC,
-            format!("nobody looks after session {id} of {user}: its keeper was killed"),
-            format!("berth kill {id}"),
-        ));
+    // A session that is being opened or ended at this moment may look like one.
+    for one in Leftover::find().unwrap_or_default() {
+        findings.push(match &one.user {
+            Some(user) => Finding::warn(
+                TOPIC,
+                format!(
+                    "nobody looks after session {} of {}: its keeper was killed",
+                    one.id,
+                    harmless(user)
+                ),
+                format!("berth kill {}, or berth doctor --fix", one.id),
+            ),
+            None => Finding::warn(
+                TOPIC,
+                format!("nobody removes {}", named(&one)),
+                "berth doctor --fix",
+            ),
+        });
     }
     if findings.is_empty() {
         let open = counted(sessions.records.len(), "session");
         findings.push(Finding::ok(TOPIC, format!("{open}, each with its keeper")));
     }
     findings
+}
+
+fn named(one: &Leftover) -> String {
+    let traces: Vec<String> = one
+        .traces
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    format!("what session {} left: {}", one.id, traces.join(", "))
 }

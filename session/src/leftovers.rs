@@ -1,0 +1,152 @@
+//! What sessions have left behind that nobody looks after: keeper and standby were both killed, or the machine went
+//! down.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::folder::USERS;
+use crate::record::{RECORDS, parent_of};
+use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
+use crate::{Error, Record, Result, SessionId, Tree, sweep};
+
+/// What is left of one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leftover {
+    /// The session.
+    pub id: SessionId,
+    /// The user, where a record says who it was.
+    pub user: Option<String>,
+    uid: Option<u32>,
+    /// Where it is: the record, the entry among the user's sessions, the private /tmp. A cgroup goes before these, so one
+    /// that is alone is no session's that this machine has had.
+    pub traces: Vec<PathBuf>,
+}
+
+impl Leftover {
+    /// Finds all. A record that cannot be read is not among them: it may be a live session's.
+    pub fn find() -> Result<Vec<Leftover>> {
+        let mut found = Found::default();
+        for id in Record::ids()? {
+            let Ok(record) = Record::read(id) else {
+                found.alive(id);
+                continue;
+            };
+            match record.keeper.is_alive() {
+                true => found.alive(id),
+                false => {
+                    let one = found.one(id, Some(record.uid), Record::path(id));
+                    one.user = Some(record.user);
+                }
+            }
+        }
+        for (name, path) in entries(Path::new(RECORDS)) {
+            if let Some(id) = name.strip_prefix('.').and_then(|id| id.parse().ok()) {
+                found.one(id, None, path);
+            }
+        }
+        for (uid, folder) in entries(Path::new(USERS)) {
+            let uid = uid.parse().ok();
+            for (id, path) in entries(&folder) {
+                if let (Some(uid), Ok(id)) = (uid, id.parse()) {
+                    found.one(id, Some(uid), path);
+                }
+            }
+        }
+        for (name, path) in entries(Path::new(PRIVATE_TMP)) {
+            if let Ok(id) = name.strip_prefix(STALE).unwrap_or(&name).parse() {
+                found.one(id, None, path);
+            }
+        }
+        Ok(found.leftovers())
+    }
+
+    /// Removes it.
+    pub fn remove(&self, tree: Option<&Tree>) -> Result<()> {
+        if self.is_beginning() {
+            return Ok(());
+        }
+        if !self.traces.contains(&Record::path(self.id)) {
+            no_unknown_keeper()?;
+        }
+        match self.uid {
+            Some(uid) => sweep(tree, uid, self.id),
+            None => self.traces.iter().try_for_each(|path| match path.is_dir() {
+                true => remove_tree(path),
+                false => crate::folder::remove_if_there(path),
+            }),
+        }
+    }
+}
+
+impl Leftover {
+    /// Whether it is that of a session that began after the records were read: the record is a session's first trace.
+    fn is_beginning(&self) -> bool {
+        let record = Record::path(self.id);
+        record.exists() && !self.traces.contains(&record)
+    }
+}
+
+/// Somebody may have removed the records while sessions were on: these must not lose their cgroup and /tmp. So what has
+/// no record is a leftover only if every process of Berth's is known. Of root's processes, since users can give theirs
+/// any name.
+fn no_unknown_keeper() -> Result<()> {
+    let mut known = Vec::new();
+    for id in Record::ids()? {
+        if let Ok(record) = Record::read(id) {
+            let keeper = record.keeper.pid;
+            // The standby is the keeper's parent.
+            known.extend([Some(keeper), parent_of(keeper)].into_iter().flatten());
+        }
+    }
+    for (name, path) in entries(Path::new("/proc")) {
+        let Ok(pid) = name.parse::<i32>() else {
+            continue;
+        };
+        let is_roots = fs::metadata(&path).is_ok_and(|process| process.uid() == 0);
+        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+        if is_roots && name.trim_end() == "berth-helper" && !known.contains(&pid) {
+            return Err(Error::UnknownKeeper { pid });
+        }
+    }
+    Ok(())
+}
+
+/// What is in a folder, by name, in order. One that is not there is empty.
+fn entries(folder: &Path) -> BTreeMap<String, PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named =
+        entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    named.collect()
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    alive: Vec<SessionId>,
+    left: BTreeMap<SessionId, Leftover>,
+}
+
+impl Found {
+    fn alive(&mut self, id: SessionId) {
+        self.alive.push(id);
+    }
+
+    fn one(&mut self, id: SessionId, uid: Option<u32>, trace: PathBuf) -> &mut Leftover {
+        let one = self.left.entry(id).or_insert(Leftover {
+            id,
+            user: None,
+            uid,
+            traces: Vec::new(),
+        });
+        one.uid = one.uid.or(uid);
+        one.traces.push(trace);
+        one
+    }
+
+    fn leftovers(self) -> Vec<Leftover> {
+        let left = self.left.into_values();
+        left.filter(|one| !self.alive.contains(&one.id) && !one.is_beginning())
+            .collect()
+    }
+}
