@@ -16,6 +16,10 @@ use crate::sample::{Measured, Regime, milliseconds};
 const POLICY: &str = r#"
 version = 1
 
+# A container has no controllers. Its systemd is asked for the caps all the same.
+[defaults]
+missing_controller = "warn"
+
 [profile.caps.user]
 memory_max = "256M"
 tasks_max  = 200

@@ -71,7 +71,7 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --report [RECORDS]"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]"
     );
     ExitCode::from(2)
 }
@@ -80,7 +80,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["--beside-systemd", ref rest @ ..] => return in_guest(rest),
+        ["--beside-systemd", ref rest @ ..] => return in_guest(rest, Guest::Systemd),
+        ["--beside-systemd-natively", ref rest @ ..] => return in_guest(rest, Guest::Container),
         ["--in-guest"] => {
             print!("{}", beside::measure(60, 20));
             return ExitCode::SUCCESS;
@@ -131,8 +132,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Starts this program again on a booted machine that systemd runs.
-fn in_guest(suite: &[&str]) -> ExitCode {
+/// Starts this program again on a machine that systemd runs.
+fn in_guest(suite: &[&str], machine: fn(Suite) -> Guest) -> ExitCode {
     let suite = match suite {
         [] | ["bookworm"] => Suite::Bookworm,
         ["trixie"] => Suite::Trixie,
@@ -141,7 +142,7 @@ fn in_guest(suite: &[&str]) -> ExitCode {
     let me = std::env::current_exe().expect("this program's path");
     print!(
         "{}",
-        guest::run(Guest::Systemd(suite), &me, &["--in-guest".to_owned()])
+        guest::run(machine(suite), &me, &["--in-guest".to_owned()])
     );
     ExitCode::SUCCESS
 }
