@@ -16,13 +16,8 @@ use crate::sample::{Measured, Regime, milliseconds};
 const POLICY: &str = r#"
 version = 1
 
-# A container has no controllers. Its systemd is asked for the caps all the same.
-[defaults]
-missing_controller = "warn"
-
 [profile.caps.user]
-memory_max = "256M"
-tasks_max  = 200
+@CAPS@
 
 [profile.whole]
 inherits   = "caps"
@@ -37,6 +32,17 @@ profile = "caps"
 user    = ["alice", "carol", "dave"]
 profile = "whole"
 "#;
+
+const CAPS: &str = "memory_max = \"256M\"\ntasks_max = 200\n";
+
+/// Whether the machine has controllers. A cap that the kernel does not have is set anew at each login, so without
+/// them the policy has none.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub enum Controllers {
+    There,
+    Missing,
+}
 
 /// dave's UID.
 const DAVE: &str = "30001";
@@ -140,12 +146,16 @@ impl Stack {
 }
 
 /// Measures, on the booted machine.
-pub fn measure(hot: usize, cold: usize) -> String {
+pub fn measure(hot: usize, cold: usize, controllers: Controllers) -> String {
     Booted::prepare();
     run("useradd", &["-m", "carol"]);
     run("useradd", &["-m", "-u", DAVE, "dave"]);
     let write = |path: &str, text: &str| fs::write(path, text).expect("a file of the machine's");
-    write("/etc/berth/policy.toml", POLICY);
+    let caps = match controllers {
+        Controllers::There => CAPS,
+        Controllers::Missing => "",
+    };
+    write("/etc/berth/policy.toml", &POLICY.replace("@CAPS@", caps));
     write("/etc/security/namespace.conf", NAMESPACE);
     fs::create_dir("/tmp-inst").expect("a folder");
     run("chmod", &["000", "/tmp-inst"]);

@@ -18,6 +18,7 @@ use std::time::Duration;
 use berth_tests::guest::{self, Guest, Suite};
 use berth_tests::{Build, Machine};
 
+use crate::beside::Controllers;
 use crate::report::Report;
 use crate::sample::{Kind, Regime};
 
@@ -80,10 +81,16 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["--beside-systemd", ref rest @ ..] => return in_guest(rest, Guest::Systemd),
-        ["--beside-systemd-natively", ref rest @ ..] => return in_guest(rest, Guest::Container),
+        ["--beside-systemd", ref rest @ ..] => return in_guest(rest, Guest::Systemd, "--in-guest"),
+        ["--beside-systemd-natively", ref rest @ ..] => {
+            return in_guest(rest, Guest::Container, "--in-container");
+        }
         ["--in-guest"] => {
-            print!("{}", beside::measure(60, 20));
+            print!("{}", beside::measure(60, 20, Controllers::There));
+            return ExitCode::SUCCESS;
+        }
+        ["--in-container"] => {
+            print!("{}", beside::measure(200, 60, Controllers::Missing));
             return ExitCode::SUCCESS;
         }
         ["--report"] => {
@@ -133,7 +140,7 @@ fn main() -> ExitCode {
 }
 
 /// Starts this program again on a machine that systemd runs.
-fn in_guest(suite: &[&str], machine: fn(Suite) -> Guest) -> ExitCode {
+fn in_guest(suite: &[&str], machine: fn(Suite) -> Guest, argument: &str) -> ExitCode {
     let suite = match suite {
         [] | ["bookworm"] => Suite::Bookworm,
         ["trixie"] => Suite::Trixie,
@@ -142,7 +149,7 @@ fn in_guest(suite: &[&str], machine: fn(Suite) -> Guest) -> ExitCode {
     let me = std::env::current_exe().expect("this program's path");
     print!(
         "{}",
-        guest::run(machine(suite), &me, &["--in-guest".to_owned()])
+        guest::run(machine(suite), &me, &[argument.to_owned()])
     );
     ExitCode::SUCCESS
 }
