@@ -334,9 +334,11 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
 #[test]
 fn kill_stale_ends_who_came_before_the_policy_in_force() {
     Machine::run(|machine| {
-        let before = machine.settled();
         let none = berth(machine, "kill --stale --yes");
         assert_eq!(none.status.code(), Some(1), "{none:?}");
+        assert!(none.stderr.contains("no policy is in force"), "{none:?}");
+        berth(machine, "reload").ok();
+        let before = machine.settled();
         let (alice, _) = machine.stay("alice");
         let old = session(machine);
         // Times of records are in seconds.
