@@ -153,6 +153,12 @@ pub fn age(record: &Record) -> u64 {
     now.map_or(0, |now| now.as_secs().saturating_sub(record.opened))
 }
 
+/// Whether a session was opened under an older policy than the one in force, which was loaded then: its namespaces and
+/// its pool are those of the older one.
+pub fn is_stale(record: &Record, loaded: Option<u64>) -> bool {
+    loaded.is_some_and(|loaded| record.opened < loaded)
+}
+
 /// When a session was opened.
 pub fn opened(record: &Record) -> SystemTime {
     UNIX_EPOCH

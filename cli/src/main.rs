@@ -21,6 +21,7 @@ mod pager;
 mod paint;
 mod pam;
 mod place;
+mod program;
 mod stack;
 mod sys;
 mod table;

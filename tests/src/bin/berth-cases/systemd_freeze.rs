@@ -46,6 +46,14 @@ fn user(machine: &Booted) {
     let list = || machine.host("berth list").ok();
     assert!(list().contains("  frozen\n"), "{}", list());
     assert_stands(machine, "alice");
+    // Root looks into it, from outside.
+    let id = machine
+        .host("berth list | awk '$2 == \"alice\" { print $1 }'")
+        .ok();
+    let look = format!("berth enter {id} sh -c 'cat /proc/1/comm /proc/self/cgroup'");
+    let look = machine.host(&look).ok();
+    assert!(look.starts_with("berth-init\n"), "{look}");
+    assert!(!look.contains(&machine.slice("alice")), "{look}");
     // systemd knows of it, and changes nothing.
     machine.host("systemctl daemon-reload").ok();
     machine.host("systemctl daemon-reexec").ok();
