@@ -15,13 +15,15 @@ use crate::exit::Exit;
 /// How long a CPU rate is watched.
 const SAMPLE: Duration = Duration::from_millis(200);
 
-/// What `show` and `kill` are about.
+/// What `show`, `kill`, `freeze` and `thaw` are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
     /// `12`
     Session(SessionId),
     /// `alice` or `user:12`
     User(String),
+    /// `pool:cs101`
+    Pool(String),
 }
 
 impl FromStr for Object {
@@ -31,12 +33,15 @@ impl FromStr for Object {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         match text.split_once(':') {
             Some(("user", name)) if !name.is_empty() => Ok(Object::User(name.into())),
+            Some(("pool", name)) if !name.is_empty() => Ok(Object::Pool(name.into())),
             None if digits => match text.parse() {
                 Ok(id) => Ok(Object::Session(id)),
                 Err(error) => Err(error.to_string()),
             },
             None if !text.is_empty() => Ok(Object::User(text.into())),
-            _ => Err("name a session, as in 12, or a user, as in alice or user:alice".into()),
+            _ => Err(
+                "name a session, as in 12, a user, as in alice or user:alice, or a pool, as in pool:cs101".into(),
+            ),
         }
     }
 }
@@ -46,6 +51,7 @@ impl fmt::Display for Object {
         match self {
             Object::Session(id) => write!(f, "session {id}"),
             Object::User(name) => write!(f, "user {name:?}"),
+            Object::Pool(name) => write!(f, "pool {name:?}"),
         }
     }
 }
@@ -92,6 +98,7 @@ impl Sessions {
         records.retain(|record| match object {
             Object::Session(id) => record.id == *id,
             Object::User(name) => record.user == *name,
+            Object::Pool(name) => record.pool.as_ref() == Some(name),
         });
         records
     }
@@ -120,9 +127,10 @@ pub fn is_dead(record: &Record) -> bool {
 }
 
 /// The state, as `list` shows it.
-pub fn state(record: &Record) -> &'static str {
+pub fn state(record: &Record, tree: Option<&Tree>) -> &'static str {
     match record.state {
         _ if is_dead(record) => "dead",
+        _ if group(tree, record).is_some_and(|group| group.is_frozen()) => "frozen",
         State::Opening => "opening",
         State::Active => "active",
         State::Linger => "linger",
@@ -241,7 +249,7 @@ fn rate((from, before): (Instant, u64), (to, after): (Instant, u64)) -> Option<f
 }
 
 /// A session for programs: its record, and its figures.
-pub fn object(record: &Record, figures: &Figures) -> Value {
+pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures) -> Value {
     let namespaces = &record.namespaces;
     let own: Vec<&str> = [
         ("user", namespaces.user),
@@ -265,7 +273,7 @@ pub fn object(record: &Record, figures: &Figures) -> Value {
         "user_rule": record.user_rule,
         "opened": LocalTime::rfc3339(opened(record)),
         "age_seconds": age(record),
-        "state": state(record),
+        "state": state(record, tree),
         "cgroup": record.cgroup.as_deref().map(path),
         "namespaces": own,
         "leader_pid": record.leader.pid,
@@ -288,7 +296,8 @@ mod tests {
         assert_eq!(object("12"), Ok(Object::Session("12".parse().unwrap())));
         assert_eq!(object("alice"), Ok(Object::User("alice".into())));
         assert_eq!(object("user:12"), Ok(Object::User("12".into())));
-        for text in ["", "user:", "pool:cs101", "99999999999999999999"] {
+        assert_eq!(object("pool:cs101"), Ok(Object::Pool("cs101".into())));
+        for text in ["", "user:", "pool:", "profile:x", "99999999999999999999"] {
             assert!(object(text).is_err(), "{text}");
         }
     }

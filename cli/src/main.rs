@@ -10,6 +10,7 @@
 )]
 
 mod ask;
+mod deed;
 mod exit;
 mod figures;
 mod json;

@@ -458,7 +458,7 @@ fn what_is_not_done_yet_is_refused() {
     for body in [
         "[time.t]\nhours = \"08:00-09:00\"",
         "[penalty.p]",
-        "[defaults]\nfrozen_login = \"deny\"",
+        "[defaults]\nfrozen_login = \"freeze\"",
         "[profile.p]\nnamespaces = { net = true }",
         "[profile.p]\nnamespaces = { uts = true }",
         "[profile.p]\nnamespaces = { time = true }",

@@ -10,10 +10,9 @@ use berth_config::outcome::{
 };
 use berth_config::{Decision, Login, Machine, Policy};
 use berth_protocol::{JoinAbility, Request};
-use berth_session::Tree;
+use berth_session::{Line, Tree};
 
 use crate::error::Error;
-use crate::log::Line;
 
 /// What is to be done with a login.
 #[derive(Debug)]

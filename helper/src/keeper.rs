@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::{Accounting, Logout};
 use berth_protocol::Channel;
-use berth_session::{Group, Manager, Record, State, Tree, Usage, sweep};
+use berth_session::{Group, Line, Manager, Record, State, Tree, Usage, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -18,7 +18,6 @@ use crate::accounting;
 use crate::audit::{self, Event};
 use crate::init::Init;
 use crate::leader::Leader;
-use crate::log::Line;
 use crate::notice::{self, Watch};
 use crate::shared::Membership;
 use crate::sys;

@@ -4,13 +4,12 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use berth_session::{Group, Manager, Record, Role, SessionId, Tree};
+use berth_session::{Group, Line, Manager, Record, Role, SessionId, Tree};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
 use crate::cgroup::ASIDE;
 use crate::error::{Error, Result, system};
-use crate::log::Line;
 use crate::sys;
 
 /// The application, as the kernel named it (`SO_PEERCRED`), and where it came from.

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserManager, UserNamespace};
 use berth_protocol::{Channel, ChannelError, JoinAbility, Phase, Reply, Request};
-use berth_session::{Manager, Record, Tree, UserFolder};
+use berth_session::{Line, Manager, Record, Tree, UserFolder};
 use nix::unistd::Pid;
 
 use crate::decide::{self, Planned, Undecided, Verdict};
 use crate::error::{Error, Result};
+use crate::frozen;
 use crate::keeper::Keeper;
-use crate::log::Line;
 use crate::notice::Watch;
 use crate::opening::{NotOpened, Opened, Opening, Reason};
 use crate::prepared::Prepared;
@@ -71,7 +71,15 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
             (Phase::Account, None) => reply(&channel, &Reply::Untouched)?,
             (Phase::Account, Some(planned)) => {
                 // The word that counts comes with the session, under the lock; but `ssh -N` opens none.
-                match planned.refusal(|| UserFolder::logins_of(planned.login.uid)) {
+                let frozen = tree
+                    .as_ref()
+                    .ok()
+                    .and_then(|tree| frozen::refusal(tree, &planned));
+                let refusal = match frozen {
+                    Some(message) => Ok(Some(message)),
+                    None => planned.refusal(|| UserFolder::logins_of(planned.login.uid)),
+                };
+                match refusal {
                     Ok(None) => reply(&channel, &Reply::Untouched)?,
                     Ok(Some(message)) => return refuse(&channel, &planned, message),
                     Err(error) => {

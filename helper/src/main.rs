@@ -19,13 +19,13 @@ mod cgroup;
 mod decide;
 mod error;
 mod filter;
+mod frozen;
 mod idmap;
 mod init;
 mod keeper;
 mod kernel;
 mod kernel_log;
 mod leader;
-mod log;
 mod login;
 mod motd;
 mod mounts;
@@ -45,6 +45,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use berth_protocol::Channel;
+use berth_session::Line;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Pid;
 
@@ -79,6 +80,6 @@ fn start() -> Result<(), String> {
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");
     privilege::for_setup().map_err(|error| error.to_string())?;
     login::serve(Channel::from_fd(socket), Pid::from_raw(peer.pid()))
-        .inspect_err(|error| log::Line::new("helper").field("error", error).error())
+        .inspect_err(|error| Line::new("helper").field("error", error).error())
         .map_err(|error| error.to_string())
 }

@@ -7,15 +7,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::{Scope, UserNamespace};
 use berth_protocol::{Ack, Channel, ChannelError, Reply, Session};
-use berth_session::{Group, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep};
+use berth_session::{
+    Group, Line, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::decide::{self, Planned};
 use crate::error::{Error, Result};
 use crate::filter::{self, UserNamespaces};
+use crate::frozen;
 use crate::init::{self, Init};
 use crate::keeper::Berth;
-use crate::log::Line;
 use crate::motd;
 use crate::mounts;
 use crate::prepared::Prepared;
@@ -109,6 +111,7 @@ impl<'a> Opening<'a> {
         if let Some(message) = planned.refusal(|| folder.logins())? {
             return Err(Reason::Refused(message));
         }
+        self.refuse_the_frozen()?;
         folder.add(*id)?;
         let mut place = match (&prepared.caps, &prepared.tree) {
             (Some(caps), Some(tree)) => Some((caps.carry_out(tree, *id, leader, &folder)?, tree)),
@@ -160,6 +163,8 @@ impl<'a> Opening<'a> {
         if let Some((place, tree)) = &mut place {
             place.take_in(tree, leader)?;
         }
+        // Again: who was frozen meanwhile could not answer.
+        self.refuse_the_frozen()?;
 
         // 4. Over to the module.
         (record.init, record.namespaces) = match &self.berth {
@@ -189,6 +194,12 @@ impl<'a> Opening<'a> {
             record,
             missing: place.map_or_else(Vec::new, |(place, _)| place.missing()),
         })
+    }
+
+    fn refuse_the_frozen(&self) -> std::result::Result<(), Reason> {
+        let tree = self.prepared.tree.as_ref();
+        let refusal = tree.and_then(|tree| frozen::refusal(tree, self.planned));
+        refusal.map_or(Ok(()), |message| Err(Reason::Refused(message)))
     }
 
     fn init_plan(&self) -> init::Plan<'a> {

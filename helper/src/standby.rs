@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use berth_session::{SessionId, Tree, sweep};
+use berth_session::{Line, SessionId, Tree, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -18,7 +18,6 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::error::{Error, Result, system};
-use crate::log::Line;
 use crate::sys::{self, Cloned};
 use crate::{leader::Leader, privilege};
 

@@ -53,6 +53,13 @@ pub enum Error {
         /// Which.
         pid: i32,
     },
+    /// Processes that do not stop.
+    #[error("not all of {} is frozen yet: a process in it may be waiting for a device; the rest is, and stays so until \
+             it is thawed", path.display())]
+    Unfreezable {
+        /// The cgroup.
+        path: PathBuf,
+    },
     /// Processes of a session that do not end.
     #[error("{} still has processes after cgroup.kill; they may be waiting for a device", path.display())]
     Unkillable {

@@ -97,6 +97,8 @@ cases! {
     a_login_at_a_console_is_in_its_berth
     runuser_is_under_the_caps_and_joined_where_a_rule_names_it
     a_unit_with_a_pam_name_is_under_its_users_caps
+    a_frozen_user_stands_and_goes_on_under_systemd
+    a_frozen_pool_stands_and_can_be_killed_under_systemd
     two_users_of_a_pool_are_held_together_under_systemd
     all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
     who_is_logged_in_stays_out_of_a_new_pool

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::show::{none, way_in};
 use crate::exit::Exit;
 use crate::live::{self, Object, Sessions};
-use crate::{ask, figures, json, sys};
+use crate::{ask, deed, figures, json, sys};
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -28,11 +28,12 @@ Exit status: 0 ended, or signalled; 1 there is no such session, or the answer wa
 only root may do this; 5 something is left, and is named.
 
 OBJECT is a session, as in 12, or a user, as in alice or user:alice: all of the user's
-sessions. What runs in a session gets SIGTERM, the time of --grace, and then SIGKILL,
-all of it at once; the session's keeper removes the rest. A session whose keeper is dead
-is removed here.")]
+sessions; or a pool, as in pool:cs101. What runs in a session gets SIGTERM, the time of
+--grace, and then SIGKILL, all of it at once; the session's keeper removes the rest. What is
+frozen could not handle SIGTERM, and is killed at once. A session whose keeper is dead is
+removed here.")]
 pub struct Arguments {
-    /// A session or a user
+    /// A session, a user or a pool
     object: Object,
     /// Only send this signal, as in HUP, and end nothing
     #[arg(long, value_name = "SIGNAL", value_parser = signal)]
@@ -87,6 +88,13 @@ fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
         .iter()
         .map(|record| Target::new(record, &chosen, &everybody, tree.as_ref()))
         .collect();
+    let signal = arguments.signal.unwrap_or(Signal::SIGTERM);
+    // First: what is killed may be this command's own session.
+    deed::log(
+        "kill",
+        Some(&arguments.object),
+        &[("signal", signal.to_string())],
+    );
     Ok(match arguments.signal {
         Some(signal) => send(&targets, signal, arguments.json),
         None => end(&targets, tree.as_ref(), arguments),
@@ -171,6 +179,13 @@ impl<'a> Target<'a> {
             Some(group) => group.is_populated(),
             None => self.roles.iter().any(Role::is_alive),
         }
+    }
+
+    /// Whether what runs in it is stopped: a signal waits there until it is thawed, but for SIGKILL.
+    fn is_frozen(&self) -> bool {
+        self.group
+            .as_ref()
+            .is_some_and(berth_session::Group::is_frozen)
     }
 
     /// Kills all that runs in it.
@@ -263,7 +278,9 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
         }
     }
     wait(arguments.grace, || {
-        !asked.iter().any(|target| target.runs())
+        !asked
+            .iter()
+            .any(|target| target.runs() && !target.is_frozen())
     });
     for target in asked {
         if target.runs() {

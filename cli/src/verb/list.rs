@@ -19,7 +19,8 @@ Exit status: 0 listed; 4 only root may do this; 5 a session's record could not b
 
 CPU is what was used in 200 ms, in percent of one CPU. A - is not known on this machine,
 or there is none. STATE: opening, active, linger (the login has ended, what it left
-running may stay), dead (its keeper was killed; `berth kill` removes what is left).")]
+running may stay), frozen (by `berth freeze`), dead (its keeper was killed; `berth kill`
+removes what is left).")]
 pub struct Arguments {
     /// One line for each user instead of each session
     #[arg(long)]
@@ -60,7 +61,7 @@ fn all(records: &[Record], tree: Option<&Tree>, as_json: bool) {
     let lines = records.iter().zip(Figures::of(&groups));
     if as_json {
         let sessions: Vec<_> = lines
-            .map(|(record, figures)| live::object(record, &figures))
+            .map(|(record, figures)| live::object(record, tree, &figures))
             .collect();
         return print_json("sessions", sessions);
     }
@@ -82,7 +83,7 @@ fn all(records: &[Record], tree: Option<&Tree>, as_json: bool) {
             age(live::age(record)),
         ];
         line.extend(used(&figures));
-        line.push(live::state(record).into());
+        line.push(live::state(record, tree).into());
         table.push(line);
     }
     for line in table::lines(&table, &[0, 5, 6, 7, 8]) {

@@ -5,6 +5,7 @@ mod completions;
 mod diff;
 mod doctor;
 mod explain;
+mod freeze;
 mod kill;
 mod list;
 mod log;
@@ -41,6 +42,10 @@ pub enum Verb {
     Report(report::Arguments),
     /// End sessions, or signal what runs in them
     Kill(kill::Arguments),
+    /// Stop all that a session, a user or a pool runs, until it is thawed
+    Freeze(freeze::Arguments),
+    /// Let go on what is frozen
+    Thaw(freeze::Arguments),
     /// Run a command as a login of a user's would, without touching PAM's files
     Try(r#try::Arguments),
     /// Put Berth's lines into PAM's files, take them out, or tell where they are
@@ -75,6 +80,8 @@ impl Verb {
             Verb::Log(arguments) => log::run(&arguments),
             Verb::Report(arguments) => report::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
+            Verb::Freeze(arguments) => freeze::run(freeze::Change::Freeze, &arguments),
+            Verb::Thaw(arguments) => freeze::run(freeze::Change::Thaw, &arguments),
             Verb::Try(arguments) => r#try::run(&arguments),
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Pam(arguments) => pam::run(&arguments),

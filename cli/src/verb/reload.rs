@@ -7,7 +7,7 @@ use berth_config::{
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{json, paint, place};
+use crate::{deed, json, paint, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -67,6 +67,18 @@ pub fn run(arguments: Arguments) -> Exit {
             }
         };
     }
+    let (rules, profiles) = policy.size();
+    if arguments.root.is_running() {
+        let fields = [
+            ("rules", rules.to_string()),
+            ("profiles", profiles.to_string()),
+            (
+                "users_changed",
+                change.map_or("-".into(), |(changed, _)| changed.to_string()),
+            ),
+        ];
+        deed::log("reload", None, &fields);
+    }
     if arguments.json {
         json::print(&json!({
             "version": json::VERSION,
@@ -76,7 +88,6 @@ pub fn run(arguments: Arguments) -> Exit {
             "diagnostics": checked.diagnostics,
         }));
     } else {
-        let (rules, profiles) = policy.size();
         println!(
             "loaded {} and {} from {}",
             counted(rules, "rule"),

@@ -1,4 +1,4 @@
-//! `berth show`: one user or one session in full.
+//! `berth show`: one session, one user or one pool in full.
 
 use berth_session::{Record, Tree};
 
@@ -16,11 +16,11 @@ use page::Page;
 Exit status: 0 shown; 1 there is no such session, or the user has none; 4 only root may
 see it.
 
-OBJECT is a session, as in 12, or a user, as in alice or user:alice. Without one, you
-are shown yourself. Who is not root sees what the kernel says of their own cgroup. Bars
+OBJECT is a session, as in 12, a user, as in alice or user:alice, or a pool, as in
+pool:cs101. Without one, you are shown yourself. Who is not root sees what the kernel says of their own cgroup. Bars
 are shares of a cap; lines that this machine knows nothing of are left out.")]
 pub struct Arguments {
-    /// A session or a user; by default, you
+    /// A session, a user or a pool; by default, you
     object: Option<Object>,
     /// Print one JSON object
     #[arg(long)]
@@ -50,6 +50,7 @@ fn show(arguments: &Arguments) -> Result<Exit, Exit> {
     let page = match (&object, records.first()) {
         (Object::Session(_), Some(record)) => Page::of_session(record, tree.as_ref()),
         (Object::User(_), Some(first)) => Page::of_user(first, &records, tree.as_ref()),
+        (Object::Pool(name), Some(_)) => Page::of_pool(name, &records, tree.as_ref()),
         (_, None) => return Err(none(&object)),
     };
     page.print(arguments.json);
@@ -60,7 +61,7 @@ fn show(arguments: &Arguments) -> Result<Exit, Exit> {
 pub fn none(object: &Object) -> Exit {
     match object {
         Object::Session(id) => eprintln!("berth: there is no session {id}"),
-        Object::User(name) => eprintln!("berth: user {name:?} has no session"),
+        Object::User(_) | Object::Pool(_) => eprintln!("berth: {object} has no session"),
     }
     Exit::NotSo
 }

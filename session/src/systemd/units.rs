@@ -72,6 +72,23 @@ impl Bus {
         let what = format!("kill {unit}");
         self.manager("KillUnit", "ssi", arguments, &what).map(drop)
     }
+
+    /// Freezes a unit, and all those below a slice. systemd answers when it is done.
+    pub fn freeze(&mut self, unit: &str) -> Result<()> {
+        self.freezer("FreezeUnit", "freeze", unit)
+    }
+
+    /// Thaws it.
+    pub fn thaw(&mut self, unit: &str) -> Result<()> {
+        self.freezer("ThawUnit", "thaw", unit)
+    }
+
+    fn freezer(&mut self, call: &str, verb: &str, unit: &str) -> Result<()> {
+        let mut arguments = Writer::default();
+        arguments.text(unit);
+        let what = format!("{verb} {unit}");
+        self.manager(call, "s", arguments, &what).map(drop)
+    }
 }
 
 /// systemd adds to lists: they are emptied first.

@@ -38,7 +38,9 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
             Some((_, group)) => of_session(*id, &name, uid, group, tree),
             None => return Err(refused("only root may see sessions of others")),
         },
-        Some(Object::User(_)) => return Err(refused("only root may see other users")),
+        Some(Object::User(_) | Object::Pool(_)) => {
+            return Err(refused("only root may see other users"));
+        }
     };
     page.print(as_json);
     Ok(Exit::Done)

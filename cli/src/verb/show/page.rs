@@ -37,7 +37,7 @@ impl Page {
         let group = live::group(tree, record);
         let figures = Figures::of(&[group]).pop().unwrap_or_default();
         let mut about = vec![
-            ("State", live::state(record).to_owned()),
+            ("State", live::state(record, tree).to_owned()),
             ("Login", way_in(record)),
             ("Processes", processes(record)),
         ];
@@ -55,7 +55,7 @@ impl Page {
             since: Some((live::opened(record), live::age(record))),
             about,
             cgroup: record.cgroup.clone(),
-            object: live::object(record, &figures),
+            object: live::object(record, tree, &figures),
             figures,
             sessions: Vec::new(),
         }
@@ -79,8 +79,9 @@ impl Page {
         let lines = sessions.clone().map(|(record, figures)| {
             let mut parts = vec![way_in(record), span(live::age(record))];
             parts.extend(figures.usage.tasks.map(counted_tasks));
-            if live::state(record) != "active" {
-                parts.push(live::state(record).into());
+            let state = live::state(record, tree);
+            if state != "active" {
+                parts.push(state.into());
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });
@@ -104,10 +105,39 @@ impl Page {
                 "opened": LocalTime::rfc3339(live::opened(oldest)),
                 "age_seconds": live::age(oldest),
                 "sessions": sessions
-                    .map(|(record, figures)| live::object(record, figures))
+                    .map(|(record, figures)| live::object(record, tree, figures))
                     .collect::<Vec<_>>(),
             }),
             figures,
+        }
+    }
+
+    /// A pool, whose users' sessions these are.
+    pub fn of_pool(name: &str, records: &[Record], tree: Option<&Tree>) -> Page {
+        let group = tree.map(|tree| tree.pool(name)).filter(Group::exists);
+        let figures = Figures::of(std::slice::from_ref(&group)).pop();
+        let mut users: Vec<&str> = records.iter().map(|record| record.user.as_str()).collect();
+        users.sort_unstable();
+        users.dedup();
+        let lines = records.iter().map(|record| {
+            let (id, user) = (record.id, harmless(&record.user));
+            format!(
+                "{id:<3} {user}, {}, {}",
+                way_in(record),
+                span(live::age(record))
+            )
+        });
+        Page {
+            title: format!("pool {}  {}", harmless(name), counted(users.len(), "user")),
+            cgroup: group.zip(tree).map(|(group, tree)| tree.below(&group)),
+            sessions: lines.collect(),
+            object: json!({
+                "pool": name,
+                "users": users,
+                "sessions": records.iter().map(|record| record.id).collect::<Vec<_>>(),
+            }),
+            figures: figures.unwrap_or_default(),
+            ..Page::default()
         }
     }
 

@@ -29,6 +29,7 @@ mod small_stack;
 mod stacks;
 mod systemd_bad_days;
 mod systemd_caps;
+mod systemd_freeze;
 mod systemd_pools;
 mod systemd_units;
 mod time_and_disk;
@@ -51,6 +52,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
     [
         beside_systemd::CASES,
         systemd_caps::CASES,
+        systemd_freeze::CASES,
         systemd_units::CASES,
         service_manager::CASES,
         isolated_manager::CASES,

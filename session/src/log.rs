@@ -1,4 +1,4 @@
-//! The helper's log lines: syslog, facility AUTHPRIV, `key=value` in a fixed order; or journald, where each is a field.
+//! Log lines, the helper's and of what admins do: syslog, facility AUTHPRIV, `key=value` in a fixed order; or journald, where each is a field.
 
 use std::fmt::{self, Write};
 use std::os::unix::net::UnixDatagram;

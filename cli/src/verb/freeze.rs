@@ -1,0 +1,160 @@
+//! `berth freeze` and `berth thaw`: all that a session, a user or a pool runs stops, and goes on where it was.
+
+use std::time::SystemTime;
+
+use berth_config::{LocalTime, counted};
+use berth_session::{Group, Manager, Record, Result as Done, Tree};
+use serde_json::json;
+
+use super::show::none;
+use crate::exit::Exit;
+use crate::live::{self, Object, Sessions};
+use crate::{deed, json};
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 done; 1 there is no such session, or no cgroup v2; 4 only root may do this;
+5 something does not stop, and is named.
+
+OBJECT is a session, as in 12, a user, as in alice or user:alice, or a pool, as in
+pool:cs101. What is frozen uses no CPU, keeps its memory and its files, and goes on where it
+was when it is thawed. As long as a user or their pool is frozen, they cannot log in.")]
+pub struct Arguments {
+    /// A session, a user or a pool
+    object: Object,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Change {
+    Freeze,
+    Thaw,
+}
+
+impl Change {
+    fn word(self) -> &'static str {
+        match self {
+            Change::Freeze => "freeze",
+            Change::Thaw => "thaw",
+        }
+    }
+
+    fn done(self) -> &'static str {
+        match self {
+            Change::Freeze => "frozen",
+            Change::Thaw => "thawed",
+        }
+    }
+
+    fn to(self, tree: &Tree, group: &Group) -> Done<()> {
+        match self {
+            Change::Freeze => tree.freeze(group),
+            Change::Thaw => tree.thaw(group),
+        }
+    }
+}
+
+/// Does it.
+pub fn run(change: Change, arguments: &Arguments) -> Exit {
+    match carry_out(change, arguments) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
+    if !live::is_root() {
+        eprintln!("berth: only root may {} sessions", change.word());
+        return Err(Exit::Permission);
+    }
+    let object = &arguments.object;
+    let tree = Tree::find().map_err(|error| live::failed(&error))?;
+    let records = Sessions::tell()?.of(object);
+    let Some(first) = records.first() else {
+        return Err(none(object));
+    };
+    let groups = groups(&tree, object, first);
+    if groups.is_empty() {
+        eprintln!(
+            "berth: {object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
+        );
+        return Err(Exit::NotSo);
+    }
+    let own = i32::try_from(std::process::id())
+        .ok()
+        .and_then(|pid| tree.of_process(pid));
+    let is_within = |group: &Group| {
+        own.as_ref()
+            .is_some_and(|own| own.path().starts_with(group.path()))
+    };
+    if change == Change::Freeze && groups.iter().any(is_within) {
+        eprintln!(
+            "berth: this command runs in {object} itself, and nobody would be left to thaw it"
+        );
+        return Err(Exit::NotSo);
+    }
+    let failed: Vec<String> = groups
+        .iter()
+        .filter_map(|group| change.to(&tree, group).err())
+        .map(|error| error.to_string())
+        .collect();
+    let result = failed.first().map_or("ok", |_| "error");
+    deed::log(change.word(), Some(object), &[("result", result.into())]);
+    for why in &failed {
+        eprintln!("berth: {why}");
+    }
+    // A session that was frozen by itself, or with its pool, stays so.
+    let still = records.iter().filter(|record| still_frozen(&tree, record));
+    let still: Vec<_> = still
+        .map(|record| record.id)
+        .filter(|_| change == Change::Thaw)
+        .collect();
+    if arguments.json {
+        json::print(&json!({
+            "version": json::VERSION,
+            "now": LocalTime::rfc3339(SystemTime::now()),
+            change.done(): records.iter().map(|record| record.id).filter(|id| !still.contains(id)).collect::<Vec<_>>(),
+            "frozen_otherwise": still,
+            "failed": failed,
+        }));
+    } else if failed.is_empty() {
+        println!(
+            "{} {object}: {}",
+            change.done(),
+            counted(records.len(), "session")
+        );
+        for id in still {
+            println!("session {id} is still frozen: see berth show {id}");
+        }
+    }
+    Ok(match failed.is_empty() {
+        true => Exit::Done,
+        false => Exit::Partly,
+    })
+}
+
+/// The cgroups of an object, of whose sessions this is one.
+fn groups(tree: &Tree, object: &Object, first: &Record) -> Vec<Group> {
+    let groups = match object {
+        Object::Session(_) => live::group(Some(tree), first).into_iter().collect(),
+        Object::User(_) => {
+            // Under systemd a user of a pool has one outside, too, which their service manager is in.
+            let outside = tree.user_in(None, first.uid);
+            let mut groups: Vec<Group> = tree.existing_user(first.uid).into_iter().collect();
+            if tree.manager() == Manager::Systemd && !groups.contains(&outside) {
+                groups.push(outside);
+            }
+            groups
+        }
+        Object::Pool(name) => vec![tree.pool(name)],
+    };
+    groups.into_iter().filter(Group::exists).collect()
+}
+
+fn still_frozen(tree: &Tree, record: &Record) -> bool {
+    live::group(Some(tree), record).is_some_and(|group| tree.frozen(&group).is_some())
+}

@@ -1,0 +1,79 @@
+//! Freezing and thawing: all that runs in a cgroup stops, and goes on where it was (admin-guide/cgroup-v2,
+//! cgroup.freeze). Whether something is frozen is the kernel's to know: Berth keeps no state of it.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::group::keyed;
+use crate::{Error, Group, Manager, Result, Tree, systemd};
+
+/// How long the kernel may take to stop the last process. Only one that waits for a device or a network file system
+/// takes longer than moments.
+const FREEZING: Duration = Duration::from_secs(10);
+
+impl Tree {
+    /// Stops all that runs in a cgroup, and waits until the kernel says so. On a failure some may be stopped; what is
+    /// started in there is stopped, too.
+    pub fn freeze(&self, group: &Group) -> Result<()> {
+        match self.manager() {
+            Manager::Berth => group.write("cgroup.freeze", "1")?,
+            Manager::Systemd => systemd::Bus::connect()?.freeze(group.name())?,
+        }
+        wait(group)
+    }
+
+    /// Lets all go on that runs in a cgroup, unless one above is frozen.
+    pub fn thaw(&self, group: &Group) -> Result<()> {
+        match self.manager() {
+            Manager::Berth => group.write("cgroup.freeze", "0"),
+            Manager::Systemd => systemd::Bus::connect()?.thaw(group.name()),
+        }
+    }
+
+    /// The one from Berth's topmost cgroup down to this one that somebody has frozen, if there is any.
+    pub fn frozen(&self, group: &Group) -> Option<Group> {
+        let line = self.line_to(group).into_iter();
+        line.rev().find(Group::is_told_to_freeze)
+    }
+}
+
+impl Group {
+    /// Whether somebody has frozen this very cgroup.
+    fn is_told_to_freeze(&self) -> bool {
+        self.number("cgroup.freeze") == Some(1)
+    }
+
+    /// Whether all that is in it is stopped, by whichever cgroup above, too.
+    pub fn is_frozen(&self) -> bool {
+        self.keyed("cgroup.events", "frozen") == Some(1)
+    }
+}
+
+fn wait(group: &Group) -> Result<()> {
+    let path = group.path().join("cgroup.events");
+    let failed = |error: std::io::Error| Error::file("read", &path, error);
+    let deadline = Instant::now() + FREEZING;
+    loop {
+        let mut events = File::open(&path).map_err(failed)?;
+        // By this very descriptor: the kernel reports a change since its last read.
+        let mut text = String::new();
+        events.read_to_string(&mut text).map_err(failed)?;
+        if keyed(&text, "frozen") == Some(1) {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Error::Unfreezable {
+                path: group.path().into(),
+            });
+        }
+        let timeout = PollTimeout::try_from(left.saturating_add(Duration::from_millis(1)));
+        let mut change = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+        // Whatever it returns, the file is looked at anew.
+        let _ = poll(&mut change, timeout.unwrap_or(PollTimeout::MAX));
+    }
+}

@@ -1,0 +1,116 @@
+//! Freezing and thawing where systemd manages the cgroups.
+
+use std::time::Duration;
+
+use berth_tests::{Booted, Policy, eventually};
+
+use super::BootedCase;
+
+pub const CASES: &[BootedCase] = &[
+    ("a_frozen_user_stands_and_goes_on_under_systemd", user),
+    ("a_frozen_pool_stands_and_can_be_killed_under_systemd", pool),
+];
+
+/// A login that counts in a file.
+fn count(user: &str) -> String {
+    format!("i=0; while :; do i=$((i+1)); echo $i >/var/tmp/count-{user}; sleep 0.05; done")
+}
+
+fn counted(machine: &Booted, user: &str) -> u32 {
+    let text = machine.host(&format!("cat /var/tmp/count-{user}")).stdout;
+    text.trim().parse().unwrap_or(0)
+}
+
+#[track_caller]
+fn assert_goes_on(machine: &Booted, user: &str) {
+    let before = counted(machine, user);
+    assert!(
+        eventually(|| counted(machine, user) > before + 2),
+        "{user} has stopped at {before}"
+    );
+}
+
+#[track_caller]
+fn assert_stands(machine: &Booted, user: &str) {
+    let before = counted(machine, user);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(counted(machine, user), before, "{user} goes on");
+}
+
+fn user(machine: &Booted) {
+    let capped = "user = { memory_max = \"200M\" }\nlogout = { grace = \"1s\" }";
+    machine.berth("sshd", &Policy::with_profile(capped));
+    let before = machine.settled();
+    let (alice, _) = machine.background("alice", &count("alice"), "sh");
+    assert_goes_on(machine, "alice");
+    let said = machine.host("berth freeze alice").ok();
+    assert_eq!(said, "frozen user \"alice\": 1 session");
+    let list = || machine.host("berth list").ok();
+    assert!(list().contains("  frozen\n"), "{}", list());
+    assert_stands(machine, "alice");
+    // systemd knows of it, and changes nothing.
+    machine.host("systemctl daemon-reload").ok();
+    machine.host("systemctl daemon-reexec").ok();
+    assert_stands(machine, "alice");
+    assert_eq!(
+        machine.of_user("alice", "memory.max"),
+        (200 << 20).to_string()
+    );
+    let refused = machine.ssh("alice", "true").refused();
+    assert!(
+        format!("{refused:?}").contains("Your sessions are frozen"),
+        "{refused:?}"
+    );
+    machine.ssh("bob", "true").ok();
+    machine.ssh("root", "true").ok();
+    assert_eq!(
+        machine.host("berth thaw alice").ok(),
+        "thawed user \"alice\": 1 session"
+    );
+    assert_goes_on(machine, "alice");
+    machine.ssh("alice", "true").ok();
+    let log = machine.host("berth log alice --since 5min").ok();
+    assert!(
+        log.contains("  freeze    by root\n") && log.contains("  refused "),
+        "{log}"
+    );
+
+    // Killed while it stands it leaves nothing, and the user gets in again.
+    machine.host("berth freeze alice").ok();
+    machine.host("berth kill alice --yes").ok();
+    alice.end();
+    machine.assert_nothing_left(&before);
+    machine.ssh("alice", "true").ok();
+}
+
+fn pool(machine: &Booted) {
+    machine.berth(
+        "sshd",
+        &Policy {
+            profile: "pool = \"cs-101\"\nlogout = { grace = \"1s\" }".into(),
+            ..Policy::with_rest("[pool.cs-101]\nmemory_max = \"200M\"\n")
+        },
+    );
+    let before = machine.settled();
+    let (alice, _) = machine.background("alice", &count("alice"), "sh");
+    let (bob, _) = machine.background("bob", &count("bob"), "sh");
+    assert_goes_on(machine, "alice");
+    assert_goes_on(machine, "bob");
+    let said = machine.host("berth freeze pool:cs-101").ok();
+    assert_eq!(said, "frozen pool \"cs-101\": 2 sessions");
+    assert_stands(machine, "alice");
+    assert_stands(machine, "bob");
+    machine.ssh("alice", "true").refused();
+    machine.host("berth thaw pool:cs-101").ok();
+    assert_goes_on(machine, "bob");
+    // A user of the pool, whose service manager is outside of it.
+    machine.host("berth freeze alice").ok();
+    assert_stands(machine, "alice");
+    assert_goes_on(machine, "bob");
+    machine.ssh("alice", "true").refused();
+    machine.host("berth kill pool:cs-101 --yes").ok();
+    alice.end();
+    bob.end();
+    machine.assert_nothing_left(&before);
+    machine.ssh("alice", "true").ok();
+}

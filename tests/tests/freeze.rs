@@ -1,0 +1,330 @@
+//! `berth freeze` and `berth thaw` on real logins.
+
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Machine, Output, Policy, Process, eventually};
+
+fn berth(machine: &Machine, arguments: &str) -> Output {
+    machine.host(&format!("{PROGRAMS}/berth {arguments}"))
+}
+
+/// The state of each session, in the order of their ids.
+fn states(machine: &Machine) -> Vec<String> {
+    let said = berth(machine, "list").stdout;
+    let lines = said
+        .lines()
+        .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
+    let lines = lines.filter(|line| !line.contains(" session"));
+    lines
+        .map(|line| line.split_whitespace().last().unwrap().into())
+        .collect()
+}
+
+/// The id of a user's session.
+#[track_caller]
+fn id(machine: &Machine, user: &str) -> String {
+    let said = berth(machine, "list").ok();
+    let mut lines = said.lines().map(|line| line.split_whitespace());
+    let line = lines.find(|line| line.clone().nth(1) == Some(user));
+    line.unwrap().next().unwrap().into()
+}
+
+#[track_caller]
+fn assert_states(machine: &Machine, expected: &[&str]) {
+    assert!(
+        eventually(|| states(machine) == expected),
+        "{:?}",
+        berth(machine, "list")
+    );
+}
+
+/// A login that counts in a file of its home, ten times a second or so.
+const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i >~/count; sleep 0.05; done";
+
+fn count(user: &str) -> u32 {
+    let text = fs::read_to_string(format!("/home/{user}/count")).unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+#[track_caller]
+fn assert_goes_on(user: &str) {
+    let before = count(user);
+    assert!(
+        eventually(|| count(user) > before + 2),
+        "{user} has stopped at {before}"
+    );
+}
+
+#[track_caller]
+fn assert_stands(user: &str) {
+    let before = count(user);
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(count(user), before, "{user} goes on");
+}
+
+#[test]
+fn what_is_frozen_stops_and_goes_on_where_it_was() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let alice = machine.ssh_background("alice", COUNT);
+        assert_goes_on("alice");
+        let bob = machine.ssh_background("bob", COUNT);
+        assert_goes_on("bob");
+        assert_states(machine, &["active", "active"]);
+        let (of_alice, of_bob) = (id(machine, "alice"), id(machine, "bob"));
+        let session = format!("session {of_alice}");
+        for (object, said) in [("alice", "user \"alice\""), (&of_alice, &session)] {
+            assert_eq!(
+                berth(machine, &format!("freeze {object}")).ok(),
+                format!("frozen {said}: 1 session")
+            );
+            assert_states(machine, &["frozen", "active"]);
+            assert_stands("alice");
+            assert_goes_on("bob");
+            // Twice is once.
+            berth(machine, &format!("freeze {object}")).ok();
+            assert!(
+                berth(machine, &format!("show {of_alice}"))
+                    .ok()
+                    .contains("    State: frozen\n")
+            );
+            assert_eq!(
+                berth(machine, &format!("thaw {object}")).ok(),
+                format!("thawed {said}: 1 session")
+            );
+            assert_goes_on("alice");
+        }
+        assert!(
+            machine
+                .logged("freeze user=alice result=ok by=root")
+                .contains("berth[")
+        );
+        assert!(
+            machine
+                .logged(&format!("thaw session={of_alice} result=ok by=root"))
+                .contains("berth[")
+        );
+
+        let json = berth(machine, "freeze bob --json").ok();
+        assert!(
+            json.contains(&format!("\"frozen\": [\n    {of_bob}\n  ]"))
+                && json.contains("\"failed\": []"),
+            "{json}"
+        );
+        // One session of a user's who is frozen as a whole stays so.
+        let said = berth(machine, &format!("thaw {of_bob}")).ok();
+        assert!(
+            said.contains(&format!("session {of_bob} is still frozen")),
+            "{said}"
+        );
+        assert_stands("bob");
+        berth(machine, "thaw bob").ok();
+        for login in [alice, bob] {
+            login.end();
+        }
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn a_frozen_users_login_is_refused_and_nobody_elses() {
+    Machine::run(|machine| {
+        machine.policy(&Policy {
+            defaults: "frozen_login = \"deny\"\ncontact = \"help@example.org\"".into(),
+            ..Policy::default()
+        });
+        let alice = machine.ssh_background("alice", COUNT);
+        assert_goes_on("alice");
+        berth(machine, "freeze alice").ok();
+        let refused = machine.ssh("alice", "true");
+        assert!(!refused.status.success(), "{refused:?}");
+        // In the account phase already: a session is not needed to do harm.
+        assert!(machine.refuses_without_session("alice"));
+        let refused = machine.su("alice", "true");
+        assert!(!refused.status.success(), "{refused:?}");
+        let message =
+            "Your sessions are frozen, and no others can be opened. Help: help@example.org";
+        assert!(format!("{refused:?}").contains(message), "{refused:?}");
+        machine.logged("user=alice uid=");
+        assert!(
+            machine
+                .logged("result=deny reason=\"Your sessions are frozen")
+                .contains("user=alice")
+        );
+        machine.ssh("bob", "true").ok();
+        machine.ssh("root", "true").ok();
+        berth(machine, "thaw alice").ok();
+        machine.ssh("alice", "true").ok();
+        assert_goes_on("alice");
+        alice.end();
+    });
+}
+
+#[test]
+fn the_users_of_a_pool_are_frozen_together() {
+    Machine::run(|machine| {
+        machine.policy(&Policy {
+            profile: "logout = { grace = \"1s\" }\npool = \"cs\"".into(),
+            rest: "[pool.cs]\n".into(),
+            ..Policy::default()
+        });
+        let before = machine.settled();
+        let alice = machine.ssh_background("alice", COUNT);
+        let bob = machine.ssh_background("bob", COUNT);
+        assert_goes_on("alice");
+        assert_goes_on("bob");
+        assert_eq!(
+            berth(machine, "freeze pool:cs").ok(),
+            "frozen pool \"cs\": 2 sessions"
+        );
+        assert_states(machine, &["frozen", "frozen"]);
+        assert_stands("alice");
+        assert_stands("bob");
+        let shown = berth(machine, "show pool:cs").ok();
+        assert!(
+            shown.starts_with("pool cs  2 users\n")
+                && shown.contains("   Cgroup: /berth/pool-cs\n"),
+            "{shown}"
+        );
+        // A user of the pool who is not logged in yet would be stopped at once.
+        machine.add_user("dora");
+        assert!(!machine.ssh("dora", "true").status.success());
+        berth(machine, "thaw pool:cs").ok();
+        machine.ssh("dora", "true").ok();
+        assert_goes_on("alice");
+        berth(machine, "kill pool:cs --yes").ok();
+        alice.end();
+        bob.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn what_is_frozen_can_be_killed_and_leaves_nothing() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let alice = machine.ssh_background("alice", COUNT);
+        assert_goes_on("alice");
+        berth(machine, "freeze alice").ok();
+        let begun = Instant::now();
+        let said = berth(machine, "kill alice --yes --grace 60s").ok();
+        assert!(said.starts_with("ended session "), "{said}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(30),
+            "it waited for what is frozen"
+        );
+        alice.end();
+        machine.assert_nothing_left(&before);
+        // And with the session the freezing is over.
+        machine.ssh("alice", "true").ok();
+    });
+}
+
+#[test]
+fn a_frozen_session_ends_with_its_application() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let alice = machine.ssh_background("alice", COUNT);
+        assert_goes_on("alice");
+        let id = id(machine, "alice");
+        let shown = berth(machine, &format!("show {id}")).ok();
+        let leader = shown.split("Processes: login ").nth(1).unwrap();
+        let leader: i32 = leader.split(',').next().unwrap().parse().unwrap();
+        berth(machine, &format!("freeze {id}")).ok();
+        Process(leader).kill();
+        alice.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn what_cannot_be_frozen_is_said() {
+    Machine::run(|machine| {
+        let code = |output: &Output| output.status.code();
+        let none = berth(machine, "freeze alice");
+        assert_eq!(code(&none), Some(1), "{none:?}");
+        assert!(
+            none.stderr.contains("user \"alice\" has no session"),
+            "{none:?}"
+        );
+        assert_eq!(code(&berth(machine, "freeze pool:cs")), Some(1));
+        assert_eq!(code(&berth(machine, "thaw 77")), Some(1));
+        assert_eq!(code(&berth(machine, "freeze group:x")), Some(2));
+
+        let (alice, _) = machine.stay("alice");
+        assert_states(machine, &["active"]);
+        let by_user = machine.su("bob", &format!("{PROGRAMS}/berth freeze alice"));
+        assert_eq!(code(&by_user), Some(4), "{by_user:?}");
+        // From within, nobody could thaw it.
+        let cgroup = machine.cgroups().user(machine.uid("alice"));
+        let within = format!(
+            "echo $$ >{}/sessions/1/cgroup.procs && {PROGRAMS}/berth freeze alice",
+            cgroup.display()
+        );
+        let within = machine.host(&within);
+        assert_eq!(code(&within), Some(1), "{within:?}");
+        assert!(
+            within.stderr.contains("nobody would be left to thaw it"),
+            "{within:?}"
+        );
+        assert_states(machine, &["active"]);
+        alice.end();
+
+        machine.policy(&Policy::with_profile("cgroup = \"keep\""));
+        let (alice, _) = machine.stay("alice");
+        let kept = berth(machine, "freeze alice");
+        assert_eq!(code(&kept), Some(1), "{kept:?}");
+        assert!(kept.stderr.contains("has no cgroup of its own"), "{kept:?}");
+        alice.end();
+    });
+}
+
+#[test]
+fn logins_and_freezes_at_once_leave_nothing_and_hang_nobody() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        // The cgroup must be there to be frozen.
+        let (stays, _) = machine.stay("alice");
+        assert_states(machine, &["active"]);
+        let over = AtomicBool::new(false);
+        let (mut opened, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let berth = |verb| {
+                    Command::new(format!("{PROGRAMS}/berth"))
+                        .args([verb, "alice"])
+                        .output()
+                };
+                for round in 0.. {
+                    if over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    berth("freeze").unwrap();
+                    berth("thaw").unwrap();
+                    // At another moment of the next login.
+                    std::thread::sleep(Duration::from_millis(round * 97 % 700));
+                }
+            });
+            let until = Instant::now() + Duration::from_secs(60);
+            while Instant::now() < until && (opened < 3 || refused < 3) {
+                match machine.ssh("alice", "true").status.success() {
+                    true => opened += 1,
+                    false => refused += 1,
+                }
+            }
+            over.store(true, Ordering::Relaxed);
+        });
+        berth(machine, "thaw alice").ok();
+        machine.ssh("alice", "true").ok();
+        assert!(
+            opened > 0 && refused > 0,
+            "{opened} opened, {refused} refused: no race"
+        );
+        stays.end();
+        machine.assert_nothing_left(&before);
+    });
+}
