@@ -1,5 +1,6 @@
 //! The sessions that are live, and what they use of the machine.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,7 +8,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use berth_config::LocalTime;
-use berth_session::{Error, Group, Limits, Pressure, Record, SessionId, State, Tree, Usage};
+use berth_session::{
+    Error, Group, Limits, Manager, Pressure, Record, SessionId, State, Tree, Usage,
+};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -151,6 +154,61 @@ pub fn group(tree: Option<&Tree>, record: &Record) -> Option<Group> {
 pub fn age(record: &Record) -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs().saturating_sub(record.opened))
+}
+
+/// Whether a session was opened under an older policy than the one in force, which was loaded then: its namespaces and
+/// its pool are those of the older one.
+pub fn is_stale(record: &Record, loaded: Option<u64>) -> bool {
+    loaded.is_some_and(|loaded| record.opened < loaded)
+}
+
+/// Sessions by their user's UID.
+pub fn by_user<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+) -> BTreeMap<u32, Vec<&'a Record>> {
+    let mut users: BTreeMap<u32, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        users.entry(record.uid).or_default().push(record);
+    }
+    users
+}
+
+/// Sessions by their pool, of those that have one.
+pub fn by_pool<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+) -> BTreeMap<String, Vec<&'a Record>> {
+    let mut pools: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        if let Some(pool) = &record.pool {
+            pools.entry(pool.clone()).or_default().push(record);
+        }
+    }
+    pools
+}
+
+/// The cgroup of a session's user.
+pub fn user_group(tree: &Tree, record: &Record) -> Group {
+    tree.user_in(record.pool.as_deref(), record.uid)
+}
+
+/// A user's caps. Where Berth manages the hierarchy the user's own cgroup has the cap on tasks with the reserve for one
+/// more login on top; the level below has it as the policy says.
+pub fn user_limits(tree: &Tree, user: &Group) -> Limits {
+    let mut limits = Limits::of(user);
+    if tree.manager() == Manager::Berth {
+        limits.tasks = Limits::of(&user.child("sessions")).tasks;
+    }
+    limits
+}
+
+/// What a cgroup uses and may use now; its rate takes two looks.
+pub fn now(group: &Group) -> Figures {
+    Figures {
+        cpu_percent: None,
+        usage: Usage::of(group),
+        limits: Limits::of(group),
+        pressure: Pressure::of(group),
+    }
 }
 
 /// When a session was opened.

@@ -17,6 +17,7 @@ mod json;
 mod live;
 #[cfg(test)]
 mod manual;
+mod own;
 mod pager;
 mod paint;
 mod pam;

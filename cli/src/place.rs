@@ -1,6 +1,7 @@
 //! Where the policy is, and what is known of the machine.
 
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use berth_config::{LocalTime, Places, Policy, PolicyError, SourceError, ThisMachine};
 
@@ -47,6 +48,13 @@ pub fn cgroup_root() -> Option<PathBuf> {
         let point = before.split(' ').nth(4)?;
         (kind == "cgroup2").then(|| Path::new(point).to_owned())
     })
+}
+
+/// When the policy in force was loaded, in seconds since 1970.
+pub fn in_force_since() -> Option<u64> {
+    let policy = Policy::load_in(&Places::system()).ok()?;
+    let since = policy.loaded()?.at.duration_since(UNIX_EPOCH).ok()?;
+    Some(since.as_secs())
 }
 
 /// When the policy in force was loaded, as people read it.
