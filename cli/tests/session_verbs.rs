@@ -1,109 +1,11 @@
 //! list, show, kill and try, by their output and exit codes, on records that the test writes. Real
 //! sessions are looked at by the crate of tests on real logins.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+mod pretend;
 
 use serde_json::{Value, json};
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
-
-/// A /run/berth of its own.
-struct Run {
-    sessions: PathBuf,
-}
-
-impl Run {
-    /// Needs root, for a mount namespace.
-    #[track_caller]
-    fn new() -> Run {
-        let me = std::fs::metadata("/proc/self").unwrap().uid();
-        assert_eq!(me, 0, "this test must be run by root");
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-run-{}-{number}", std::process::id());
-        let sessions = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&sessions).unwrap();
-        Run { sessions }
-    }
-
-    fn write(&self, id: u64, record: &Value) {
-        std::fs::write(self.sessions.join(id.to_string()), record.to_string()).unwrap();
-    }
-
-    /// `before` is put in front of the program: who runs it.
-    fn berth(&self, before: &str, arguments: &str) -> Ran {
-        // /run is the test's own in there; what the machine has stays as it is. The program stands
-        // there too: the build may be where only root can go.
-        let script = format!(
-            "mount -t tmpfs -o mode=755 run /run && mkdir -p /run/berth/sessions && \
-             mount --bind {} /run/berth/sessions && touch /run/berth-program && \
-             mount --bind {} /run/berth-program && exec {before} /run/berth-program {arguments}",
-            self.sessions.display(),
-            env!("CARGO_BIN_EXE_berth")
-        );
-        let output = Command::new("unshare")
-            .args(["--mount", "sh", "-c", &script])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Ran {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.sessions).unwrap();
-    }
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// This process, as a record names one.
-fn me() -> Value {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, fields) = stat.rsplit_once(')').unwrap();
-    let start: u64 = fields.split_whitespace().nth(19).unwrap().parse().unwrap();
-    json!({ "pid": std::process::id(), "start": start })
-}
-
-/// A record of a session that was opened so long ago; its keeper is this process.
-fn record(id: u64, user: &str, uid: u32, ago: u64) -> Value {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    json!({
-        "id": id,
-        "user": user,
-        "uid": uid,
-        "service": "sshd",
-        "tty": "ssh",
-        "rhost": "10.1.4.22",
-        "profile": "student",
-        "rule": "cs101",
-        "user_rule": "cs101",
-        "opened": now.as_secs() - ago,
-        "state": "active",
-        // Gone, so that no mistake in here can signal anybody.
-        "leader": { "pid": 1, "start": 1 },
-        "keeper": me(),
-        "init": null,
-        "cgroup": null,
-        "pid_namespace": null,
-        "ipc_namespace": null,
-        "mount_namespace": null,
-        "user_namespace": null,
-    })
-}
+use pretend::{Run, record};
 
 /// Three sessions of two users, one of them dead.
 fn three() -> Run {

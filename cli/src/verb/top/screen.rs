@@ -215,6 +215,8 @@ impl Screen {
 
     /// Gives the terminal back, stops, and takes it again.
     fn stop(&mut self) -> io::Result<()> {
+        // What the restoring of all else leaves to the terminal's end.
+        self.terminal.show_cursor()?;
         ratatui::restore();
         sys::stop_here()?;
         enable_raw_mode()?;
