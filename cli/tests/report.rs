@@ -322,8 +322,11 @@ fn nothing_yet_is_no_error_and_who_may_not_read_is_told() {
     };
     mode("", 0o755);
     mode("sessions.jsonl", 0o640);
-    // The build may be where only root can go.
-    fs::copy(env!("CARGO_BIN_EXE_berth"), accounts.folder.join("berth")).unwrap();
+    // The build may be where only root can go. By another process: what this one has open for writing, a program that
+    // another test starts at that moment has open, too, and then it cannot be run (execve(2), ETXTBSY).
+    let mut copy = Command::new("cp");
+    copy.arg(env!("CARGO_BIN_EXE_berth")).arg(&accounts.folder);
+    assert!(copy.status().unwrap().success());
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(accounts.folder.join("berth"))

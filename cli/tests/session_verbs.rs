@@ -145,7 +145,8 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
             1,
             "berth: user \"no-such-user\" is not known here",
         ),
-        ("show pool:x", 2, "name a session, as in 12, or a user"),
+        ("show pool:x", 1, "berth: pool \"x\" has no session\n"),
+        ("show group:x", 2, "name a session, as in 12, a user"),
         (
             "kill 12",
             2,
@@ -167,7 +168,7 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
         assert_eq!(ran.code, Some(code), "{arguments}: {ran:?}");
         assert!(ran.err.contains(said), "{arguments}: {ran:?}");
     }
-    for verb in ["list", "show", "kill", "try"] {
+    for verb in ["list", "show", "kill", "freeze", "thaw", "log", "try"] {
         let ran = run.berth("", &format!("{verb} --help"));
         assert!(ran.out.contains("Exit status: "), "{verb}");
         let longest = ran.out.lines().map(str::len).max();
