@@ -22,6 +22,7 @@ mod pager;
 mod paint;
 mod pam;
 mod place;
+mod reading;
 mod stack;
 mod sys;
 mod table;

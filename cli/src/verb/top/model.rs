@@ -9,7 +9,7 @@ use berth_session::SessionId;
 
 use super::history::History;
 use super::keys::Mode;
-use crate::live::Figures;
+use crate::reading::Figures;
 
 /// What has a row each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use berth_config::counted;
 use super::keys::Mode;
 use super::model::{Column, Model, Row, View};
 use crate::figures::{gauge, harmless, percent, size};
-use crate::live::Figures;
+use crate::reading::Figures;
 
 /// The narrowest and the lowest screen.
 pub const SMALLEST: (u16, u16) = (80, 10);

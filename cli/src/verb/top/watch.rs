@@ -8,7 +8,8 @@ use berth_config::LocalTime;
 use berth_session::{Group, Record, SessionId, State, Tree};
 
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
-use crate::live::{self, Figures};
+use crate::live;
+use crate::reading::{self, Figures};
 use crate::{own, place};
 
 /// What does not change from one moment to the next is read of each row once in so many times.
@@ -217,7 +218,7 @@ impl Watch {
     fn machine(&self, rows: &[(Row, Option<Group>)]) -> Machine {
         let load = std::fs::read_to_string("/proc/loadavg").ok();
         let load = load.and_then(|load| load.split(' ').next().map(String::from));
-        let all = self.tree.as_ref().map(|tree| live::now(&tree.berth()));
+        let all = self.tree.as_ref().map(|tree| Figures::now(&tree.berth()));
         let clock = LocalTime::now().map(|time| time.to_string());
         let clock = clock.and_then(|clock| clock.split(' ').nth(1).map(String::from));
         let (sessions, users) = match live::is_root() {
@@ -237,9 +238,9 @@ impl Watch {
 
 impl Known {
     fn read(&mut self, tree: Option<&Tree>, key: &Key, group: &Group) {
-        self.figures = live::now(group);
+        self.figures = Figures::now(group);
         if let (Key::User(_), Some(tree)) = (key, tree) {
-            self.figures.limits = live::user_limits(tree, group);
+            self.figures.limits = reading::user_limits(tree, group);
         }
         self.is_frozen = group.is_frozen();
     }
