@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use berth_session::{Group, Limits, Manager, Pressure, Tree, Usage};
 use serde_json::{Value, json};
 
-/// How long a CPU rate is watched.
-const SAMPLE: Duration = Duration::from_millis(200);
+/// How long a CPU rate is watched. The kernel counts what runs on another CPU by its ticks, of up to 4 ms.
+const SAMPLE: Duration = Duration::from_millis(100);
 
 /// What one cgroup uses and may use. All of it is empty without a cgroup.
 #[derive(Debug, Clone, Default)]

@@ -18,7 +18,7 @@ use crate::{json, own, paint, place, table};
 Exit status: 0 listed; 4 nothing of it is yours to see; 5 a session's record could not be
 read.
 
-CPU is what was used in 200 ms, in percent of one CPU. A - is not known on this machine,
+CPU is what was used in 100 ms, in percent of one CPU. A - is not known on this machine,
 or there is none. STATE: opening, active, stale (active, but opened under an older policy:
 its namespaces and its pool are that one's), linger (the login has ended, what it left
 running may stay), frozen (by `berth freeze`), dead (its keeper was killed; `berth kill`
