@@ -17,8 +17,7 @@ const POLICY: &str = r#"
 version = 1
 
 [profile.caps.user]
-memory_max = "256M"
-tasks_max  = 200
+@CAPS@
 
 [profile.whole]
 inherits   = "caps"
@@ -33,6 +32,17 @@ profile = "caps"
 user    = ["alice", "carol", "dave"]
 profile = "whole"
 "#;
+
+const CAPS: &str = "memory_max = \"256M\"\ntasks_max = 200\n";
+
+/// Whether the machine has controllers. A cap that the kernel does not have is set anew at each login, so without
+/// them the policy has none.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub enum Controllers {
+    There,
+    Missing,
+}
 
 /// dave's UID.
 const DAVE: &str = "30001";
@@ -136,12 +146,16 @@ impl Stack {
 }
 
 /// Measures, on the booted machine.
-pub fn measure(hot: usize, cold: usize) -> String {
+pub fn measure(hot: usize, cold: usize, controllers: Controllers) -> String {
     Booted::prepare();
     run("useradd", &["-m", "carol"]);
     run("useradd", &["-m", "-u", DAVE, "dave"]);
     let write = |path: &str, text: &str| fs::write(path, text).expect("a file of the machine's");
-    write("/etc/berth/policy.toml", POLICY);
+    let caps = match controllers {
+        Controllers::There => CAPS,
+        Controllers::Missing => "",
+    };
+    write("/etc/berth/policy.toml", &POLICY.replace("@CAPS@", caps));
     write("/etc/security/namespace.conf", NAMESPACE);
     fs::create_dir("/tmp-inst").expect("a folder");
     run("chmod", &["000", "/tmp-inst"]);

@@ -20,6 +20,7 @@ use std::time::Duration;
 use berth_tests::guest::{self, Guest, Suite};
 use berth_tests::{Build, Machine};
 
+use crate::beside::Controllers;
 use crate::report::Report;
 use crate::sample::{Kind, Regime};
 
@@ -73,7 +74,7 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]"
     );
     ExitCode::from(2)
 }
@@ -82,9 +83,16 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["--beside-systemd", ref rest @ ..] => return in_guest(rest),
+        ["--beside-systemd", ref rest @ ..] => return in_guest(rest, Guest::Systemd, "--in-guest"),
+        ["--beside-systemd-natively", ref rest @ ..] => {
+            return in_guest(rest, Guest::Container, "--in-container");
+        }
         ["--in-guest"] => {
-            print!("{}", beside::measure(60, 20));
+            print!("{}", beside::measure(60, 20, Controllers::There));
+            return ExitCode::SUCCESS;
+        }
+        ["--in-container"] => {
+            print!("{}", beside::measure(200, 60, Controllers::Missing));
             return ExitCode::SUCCESS;
         }
         ["--report"] => {
@@ -144,8 +152,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Starts this program again on a booted machine that systemd runs.
-fn in_guest(suite: &[&str]) -> ExitCode {
+/// Starts this program again on a machine that systemd runs.
+fn in_guest(suite: &[&str], machine: fn(Suite) -> Guest, argument: &str) -> ExitCode {
     let suite = match suite {
         [] | ["bookworm"] => Suite::Bookworm,
         ["trixie"] => Suite::Trixie,
@@ -154,7 +162,7 @@ fn in_guest(suite: &[&str]) -> ExitCode {
     let me = std::env::current_exe().expect("this program's path");
     print!(
         "{}",
-        guest::run(Guest::Systemd(suite), &me, &["--in-guest".to_owned()])
+        guest::run(machine(suite), &me, &[argument.to_owned()])
     );
     ExitCode::SUCCESS
 }

@@ -30,6 +30,8 @@ pub enum Guest {
     UserModeLinux,
     /// The same with a whole Debian that systemd runs.
     Systemd(Suite),
+    /// The same Debian as a container on the host's kernel: quick, and without controllers. For measuring.
+    Container(Suite),
     /// A whole PC with two CPUs, emulated.
     Qemu,
     /// The same with a whole Debian that systemd runs, the host's release.
@@ -50,7 +52,8 @@ impl Guest {
     fn name(self) -> &'static str {
         match self {
             Guest::UserModeLinux => "uml",
-            Guest::Systemd(_) => "systemd",
+            // The container has the same image.
+            Guest::Systemd(_) | Guest::Container(_) => "systemd",
             Guest::Qemu => "qemu",
             Guest::SystemdOnQemu => "systemd-qemu",
         }
@@ -59,8 +62,10 @@ impl Guest {
     /// The release of Debian that it runs, where that is not the host's own.
     fn suite(self) -> Option<&'static str> {
         match self {
-            Guest::Systemd(Suite::Bookworm) => Some("bookworm"),
-            Guest::Systemd(Suite::Trixie) => Some("trixie"),
+            Guest::Systemd(suite) | Guest::Container(suite) => Some(match suite {
+                Suite::Bookworm => "bookworm",
+                Suite::Trixie => "trixie",
+            }),
             Guest::UserModeLinux | Guest::Qemu | Guest::SystemdOnQemu => None,
         }
     }
@@ -155,7 +160,7 @@ fn with_machine<T>(
         fs::copy(program, shared.join(name))
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     }
-    if let Guest::Systemd(_) | Guest::SystemdOnQemu = guest {
+    if let Guest::Systemd(_) | Guest::Container(_) | Guest::SystemdOnQemu = guest {
         let package = package(&build, &work);
         fs::copy(package, shared.join(PACKAGE)).expect("the package");
     }
@@ -164,6 +169,7 @@ fn with_machine<T>(
     fs::write(shared.join("run"), command).expect("what is to be run");
     let machine = match guest {
         Guest::UserModeLinux | Guest::Systemd(_) => user_mode_linux(guest, &image, &work, &shared),
+        Guest::Container(_) => container(&image, &work, &shared),
         Guest::Qemu | Guest::SystemdOnQemu => qemu(guest, &image, &work, &shared),
     };
     let seen = look(boot(machine, &work), &shared);
@@ -267,6 +273,13 @@ fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Co
         ])
         .arg(format!("BERTH_HOST={}", shared.display()))
         .env("LD_PRELOAD", preloaded(work));
+    machine
+}
+
+fn container(image: &Path, work: &Path, shared: &Path) -> Command {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/container");
+    let mut machine = contained(&script.to_string_lossy());
+    machine.args([image, work, shared]);
     machine
 }
 
