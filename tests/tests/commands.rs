@@ -172,7 +172,7 @@ fn a_key_of_top_freezes_a_user_and_another_thaws_them() {
         top.keys("\x1b[Bf");
         assert!(eventually(|| is("frozen")), "{}", top.shown());
         // One thing at a time: the answer is shown first.
-        top.expect("frozen user");
+        top.expect("\"alice\": 1 session");
         top.keys("t");
         assert!(eventually(|| is("active")), "{}", top.shown());
         top.keys("q");
