@@ -58,6 +58,16 @@ pub fn bar(part: f64, whole: f64) -> String {
     format!("{:.<BAR$}", "|".repeat(full.min(BAR)))
 }
 
+/// Names, a few of them in full.
+pub fn named(names: &[&str]) -> String {
+    match names {
+        [a, b, c, _, rest @ ..] if !rest.is_empty() => {
+            format!("{a}, {b}, {c} and {} more", names.len() - 3)
+        }
+        names => names.join(", "),
+    }
+}
+
 /// What a user can choose (a terminal's name, a remote host), without control characters that would
 /// act on the terminal of who reads it.
 pub fn harmless(text: &str) -> String {

@@ -19,6 +19,7 @@ mod manual;
 mod paint;
 mod pam;
 mod place;
+mod progress;
 mod stack;
 mod sys;
 mod table;

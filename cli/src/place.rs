@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_config::{LocalTime, Places, Policy, PolicyError, SourceError, ThisMachine};
+use berth_config::{LocalTime, Login, Places, Policy, PolicyError, SourceError, ThisMachine};
 
 use crate::exit::Exit;
 
@@ -42,6 +42,12 @@ pub fn cgroup_root() -> Option<PathBuf> {
         let point = before.split(' ').nth(4)?;
         (kind == "cgroup2").then(|| Path::new(point).to_owned())
     })
+}
+
+/// All accounts that NSS lists.
+pub fn accounts() -> Vec<Login> {
+    let mut progress = crate::progress::Progress::new("accounts looked up");
+    berth_config::accounts(|done, all| progress.tell(done, all))
 }
 
 /// When the policy in force was loaded, as people read it.

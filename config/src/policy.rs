@@ -39,6 +39,11 @@ pub struct Policy {
     pub(crate) loaded: Option<Loaded>,
 }
 
+/// All of a login that a decision is made of, but for its service: of two logins in one case and by one service
+/// a policy says the same. They are few, however many the accounts are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Case(pub(crate) Option<Ruling>);
+
 /// Why there is no policy to decide by.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {
@@ -125,6 +130,14 @@ impl Policy {
         let ruling = self.ruling(login);
         let ruling = (&ruling, login.service.as_str());
         decide::decide(&self.contents, &self.files, ruling, machine).map(|(decision, _)| decision)
+    }
+
+    /// What decides a login: see [`Case`].
+    pub fn case(&self, login: &Login) -> Case {
+        match decide::exempt_because(&self.exempt, login) {
+            Some(_) => Case(None),
+            None => Case(Some(self.ruling(login))),
+        }
     }
 
     pub(crate) fn ruling(&self, login: &Login) -> Ruling {

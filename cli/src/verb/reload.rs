@@ -1,8 +1,7 @@
 //! `berth reload`: puts the edited policy in force.
 
 use berth_config::{
-    InstallError, Machine, Policy, Trust, accounts, check_edited, counted, differences, install,
-    services,
+    Comparison, InstallError, Machine, Policy, Trust, check_edited, counted, install,
 };
 use serde_json::json;
 
@@ -96,12 +95,10 @@ pub fn run(arguments: Arguments) -> Exit {
 /// How many of the accounts that NSS lists get something else, and how many there are.
 fn changing(before: &Policy, after: &Policy) -> Option<(usize, usize)> {
     let machine = Machine::read(place::cgroup_root().as_deref()).ok()?;
-    let both = [before, after];
-    let services = services(both);
-    let accounts = accounts();
+    let mut comparison = Comparison::new([before, after], &machine);
+    let accounts = place::accounts();
     let changed = accounts
         .iter()
-        .filter(|account| !differences(both, account, &machine, &services).is_empty())
-        .count();
-    Some((changed, accounts.len()))
+        .filter(|account| !comparison.of(account).is_empty());
+    Some((changed.count(), accounts.len()))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::{Berth, Caps, Outcome};
-use berth_config::{Decision, Login, Machine, Places, Policy, accounts};
+use berth_config::{Decision, Login, Machine, Places, Policy};
 
 use crate::place;
 
@@ -26,7 +26,7 @@ impl World {
     pub fn here() -> World {
         let cgroup = place::cgroup_root();
         let policy = Policy::load_in(&Places::system()).ok();
-        World::of(Path::new("/"), cgroup, policy, accounts())
+        World::of(Path::new("/"), cgroup, policy, place::accounts())
     }
 
     /// A machine whose files are in a folder.
@@ -89,16 +89,6 @@ impl World {
         let own = self.berths();
         let own = own.flat_map(|(_, berth)| [&berth.user_caps, &berth.session_caps]);
         shared.chain(own).collect()
-    }
-}
-
-/// Names, a few of them in full.
-pub fn named(names: &[&str]) -> String {
-    match names {
-        [a, b, c, _, rest @ ..] if !rest.is_empty() => {
-            format!("{a}, {b}, {c} and {} more", names.len() - 3)
-        }
-        names => names.join(", "),
     }
 }
 
