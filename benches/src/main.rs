@@ -1,11 +1,13 @@
 //! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run; or what it adds
-//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes.
+//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes, or
+//! the verbs that look at every account.
 //!
 //! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
 //! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
 
 mod accounts;
 mod beside;
+mod directory;
 mod floor;
 mod memory;
 mod pam;
@@ -71,7 +73,7 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --report [RECORDS]"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --users"
     );
     ExitCode::from(2)
 }
@@ -83,6 +85,10 @@ fn main() -> ExitCode {
         ["--beside-systemd", ref rest @ ..] => return in_guest(rest),
         ["--in-guest"] => {
             print!("{}", beside::measure(60, 20));
+            return ExitCode::SUCCESS;
+        }
+        ["--users"] => {
+            directory::measure();
             return ExitCode::SUCCESS;
         }
         ["--report"] => {

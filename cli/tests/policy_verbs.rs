@@ -382,6 +382,153 @@ fn wrong_arguments_are_2_and_a_missing_policy_is_3() {
     }
 }
 
+/// Runs berth where the machine's lists of accounts are these, and only for it.
+fn with_accounts(system: &System, users: &str, groups: &str, arguments: &[&str]) -> Ran {
+    let mut mounts = String::new();
+    for (name, text) in [
+        ("passwd", users),
+        ("group", groups),
+        ("nsswitch.conf", "passwd: files\ngroup: files\n"),
+    ] {
+        let path = system.root.join(name);
+        std::fs::write(&path, text).unwrap();
+        mounts.push_str(&format!("mount --bind {} /etc/{name} && ", path.display()));
+    }
+    let script = format!("{mounts} exec \"$@\"");
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+            env!("CARGO_BIN_EXE_berth"),
+        ])
+        .args(arguments)
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+const USERS: &str = "root:x:0:0::/root:/bin/sh\nalice:x:1001:100::/:/bin/sh\nbob:x:1002:100::/:/bin/sh\n\
+                     carol:x:1003:100::/:/bin/sh\nalice:x:1009:101::/:/bin/sh\n";
+const GROUPS: &str = "root:x:0:\nusers:x:100:\nstaff:x:101:bob\nsuspended:x:102:carol\n";
+const LANDING: &str = "version = 1
+[pool.labs]
+memory_max = \"50%\"
+[profile.student]
+[profile.staff]
+[[rule]]
+name = \"suspended\"
+group = \"suspended\"
+action = \"deny\"
+[[rule]]
+group = \"staff\"
+profile = \"staff\"
+[[rule]]
+primary_group = \"users\"
+profile = \"student\"
+pool = \"labs\"
+[[rule]]
+user = \"bob\"
+profile = \"staff\"
+";
+
+#[test]
+fn check_of_all_users_tells_who_lands_where_and_which_rule_is_for_nobody() {
+    needs_root();
+    let system = System::new(LANDING);
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let ran = with_accounts(&system, USERS, GROUPS, &["check", "--users", path]);
+    let (_, told) = ran.out.split_once("\n\n").unwrap();
+    assert_eq!(
+        told,
+        "\
+4 accounts, by what an ssh login of each gets:
+
+PROFILE  POOL  USERS
+staff    -         1
+student  labs      1
+exempt             1
+denied             1
+
+EXEMPT
+  UID 0 always is: root
+
+DENIED
+  rule suspended: carol
+
+RULES THAT MATCH NOBODY
+  policy.toml:17  policy.toml:17  earlier rules match all whom it fits
+"
+    );
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = with_accounts(
+        &system,
+        USERS,
+        GROUPS,
+        &["check", "--json", "--users", path],
+    );
+    let users = &json(&ran.out)["users"];
+    assert_eq!(users["accounts"], 4);
+    assert_eq!(users["landings"][1]["pool"], "labs");
+    assert_eq!(users["denied"]["rule suspended"][0], "carol");
+    assert_eq!(users["unmatched"][0]["place"], "policy.toml:17");
+}
+
+#[test]
+fn a_policy_that_cannot_be_worked_out_for_somebody_is_told_by_check_of_all_users() {
+    needs_root();
+    let policy =
+        "version = 1\n[profile.p]\nuser = { allowed_cpus = \"4000\" }\n[[rule]]\nprofile = \"p\"\n";
+    let system = System::new(policy);
+    let path = system.policy();
+    let arguments = ["check", "--users", path.to_str().unwrap()];
+    let ran = with_accounts(&system, USERS, GROUPS, &arguments);
+    assert!(
+        ran.out
+            .contains("\nNOT KNOWN HERE\n  policy.toml:3: allowed_cpus"),
+        "{}",
+        ran.out
+    );
+    assert_eq!(ran.code, Some(1));
+}
+
+#[test]
+fn everybodys_groups_are_found_in_seconds_where_they_are_many() {
+    needs_root();
+    let system = System::new(
+        "version = 1\n[profile.p]\n[[rule]]\ngroup = \"g199?\"\naction = \"deny\"\n[[rule]]\nprofile = \"p\"\n",
+    );
+    let (mut users, mut groups) = (String::new(), String::new());
+    for nth in 0..20_000 {
+        users.push_str(&format!("u{nth}:x:{}:100::/:/bin/sh\n", 100_000 + nth));
+    }
+    for nth in 0..2_000 {
+        let members: Vec<_> = (0..20)
+            .map(|member| format!("u{}", nth * 10 + member))
+            .collect();
+        groups.push_str(&format!(
+            "g{nth}:x:{}:{}\n",
+            200_000 + nth,
+            members.join(",")
+        ));
+    }
+    let path = system.policy();
+    let begun = std::time::Instant::now();
+    let arguments = ["check", "--users", "--json", path.to_str().unwrap()];
+    let ran = with_accounts(&system, &users, &groups, &arguments);
+    // One by one they took 20 s and more.
+    assert!(begun.elapsed().as_secs() < 8, "{:?}", begun.elapsed());
+    let denied = &json(&ran.out)["users"]["denied"]["rule policy.toml:3"];
+    assert_eq!(denied.as_array().unwrap().len(), 100);
+}
+
 #[test]
 fn a_user_in_400_groups_has_them_all() {
     needs_root();
