@@ -120,4 +120,10 @@ mod tests {
     fn no_escape_sequence_comes_through() {
         assert_eq!(harmless("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
     }
+
+    #[test]
+    fn many_names_are_a_few_and_a_number() {
+        assert_eq!(named(&["a", "b", "c", "d"]), "a, b, c, d");
+        assert_eq!(named(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
+    }
 }

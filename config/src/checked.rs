@@ -74,7 +74,10 @@ pub fn files(
 }
 
 /// The drop-ins in byte order of their names, and what is beside them and not read.
-fn drop_ins(folder: &Path, trust: Trust) -> Result<(Vec<PathBuf>, Vec<PathBuf>), SourceError> {
+pub(crate) fn drop_ins(
+    folder: &Path,
+    trust: Trust,
+) -> Result<(Vec<PathBuf>, Vec<PathBuf>), SourceError> {
     let error = |source| SourceError::Read {
         path: folder.into(),
         source,

@@ -57,12 +57,12 @@ pub use unsupported::NOT_YET;
 
 /// The name of the account that runs this: under sudo, of who typed it.
 pub fn own_name() -> Option<String> {
-    if let Some(user) = std::env::var("SUDO_USER")
-        .ok()
-        .filter(|user| !user.is_empty())
-    {
+    let uid = users::get_current_uid();
+    // Only root has come by sudo; others may have written anything there.
+    let by_sudo = std::env::var("SUDO_USER").ok().filter(|_| uid == 0);
+    if let Some(user) = by_sudo.filter(|user| !user.is_empty()) {
         return Some(user);
     }
-    let account = users::get_user_by_uid(users::get_current_uid())?;
+    let account = users::get_user_by_uid(uid)?;
     Some(account.name().to_string_lossy().into_owned())
 }

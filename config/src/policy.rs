@@ -16,9 +16,10 @@ use crate::loaded::{self, Loaded};
 use crate::outcome::{Accounting, OnError};
 use crate::places::Places;
 use crate::read::table::value;
+use crate::setting::Setting;
 use crate::source::{SourceError, Trust};
 use crate::tables::UidBase;
-use crate::value::UidRange;
+use crate::value::{Name, UidRange};
 
 /// The UIDs that `[exempt]` covers where it does not say: system accounts and what systemd allots.
 const EXEMPT_UIDS: [(u32, u32); 3] = [(1, 999), (61_184, 65_519), (65_534, 65_534)];
@@ -120,6 +121,16 @@ impl Policy {
             keep: value(&table.keep).map_or(KEEP, |keep| keep.duration()),
             journal: value(&table.journal).copied().unwrap_or(true),
         }
+    }
+
+    /// Gives the machine other roles than `[host]` does, to see what another one's logins get.
+    pub fn play(&mut self, roles: Vec<Name>) {
+        let setting = self.contents.host.roles.take();
+        self.contents.host.roles = Some(Setting {
+            value: Some(roles),
+            at: setting.map(|setting| setting.at).unwrap_or_default(),
+            profile: None,
+        });
     }
 
     /// What is to be done with a login on a machine.

@@ -138,10 +138,4 @@ pub mod tests {
             Fake(World::of(&root, Some(cgroup), checked.policy, vec![alice]))
         }
     }
-
-    #[test]
-    fn many_names_are_a_few_and_a_number() {
-        assert_eq!(named(&["a", "b", "c", "d"]), "a, b, c, d");
-        assert_eq!(named(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
-    }
 }
