@@ -10,6 +10,7 @@
 )]
 
 mod ask;
+mod difference;
 mod exit;
 mod figures;
 mod json;
@@ -20,6 +21,7 @@ mod paint;
 mod pam;
 mod place;
 mod progress;
+mod replace;
 mod stack;
 mod sys;
 mod table;

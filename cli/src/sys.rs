@@ -112,6 +112,30 @@ pub fn ignore_keyboard_signals() -> std::io::Result<()> {
     Ok(())
 }
 
+/// The keyboard's signals are ignored as long as this is there.
+#[derive(Debug)]
+pub struct KeyboardIgnored(Vec<(Signal, SigHandler)>);
+
+impl KeyboardIgnored {
+    /// From now on. A program that is started before has them as ever.
+    pub fn new() -> std::io::Result<KeyboardIgnored> {
+        let mut before = KeyboardIgnored(Vec::new());
+        for signal in [Signal::SIGINT, Signal::SIGQUIT] {
+            before.0.push((signal, handle(signal, SigHandler::SigIgn)?));
+        }
+        Ok(before)
+    }
+}
+
+impl Drop for KeyboardIgnored {
+    fn drop(&mut self) {
+        for (signal, handler) in &self.0 {
+            // It was so before, so it can be so again.
+            let _ = handle(*signal, *handler);
+        }
+    }
+}
+
 fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
     // SAFETY: no function of this program's is a handler.
     unsafe { nix::sys::signal::signal(signal, handler) }

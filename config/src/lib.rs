@@ -41,7 +41,9 @@ pub mod value;
 
 pub use accounts::accounts;
 pub use check::{PamStack, Site, ThisMachine};
-pub use checked::{Checked, edited as check_edited, files as check_files};
+pub use checked::{
+    Checked, edited as check_edited, edited_with as check_edited_with, files as check_files,
+};
 pub use compare::{Comparison, services};
 pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};

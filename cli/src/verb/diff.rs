@@ -67,19 +67,7 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
         })?
     };
     let both = [&old, &new];
-    let mut progress = Progress::new("accounts compared");
-    let mut comparison = Comparison::new(both, &machine);
-    let mut known = HashMap::new();
-    let mut differing = Vec::new();
-    for (nth, account) in logins.iter().enumerate() {
-        progress.tell(nth, logins.len());
-        let differs = comparison.of(account);
-        let changes = changes(both, account, &machine, &differs, &mut known);
-        if !changes.is_empty() {
-            differing.push((account, changes));
-        }
-    }
-    drop(progress);
+    let differing = differing(both, &logins, &machine);
     if arguments.json {
         let users: Vec<_> = differing
             .iter()
@@ -132,6 +120,30 @@ fn valid(checked: Result<Checked, berth_config::SourceError>) -> Result<Policy, 
 /// What is to be said of those whom one case becomes another for, by a service: worked out once.
 type Known = HashMap<(String, [Case; 2]), Rc<[String]>>;
 
+/// What changes for an account: services, and a line for each value.
+pub type Change = (Vec<String>, Rc<[String]>);
+
+/// The accounts that get something else by the second policy.
+pub fn differing<'l>(
+    both: [&Policy; 2],
+    logins: &'l [Login],
+    machine: &Machine,
+) -> Vec<(&'l Login, Vec<Change>)> {
+    let mut progress = Progress::new("accounts compared");
+    let mut comparison = Comparison::new(both, machine);
+    let mut known = HashMap::new();
+    let mut differing = Vec::new();
+    for (nth, account) in logins.iter().enumerate() {
+        progress.tell(nth, logins.len());
+        let differs = comparison.of(account);
+        let changes = changes(both, account, machine, &differs, &mut known);
+        if !changes.is_empty() {
+            differing.push((account, changes));
+        }
+    }
+    differing
+}
+
 /// What changes for an account, services with the same changes together.
 fn changes(
     both: [&Policy; 2],
@@ -139,8 +151,8 @@ fn changes(
     machine: &Machine,
     differs: &[(&str, [Case; 2])],
     known: &mut Known,
-) -> Vec<(Vec<String>, Rc<[String]>)> {
-    let mut groups: Vec<(Vec<String>, Rc<[String]>)> = Vec::new();
+) -> Vec<Change> {
+    let mut groups: Vec<Change> = Vec::new();
     for (service, cases) in differs {
         let service = (*service).to_owned();
         let lines = known

@@ -1,7 +1,7 @@
 //! `berth reload`: puts the edited policy in force.
 
 use berth_config::{
-    Comparison, InstallError, Machine, Policy, Trust, check_edited, counted, install,
+    Comparison, InstallError, Machine, Places, Policy, Trust, check_edited, counted, install,
 };
 use serde_json::json;
 
@@ -54,17 +54,8 @@ pub fn run(arguments: Arguments) -> Exit {
         .ok()
         .filter(|before| before.loaded().is_some());
     let change = before.as_ref().and_then(|before| changing(before, policy));
-    if let Err(error) = install(policy, &places) {
-        return match &error {
-            InstallError::Write { source, .. } if place::denied(source) => {
-                eprintln!("berth: only root may put a policy in force: {error}");
-                Exit::Permission
-            }
-            InstallError::Write { .. } | InstallError::Encode(_) | InstallError::Source(_) => {
-                eprintln!("berth: {error}");
-                Exit::Policy
-            }
-        };
+    if let Err(exit) = put(policy, &places) {
+        return exit;
     }
     if arguments.json {
         json::print(&json!({
@@ -90,6 +81,20 @@ pub fn run(arguments: Arguments) -> Exit {
         }
     }
     Exit::Done
+}
+
+/// Puts a policy in force, or says why not.
+pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
+    install(policy, places).map_err(|error| match &error {
+        InstallError::Write { source, .. } if place::denied(source) => {
+            eprintln!("berth: only root may put a policy in force: {error}");
+            Exit::Permission
+        }
+        InstallError::Write { .. } | InstallError::Encode(_) | InstallError::Source(_) => {
+            eprintln!("berth: {error}");
+            Exit::Policy
+        }
+    })
 }
 
 /// How many of the accounts that NSS lists get something else, and how many there are.
