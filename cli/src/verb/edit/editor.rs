@@ -33,17 +33,15 @@ pub fn run(file: &Path) -> io::Result<()> {
         let Some(program) = words.next() else {
             continue;
         };
-        let started = Command::new(program).args(words).arg(file).spawn();
-        let mut child = match started {
-            Ok(child) => child,
+        let mut command = Command::new(program);
+        let (mut child, _ignored) = match sys::with_keyboard(command.args(words).arg(file)) {
+            Ok(started) => started,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 missing = io::Error::other(format!("there is no editor {program}: set EDITOR"));
                 continue;
             }
             Err(error) => return Err(io::Error::other(format!("the editor {program}: {error}"))),
         };
-        // Its keys are not ours.
-        let _keyboard = sys::KeyboardIgnored::new()?;
         let status = child.wait()?;
         return match status.success() {
             true => Ok(()),
