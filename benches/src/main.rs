@@ -1,12 +1,13 @@
 //! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run; or what it adds
-//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes, and what
-//! watching many sessions costs.
+//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes, what watching
+//! many sessions costs, and how long the verbs take that look at every account.
 //!
 //! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
 //! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
 
 mod accounts;
 mod beside;
+mod directory;
 mod floor;
 mod memory;
 mod pam;
@@ -74,7 +75,7 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]\n       benches/run --users"
     );
     ExitCode::from(2)
 }
@@ -93,6 +94,10 @@ fn main() -> ExitCode {
         }
         ["--in-container"] => {
             print!("{}", beside::measure(200, 60, Controllers::Missing));
+            return ExitCode::SUCCESS;
+        }
+        ["--users"] => {
+            directory::measure();
             return ExitCode::SUCCESS;
         }
         ["--report"] => {

@@ -27,3 +27,20 @@ pub fn confirm(yes: bool, question: impl FnOnce() -> String) -> Result<(), Exit>
         }
     }
 }
+
+/// Asks until the answer is one of these letters; nothing if nobody answers any more.
+pub fn choose(question: &str, letters: &[char]) -> Option<char> {
+    loop {
+        eprint!("{question} ");
+        // A question that does not show is still waited for.
+        let _ = std::io::stderr().flush();
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        let letter = answer.trim().chars().next();
+        match read {
+            Ok(0) | Err(_) => return None,
+            Ok(_) if letter.is_some_and(|letter| letters.contains(&letter)) => return letter,
+            Ok(_) => {}
+        }
+    }
+}

@@ -65,6 +65,16 @@ pub fn gauge(part: f64, whole: f64, width: usize) -> String {
     format!("{:.<width$}", "|".repeat(full.min(width)))
 }
 
+/// Names, a few of them in full.
+pub fn named(names: &[&str]) -> String {
+    match names {
+        [a, b, c, _, rest @ ..] if !rest.is_empty() => {
+            format!("{a}, {b}, {c} and {} more", names.len() - 3)
+        }
+        names => names.join(", "),
+    }
+}
+
 /// What a user can choose (a terminal's name, a remote host), without control characters that would
 /// act on the terminal of who reads it.
 pub fn harmless(text: &str) -> String {
@@ -124,5 +134,11 @@ mod tests {
     #[test]
     fn no_escape_sequence_comes_through() {
         assert_eq!(harmless("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn many_names_are_a_few_and_a_number() {
+        assert_eq!(named(&["a", "b", "c", "d"]), "a, b, c, d");
+        assert_eq!(named(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
     }
 }

@@ -11,6 +11,7 @@
 
 mod ask;
 mod deed;
+mod difference;
 mod exit;
 mod figures;
 mod json;
@@ -23,7 +24,9 @@ mod paint;
 mod pam;
 mod place;
 mod program;
+mod progress;
 mod reading;
+mod replace;
 mod stack;
 mod sys;
 mod table;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use berth_config::{LocalTime, Places, Policy, PolicyError, SourceError, ThisMachine};
+use berth_config::{LocalTime, Login, Places, Policy, PolicyError, SourceError, ThisMachine};
 
 use crate::exit::Exit;
 
@@ -55,6 +55,12 @@ pub fn in_force_since() -> Option<u64> {
     let policy = Policy::load_in(&Places::system()).ok()?;
     let since = policy.loaded()?.at.duration_since(UNIX_EPOCH).ok()?;
     Some(since.as_secs())
+}
+
+/// All accounts that NSS lists.
+pub fn accounts() -> Vec<Login> {
+    let mut progress = crate::progress::Progress::new("accounts looked up");
+    berth_config::accounts(|done, all| progress.tell(done, all))
 }
 
 /// When the policy in force was loaded, as people read it.

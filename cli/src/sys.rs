@@ -6,13 +6,13 @@ use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigHandler, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
@@ -151,6 +151,38 @@ pub fn ignore_keyboard_signals() -> std::io::Result<()> {
     Ok(())
 }
 
+/// The keyboard's signals are ignored as long as this is there.
+#[derive(Debug)]
+pub struct KeyboardIgnored(Vec<(Signal, SigHandler)>);
+
+/// Starts a program that has the keyboard's signals for itself.
+pub fn with_keyboard(command: &mut Command) -> std::io::Result<(Child, KeyboardIgnored)> {
+    let mut before = KeyboardIgnored(Vec::new());
+    let signals = [Signal::SIGINT, Signal::SIGQUIT];
+    // The program would inherit it if they were ignored now; that they are held back, it does not. Once they are
+    // ignored, what has come meanwhile is gone.
+    let held: SigSet = signals.into_iter().collect();
+    held.thread_block()?;
+    let child = command.spawn();
+    let ignored = signals.into_iter().try_for_each(|signal| {
+        before.0.push((signal, handle(signal, SigHandler::SigIgn)?));
+        Ok::<_, Errno>(())
+    });
+    held.thread_unblock()?;
+    let child = child?;
+    ignored?;
+    Ok((child, before))
+}
+
+impl Drop for KeyboardIgnored {
+    fn drop(&mut self) {
+        for (signal, handler) in &self.0 {
+            // It was so before, so it can be so again.
+            let _ = handle(*signal, *handler);
+        }
+    }
+}
+
 fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
     // SAFETY: no function of this program's is a handler.
     unsafe { nix::sys::signal::signal(signal, handler) }
@@ -158,7 +190,7 @@ fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
 
 /// Holds back every signal that can be, for [`next_signal`]. A program that is started has none of it.
 pub fn hold_signals_back() -> nix::Result<()> {
-    nix::sys::signal::SigSet::all().thread_block()
+    SigSet::all().thread_block()
 }
 
 /// Stops this process and what it has started, as Ctrl-Z does, until somebody says to go on. SIGTSTP is held back

@@ -322,6 +322,167 @@ fn explain_tells_who_is_denied_who_is_exempt_and_who_is_nobody() {
     );
 }
 
+/// Runs berth with a file of its own mounted on one of the machine's, and only for it.
+fn with_file(system: &System, text: &str, over: &str, arguments: &[&str]) -> Ran {
+    let file = system.root.join("over");
+    std::fs::write(&file, text).unwrap();
+    let script = format!("mount --bind {} {over} && exec \"$@\"", file.display());
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+            env!("CARGO_BIN_EXE_berth"),
+        ])
+        .args(arguments)
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn explain_tells_what_the_defaults_and_each_key_of_a_profile_come_to() {
+    let system = System::new(
+        "version = 1
+[exempt]
+uids = [1]
+[defaults]
+on_error = \"allow\"
+contact = \"Help: help@example.edu\"
+[profile.p]
+on_error = \"deny\"
+notify = false
+motd = true
+cgroup = \"keep\"
+[[rule]]
+profile = \"p\"
+",
+    );
+    let path = system.policy();
+    let ran = berth(&[
+        "explain",
+        "nobody",
+        "--host",
+        "lab1",
+        "--policy",
+        path.to_str().unwrap(),
+    ]);
+    let (_, told) = ran.out.split_once("\nTHIS LOGIN   p\n").unwrap();
+    assert_eq!(
+        told,
+        "  on_error          deny                    policy.toml:8   profile p
+  notify            false                   policy.toml:9   profile p
+  motd              true                    policy.toml:10  profile p
+  cgroup            keep                    policy.toml:11  profile p
+  contact           Help: help@example.edu  policy.toml:6
+
+lab1 enforces all of this.
+"
+    );
+}
+
+#[test]
+fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
+    needs_root();
+    let system = System::new(
+        "version = 1\n[exempt]\nuids = [1]\n[profile.p]\nnamespaces = { ipc = true, mount = true }\n\
+         [[rule]]\nprofile = \"p\"\n",
+    );
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let arguments = ["explain", "nobody", "--host", "lab1", "--policy", path];
+    let limit = "/proc/sys/user/max_ipc_namespaces";
+    let told = with_file(&system, "0\n", limit, &arguments).out;
+    let lacks = "\nlab1 makes no IPC namespace, because user.max_ipc_namespaces is 0:\n\
+                 the login is refused.\n";
+    let lacks = lacks.replace("refused.", "refused (on_error = \"deny\").");
+    assert!(told.ends_with(&lacks), "{told}");
+    let told = with_file(&system, "7\n", limit, &arguments).out;
+    assert!(told.ends_with("\nlab1 enforces all of this.\n"), "{told}");
+
+    // A policy in force is for services that ask it.
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    let root = system.root.to_str().unwrap();
+    let su = [
+        "explain",
+        "--root",
+        root,
+        "nobody",
+        "--host",
+        "lab1",
+        "--service",
+        "su",
+    ];
+    let told = with_file(
+        &system,
+        "session required pam_unix.so\n",
+        "/etc/pam.d/su",
+        &su,
+    )
+    .out;
+    assert!(
+        told.ends_with(
+            "\nsu has no pam_berth in its PAM stack here, so its logins get nothing of this:\nberth pam enable su\n"
+        ),
+        "{told}"
+    );
+    let told = with_file(
+        &system,
+        "session required pam_berth.so open\n",
+        "/etc/pam.d/su",
+        &su,
+    )
+    .out;
+    assert!(told.ends_with("\nlab1 enforces all of this.\n"), "{told}");
+}
+
+#[test]
+fn explain_takes_other_roles_than_the_machines() {
+    let system = System::new(
+        "version = 1\n[exempt]\nuids = [1]\n[host]\nroles = [\"lab\"]\n[[rule]]\nrole = \"login\"\naction = \"deny\"\n",
+    );
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let denied = |more: &[&str]| {
+        let mut arguments = vec!["explain", "nobody", "--policy", path];
+        arguments.extend(more);
+        berth(&arguments).out.ends_with("THIS LOGIN   denied\n")
+    };
+    assert!(!denied(&[]));
+    assert!(denied(&["--role", "lab", "--role", "login"]));
+    assert_eq!(berth(&["explain", "--role", "a b"]).code, Some(2));
+}
+
+#[test]
+fn explain_tells_of_files_that_changed_or_came_since_the_reload() {
+    needs_root();
+    let system = System::new("version = 1\n[exempt]\nuids = [1]\n");
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    let second = || {
+        let out = system.berth("explain", &["nobody"]).out;
+        out.lines().nth(1).unwrap().to_owned()
+    };
+    assert!(
+        second().ends_with(", files unchanged since"),
+        "{}",
+        second()
+    );
+    let folder = system.root.join("etc/berth/policy.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("20-new.toml"), "").unwrap();
+    let told = format!(
+        "; edited since, not in force: {}/20-new.toml",
+        folder.display()
+    );
+    assert!(second().ends_with(&told), "{}", second());
+}
+
 /// The cgroup controllers of this machine's cgroup v2 tree, as the kernel names them.
 fn controllers() -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
@@ -376,10 +537,157 @@ fn wrong_arguments_are_2_and_a_missing_policy_is_3() {
         ran.err,
         "berth: cannot read /nowhere/policy.toml: No such file or directory (os error 2)\n"
     );
-    for verb in ["check", "reload", "diff", "explain"] {
+    for verb in ["check", "edit", "reload", "diff", "explain"] {
         let ran = berth(&[verb, "--help"]);
         assert!(ran.out.contains("Exit status: 0"), "{verb}");
     }
+}
+
+/// Runs berth where the machine's lists of accounts are these, and only for it.
+fn with_accounts(system: &System, users: &str, groups: &str, arguments: &[&str]) -> Ran {
+    let mut mounts = String::new();
+    for (name, text) in [
+        ("passwd", users),
+        ("group", groups),
+        ("nsswitch.conf", "passwd: files\ngroup: files\n"),
+    ] {
+        let path = system.root.join(name);
+        std::fs::write(&path, text).unwrap();
+        mounts.push_str(&format!("mount --bind {} /etc/{name} && ", path.display()));
+    }
+    let script = format!("{mounts} exec \"$@\"");
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+            env!("CARGO_BIN_EXE_berth"),
+        ])
+        .args(arguments)
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+const USERS: &str = "root:x:0:0::/root:/bin/sh\nalice:x:1001:100::/:/bin/sh\nbob:x:1002:100::/:/bin/sh\n\
+                     carol:x:1003:100::/:/bin/sh\nalice:x:1009:101::/:/bin/sh\n";
+const GROUPS: &str = "root:x:0:\nusers:x:100:\nstaff:x:101:bob\nsuspended:x:102:carol\n";
+const LANDING: &str = "version = 1
+[pool.labs]
+memory_max = \"50%\"
+[profile.student]
+[profile.staff]
+[[rule]]
+name = \"suspended\"
+group = \"suspended\"
+action = \"deny\"
+[[rule]]
+group = \"staff\"
+profile = \"staff\"
+[[rule]]
+primary_group = \"users\"
+profile = \"student\"
+pool = \"labs\"
+[[rule]]
+user = \"bob\"
+profile = \"staff\"
+";
+
+#[test]
+fn check_of_all_users_tells_who_lands_where_and_which_rule_is_for_nobody() {
+    needs_root();
+    let system = System::new(LANDING);
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let ran = with_accounts(&system, USERS, GROUPS, &["check", "--users", path]);
+    let (_, told) = ran.out.split_once("\n\n").unwrap();
+    assert_eq!(
+        told,
+        "\
+4 accounts, by what an ssh login of each gets:
+
+PROFILE  POOL  USERS
+staff    -         1
+student  labs      1
+exempt             1
+denied             1
+
+EXEMPT
+  UID 0 always is: root
+
+DENIED
+  rule suspended: carol
+
+RULES THAT MATCH NOBODY
+  policy.toml:17  policy.toml:17  earlier rules match all whom it fits
+"
+    );
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let ran = with_accounts(
+        &system,
+        USERS,
+        GROUPS,
+        &["check", "--json", "--users", path],
+    );
+    let users = &json(&ran.out)["users"];
+    assert_eq!(users["accounts"], 4);
+    assert_eq!(users["landings"][1]["pool"], "labs");
+    assert_eq!(users["denied"]["rule suspended"][0], "carol");
+    assert_eq!(users["unmatched"][0]["place"], "policy.toml:17");
+}
+
+#[test]
+fn a_policy_that_cannot_be_worked_out_for_somebody_is_told_by_check_of_all_users() {
+    needs_root();
+    let policy =
+        "version = 1\n[profile.p]\nuser = { allowed_cpus = \"4000\" }\n[[rule]]\nprofile = \"p\"\n";
+    let system = System::new(policy);
+    let path = system.policy();
+    let arguments = ["check", "--users", path.to_str().unwrap()];
+    let ran = with_accounts(&system, USERS, GROUPS, &arguments);
+    assert!(
+        ran.out
+            .contains("\nNOT KNOWN HERE\n  policy.toml:3: allowed_cpus"),
+        "{}",
+        ran.out
+    );
+    assert_eq!(ran.code, Some(1));
+}
+
+#[test]
+fn everybodys_groups_are_found_in_seconds_where_they_are_many() {
+    needs_root();
+    let system = System::new(
+        "version = 1\n[profile.p]\n[[rule]]\ngroup = \"g199?\"\naction = \"deny\"\n[[rule]]\nprofile = \"p\"\n",
+    );
+    let (mut users, mut groups) = (String::new(), String::new());
+    for nth in 0..20_000 {
+        users.push_str(&format!("u{nth}:x:{}:100::/:/bin/sh\n", 100_000 + nth));
+    }
+    for nth in 0..2_000 {
+        let members: Vec<_> = (0..20)
+            .map(|member| format!("u{}", nth * 10 + member))
+            .collect();
+        groups.push_str(&format!(
+            "g{nth}:x:{}:{}\n",
+            200_000 + nth,
+            members.join(",")
+        ));
+    }
+    let path = system.policy();
+    let begun = std::time::Instant::now();
+    let arguments = ["check", "--users", "--json", path.to_str().unwrap()];
+    let ran = with_accounts(&system, &users, &groups, &arguments);
+    // One by one they took 20 s and more.
+    assert!(begun.elapsed().as_secs() < 8, "{:?}", begun.elapsed());
+    let denied = &json(&ran.out)["users"]["denied"]["rule policy.toml:3"];
+    assert_eq!(denied.as_array().unwrap().len(), 100);
 }
 
 #[test]

@@ -499,3 +499,77 @@ fn every_option_is_in_the_document() {
         }
     }
 }
+
+#[test]
+fn explain_of_a_session_is_about_the_login_that_opened_it() {
+    let run = Run::new();
+    let mut login = record(12, "nobody", 65_534, 3600);
+    login["service"] = "login".into();
+    login["tty"] = "tty1".into();
+    login["pool"] = "labs".into();
+    run.write(12, &login);
+    let policy = run.sessions.with_extension("toml");
+    let text = "version = 1\n[exempt]\nuids = [1]\n[profile.student]\n[profile.console]\n[pool.labs]\n\
+                memory_max = \"1G\"\n[[rule]]\ntty = \"tty1\"\nrhost = \"10.1.4.0/24\"\nprofile = \"PROFILE\"\n\
+                [[rule]]\nprofile = \"student\"\npool = \"labs\"\n";
+    let explained = |profile: &str, more: &str| {
+        std::fs::write(&policy, text.replace("PROFILE", profile)).unwrap();
+        let policy = policy.display();
+        run.berth("", &format!("explain {more} --policy {policy}"))
+    };
+    let ran = explained("student", "12");
+    assert!(
+        ran.out
+            .contains(", groups nogroup; service login from 10.1.4.22; "),
+        "{ran:?}"
+    );
+    assert!(
+        ran.out
+            .contains("\nsession 12, opened with profile student, pool labs, rule cs101\n"),
+        "{ran:?}"
+    );
+    let ran = explained("console", "12");
+    assert!(
+        ran.out
+            .contains(", rule cs101; such a login gets what is below now\n"),
+        "{ran:?}"
+    );
+    assert!(ran.out.contains("\nTHIS LOGIN   console"), "{ran:?}");
+    // What is said on the command line wins.
+    let ran = explained("console", "12 --tty tty2 --json");
+    let object: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(object["outcome"]["profile"], "student");
+    assert_eq!(object["session"]["differs"], false);
+    let at = &object["login"]["at"];
+    let now = &object["now"];
+    assert_ne!(
+        at["hour"].to_string(),
+        now.to_string()[12..14].trim_start_matches('0')
+    );
+    let ran = explained("console", "13");
+    std::fs::remove_file(&policy).unwrap();
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (Some(1), "berth: there is no session 13\n")
+    );
+}
+
+#[test]
+fn who_is_not_root_is_explained_only_what_they_get_themselves() {
+    let run = Run::new();
+    run.write(12, &record(12, "root", 0, 1));
+    let nobody = "env SUDO_USER=root setpriv --reuid=65534 --regid=65534 --clear-groups";
+    for about in ["root", "12"] {
+        let ran = run.berth(nobody, &format!("explain {about}"));
+        assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{ran:?}");
+    }
+    for own in ["", "nobody"] {
+        let ran = run.berth(nobody, &format!("explain --root /nowhere {own}"));
+        assert!(
+            ran.err.contains("/nowhere/etc/berth/policy.toml"),
+            "{ran:?}"
+        );
+    }
+    let ran = run.berth(nobody, "check --users");
+    assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{ran:?}");
+}

@@ -48,10 +48,38 @@ pub fn edited(
     trust: Trust,
     site: Option<&dyn Site>,
 ) -> Result<Checked, SourceError> {
-    let (drop_ins, ignored) = drop_ins(&places.drop_ins, trust)?;
-    let mut paths = vec![places.policy.clone()];
-    paths.extend(drop_ins);
-    let mut checked = files(&paths, trust, site)?;
+    edited_but(places, trust, site, None)
+}
+
+/// As [`edited`], but that one file has this text instead of its own, or is there.
+pub fn edited_with(
+    places: &Places,
+    trust: Trust,
+    site: Option<&dyn Site>,
+    with: (&Path, &str),
+) -> Result<Checked, SourceError> {
+    edited_but(places, trust, site, Some(with))
+}
+
+fn edited_but(
+    places: &Places,
+    trust: Trust,
+    site: Option<&dyn Site>,
+    with: Option<(&Path, &str)>,
+) -> Result<Checked, SourceError> {
+    let (mut drop_ins, ignored) = drop_ins(&places.drop_ins, trust)?;
+    if let Some((path, _)) = with {
+        if path != places.policy && !drop_ins.iter().any(|known| known == path) {
+            drop_ins.push(path.into());
+            drop_ins.sort();
+        }
+    }
+    let sources = std::iter::once(&places.policy).chain(&drop_ins);
+    let sources = sources.map(|path| match with {
+        Some((other, text)) if other == path => Ok(Source::new(path.clone(), text.into())),
+        _ => Source::open(path, trust),
+    });
+    let mut checked = sources_checked(sources.collect::<Result<_, _>>()?, site);
     if site.is_some() {
         checked
             .diagnostics
@@ -74,7 +102,10 @@ pub fn files(
 }
 
 /// The drop-ins in byte order of their names, and what is beside them and not read.
-fn drop_ins(folder: &Path, trust: Trust) -> Result<(Vec<PathBuf>, Vec<PathBuf>), SourceError> {
+pub(crate) fn drop_ins(
+    folder: &Path,
+    trust: Trust,
+) -> Result<(Vec<PathBuf>, Vec<PathBuf>), SourceError> {
     let error = |source| SourceError::Read {
         path: folder.into(),
         source,

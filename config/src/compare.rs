@@ -1,17 +1,16 @@
 //! Whether two policies differ for an account.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::decide::{DecideError, Decision};
 use crate::facts::{Login, Machine};
-use crate::policy::Policy;
+use crate::policy::{Case, Policy};
 use crate::read::table::value;
 
 /// Services that are looked at whether a rule tests them or not.
 const USUAL: [&str; 4] = ["cron", "login", "sshd", "su"];
 
 /// The services to compare two policies by: the usual ones, and each that a rule of theirs names.
-pub fn services(policies: [&Policy; 2]) -> Vec<String> {
+pub fn services(policies: &[&Policy]) -> Vec<String> {
     let mut services: BTreeSet<String> = USUAL.iter().map(|name| (*name).to_owned()).collect();
     for rule in policies.iter().flat_map(|policy| &policy.contents.rules) {
         let globs = value(&rule.tests.service).map_or(&[][..], |globs| &globs.0);
@@ -25,45 +24,60 @@ pub fn services(policies: [&Policy; 2]) -> Vec<String> {
     services.into_iter().collect()
 }
 
-/// One service for which two policies differ.
+/// Two policies, looked at for one account after the other.
 #[derive(Debug)]
-pub struct Difference {
-    /// The service.
-    pub service: String,
-    /// What the first policy says.
-    pub old: Result<Decision, DecideError>,
-    /// What the second says.
-    pub new: Result<Decision, DecideError>,
+pub struct Comparison<'p> {
+    policies: [&'p Policy; 2],
+    machine: &'p Machine,
+    services: Vec<String>,
+    /// Whether they differ, by the case in each and the service: each such pair is decided once.
+    known: HashMap<([Case; 2], usize), bool>,
 }
 
-/// Where two policies differ for an account, by service. A rule that is only called otherwise is no
-/// difference.
-pub fn differences(
-    [old, new]: [&Policy; 2],
-    account: &Login,
-    machine: &Machine,
-    services: &[String],
-) -> Vec<Difference> {
-    let mut login = account.clone();
-    services
-        .iter()
-        .filter_map(|service| {
-            login.service.clone_from(service);
-            let (old, new) = (old.decide(&login, machine), new.decide(&login, machine));
-            let same = match (&old, &new) {
-                (Ok(old), Ok(new)) => {
-                    old.outcome == new.outcome
-                        && old.pool == new.pool
-                        && old.pool_caps == new.pool_caps
-                        && old.everyone_caps == new.everyone_caps
-                }
-                (old, new) => old == new,
-            };
-            (!same).then(|| Difference {
-                service: service.clone(),
-                old,
-                new,
+impl<'p> Comparison<'p> {
+    /// Of an old and a new policy, by the services of [`services`].
+    pub fn new(policies: [&'p Policy; 2], machine: &'p Machine) -> Comparison<'p> {
+        Comparison {
+            policies,
+            machine,
+            services: services(&policies),
+            known: HashMap::new(),
+        }
+    }
+
+    /// The services for which they differ for an account, with the case in each. A rule that is only called
+    /// otherwise is no difference.
+    pub fn of(&mut self, account: &Login) -> Vec<(&str, [Case; 2])> {
+        let Comparison {
+            policies,
+            machine,
+            services,
+            known,
+        } = self;
+        let mut login = account.clone();
+        services
+            .iter()
+            .enumerate()
+            .filter_map(|(nth, service)| {
+                login.service.clone_from(service);
+                let cases = policies.map(|policy| policy.case(&login));
+                let differs = known
+                    .entry((cases, nth))
+                    .or_insert_with(|| differs(*policies, &login, machine));
+                differs.then_some((service.as_str(), cases))
             })
-        })
-        .collect()
+            .collect()
+    }
+}
+
+fn differs(policies: [&Policy; 2], login: &Login, machine: &Machine) -> bool {
+    match policies.map(|policy| policy.decide(login, machine)) {
+        [Ok(old), Ok(new)] => {
+            old.outcome != new.outcome
+                || old.pool != new.pool
+                || old.pool_caps != new.pool_caps
+                || old.everyone_caps != new.everyone_caps
+        }
+        [old, new] => old != new,
+    }
 }

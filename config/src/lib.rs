@@ -14,6 +14,7 @@
     )
 )]
 
+mod accounts;
 mod check;
 mod checked;
 mod compare;
@@ -32,14 +33,18 @@ mod policy;
 mod read;
 mod setting;
 mod source;
+mod survey;
 mod sys;
 mod tables;
 mod unsupported;
 pub mod value;
 
+pub use accounts::accounts;
 pub use check::{PamStack, Site, ThisMachine};
-pub use checked::{Checked, edited as check_edited, files as check_files};
-pub use compare::{Difference, differences, services};
+pub use checked::{
+    Checked, edited as check_edited, edited_with as check_edited_with, files as check_files,
+};
+pub use compare::{Comparison, services};
 pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};
 pub use explain::{Explanation, Shown, Tried, Verdict};
@@ -47,26 +52,19 @@ pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError};
 pub use keys::known_keys;
 pub use loaded::{InstallError, Loaded, Stamp, install};
 pub use places::Places;
-pub use policy::{Exempt, Policy, PolicyError};
+pub use policy::{Case, Exempt, Policy, PolicyError};
 pub use source::{SourceError, Trust, only_roots};
+pub use survey::{Landing, Survey};
 pub use unsupported::NOT_YET;
-
-/// All accounts that NSS lists. Directories of many accounts (SSSD) often list none of theirs.
-pub fn accounts() -> Vec<Login> {
-    sys::account_names()
-        .iter()
-        .filter_map(|name| Login::of(name).ok())
-        .collect()
-}
 
 /// The name of the account that runs this: under sudo, of who typed it.
 pub fn own_name() -> Option<String> {
-    if let Some(user) = std::env::var("SUDO_USER")
-        .ok()
-        .filter(|user| !user.is_empty())
-    {
+    let uid = users::get_current_uid();
+    // Only root has come by sudo; others may have written anything there.
+    let by_sudo = std::env::var("SUDO_USER").ok().filter(|_| uid == 0);
+    if let Some(user) = by_sudo.filter(|user| !user.is_empty()) {
         return Some(user);
     }
-    let account = users::get_user_by_uid(users::get_current_uid())?;
+    let account = users::get_user_by_uid(uid)?;
     Some(account.name().to_string_lossy().into_owned())
 }

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
+use crate::checked;
 use crate::contents::Contents;
-use crate::places::Places;
+use crate::places::{self, Places};
 use crate::policy::Policy;
 use crate::source::{self, SourceError, Trust};
 
@@ -155,13 +156,27 @@ impl Loaded {
         self.changed().is_empty()
     }
 
-    /// The files that are not as they were.
-    pub fn changed(&self) -> Vec<&Path> {
-        self.sources
+    /// The files that are not as they were, and drop-ins that were not there.
+    pub fn changed(&self) -> Vec<PathBuf> {
+        let mut changed: Vec<PathBuf> = self
+            .sources
             .iter()
             .filter(|then| stamp(&then.path).ok().as_ref() != Some(then))
-            .map(|stamp| stamp.path.as_path())
-            .collect()
+            .map(|stamp| stamp.path.clone())
+            .collect();
+        let folder = self.sources.first().and_then(|main| main.path.parent());
+        // A folder that cannot be read is told by whoever reads the policy.
+        let drop_ins = folder.and_then(|folder| {
+            let drop_ins = folder.join(places::DROP_INS);
+            checked::drop_ins(&drop_ins, Trust::Anybody).ok()
+        });
+        let (drop_ins, _) = drop_ins.unwrap_or_default();
+        changed.extend(
+            drop_ins
+                .into_iter()
+                .filter(|path| self.sources.iter().all(|then| then.path != *path)),
+        );
+        changed
     }
 }
 

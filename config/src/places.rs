@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use berth_protocol::exempt::EXEMPT_FILE;
 
+/// The folder of drop-ins, beside policy.toml.
+pub(crate) const DROP_INS: &str = "policy.d";
+
 /// The folders of one installation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -28,7 +31,7 @@ impl Places {
         let below = |path: &str| root.join(path.trim_start_matches('/'));
         Places {
             policy: below("/etc/berth/policy.toml"),
-            drop_ins: below("/etc/berth/policy.d"),
+            drop_ins: below("/etc/berth").join(DROP_INS),
             loaded: below("/var/lib/berth/policy.json"),
             exempt: below(EXEMPT_FILE),
         }

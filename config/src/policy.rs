@@ -16,9 +16,10 @@ use crate::loaded::{self, Loaded};
 use crate::outcome::{Accounting, OnError};
 use crate::places::Places;
 use crate::read::table::value;
+use crate::setting::Setting;
 use crate::source::{SourceError, Trust};
 use crate::tables::UidBase;
-use crate::value::UidRange;
+use crate::value::{Name, UidRange};
 
 /// The UIDs that `[exempt]` covers where it does not say: system accounts and what systemd allots.
 const EXEMPT_UIDS: [(u32, u32); 3] = [(1, 999), (61_184, 65_519), (65_534, 65_534)];
@@ -38,6 +39,11 @@ pub struct Policy {
     /// When it was put in force and from what, if it is a loaded copy.
     pub(crate) loaded: Option<Loaded>,
 }
+
+/// All of a login that a decision is made of, but for its service: of two logins in one case and by one service
+/// a policy says the same. They are few, however many the accounts are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Case(pub(crate) Option<Ruling>);
 
 /// Why there is no policy to decide by.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +123,16 @@ impl Policy {
         }
     }
 
+    /// Gives the machine other roles than `[host]` does, to see what another one's logins get.
+    pub fn play(&mut self, roles: Vec<Name>) {
+        let setting = self.contents.host.roles.take();
+        self.contents.host.roles = Some(Setting {
+            value: Some(roles),
+            at: setting.map(|setting| setting.at).unwrap_or_default(),
+            profile: None,
+        });
+    }
+
     /// What is to be done with a login on a machine.
     pub fn decide(&self, login: &Login, machine: &Machine) -> Result<Decision, DecideError> {
         if decide::exempt_because(&self.exempt, login).is_some() {
@@ -125,6 +141,14 @@ impl Policy {
         let ruling = self.ruling(login);
         let ruling = (&ruling, login.service.as_str());
         decide::decide(&self.contents, &self.files, ruling, machine).map(|(decision, _)| decision)
+    }
+
+    /// What decides a login: see [`Case`].
+    pub fn case(&self, login: &Login) -> Case {
+        match decide::exempt_because(&self.exempt, login) {
+            Some(_) => Case(None),
+            None => Case(Some(self.ruling(login))),
+        }
     }
 
     pub(crate) fn ruling(&self, login: &Login) -> Ruling {

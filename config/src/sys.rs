@@ -2,9 +2,11 @@
 
 use std::ffi::CStr;
 
+use users::os::unix::GroupExt;
+
 /// A user has at most so many groups (the kernel's NGROUPS_MAX); NSS may claim more, and is not
 /// believed.
-const GROUPS_MAX: usize = 65_536;
+pub(crate) const GROUPS_MAX: usize = 65_536;
 
 /// The GIDs of `user`: `gid` and every group that NSS lists. `None` when NSS lists more than the
 /// kernel can give a process.
@@ -71,15 +73,48 @@ pub(crate) fn host_name() -> Option<String> {
     Some(name.to_string_lossy().into_owned())
 }
 
-/// The names of all accounts that NSS lists. Directories of many accounts (SSSD) often list none.
-pub(crate) fn account_names() -> Vec<String> {
+/// An account that NSS lists.
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// All accounts that NSS lists, by name. Directories of many accounts (SSSD) often list none.
+pub(crate) fn accounts() -> Vec<Account> {
     // SAFETY: walks getpwent's list, which is the process's own; no other thread of a command that
     // calls this looks accounts up meanwhile.
-    let accounts = unsafe { users::all_users() };
-    let mut names: Vec<String> = accounts
-        .map(|account| account.name().to_string_lossy().into_owned())
+    let listed = unsafe { users::all_users() };
+    let mut accounts: Vec<Account> = listed
+        .map(|account| Account {
+            name: account.name().to_string_lossy().into_owned(),
+            uid: account.uid(),
+            gid: account.primary_group_id(),
+        })
         .collect();
-    names.sort();
-    names.dedup();
-    names
+    // Stable: of two with one name the first stays, which is the one that getpwnam answers with.
+    accounts.sort_by(|one, other| one.name.cmp(&other.name));
+    accounts.dedup_by(|later, first| later.name == first.name);
+    accounts
+}
+
+/// A group that NSS lists.
+pub(crate) struct ListedGroup {
+    pub(crate) name: String,
+    pub(crate) gid: u32,
+    pub(crate) members: Vec<String>,
+}
+
+/// All groups that NSS lists, in its order.
+pub(crate) fn groups() -> Vec<ListedGroup> {
+    // SAFETY: as above, of getgrent's list.
+    let listed = unsafe { users::all_groups() };
+    let text = |name: &std::ffi::OsStr| name.to_string_lossy().into_owned();
+    listed
+        .map(|group| ListedGroup {
+            name: text(group.name()),
+            gid: group.gid(),
+            members: group.members().iter().map(|name| text(name)).collect(),
+        })
+        .collect()
 }

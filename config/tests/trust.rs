@@ -85,6 +85,11 @@ fn an_edit_counts_from_the_next_reload_on() {
         policy.loaded().unwrap().changed(),
         [places.policy.as_path()]
     );
+    let new = places.drop_ins.join("20-new.toml");
+    std::fs::write(&new, "").unwrap();
+    let changed = policy.loaded().unwrap().changed();
+    assert_eq!(changed, [places.policy.clone(), new.clone()]);
+    std::fs::remove_file(new).unwrap();
 
     let list = std::fs::read_to_string(&places.exempt).unwrap();
     assert_eq!(list, policy.exempt().render());

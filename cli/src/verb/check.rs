@@ -6,18 +6,30 @@ use berth_config::{Checked, Trust, check_edited, check_files, counted};
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{json, paint, place};
+use crate::{json, live, paint, place};
+
+mod users;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 no error; 1 a warning, with --strict; 3 an error; 4 a file that may not be read.
+Exit status: 0 no error; 1 a warning, with --strict, or an account for which the policy cannot be worked out here,
+with --users; 3 an error; 4 a file that may not be read.
 
 Without FILE, the edited policy is checked: /etc/berth/policy.toml and /etc/berth/policy.d/*.toml.
-With several, they are one policy, of which the last wins. FILE may be anybody's.")]
+With several, they are one policy, of which the last wins. FILE may be anybody's.
+
+--users looks at every account that NSS lists; large directories list nobody. Who lands where is told for a login by
+ssh. A rule counts as matching nobody if no account is what it tests, or earlier rules match all who are, by ssh,
+login, su, cron and each service that a rule names. A rule that tests where or when a login comes from, or a pattern
+of services, is told only in the first case.")]
 pub struct Arguments {
     /// Check these instead of the files under /etc/berth
     file: Vec<PathBuf>,
+    /// Show too what it comes to for all accounts: how many get which profile, who is exempt or denied, which rules
+    /// match nobody
+    #[arg(long)]
+    users: bool,
     /// Fail on warnings too
     #[arg(long)]
     strict: bool,
@@ -33,6 +45,10 @@ pub fn run(arguments: Arguments) -> Exit {
     let places = arguments.root.places();
     let site = place::this_machine();
     let edited = arguments.file.is_empty();
+    if arguments.users && edited && !live::is_root() {
+        eprintln!("berth: only root may see what everybody gets");
+        return Exit::Permission;
+    }
     let checked = if edited {
         check_edited(&places, Trust::Root, Some(&site))
     } else {
@@ -48,15 +64,26 @@ pub fn run(arguments: Arguments) -> Exit {
             return exit;
         }
     };
+    let survey = match checked.policy.as_ref().filter(|_| arguments.users) {
+        None => None,
+        Some(policy) => match users::survey(policy) {
+            Ok(survey) => Some(survey),
+            Err(exit) => return exit,
+        },
+    };
     if arguments.json {
-        json::print(&json!({
+        let mut object = json!({
             "version": json::VERSION,
             "ok": checked.errors() == 0,
             "errors": checked.errors(),
             "warnings": checked.warnings(),
             "files": checked.files,
             "diagnostics": checked.diagnostics,
-        }));
+        });
+        if let (Some(survey), Some(object)) = (&survey, object.as_object_mut()) {
+            object.insert("users".into(), json!(survey));
+        }
+        json::print(&object);
     } else {
         for diagnostic in &checked.diagnostics {
             println!("{}", paint::diagnostic(diagnostic));
@@ -66,8 +93,14 @@ pub fn run(arguments: Arguments) -> Exit {
             summary = format!("{summary}; {}", place::in_force(&places));
         }
         println!("{summary}");
+        if let Some(survey) = &survey {
+            users::print(survey);
+        }
     }
-    exit(&checked, arguments.strict)
+    match exit(&checked, arguments.strict) {
+        Exit::Done if survey.is_some_and(|survey| !survey.undecided.is_empty()) => Exit::NotSo,
+        exit => exit,
+    }
 }
 
 fn exit(checked: &Checked, strict: bool) -> Exit {

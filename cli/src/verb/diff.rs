@@ -1,15 +1,17 @@
 //! `berth diff`: for whom two policies differ, and in what.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use berth_config::outcome::Outcome;
 use berth_config::{
-    Checked, Login, Machine, Places, Policy, Trust, accounts, check_edited, check_files,
-    differences, services,
+    Case, Checked, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files,
 };
 use serde_json::json;
 
 use crate::exit::Exit;
+use crate::progress::Progress;
 use crate::{json, place};
 
 /// The arguments.
@@ -56,7 +58,7 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
         Exit::NotSo
     })?;
     let logins = if arguments.user.is_empty() {
-        accounts()
+        place::accounts()
     } else {
         let logins = arguments.user.iter().map(|name| Login::of(name));
         logins.collect::<Result<_, _>>().map_err(|error| {
@@ -65,21 +67,14 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
         })?
     };
     let both = [&old, &new];
-    let services = services(both);
-    let mut differing = Vec::new();
-    for account in &logins {
-        let changes = changes(both, account, &machine, &services);
-        if !changes.is_empty() {
-            differing.push((account, changes));
-        }
-    }
+    let differing = differing(both, &logins, &machine);
     if arguments.json {
         let users: Vec<_> = differing
             .iter()
             .map(|(account, changes)| {
                 let changes: Vec<_> = changes
                     .iter()
-                    .map(|(services, lines)| json!({ "services": services, "changes": lines }))
+                    .map(|(services, lines)| json!({ "services": services, "changes": lines[..] }))
                     .collect();
                 json!({ "user": account.user, "uid": account.uid, "differs": changes })
             })
@@ -94,7 +89,7 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
             println!("{} ({})", account.user, account.uid);
             for (services, lines) in changes {
                 println!("  {}", services.join(", "));
-                for line in lines {
+                for line in lines.iter() {
                     println!("    {line}");
                 }
             }
@@ -122,38 +117,76 @@ fn valid(checked: Result<Checked, berth_config::SourceError>) -> Result<Policy, 
     })
 }
 
+/// What is to be said of those whom one case becomes another for, by a service: worked out once.
+type Known = HashMap<(String, [Case; 2]), Rc<[String]>>;
+
+/// What changes for an account: services, and a line for each value.
+pub type Change = (Vec<String>, Rc<[String]>);
+
+/// The accounts that get something else by the second policy.
+pub fn differing<'l>(
+    both: [&Policy; 2],
+    logins: &'l [Login],
+    machine: &Machine,
+) -> Vec<(&'l Login, Vec<Change>)> {
+    let mut progress = Progress::new("accounts compared");
+    let mut comparison = Comparison::new(both, machine);
+    let mut known = HashMap::new();
+    let mut differing = Vec::new();
+    for (nth, account) in logins.iter().enumerate() {
+        progress.tell(nth, logins.len());
+        let differs = comparison.of(account);
+        let changes = changes(both, account, machine, &differs, &mut known);
+        if !changes.is_empty() {
+            differing.push((account, changes));
+        }
+    }
+    differing
+}
+
 /// What changes for an account, services with the same changes together.
 fn changes(
     both: [&Policy; 2],
     account: &Login,
     machine: &Machine,
-    services: &[String],
-) -> Vec<(Vec<String>, Vec<String>)> {
-    let mut groups: Vec<(Vec<String>, Vec<String>)> = Vec::new();
-    for difference in differences(both, account, machine, services) {
-        let mut login = account.clone();
-        login.service.clone_from(&difference.service);
-        let [old, new] = both.map(|policy| values(policy, &login, machine));
-        let mut lines = Vec::new();
-        for (key, value) in &old {
-            let other = new.iter().find(|(other, _)| other == key);
-            match other {
-                Some((_, other)) if other == value => {}
-                Some((_, other)) => lines.push(format!("{key}: {value} -> {other}")),
-                None => lines.push(format!("{key}: {value} -> unset")),
-            }
-        }
-        for (key, value) in &new {
-            if !old.iter().any(|(other, _)| other == key) {
-                lines.push(format!("{key}: unset -> {value}"));
-            }
-        }
+    differs: &[(&str, [Case; 2])],
+    known: &mut Known,
+) -> Vec<Change> {
+    let mut groups: Vec<Change> = Vec::new();
+    for (service, cases) in differs {
+        let service = (*service).to_owned();
+        let lines = known
+            .entry((service.clone(), *cases))
+            .or_insert_with(|| lines(both, account, machine, &service))
+            .clone();
         match groups.iter_mut().find(|(_, other)| *other == lines) {
-            Some((services, _)) => services.push(difference.service),
-            None => groups.push((vec![difference.service], lines)),
+            Some((services, _)) => services.push(service),
+            None => groups.push((vec![service], lines)),
         }
     }
     groups
+}
+
+/// A line for each value that changes.
+fn lines(both: [&Policy; 2], account: &Login, machine: &Machine, service: &str) -> Rc<[String]> {
+    let mut login = account.clone();
+    login.service = service.into();
+    let [old, new] = both.map(|policy| values(policy, &login, machine));
+    let mut lines = Vec::new();
+    for (key, value) in &old {
+        let other = new.iter().find(|(other, _)| other == key);
+        match other {
+            Some((_, other)) if other == value => {}
+            Some((_, other)) => lines.push(format!("{key}: {value} -> {other}")),
+            None => lines.push(format!("{key}: {value} -> unset")),
+        }
+    }
+    for (key, value) in &new {
+        if !old.iter().any(|(other, _)| other == key) {
+            lines.push(format!("{key}: unset -> {value}"));
+        }
+    }
+    lines.into()
 }
 
 /// All that a policy says of a login, by key.

@@ -1,11 +1,11 @@
 //! `berth doctor`: what on this machine keeps Berth from doing what the policy says.
 
 mod accounts;
-mod cgroup;
+pub mod cgroup;
 mod drop_ins;
 mod finding;
 mod kerberos;
-mod kernel;
+pub mod kernel;
 mod managers;
 mod order;
 mod owners;

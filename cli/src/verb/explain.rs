@@ -3,42 +3,53 @@
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::Outcome;
+use berth_config::value::Name;
 use berth_config::{Explanation, LocalTime, Login, Machine, Policy, Trust, check_files};
 
 use berth_session::systemd::{is_booted, slice};
 
 use crate::exit::Exit;
+use crate::live::{self, Object};
 use crate::{place, units};
 
+mod enforced;
 mod object;
+mod session;
 mod text;
+
+use session::Session;
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 explained; 1 there is no such user; 3 the policy has an error.
+Exit status: 0 explained; 1 there is no such user or session; 3 the policy has an error; 4 only root may see what
+others get.
 
 Shown are the rules that were tried and why each does or does not match, and every value with the
 place and the profile that set it. LOGIN marks the rule that decides the login, USER the rule that
 the user's caps come from, BOTH the rule that does both.")]
 pub struct Arguments {
-    /// The account; by default, yours
-    user: Option<String>,
-    /// The PAM service
-    #[arg(long, default_value = "sshd")]
-    service: String,
+    /// The account; by default, yours. Or a session (12), whose login is explained
+    #[arg(value_name = "USER|SESSION")]
+    object: Option<Object>,
+    /// The PAM service [default: sshd]
+    #[arg(long)]
+    service: Option<String>,
     /// The terminal; under sshd it is always "ssh"
     #[arg(long)]
     tty: Option<String>,
     /// Where the login comes from
-    #[arg(long, default_value = "")]
-    rhost: String,
+    #[arg(long)]
+    rhost: Option<String>,
     /// Who the user is there
     #[arg(long, default_value = "")]
     ruser: String,
     /// The machine's name; by default, this one's
     #[arg(long)]
     host: Option<String>,
+    /// A role of the machine's, instead of those that it has (may be given again)
+    #[arg(long, value_parser = parse_role)]
+    role: Vec<Name>,
     /// The local time, as in 2026-12-14T09:00; by default, now
     #[arg(long, value_parser = parse_time)]
     at: Option<LocalTime>,
@@ -56,6 +67,10 @@ fn parse_time(text: &str) -> Result<LocalTime, String> {
     LocalTime::parse(text).ok_or_else(|| "write it as in 2026-12-14T09:00".into())
 }
 
+fn parse_role(text: &str) -> Result<Name, String> {
+    Name::parse(text).map_err(|_| "a role is a name of letters, digits, - and _".into())
+}
+
 /// Does it.
 pub fn run(arguments: Arguments) -> Exit {
     match explain(&arguments) {
@@ -65,8 +80,21 @@ pub fn run(arguments: Arguments) -> Exit {
 }
 
 fn explain(arguments: &Arguments) -> Result<(), Exit> {
-    let policy = policy(arguments)?;
-    let login = login(arguments)?;
+    let session = match &arguments.object {
+        Some(Object::Session(id)) => Some(Session::read(*id)?),
+        Some(Object::User(_)) | None => None,
+        Some(Object::Pool(_) | Object::Profile(_)) => {
+            eprintln!("berth: name a user, as in alice, or a session, as in 12");
+            return Err(Exit::Usage);
+        }
+    };
+    let user = user(arguments, session.as_ref())?;
+    let mut policy = policy(arguments)?;
+    if !arguments.role.is_empty() {
+        policy.play(arguments.role.clone());
+    }
+    let login = login(arguments, &user, session.as_ref())?;
+    let session = session.as_ref();
     let not_so = |error: &dyn std::fmt::Display| {
         eprintln!("berth: {error}");
         Exit::NotSo
@@ -77,9 +105,9 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
         .map_err(|error| not_so(&error))?;
     let others = others(&login, &explanation);
     if arguments.json {
-        object::print(&login, &policy, &explanation, &others);
+        object::print(&login, session, &policy, &explanation, &others);
     } else {
-        text::print(&login, &policy, &explanation, &others);
+        text::print(&login, session, &policy, &explanation, &others);
     }
     Ok(())
 }
@@ -107,29 +135,51 @@ fn policy(arguments: &Arguments) -> Result<Policy, Exit> {
     })
 }
 
-fn login(arguments: &Arguments) -> Result<Login, Exit> {
-    let user = match &arguments.user {
-        Some(user) => user.clone(),
-        None => berth_config::own_name().ok_or_else(|| {
-            eprintln!("berth: name a user: who you are is not known here");
-            Exit::Usage
-        })?,
+/// Whom it is about. What others get is root's to know, but for a policy that is only tried out.
+fn user(arguments: &Arguments, session: Option<&Session>) -> Result<String, Exit> {
+    let named = match (&arguments.object, session) {
+        (_, Some(session)) => Some(session.user().to_owned()),
+        (Some(Object::User(name)), None) => Some(name.clone()),
+        _ => None,
     };
-    let mut login = Login::of(&user).map_err(|error| {
+    let own = berth_config::own_name();
+    if !live::is_root() && arguments.policy.is_none() && named.is_some() && named != own {
+        eprintln!("berth: only root may see what others get");
+        return Err(Exit::Permission);
+    }
+    named.or(own).ok_or_else(|| {
+        eprintln!("berth: name a user: who you are is not known here");
+        Exit::Usage
+    })
+}
+
+/// The login, as a session's record has it, or by ssh; what is said on the command line wins.
+fn login(arguments: &Arguments, user: &str, session: Option<&Session>) -> Result<Login, Exit> {
+    let mut login = Login::of(user).map_err(|error| {
         eprintln!("berth: {error}");
         Exit::NotSo
     })?;
-    login.service.clone_from(&arguments.service);
-    login.tty = match (&arguments.tty, arguments.service.as_str()) {
-        (Some(tty), _) => tty.clone(),
-        (None, "sshd") => "ssh".into(),
-        (None, _) => String::new(),
-    };
-    login.rhost.clone_from(&arguments.rhost);
-    login.ruser.clone_from(&arguments.ruser);
-    if let Some(host) = &arguments.host {
-        login.host.clone_from(host);
+    match session {
+        Some(session) => session.login(&mut login),
+        None => login.service = "sshd".into(),
     }
+    if let Some(service) = &arguments.service {
+        login.service.clone_from(service);
+        login.tty.clear();
+    }
+    if login.service == "sshd" {
+        login.tty = "ssh".into();
+    }
+    for (given, known) in [
+        (&arguments.tty, &mut login.tty),
+        (&arguments.rhost, &mut login.rhost),
+        (&arguments.host, &mut login.host),
+    ] {
+        if let Some(given) = given {
+            known.clone_from(given);
+        }
+    }
+    login.ruser.clone_from(&arguments.ruser);
     login.at = arguments.at.or(login.at);
     Ok(login)
 }

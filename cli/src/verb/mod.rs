@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod diff;
 mod doctor;
+mod edit;
 mod enter;
 mod explain;
 mod freeze;
@@ -27,6 +28,8 @@ use crate::exit::Exit;
 pub enum Verb {
     /// Check the policy, or the files named
     Check(check::Arguments),
+    /// Edit the policy, check it, and put it in force
+    Edit(edit::Arguments),
     /// Check the edited policy and put it in force
     Reload(reload::Arguments),
     /// Show what differs between two policies (by default: the one in force and the edited one)
@@ -78,6 +81,7 @@ impl Verb {
     pub fn run(self) -> Exit {
         match self {
             Verb::Check(arguments) => check::run(arguments),
+            Verb::Edit(arguments) => edit::run(&arguments),
             Verb::Reload(arguments) => reload::run(arguments),
             Verb::Diff(arguments) => diff::run(arguments),
             Verb::Explain(arguments) => explain::run(arguments),

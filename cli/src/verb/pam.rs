@@ -1,7 +1,6 @@
 //! `berth pam`: Berth's lines in PAM's files.
 
 mod change;
-mod difference;
 mod file;
 mod lines;
 pub mod manager;

@@ -1,8 +1,7 @@
 //! `berth reload`: puts the edited policy in force.
 
 use berth_config::{
-    InstallError, Machine, Policy, Trust, accounts, check_edited, counted, differences, install,
-    services,
+    Comparison, InstallError, Machine, Places, Policy, Trust, check_edited, counted, install,
 };
 use serde_json::json;
 
@@ -55,17 +54,8 @@ pub fn run(arguments: Arguments) -> Exit {
         .ok()
         .filter(|before| before.loaded().is_some());
     let change = before.as_ref().and_then(|before| changing(before, policy));
-    if let Err(error) = install(policy, &places) {
-        return match &error {
-            InstallError::Write { source, .. } if place::denied(source) => {
-                eprintln!("berth: only root may put a policy in force: {error}");
-                Exit::Permission
-            }
-            InstallError::Write { .. } | InstallError::Encode(_) | InstallError::Source(_) => {
-                eprintln!("berth: {error}");
-                Exit::Policy
-            }
-        };
+    if let Err(exit) = put(policy, &places) {
+        return exit;
     }
     let (rules, profiles) = policy.size();
     if arguments.root.is_running() {
@@ -104,15 +94,27 @@ pub fn run(arguments: Arguments) -> Exit {
     Exit::Done
 }
 
+/// Puts a policy in force, or says why not.
+pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
+    install(policy, places).map_err(|error| match &error {
+        InstallError::Write { source, .. } if place::denied(source) => {
+            eprintln!("berth: only root may put a policy in force: {error}");
+            Exit::Permission
+        }
+        InstallError::Write { .. } | InstallError::Encode(_) | InstallError::Source(_) => {
+            eprintln!("berth: {error}");
+            Exit::Policy
+        }
+    })
+}
+
 /// How many of the accounts that NSS lists get something else, and how many there are.
 fn changing(before: &Policy, after: &Policy) -> Option<(usize, usize)> {
     let machine = Machine::read(place::cgroup_root().as_deref()).ok()?;
-    let both = [before, after];
-    let services = services(both);
-    let accounts = accounts();
+    let mut comparison = Comparison::new([before, after], &machine);
+    let accounts = place::accounts();
     let changed = accounts
         .iter()
-        .filter(|account| !differences(both, account, &machine, &services).is_empty())
-        .count();
-    Some((changed, accounts.len()))
+        .filter(|account| !comparison.of(account).is_empty());
+    Some((changed.count(), accounts.len()))
 }

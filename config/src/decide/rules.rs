@@ -4,7 +4,7 @@ use super::tests::Facts;
 use crate::contents::Contents;
 
 /// The rules that decide, as indices.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Ruling {
     /// The first rule that matches at all: the login rule.
     pub(crate) login: Option<usize>,

@@ -45,7 +45,34 @@ const FACTS: [Fact; 11] = [
     Fact::Ruser,
 ];
 
+/// Those of the account and of the machine.
+const OF_ACCOUNT: [Fact; 6] = [
+    Fact::User,
+    Fact::Uid,
+    Fact::Group,
+    Fact::PrimaryGroup,
+    Fact::Host,
+    Fact::Role,
+];
+
 impl Fact {
+    /// What is wanted of it, or nothing where it is not tested. A time is told by its window.
+    fn wanted(self, tests: &Tests) -> String {
+        match self {
+            Fact::User => joined(value(&tests.user)),
+            Fact::Uid => joined(value(&tests.uid)),
+            Fact::Group => joined(value(&tests.group)),
+            Fact::PrimaryGroup => joined(value(&tests.primary_group)),
+            Fact::Host => joined(value(&tests.host)),
+            Fact::Role => joined(value(&tests.role)),
+            Fact::Time => String::new(),
+            Fact::Service => joined(value(&tests.service)),
+            Fact::Tty => joined(value(&tests.tty)),
+            Fact::Rhost => joined(value(&tests.rhost)),
+            Fact::Ruser => joined(value(&tests.ruser)),
+        }
+    }
+
     fn key(self) -> &'static str {
         match self {
             Fact::User => "user",
@@ -88,6 +115,43 @@ impl<'f> Facts<'f> {
         FACTS
             .iter()
             .any(|fact| self.test(*fact, except) == Some(true))
+    }
+
+    /// Whether a rule is for this account, however and whenever it logs in.
+    pub(crate) fn fits_account(&self, rule: &Rule) -> bool {
+        let holds = |fact: &Fact| self.test(*fact, &rule.tests);
+        let excepted = |except: &Tests| {
+            OF_ACCOUNT
+                .iter()
+                .any(|fact| self.test(*fact, except) == Some(true))
+        };
+        OF_ACCOUNT.iter().all(|fact| holds(fact).unwrap_or(true))
+            && !rule.except.as_ref().is_some_and(excepted)
+    }
+
+    /// What a rule tests of accounts and the machine, as it is written.
+    pub(crate) fn of_account(rule: &Rule) -> String {
+        let told = |tests: &Tests| {
+            let each = OF_ACCOUNT.iter().filter_map(|fact| {
+                let wanted = fact.wanted(tests);
+                (!wanted.is_empty()).then(|| format!("{} {wanted}", fact.key()))
+            });
+            each.collect::<Vec<_>>().join(", ")
+        };
+        let mut all = vec![told(&rule.tests)];
+        all.extend(
+            rule.except
+                .as_ref()
+                .map(|except| format!("except {}", told(except))),
+        );
+        all.retain(|told| !told.is_empty() && told != "except ");
+        all.join(", ")
+    }
+
+    /// Whether a rule tests how or when somebody logs in.
+    pub(crate) fn beyond_account(rule: &Rule) -> bool {
+        let time = |tests: &Tests| tests.time.is_some();
+        rule.is_login_rule() || time(&rule.tests) || rule.except.as_ref().is_some_and(time)
     }
 
     /// One test; `None` where it is not made.
@@ -217,18 +281,17 @@ impl<'f> Facts<'f> {
 
     fn miss(&self, fact: Fact, tests: &Tests) -> String {
         let login = self.login;
-        let globs = |setting: &Option<Setting<OneOf<Glob>>>| joined(value(setting));
-        let not_among = |found: &str, wanted: String| match found {
+        let wanted = fact.wanted(tests);
+        let not_among = |found: &str| match found {
             "" => format!("none, not {wanted}"),
             found => format!("{found} is not {wanted}"),
         };
         let why = match fact {
-            Fact::User => format!("not {}", globs(&tests.user)),
-            Fact::Uid => format!("{} is not in {}", login.uid, joined(value(&tests.uid))),
-            Fact::Group => format!("not in {}", globs(&tests.group)),
-            Fact::PrimaryGroup => not_among(login.primary_group(), globs(&tests.primary_group)),
-            Fact::Host => not_among(&login.host, globs(&tests.host)),
-            Fact::Role => format!("not {}", globs(&tests.role)),
+            Fact::User | Fact::Role => format!("not {wanted}"),
+            Fact::Uid => format!("{} is not in {wanted}", login.uid),
+            Fact::Group => format!("not in {wanted}"),
+            Fact::PrimaryGroup => not_among(login.primary_group()),
+            Fact::Host => not_among(&login.host),
             Fact::Time => {
                 let windows = value(&tests.time).map_or(&[][..], |windows| &windows.0);
                 let told: Vec<String> = windows
@@ -240,10 +303,10 @@ impl<'f> Facts<'f> {
                     .collect();
                 told.join(", ")
             }
-            Fact::Service => not_among(&login.service, globs(&tests.service)),
-            Fact::Tty => not_among(&login.tty, globs(&tests.tty)),
-            Fact::Rhost => not_among(&login.rhost, joined(value(&tests.rhost))),
-            Fact::Ruser => not_among(&login.ruser, globs(&tests.ruser)),
+            Fact::Service => not_among(&login.service),
+            Fact::Tty => not_among(&login.tty),
+            Fact::Rhost => not_among(&login.rhost),
+            Fact::Ruser => not_among(&login.ruser),
         };
         format!("{}: {why}", fact.key())
     }

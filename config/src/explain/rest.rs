@@ -3,8 +3,8 @@
 use super::Shown;
 use crate::facts::Machine;
 use crate::outcome::{
-    Berth, CgroupPlace, Limit, Namespaces, OnError, PrivateTmp, Propagation, Scope, UserManager,
-    UserNamespace,
+    Berth, CgroupPlace, Limit, MissingController, Namespaces, OnError, PrivateTmp, Propagation,
+    Scope, UserManager, UserNamespace,
 };
 use crate::policy::Policy;
 use crate::read::table::value;
@@ -25,6 +25,7 @@ impl Policy {
             line.key = format!("session.{}", line.key);
         }
         self.tell_keys(profile, berth, &mut lines);
+        self.tell_defaults(profile, berth, &mut lines);
         for (resource, setting) in &profile.rlimits {
             let limit = berth
                 .rlimits
@@ -55,10 +56,9 @@ impl Policy {
         for (key, mark) in profile.keys.marks() {
             let text = match key {
                 "enforce" => berth.enforce.to_string(),
-                "on_error" => match berth.on_error {
-                    OnError::Allow => "allow".into(),
-                    OnError::Deny => "deny".into(),
-                },
+                "on_error" => on_error(berth),
+                "notify" => berth.notify.to_string(),
+                "motd" => berth.motd.to_string(),
                 "contact" => berth.contact.clone().unwrap_or_default(),
                 "max_sessions" => berth
                     .max_sessions
@@ -68,6 +68,25 @@ impl Policy {
                     CgroupPlace::Keep => "keep".into(),
                 },
                 // Descriptions and inheritance are how it was written, not what it comes to.
+                _ => continue,
+            };
+            lines.push(self.shown(key, text, mark));
+        }
+    }
+
+    /// What `[defaults]` says that the profile does not.
+    fn tell_defaults(&self, profile: &Profile, berth: &Berth, lines: &mut Vec<Shown>) {
+        let own: Vec<&str> = profile.keys.marks().iter().map(|(key, _)| *key).collect();
+        for (key, mark) in self.contents.defaults.marks() {
+            let text = match key {
+                _ if own.contains(&key) => continue,
+                "on_error" => on_error(berth),
+                "contact" => berth.contact.clone().unwrap_or_default(),
+                "missing_controller" => match berth.missing_controller {
+                    MissingController::Warn => "warn".into(),
+                    MissingController::Deny => "deny".into(),
+                },
+                // Whom no rule matches is told with the rules; the rest is no login's.
                 _ => continue,
             };
             lines.push(self.shown(key, text, mark));
@@ -125,6 +144,13 @@ impl Policy {
             let because = "because no_new_privs = true".into();
             lines.push(implied("user_manager", "hidden".into(), because));
         }
+    }
+}
+
+fn on_error(berth: &Berth) -> String {
+    match berth.on_error {
+        OnError::Allow => "allow".into(),
+        OnError::Deny => "deny".into(),
     }
 }
 

@@ -96,7 +96,7 @@ impl Login {
 }
 
 impl Group {
-    fn of(gid: u32) -> Group {
+    pub(crate) fn of(gid: u32) -> Group {
         let name = users::get_group_by_gid(gid)
             .map(|group| group.name().to_string_lossy().into_owned())
             .unwrap_or_default();

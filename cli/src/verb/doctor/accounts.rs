@@ -4,7 +4,8 @@ use berth_config::counted;
 use berth_config::outcome::Outcome;
 
 use super::finding::Finding;
-use super::world::{World, named};
+use super::world::World;
+use crate::figures::named;
 
 const TOPIC: &str = "users";
 

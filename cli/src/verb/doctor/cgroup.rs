@@ -82,7 +82,15 @@ pub fn check(world: &World) -> Vec<Finding> {
     }
     if caps.iter().any(|caps| caps.io_weight.is_some()) {
         let costs = read("io.cost.qos");
-        findings.extend(disks(&world.path("/sys/block"), &costs));
+        for (disk, scheduler) in without_weights(&world.path("/sys/block"), &costs) {
+            findings.push(Finding::warn(
+                TOPIC,
+                format!(
+                    "io_weight does nothing on {disk}: scheduler {scheduler}, no io.cost model"
+                ),
+                format!("use io_*_max, or set bfq or io.cost.qos for {disk}"),
+            ));
+        }
     }
     findings
 }
@@ -106,10 +114,10 @@ fn moves(world: &World) -> Option<Finding> {
     })
 }
 
-/// The disks on which a weight does nothing.
-fn disks(folder: &Path, costs: &str) -> Vec<Finding> {
+/// The disks on which a weight does nothing, each with its scheduler.
+pub fn without_weights(folder: &Path, costs: &str) -> Vec<(String, String)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut findings = Vec::new();
+    let mut disks = Vec::new();
     for entry in entries {
         let disk = entry.path();
         // loop, zram and the like have no device behind them.
@@ -126,15 +134,10 @@ fn disks(folder: &Path, costs: &str) -> Vec<Finding> {
             continue;
         }
         let in_use = schedulers.split(['[', ']']).nth(1).unwrap_or("none");
-        let disk = entry.file_name();
-        let disk = disk.to_string_lossy();
-        findings.push(Finding::warn(
-            TOPIC,
-            format!("io_weight does nothing on {disk}: scheduler {in_use}, no io.cost model"),
-            format!("use io_*_max, or set bfq or io.cost.qos for {disk}"),
-        ));
+        let disk = entry.file_name().to_string_lossy().into_owned();
+        disks.push((disk, in_use.to_owned()));
     }
-    findings
+    disks
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::finding::Finding;
-use super::world::{World, named};
+use super::world::World;
+use crate::figures::named;
 use crate::units;
 
 const TOPIC: &str = "drop-ins";

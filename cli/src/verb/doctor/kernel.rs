@@ -11,7 +11,7 @@ const TOPIC: &str = "kernel";
 const OLDEST: (u32, u32) = (5, 14);
 
 /// Whether a berth has a namespace.
-type Has = fn(&Berth) -> bool;
+pub type Has = fn(&Berth) -> bool;
 
 /// Namespaces: the sysctl that limits them, and who needs them.
 const LIMITS: [(&str, &str, Has); 4] = [
@@ -42,15 +42,12 @@ pub fn check(world: &World) -> Vec<Finding> {
             "run a newer kernel",
         ));
     }
-    for (kind, file, needed) in LIMITS {
-        let none = world.number(&format!("/proc/sys/user/{file}")) == Some(0);
-        if none && world.any(needed) {
-            findings.push(Finding::fail(
-                TOPIC,
-                format!("user.{file} is 0: no login can have the {kind} namespace of its profile"),
-                format!("remove it from /etc/sysctl.d, and: sysctl user.{file}=65536"),
-            ));
-        }
+    for (kind, file) in forbidden(|path| world.number(path), |needed| world.any(needed)) {
+        findings.push(Finding::fail(
+            TOPIC,
+            format!("user.{file} is 0: no login can have the {kind} namespace of its profile"),
+            format!("remove it from /etc/sysctl.d, and: sysctl user.{file}=65536"),
+        ));
     }
     for (name, value) in REFUSALS {
         let file = format!("/proc/sys/{}", name.replace('.', "/"));
@@ -102,6 +99,21 @@ pub fn check(world: &World) -> Vec<Finding> {
 fn is_empty(range: &str) -> bool {
     let mut ends = range.split_whitespace().map(str::parse::<u64>);
     matches!((ends.next(), ends.next()), (Some(Ok(first)), Some(Ok(last))) if first > last)
+}
+
+/// The kinds of namespaces that somebody needs and nobody can make, each with the limit that is 0.
+pub fn forbidden(
+    number: impl Fn(&str) -> Option<u64>,
+    needed: impl Fn(Has) -> bool,
+) -> Vec<(&'static str, &'static str)> {
+    let mut limits = LIMITS.to_vec();
+    limits.retain(|(_, file, has)| {
+        number(&format!("/proc/sys/user/{file}")) == Some(0) && needed(*has)
+    });
+    limits
+        .iter()
+        .map(|(kind, file, _)| (*kind, *file))
+        .collect()
 }
 
 /// `6.1.0-31-amd64` is (6, 1).

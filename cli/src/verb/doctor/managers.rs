@@ -5,7 +5,8 @@ use berth_config::outcome::{Berth, UserManager};
 use berth_protocol::service::MANAGER;
 
 use super::finding::Finding;
-use super::world::{World, named};
+use super::world::World;
+use crate::figures::named;
 use crate::stack::Folders;
 use crate::verb::pam::manager::DROP_IN;
 use crate::verb::pam::standing::Standing;

@@ -5,7 +5,8 @@ use std::fs;
 use berth_config::outcome::UserNamespace;
 
 use super::finding::Finding;
-use super::world::{World, named};
+use super::world::World;
+use crate::figures::named;
 
 const TOPIC: &str = "owners";
 

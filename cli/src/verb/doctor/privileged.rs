@@ -1,7 +1,8 @@
 //! Berthed users who are root on the host by a daemon: no berth holds them.
 
 use super::finding::Finding;
-use super::world::{World, named};
+use super::world::World;
+use crate::figures::named;
 
 const TOPIC: &str = "groups";
 

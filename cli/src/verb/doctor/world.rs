@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::{Berth, Caps, Outcome};
-use berth_config::{Decision, Login, Machine, Places, Policy, accounts};
+use berth_config::{Decision, Login, Machine, Places, Policy};
 
 use crate::place;
 
@@ -26,7 +26,7 @@ impl World {
     pub fn here() -> World {
         let cgroup = place::cgroup_root();
         let policy = Policy::load_in(&Places::system()).ok();
-        World::of(Path::new("/"), cgroup, policy, accounts())
+        World::of(Path::new("/"), cgroup, policy, place::accounts())
     }
 
     /// A machine whose files are in a folder.
@@ -92,16 +92,6 @@ impl World {
     }
 }
 
-/// Names, a few of them in full.
-pub fn named(names: &[&str]) -> String {
-    match names {
-        [a, b, c, _, rest @ ..] if !rest.is_empty() => {
-            format!("{a}, {b}, {c} and {} more", names.len() - 3)
-        }
-        names => names.join(", "),
-    }
-}
-
 #[cfg(test)]
 pub mod tests {
     use super::*;
@@ -147,11 +137,5 @@ pub mod tests {
             let cgroup = root.join("cgroup");
             Fake(World::of(&root, Some(cgroup), checked.policy, vec![alice]))
         }
-    }
-
-    #[test]
-    fn many_names_are_a_few_and_a_number() {
-        assert_eq!(named(&["a", "b", "c", "d"]), "a, b, c, d");
-        assert_eq!(named(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
     }
 }

@@ -6,11 +6,18 @@ use berth_config::outcome::Outcome;
 use berth_config::{Explanation, LocalTime, Login, Policy};
 use serde_json::{Value, json};
 
+use super::session::Session;
 use crate::json;
 use crate::units::Other;
 
 /// Prints it.
-pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, others: &[Other]) {
+pub fn print(
+    login: &Login,
+    session: Option<&Session>,
+    policy: &Policy,
+    explanation: &Explanation,
+    others: &[Other],
+) {
     let decision = &explanation.decision;
     let loaded = policy.loaded().map(|loaded| {
         json!({
@@ -22,6 +29,7 @@ pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, others: 
         "version": json::VERSION,
         "now": LocalTime::rfc3339(SystemTime::now()),
         "login": login,
+        "session": session.map(|session| session.object(explanation)),
         "policy": { "files": policy.files(), "loaded": loaded },
         "exempt": explanation.exempt,
         "rules": explanation.rules,

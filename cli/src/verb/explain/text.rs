@@ -1,18 +1,27 @@
 //! An explanation, for people.
 
-use std::path::Path;
-
-use berth_config::outcome::{Berth, MissingController, OnError, Outcome};
+use berth_config::outcome::Outcome;
 use berth_config::{Explanation, Login, Policy, Shown, Verdict};
 
 use berth_session::systemd::slice;
 
+use super::enforced;
+use super::session::Session;
 use crate::place;
 use crate::units::Other;
 
 /// Prints it.
-pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, others: &[Other]) {
+pub fn print(
+    login: &Login,
+    session: Option<&Session>,
+    policy: &Policy,
+    explanation: &Explanation,
+    others: &[Other],
+) {
     head(login, policy);
+    if let Some(session) = session {
+        println!("{}", session.text(explanation));
+    }
     if let Some(because) = &explanation.exempt {
         println!("\nEXEMPT       {because}");
         println!("\nBerth leaves {} alone.", login.user);
@@ -52,7 +61,7 @@ pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, others: 
             println!();
             match berth.enforce {
                 false => println!("Nothing of this is enforced: enforce = false."),
-                true => println!("{}", enforced(login, explanation, berth)),
+                true => enforced::print(login, policy, explanation, berth),
             }
         }
     }
@@ -186,75 +195,4 @@ fn shown(other: &Other) -> Shown {
             false => path.to_string(),
         }),
     }
-}
-
-/// Whether the kernel offers what the caps need, and what comes of it if not.
-fn enforced(login: &Login, explanation: &Explanation, berth: &Berth) -> String {
-    let host = &login.host;
-    let caps = explanation
-        .user_caps
-        .iter()
-        .map(|line| line.key.as_str())
-        .chain(
-            explanation
-                .login
-                .iter()
-                .filter_map(|line| line.key.strip_prefix("session.")),
-        );
-    let mut needed: Vec<&str> = caps.filter_map(controller).collect();
-    needed.sort_unstable();
-    needed.dedup();
-    if needed.is_empty() {
-        return format!("{host} enforces all of this.");
-    }
-    let Some(root) = place::cgroup_root() else {
-        return format!("{host} has no cgroup v2 mounted: it can keep no cap.");
-    };
-    let offered = offered(&root);
-    needed.retain(|controller| !offered.iter().any(|offered| offered == controller));
-    match needed.is_empty() {
-        true => format!("{host} enforces all of this."),
-        false => format!(
-            "{host} does not offer the cgroup controllers {}, so it cannot keep their caps:\n{}.",
-            needed.join(", "),
-            without(berth)
-        ),
-    }
-}
-
-/// What a cap that cannot be kept does to a login.
-fn without(berth: &Berth) -> &'static str {
-    match (berth.missing_controller, berth.on_error) {
-        (MissingController::Warn, _) => {
-            "the login goes on without them (missing_controller = \"warn\")"
-        }
-        (MissingController::Deny, OnError::Allow) => {
-            "the login gets no berth (missing_controller = \"deny\", on_error = \"allow\")"
-        }
-        (MissingController::Deny, OnError::Deny) => {
-            "the login is refused (missing_controller = \"deny\")"
-        }
-    }
-}
-
-fn offered(root: &Path) -> Vec<String> {
-    std::fs::read_to_string(root.join("cgroup.controllers"))
-        .unwrap_or_default()
-        .split_whitespace()
-        .map(String::from)
-        .collect()
-}
-
-/// The controller that a cap needs.
-fn controller(key: &str) -> Option<&'static str> {
-    [
-        ("memory", "memory"),
-        ("cpu", "cpu"),
-        ("allowed", "cpuset"),
-        ("tasks", "pids"),
-        ("io", "io"),
-    ]
-    .into_iter()
-    .find(|(prefix, _)| key.starts_with(prefix))
-    .map(|(_, controller)| controller)
 }

@@ -5,13 +5,13 @@ use std::path::Path;
 
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
-use super::difference;
 use super::file::{Lock, Original};
 use super::lines::{self, Cannot};
 use super::manager;
 use super::standing::{Standing, never};
 use super::trial::{Copy, Place, covered};
 use crate::ask;
+use crate::difference;
 use crate::exit::Exit;
 use crate::stack::Folders;
 

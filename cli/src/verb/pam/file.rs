@@ -1,11 +1,13 @@
 //! Replacing a file of PAM's in one step.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
+
+use crate::replace::replace;
 
 /// Where the files from before a change are kept.
 const KEPT: &str = "/var/lib/berth/pam.d";
@@ -87,35 +89,6 @@ impl Original {
 
     /// Writes a file with this one's owner and mode.
     fn write(&self, path: &Path, text: &str) -> io::Result<()> {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        // The rename needs the same folder. No service has a name that begins with a dot.
-        let new = folder.join(format!(".{}.berth-new", name.to_string_lossy()));
-        let written = self.write_new(&new, text).and_then(|()| {
-            fs::rename(&new, path)?;
-            File::open(folder)?.sync_all()
-        });
-        if written.is_err() {
-            // If this fails too, it is in nobody's way.
-            let _ = fs::remove_file(&new);
-        }
-        written
-    }
-
-    fn write_new(&self, new: &Path, text: &str) -> io::Result<()> {
-        match fs::remove_file(new) {
-            // Left by a change that was killed.
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let metadata = fs::metadata(&self.path)?;
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
-        file.write_all(text.as_bytes())?;
-        fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
-        file.set_permissions(fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
-        file.sync_all()
+        replace(path, text, Some(&fs::metadata(&self.path)?))
     }
 }

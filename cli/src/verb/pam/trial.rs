@@ -1,5 +1,6 @@
 //! Test logins through a stack that is not in force yet.
 
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, symlink};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use berth_config::outcome::Outcome;
-use berth_config::{Login, Machine, Places, Policy, accounts};
+use berth_config::{Machine, Places, Policy};
 
 use crate::pam::Application;
 use crate::stack::Folders;
@@ -103,11 +104,12 @@ pub fn covered(service: &str) -> Vec<String> {
         return Vec::new();
     };
     let local = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let is_local = |login: &Login| {
-        let mut names = local.lines().filter_map(|line| line.split(':').next());
-        names.any(|name| name == login.user)
-    };
-    let mut logins: Vec<Login> = accounts().into_iter().filter(is_local).collect();
+    let local: HashSet<&str> = local
+        .lines()
+        .filter_map(|line| line.split(':').next())
+        .collect();
+    let mut logins = place::accounts();
+    logins.retain(|login| local.contains(&*login.user));
     logins.retain_mut(|login| {
         login.service = service.into();
         let decision = policy.decide(login, &machine);

@@ -1,0 +1,291 @@
+//! `berth edit`: the policy in an editor, checked before it is anybody's.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use berth_config::{Checked, Places, Policy, Trust, check_edited_with};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::exit::Exit;
+use crate::{ask, difference, live, paint, place, replace};
+
+mod editor;
+mod who;
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 in force, or nothing was changed; 1 not saved; 2 usage; 3 the edited policy has an error, with --yes;
+4 only root may do this.
+
+The editor is $SUDO_EDITOR, $VISUAL, $EDITOR or `editor`, and gets a copy. If the copy has an error, it is asked whether to
+edit it again or leave all as it is. If not, it is shown what changes, in the text and for whom; then it is asked.
+Then the file is replaced in one step, and the policy put in force as by `berth reload`.")]
+pub struct Arguments {
+    /// A drop-in, as in 20-cron.toml or /etc/berth/policy.d/20-cron.toml, which need not be there yet; by default,
+    /// policy.toml
+    file: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    root: place::Root,
+}
+
+const SAVE: &str = "Save it and put it in force: (y)es, (e)dit again, or e(x)it without saving?";
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    match edit(arguments) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
+    if !live::is_root() {
+        eprintln!("berth: only root may edit the policy");
+        return Err(Exit::Permission);
+    }
+    if !arguments.yes && !io::stdin().is_terminal() {
+        eprintln!("berth: nobody can be asked here (no terminal): say --yes");
+        return Err(Exit::Usage);
+    }
+    let places = arguments.root.places();
+    let path = named(arguments.file.as_deref(), &places)?;
+    let failed = |error: io::Error| {
+        eprintln!("berth: cannot edit {}: {error}", path.display());
+        Exit::NotSo
+    };
+    // Until the end, so that no other edit can come in between. The editor does not inherit it.
+    let _lock = lock(&places).map_err(failed)?;
+    let original = Original::read(&path).map_err(failed)?;
+    let mut copy = Copy::write(&places, &path, &original.text).map_err(failed)?;
+    loop {
+        editor::run(&copy.path).map_err(failed)?;
+        let text = match String::from_utf8(fs::read(&copy.path).map_err(failed)?) {
+            Ok(text) if text == original.text => {
+                println!("{} is unchanged", path.display());
+                return Ok(Exit::Done);
+            }
+            Ok(text) => Some(text),
+            Err(_) => {
+                println!("{}: error: it is not UTF-8", path.display());
+                None
+            }
+        };
+        let checked = match &text {
+            Some(text) => Some((checked(&places, &path, text)?, text)),
+            None => None,
+        };
+        let policy = checked
+            .as_ref()
+            .and_then(|(checked, text)| Some((valid(checked)?, *text)));
+        let again = match policy {
+            None if arguments.yes => return Err(left(&path, Exit::Policy)),
+            None => ask::choose("(e)dit again, or e(x)it without saving?", &['e', 'x']),
+            Some((policy, text)) => {
+                show(&path, &original.text, text);
+                who::print(&places, policy);
+                let answer = match arguments.yes {
+                    true => Some('y'),
+                    false => ask::choose(SAVE, &['y', 'e', 'x']),
+                };
+                if answer == Some('y') {
+                    if let Err(error) = original.replace(&path, text) {
+                        copy.keep = true;
+                        let (path, kept) = (path.display(), copy.path.display());
+                        eprintln!(
+                            "berth: {path} is not saved: {error}; what you wrote is in {kept}"
+                        );
+                        return Err(Exit::NotSo);
+                    }
+                    super::reload::put(policy, &places)?;
+                    println!("{} is saved, and in force", path.display());
+                    return Ok(Exit::Done);
+                }
+                answer
+            }
+        };
+        if again != Some('e') {
+            return Err(left(&path, Exit::NotSo));
+        }
+    }
+}
+
+fn checked(places: &Places, path: &Path, text: &str) -> Result<Checked, Exit> {
+    let site = place::this_machine();
+    let checked = check_edited_with(places, Trust::Root, Some(&site), (path, text));
+    checked.map_err(|error| place::source_error(&error))
+}
+
+fn left(path: &Path, exit: Exit) -> Exit {
+    eprintln!("berth: {} is left as it was", path.display());
+    exit
+}
+
+/// Prints what was found, and gives the policy if it has no error.
+fn valid(checked: &Checked) -> Option<&Policy> {
+    for diagnostic in &checked.diagnostics {
+        println!("{}", paint::diagnostic(diagnostic));
+    }
+    if checked.policy.is_none() {
+        println!("{}", super::check::summary(checked));
+    }
+    checked.policy.as_ref()
+}
+
+fn show(path: &Path, old: &str, new: &str) {
+    println!("{}", path.display());
+    for line in difference::shown(old, new) {
+        println!("  {line}");
+    }
+}
+
+/// The policy's file that is named: policy.toml, or one of the folder of drop-ins.
+fn named(file: Option<&Path>, places: &Places) -> Result<PathBuf, Exit> {
+    let Some(file) = file else {
+        return Ok(places.policy.clone());
+    };
+    let path = match file.components().count() {
+        1 if file.is_relative() && places.policy.file_name() != file.file_name() => {
+            places.drop_ins.join(file)
+        }
+        1 if file.is_relative() => places.policy.clone(),
+        _ => file.into(),
+    };
+    let is_drop_in = path.parent() == Some(&places.drop_ins)
+        && path
+            .extension()
+            .is_some_and(|extension| extension == "toml");
+    match path == places.policy || is_drop_in {
+        true => Ok(path),
+        false => {
+            let (policy, drop_ins) = (places.policy.display(), places.drop_ins.display());
+            eprintln!(
+                "berth: {} is not read: name {policy}, or {drop_ins}/NAME.toml",
+                path.display()
+            );
+            Err(Exit::Usage)
+        }
+    }
+}
+
+/// Says that somebody else edits, rather than waiting for hours.
+fn lock(places: &Places) -> io::Result<Flock<File>> {
+    let folder = places.loaded.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder)?;
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    let path = folder.join("edit.lock");
+    let mut lock = Flock::lock(options.open(&path)?, FlockArg::LockExclusiveNonblock).map_err(
+        |(_, errno)| match errno {
+            nix::errno::Errno::EAGAIN => {
+                let who = fs::read_to_string(&path).unwrap_or_default();
+                io::Error::other(format!(
+                    "somebody else is at it (berth edit, process {})",
+                    who.trim()
+                ))
+            }
+            errno => errno.into(),
+        },
+    )?;
+    lock.set_len(0)?;
+    writeln!(lock, "{}", std::process::id())?;
+    Ok(lock)
+}
+
+/// The file as it was before.
+struct Original {
+    /// None of one that is not there yet.
+    metadata: Option<Metadata>,
+    text: String,
+}
+
+impl Original {
+    fn read(path: &Path) -> io::Result<Original> {
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Original {
+                metadata: None,
+                text: String::new(),
+            }),
+            Err(error) => Err(error),
+            Ok(metadata)
+                if !metadata.is_file() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 =>
+            {
+                Err(io::Error::other(
+                    "it is no regular file that only root can write",
+                ))
+            }
+            Ok(metadata) => Ok(Original {
+                metadata: Some(metadata),
+                text: fs::read_to_string(path)?,
+            }),
+        }
+    }
+
+    /// Puts the new text in its place; of a link, where that leads to.
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        let now = Original::read(path)?;
+        if now.text != self.text || now.metadata.is_some() != self.metadata.is_some() {
+            return Err(io::Error::other("somebody else has changed it meanwhile"));
+        }
+        let place = match now.metadata {
+            Some(_) => fs::canonicalize(path)?,
+            None => path.into(),
+        };
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        replace::replace(&place, text, now.metadata.as_ref())
+    }
+}
+
+/// How the names of folders with copies begin.
+const COPY: &str = "edit-";
+
+/// The copy that is edited, in a folder that only root can look into, as editors leave files beside it.
+struct Copy {
+    folder: PathBuf,
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Copy {
+    fn write(places: &Places, path: &Path, text: &str) -> io::Result<Copy> {
+        let state = places.loaded.parent().unwrap_or(Path::new("/"));
+        for left in fs::read_dir(state)?.flatten() {
+            let is_folder = left.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && left.file_name().to_string_lossy().starts_with(COPY) {
+                let left = left.path();
+                eprintln!(
+                    "berth: an edit that was not saved left its text in {}",
+                    left.display()
+                );
+            }
+        }
+        let folder = nix::unistd::mkdtemp(&state.join(format!("{COPY}XXXXXX")))?;
+        let copy = Copy {
+            path: folder.join(path.file_name().unwrap_or_default()),
+            folder,
+            keep: false,
+        };
+        fs::write(&copy.path, text)?;
+        Ok(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        if !self.keep {
+            // What is left is in nobody's way.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+}

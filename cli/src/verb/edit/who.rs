@@ -1,0 +1,48 @@
+//! Who gets something else by an edit.
+
+use berth_config::{Machine, Places, Policy};
+
+use crate::figures::named;
+use crate::place;
+use crate::verb::diff::{Change, differing};
+
+/// Prints it, those together for whom the same changes, against the policy in force.
+pub fn print(places: &Places, new: &Policy) {
+    let old = match Policy::load_in(places) {
+        Ok(old) => old,
+        Err(error) => {
+            println!("who gets something else is not known: {error}");
+            return;
+        }
+    };
+    let machine = match Machine::read(place::cgroup_root().as_deref()) {
+        Ok(machine) => machine,
+        Err(error) => {
+            println!("who gets something else is not known: {error}");
+            return;
+        }
+    };
+    let accounts = place::accounts();
+    let differing = differing([&old, new], &accounts, &machine);
+    let mut groups: Vec<(&[Change], Vec<&str>)> = Vec::new();
+    for (account, changes) in &differing {
+        match groups.iter_mut().find(|(same, _)| *same == &changes[..]) {
+            Some((_, users)) => users.push(&account.user),
+            None => groups.push((changes, vec![&account.user])),
+        }
+    }
+    for (changes, users) in groups {
+        println!("{}", named(&users));
+        for (services, lines) in changes {
+            println!("  {}", services.join(", "));
+            for line in lines.iter() {
+                println!("    {line}");
+            }
+        }
+    }
+    println!(
+        "{} of {} users get something else",
+        differing.len(),
+        accounts.len()
+    );
+}

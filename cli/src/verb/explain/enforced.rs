@@ -1,0 +1,145 @@
+//! What this machine cannot enforce of what a login gets, and what comes of it.
+
+use std::path::Path;
+
+use berth_config::outcome::{Berth, MissingController, OnError};
+use berth_config::{Explanation, Login, PamStack, Policy, Site};
+use berth_protocol::service::is_never_joined;
+
+use crate::place;
+use crate::verb::doctor::{cgroup, kernel};
+
+/// Says it, or that there is nothing of the kind.
+pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, berth: &Berth) {
+    let mut lacks: Vec<String> = Vec::new();
+    lacks.extend(controllers(login, explanation, berth));
+    lacks.extend(namespaces(login, berth));
+    lacks.extend(weights(login, explanation));
+    // A file that is only tried out is no reason yet to have the lines.
+    if policy.loaded().is_some() {
+        lacks.extend(line_of_pam(login));
+    }
+    match lacks.is_empty() {
+        true => println!("{} enforces all of this.", login.host),
+        false => println!("{}", lacks.join("\n")),
+    }
+}
+
+/// Every cap that plays a part, without what it is on.
+fn caps(explanation: &Explanation) -> impl Iterator<Item = &str> {
+    let shared = [
+        &explanation.user_caps,
+        &explanation.pool_caps,
+        &explanation.everyone_caps,
+    ];
+    let shared = shared.into_iter().flatten().map(|line| line.key.as_str());
+    let own = explanation.login.iter();
+    shared.chain(own.filter_map(|line| line.key.strip_prefix("session.")))
+}
+
+/// Whether the kernel offers what the caps need, and what comes of it if not.
+fn controllers(login: &Login, explanation: &Explanation, berth: &Berth) -> Option<String> {
+    let host = &login.host;
+    let mut needed: Vec<&str> = caps(explanation).filter_map(controller).collect();
+    needed.sort_unstable();
+    needed.dedup();
+    if needed.is_empty() {
+        return None;
+    }
+    let Some(root) = place::cgroup_root() else {
+        return Some(format!(
+            "{host} has no cgroup v2 mounted: it can keep no cap."
+        ));
+    };
+    let offered = std::fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+    needed.retain(|controller| {
+        !offered
+            .split_whitespace()
+            .any(|offered| offered == *controller)
+    });
+    (!needed.is_empty()).then(|| {
+        format!(
+            "{host} does not offer the cgroup controllers {}, so it cannot keep their caps:\n{}.",
+            needed.join(", "),
+            without(berth)
+        )
+    })
+}
+
+/// What a cap that cannot be kept does to a login.
+fn without(berth: &Berth) -> &'static str {
+    match (berth.missing_controller, berth.on_error) {
+        (MissingController::Warn, _) => {
+            "the login goes on without them (missing_controller = \"warn\")"
+        }
+        (MissingController::Deny, OnError::Allow) => {
+            "the login gets no berth (missing_controller = \"deny\", on_error = \"allow\")"
+        }
+        (MissingController::Deny, OnError::Deny) => {
+            "the login is refused (missing_controller = \"deny\")"
+        }
+    }
+}
+
+/// The controller that a cap needs.
+fn controller(key: &str) -> Option<&'static str> {
+    [
+        ("memory", "memory"),
+        ("cpu", "cpu"),
+        ("allowed", "cpuset"),
+        ("tasks", "pids"),
+        ("io", "io"),
+    ]
+    .into_iter()
+    .find(|(prefix, _)| key.starts_with(prefix))
+    .map(|(_, controller)| controller)
+}
+
+/// Whether namespaces are switched off.
+fn namespaces(login: &Login, berth: &Berth) -> Vec<String> {
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse().ok();
+    let then = match berth.on_error {
+        OnError::Allow => "the login gets no berth (on_error = \"allow\")",
+        OnError::Deny => "the login is refused (on_error = \"deny\")",
+    };
+    let forbidden = kernel::forbidden(number, |needed| needed(berth));
+    let told = forbidden.into_iter().map(|(kind, limit)| {
+        let host = &login.host;
+        format!("{host} makes no {kind} namespace, because user.{limit} is 0:\n{then}.")
+    });
+    told.collect()
+}
+
+/// Disks that know no weights.
+fn weights(login: &Login, explanation: &Explanation) -> Option<String> {
+    if !caps(explanation).any(|key| key == "io_weight") {
+        return None;
+    }
+    let costs = place::cgroup_root().map(|root| root.join("io.cost.qos"));
+    let costs = costs.and_then(|path| std::fs::read_to_string(path).ok());
+    let disks = cgroup::without_weights(Path::new("/sys/block"), &costs.unwrap_or_default());
+    let disks: Vec<_> = disks.into_iter().map(|(disk, _)| disk).collect();
+    (!disks.is_empty()).then(|| {
+        let host = &login.host;
+        format!(
+            "io_weight does nothing on {host}'s {} (berth doctor says why).",
+            disks.join(", ")
+        )
+    })
+}
+
+/// Whether the service asks Berth at all.
+fn line_of_pam(login: &Login) -> Option<String> {
+    let service = &login.service;
+    match place::this_machine().pam_stack(service) {
+        PamStack::WithBerth | PamStack::Absent if is_never_joined(service.as_bytes()) => Some(
+            format!("{service} is never joined: of this it gets the caps alone."),
+        ),
+        PamStack::WithBerth => None,
+        PamStack::WithoutBerth => Some(format!(
+            "{service} has no pam_berth in its PAM stack here, so its logins get nothing of this:\n\
+             berth pam enable {service}"
+        )),
+        PamStack::Absent => Some(format!("There is no PAM service {service} here.")),
+    }
+}

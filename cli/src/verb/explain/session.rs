@@ -1,0 +1,80 @@
+//! A live session, whose login is explained.
+
+use berth_config::outcome::Outcome;
+use berth_config::{Explanation, LocalTime, Login};
+use berth_session::{Record, SessionId};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::live;
+
+/// A live session.
+#[derive(Debug)]
+pub struct Session(Record);
+
+impl Session {
+    /// Reads its record.
+    pub fn read(id: SessionId) -> Result<Session, Exit> {
+        match Record::read(id) {
+            Ok(record) => Ok(Session(record)),
+            Err(_) if live::is_root() && !Record::path(id).exists() => {
+                eprintln!("berth: there is no session {id}");
+                Err(Exit::NotSo)
+            }
+            Err(error) => Err(live::failed(&error)),
+        }
+    }
+
+    /// Whose it is.
+    pub fn user(&self) -> &str {
+        &self.0.user
+    }
+
+    /// How and when its user logged in.
+    pub fn login(&self, login: &mut Login) {
+        login.service.clone_from(&self.0.service);
+        login.tty.clone_from(&self.0.tty);
+        login.rhost.clone_from(&self.0.rhost);
+        login.at = LocalTime::of(live::opened(&self.0));
+    }
+
+    /// Whether the login would get something else now.
+    fn differs(&self, explanation: &Explanation) -> bool {
+        let decision = &explanation.decision;
+        let profile = match &decision.outcome {
+            Outcome::Berth(berth) => Some(&berth.profile),
+            Outcome::Exempt | Outcome::Deny { .. } => None,
+        };
+        profile != Some(&self.0.profile) || decision.pool != self.0.pool
+    }
+
+    /// In a line.
+    pub fn text(&self, explanation: &Explanation) -> String {
+        let record = &self.0;
+        let pool = record.pool.iter().map(|pool| format!(", pool {pool}"));
+        let rule = record.rule.iter().map(|rule| format!(", rule {rule}"));
+        let parts: String = pool.chain(rule).collect();
+        let since = match self.differs(explanation) {
+            true => "; such a login gets what is below now",
+            false => "",
+        };
+        format!(
+            "session {}, opened with profile {}{parts}{since}",
+            record.id, record.profile
+        )
+    }
+
+    /// For programs.
+    pub fn object(&self, explanation: &Explanation) -> Value {
+        let record = &self.0;
+        json!({
+            "session": record.id,
+            "opened": LocalTime::rfc3339(live::opened(record)),
+            "profile": record.profile,
+            "pool": record.pool,
+            "rule": record.rule,
+            "user_rule": record.user_rule,
+            "differs": self.differs(explanation),
+        })
+    }
+}
