@@ -1,5 +1,6 @@
 //! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run; or what it adds
-//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes.
+//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes, and what
+//! watching many sessions costs.
 //!
 //! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
 //! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
@@ -11,6 +12,7 @@ mod memory;
 mod pam;
 mod report;
 mod sample;
+mod sessions;
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -72,7 +74,7 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]"
     );
     ExitCode::from(2)
 }
@@ -102,6 +104,17 @@ fn main() -> ExitCode {
                 return usage();
             };
             accounts::measure(records);
+            return ExitCode::SUCCESS;
+        }
+        ["--sessions"] => {
+            sessions::measure(2_000);
+            return ExitCode::SUCCESS;
+        }
+        ["--sessions", sessions] => {
+            let Ok(sessions) = sessions.parse() else {
+                return usage();
+            };
+            sessions::measure(sessions);
             return ExitCode::SUCCESS;
         }
         ["--hold", service, user] => {

@@ -12,6 +12,7 @@ pub fn log(word: &str, object: Option<&Object>, fields: &[(&str, String)]) {
         Some(Object::Session(id)) => line.field("session", id),
         Some(Object::User(name)) => line.field("user", name),
         Some(Object::Pool(name)) => line.field("pool", name),
+        Some(Object::Profile(name)) => line.field("profile", name),
         None => line,
     };
     let line = fields

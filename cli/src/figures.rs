@@ -58,6 +58,13 @@ pub fn bar(part: f64, whole: f64) -> String {
     format!("{:.<BAR$}", "|".repeat(full.min(BAR)))
 }
 
+/// How much of a whole is used, to the nearest of so many places.
+pub fn gauge(part: f64, whole: f64, width: usize) -> String {
+    let share = if whole > 0.0 { part / whole } else { 1.0 };
+    let full = (share.clamp(0.0, 1.0) * width as f64).round() as usize;
+    format!("{:.<width$}", "|".repeat(full.min(width)))
+}
+
 /// What a user can choose (a terminal's name, a remote host), without control characters that would
 /// act on the terminal of who reads it.
 pub fn harmless(text: &str) -> String {
@@ -104,6 +111,14 @@ mod tests {
         assert_eq!(bar(0.0, 800.0), "................");
         assert_eq!(bar(0.1, 800.0), "|...............");
         assert_eq!(bar(900.0, 800.0), "||||||||||||||||");
+    }
+
+    #[test]
+    fn a_gauge_is_as_near_as_it_can_be() {
+        assert_eq!(gauge(399.0, 400.0, 8), "||||||||");
+        assert_eq!(gauge(181.0, 800.0, 8), "||......");
+        assert_eq!(gauge(1.0, 400.0, 8), "........");
+        assert_eq!(gauge(1.0, 0.0, 8), "||||||||");
     }
 
     #[test]

@@ -1,19 +1,18 @@
 //! The sessions that are live, and what they use of the machine.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::LocalTime;
-use berth_session::{Error, Group, Limits, Pressure, Record, SessionId, State, Tree, Usage};
+use berth_session::{Error, Group, Record, SessionId, State, Tree};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-
-/// How long a CPU rate is watched.
-const SAMPLE: Duration = Duration::from_millis(200);
+use crate::reading::Figures;
 
 /// What `show`, `kill`, `freeze` and `thaw` are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +23,8 @@ pub enum Object {
     User(String),
     /// `pool:cs101`
     Pool(String),
+    /// `profile:student`
+    Profile(String),
 }
 
 impl FromStr for Object {
@@ -34,13 +35,14 @@ impl FromStr for Object {
         match text.split_once(':') {
             Some(("user", name)) if !name.is_empty() => Ok(Object::User(name.into())),
             Some(("pool", name)) if !name.is_empty() => Ok(Object::Pool(name.into())),
+            Some(("profile", name)) if !name.is_empty() => Ok(Object::Profile(name.into())),
             None if digits => match text.parse() {
                 Ok(id) => Ok(Object::Session(id)),
                 Err(error) => Err(error.to_string()),
             },
             None if !text.is_empty() => Ok(Object::User(text.into())),
             _ => Err(
-                "name a session, as in 12, a user, as in alice or user:alice, or a pool, as in pool:cs101".into(),
+                "name a session, as in 12, a user, as in alice or user:alice, or pool:NAME or profile:NAME".into(),
             ),
         }
     }
@@ -52,6 +54,7 @@ impl fmt::Display for Object {
             Object::Session(id) => write!(f, "session {id}"),
             Object::User(name) => write!(f, "user {name:?}"),
             Object::Pool(name) => write!(f, "pool {name:?}"),
+            Object::Profile(name) => write!(f, "profile {name:?}"),
         }
     }
 }
@@ -99,6 +102,8 @@ impl Sessions {
             Object::Session(id) => record.id == *id,
             Object::User(name) => record.user == *name,
             Object::Pool(name) => record.pool.as_ref() == Some(name),
+            // A session may have several.
+            Object::Profile(name) => record.profile.split('+').any(|one| one == name),
         });
         records
     }
@@ -159,6 +164,35 @@ pub fn is_stale(record: &Record, loaded: Option<u64>) -> bool {
     loaded.is_some_and(|loaded| record.opened < loaded)
 }
 
+/// Sessions by their user's UID.
+pub fn by_user<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+) -> BTreeMap<u32, Vec<&'a Record>> {
+    let mut users: BTreeMap<u32, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        users.entry(record.uid).or_default().push(record);
+    }
+    users
+}
+
+/// Sessions by their pool, of those that have one.
+pub fn by_pool<'a>(
+    records: impl IntoIterator<Item = &'a Record>,
+) -> BTreeMap<String, Vec<&'a Record>> {
+    let mut pools: BTreeMap<String, Vec<&Record>> = BTreeMap::new();
+    for record in records {
+        if let Some(pool) = &record.pool {
+            pools.entry(pool.clone()).or_default().push(record);
+        }
+    }
+    pools
+}
+
+/// The cgroup of a session's user.
+pub fn user_group(tree: &Tree, record: &Record) -> Group {
+    tree.user_in(record.pool.as_deref(), record.uid)
+}
+
 /// When a session was opened.
 pub fn opened(record: &Record) -> SystemTime {
     UNIX_EPOCH
@@ -166,96 +200,13 @@ pub fn opened(record: &Record) -> SystemTime {
         .unwrap_or(UNIX_EPOCH)
 }
 
-/// What one cgroup uses and may use. All of it is empty without a cgroup.
-#[derive(Debug, Clone, Default)]
-pub struct Figures {
-    /// CPU in the last moments, in percent of one CPU.
-    pub cpu_percent: Option<f64>,
-    /// What it has used.
-    pub usage: Usage,
-    /// What it may use.
-    pub limits: Limits,
-    /// How long it waits.
-    pub pressure: Pressure,
-}
-
-impl Figures {
-    /// Looks at cgroups twice, all of them in the same moments.
-    pub fn of(groups: &[Option<Group>]) -> Vec<Figures> {
-        let before: Vec<_> = groups.iter().map(|group| cpu(group.as_ref())).collect();
-        if before.iter().any(Option::is_some) {
-            std::thread::sleep(SAMPLE);
-        }
-        let both = groups.iter().zip(before);
-        both.map(|(group, before)| {
-            let Some(group) = group else {
-                return Figures::default();
-            };
-            let after = cpu(Some(group));
-            Figures {
-                cpu_percent: before
-                    .zip(after)
-                    .and_then(|(before, after)| rate(before, after)),
-                usage: Usage::of(group),
-                limits: Limits::of(group),
-                pressure: Pressure::of(group),
-            }
-        })
-        .collect()
-    }
-
-    /// For programs: bytes, seconds and percentages are numbers; null is no cap, or not known here.
-    pub fn object(&self) -> Value {
-        let Figures {
-            usage,
-            limits,
-            pressure,
-            ..
-        } = self;
-        let seconds = |us: Option<u64>| us.map(|us| us as f64 / 1e6);
-        let percent = |value: Option<f64>| value.map(|value| (value * 10.0).round() / 10.0);
-        json!({
-            "cpu": {
-                "percent": percent(self.cpu_percent),
-                "quota_percent": limits.cpu_percent,
-                "seconds": seconds(usage.cpu_us),
-                "throttled_seconds": seconds(usage.throttled_us),
-            },
-            "memory": {
-                "bytes": usage.memory,
-                "max_bytes": limits.memory,
-                "peak_bytes": usage.memory_peak,
-                "oom_kills": usage.oom_kills,
-            },
-            "tasks": {
-                "count": usage.tasks,
-                "max": limits.tasks,
-                "peak": usage.tasks_peak,
-                "refused": usage.tasks_refused,
-            },
-            "io": { "read_bytes": usage.io_read, "written_bytes": usage.io_write },
-            "pressure": {
-                "cpu_percent": pressure.cpu,
-                "memory_percent": pressure.memory,
-                "io_percent": pressure.io,
-            },
-        })
-    }
-}
-
-/// The CPU time of a cgroup, and when it was read.
-fn cpu(group: Option<&Group>) -> Option<(Instant, u64)> {
-    let used = group?.keyed("cpu.stat", "usage_usec")?;
-    Some((Instant::now(), used))
-}
-
-fn rate((from, before): (Instant, u64), (to, after): (Instant, u64)) -> Option<f64> {
-    let passed = to.duration_since(from).as_secs_f64();
-    (passed > 0.0).then(|| after.saturating_sub(before) as f64 / 1e6 / passed * 100.0)
-}
-
 /// A session for programs: its record, and its figures.
-pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures) -> Value {
+pub fn object(
+    record: &Record,
+    tree: Option<&Tree>,
+    figures: &Figures,
+    loaded: Option<u64>,
+) -> Value {
     let namespaces = &record.namespaces;
     let own: Vec<&str> = [
         ("user", namespaces.user),
@@ -280,6 +231,7 @@ pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures) -> Value 
         "opened": LocalTime::rfc3339(opened(record)),
         "age_seconds": age(record),
         "state": state(record, tree),
+        "stale": is_stale(record, loaded),
         "cgroup": record.cgroup.as_deref().map(path),
         "namespaces": own,
         "leader_pid": record.leader.pid,
@@ -303,16 +255,16 @@ mod tests {
         assert_eq!(object("alice"), Ok(Object::User("alice".into())));
         assert_eq!(object("user:12"), Ok(Object::User("12".into())));
         assert_eq!(object("pool:cs101"), Ok(Object::Pool("cs101".into())));
-        for text in ["", "user:", "pool:", "profile:x", "99999999999999999999"] {
+        assert_eq!(object("profile:x"), Ok(Object::Profile("x".into())));
+        for text in [
+            "",
+            "user:",
+            "pool:",
+            "profile:",
+            "rule:x",
+            "99999999999999999999",
+        ] {
             assert!(object(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_rate_is_a_share_of_one_cpu() {
-        let from = Instant::now();
-        let to = from + Duration::from_millis(200);
-        let rate = rate((from, 1_000_000), (to, 1_338_000));
-        assert_eq!(rate.map(f64::round), Some(169.0));
     }
 }

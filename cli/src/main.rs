@@ -17,11 +17,13 @@ mod json;
 mod live;
 #[cfg(test)]
 mod manual;
+mod own;
 mod pager;
 mod paint;
 mod pam;
 mod place;
 mod program;
+mod reading;
 mod stack;
 mod sys;
 mod table;

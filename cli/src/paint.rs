@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use berth_config::{Diagnostic, Severity};
 
 /// Whether standard output takes colours.
-fn wanted() -> bool {
+pub fn wanted() -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !refused && std::io::stdout().is_terminal()
 }

@@ -110,6 +110,19 @@ pub fn take_terminal() -> std::io::Result<()> {
 
 /// How many lines the terminal on standard output shows.
 pub fn terminal_height() -> Option<u16> {
+    terminal_size()
+        .map(|size| size.ws_row)
+        .filter(|rows| *rows > 0)
+}
+
+/// How many columns it has.
+pub fn terminal_width() -> Option<u16> {
+    terminal_size()
+        .map(|size| size.ws_col)
+        .filter(|columns| *columns > 0)
+}
+
+fn terminal_size() -> Option<libc::winsize> {
     let mut size = libc::winsize {
         ws_row: 0,
         ws_col: 0,
@@ -118,7 +131,7 @@ pub fn terminal_height() -> Option<u16> {
     };
     // SAFETY: the pointer is to a live winsize.
     let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) };
-    (done == 0 && size.ws_row > 0).then_some(size.ws_row)
+    (done == 0).then_some(size)
 }
 
 /// Gives the terminal to this process's group.
@@ -146,6 +159,15 @@ fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
 /// Holds back every signal that can be, for [`next_signal`]. A program that is started has none of it.
 pub fn hold_signals_back() -> nix::Result<()> {
     nix::sys::signal::SigSet::all().thread_block()
+}
+
+/// Stops this process and what it has started, as Ctrl-Z does, until somebody says to go on. SIGTSTP is held back
+/// before and after.
+pub fn stop_here() -> nix::Result<()> {
+    let stop: nix::sys::signal::SigSet = [Signal::SIGTSTP].into_iter().collect();
+    nix::sys::signal::kill(Pid::from_raw(0), Signal::SIGTSTP)?;
+    stop.thread_unblock()?;
+    stop.thread_block()
 }
 
 /// Waits for a signal; its number. nix has no name for those of real time.

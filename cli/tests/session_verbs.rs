@@ -1,109 +1,11 @@
 //! list, show, kill and try, by their output and exit codes, on records that the test writes. Real
 //! sessions are looked at by the crate of tests on real logins.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+mod pretend;
 
 use serde_json::{Value, json};
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
-
-/// A /run/berth of its own.
-struct Run {
-    sessions: PathBuf,
-}
-
-impl Run {
-    /// Needs root, for a mount namespace.
-    #[track_caller]
-    fn new() -> Run {
-        let me = std::fs::metadata("/proc/self").unwrap().uid();
-        assert_eq!(me, 0, "this test must be run by root");
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-run-{}-{number}", std::process::id());
-        let sessions = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&sessions).unwrap();
-        Run { sessions }
-    }
-
-    fn write(&self, id: u64, record: &Value) {
-        std::fs::write(self.sessions.join(id.to_string()), record.to_string()).unwrap();
-    }
-
-    /// `before` is put in front of the program: who runs it.
-    fn berth(&self, before: &str, arguments: &str) -> Ran {
-        // /run is the test's own in there; what the machine has stays as it is. The program stands
-        // there too: the build may be where only root can go.
-        let script = format!(
-            "mount -t tmpfs -o mode=755 run /run && mkdir -p /run/berth/sessions && \
-             mount --bind {} /run/berth/sessions && touch /run/berth-program && \
-             mount --bind {} /run/berth-program && exec {before} /run/berth-program {arguments}",
-            self.sessions.display(),
-            env!("CARGO_BIN_EXE_berth")
-        );
-        let output = Command::new("unshare")
-            .args(["--mount", "sh", "-c", &script])
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        Ran {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.sessions).unwrap();
-    }
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-/// This process, as a record names one.
-fn me() -> Value {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, fields) = stat.rsplit_once(')').unwrap();
-    let start: u64 = fields.split_whitespace().nth(19).unwrap().parse().unwrap();
-    json!({ "pid": std::process::id(), "start": start })
-}
-
-/// A record of a session that was opened so long ago; its keeper is this process.
-fn record(id: u64, user: &str, uid: u32, ago: u64) -> Value {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    json!({
-        "id": id,
-        "user": user,
-        "uid": uid,
-        "service": "sshd",
-        "tty": "ssh",
-        "rhost": "10.1.4.22",
-        "profile": "student",
-        "rule": "cs101",
-        "user_rule": "cs101",
-        "opened": now.as_secs() - ago,
-        "state": "active",
-        // Gone, so that no mistake in here can signal anybody.
-        "leader": { "pid": 1, "start": 1 },
-        "keeper": me(),
-        "init": null,
-        "cgroup": null,
-        "pid_namespace": null,
-        "ipc_namespace": null,
-        "mount_namespace": null,
-        "user_namespace": null,
-    })
-}
+use pretend::{Run, files, record};
 
 /// Three sessions of two users, one of them dead.
 fn three() -> Run {
@@ -148,9 +50,9 @@ fn list_of_users_and_for_programs() {
     assert_eq!(
         run.berth("", "list --users").out,
         "\
-USER       UID  SESSIONS  POOL    AGE  TASKS  CPU  MEMORY
-alice  4000001         2  -     2h14m      -    -       -
-bob    4000002         1  -        3d      -    -       -
+USER       UID  SESSIONS  PROFILE                POOL    AGE  TASKS  CPU  MEMORY
+alice  4000001         2  student,student+batch  -     2h14m      -    -       -
+bob    4000002         1  student                -        3d      -    -       -
 2 users, 3 sessions.
 "
     );
@@ -177,6 +79,281 @@ bob    4000002         1  -        3d      -    -       -
     assert_eq!(session["memory"]["max_bytes"], Value::Null);
     let object: Value = serde_json::from_str(&run.berth("", "list --users --json").out).unwrap();
     assert_eq!(object["users"][0]["sessions"], json!([12, 14]));
+}
+
+/// Three sessions with cgroups, of two users of whom one is in a pool.
+fn with_figures() -> Run {
+    let run = Run::new();
+    run.session(12, "alice", 4_000_001, &files(5_000_000, 1 << 30, 34));
+    run.session(14, "alice", 4_000_001, &files(1_000_000, 1 << 20, 3));
+    let pool = "berth/pool-cs101";
+    let user = format!("{pool}/user-4000002");
+    let session = format!("{user}/sessions/9");
+    for path in [pool, &user, &session] {
+        let figures = files(2_000_000, 7 << 30, 61);
+        let figures: Vec<_> = figures
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        run.cgroup(path, &figures);
+    }
+    let mut record = record(9, "bob", 4_000_002, 245);
+    record["pool"] = "cs101".into();
+    record["profile"] = "ta+batch".into();
+    record["cgroup"] = session.into();
+    run.write(9, &record);
+    run
+}
+
+#[test]
+fn figures_are_of_the_cgroups_of_sessions_users_and_pools() {
+    let run = with_figures();
+    run.cgroup(
+        "berth/user-4000001/sessions/14",
+        &[("cgroup.events", "populated 1\nfrozen 1\n")],
+    );
+    assert_eq!(
+        run.berth("", "list").out,
+        "\
+SESSION  USER   SERVICE  PROFILE   POOL     AGE  TASKS  CPU  MEMORY  STATE
+      9  bob    sshd     ta+batch  cs101     4m     61   0%    7.0G  active
+     12  alice  sshd     student   -      2h14m     34   0%    1.0G  active
+     14  alice  sshd     student   -      2h14m      3   0%      1M  frozen
+3 sessions, 2 users.
+"
+    );
+    assert_eq!(
+        run.berth("", "list --users").out,
+        "\
+USER       UID  SESSIONS  PROFILE   POOL     AGE  TASKS  CPU  MEMORY
+alice  4000001         2  student   -      2h14m      3   0%      1M
+bob    4000002         1  ta+batch  cs101     4m     61   0%    7.0G
+2 users, 3 sessions.
+"
+    );
+    assert_eq!(
+        run.berth("", "list --pools").out,
+        "\
+POOL   USERS  SESSIONS  AGE  TASKS  CPU  MEMORY
+cs101      1         1   4m     61   0%    7.0G
+1 pool.
+"
+    );
+    // The user's own cgroup has a reserve on top of the cap.
+    run.cgroup("berth/user-4000001", &[("pids.max", "528\n")]);
+    for verb in ["list --users", "show alice"] {
+        let object: Value =
+            serde_json::from_str(&run.berth("", &format!("{verb} --json")).out).unwrap();
+        let user = object.get("users").map_or(&object, |users| &users[0]);
+        assert_eq!(
+            user["tasks"],
+            json!({ "count": 3, "max": 512, "peak": 99, "refused": 4 }),
+            "{verb}"
+        );
+    }
+    let object: Value = serde_json::from_str(&run.berth("", "list --pools --json").out).unwrap();
+    let pool = &object["pools"][0];
+    assert_eq!(
+        (&pool["pool"], &pool["users"], &pool["sessions"]),
+        (&json!("cs101"), &json!(["bob"]), &json!([9]))
+    );
+    assert_eq!(
+        pool["memory"],
+        json!({ "bytes": 7_u64 << 30, "max_bytes": 8_u64 << 30, "peak_bytes": 7_u64 << 30, "oom_kills": 1 })
+    );
+    assert_eq!(
+        pool["pressure"],
+        json!({ "cpu_percent": 31.0, "memory_percent": 0.0, "io_percent": 0.5 })
+    );
+    assert_eq!(pool["cpu"]["throttled_seconds"], 2.0);
+    assert_eq!(
+        pool["io"],
+        json!({ "read_bytes": 1_048_576, "written_bytes": 2_097_152 })
+    );
+}
+
+#[test]
+fn a_profile_is_shown_with_what_its_sessions_use_together() {
+    let run = with_figures();
+    let page = run.berth("", "show profile:student").out;
+    assert_eq!(
+        page,
+        "\
+profile student  1 user
+      CPU: 0%   6.0s used, 4.0s throttled
+   Memory: 1.0G   2 OOM kills
+    Tasks: 37   8 refused
+       IO: 2M read, 4M written
+ Sessions: 12  alice, sshd from 10.1.4.22, 2h 14min
+           14  alice, sshd from 10.1.4.22, 2h 14min
+"
+    );
+    let object: Value =
+        serde_json::from_str(&run.berth("", "show profile:batch --json").out).unwrap();
+    assert_eq!(
+        (&object["profile"], &object["sessions"]),
+        (&json!("batch"), &json!([9]))
+    );
+    assert_eq!(object["memory"]["bytes"], 7_u64 << 30);
+    assert_eq!(run.berth("", "show profile:stud").code, Some(1));
+}
+
+#[test]
+fn a_session_from_before_the_policy_in_force_is_stale() {
+    let run = with_figures();
+    let policy = "version = 1\n[defaults]\nno_match = \"exempt\"\n";
+    // A /var/lib of its own, with a copy in force that was loaded now.
+    let loaded = |command: &str| {
+        let root = run.cgroups.parent().unwrap().join("root");
+        for folder in ["etc/berth", "var/lib/berth"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        std::fs::write(root.join("etc/berth/policy.toml"), policy).unwrap();
+        let root = root.display();
+        let script = format!(
+            "/run/berth-program reload --root {root} >/dev/null; mount --bind {root}/var/lib /var/lib; \
+             exec /run/berth-program {command}"
+        );
+        let output = run.shell(&script).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut young = record(20, "carol", 4_000_003, 0);
+    young["opened"] = (young["opened"].as_u64().unwrap() + 1000).into();
+    run.write(20, &young);
+    let all = loaded("list");
+    let states: Vec<&str> = all
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.rsplit("  ").next())
+        .collect();
+    assert_eq!(
+        states,
+        ["stale", "stale", "stale", "active", "4 sessions, 3 users."]
+    );
+    let stale = loaded("list --stale");
+    assert!(stale.ends_with("\n3 sessions, 2 users.\n"), "{stale}");
+    let object: Value = serde_json::from_str(&loaded("list --json")).unwrap();
+    let sessions = object["sessions"].as_array().unwrap();
+    let stale: Vec<_> = sessions
+        .iter()
+        .map(|one| (&one["stale"], &one["state"]))
+        .collect();
+    assert_eq!(stale[0], (&json!(true), &json!("active")));
+    assert_eq!(stale[3], (&json!(false), &json!("active")));
+    assert!(loaded("show 12").contains("    Stale: opened under an older policy"));
+    assert!(loaded("top -b -d 0.1").contains(" S\n"));
+    // Without a policy in force nothing is older.
+    assert!(
+        run.berth("", "list --stale")
+            .out
+            .ends_with("0 sessions, 0 users.\n")
+    );
+}
+
+#[test]
+fn who_is_not_root_is_listed_what_is_their_own() {
+    let run = with_figures();
+    let somebody = |uid: u32| format!("setpriv --reuid={uid} --regid={uid} --clear-groups");
+    assert_eq!(
+        run.berth(&somebody(4_000_001), "list").out,
+        "\
+SESSION  USER     TASKS  CPU  MEMORY  STATE
+     12  4000001     34   0%    1.0G  active
+     14  4000001      3   0%      1M  active
+"
+    );
+    assert_eq!(
+        run.berth(&somebody(4_000_002), "list --users").out,
+        "\
+USER         UID  SESSIONS  TASKS  CPU  MEMORY
+4000002  4000002         1     61   0%    7.0G
+"
+    );
+    let json = run.berth(&somebody(4_000_002), "list --json").out;
+    let object: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(object["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(object["sessions"][0]["session"], 9);
+    assert!(!json.contains("alice") && !json.contains("4000001"));
+    for arguments in [
+        "list --pools",
+        "list --stale",
+        "show pool:cs101",
+        "show profile:student",
+        "show 9",
+    ] {
+        let ran = run.berth(&somebody(4_000_001), arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{arguments}");
+    }
+}
+
+#[test]
+fn under_systemd_figures_are_those_of_slices_and_scopes() {
+    let run = Run::new();
+    let slice = "user.slice/user-4000001.slice";
+    let pool = "user.slice/user-pool_cs101.slice";
+    let in_pool = format!("{pool}/user-pool_cs101-4000002.slice");
+    for (path, tasks) in [
+        ("user.slice", 99),
+        (slice, 34),
+        (&format!("{slice}/session-3.scope"), 4),
+        (&format!("{slice}/berth-14.scope"), 5),
+        (pool, 61),
+        (&in_pool, 60),
+        (&format!("{in_pool}/berth-9.scope"), 59),
+    ] {
+        let figures = files(1_000_000, 1 << 30, tasks);
+        let figures: Vec<_> = figures
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        run.cgroup(path, &figures);
+    }
+    for (id, user, uid, cgroup) in [
+        (12, "alice", 4_000_001, format!("{slice}/session-3.scope")),
+        (14, "alice", 4_000_001, format!("{slice}/berth-14.scope")),
+        (9, "bob", 4_000_002, format!("{in_pool}/berth-9.scope")),
+    ] {
+        let mut record = record(id, user, uid, 245);
+        record["cgroup"] = cgroup.into();
+        if user == "bob" {
+            record["pool"] = "cs101".into();
+        }
+        run.write(id, &record);
+    }
+    let berth = |before: &str, arguments: &str| {
+        let script =
+            format!("mkdir -p /run/systemd/system; exec {before} /run/berth-program {arguments}");
+        let output = run.shell(&script).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let column = |text: &str, number: usize| -> Vec<String> {
+        let lines = text.lines().skip(1).filter(|line| line.contains('%'));
+        lines
+            .filter_map(|line| Some(line.split_whitespace().nth(number)?.to_owned()))
+            .collect()
+    };
+    assert_eq!(column(&berth("", "list"), 6), ["59", "4", "5"]);
+    assert_eq!(column(&berth("", "list --users"), 6), ["34", "60"]);
+    assert_eq!(column(&berth("", "list --pools"), 4), ["61"]);
+    let page = berth("", "show alice");
+    assert!(
+        page.contains("   Cgroup: /user.slice/user-4000001.slice\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("    Tasks: |...............     34 of 512 "),
+        "{page}"
+    );
+    let top = berth("", "top -b -d 0.1");
+    assert!(
+        top.contains("\nalice    student -       34/512 ")
+            && top.contains("\nbob      student cs101   60/512 "),
+        "{top}"
+    );
+    // Who is not root has no record that tells Berth's number of a scope of logind's.
+    let alice = "setpriv --reuid=4000001 --regid=4000001 --clear-groups";
+    assert_eq!(column(&berth(alice, "list"), 0), ["session-3", "14"]);
 }
 
 #[test]
@@ -285,6 +462,7 @@ fn who_is_not_root_is_told_so() {
     assert_eq!(run.berth(nobody, "--version").code, Some(0));
     for arguments in [
         "list",
+        "top -b",
         "show 12",
         "show",
         "",

@@ -1,7 +1,7 @@
 //! One cgroup: its files, its processes, its controllers (kernel documentation, admin-guide/cgroup-v2).
 
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -106,7 +106,7 @@ impl Group {
     /// Reads one of its files.
     pub fn read(&self, file: &str) -> Result<String> {
         let path = self.path.join(file);
-        fs::read_to_string(&path).map_err(|error| Error::file("read", &path, error))
+        read_file(&path).map_err(|error| Error::file("read", &path, error))
     }
 
     /// Reads a file that holds one number, or `max`, which is `None`.
@@ -153,6 +153,26 @@ impl Group {
     /// Whether any process is in it or below.
     pub fn is_populated(&self) -> bool {
         self.keyed("cgroup.events", "populated") == Some(1)
+    }
+}
+
+/// A file's text. Whoever watches thousands of sessions reads many of these, and the kernel makes them when they are
+/// read: their size is not worth the question.
+fn read_file(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let length = match file.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            length => length?,
+        };
+        text.extend_from_slice(buffer.get(..length).unwrap_or_default());
+        if length == 0 {
+            let text = String::from_utf8(text);
+            return text
+                .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error));
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, DirEntryExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_protocol::service::MANAGER;
@@ -198,17 +198,26 @@ impl Record {
 
     /// The ids of all sessions, in order.
     pub fn ids() -> Result<Vec<SessionId>> {
+        Ok(Record::files()?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The ids of all sessions, in order, with the inode numbers of their records: a record that was written anew has
+    /// another one.
+    pub fn files() -> Result<Vec<(SessionId, u64)>> {
         let path = Path::new(RECORDS);
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(Error::file("list", path, error)),
         };
-        let mut ids: Vec<SessionId> = entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        let mut files: Vec<(SessionId, u64)> = entries
+            .filter_map(|entry| {
+                let entry = entry.ok()?;
+                Some((entry.file_name().to_str()?.parse().ok()?, entry.ino()))
+            })
             .collect();
-        ids.sort_unstable();
-        Ok(ids)
+        files.sort_unstable();
+        Ok(files)
     }
 }
 

@@ -140,8 +140,13 @@ fn a_user_sees_their_own_and_nothing_else() {
             .ssh("alice", &see("show $BERTH_SESSION --json"))
             .ok();
         assert!(one.contains("\"user\": \"alice\""), "{one}");
+        let list = machine.ssh("alice", &see("list")).ok();
+        let rows: Vec<&str> = list.lines().skip(1).collect();
+        assert!(rows.len() == 1 && rows[0].contains("  alice "), "{list}");
+        let top = machine.ssh("alice", &see("top -b -d 0.1")).ok();
+        assert!(top.contains("\nalice ") && !top.contains("bob"), "{top}");
         for refused in [
-            "list",
+            "list --pools",
             "show bob",
             &format!("show {other}"),
             "kill --yes bob",
@@ -152,6 +157,28 @@ fn a_user_sees_their_own_and_nothing_else() {
             assert_eq!(said.stdout, "", "{refused}");
         }
         bob.end();
+    });
+}
+
+#[test]
+fn a_key_of_top_freezes_a_user_and_another_thaws_them() {
+    Machine::run(|machine| {
+        let (alice, _) = machine.stay("alice");
+        let mut command = Command::new(format!("{PROGRAMS}/berth"));
+        command.arg("top").env("TERM", "xterm");
+        let mut top = Terminal::start(command);
+        top.resize(24, 80);
+        top.expect("alice");
+        let is = |state: &str| listed(machine).last().is_some_and(|word| word == state);
+        top.keys("\x1b[Bf");
+        assert!(eventually(|| is("frozen")), "{}", top.shown());
+        // One thing at a time: the answer is shown first.
+        top.expect("\"alice\": 1 session");
+        top.keys("t");
+        assert!(eventually(|| is("active")), "{}", top.shown());
+        top.keys("q");
+        assert!(top.wait().status.success());
+        alice.end();
     });
 }
 

@@ -77,7 +77,7 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     let Some(first) = records.first() else {
         return Err(none(object));
     };
-    let groups = groups(&tree, object, first);
+    let groups = groups(&tree, object, first, &records);
     if groups.is_empty() {
         eprintln!(
             "berth: {object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
@@ -138,7 +138,7 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
 }
 
 /// The cgroups of an object, of whose sessions this is one.
-fn groups(tree: &Tree, object: &Object, first: &Record) -> Vec<Group> {
+fn groups(tree: &Tree, object: &Object, first: &Record, all: &[Record]) -> Vec<Group> {
     let groups = match object {
         Object::Session(_) => live::group(Some(tree), first).into_iter().collect(),
         Object::User(_) => {
@@ -151,6 +151,13 @@ fn groups(tree: &Tree, object: &Object, first: &Record) -> Vec<Group> {
             groups
         }
         Object::Pool(name) => vec![tree.pool(name)],
+        // It has no cgroup: its users may have sessions of other profiles.
+        Object::Profile(_) => {
+            let groups = all
+                .iter()
+                .filter_map(|record| live::group(Some(tree), record));
+            groups.collect()
+        }
     };
     groups.into_iter().filter(Group::exists).collect()
 }

@@ -28,7 +28,7 @@ Exit status: 0 ended, or signalled; 1 there is no such session, or the answer wa
 only root may do this; 5 something is left, and is named.
 
 OBJECT is a session, as in 12, or a user, as in alice or user:alice: all of the user's
-sessions; or a pool, as in pool:cs101. What runs in a session gets SIGTERM, the time of
+sessions; or pool:NAME or profile:NAME. What runs in a session gets SIGTERM, the time of
 --grace, and then SIGKILL, all of it at once; the session's keeper removes the rest. What is
 frozen could not handle SIGTERM, and is killed at once. A session whose keeper is dead is
 removed here. --stale: of these, or of all, only sessions that were opened before the policy

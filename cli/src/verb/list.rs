@@ -1,30 +1,38 @@
 //! `berth list`: who is logged in, and what they use.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use berth_config::{LocalTime, counted};
-use berth_session::{Record, Tree};
+use berth_session::{Group, Record, Tree};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::figures::{age, harmless, percent, size};
-use crate::live::{self, Figures, Sessions};
-use crate::{json, paint, table};
+use crate::live::{self, Sessions};
+use crate::reading::{self, Figures, Rates};
+use crate::{json, own, paint, place, table};
 
 /// The arguments.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 listed; 4 only root may do this; 5 a session's record could not be read.
+Exit status: 0 listed; 4 nothing of it is yours to see; 5 a session's record could not be
+read.
 
-CPU is what was used in 200 ms, in percent of one CPU. A - is not known on this machine,
-or there is none. STATE: opening, active, linger (the login has ended, what it left
+CPU is what was used in 100 ms, in percent of one CPU. A - is not known on this machine,
+or there is none. STATE: opening, active, stale (active, but opened under an older policy:
+its namespaces and its pool are that one's), linger (the login has ended, what it left
 running may stay), frozen (by `berth freeze`), dead (its keeper was killed; `berth kill`
-removes what is left).")]
+removes what is left). Who is not root sees what the kernel says of their own cgroup.")]
 pub struct Arguments {
     /// One line for each user instead of each session
-    #[arg(long)]
+    #[arg(long, conflicts_with = "pools")]
     users: bool,
+    /// One line for each pool
+    #[arg(long)]
+    pools: bool,
+    /// Only sessions that were opened under an older policy
+    #[arg(long)]
+    stale: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -32,20 +40,30 @@ pub struct Arguments {
 
 /// Does it.
 pub fn run(arguments: &Arguments) -> Exit {
+    // Without a hierarchy there are no figures, and still sessions.
+    let tree = Tree::find().ok();
     if !live::is_root() {
-        eprintln!("berth: only root sees everybody's sessions; `berth show` shows your own");
-        return Exit::Permission;
+        return own_sessions(arguments, tree.as_ref());
     }
-    let sessions = match Sessions::tell() {
+    let mut sessions = match Sessions::tell() {
         Ok(sessions) => sessions,
         Err(exit) => return exit,
     };
-    // Without a hierarchy there are no figures, and still sessions.
-    let tree = Tree::find().ok();
-    if arguments.users {
-        users(&sessions.records, tree.as_ref(), arguments.json);
-    } else {
-        all(&sessions.records, tree.as_ref(), arguments.json);
+    let loaded = place::in_force_since();
+    if arguments.stale {
+        let is_stale = |record: &Record| live::is_stale(record, loaded);
+        sessions.records.retain(is_stale);
+    }
+    let list = List {
+        records: &sessions.records,
+        tree: tree.as_ref(),
+        loaded,
+        as_json: arguments.json,
+    };
+    match (arguments.users, arguments.pools) {
+        (true, _) => list.users(),
+        (_, true) => list.pools(),
+        _ => list.sessions(),
     }
     match sessions.unread.is_empty() {
         true => Exit::Done,
@@ -53,111 +71,267 @@ pub fn run(arguments: &Arguments) -> Exit {
     }
 }
 
-fn all(records: &[Record], tree: Option<&Tree>, as_json: bool) {
-    let groups: Vec<_> = records
-        .iter()
-        .map(|record| live::group(tree, record))
-        .collect();
-    let lines = records.iter().zip(Figures::of(&groups));
-    if as_json {
-        let sessions: Vec<_> = lines
-            .map(|(record, figures)| live::object(record, tree, &figures))
+/// What is listed.
+struct List<'a> {
+    records: &'a [Record],
+    tree: Option<&'a Tree>,
+    loaded: Option<u64>,
+    as_json: bool,
+}
+
+impl List<'_> {
+    fn sessions(&self) {
+        let records = self.records.iter();
+        let groups: Vec<_> = records
+            .map(|record| live::group(self.tree, record))
             .collect();
-        return print_json("sessions", sessions);
-    }
-    let mut table = vec![
-        [
+        let both = self.records.iter().zip(&groups);
+        if self.as_json {
+            let lines = self.records.iter().zip(Figures::of(&groups));
+            let object = |(record, figures): (_, Figures)| {
+                live::object(record, self.tree, &figures, self.loaded)
+            };
+            return print_json("sessions", lines.map(object).collect());
+        }
+        let rates = Rates::begin(&groups);
+        let lines: Vec<_> = both
+            .map(|(record, group)| {
+                let state = match live::state(record, self.tree) {
+                    "active" if live::is_stale(record, self.loaded) => "stale",
+                    state => state,
+                };
+                (record, used(group.as_ref()), state)
+            })
+            .collect();
+        let mut table = vec![titles([
             "SESSION", "USER", "SERVICE", "PROFILE", "POOL", "AGE", "TASKS", "CPU", "MEMORY",
             "STATE",
-        ]
-        .map(String::from)
-        .to_vec(),
-    ];
-    for (record, figures) in lines {
-        let mut line = vec![
-            record.id.to_string(),
-            harmless(&record.user),
-            harmless(&record.service),
-            record.profile.clone(),
-            record.pool.as_deref().unwrap_or("-").into(),
-            age(live::age(record)),
-        ];
-        line.extend(used(&figures));
-        line.push(live::state(record, tree).into());
-        table.push(line);
+        ])];
+        for ((record, [tasks, memory], state), rate) in lines.iter().zip(rates.end(&groups)) {
+            table.push(vec![
+                record.id.to_string(),
+                harmless(&record.user),
+                harmless(&record.service),
+                record.profile.clone(),
+                record.pool.clone().unwrap_or_else(dash),
+                age(live::age(record)),
+                tasks.clone(),
+                rate.map_or_else(dash, percent),
+                memory.clone(),
+                (*state).into(),
+            ]);
+        }
+        for line in table::lines(&table, &[0, 5, 6, 7, 8]) {
+            println!("{}", paint::alarm(&line, "dead"));
+        }
+        let users = live::by_user(self.records).len();
+        println!("{}, {}.", self.counted(), counted(users, "user"));
+        for (record, _, state) in lines {
+            if state == "dead" {
+                println!(
+                    "Session {0} has lost its keeper: `berth kill {0}` removes what is left of it.",
+                    record.id
+                );
+            }
+        }
     }
-    for line in table::lines(&table, &[0, 5, 6, 7, 8]) {
-        println!("{}", paint::alarm(&line, "dead"));
+
+    fn users(&self) {
+        let users = live::by_user(self.records);
+        let groups: Vec<_> = users
+            .values()
+            .map(|records| Some(live::user_group(self.tree?, records.first()?)))
+            .collect();
+        if self.as_json {
+            let users = users.iter().zip(&groups).zip(Figures::of(&groups));
+            let object =
+                |(((uid, records), group), mut figures): ((_, &Option<Group>), Figures)| {
+                    let (uid, records): (&u32, &Vec<&Record>) = (uid, records);
+                    if let (Some(tree), Some(group)) = (self.tree, group) {
+                        figures.limits = reading::user_limits(tree, group);
+                    }
+                    let first = records.first();
+                    let about = json!({
+                        "user": first.map(|one| &one.user),
+                        "uid": uid,
+                        "sessions": ids(records),
+                        "profiles": profiles(records),
+                        "pool": pool(records),
+                        "age_seconds": oldest(records),
+                    });
+                    with_figures(about, &figures)
+                };
+            return print_json("users", users.map(object).collect());
+        }
+        let mut table = vec![titles([
+            "USER", "UID", "SESSIONS", "PROFILE", "POOL", "AGE", "TASKS", "CPU", "MEMORY",
+        ])];
+        for ((uid, records), used) in users.iter().zip(all_used(&groups)) {
+            let mut line = vec![
+                records.first().map_or_else(dash, |one| harmless(&one.user)),
+                uid.to_string(),
+                records.len().to_string(),
+                profiles(records).join(","),
+                pool(records).map_or_else(dash, String::from),
+                age(oldest(records)),
+            ];
+            line.extend(used);
+            table.push(line);
+        }
+        for line in table::lines(&table, &[1, 2, 5, 6, 7, 8]) {
+            println!("{line}");
+        }
+        println!("{}, {}.", counted(users.len(), "user"), self.counted());
     }
-    let mut names: Vec<u32> = records.iter().map(|record| record.uid).collect();
-    names.sort_unstable();
-    names.dedup();
-    println!(
-        "{}, {}.",
-        counted(records.len(), "session"),
-        counted(names.len(), "user")
-    );
-    for record in records.iter().filter(|record| live::is_dead(record)) {
-        println!(
-            "Session {0} has lost its keeper: `berth kill {0}` removes what is left of it.",
-            record.id
-        );
+
+    fn pools(&self) {
+        let pools = live::by_pool(self.records);
+        let groups: Vec<_> = pools
+            .keys()
+            .map(|pool| Some(self.tree?.pool(pool)))
+            .collect();
+        let names = |records: &[&Record]| {
+            let users = live::by_user(records.iter().copied()).into_values();
+            let names = users.filter_map(|records| Some(records.first()?.user.clone()));
+            names.collect::<Vec<_>>()
+        };
+        if self.as_json {
+            let pools = pools.iter().zip(Figures::of(&groups));
+            let object = |((pool, records), figures): ((&String, &Vec<&Record>), Figures)| {
+                let about = json!({
+                    "pool": pool,
+                    "users": names(records),
+                    "sessions": ids(records),
+                    "age_seconds": oldest(records),
+                });
+                with_figures(about, &figures)
+            };
+            return print_json("pools", pools.map(object).collect());
+        }
+        let mut table = vec![titles([
+            "POOL", "USERS", "SESSIONS", "AGE", "TASKS", "CPU", "MEMORY",
+        ])];
+        for ((pool, records), used) in pools.iter().zip(all_used(&groups)) {
+            let mut line = vec![
+                pool.clone(),
+                names(records).len().to_string(),
+                records.len().to_string(),
+                age(oldest(records)),
+            ];
+            line.extend(used);
+            table.push(line);
+        }
+        for line in table::lines(&table, &[1, 2, 3, 4, 5, 6]) {
+            println!("{line}");
+        }
+        println!("{}.", counted(pools.len(), "pool"));
+    }
+
+    fn counted(&self) -> String {
+        counted(self.records.len(), "session")
     }
 }
 
-fn users(records: &[Record], tree: Option<&Tree>, as_json: bool) {
-    let mut by_uid: BTreeMap<u32, Vec<&Record>> = BTreeMap::new();
-    for record in records {
-        by_uid.entry(record.uid).or_default().push(record);
+/// What who is not root can see: their own cgroups, and no record.
+fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Exit {
+    let (uid, name) = own::user();
+    let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid)?)));
+    let (Some((tree, user)), false) = (user, arguments.pools || arguments.stale) else {
+        eprintln!("berth: only root may list that; `berth show` shows what there is of your own");
+        return Exit::Permission;
+    };
+    let sessions = own::sessions(tree, &user);
+    let mut groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
+    if arguments.users {
+        groups = vec![Some(user.clone())];
     }
-    let groups: Vec<_> = by_uid
-        .keys()
-        .map(|uid| tree.map(|tree| tree.user(*uid)))
-        .collect();
-    let mut table = vec![
-        [
-            "USER", "UID", "SESSIONS", "POOL", "AGE", "TASKS", "CPU", "MEMORY",
-        ]
-        .map(String::from)
-        .to_vec(),
-    ];
+    let mut all = Figures::of(&groups);
+    let head = json!({ "user": name, "uid": uid });
+    let mut table = Vec::new();
     let mut objects = Vec::new();
-    for ((uid, records), figures) in by_uid.iter().zip(Figures::of(&groups)) {
-        let name = records.first().map_or("", |record| &record.user);
-        let pool = records.iter().find_map(|record| record.pool.as_deref());
-        let oldest = records.iter().map(|record| live::age(record)).max();
-        if as_json {
-            let ids: Vec<_> = records.iter().map(|record| record.id).collect();
-            let mut object = json!({
-                "user": name, "uid": uid, "sessions": ids, "pool": pool, "age_seconds": oldest,
-            });
-            if let (Value::Object(all), Value::Object(figures)) = (&mut object, figures.object()) {
-                all.extend(figures);
+    if arguments.users {
+        let mut figures = all.pop().unwrap_or_default();
+        figures.limits = reading::user_limits(tree, &user);
+        table.push(titles([
+            "USER", "UID", "SESSIONS", "TASKS", "CPU", "MEMORY",
+        ]));
+        let mut line = vec![name, uid.to_string(), sessions.len().to_string()];
+        line.extend(cells(&figures));
+        table.push(line);
+        objects.push(with_figures(head, &figures));
+    } else {
+        table.push(titles([
+            "SESSION", "USER", "TASKS", "CPU", "MEMORY", "STATE",
+        ]));
+        for (own, figures) in sessions.iter().zip(&all) {
+            let state = if own.group.is_frozen() {
+                "frozen"
+            } else {
+                "active"
+            };
+            let mut line = vec![own.name(), name.clone()];
+            line.extend(cells(figures));
+            line.push(state.into());
+            table.push(line);
+            let mut object = with_figures(head.clone(), figures);
+            if let Some(object) = object.as_object_mut() {
+                let cgroup = live::path(&tree.below(&own.group));
+                object.extend([
+                    ("session".to_owned(), json!(own.id)),
+                    ("state".to_owned(), json!(state)),
+                    ("cgroup".to_owned(), json!(cgroup)),
+                ]);
             }
             objects.push(object);
-        } else {
-            let mut line = vec![
-                harmless(name),
-                uid.to_string(),
-                records.len().to_string(),
-                pool.unwrap_or("-").into(),
-                age(oldest.unwrap_or(0)),
-            ];
-            line.extend(used(&figures));
-            table.push(line);
         }
     }
-    if as_json {
-        return print_json("users", objects);
+    if arguments.json {
+        let key = if arguments.users { "users" } else { "sessions" };
+        print_json(key, objects);
+    } else {
+        let right: &[usize] = if arguments.users {
+            &[1, 2, 3, 4, 5]
+        } else {
+            &[0, 2, 3, 4]
+        };
+        for line in table::lines(&table, right) {
+            println!("{line}");
+        }
     }
-    for line in table::lines(&table, &[1, 2, 4, 5, 6, 7]) {
-        println!("{line}");
+    Exit::Done
+}
+
+fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {
+    titles.map(String::from).to_vec()
+}
+
+fn ids(records: &[&Record]) -> Value {
+    records.iter().map(|record| json!(record.id)).collect()
+}
+
+/// Each profile once.
+fn profiles<'a>(records: &[&'a Record]) -> Vec<&'a str> {
+    let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
+    profiles.sort_unstable();
+    profiles.dedup();
+    profiles
+}
+
+fn pool<'a>(records: &[&'a Record]) -> Option<&'a str> {
+    records.iter().find_map(|record| record.pool.as_deref())
+}
+
+/// The age of the oldest, in seconds.
+fn oldest(records: &[&Record]) -> u64 {
+    let ages = records.iter().map(|record| live::age(record));
+    ages.max().unwrap_or(0)
+}
+
+fn with_figures(mut object: Value, figures: &Figures) -> Value {
+    if let (Value::Object(all), Value::Object(figures)) = (&mut object, figures.object()) {
+        all.extend(figures);
     }
-    println!(
-        "{}, {}.",
-        counted(by_uid.len(), "user"),
-        counted(records.len(), "session")
-    );
+    object
 }
 
 fn print_json(key: &str, objects: Vec<Value>) {
@@ -168,12 +342,36 @@ fn print_json(key: &str, objects: Vec<Value>) {
     }));
 }
 
-/// Tasks, CPU and memory.
-fn used(figures: &Figures) -> [String; 3] {
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+fn dash() -> String {
+    "-".into()
+}
+
+/// Tasks and memory.
+fn used(group: Option<&Group>) -> [String; 2] {
+    let tasks = group.and_then(|group| group.number::<u64>("pids.current"));
+    let memory = group.and_then(|group| group.number("memory.current"));
     [
-        or_dash(figures.usage.tasks.map(|tasks| tasks.to_string())),
-        or_dash(figures.cpu_percent.map(percent)),
-        or_dash(figures.usage.memory.map(size)),
+        tasks.map_or_else(dash, |tasks| tasks.to_string()),
+        memory.map_or_else(dash, size),
+    ]
+}
+
+/// Tasks, CPU and memory of cgroups.
+fn all_used(groups: &[Option<Group>]) -> Vec<[String; 3]> {
+    let rates = Rates::begin(groups);
+    let used: Vec<_> = groups.iter().map(|group| used(group.as_ref())).collect();
+    let both = used.into_iter().zip(rates.end(groups));
+    both.map(|([tasks, memory], rate)| [tasks, rate.map_or_else(dash, percent), memory])
+        .collect()
+}
+
+fn cells(figures: &Figures) -> [String; 3] {
+    [
+        figures
+            .usage
+            .tasks
+            .map_or_else(dash, |tasks| tasks.to_string()),
+        figures.cpu_percent.map_or_else(dash, percent),
+        figures.usage.memory.map_or_else(dash, size),
     ]
 }

@@ -14,6 +14,7 @@ mod pam;
 mod reload;
 mod report;
 mod show;
+mod top;
 mod r#try;
 mod user_manager;
 
@@ -37,6 +38,8 @@ pub enum Verb {
     /// Show a user or a session in full
     #[command(visible_alias = "status")]
     Show(show::Arguments),
+    /// Watch who uses the machine, and freeze, thaw or end them by a key
+    Top(top::Arguments),
     /// Show what happened: logins, ends, what caps did, what admins did
     Log(log::Arguments),
     /// Sum up what sessions that have ended used
@@ -80,6 +83,7 @@ impl Verb {
             Verb::Explain(arguments) => explain::run(arguments),
             Verb::List(arguments) => list::run(&arguments),
             Verb::Show(arguments) => show::run(&arguments),
+            Verb::Top(arguments) => top::run(&arguments),
             Verb::Log(arguments) => log::run(&arguments),
             Verb::Report(arguments) => report::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),

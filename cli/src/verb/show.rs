@@ -1,4 +1,4 @@
-//! `berth show`: one session, one user or one pool in full.
+//! `berth show`: one session, user, pool or profile in full.
 
 use berth_session::{Record, Tree};
 
@@ -16,11 +16,12 @@ use page::Page;
 Exit status: 0 shown; 1 there is no such session, or the user has none; 4 only root may
 see it.
 
-OBJECT is a session, as in 12, a user, as in alice or user:alice, or a pool, as in
-pool:cs101. Without one, you are shown yourself. Who is not root sees what the kernel says of their own cgroup. Bars
-are shares of a cap; lines that this machine knows nothing of are left out.")]
+OBJECT is a session, as in 12, a user, as in alice or user:alice, a pool, as in
+pool:cs101, or a profile, as in profile:student. Without one, you are shown yourself. Who
+is not root sees what the kernel says of their own cgroup. Bars are shares of a cap; lines
+that this machine knows nothing of are left out.")]
 pub struct Arguments {
-    /// A session, a user or a pool; by default, you
+    /// A session, a user, a pool or a profile; by default, you
     object: Option<Object>,
     /// Print one JSON object
     #[arg(long)]
@@ -51,6 +52,7 @@ fn show(arguments: &Arguments) -> Result<Exit, Exit> {
         (Object::Session(_), Some(record)) => Page::of_session(record, tree.as_ref()),
         (Object::User(_), Some(first)) => Page::of_user(first, &records, tree.as_ref()),
         (Object::Pool(name), Some(_)) => Page::of_pool(name, &records, tree.as_ref()),
+        (Object::Profile(name), Some(_)) => Page::of_profile(name, &records, tree.as_ref()),
         (_, None) => return Err(none(&object)),
     };
     page.print(arguments.json);
@@ -61,7 +63,9 @@ fn show(arguments: &Arguments) -> Result<Exit, Exit> {
 pub fn none(object: &Object) -> Exit {
     match object {
         Object::Session(id) => eprintln!("berth: there is no session {id}"),
-        Object::User(_) | Object::Pool(_) => eprintln!("berth: {object} has no session"),
+        Object::User(_) | Object::Pool(_) | Object::Profile(_) => {
+            eprintln!("berth: {object} has no session")
+        }
     }
     Exit::NotSo
 }

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use berth_config::{LocalTime, counted};
-use berth_session::{Group, Limits, NamespaceIds, Record, Tree};
+use berth_session::{Group, NamespaceIds, Record, SessionId, Tree};
 use serde_json::{Value, json};
 
 use super::way_in;
 use crate::figures::{bar, cpu_time, harmless, percent, size, span};
-use crate::json;
-use crate::live::{self, Figures};
+use crate::live;
+use crate::reading::{self, Figures};
+use crate::{json, place};
 
 /// All that is known of a user or a session.
 #[derive(Debug, Default)]
@@ -44,6 +45,13 @@ impl Page {
         if let Some(own) = namespaces(&record.namespaces) {
             about.push(("Own", own));
         }
+        let loaded = place::in_force_since();
+        if live::is_stale(record, loaded) {
+            about.push((
+                "Stale",
+                "opened under an older policy than the one in force".into(),
+            ));
+        }
         Page {
             title: format!(
                 "session {} of {} ({})  {}",
@@ -55,7 +63,7 @@ impl Page {
             since: Some((live::opened(record), live::age(record))),
             about,
             cgroup: record.cgroup.clone(),
-            object: live::object(record, tree, &figures),
+            object: live::object(record, tree, &figures, loaded),
             figures,
             sessions: Vec::new(),
         }
@@ -63,14 +71,15 @@ impl Page {
 
     /// A user, of whose sessions `first` is the first.
     pub fn of_user(first: &Record, records: &[Record], tree: Option<&Tree>) -> Page {
-        let mut groups = vec![tree.map(|tree| tree.user(first.uid))];
+        let loaded = place::in_force_since();
+        let mut groups = vec![tree.map(|tree| live::user_group(tree, first))];
         groups.extend(records.iter().map(|record| live::group(tree, record)));
         let mut figures = Figures::of(&groups);
         let of_sessions = figures.split_off(1);
         let mut figures = figures.pop().unwrap_or_default();
         let user = groups.into_iter().next().flatten();
-        if let Some(user) = &user {
-            figures.limits.tasks = tasks_max(user);
+        if let (Some(tree), Some(user)) = (tree, &user) {
+            figures.limits = reading::user_limits(tree, user);
         }
         let oldest = records.iter().max_by_key(|record| live::age(record));
         let oldest = oldest.unwrap_or(first);
@@ -82,6 +91,9 @@ impl Page {
             let state = live::state(record, tree);
             if state != "active" {
                 parts.push(state.into());
+            }
+            if live::is_stale(record, loaded) {
+                parts.push("stale: opened under an older policy".into());
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });
@@ -105,7 +117,7 @@ impl Page {
                 "opened": LocalTime::rfc3339(live::opened(oldest)),
                 "age_seconds": live::age(oldest),
                 "sessions": sessions
-                    .map(|(record, figures)| live::object(record, tree, figures))
+                    .map(|(record, figures)| live::object(record, tree, figures, loaded))
                     .collect::<Vec<_>>(),
             }),
             figures,
@@ -116,27 +128,37 @@ impl Page {
     pub fn of_pool(name: &str, records: &[Record], tree: Option<&Tree>) -> Page {
         let group = tree.map(|tree| tree.pool(name)).filter(Group::exists);
         let figures = Figures::of(std::slice::from_ref(&group)).pop();
-        let mut users: Vec<&str> = records.iter().map(|record| record.user.as_str()).collect();
-        users.sort_unstable();
-        users.dedup();
-        let lines = records.iter().map(|record| {
-            let (id, user) = (record.id, harmless(&record.user));
-            format!(
-                "{id:<3} {user}, {}, {}",
-                way_in(record),
-                span(live::age(record))
-            )
-        });
+        let users = users(records);
         Page {
             title: format!("pool {}  {}", harmless(name), counted(users.len(), "user")),
             cgroup: group.zip(tree).map(|(group, tree)| tree.below(&group)),
-            sessions: lines.collect(),
+            sessions: with_users(records),
             object: json!({
                 "pool": name,
                 "users": users,
-                "sessions": records.iter().map(|record| record.id).collect::<Vec<_>>(),
+                "sessions": ids(records),
             }),
             figures: figures.unwrap_or_default(),
+            ..Page::default()
+        }
+    }
+
+    /// A profile, which these sessions have. It has no cgroup: the figures are those of the sessions together.
+    pub fn of_profile(name: &str, records: &[Record], tree: Option<&Tree>) -> Page {
+        let groups: Vec<_> = records
+            .iter()
+            .map(|record| live::group(tree, record))
+            .collect();
+        let users = users(records);
+        Page {
+            title: format!(
+                "profile {}  {}",
+                harmless(name),
+                counted(users.len(), "user")
+            ),
+            sessions: with_users(records),
+            object: json!({ "profile": name, "users": users, "sessions": ids(records) }),
+            figures: Figures::sum(&Figures::of(&groups)),
             ..Page::default()
         }
     }
@@ -190,10 +212,26 @@ impl Page {
     }
 }
 
-/// The user's cap on tasks. The user's own cgroup has it with the reserve for one more login on top;
-/// the level below has it as the policy says.
-pub fn tasks_max(user: &Group) -> Option<u64> {
-    Limits::of(&user.child("sessions")).tasks
+/// The names of their users, each once.
+fn users(records: &[Record]) -> Vec<&str> {
+    let mut users: Vec<&str> = records.iter().map(|record| record.user.as_str()).collect();
+    users.sort_unstable();
+    users.dedup();
+    users
+}
+
+fn ids(records: &[Record]) -> Vec<SessionId> {
+    records.iter().map(|record| record.id).collect()
+}
+
+/// A line for each session of several users.
+fn with_users(records: &[Record]) -> Vec<String> {
+    let line = |record: &Record| {
+        let (id, user) = (record.id, harmless(&record.user));
+        let age = span(live::age(record));
+        format!("{id:<3} {user}, {}, {age}", way_in(record))
+    };
+    records.iter().map(line).collect()
 }
 
 /// The profiles and rules of sessions, each once.
@@ -324,7 +362,7 @@ fn share(now: f64, text: String, cap: Option<(f64, String)>, rest: [Option<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
-    use berth_session::{Pressure, Usage};
+    use berth_session::{Limits, Pressure, Usage};
 
     #[test]
     fn figures_are_lines_with_bars_where_there_are_caps() {

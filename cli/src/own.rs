@@ -1,0 +1,65 @@
+//! A user's own sessions. Records are root's, so this is what the cgroups say: the kernel lets everybody read those.
+
+use std::fs;
+
+use berth_config::own_name;
+use berth_session::{Group, Manager, SessionId, Tree};
+
+/// A session that has a cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    /// Its id. A scope of logind's is named after logind's.
+    pub id: Option<SessionId>,
+    /// Its cgroup.
+    pub group: Group,
+}
+
+impl Own {
+    /// `12`, or as logind has it: `session-3`.
+    pub fn name(&self) -> String {
+        let scope = || self.group.name().trim_end_matches(".scope").to_owned();
+        self.id.map_or_else(scope, |id| id.to_string())
+    }
+}
+
+/// Who runs this, and not as sudo or $USER say.
+pub fn user() -> (u32, String) {
+    let uid = nix::unistd::getuid();
+    let name = nix::unistd::User::from_uid(uid).ok().flatten();
+    let name = name.map(|user| user.name).or_else(own_name);
+    (
+        uid.as_raw(),
+        name.unwrap_or_else(|| uid.as_raw().to_string()),
+    )
+}
+
+/// All that a user's cgroup has, in the order of their names.
+pub fn sessions(tree: &Tree, user: &Group) -> Vec<Own> {
+    let mut all: Vec<Own> = match tree.manager() {
+        Manager::Berth => ["sessions", "rescue"]
+            .iter()
+            .flat_map(|part| below(&user.child(part), |name| Some(Some(name.parse().ok()?))))
+            .collect(),
+        Manager::Systemd => below(user, |name| {
+            let scope = name.strip_suffix(".scope")?;
+            Some(scope.strip_prefix("berth-").and_then(|id| id.parse().ok()))
+        }),
+    };
+    all.sort_by_cached_key(|own| (own.id, own.name()));
+    all
+}
+
+/// The cgroups in one, whose name is a session's: its id is given back, if the name tells that, too.
+fn below(group: &Group, is_session: impl Fn(&str) -> Option<Option<SessionId>>) -> Vec<Own> {
+    let entries = fs::read_dir(group.path()).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let name = entry.file_name();
+            let name = name.to_str()?;
+            Some(Own {
+                id: is_session(name)?,
+                group: group.child(name),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,177 @@
+//! What cgroups use of the machine and may use, as a verb shows it.
+
+use std::time::{Duration, Instant};
+
+use berth_session::{Group, Limits, Manager, Pressure, Tree, Usage};
+use serde_json::{Value, json};
+
+/// How long a CPU rate is watched. The kernel counts what runs on another CPU by its ticks, of up to 4 ms.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// What one cgroup uses and may use. All of it is empty without a cgroup.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// CPU in the last moments, in percent of one CPU.
+    pub cpu_percent: Option<f64>,
+    /// What it has used.
+    pub usage: Usage,
+    /// What it may use.
+    pub limits: Limits,
+    /// How long it waits.
+    pub pressure: Pressure,
+}
+
+impl Figures {
+    /// What a cgroup uses and may use now; its rate takes two looks.
+    pub fn now(group: &Group) -> Figures {
+        Figures {
+            cpu_percent: None,
+            usage: Usage::of(group),
+            limits: Limits::of(group),
+            pressure: Pressure::of(group),
+        }
+    }
+
+    /// All figures of cgroups.
+    pub fn of(groups: &[Option<Group>]) -> Vec<Figures> {
+        let rates = Rates::begin(groups);
+        let figures = groups.iter().map(|group| group.as_ref().map(Figures::now));
+        let figures: Vec<Figures> = figures.map(Option::unwrap_or_default).collect();
+        let both = figures.into_iter().zip(rates.end(groups));
+        both.map(|(figures, cpu_percent)| Figures {
+            cpu_percent,
+            ..figures
+        })
+        .collect()
+    }
+
+    /// What several use together. What is no sum, a cap, a peak, a share of time, is left out.
+    pub fn sum(all: &[Figures]) -> Figures {
+        let sum = |of: fn(&Usage) -> Option<u64>| {
+            all.iter()
+                .filter_map(|one| of(&one.usage))
+                .reduce(u64::saturating_add)
+        };
+        Figures {
+            cpu_percent: all
+                .iter()
+                .filter_map(|one| one.cpu_percent)
+                .reduce(|a, b| a + b),
+            usage: Usage {
+                cpu_us: sum(|usage| usage.cpu_us),
+                cpu_user_us: sum(|usage| usage.cpu_user_us),
+                cpu_system_us: sum(|usage| usage.cpu_system_us),
+                throttled_us: sum(|usage| usage.throttled_us),
+                memory: sum(|usage| usage.memory),
+                memory_peak: None,
+                tasks: sum(|usage| usage.tasks),
+                tasks_peak: None,
+                tasks_refused: sum(|usage| usage.tasks_refused),
+                io_read: sum(|usage| usage.io_read),
+                io_write: sum(|usage| usage.io_write),
+                oom_kills: sum(|usage| usage.oom_kills),
+            },
+            ..Figures::default()
+        }
+    }
+
+    /// For programs: bytes, seconds and percentages are numbers; null is no cap, or not known here.
+    pub fn object(&self) -> Value {
+        let Figures {
+            usage,
+            limits,
+            pressure,
+            ..
+        } = self;
+        let seconds = |us: Option<u64>| us.map(|us| us as f64 / 1e6);
+        let percent = |value: Option<f64>| value.map(|value| (value * 10.0).round() / 10.0);
+        json!({
+            "cpu": {
+                "percent": percent(self.cpu_percent),
+                "quota_percent": limits.cpu_percent,
+                "seconds": seconds(usage.cpu_us),
+                "throttled_seconds": seconds(usage.throttled_us),
+            },
+            "memory": {
+                "bytes": usage.memory,
+                "max_bytes": limits.memory,
+                "peak_bytes": usage.memory_peak,
+                "oom_kills": usage.oom_kills,
+            },
+            "tasks": {
+                "count": usage.tasks,
+                "max": limits.tasks,
+                "peak": usage.tasks_peak,
+                "refused": usage.tasks_refused,
+            },
+            "io": { "read_bytes": usage.io_read, "written_bytes": usage.io_write },
+            "pressure": {
+                "cpu_percent": pressure.cpu,
+                "memory_percent": pressure.memory,
+                "io_percent": pressure.io,
+            },
+        })
+    }
+}
+
+/// A user's caps. Where Berth manages the hierarchy the user's own cgroup has the cap on tasks with the reserve for one
+/// more login on top; the level below has it as the policy says.
+pub fn user_limits(tree: &Tree, user: &Group) -> Limits {
+    let mut limits = Limits::of(user);
+    if tree.manager() == Manager::Berth {
+        limits.tasks = Limits::of(&user.child("sessions")).tasks;
+    }
+    limits
+}
+
+/// The first of two looks at the CPU time of cgroups, all of them in the same moments. What else there is to read is
+/// best read before the second.
+#[derive(Debug)]
+pub struct Rates {
+    began: Instant,
+    before: Vec<Option<(Instant, u64)>>,
+}
+
+impl Rates {
+    /// Looks.
+    pub fn begin(groups: &[Option<Group>]) -> Rates {
+        Rates {
+            began: Instant::now(),
+            before: groups.iter().map(|group| cpu(group.as_ref())).collect(),
+        }
+    }
+
+    /// Waits until the time is up, looks again, and gives percentages of one CPU.
+    pub fn end(self, groups: &[Option<Group>]) -> Vec<Option<f64>> {
+        if self.before.iter().any(Option::is_some) {
+            std::thread::sleep(SAMPLE.saturating_sub(self.began.elapsed()));
+        }
+        let both = groups.iter().zip(self.before);
+        both.map(|(group, before)| rate(before?, cpu(group.as_ref())?))
+            .collect()
+    }
+}
+
+/// The CPU time of a cgroup, and when it was read.
+fn cpu(group: Option<&Group>) -> Option<(Instant, u64)> {
+    let used = group?.keyed("cpu.stat", "usage_usec")?;
+    Some((Instant::now(), used))
+}
+
+fn rate((from, before): (Instant, u64), (to, after): (Instant, u64)) -> Option<f64> {
+    let passed = to.duration_since(from).as_secs_f64();
+    (passed > 0.0).then(|| after.saturating_sub(before) as f64 / 1e6 / passed * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_share_of_one_cpu() {
+        let from = Instant::now();
+        let to = from + Duration::from_millis(200);
+        let rate = rate((from, 1_000_000), (to, 1_338_000));
+        assert_eq!(rate.map(f64::round), Some(169.0));
+    }
+}

@@ -1,0 +1,258 @@
+//! Reads what `top` shows. A machine may have thousands of sessions, so each time only that is read of every row which
+//! its rate and its place in the order need; the rest of it when it is on the screen, and in turns.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Instant;
+
+use berth_config::LocalTime;
+use berth_session::{Group, Record, SessionId, State, Tree};
+
+use super::model::{Column, Key, Machine, Model, Row, Sample, View};
+use crate::live;
+use crate::reading::{self, Figures};
+use crate::{own, place};
+
+/// What does not change from one moment to the next is read of each row once in so many times.
+const TURNS: usize = 10;
+
+/// Everything that is kept from one time to the next.
+pub struct Watch {
+    tree: Option<Tree>,
+    began: Instant,
+    turn: usize,
+    /// Read once each: a record that is changed is another file.
+    records: BTreeMap<SessionId, (u64, Record)>,
+    known: HashMap<Key, Known>,
+    /// When the policy in force was loaded, in seconds since 1970.
+    loaded: Option<u64>,
+    /// What does not change.
+    machine: Machine,
+}
+
+/// What was read of a row, now or some turns ago.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    figures: Figures,
+    is_frozen: bool,
+}
+
+impl Watch {
+    /// Nothing is read yet but how big the machine is.
+    pub fn new() -> Watch {
+        let tree = Tree::find().ok();
+        let root = tree.as_ref().map(|tree| tree.root().path());
+        let size = berth_config::Machine::read(root).ok();
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+        Watch {
+            began: Instant::now(),
+            turn: 0,
+            records: BTreeMap::new(),
+            known: HashMap::new(),
+            loaded: None,
+            machine: Machine {
+                host: host.unwrap_or_default().trim().to_owned(),
+                cpus: size.as_ref().map(|size| size.cpus.len() as f64),
+                memory: size.map(|size| size.memory),
+                ..Machine::default()
+            },
+            tree,
+        }
+    }
+
+    /// Whether this user has anything to be shown.
+    pub fn is_of_use(&self) -> bool {
+        live::is_root() || self.own().is_some()
+    }
+
+    /// Reads all that this view of the model needs.
+    pub fn sample(&mut self, model: &Model) -> berth_session::Result<Sample> {
+        let on_screen: HashSet<&Key> = model.on_screen().map(|row| &row.key).collect();
+        let mut rows = match live::is_root() {
+            true => {
+                self.read_records()?;
+                self.rows(model.view)
+            }
+            false => self.own_rows(model.view),
+        };
+        let at = self.began.elapsed();
+        let mut known = HashMap::with_capacity(rows.len());
+        for (index, (row, group)) in rows.iter_mut().enumerate() {
+            let old = self.known.remove(&row.key);
+            let is_due =
+                old.is_none() || (index + self.turn) % TURNS == 0 || on_screen.contains(&row.key);
+            let mut now = old.unwrap_or_default();
+            match group {
+                Some(group) if is_due => now.read(self.tree.as_ref(), &row.key, group),
+                Some(group) => now.read_least(group, model.sort),
+                None => {}
+            }
+            row.figures = now.figures.clone();
+            row.is_frozen = now.is_frozen;
+            known.insert(row.key.clone(), now);
+        }
+        self.known = known;
+        self.turn = self.turn.wrapping_add(1);
+        Ok(Sample {
+            at,
+            machine: self.machine(&rows),
+            rows: rows.into_iter().map(|(row, _)| row).collect(),
+        })
+    }
+
+    fn read_records(&mut self) -> berth_session::Result<()> {
+        if self.turn % TURNS == 0 {
+            self.loaded = place::in_force_since();
+        }
+        let mut old = std::mem::take(&mut self.records);
+        for (id, inode) in Record::files()? {
+            let kept = old.remove(&id).filter(|(file, _)| *file == inode);
+            // One that cannot be read is for `berth list` to tell of.
+            let record = kept
+                .map(|(_, record)| record)
+                .or_else(|| Record::read(id).ok());
+            if let Some(record) = record {
+                self.records.insert(id, (inode, record));
+            }
+        }
+        Ok(())
+    }
+
+    fn records(&self) -> impl Iterator<Item = &Record> {
+        self.records.values().map(|(_, record)| record)
+    }
+
+    /// What has a row, and its cgroup.
+    fn rows(&self, view: View) -> Vec<(Row, Option<Group>)> {
+        let tree = self.tree.as_ref();
+        match view {
+            View::Sessions => {
+                let row = |record: &Record| {
+                    let texts = [
+                        record.id.to_string(),
+                        record.user.clone(),
+                        record.service.clone(),
+                    ];
+                    let key = Key::Session(record.id);
+                    let row = self.row(key, texts, record.id.to_string(), &[record]);
+                    (row, live::group(tree, record))
+                };
+                self.records().map(row).collect()
+            }
+            View::Users => {
+                let users = live::by_user(self.records()).into_iter();
+                users
+                    .filter_map(|(uid, records)| {
+                        let first = *records.first()?;
+                        let pool = first.pool.clone().unwrap_or_else(|| "-".into());
+                        let texts = [first.user.clone(), first.profile.clone(), pool];
+                        let object = format!("user:{}", first.user);
+                        let row = self.row(Key::User(uid), texts, object, &records);
+                        let group = tree.map(|tree| live::user_group(tree, first));
+                        Some((row, group))
+                    })
+                    .collect()
+            }
+            View::Pools => {
+                let pools = live::by_pool(self.records()).into_iter();
+                pools
+                    .map(|(pool, records)| {
+                        let users = live::by_user(records.iter().copied()).len();
+                        let texts = [pool.clone(), users.to_string(), records.len().to_string()];
+                        let object = format!("pool:{pool}");
+                        let group = tree.map(|tree| tree.pool(&pool));
+                        (self.row(Key::Pool(pool), texts, object, &records), group)
+                    })
+                    .collect()
+            }
+        }
+    }
+
+    /// A row of these sessions, without figures.
+    fn row(&self, key: Key, texts: [String; 3], object: String, records: &[&Record]) -> Row {
+        Row {
+            key,
+            texts,
+            object: Some(object),
+            lingers: records.iter().all(|record| record.state == State::Linger),
+            is_stale: records
+                .iter()
+                .any(|record| live::is_stale(record, self.loaded)),
+            is_frozen: false,
+            figures: Figures::default(),
+        }
+    }
+
+    /// The caller's cgroup.
+    fn own(&self) -> Option<(&Tree, Group)> {
+        let tree = self.tree.as_ref()?;
+        let user = tree.existing_user(own::user().0)?;
+        Some((tree, user))
+    }
+
+    /// What who is not root can see.
+    fn own_rows(&self, view: View) -> Vec<(Row, Option<Group>)> {
+        let (uid, name) = own::user();
+        let row = |key, first: &str, second: &str, group: Group| {
+            let texts = [first, second, "-"].map(String::from);
+            let mut row = self.row(key, texts, String::new(), &[]);
+            (row.object, row.lingers) = (None, false);
+            (row, Some(group))
+        };
+        let Some((tree, user)) = self.own() else {
+            return Vec::new();
+        };
+        match view {
+            View::Users => vec![row(Key::User(uid), &name, "-", user)],
+            View::Sessions => own::sessions(tree, &user)
+                .into_iter()
+                .map(|own| {
+                    let key = own.id.map_or_else(|| Key::Scope(own.name()), Key::Session);
+                    row(key, &own.name(), &name, own.group)
+                })
+                .collect(),
+            View::Pools => Vec::new(),
+        }
+    }
+
+    /// The whole.
+    fn machine(&self, rows: &[(Row, Option<Group>)]) -> Machine {
+        let load = std::fs::read_to_string("/proc/loadavg").ok();
+        let load = load.and_then(|load| load.split(' ').next().map(String::from));
+        let all = self.tree.as_ref().map(|tree| Figures::now(&tree.berth()));
+        let clock = LocalTime::now().map(|time| time.to_string());
+        let clock = clock.and_then(|clock| clock.split(' ').nth(1).map(String::from));
+        let (sessions, users) = match live::is_root() {
+            true => (self.records.len(), live::by_user(self.records()).len()),
+            false => (rows.len(), 1),
+        };
+        Machine {
+            clock: clock.unwrap_or_default(),
+            load,
+            sessions,
+            users,
+            figures: all.unwrap_or_default(),
+            ..self.machine.clone()
+        }
+    }
+}
+
+impl Known {
+    fn read(&mut self, tree: Option<&Tree>, key: &Key, group: &Group) {
+        self.figures = Figures::now(group);
+        if let (Key::User(_), Some(tree)) = (key, tree) {
+            self.figures.limits = reading::user_limits(tree, group);
+        }
+        self.is_frozen = group.is_frozen();
+    }
+
+    fn read_least(&mut self, group: &Group, sort: Column) {
+        let usage = &mut self.figures.usage;
+        usage.cpu_us = group.keyed("cpu.stat", "usage_usec");
+        match sort {
+            Column::Memory => usage.memory = group.number("memory.current"),
+            Column::Tasks => usage.tasks = group.number("pids.current"),
+            // The pressure is a mean of the last minute.
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A machine with sessions that are only pretended: records that the test writes, and plain folders for cgroups. It is
+//! made of a mount namespace, so that what the machine has stays as it is.
+
+// Each test uses what it needs of it.
+#![allow(dead_code)]
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A /run/berth of its own, and a cgroup hierarchy.
+pub struct Run {
+    pub sessions: PathBuf,
+    pub cgroups: PathBuf,
+    folder: PathBuf,
+}
+
+impl Run {
+    /// Needs root, for a mount namespace.
+    #[track_caller]
+    pub fn new() -> Run {
+        let me = fs::metadata("/proc/self").unwrap().uid();
+        assert_eq!(me, 0, "this test must be run by root");
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("berth-run-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        let [sessions, cgroups] = ["sessions", "cgroups"].map(|name| folder.join(name));
+        for folder in [&sessions, &cgroups] {
+            fs::create_dir_all(folder).unwrap();
+        }
+        Run {
+            sessions,
+            cgroups,
+            folder,
+        }
+    }
+
+    pub fn write(&self, id: u64, record: &Value) {
+        // As Berth does: whole, and another file each time.
+        let new = self.sessions.join(format!(".{id}"));
+        fs::write(&new, record.to_string()).unwrap();
+        fs::rename(new, self.sessions.join(id.to_string())).unwrap();
+    }
+
+    /// Writes files of a cgroup.
+    pub fn cgroup(&self, path: &str, files: &[(&str, &str)]) {
+        let folder = self.cgroups.join(path);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, text) in files {
+            fs::write(folder.join(name), text).unwrap();
+        }
+    }
+
+    /// A shell command on this machine. The program is /run/berth-program there: the build may be where only root can
+    /// go.
+    pub fn shell(&self, command: &str) -> Command {
+        let script = format!(
+            "set -e; cgroups={}; mount -t tmpfs -o mode=755 run /run; mkdir -p /run/berth/sessions; \
+             mount --bind {} /run/berth/sessions; touch /run/berth-program; \
+             mount --bind {} /run/berth-program; {ON_TOP}; {command}",
+            self.cgroups.display(),
+            self.sessions.display(),
+            env!("CARGO_BIN_EXE_berth")
+        );
+        let mut shell = Command::new("unshare");
+        shell.args(["--mount", "sh", "-c", &script]);
+        shell.stdin(Stdio::null());
+        shell
+    }
+
+    /// Runs the program; `before` is put in front of it: who runs it.
+    pub fn berth(&self, before: &str, arguments: &str) -> Ran {
+        let command = format!("exec {before} /run/berth-program {arguments}");
+        let output = self.shell(&command).output().unwrap();
+        Ran {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// The pretended hierarchy is put on top of the one that the mount table says is mounted.
+const ON_TOP: &str = "grep -q ' - cgroup2 ' /proc/self/mountinfo || \
+     { mkdir /run/cgroup2; mount -t cgroup2 none /run/cgroup2; }; \
+     mount --bind \"$cgroups\" \"$(awk '/ - cgroup2 /{print $5; exit}' /proc/self/mountinfo)\"";
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// How it ended, and what it said.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// This process, as a record names one.
+pub fn me() -> Value {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap();
+    let (_, fields) = stat.rsplit_once(')').unwrap();
+    let start: u64 = fields.split_whitespace().nth(19).unwrap().parse().unwrap();
+    json!({ "pid": std::process::id(), "start": start })
+}
+
+/// A record of a session that was opened so long ago; its keeper is this process.
+pub fn record(id: u64, user: &str, uid: u32, ago: u64) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    json!({
+        "id": id,
+        "user": user,
+        "uid": uid,
+        "service": "sshd",
+        "tty": "ssh",
+        "rhost": "10.1.4.22",
+        "profile": "student",
+        "rule": "cs101",
+        "user_rule": "cs101",
+        "opened": now.as_secs() - ago,
+        "state": "active",
+        // Gone, so that no mistake in here can signal anybody.
+        "leader": { "pid": 1, "start": 1 },
+        "keeper": me(),
+        "init": null,
+        "cgroup": null,
+        "pid_namespace": null,
+        "ipc_namespace": null,
+        "mount_namespace": null,
+        "user_namespace": null,
+    })
+}
+
+/// The files of a cgroup with every controller.
+pub fn files(cpu_us: u64, memory: u64, tasks: u64) -> Vec<(&'static str, String)> {
+    vec![
+        (
+            "cpu.stat",
+            format!(
+                "usage_usec {cpu_us}\nuser_usec {cpu_us}\nsystem_usec 0\nnr_throttled 0\nthrottled_usec 2000000\n"
+            ),
+        ),
+        ("cpu.max", "400000 100000\n".into()),
+        ("memory.current", format!("{memory}\n")),
+        ("memory.peak", format!("{memory}\n")),
+        ("memory.max", "8589934592\n".into()),
+        (
+            "memory.events",
+            "low 0\nhigh 0\nmax 9\noom 1\noom_kill 1\n".into(),
+        ),
+        ("pids.current", format!("{tasks}\n")),
+        ("pids.max", "512\n".into()),
+        ("pids.peak", "99\n".into()),
+        ("pids.events", "max 4\n".into()),
+        (
+            "io.stat",
+            "8:0 rbytes=1048576 wbytes=2097152 rios=1 wios=1\n".into(),
+        ),
+        ("cgroup.events", "populated 1\nfrozen 0\n".into()),
+        ("cgroup.freeze", "0\n".into()),
+        ("cpu.pressure", pressure(31.0)),
+        ("memory.pressure", pressure(0.0)),
+        ("io.pressure", pressure(0.5)),
+    ]
+}
+
+fn pressure(percent: f64) -> String {
+    format!(
+        "some avg10=0.00 avg60={percent:.2} avg300=0.00 total=5\n\
+         full avg10=0.00 avg60=0.00 avg300=0.00 total=9\n"
+    )
+}
+
+impl Run {
+    /// A session with cgroups of its own and its user's, which have used so much.
+    pub fn session(&self, id: u64, user: &str, uid: u32, figures: &[(&str, String)]) {
+        let path = format!("berth/user-{uid}/sessions/{id}");
+        let figures: Vec<(&str, &str)> = figures
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        for path in [
+            Path::new(&path),
+            Path::new(&format!("berth/user-{uid}")),
+            Path::new(&format!("berth/user-{uid}/sessions")),
+        ] {
+            self.cgroup(path.to_str().unwrap(), &figures);
+        }
+        let mut record = record(id, user, uid, 8045);
+        record["cgroup"] = path.into();
+        self.write(id, &record);
+    }
+}
