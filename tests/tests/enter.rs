@@ -145,6 +145,8 @@ fn who_has_entered_goes_with_the_session() {
         let inside = || Process::running("sleep 1001").len() > 1;
         assert!(eventually(inside), "{:?}", Process::running("sleep 1001"));
         berth(machine, &format!("kill {id} --yes --grace 1s")).ok();
+        // Looked at before it is waited for, which has no limit.
+        assert!(eventually(|| entered.process().is_zombie()));
         assert_eq!(entered.wait().status.code(), Some(137));
         alice.end();
         machine.assert_nothing_left(&before);
