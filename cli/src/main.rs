@@ -22,6 +22,7 @@ mod pager;
 mod paint;
 mod pam;
 mod place;
+mod program;
 mod reading;
 mod stack;
 mod sys;

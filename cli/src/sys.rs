@@ -34,6 +34,19 @@ pub fn pidfd_send_signal(process: &OwnedFd, signal: Signal) -> nix::Result<()> {
     Errno::result(sent).map(drop)
 }
 
+/// A new, empty session keyring in place of the caller's.
+pub fn new_keyring() -> nix::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1; // keyctl(2); libc does not have it
+    let anonymous = std::ptr::null::<libc::c_char>();
+    // SAFETY: without a name the keyring is anonymous; no other memory.
+    let joined = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) };
+    match Errno::result(joined) {
+        // A container's filter forbids all of keyctl, or the kernel has no keys: nobody in there can read any.
+        Err(Errno::EPERM | Errno::ENOSYS) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 /// Which process group has the terminal while a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Terminal {

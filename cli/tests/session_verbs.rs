@@ -415,6 +415,8 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
         ("show 99", 1, "berth: there is no session 99\n"),
         ("show carol", 1, "berth: user \"carol\" has no session\n"),
         ("kill 99 --yes", 1, "berth: there is no session 99\n"),
+        ("enter 99", 1, "berth: there is no session 99\n"),
+        ("enter alice", 2, "invalid value 'alice' for '<SESSION>'"),
         (
             "try --user no-such-user --policy /run/berth/sessions/.policy true",
             1,
@@ -443,7 +445,9 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
         assert_eq!(ran.code, Some(code), "{arguments}: {ran:?}");
         assert!(ran.err.contains(said), "{arguments}: {ran:?}");
     }
-    for verb in ["list", "show", "kill", "freeze", "thaw", "log", "try"] {
+    for verb in [
+        "list", "show", "kill", "freeze", "thaw", "enter", "log", "try",
+    ] {
         let ran = run.berth("", &format!("{verb} --help"));
         assert!(ran.out.contains("Exit status: "), "{verb}");
         let longest = ran.out.lines().map(str::len).max();
@@ -463,6 +467,7 @@ fn who_is_not_root_is_told_so() {
         "show",
         "",
         "kill 12 --yes",
+        "enter 12 true",
         "try --user root true",
     ] {
         let ran = run.berth(nobody, arguments);
@@ -478,7 +483,7 @@ fn who_is_not_root_is_told_so() {
 fn every_option_is_in_the_document() {
     let run = Run::new();
     let document = include_str!("../../docs/commands.md");
-    for verb in ["list", "show", "kill", "try"] {
+    for verb in ["list", "show", "kill", "enter", "try"] {
         let section = document.split("\n## ").find(|section| {
             section.starts_with(&format!("`berth {verb} "))
                 || section.starts_with(&format!("`berth {verb}`"))

@@ -15,6 +15,9 @@ use crate::{Error, Group, Manager, Result, Tree, systemd};
 /// takes longer than moments.
 const FREEZING: Duration = Duration::from_secs(10);
 
+/// How long systemd may take to stop or to thaw what is frozen and empty.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
 impl Tree {
     /// Stops all that runs in a cgroup, and waits until the kernel says so. On a failure some may be stopped; what is
     /// started in there is stopped, too.
@@ -39,6 +42,29 @@ impl Tree {
         let line = self.line_to(group).into_iter();
         line.rev().find(Group::is_told_to_freeze)
     }
+}
+
+/// Thaws what a user was frozen in, when nobody of theirs is logged in any more: systemd stops no frozen unit, and tries
+/// again and again (seen with systemd 257).
+pub(crate) fn let_go(tree: &Tree, uid: u32) -> Result<()> {
+    let mut groups = vec![tree.user_in(None, uid)];
+    groups.extend(tree.existing_user(uid));
+    let pool = groups.iter().find_map(|group| tree.pool_of(group));
+    // The pool's other users stay frozen.
+    let pool = pool
+        .map(|pool| tree.pool(&pool))
+        .filter(|pool| !pool.is_populated());
+    for group in groups.iter().chain(&pool) {
+        let until = Instant::now() + LETTING_GO;
+        while group.is_told_to_freeze() {
+            match tree.thaw(group) {
+                // It is being stopped, which thaws it where systemd stops what is frozen (252).
+                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+                thawed => thawed?,
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Group {

@@ -1,6 +1,7 @@
 //! `berth list`, `show` and `kill` on real logins.
 
 use std::process::Command;
+use std::time::Duration;
 
 use berth_tests::namespaces::PROGRAMS;
 use berth_tests::{Machine, Output, Policy, Process, Terminal, eventually};
@@ -353,6 +354,51 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
         assert!(!shown("1").contains('\x1b'), "{}", shown("1"));
         berth(machine, &format!("kill {id} --yes")).ok();
         alice.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn kill_stale_ends_who_came_before_the_policy_in_force() {
+    Machine::run(|machine| {
+        let none = berth(machine, "kill --stale --yes");
+        assert_eq!(none.status.code(), Some(1), "{none:?}");
+        assert!(none.stderr.contains("no policy is in force"), "{none:?}");
+        berth(machine, "reload").ok();
+        let before = machine.settled();
+        let (alice, _) = machine.stay("alice");
+        let old = session(machine);
+        // Times of records are in seconds.
+        std::thread::sleep(Duration::from_millis(1100));
+        berth(machine, "reload").ok();
+        let (new, sleep) = machine.stay("alice");
+        let (bob, _) = machine.stay("bob");
+        let three = || berth(machine, "list").stdout.matches(" active").count() == 3;
+        assert!(eventually(three), "{:?}", berth(machine, "list"));
+
+        let of_bob = berth(machine, "kill bob --stale --yes");
+        assert_eq!(of_bob.status.code(), Some(1), "{of_bob:?}");
+        assert!(
+            of_bob.stderr.contains("under the policy in force"),
+            "{of_bob:?}"
+        );
+        let json = berth(machine, "kill --stale --yes --json").ok();
+        assert!(
+            json.contains(&format!("\"ended\": [\n    {old}\n  ]")),
+            "{json}"
+        );
+        machine.logged("kill stale=true signal=SIGTERM by=root");
+        assert!(sleep.exists());
+        assert!(
+            berth(machine, "list")
+                .ok()
+                .ends_with("2 sessions, 2 users.")
+        );
+        let neither = berth(machine, "kill --yes");
+        assert_eq!(neither.status.code(), Some(2), "{neither:?}");
+        for login in [alice, new, bob] {
+            login.end();
+        }
         machine.assert_nothing_left(&before);
     });
 }

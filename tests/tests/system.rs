@@ -14,6 +14,7 @@ berth_tests::cases! { UserModeLinux:
     a_session_has_a_memory_max_of_its_own
     a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in
     a_fork_bomb_is_over_when_its_login_is
+    a_session_at_its_tasks_max_can_be_entered
     a_quota_of_half_a_cpu_is_half_a_cpu
     two_logins_share_one_quota
     cpu_weights_share_a_cpu_between_users

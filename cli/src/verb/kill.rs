@@ -13,7 +13,7 @@ use serde_json::json;
 use super::show::{none, way_in};
 use crate::exit::Exit;
 use crate::live::{self, Object, Sessions};
-use crate::{ask, deed, figures, json, sys};
+use crate::{ask, deed, figures, json, place, sys};
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -31,10 +31,15 @@ OBJECT is a session, as in 12, or a user, as in alice or user:alice: all of the 
 sessions; or pool:NAME or profile:NAME. What runs in a session gets SIGTERM, the time of
 --grace, and then SIGKILL, all of it at once; the session's keeper removes the rest. What is
 frozen could not handle SIGTERM, and is killed at once. A session whose keeper is dead is
-removed here.")]
+removed here. --stale: of these, or of all, only sessions that were opened before the policy
+in force was loaded.")]
 pub struct Arguments {
-    /// A session, a user or a pool
-    object: Object,
+    /// A session, a user or a pool; with --stale, by default everybody
+    #[arg(required_unless_present = "stale")]
+    object: Option<Object>,
+    /// Only sessions that were opened under an older policy than the one in force
+    #[arg(long)]
+    stale: bool,
     /// Only send this signal, as in HUP, and end nothing
     #[arg(long, value_name = "SIGNAL", value_parser = signal)]
     signal: Option<Signal>,
@@ -78,10 +83,7 @@ fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.
     let everybody = all.records.clone();
-    let chosen = all.of(&arguments.object);
-    if chosen.is_empty() {
-        return Err(none(&arguments.object));
-    }
+    let chosen = chosen(all, arguments)?;
     confirm(arguments, &chosen)?;
     let tree = Tree::find().ok();
     let targets: Vec<Target> = chosen
@@ -90,15 +92,39 @@ fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
         .collect();
     let signal = arguments.signal.unwrap_or(Signal::SIGTERM);
     // First: what is killed may be this command's own session.
-    deed::log(
-        "kill",
-        Some(&arguments.object),
-        &[("signal", signal.to_string())],
-    );
+    let only_stale = arguments.stale.then(|| ("stale", "true".into()));
+    let fields: Vec<_> = only_stale
+        .into_iter()
+        .chain([("signal", signal.to_string())])
+        .collect();
+    deed::log("kill", arguments.object.as_ref(), &fields);
     Ok(match arguments.signal {
         Some(signal) => send(&targets, signal, arguments.json),
         None => end(&targets, tree.as_ref(), arguments),
     })
+}
+
+/// The sessions that are meant.
+fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
+    let mut chosen = match &arguments.object {
+        Some(object) => all.of(object),
+        None => all.records,
+    };
+    if let (true, Some(object)) = (chosen.is_empty(), &arguments.object) {
+        return Err(none(object));
+    }
+    if arguments.stale {
+        let Some(loaded) = place::in_force_since() else {
+            eprintln!("berth: no policy is in force, so no session is older than it");
+            return Err(Exit::NotSo);
+        };
+        chosen.retain(|record| live::is_stale(record, Some(loaded)));
+        if chosen.is_empty() {
+            eprintln!("berth: all of these sessions were opened under the policy in force");
+            return Err(Exit::NotSo);
+        }
+    }
+    Ok(chosen)
 }
 
 fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {

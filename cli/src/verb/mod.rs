@@ -4,6 +4,7 @@ mod check;
 mod completions;
 mod diff;
 mod doctor;
+mod enter;
 mod explain;
 mod freeze;
 mod kill;
@@ -49,6 +50,8 @@ pub enum Verb {
     Freeze(freeze::Arguments),
     /// Let go on what is frozen
     Thaw(freeze::Arguments),
+    /// Get a root shell, or run a command, in a session's namespaces
+    Enter(enter::Arguments),
     /// Run a command as a login of a user's would, without touching PAM's files
     Try(r#try::Arguments),
     /// Put Berth's lines into PAM's files, take them out, or tell where they are
@@ -86,6 +89,7 @@ impl Verb {
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Freeze(arguments) => freeze::run(freeze::Change::Freeze, &arguments),
             Verb::Thaw(arguments) => freeze::run(freeze::Change::Thaw, &arguments),
+            Verb::Enter(arguments) => enter::run(&arguments),
             Verb::Try(arguments) => r#try::run(&arguments),
             Verb::Completions(arguments) => completions::run(&arguments),
             Verb::Pam(arguments) => pam::run(&arguments),

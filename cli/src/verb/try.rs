@@ -6,9 +6,9 @@
 use std::fs::{self, DirBuilder};
 use std::io::IsTerminal;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::Command;
 
 use berth_config::outcome::Outcome;
 use berth_config::{Decision, Login, Machine, Policy, PolicyError, Trust, check_files};
@@ -16,8 +16,8 @@ use nix::unistd::{Gid, Uid, User};
 
 use crate::exit::Exit;
 use crate::pam::Application;
-use crate::sys::{self, Identity, Terminal};
-use crate::{live, paint, place};
+use crate::sys::{Identity, Terminal};
+use crate::{live, paint, place, program};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -103,7 +103,7 @@ fn attempt(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let status = shell(&arguments.command, &login, account, session)?;
     drop(application);
-    Ok(Exit::Of(code(status)))
+    Ok(Exit::Of(status))
 }
 
 fn not(why: &dyn std::fmt::Display) -> Exit {
@@ -214,7 +214,7 @@ fn shell(
     login: &Login,
     account: User,
     session: Option<String>,
-) -> Result<ExitStatus, Exit> {
+) -> Result<u8, Exit> {
     let shell = match account.shell.as_os_str().is_empty() {
         true => PathBuf::from("/bin/sh"),
         false => account.shell,
@@ -225,13 +225,9 @@ fn shell(
         [] => command.arg0(format!("-{name}")),
         _ => command.arg("-c").arg(words.join(" ")),
     };
-    let kept = ["TERM", "LANG"].map(|name| (name, std::env::var_os(name)));
     command
         .env_clear()
-        .envs(
-            kept.into_iter()
-                .filter_map(|(name, value)| Some((name, value?))),
-        )
+        .envs(program::kept())
         .env("HOME", &account.dir)
         .env("SHELL", &shell)
         .env("USER", &login.user)
@@ -254,22 +250,6 @@ fn shell(
             .collect(),
         home: account.dir,
     };
-    sys::run_as(&mut command, identity, terminal);
-    let cannot = |error| not(&format!("cannot run {}: {error}", shell.display()));
-    let mut child = command.spawn().map_err(cannot)?;
-    // From here on: the program inherits how signals are handled.
-    sys::ignore_keyboard_signals().map_err(cannot)?;
-    let status = child.wait().map_err(cannot)?;
-    if terminal == Terminal::Own {
-        // The shell that called us takes it itself where this fails.
-        let _ = sys::give_terminal();
-    }
-    Ok(status)
-}
-
-fn code(status: ExitStatus) -> u8 {
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal));
-    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255)
+    program::run(command, identity, terminal)
+        .map_err(|error| not(&format!("cannot run {}: {error}", shell.display())))
 }

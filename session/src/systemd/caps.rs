@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bus, Property};
 use crate::folder::remove_if_there;
-use crate::{Error, Group, Result, Tree, UserFolder};
+use crate::{Error, Group, Result, Tree, UserFolder, freezer};
 
 /// Where systemd keeps what was set until the next boot (systemd.unit(5)).
 pub const DROP_INS: &str = "/run/systemd/system.control";
@@ -78,6 +78,7 @@ pub fn is_set(folder: &str, unit: &str, properties: &[Property]) -> bool {
 /// Takes the caps of a user back, if nobody of theirs is logged in.
 pub fn take_back(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
     if folder.sessions()?.is_empty() {
+        freezer::let_go(tree, uid)?;
         take_back_from(&tree.user_in(None, uid), folder)?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The cap on tasks, felt.
 
+use berth_tests::namespaces::PROGRAMS;
 use berth_tests::{Machine, Policy, Process, eventually};
 
 use super::Case;
@@ -10,6 +11,7 @@ pub const CASES: &[Case] = &[
         fork_bomb,
     ),
     ("a_fork_bomb_is_over_when_its_login_is", bomb_ends),
+    ("a_session_at_its_tasks_max_can_be_entered", entered),
 ];
 
 fn capped(machine: &Machine) {
@@ -50,6 +52,40 @@ fn bomb_ends(machine: &mut Machine) {
     let before = machine.settled();
     let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
     assert!(eventually(|| children() > 10));
+    bomb.end();
+    machine.assert_nothing_left(&before);
+}
+
+fn entered(machine: &mut Machine) {
+    machine.policy(&Policy::with_profile(
+        "user = { tasks_max = 64 }\nsession = { tasks_max = 16 }\nlogout = { grace = \"1s\" }",
+    ));
+    let before = machine.settled();
+    let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
+    let list = || machine.host(&format!("{PROGRAMS}/berth list")).stdout;
+    let is_full = || {
+        let said = list();
+        let of_alice = said.lines().find(|line| line.contains("  alice  "));
+        of_alice.is_some_and(|line| line.split_whitespace().nth(6) == Some("16"))
+    };
+    assert!(eventually(is_full), "{}", list());
+    let said = list();
+    let id = said
+        .lines()
+        .nth(1)
+        .and_then(|line| line.split_whitespace().next());
+    let enter = format!("{PROGRAMS}/berth enter {}", id.unwrap_or_default());
+    // Several processes, of which none counts in there.
+    let look = machine.host(&format!(
+        "{enter} sh -c 'cat /proc/1/comm; pgrep -x berth-probe | wc -l; cat /proc/self/cgroup'"
+    ));
+    let look = look.ok();
+    let mut lines = look.lines();
+    assert_eq!(lines.next(), Some("berth-init"), "{look}");
+    let probes: Option<usize> = lines.next().and_then(|count| count.trim().parse().ok());
+    assert!(probes.is_some_and(|count| count > 8), "{look}");
+    assert!(!look.contains("/berth/user-"), "{look}");
+    machine.host(&format!("{enter} pkill -KILL -x berth-probe"));
     bomb.end();
     machine.assert_nothing_left(&before);
 }

@@ -11,13 +11,11 @@ pub const CASES: &[BootedCase] = &[
     ("a_frozen_pool_stands_and_can_be_killed_under_systemd", pool),
 ];
 
-/// A login that counts in a file.
-fn count(user: &str) -> String {
-    format!("i=0; while :; do i=$((i+1)); echo $i >/var/tmp/count-{user}; sleep 0.05; done")
-}
+/// A login that counts in a file of its home.
+const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i >~/count; sleep 0.05; done";
 
 fn counted(machine: &Booted, user: &str) -> u32 {
-    let text = machine.host(&format!("cat /var/tmp/count-{user}")).stdout;
+    let text = machine.host(&format!("cat ~{user}/count")).stdout;
     text.trim().parse().unwrap_or(0)
 }
 
@@ -41,13 +39,21 @@ fn user(machine: &Booted) {
     let capped = "user = { memory_max = \"200M\" }\nlogout = { grace = \"1s\" }";
     machine.berth("sshd", &Policy::with_profile(capped));
     let before = machine.settled();
-    let (alice, _) = machine.background("alice", &count("alice"), "sh");
+    let (alice, _) = machine.background("alice", COUNT, "sh");
     assert_goes_on(machine, "alice");
     let said = machine.host("berth freeze alice").ok();
     assert_eq!(said, "frozen user \"alice\": 1 session");
     let list = || machine.host("berth list").ok();
     assert!(list().contains("  frozen\n"), "{}", list());
     assert_stands(machine, "alice");
+    // Root looks into it, from outside.
+    let id = machine
+        .host("berth list | awk '$2 == \"alice\" { print $1 }'")
+        .ok();
+    let look = format!("berth enter {id} sh -c 'cat /proc/1/comm /proc/self/cgroup'");
+    let look = machine.host(&look).ok();
+    assert!(look.starts_with("berth-init\n"), "{look}");
+    assert!(!look.contains(&machine.slice("alice")), "{look}");
     // systemd knows of it, and changes nothing.
     machine.host("systemctl daemon-reload").ok();
     machine.host("systemctl daemon-reexec").ok();
@@ -56,11 +62,7 @@ fn user(machine: &Booted) {
         machine.of_user("alice", "memory.max"),
         (200 << 20).to_string()
     );
-    let refused = machine.ssh("alice", "true").refused();
-    assert!(
-        format!("{refused:?}").contains("Your sessions are frozen"),
-        "{refused:?}"
-    );
+    machine.ssh("alice", "true").refused();
     machine.ssh("bob", "true").ok();
     machine.ssh("root", "true").ok();
     assert_eq!(
@@ -75,9 +77,23 @@ fn user(machine: &Booted) {
         "{log}"
     );
 
+    assert!(log.contains("Your sessions are frozen"), "{log}");
+
     // Killed while it stands it leaves nothing, and the user gets in again.
     machine.host("berth freeze alice").ok();
     machine.host("berth kill alice --yes").ok();
+    alice.end();
+    machine.assert_nothing_left(&before);
+    let (alice, _) = machine.background("alice", COUNT, "sh");
+    assert_goes_on(machine, "alice");
+    // One session alone, likewise.
+    let list = list();
+    let line = list.lines().find(|line| line.contains(" alice "));
+    let id = line.unwrap().split_whitespace().next().unwrap();
+    machine.host(&format!("berth freeze {id}")).ok();
+    assert_stands(machine, "alice");
+    machine.ssh("alice", "true").ok();
+    machine.host(&format!("berth kill {id} --yes")).ok();
     alice.end();
     machine.assert_nothing_left(&before);
     machine.ssh("alice", "true").ok();
@@ -92,8 +108,8 @@ fn pool(machine: &Booted) {
         },
     );
     let before = machine.settled();
-    let (alice, _) = machine.background("alice", &count("alice"), "sh");
-    let (bob, _) = machine.background("bob", &count("bob"), "sh");
+    let (alice, _) = machine.background("alice", COUNT, "sh");
+    let (bob, _) = machine.background("bob", COUNT, "sh");
     assert_goes_on(machine, "alice");
     assert_goes_on(machine, "bob");
     let said = machine.host("berth freeze pool:cs-101").ok();

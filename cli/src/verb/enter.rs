@@ -1,0 +1,149 @@
+//! `berth enter`: a root shell in a session's namespaces, to see what its user sees.
+//!
+//! Only the namespaces are entered, not the cgroup: a session that is at its caps, or frozen, can be looked into. What
+//! runs in there is root's, and so is all that it is looked up in: a user can mount nothing in a berth's mount
+//! namespace, so /bin and /usr are the host's, and nothing of the caller's environment comes along. But it is not the
+//! only one in there, so it gets what a login gets against whoever it becomes: no_new_privs and a keyring of its own.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::Command;
+
+use berth_session::{Record, SessionId, State};
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::{Gid, Uid, User};
+
+use super::show::none;
+use crate::exit::Exit;
+use crate::live::{self, Object, Sessions};
+use crate::sys::{self, Identity, Terminal};
+use crate::{deed, program};
+
+/// Where programs are looked for: where only root can put them.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: that of CMD, or 128 and the signal that ended it; 1 there is no such session,
+or it cannot be entered; 4 only root may do this.
+
+CMD is run as it is, without a shell; without CMD it is root's shell. It is in the
+namespaces of the session, and outside its cgroup: the session's caps do not count, and it
+may be frozen. It ends with the session, if that has a PID namespace.")]
+pub struct Arguments {
+    /// The session
+    session: SessionId,
+    /// A command, and its arguments
+    #[arg(
+        value_name = "CMD",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    command: Vec<String>,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    match enter(arguments) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn enter(arguments: &Arguments) -> Result<Exit, Exit> {
+    if !live::is_root() {
+        eprintln!("berth: only root may enter sessions");
+        return Err(Exit::Permission);
+    }
+    let object = Object::Session(arguments.session);
+    let records = Sessions::tell()?.of(&object);
+    let record = records.first().ok_or_else(|| none(&object))?;
+    // Before the join: root's account is the host's.
+    let shell = shell();
+    deed::log("enter", Some(&object), &[("user", record.user.clone())]);
+    join(record).map_err(|why| {
+        eprintln!("berth: cannot enter session {}: {why}", record.id);
+        Exit::NotSo
+    })?;
+
+    let (name, words) = match arguments.command.split_first() {
+        Some((name, words)) => (PathBuf::from(name), words),
+        None => (shell.clone(), &[][..]),
+    };
+    let mut command = Command::new(&name);
+    command
+        .args(words)
+        .env_clear()
+        .envs(program::kept())
+        .env("HOME", "/root")
+        .env("SHELL", &shell)
+        .env("USER", "root")
+        .env("LOGNAME", "root")
+        .env("PATH", PATH)
+        .env("BERTH_SESSION", record.id.to_string());
+    let terminal = match arguments.command.is_empty() && std::io::stdin().is_terminal() {
+        true => Terminal::Own,
+        false => Terminal::Shared,
+    };
+    let root = Identity {
+        uid: Uid::from_raw(0),
+        gid: Gid::from_raw(0),
+        groups: vec![Gid::from_raw(0)],
+        home: "/".into(),
+    };
+    match program::run(command, root, terminal) {
+        Ok(status) => Ok(Exit::Of(status)),
+        Err(error) => {
+            eprintln!("berth: cannot run {}: {error}", name.display());
+            Err(Exit::NotSo)
+        }
+    }
+}
+
+fn shell() -> PathBuf {
+    let root = User::from_uid(Uid::from_raw(0)).ok().flatten();
+    let shell = root.map(|root| root.shell);
+    let shell = shell.filter(|shell| shell.is_absolute());
+    shell.unwrap_or_else(|| "/bin/sh".into())
+}
+
+/// Puts this process, and whatever it starts, into the session's namespaces.
+fn join(record: &Record) -> Result<(), String> {
+    if record.state == State::Opening {
+        return Err("it is still being opened".into());
+    }
+    match record.init {
+        Some(init) => {
+            let gone = "the init of its namespaces has ended, and they with it";
+            let process = sys::pidfd_open(init.pid).map_err(|_| gone)?;
+            // The PID may be another's by now; the descriptor, once looked at, cannot.
+            if !init.is_alive() {
+                return Err(gone.into());
+            }
+            setns(process, namespaces(record))
+                .map_err(|errno| format!("its namespaces cannot be joined: {errno}"))?;
+        }
+        None => eprintln!(
+            "berth: session {} has no namespaces of its own: this is the host",
+            record.id
+        ),
+    }
+    // UID 0 of a user namespace is the host's. Whoever this becomes in there (by su) must not become it by a setuid
+    // program, nor read the keys of who typed this.
+    nix::sys::prctl::set_no_new_privs()
+        .and_then(|()| sys::new_keyring())
+        .map_err(|errno| format!("privileges cannot be given up: {errno}"))
+}
+
+fn namespaces(record: &Record) -> CloneFlags {
+    let own = &record.namespaces;
+    [
+        (own.user, CloneFlags::CLONE_NEWUSER),
+        (own.pid, CloneFlags::CLONE_NEWPID),
+        (own.ipc, CloneFlags::CLONE_NEWIPC),
+        (own.mount, CloneFlags::CLONE_NEWNS),
+    ]
+    .into_iter()
+    .filter_map(|(inode, flag)| inode.map(|_| flag))
+    .collect()
+}

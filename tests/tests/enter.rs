@@ -1,0 +1,195 @@
+//! `berth enter` on real logins: what root sees of a session, and what a session may do to root in there.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Background, Machine, Output, Policy, Process, Terminal, eventually};
+
+fn berth(machine: &Machine, arguments: &str) -> Output {
+    machine.host(&format!("{PROGRAMS}/berth {arguments}"))
+}
+
+/// The id of the one session.
+#[track_caller]
+fn session(machine: &Machine) -> String {
+    let active = || berth(machine, "list").stdout.contains(" active");
+    assert!(eventually(active), "{:?}", berth(machine, "list"));
+    let said = berth(machine, "list").ok();
+    let mut words = said.lines().nth(1).unwrap().split_whitespace();
+    words.next().unwrap().into()
+}
+
+/// Where a process is, of all kinds of namespaces that a berth has.
+fn namespaces(process: Process) -> String {
+    let kinds = ["user", "pid", "ipc", "mnt"].map(|kind| process.namespace(kind));
+    let lines = kinds.map(|path| path.display().to_string());
+    lines.join("\n")
+}
+
+/// Prints the same of the program itself.
+const OWN_NAMESPACES: &str =
+    "readlink /proc/self/ns/user /proc/self/ns/pid /proc/self/ns/ipc /proc/self/ns/mnt";
+
+#[test]
+fn root_is_in_the_sessions_namespaces_and_outside_its_cgroup() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let (alice, sleep) = machine.stay("alice");
+        let id = session(machine);
+        let own = Process(std::process::id() as i32);
+        assert_ne!(namespaces(sleep), namespaces(own));
+        let entered = berth(machine, &format!("enter {id} {OWN_NAMESPACES}"));
+        assert_eq!(entered.ok(), namespaces(sleep));
+        let cgroup = berth(machine, &format!("enter {id} cat /proc/self/cgroup")).ok();
+        assert!(
+            !cgroup.contains("/berth/user-") && cgroup.contains("0::"),
+            "{cgroup}"
+        );
+        let look = berth(
+            machine,
+            &format!("enter {id} sh -c 'id -u; pwd; cat /proc/1/comm; pgrep -c sleep'"),
+        );
+        assert_eq!(look.ok(), "0\n/\nberth-init\n1");
+        // Its capabilities are those of the namespace: it may end what runs there, and mount nothing.
+        let mount = berth(machine, &format!("enter {id} mount -t tmpfs x /mnt"));
+        assert!(!mount.status.success(), "{mount:?}");
+        for (command, status) in [("sh -c 'exit 42'", 42), ("sh -c 'kill -KILL $$'", 137)] {
+            let ran = berth(machine, &format!("enter {id} {command}"));
+            assert_eq!(ran.status.code(), Some(status), "{ran:?}");
+        }
+        assert!(
+            machine
+                .logged(&format!("enter session={id} user=alice by=root"))
+                .contains("berth[")
+        );
+        berth(machine, &format!("enter {id} pkill sleep")).ok();
+        assert!(eventually(|| !sleep.exists()));
+        alice.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn nothing_of_the_callers_comes_along() {
+    Machine::run(|machine| {
+        let (alice, _) = machine.stay("alice");
+        let id = session(machine);
+        let enter = format!("{PROGRAMS}/berth enter {id}");
+        let environment = machine
+            .host(&format!(
+                "cd /usr/share; LD_PRELOAD= SECRET=x PATH=/tmp:$PATH TERM=dumb {enter} env | sort"
+            ))
+            .ok();
+        let names: Vec<&str> = environment
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0))
+            .filter(|name| *name != "LANG")
+            .collect();
+        let expected = [
+            "BERTH_SESSION",
+            "HOME",
+            "LOGNAME",
+            "PATH",
+            "SHELL",
+            "TERM",
+            "USER",
+        ];
+        assert_eq!(names, expected, "{environment}");
+        assert!(
+            environment
+                .contains("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"),
+            "{environment}"
+        );
+        // The last of them is ls's own.
+        let open = machine.host(&format!("3</etc/shadow {enter} ls /proc/self/fd"));
+        assert_eq!(open.ok(), "0\n1\n2\n3");
+        let status = machine.host(&format!("{enter} grep NoNewPrivs /proc/self/status"));
+        assert_eq!(status.ok(), "NoNewPrivs:\t1");
+        // What the user has put where users can is not run.
+        machine.ssh(
+            "alice",
+            "printf '#!/bin/sh\\necho hers' >/tmp/id; chmod 755 /tmp/id",
+        );
+        let ran = machine.host(&format!("cd /tmp; {enter} id -u"));
+        assert_eq!(ran.ok(), "0");
+        alice.end();
+    });
+}
+
+#[test]
+fn a_frozen_session_can_be_entered() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let (alice, _) = machine.stay("alice");
+        let id = session(machine);
+        berth(machine, "freeze alice").ok();
+        let begun = Instant::now();
+        let entered = berth(machine, &format!("enter {id} cat /proc/1/comm"));
+        assert_eq!(entered.ok(), "berth-init");
+        assert!(begun.elapsed() < Duration::from_secs(10), "it hung");
+        assert!(berth(machine, "list").ok().contains("  frozen\n"));
+        berth(machine, "thaw alice").ok();
+        alice.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn who_has_entered_goes_with_the_session() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let (alice, _) = machine.stay("alice");
+        let id = session(machine);
+        let entered = Background::talking(&format!("{PROGRAMS}/berth enter {id} sleep 1001"));
+        let inside = || Process::running("sleep 1001").len() > 1;
+        assert!(eventually(inside), "{:?}", Process::running("sleep 1001"));
+        berth(machine, &format!("kill {id} --yes --grace 1s")).ok();
+        assert_eq!(entered.wait().status.code(), Some(137));
+        alice.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn a_session_without_namespaces_is_the_host() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let (alice, _) = machine.stay("alice");
+        let id = session(machine);
+        let entered = berth(machine, &format!("enter {id} {OWN_NAMESPACES}"));
+        assert!(
+            entered.stderr.contains("has no namespaces of its own"),
+            "{entered:?}"
+        );
+        let own = Process(std::process::id() as i32);
+        assert_eq!(entered.ok(), namespaces(own));
+        let none = berth(machine, &format!("enter {id} no-such-program"));
+        assert_eq!(none.status.code(), Some(1), "{none:?}");
+        assert!(
+            none.stderr.contains("cannot run no-such-program"),
+            "{none:?}"
+        );
+        alice.end();
+    });
+}
+
+#[test]
+fn without_a_command_it_is_a_shell_with_job_control() {
+    Machine::run(|machine| {
+        let (alice, _) = machine.stay("alice");
+        let id = session(machine);
+        let mut command = Command::new(format!("{PROGRAMS}/berth"));
+        command.args(["enter", &id]);
+        let mut terminal = Terminal::start(command);
+        assert_eq!(terminal.run("cat /proc/1/comm; id -u"), "berth-init\n0");
+        terminal.send("sleep 100; echo woken $?");
+        std::thread::sleep(Duration::from_millis(300));
+        let begun = Instant::now();
+        terminal.send("\x03");
+        terminal.send("exit 3");
+        assert_eq!(terminal.wait().status.code(), Some(3));
+        assert!(begun.elapsed() < Duration::from_secs(30), "it slept on");
+        alice.end();
+    });
+}
