@@ -13,7 +13,7 @@ use crate::reading::{self, Figures};
 use crate::{own, place};
 
 /// What does not change from one moment to the next is read of each row once in so many times.
-const TURNS: usize = 10;
+const TURNS: usize = 20;
 
 /// Everything that is kept from one time to the next.
 pub struct Watch {
