@@ -245,14 +245,16 @@ mod tests {
         fs::create_dir_all(&held).unwrap();
         let mut command = std::process::Command::new("perl");
         // By its working directory it is in there for as long as it likes.
-        let go_on = "fork; fork; while (1) { for (1..300) { open F, '>', $$ . $_ } unlink $$ . $_ for reverse 1..300 }";
+        let go_on = "fork; fork; while (1) { for (1..2000) { open F, '>', $$ . $_ } unlink $$ . $_ for reverse 1..2000 }";
         command.current_dir(&held).args(["-e", go_on]);
         if nix::unistd::geteuid().is_root() {
             std::os::unix::fs::chown(&held, Some(65534), Some(65534)).unwrap();
             command.uid(65534).gid(65534);
         }
         let mut child = command.process_group(0).spawn().unwrap();
-        while fs::read_dir(&held).unwrap().count() < 100 {}
+        while fs::read_dir(&held).unwrap().count() < 2000 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         fs::set_permissions(&base, Permissions::from_mode(0o700)).unwrap();
         let (done, is_done) = std::sync::mpsc::channel();
         let path = top.clone();
