@@ -21,7 +21,6 @@ use crate::leader::Leader;
 use crate::notice::{self, Watch};
 use crate::shared::Membership;
 use crate::sys;
-use crate::terminals;
 
 /// How often a wait that is woken by events looks up all the same: an event can be lost with a process
 /// that was killed at the wrong moment.
@@ -129,8 +128,9 @@ impl Keeper {
         let (Some(watch), Some(group)) = (watch, &self.group) else {
             return;
         };
+        let mut said = Vec::new();
         for notice in watch.look(Instant::now()) {
-            terminals::say(group, self.record.uid, &notice.text);
+            said.push(notice.text);
             if let Some((cap, killed)) = notice.bite {
                 self.line("cap")
                     .field("cap", cap)
@@ -138,6 +138,7 @@ impl Keeper {
                     .warning();
             }
         }
+        watch.speaker.say(group, self.record.uid, &said);
     }
 
     /// Whether all that happened is that an application executed the user's program in its own place:

@@ -33,15 +33,15 @@ impl KernelLog {
         Some(KernelLog(file))
     }
 
-    /// The last kill in a cgroup, or below it, since this was asked before.
-    pub fn last_kill_in(&mut self, cgroup: &str) -> Option<Kill> {
+    /// The last kill of a user's process in a cgroup, or below it, since this was asked before.
+    pub fn last_kill_in(&mut self, cgroup: &str, uid: u32) -> Option<Kill> {
         let mut record = [0; RECORD];
         let mut last = None;
         loop {
             match self.0.read(&mut record) {
                 Ok(length) => {
                     let text = String::from_utf8_lossy(record.get(..length).unwrap_or_default());
-                    last = kill(&text, cgroup).or(last);
+                    last = kill(&text, cgroup, uid).or(last);
                 }
                 // EPIPE: some were overwritten before they were read.
                 Err(error)
@@ -52,9 +52,15 @@ impl KernelLog {
     }
 }
 
-/// A kill in a cgroup, told by one record. The kernel escapes what is not printable.
-fn kill(record: &str, cgroup: &str) -> Option<Kill> {
+/// A kill of a user's process in a cgroup, told by one record. The kernel escapes what is not printable.
+fn kill(record: &str, cgroup: &str, uid: u32) -> Option<Kill> {
     let (_, kill) = record.lines().next()?.split_once("oom-kill:")?;
+    // Users name the cgroups below their own service manager, and so can spell any path and any field in the
+    // record of a kill of theirs. What they cannot choose is the end of it: whose process it was.
+    let (kill, killed) = kill.rsplit_once(",uid=")?;
+    if killed.trim_end().parse() != Ok(uid) {
+        return None;
+    }
     let field = |name: &str| {
         Some(
             kill.split_once(name)?
@@ -83,6 +89,10 @@ mod tests {
     use super::*;
 
     const SESSION: &str = "/user.slice/user-1001.slice/session-5.scope";
+
+    fn kill(record: &str, cgroup: &str) -> Option<Kill> {
+        super::kill(record, cgroup, 1001)
+    }
 
     fn line(by: &str, place: &str, program: &str) -> String {
         format!(
@@ -114,5 +124,16 @@ mod tests {
             assert_eq!(of(by_user, other, "x"), None, "{other}");
         }
         assert_eq!(kill("6,1,1;oom_reaper: reaped process 1", SESSION), None);
+    }
+    #[test]
+    fn a_kill_of_another_users_is_not_of_the_session_however_they_name_their_cgroups() {
+        let theirs = "/user.slice/user-1002.slice/user@1002.service";
+        let nested = format!("{theirs}{SESSION}");
+        let forged = format!("{theirs}/x,task_memcg={SESSION},task=PAY NOW,pid=1,uid=1001");
+        for place in [&nested, &forged] {
+            let by = format!(",oom_memcg={place}");
+            let record = line(&by, place, "x").replace(",uid=1001\n", ",uid=1002\n");
+            assert_eq!(kill(&record, SESSION), None, "{record}");
+        }
     }
 }

@@ -164,7 +164,10 @@ fn open(
         .as_ref()
         .zip(group.as_ref())
         .filter(|_| planned.berth.notify)
-        .and_then(|(tree, group)| Watch::new(tree, group, planned.berth.contact.clone()));
+        .and_then(|(tree, group)| {
+            let contact = planned.berth.contact.clone();
+            Watch::new(tree, group, planned.login.uid, contact)
+        });
     // First of all: what follows may wait for a log daemon.
     let executable = prepared.leader.executable();
     privilege::for_keeping()?;

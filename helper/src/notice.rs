@@ -8,6 +8,7 @@ use berth_config::value::bytes_text;
 use berth_session::{Group, Tree};
 
 use crate::kernel_log::KernelLog;
+use crate::terminals::Speaker;
 
 /// How often the keeper looks.
 pub const LOOK: Duration = Duration::from_secs(1);
@@ -53,15 +54,19 @@ pub struct Watch {
     kills: Option<u64>,
     /// Knows what was killed, and by which cap.
     log: Option<KernelLog>,
+    /// Whose session it is.
+    uid: u32,
     /// Whom the user may ask.
     contact: Option<String>,
     said: BTreeMap<About, Instant>,
     caps_read: Option<Instant>,
+    /// By whom the user is told.
+    pub speaker: Speaker,
 }
 
 impl Watch {
     /// Begins with a session, unless its user has no cap that could be told of.
-    pub fn new(tree: &Tree, session: &Group, contact: Option<String>) -> Option<Watch> {
+    pub fn new(tree: &Tree, session: &Group, uid: u32, contact: Option<String>) -> Option<Watch> {
         let line = tree.line_to(session);
         let others = 1 + usize::from(tree.pool_of(session).is_some());
         let level = |(index, group): (usize, &Group)| {
@@ -75,19 +80,21 @@ impl Watch {
             Level::new(group.clone(), path, name, index >= others)
         };
         let levels = line.iter().enumerate().map(level).rev().collect();
-        Watch::of(levels, contact)
+        Watch::of(levels, uid, contact)
     }
 
-    fn of(mut levels: Vec<Level>, contact: Option<String>) -> Option<Watch> {
+    fn of(mut levels: Vec<Level>, uid: u32, contact: Option<String>) -> Option<Watch> {
         levels.iter_mut().for_each(Level::read_caps);
         levels.iter().any(Level::is_capped).then(|| {
             let mut watch = Watch {
                 levels,
                 kills: None,
                 log: KernelLog::open(),
+                uid,
                 contact,
                 said: BTreeMap::new(),
                 caps_read: None,
+                speaker: Speaker::default(),
             };
             // What was before is not this session's; but that it is close to a cap its user should know.
             watch.look(Instant::now());
@@ -165,7 +172,7 @@ impl Watch {
         let kill = self
             .log
             .as_mut()
-            .and_then(|log| log.last_kill_in(&session.path));
+            .and_then(|log| log.last_kill_in(&session.path, self.uid));
         let (program, by) = kill.map_or((None, None), |kill| (Some(kill.program), kill.by));
         let level = by.and_then(|by| self.levels.iter().find(|level| by.ends_with(&level.path)));
         let (cap, why) = match level {
@@ -397,7 +404,7 @@ mod tests {
                 level(self.0.join("session"), "session."),
                 level(self.0.clone(), ""),
             ];
-            Watch::of(levels, Some("help@example.org".into()))
+            Watch::of(levels, 1001, Some("help@example.org".into()))
         }
     }
 

@@ -3,9 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use berth_session::Group;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::sys::{self, Cloned};
 
 /// More terminals than a person looks at.
 const MOST: usize = 64;
@@ -13,15 +19,64 @@ const MOST: usize = 64;
 /// The longest line.
 const LINE: usize = 400;
 
-/// Says a line on each terminal of a user's that a program of the session has for its own, unless its user has said
-/// `mesg n`. Who has no terminal (sftp, a cron job) is told nothing: what programs print is not for us to mix with.
-pub fn say(group: &Group, uid: u32, text: &str) {
-    let line = format!("\r\n{}\r\n", harmless(text));
-    let pids = group.processes().unwrap_or_default();
-    let terminals: BTreeSet<u64> = pids.into_iter().filter_map(terminal_of).collect();
-    for device in terminals.into_iter().take(MOST) {
-        // A terminal that is stopped, or gone, is not waited for.
-        let _ = write(device, uid, line.as_bytes());
+/// Writes on a session's terminals, in a child process.
+///
+/// A user can make any call on a terminal of theirs wait for as long as they like: while a program writes from a page
+/// of a FUSE file whose server does not answer, and others ask for another line discipline, even close(2) waits,
+/// O_NONBLOCK or not. The keeper must see the end of the login meanwhile.
+#[derive(Debug, Default)]
+pub struct Speaker(Option<(Pid, OwnedFd)>);
+
+impl Speaker {
+    /// Says lines on each terminal of a user's that a program of the session has for its own, unless its user has said
+    /// `mesg n`. Who has no terminal (sftp, a cron job) is told nothing: what programs print is not for us to mix with.
+    pub fn say(&mut self, group: &Group, uid: u32, lines: &[String]) {
+        if lines.is_empty() {
+            return;
+        }
+        let lines: Vec<String> = lines.iter().map(|line| harmless(line)).collect();
+        let text = format!("\r\n{}\r\n", lines.join("\r\n"));
+        let pids = group.processes().unwrap_or_default();
+        let terminals: BTreeSet<u64> = pids.into_iter().filter_map(terminal_of).collect();
+        self.in_child(|| {
+            for device in terminals.into_iter().take(MOST) {
+                // A terminal that is stopped, or gone, is not waited for.
+                let _ = write(device, uid, text.as_bytes());
+            }
+        });
+    }
+
+    /// One at a time: whose terminals keep the last one waiting is told no more.
+    fn in_child(&mut self, speak: impl FnOnce()) {
+        if self.is_speaking() {
+            return;
+        }
+        self.0 = match sys::clone(0, None) {
+            Ok(Cloned::Child) => {
+                // The keeper's locks must not live longer than the keeper, nor its sockets.
+                if sys::close_from(0).is_ok() {
+                    speak();
+                }
+                sys::exit(0)
+            }
+            Ok(Cloned::Parent { child, pidfd }) => Some((child, pidfd)),
+            Err(_) => None, // Not worth more than a lost line.
+        };
+    }
+
+    fn is_speaking(&self) -> bool {
+        let ended = |child| waitpid(child, Some(WaitPidFlag::WNOHANG));
+        let child = self.0.as_ref().map(|(child, _)| *child);
+        child.is_some_and(|child| matches!(ended(child), Ok(WaitStatus::StillAlive)))
+    }
+}
+
+impl Drop for Speaker {
+    fn drop(&mut self) {
+        if let Some((_, pidfd)) = &self.0 {
+            let _ = sys::pidfd_kill(pidfd.as_fd(), Signal::SIGKILL); // it may have ended
+        }
+        self.is_speaking(); // reaps it, if it is not held up
     }
 }
 
@@ -86,5 +141,35 @@ mod tests {
     fn a_programs_name_cannot_steer_a_terminal() {
         assert_eq!(harmless("killed a\x1b[2Jb\u{9b}c"), "killed a?[2Jb?c");
         assert_eq!(harmless(&"x".repeat(1000)).len(), LINE);
+    }
+    #[test]
+    fn a_terminal_that_keeps_its_writer_waiting_holds_up_nobody() {
+        let mut speaker = Speaker::default();
+        let begun = std::time::Instant::now();
+        speaker.in_child(|| std::thread::sleep(std::time::Duration::from_secs(30)));
+        let held = speaker.0.as_ref().map(|(child, _)| *child);
+        speaker.in_child(|| {});
+        let second = speaker.0.as_ref().map(|(child, _)| *child);
+        assert_eq!(held, second, "one at a time");
+        assert!(speaker.is_speaking());
+        drop(speaker);
+        assert!(begun.elapsed().as_secs() < 10);
+        // It ends with its keeper.
+        let mut state = waitpid(held.unwrap(), Some(WaitPidFlag::WNOHANG));
+        while state == Ok(WaitStatus::StillAlive) && begun.elapsed().as_secs() < 10 {
+            state = waitpid(held.unwrap(), Some(WaitPidFlag::WNOHANG));
+        }
+        assert_ne!(state, Ok(WaitStatus::StillAlive));
+    }
+
+    #[test]
+    fn a_writer_has_no_descriptor_of_its_keepers() {
+        let (mut here, there) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut speaker = Speaker::default();
+        speaker.in_child(|| std::thread::sleep(std::time::Duration::from_secs(30)));
+        drop(there);
+        here.set_read_timeout(Some(std::time::Duration::from_secs(10)))
+            .unwrap();
+        assert_eq!(std::io::Read::read(&mut here, &mut [0]).ok(), Some(0));
     }
 }

@@ -1,6 +1,7 @@
 //! Removing every trace of a session.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ pub const PRIVATE_TMP: &str = "/var/lib/berth/tmp";
 /// How long processes may take to die after `cgroup.kill`. Only a process that waits for a device
 /// takes longer than moments.
 const DYING: Duration = Duration::from_secs(10);
+
+/// How long a folder that somebody goes on filling is emptied before the keeper's next try.
+const FILLING: Duration = Duration::from_secs(10);
 
 /// The private /tmp of a session.
 pub fn private_tmp(id: SessionId) -> PathBuf {
@@ -48,7 +52,7 @@ pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
         .recursive(true)
         .mode(0o755)
         .create(parent)
-        .and_then(|()| fs::set_permissions(parent, fs::Permissions::from_mode(0o700)))
+        .and_then(|()| fs::set_permissions(parent, Permissions::from_mode(0o700)))
         .and_then(|()| fs::DirBuilder::new().mode(0o700).create(&path))
         .map_err(|error| Error::file("create the private /tmp", &path, error))?;
     Ok(path)
@@ -137,11 +141,14 @@ fn kill(tree: &Tree, group: &Group) -> Result<()> {
 /// `remove_dir_all` holds a descriptor for each level. So what stands two levels down is moved up one
 /// until nothing does.
 ///
-/// No symbolic link is followed, and none can be swapped in: the processes that could write here have
-/// ended, and nobody else can reach below root's folder.
+/// No symbolic link is followed, and none can be swapped in: nobody but root can exchange what stands directly in the
+/// top folder, and of a name below that only the name itself is removed or moved.
+///
+/// The processes that wrote here have ended, but they may have passed a descriptor of a folder to another session of
+/// the user's, and that one goes on making and removing files there: neither is to end this half done.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     match flatten(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != ErrorKind::NotFound || path.symlink_metadata().is_ok() => {
             Err(Error::file("remove", path, error))
         }
         _ => Ok(()),
@@ -150,6 +157,7 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
 
 fn flatten(top: &Path) -> std::io::Result<()> {
     let mut moved = 0_u64;
+    let until = Instant::now() + FILLING;
     loop {
         let mut is_empty = true;
         for entry in fs::read_dir(top)? {
@@ -161,13 +169,25 @@ fn flatten(top: &Path) -> std::io::Result<()> {
             }
             for inner in fs::read_dir(entry.path())? {
                 let inner = inner?;
-                if inner.file_type()?.is_dir() {
-                    fs::rename(inner.path(), free_name(top, &mut moved))?;
+                let done = if inner.file_type()?.is_dir() {
+                    fs::rename(inner.path(), free_name(top, &mut moved))
                 } else {
-                    fs::remove_file(inner.path())?;
+                    fs::remove_file(inner.path())
+                };
+                match done {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    _ => {}
                 }
             }
-            fs::remove_dir(entry.path())?;
+            match fs::remove_dir(entry.path()) {
+                // The next round finds what was made in there meanwhile.
+                Err(error)
+                    if error.kind() != ErrorKind::DirectoryNotEmpty || Instant::now() > until =>
+                {
+                    return Err(error);
+                }
+                _ => {}
+            }
         }
         if is_empty {
             return fs::remove_dir(top);
@@ -214,6 +234,37 @@ mod tests {
             "kept"
         );
         remove_tree(&top).unwrap();
+        fs::remove_dir_all(base).unwrap();
+    }
+    #[test]
+    fn a_tree_goes_although_its_owner_goes_on_in_it_by_a_descriptor() {
+        use std::os::unix::process::CommandExt;
+        let base = std::env::temp_dir().join(format!("berth-sweep-held-{}", std::process::id()));
+        let top = base.join("top");
+        let held = top.join("tmp/held");
+        fs::create_dir_all(&held).unwrap();
+        let mut command = std::process::Command::new("perl");
+        // By its working directory it is in there for as long as it likes.
+        let go_on = "fork; fork; while (1) { for (1..2000) { open F, '>', $$ . $_ } unlink $$ . $_ for reverse 1..2000 }";
+        command.current_dir(&held).args(["-e", go_on]);
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(&held, Some(65534), Some(65534)).unwrap();
+            command.uid(65534).gid(65534);
+        }
+        let mut child = command.process_group(0).spawn().unwrap();
+        while fs::read_dir(&held).unwrap().count() < 2000 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fs::set_permissions(&base, Permissions::from_mode(0o700)).unwrap();
+        let (done, is_done) = std::sync::mpsc::channel();
+        let path = top.clone();
+        std::thread::spawn(move || done.send(remove_tree(&path)));
+        let removed = is_done.recv_timeout(Duration::from_secs(10));
+        let group = nix::unistd::Pid::from_raw(child.id() as i32);
+        nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        assert!(matches!(removed, Ok(Ok(()))), "{removed:?}");
+        assert!(!top.exists());
         fs::remove_dir_all(base).unwrap();
     }
 }

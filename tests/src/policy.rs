@@ -81,6 +81,42 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The berth of an example's profile: its namespaces and privileges, without its caps.
+    pub fn of_example(example: &str, profile: &str) -> Policy {
+        let privileges = line(example, profile, "privileges");
+        let namespaces = line(example, profile, "namespaces");
+        assert!(namespaces.contains("pid = true"), "{profile}: {namespaces}");
+        Policy {
+            profile: format!("logout = {{ grace = \"1s\" }}\nprivileges = {{ {privileges} }}"),
+            ..Policy::with_namespaces(namespaces)
+        }
+    }
+}
+
+/// What a profile of an example says, as the example says it, with all that it inherits.
+fn line<'a>(example: &'a str, profile: &str, key: &str) -> &'a str {
+    let mut lines = example
+        .lines()
+        .skip_while(|line| !line.starts_with(&format!("[profile.{profile}]")));
+    lines.next();
+    let mut own = lines.take_while(|line| !line.starts_with('['));
+    let value = |line: &'a str| line.split_once(" {").map(|(_, rest)| rest.trim_start());
+    match own.clone().find(|line| line.starts_with(key)) {
+        Some(line) => value(line)
+            .expect("a table")
+            .split('}')
+            .next()
+            .unwrap_or_default(),
+        None => own
+            .find_map(|line| line.strip_prefix("inherits"))
+            .map_or("", |rest| {
+                let parent = rest.split('"').nth(1).expect("a name");
+                self::line(example, parent, key)
+            }),
+    }
+}
+
 /// The PAM stack that every login service of a test's machine has.
 #[derive(Debug, Clone)]
 pub struct Stack {

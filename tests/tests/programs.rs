@@ -139,39 +139,6 @@ const SET_UP: &str = "
     chmod 1777 /run/screen
 ";
 
-/// What a profile of an example says, as the example says it, with all that it inherits.
-fn line<'a>(example: &'a str, profile: &str, key: &str) -> &'a str {
-    let mut lines = example
-        .lines()
-        .skip_while(|line| !line.starts_with(&format!("[profile.{profile}]")));
-    lines.next();
-    let mut own = lines.take_while(|line| !line.starts_with('['));
-    let value = |line: &'a str| line.split_once(" {").map(|(_, rest)| rest.trim_start());
-    match own.clone().find(|line| line.starts_with(key)) {
-        Some(line) => value(line)
-            .expect("a table")
-            .split('}')
-            .next()
-            .unwrap_or_default(),
-        None => own
-            .find_map(|line| line.strip_prefix("inherits"))
-            .map_or("", |rest| {
-                let parent = rest.split('"').nth(1).expect("a name");
-                self::line(example, parent, key)
-            }),
-    }
-}
-
-fn policy(example: &str, profile: &str) -> Policy {
-    let privileges = line(example, profile, "privileges");
-    let namespaces = line(example, profile, "namespaces");
-    assert!(namespaces.contains("pid = true"), "{profile}: {namespaces}");
-    Policy {
-        profile: format!("logout = {{ grace = \"1s\" }}\nprivileges = {{ {privileges} }}"),
-        ..Policy::with_namespaces(namespaces)
-    }
-}
-
 /// What comes of one program: nothing if it works, and else its first words of complaint.
 fn outcome(machine: &mut Machine, program: &Program) -> Option<String> {
     let fresh =
@@ -226,7 +193,7 @@ fn the_table_in_readme_is_what_programs_do_in_the_examples_berths() {
         machine.host(SET_UP).ok();
         let mut rows: Vec<Row> = PROGRAMS.iter().map(Row::of).collect();
         for (_, example, profile) in PROFILES {
-            machine.policy(&policy(example, profile));
+            machine.policy(&Policy::of_example(example, profile));
             machine.host(ACCOUNTS).ok();
             for (program, row) in PROGRAMS.iter().zip(&mut rows) {
                 row.add(outcome(machine, program));
