@@ -1,5 +1,6 @@
 //! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run; or what it adds
-//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes.
+//! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes, or figures of many
+//! live sessions.
 //!
 //! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
 //! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
@@ -7,6 +8,7 @@
 mod accounts;
 mod beside;
 mod floor;
+mod live;
 mod memory;
 mod pam;
 mod report;
@@ -71,7 +73,7 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --report [RECORDS]"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --metrics [SESSIONS]"
     );
     ExitCode::from(2)
 }
@@ -94,6 +96,21 @@ fn main() -> ExitCode {
                 return usage();
             };
             accounts::measure(records);
+            return ExitCode::SUCCESS;
+        }
+        ["--metrics", ref rest @ ..] => {
+            let sessions = match rest {
+                [] => Ok(2000),
+                [sessions] => sessions.parse(),
+                _ => return usage(),
+            };
+            let Ok(sessions) = sessions else {
+                return usage();
+            };
+            if !Machine::is_here() {
+                return elsewhere(&arguments);
+            }
+            Machine::run_named("bench", |_| live::measure(sessions));
             return ExitCode::SUCCESS;
         }
         ["--hold", service, user] => {
