@@ -1,6 +1,6 @@
 //! What Berth adds to `pam_open_session`, against the bare system calls, measured in one run; or what it adds
 //! to a login next to its neighbours in the stack, on a booted machine; or how long a report takes, what watching
-//! many sessions costs, and how long the verbs take that look at every account.
+//! many sessions and telling their figures costs, and how long the verbs take that look at every account.
 //!
 //! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
 //! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
@@ -9,6 +9,7 @@ mod accounts;
 mod beside;
 mod directory;
 mod floor;
+mod live;
 mod memory;
 mod pam;
 mod report;
@@ -75,7 +76,7 @@ fn options(arguments: &[String]) -> Option<Options> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]\n       benches/run --users"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]\n       benches/run --users\n       benches/run --metrics [SESSIONS]"
     );
     ExitCode::from(2)
 }
@@ -120,6 +121,21 @@ fn main() -> ExitCode {
                 return usage();
             };
             sessions::measure(sessions);
+            return ExitCode::SUCCESS;
+        }
+        ["--metrics", ref rest @ ..] => {
+            let sessions = match rest {
+                [] => Ok(2000),
+                [sessions] => sessions.parse(),
+                _ => return usage(),
+            };
+            let Ok(sessions) = sessions else {
+                return usage();
+            };
+            if !Machine::is_here() {
+                return elsewhere(&arguments);
+            }
+            Machine::run_named("bench", |_| live::measure(sessions));
             return ExitCode::SUCCESS;
         }
         ["--hold", service, user] => {

@@ -10,7 +10,7 @@ use berth_config::outcome::{
 };
 use berth_config::{Decision, Login, Machine, Policy};
 use berth_protocol::{JoinAbility, Request};
-use berth_session::{Line, Tree};
+use berth_session::{Cause, Line, Tree};
 
 use crate::error::Error;
 
@@ -60,6 +60,7 @@ pub struct Planned {
 #[derive(Debug)]
 pub struct Undecided {
     pub on_error: Option<OnError>,
+    pub cause: Cause,
     pub reason: String,
 }
 
@@ -76,6 +77,7 @@ pub fn decide(
     };
     let policy = policy.map_err(|error| Undecided {
         on_error: None,
+        cause: Cause::Policy,
         reason: error.to_string(),
     })?;
     // By local files alone, before NSS is asked: an exempt admin never waits for a dead directory
@@ -83,19 +85,21 @@ pub fn decide(
     if policy.exempt().covers(&request.user) {
         return Ok(Verdict::Untouched);
     }
-    let undecided = |on_error: OnError| {
+    let undecided = |on_error: OnError, cause: Cause| {
         move |reason: String| Undecided {
             on_error: Some(on_error),
+            cause,
             reason,
         }
     };
-    let by_default = undecided(policy.default_on_error());
-    let login = login(request, account).map_err(by_default)?;
+    let by_default = |cause| undecided(policy.default_on_error(), cause);
+    let login = login(request, account).map_err(by_default(Cause::Account))?;
     let root = tree.map(|tree| tree.root().path());
-    let machine = Machine::read(root).map_err(|error| by_default(error.to_string()))?;
+    let machine =
+        Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;
     let decision = policy
         .decide(&login, &machine)
-        .map_err(|error| by_default(error.to_string()))?;
+        .map_err(|error| by_default(Cause::Policy)(error.to_string()))?;
     let Decision {
         outcome,
         rule,
@@ -127,7 +131,7 @@ pub fn decide(
             let on_error = planned.berth.on_error;
             planned
                 .fit_to_application(request.join, service_named)
-                .map_err(|error| undecided(on_error)(error.to_string()))?;
+                .map_err(|error| undecided(on_error, error.cause())(error.to_string()))?;
             Ok(Verdict::Berth(Box::new(planned)))
         }
     }

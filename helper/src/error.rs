@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use berth_session::PRIVATE_TMP;
+use berth_session::{Cause, PRIVATE_TMP};
 use nix::errno::Errno;
 
 /// What was attempted, on what, what the system said, and what to do.
@@ -107,6 +107,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// What it is counted as.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Error::Channel(_) => Cause::Module,
+            Error::Policy(_) => Cause::Policy,
+            Error::Session(error) => error.into(),
+            Error::System { .. } => Cause::SystemCall,
+            Error::File { .. } => Cause::File,
+            Error::TmpFull(_) => Cause::TmpFull,
+            Error::Init(_) => Cause::Init,
+            Error::Namespaces(_) => Cause::Namespaces,
+            Error::UserNamespace(_) => Cause::UserNamespace,
+            Error::Cap { .. } => Cause::Cap,
+            Error::Disk { .. } => Cause::Disk,
+            Error::Map { .. } => Cause::GroupsMap,
+            Error::Owner { .. } => Cause::OwnerUid,
+            Error::Kernel { .. } => Cause::Kernel,
+            Error::CannotJoin(_) => Cause::CannotJoin,
+        }
+    }
+
     /// Says what to do, if it is for want of room in the private /tmp folders that this failed.
     pub fn of_private_tmp(self) -> Error {
         let source = match &self {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserManager, UserNamespace};
 use berth_protocol::{Channel, ChannelError, JoinAbility, Phase, Reply, Request};
-use berth_session::{Line, Manager, Record, Tree, UserFolder};
+use berth_session::{Cause, Counters, Line, Manager, Outcome, Record, Tree, UserFolder};
 use nix::unistd::Pid;
 
 use crate::decide::{self, Planned, Undecided, Verdict};
@@ -53,21 +53,30 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                 rule,
             }) => {
                 reply(&channel, &Reply::Refused { message })?;
+                Counters::count(Outcome::Denied);
                 decide::about(Line::new("open"), "-", &login)
                     .optional("rule", rule)
                     .field("result", "deny")
                     .info();
                 return Ok(());
             }
-            Err(Undecided { on_error, reason }) => {
-                return fail(&channel, &request, on_error, &reason);
+            Err(Undecided {
+                on_error,
+                cause,
+                reason,
+            }) => {
+                return fail(&channel, &request, on_error, cause, &reason);
             }
         };
         match (request.phase, planned) {
             (Phase::Session, Some(planned)) => {
                 return open(channel, &request, *planned, tree, leader, begun);
             }
-            (Phase::Session, None) => return reply(&channel, &Reply::Untouched),
+            (Phase::Session, None) => {
+                reply(&channel, &Reply::Untouched)?;
+                Counters::count(Outcome::Exempt);
+                return Ok(());
+            }
             (Phase::Account, None) => reply(&channel, &Reply::Untouched)?,
             (Phase::Account, Some(planned)) => {
                 // The word that counts comes with the session, under the lock; but `ssh -N` opens none.
@@ -84,7 +93,8 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                     Ok(Some(message)) => return refuse(&channel, &planned, message),
                     Err(error) => {
                         let on_error = Some(planned.berth.on_error);
-                        return fail(&channel, &request, on_error, &error.to_string());
+                        let cause = Cause::from(&error);
+                        return fail(&channel, &request, on_error, cause, &error.to_string());
                     }
                 }
                 *ahead = prepare(&planned, tree.as_ref().ok());
@@ -113,7 +123,10 @@ fn open(
     let prepared = Prepared::new(&planned, tree, leader);
     let prepared = match prepared {
         Ok(prepared) => prepared,
-        Err(error) => return fail(&channel, request, on_error, &error.to_string()),
+        Err(error) => {
+            let cause = error.cause();
+            return fail(&channel, request, on_error, cause, &error.to_string());
+        }
     };
 
     // From here on there may be traces; whoever of the two processes is left removes them.
@@ -128,7 +141,8 @@ fn open(
         Ok(worker) => worker,
         Err(error) => {
             return channel.map_or(Ok(()), |channel| {
-                fail(&channel, request, on_error, &error.to_string())
+                let cause = error.cause();
+                fail(&channel, request, on_error, cause, &error.to_string())
             });
         }
     };
@@ -148,7 +162,13 @@ fn open(
             let NotOpened { why, rest } = *not_opened;
             let told = match why {
                 Reason::Refused(message) => refuse(&channel, &planned, message),
-                Reason::Failed(error) => fail(&channel, request, on_error, &error.to_string()),
+                Reason::Failed(error) => {
+                    let text = error.to_string();
+                    let sent = tell_failure(&channel, on_error, &text);
+                    Counters::count_failure(Outcome::RolledBack, error.cause());
+                    log_failure(request, &text);
+                    sent
+                }
             };
             if rest.has_to_wait() {
                 worker.has_opened();
@@ -169,10 +189,12 @@ fn open(
             Watch::new(tree, group, planned.login.uid, contact)
         });
     // First of all: what follows may wait for a log daemon.
+    let took = begun.elapsed();
     let executable = prepared.leader.executable();
     privilege::for_keeping()?;
+    Counters::count_opened(took);
     let mut line = planned.line(prepared.id).field("result", "ok");
-    line = line.field("setup_us", begun.elapsed().as_micros());
+    line = line.field("setup_us", took.as_micros());
     let mut missing = [missing, planned.notes].concat();
     let outside = |tree| systemd::has_manager_outside(tree, planned.login.uid);
     if request.join != JoinAbility::Manager
@@ -212,22 +234,38 @@ fn reply(channel: &Channel, reply: &Reply) -> Result<()> {
 fn refuse(channel: &Channel, planned: &Planned, reason: String) -> Result<()> {
     let message = Some(reason.clone());
     reply(channel, &Reply::Refused { message })?;
+    Counters::count(Outcome::Denied);
     let line = planned.line("-").field("result", "deny");
     line.field("reason", reason).info();
     Ok(())
 }
 
-/// Tells the module first and the log second: a log daemon that hangs must not hold up the login.
+/// A failure before anything was changed. Tells the module first and the log second: a log daemon that hangs must
+/// not hold up the login.
 fn fail(
     channel: &Channel,
     request: &Request,
     on_error: Option<OnError>,
+    cause: Cause,
     reason: &str,
 ) -> Result<()> {
+    let sent = tell_failure(channel, on_error, reason);
+    // One that is let in all the same comes again with its session, and is counted then.
+    if request.phase == Phase::Session || on_error != Some(OnError::Allow) {
+        Counters::count_failure(Outcome::Failed, cause);
+    }
+    log_failure(request, reason);
+    // A module that has given up already gets no answer, but the log gets its line.
+    sent
+}
+
+fn tell_failure(channel: &Channel, on_error: Option<OnError>, reason: &str) -> Result<()> {
     let on_error = on_error.map(decide::on_error);
     let message = reason.to_string();
-    // A module that has given up already gets no answer, but the log gets its line.
-    let sent = reply(channel, &Reply::Failed { on_error, message });
+    reply(channel, &Reply::Failed { on_error, message })
+}
+
+fn log_failure(request: &Request, reason: &str) {
     let text = String::from_utf8_lossy;
     Line::new("open")
         .field("session", "-")
@@ -238,7 +276,6 @@ fn fail(
         .field("result", "error")
         .field("error", reason)
         .error();
-    sent
 }
 
 /// What can be done for a session between its account phase and itself, when nobody waits. Whatever fails

@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use berth_session::{Line, SessionId, Tree, sweep};
+use berth_session::{Cause, Counters, Line, Outcome, SessionId, Tree, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -154,6 +154,7 @@ impl Standby<'_> {
             // The login is still root's application and may go on as `on_error` says: it is put back
             // where it was, and not killed.
             self.leader.leave(self.tree, self.uid, self.id);
+            Counters::count_failure(Outcome::RolledBack, Cause::HelperKilled);
         }
         let result = sweep(self.tree, self.uid, self.id);
         Line::new("close")

@@ -23,6 +23,7 @@
     )
 )]
 
+mod counters;
 mod entry;
 mod error;
 mod folder;
@@ -33,12 +34,14 @@ mod ledger;
 mod leftovers;
 mod limits;
 mod log;
+mod outcome;
 mod record;
 mod sweep;
 pub mod systemd;
 mod tree;
 mod usage;
 
+pub use counters::{BOUNDS, Counters};
 pub use entry::Entry;
 pub use error::{Error, Result};
 pub use folder::UserFolder;
@@ -48,6 +51,7 @@ pub use ledger::Ledger;
 pub use leftovers::Leftover;
 pub use limits::{Limits, Pressure};
 pub use log::Line;
+pub use outcome::{Cause, Outcome};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
 pub use tree::{Manager, Tree, mounts_of};

@@ -123,6 +123,12 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
         "/usr/bin/berth",
         "/etc/berth/policy.toml",
         "/usr/lib/tmpfiles.d/berth.conf",
+        "/usr/lib/systemd/system/berth-metrics.socket",
+        "/usr/lib/systemd/system/berth-metrics@.service",
+        "/usr/lib/systemd/system/berth-textfile.service",
+        "/usr/lib/systemd/system/berth-textfile.timer",
+        "/usr/share/doc/berth/examples/berth-alerts.yml",
+        "/usr/share/doc/berth/examples/berth.json",
     ] {
         assert!(debs.contains_key(file), "{file}: {debs:#?}");
     }

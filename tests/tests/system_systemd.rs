@@ -108,4 +108,5 @@ cases! {
     berth_pam_puts_the_package_in_force_and_takes_it_out
     an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in
     a_record_has_what_its_session_used_under_systemd
+    the_units_for_metrics_have_enough_privilege
 }

@@ -11,6 +11,7 @@ mod freeze;
 mod kill;
 mod list;
 mod log;
+mod metrics;
 mod pam;
 mod reload;
 mod report;
@@ -47,6 +48,8 @@ pub enum Verb {
     Log(log::Arguments),
     /// Sum up what sessions that have ended used
     Report(report::Arguments),
+    /// Print figures of users, pools and logins for Prometheus
+    Metrics(metrics::Arguments),
     /// End sessions, or signal what runs in them
     Kill(kill::Arguments),
     /// Stop all that a session, a user or a pool runs, until it is thawed
@@ -90,6 +93,7 @@ impl Verb {
             Verb::Top(arguments) => top::run(&arguments),
             Verb::Log(arguments) => log::run(&arguments),
             Verb::Report(arguments) => report::run(&arguments),
+            Verb::Metrics(arguments) => metrics::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Freeze(arguments) => freeze::run(freeze::Change::Freeze, &arguments),
             Verb::Thaw(arguments) => freeze::run(freeze::Change::Thaw, &arguments),

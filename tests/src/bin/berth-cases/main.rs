@@ -17,6 +17,7 @@ mod kerberos;
 mod leftovers;
 mod mail;
 mod memory;
+mod metrics;
 mod notices;
 mod package;
 mod pools;
@@ -65,6 +66,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
         systemd_pools::CASES,
         package::CASES,
         accounting::CASES_UNDER_SYSTEMD,
+        metrics::CASES_UNDER_SYSTEMD,
     ]
     .concat()
 }

@@ -92,6 +92,7 @@ fn pam(machine: &Booted) {
         "/var/lib/berth",
         "/run/berth",
         "/run/berth-last-id",
+        "/run/berth-counters",
     ] {
         assert!(!Path::new(gone).exists(), "{gone}");
     }

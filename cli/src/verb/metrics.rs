@@ -1,0 +1,111 @@
+//! `berth metrics`: figures of users, pools and Berth itself, for Prometheus.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use berth_config::Policy;
+use berth_session::{Counters, Tree};
+
+use crate::exit::Exit;
+use crate::live::{self, Sessions};
+
+mod exposition;
+mod families;
+mod http;
+mod peer;
+mod textfile;
+
+use exposition::{Exposition, Format};
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 printed, written or answered; 1 FILE could not be written; 2 standard input is no
+connection; 4 only root may do this; 5 a session's record or the counters could not be read.
+
+The N users of --top are those with the most memory now. Counters of logins begin at boot.")]
+pub struct Arguments {
+    /// How many users have figures of their own; all others together are user=\"other\"
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    top: usize,
+    /// How it is written: OpenMetrics, or the older text that node_exporter reads from files
+    #[arg(long, value_enum, default_value_t = Format::Openmetrics, default_value_if("output", clap::builder::ArgPredicate::IsPresent, "prometheus"))]
+    format: Format,
+    /// Write to this file instead, in a folder that nobody else writes to, for node_exporter
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Answer one HTTP request, of the connection on standard input and output
+    #[arg(long, conflicts_with_all = ["output", "format"])]
+    http: bool,
+    /// With --http, answer root and these users only; may be given again
+    #[arg(long, value_name = "USER", requires = "http")]
+    allow: Vec<String>,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    if !live::is_root() {
+        eprintln!("berth: only root sees everybody's figures; `berth show` shows your own");
+        return Exit::Permission;
+    }
+    if arguments.http {
+        let mut exit = Exit::Done;
+        let answered = http::answer(&arguments.allow, |format| {
+            let (text, ended) = render(format, arguments.top);
+            exit = ended;
+            text
+        });
+        return match answered {
+            Ok(()) => exit,
+            Err(message) => {
+                eprintln!("berth: {message}");
+                Exit::Usage
+            }
+        };
+    }
+    let (text, exit) = render(arguments.format, arguments.top);
+    match &arguments.output {
+        None => print!("{text}"),
+        Some(path) => {
+            if let Err(message) = textfile::write(path, &text) {
+                eprintln!("berth: {message}");
+                return Exit::NotSo;
+            }
+        }
+    }
+    exit
+}
+
+/// Looks at everything. What cannot be read is told, and is missing.
+fn render(format: Format, top: usize) -> (String, Exit) {
+    let mut exit = Exit::Done;
+    let mut exposition = Exposition::new(format);
+    families::program(&mut exposition);
+    match Counters::read() {
+        Ok(counters) => families::logins(&mut exposition, &counters, booted()),
+        Err(error) => {
+            eprintln!("berth: {error}");
+            exit = Exit::Partly;
+        }
+    }
+    families::policy(&mut exposition, Policy::load_system().as_ref().ok());
+    match Sessions::tell() {
+        Ok(sessions) => {
+            if !sessions.unread.is_empty() {
+                exit = Exit::Partly;
+            }
+            // Without a hierarchy there are no figures, and still sessions.
+            families::sessions(&mut exposition, &sessions, Tree::find().ok().as_ref(), top);
+        }
+        Err(_) => exit = Exit::Partly,
+    }
+    (exposition.finish(), exit)
+}
+
+/// When the machine was booted: since then there are counters, though none may have counted.
+fn booted() -> Option<SystemTime> {
+    let stat = std::fs::read_to_string("/proc/stat").ok()?;
+    let seconds = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    let since = std::time::Duration::from_secs(seconds.parse().ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(since)
+}

@@ -1,0 +1,354 @@
+//! What is exported, and under what names.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use berth_config::Policy;
+use berth_session::{BOUNDS, Cause, Counters, Group, Limits, Outcome, Record, Tree, Usage};
+
+use super::exposition::{Exposition, Family, Kind, Label};
+use crate::live::{self, Sessions};
+
+/// All states of sessions.
+const STATES: [&str; 5] = ["opening", "active", "linger", "frozen", "dead"];
+
+/// From this share of their memory cap on a user is at it: the kernel reclaims before it is reached.
+const AT_CAP: f64 = 0.95;
+
+/// For what a process can have to wait.
+const RESOURCES: [&str; 3] = ["cpu", "memory", "io"];
+
+fn family<'a>(kind: Kind, name: &'a str, help: &'a str) -> Family<'a> {
+    let since = None;
+    Family {
+        name,
+        kind,
+        help,
+        since,
+    }
+}
+
+fn gauge<'a>(name: &'a str, help: &'a str) -> Family<'a> {
+    family(Kind::Gauge, name, help)
+}
+
+fn counter<'a>(name: &'a str, help: &'a str) -> Family<'a> {
+    family(Kind::Counter, name, help)
+}
+
+fn one<V>(value: V) -> [(Vec<Label<'static>>, Option<V>); 1] {
+    [(Vec::new(), Some(value))]
+}
+
+/// Which Berth this is.
+pub fn program(to: &mut Exposition) {
+    let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+    let family = gauge("berth_build_info", "The version of Berth; always 1.");
+    to.family(family, [(version, Some(1))]);
+}
+
+/// What the helper has counted.
+pub fn logins(to: &mut Exposition, counters: &Counters, booted: Option<SystemTime>) {
+    let since = counters.created().or(booted);
+    let since = |family| Family { since, ..family };
+    let help = "Logins that the helper was asked about, by what became of them.";
+    let outcomes = Outcome::ALL.map(|outcome| {
+        let labels = vec![("outcome", outcome.word())];
+        (labels, Some(counters.outcome(outcome)))
+    });
+    to.family(since(counter("berth_logins", help)), outcomes);
+    let help = "Logins that failed, or were rolled back, by the kind of error.";
+    let causes = Cause::ALL.map(|cause| {
+        let labels = vec![("cause", cause.word())];
+        (labels, Some(counters.cause(cause)))
+    });
+    to.family(since(counter("berth_login_failures", help)), causes);
+    let help = "From the session's request to the module's word that the login is in its session.";
+    to.histogram(
+        since(family(Kind::Histogram, "berth_setup_seconds", help)),
+        BOUNDS.iter().map(|us| *us as f64 / 1e6),
+        counters.times(),
+        counters.time().as_secs_f64(),
+    );
+}
+
+/// The policy in force.
+pub fn policy(to: &mut Exposition, policy: Option<&Policy>) {
+    let help = "1 if logins can be decided; 0 if the policy in force has an error, and logins follow on_error.";
+    to.family(
+        gauge("berth_policy_usable", help),
+        one(u8::from(policy.is_some())),
+    );
+    let loaded = policy.and_then(Policy::loaded);
+    let help = "1 if `berth reload` has put a policy in force; 0 if each login reads the files.";
+    to.family(
+        gauge("berth_policy_loaded", help),
+        one(u8::from(loaded.is_some())),
+    );
+    let at = loaded.and_then(|loaded| loaded.at.duration_since(UNIX_EPOCH).ok());
+    let help = "When the policy was put in force, in seconds since 1970.";
+    let family = gauge("berth_policy_loaded_timestamp_seconds", help);
+    to.family(family, [(vec![], at.map(|at| at.as_secs()))]);
+}
+
+/// The live sessions, and what their users and pools use.
+pub fn sessions(to: &mut Exposition, sessions: &Sessions, tree: Option<&Tree>, top: usize) {
+    let records = &sessions.records;
+    let mut states = STATES.map(|state| (state, 0_u64));
+    for record in records {
+        let state = live::state(record, tree);
+        for (_, count) in states.iter_mut().filter(|(name, _)| *name == state) {
+            *count += 1;
+        }
+    }
+    let states = states.map(|(state, count)| (vec![("state", state)], Some(count)));
+    to.family(gauge("berth_sessions", "Live sessions, by state."), states);
+    let help = "Records of sessions that could not be read.";
+    to.family(
+        gauge("berth_records_unread", help),
+        one(sessions.unread.len()),
+    );
+
+    let users = users(records, tree);
+    let help = "Users who have a session.";
+    to.family(gauge("berth_users", help), one(users.len()));
+    let at_cap = users.iter().filter(|user| user.is_at_memory_cap()).count();
+    let help = "Users who need 95 % of their memory cap or more; what the kernel can drop at once does not count.";
+    to.family(gauge("berth_users_at_memory_cap", help), one(at_cap));
+
+    let (named, others) = users.split_at(top.min(users.len()));
+    let named: Vec<Measured> = named
+        .iter()
+        .map(|user| {
+            Measured::of(
+                vec![("user", user.name.clone()), ("uid", user.uid.to_string())],
+                user.sessions,
+                user.group.as_ref(),
+            )
+        })
+        .collect();
+    let others = (!others.is_empty()).then(|| Measured::together(others));
+    write(to, "user", &[named, others.into_iter().collect()].concat());
+    write(to, "pool", &pools(records, tree));
+    let all = tree.map(|tree| Measured::of(vec![], records.len(), Some(&tree.berth())));
+    write(to, "everyone", all.as_slice());
+}
+
+/// A user who is logged in.
+struct User {
+    name: String,
+    uid: u32,
+    sessions: usize,
+    group: Option<Group>,
+    memory: Option<u64>,
+}
+
+/// The users, those with the most memory first.
+fn users(records: &[Record], tree: Option<&Tree>) -> Vec<User> {
+    let mut by_uid: BTreeMap<u32, (&Record, usize)> = BTreeMap::new();
+    for record in records {
+        // A pool is told by any session that is in it: not by the user's service manager.
+        let (known, sessions) = by_uid.entry(record.uid).or_insert((record, 0));
+        *sessions += 1;
+        if known.pool.is_none() {
+            *known = record;
+        }
+    }
+    let mut users: Vec<User> = by_uid
+        .into_values()
+        .map(|(record, sessions)| {
+            let group = tree.map(|tree| tree.user_in(record.pool.as_deref(), record.uid));
+            User {
+                name: record.user.clone(),
+                uid: record.uid,
+                sessions,
+                memory: group
+                    .as_ref()
+                    .and_then(|group| group.number("memory.current")),
+                group,
+            }
+        })
+        .collect();
+    users.sort_by_key(|user| (std::cmp::Reverse(user.memory), user.uid));
+    users
+}
+
+impl User {
+    fn is_at_memory_cap(&self) -> bool {
+        let at_cap = || {
+            let group = self.group.as_ref()?;
+            let bound = group.number::<u64>("memory.max")? as f64 * AT_CAP;
+            let memory = self.memory.filter(|memory| *memory as f64 >= bound)?;
+            let cache = group.keyed("memory.stat", "inactive_file").unwrap_or(0);
+            Some(memory.saturating_sub(cache) as f64 >= bound)
+        };
+        at_cap() == Some(true)
+    }
+}
+
+/// The pools that somebody is in.
+fn pools(records: &[Record], tree: Option<&Tree>) -> Vec<Measured> {
+    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
+    for pool in records.iter().filter_map(|record| record.pool.as_deref()) {
+        *by_name.entry(pool).or_default() += 1;
+    }
+    let pools = by_name.into_iter().map(|(pool, sessions)| {
+        let group = tree.map(|tree| tree.pool(pool));
+        Measured::of(vec![("pool", pool.to_owned())], sessions, group.as_ref())
+    });
+    pools.collect()
+}
+
+/// What somebody uses and may use.
+#[derive(Debug, Clone, Default)]
+struct Measured {
+    labels: Vec<(&'static str, String)>,
+    sessions: usize,
+    usage: Usage,
+    limits: Limits,
+    /// For how long some process had to wait, in microseconds, in the order of [`RESOURCES`].
+    waited_us: [Option<u64>; 3],
+}
+
+impl Measured {
+    fn of(labels: Vec<(&'static str, String)>, sessions: usize, group: Option<&Group>) -> Measured {
+        let Some(group) = group else {
+            return Measured {
+                labels,
+                sessions,
+                ..Measured::default()
+            };
+        };
+        Measured {
+            labels,
+            sessions,
+            usage: Usage::of(group),
+            limits: Limits::of(group),
+            waited_us: RESOURCES.map(|resource| {
+                let text = group.read(&format!("{resource}.pressure")).ok()?;
+                waited(&text)
+            }),
+        }
+    }
+
+    /// Of many in one. What adds up is left out: a counter that users leave and come back to would fall, and Prometheus
+    /// takes that for a restart. It is in the figures of everyone.
+    fn together(users: &[User]) -> Measured {
+        let sum = |figures: &mut dyn Iterator<Item = Option<u64>>| {
+            figures.flatten().fold(None, |sum: Option<u64>, figure| {
+                Some(sum.unwrap_or(0).saturating_add(figure))
+            })
+        };
+        let groups = users.iter().filter_map(|user| user.group.as_ref());
+        Measured {
+            labels: vec![("user", "other".into()), ("uid", String::new())],
+            sessions: users.iter().map(|user| user.sessions).sum(),
+            usage: Usage {
+                memory: sum(&mut users.iter().map(|user| user.memory)),
+                tasks: sum(&mut groups.map(|group| group.number("pids.current"))),
+                ..Usage::default()
+            },
+            ..Measured::default()
+        }
+    }
+
+    fn labels(&self) -> Vec<Label<'_>> {
+        let labels = self.labels.iter();
+        labels
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect()
+    }
+}
+
+/// Writes the families of users, of pools or of everyone.
+fn write(to: &mut Exposition, of: &str, all: &[Measured]) {
+    type Figure = fn(&Measured) -> Option<u64>;
+    let gauges: [(&str, &str, Figure); 6] = [
+        ("sessions", "Live sessions.", |one| {
+            Some(one.sessions as u64)
+        }),
+        ("tasks", "Processes and threads.", |one| one.usage.tasks),
+        ("tasks_max", "The cap on them, if there is one.", |one| {
+            one.limits.tasks
+        }),
+        ("memory_bytes", "Memory in use.", |one| one.usage.memory),
+        (
+            "memory_peak_bytes",
+            "The most memory since the first login.",
+            |one| one.usage.memory_peak,
+        ),
+        (
+            "memory_max_bytes",
+            "The cap on memory, if there is one.",
+            |one| one.limits.memory,
+        ),
+    ];
+    for (name, help, figure) in gauges {
+        let name = format!("berth_{of}_{name}");
+        to.family(
+            gauge(&name, help),
+            all.iter().map(|one| (one.labels(), figure(one))),
+        );
+    }
+    let cpus = |one: &Measured| one.limits.cpu_percent.map(|percent| percent / 100.0);
+    let name = format!("berth_{of}_cpu_max_cpus");
+    let family = gauge(&name, "The CPU quota, if there is one, in CPUs.");
+    to.family(family, all.iter().map(|one| (one.labels(), cpus(one))));
+    let counters: [(&str, &str, Figure); 4] = [
+        ("tasks_refused", "Forks that the cap refused.", |one| {
+            one.usage.tasks_refused
+        }),
+        ("oom_kills", "Processes that the OOM killer ended.", |one| {
+            one.usage.oom_kills
+        }),
+        ("io_read_bytes", "Read from disks.", |one| one.usage.io_read),
+        ("io_written_bytes", "Written to disks.", |one| {
+            one.usage.io_write
+        }),
+    ];
+    for (name, help, figure) in counters {
+        let name = format!("berth_{of}_{name}");
+        to.family(
+            counter(&name, help),
+            all.iter().map(|one| (one.labels(), figure(one))),
+        );
+    }
+    let times: [(&str, &str, Figure); 2] = [
+        ("cpu_seconds", "CPU time used.", |one| one.usage.cpu_us),
+        (
+            "cpu_throttled_seconds",
+            "Time for which the CPU quota held it back.",
+            |one| one.usage.throttled_us,
+        ),
+    ];
+    for (name, help, time) in times {
+        let name = format!("berth_{of}_{name}");
+        let samples = all.iter().map(|one| (one.labels(), time(one).map(seconds)));
+        to.family(counter(&name, help), samples);
+    }
+    let name = format!("berth_{of}_pressure_waiting_seconds");
+    let family = counter(
+        &name,
+        "Time for which some process had to wait for a resource.",
+    );
+    let samples = all.iter().flat_map(|one| {
+        let waits = RESOURCES.into_iter().zip(one.waited_us);
+        waits.map(|(resource, us)| {
+            let mut labels = one.labels();
+            labels.push(("resource", resource));
+            (labels, us.map(seconds))
+        })
+    });
+    to.family(family, samples);
+}
+
+fn seconds(us: u64) -> f64 {
+    us as f64 / 1e6
+}
+
+/// `total` of the line `some` (kernel documentation, accounting/psi).
+fn waited(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    line.split(' ')
+        .find_map(|word| word.strip_prefix("total=")?.parse().ok())
+}

@@ -1,0 +1,296 @@
+//! metrics, on records that the test writes, and as a server. What Prometheus makes of it is looked at by the crate of
+//! tests on real logins.
+
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A /run/berth of its own, and a folder to write to. Needs root, for a mount namespace.
+struct Run(PathBuf);
+
+impl Run {
+    /// So many sessions of each of these users, whose UIDs count from 4,000,000.
+    fn new(users: &[(&str, u32)]) -> Run {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("berth-metrics-{}-{number}", std::process::id());
+        let run = Run(std::env::temp_dir().join(name));
+        fs::create_dir_all(run.0.join("sessions")).unwrap();
+        let mut id = 0;
+        for (nth, (user, sessions)) in users.iter().enumerate() {
+            for _ in 0..*sessions {
+                id += 1;
+                let record = json!({
+                    "id": id, "user": user, "uid": 4_000_000 + nth, "service": "sshd", "tty": "ssh", "rhost": "",
+                    "profile": "p", "rule": null, "user_rule": null, "pool": null, "opened": 1, "state": "active",
+                    "leader": { "pid": 1, "start": 1 }, "keeper": { "pid": 1, "start": 1 }, "init": null,
+                    "cgroup": null, "pid_namespace": null, "ipc_namespace": null, "mount_namespace": null,
+                    "user_namespace": null,
+                });
+                fs::write(run.0.join(format!("sessions/{id}")), record.to_string()).unwrap();
+            }
+        }
+        run
+    }
+
+    /// `berth metrics` there; `before` is put in front of it.
+    fn command(&self, before: &str, arguments: &str) -> Command {
+        // /run is the test's own in there; the program stands there too, as the build may be where only root can go.
+        let (here, program) = (self.0.display(), env!("CARGO_BIN_EXE_berth"));
+        let script = format!(
+            "mount -t tmpfs -o mode=755 run /run && mkdir -p /run/berth/sessions /run/out && \
+             mount --bind {here}/sessions /run/berth/sessions && mount --bind {here} /run/out && \
+             touch /run/berth-program && mount --bind {program} /run/berth-program && \
+             exec {before} /run/berth-program metrics {arguments}"
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]);
+        command
+    }
+
+    fn metrics(&self, arguments: &str) -> Output {
+        self.command("", arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &str) -> String {
+        let output = self.metrics(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+fn lines<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = text.lines();
+    lines.filter(|line| line.starts_with(name)).collect()
+}
+
+#[test]
+fn users_past_the_top_are_one() {
+    let run = Run::new(&[("alice", 2), ("bob", 1), ("carol", 3), ("other", 1)]);
+    assert_eq!(
+        lines(&run.ok("--top 2"), "berth_user_sessions"),
+        [
+            "berth_user_sessions{user=\"alice\",uid=\"4000000\"} 2",
+            "berth_user_sessions{user=\"bob\",uid=\"4000001\"} 1",
+            "berth_user_sessions{user=\"other\",uid=\"\"} 4",
+        ]
+    );
+    // Whoever has that name is told apart.
+    let all = run.ok("");
+    let all = lines(&all, "berth_user_sessions");
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert_eq!(
+        all[3],
+        "berth_user_sessions{user=\"other\",uid=\"4000003\"} 1"
+    );
+    assert_eq!(
+        lines(&run.ok("--top 0"), "berth_user_sessions"),
+        ["berth_user_sessions{user=\"other\",uid=\"\"} 7"]
+    );
+}
+
+#[test]
+fn sessions_are_counted_by_their_state_and_what_cannot_be_read_is_told() {
+    let run = Run::new(&[("alice", 2)]);
+    fs::write(run.0.join("sessions/9"), "{}").unwrap();
+    let output = run.metrics("");
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Of keepers that there are not.
+    for line in [
+        "berth_sessions{state=\"dead\"} 2",
+        "berth_sessions{state=\"active\"} 0",
+        "berth_records_unread 1",
+        "berth_users 1",
+        "# EOF",
+    ] {
+        assert_eq!(lines(&text, line), [line], "{text}");
+    }
+}
+
+#[test]
+fn no_name_breaks_out_of_its_quotes() {
+    let run = Run::new(&[("a\"} 1\nevil{x=\"\\", 1)]);
+    let text = run.ok("");
+    assert_eq!(
+        lines(&text, "berth_user_sessions"),
+        ["berth_user_sessions{user=\"a\\\"} 1\\nevil{x=\\\"\\\\\",uid=\"4000000\"} 1"]
+    );
+    assert_eq!(lines(&text, "evil"), [""; 0]);
+}
+
+#[test]
+fn a_file_is_written_whole_where_nobody_else_can_write() {
+    let run = Run::new(&[("alice", 1)]);
+    fs::write(run.0.join("b.prom"), "old").unwrap();
+    let old = fs::File::open(run.0.join("b.prom")).unwrap();
+    assert_eq!(run.ok("--output /run/out/b.prom"), "");
+    let text = fs::read_to_string(run.0.join("b.prom")).unwrap();
+    // What node_exporter takes: no OpenMetrics.
+    assert!(
+        text.contains("\n# TYPE berth_logins_total counter\n"),
+        "{text}"
+    );
+    assert!(text.ends_with('\n') && !text.contains("# EOF"), "{text}");
+    let mode = fs::metadata(run.0.join("b.prom"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o644);
+    // Another file by the same name: whoever reads the old one reads on in it.
+    assert_eq!(std::io::read_to_string(old).unwrap(), "old");
+    let mut names: Vec<_> = fs::read_dir(&run.0)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["b.prom", "sessions"]);
+    for mode in [0o775, 0o757, 0o1777] {
+        fs::set_permissions(&run.0, Permissions::from_mode(mode)).unwrap();
+        let output = run.metrics("--output /run/out/c.prom");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("others can write to /run/out; chmod go-w /run/out"),
+            "{said}"
+        );
+        assert!(!run.0.join("c.prom").exists());
+    }
+    fs::set_permissions(&run.0, Permissions::from_mode(0o755)).unwrap();
+    let output = run.metrics("--output /run/out/no/such");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+}
+
+#[test]
+fn who_is_not_root_is_told_so_and_no_terminal_is_a_connection() {
+    let run = Run::new(&[("alice", 1)]);
+    let nobody = "setpriv --reuid=4000001 --regid=4000001 --clear-groups";
+    let output = run.command(nobody, "").output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(4), vec![]));
+    let output = run.metrics("--http");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    for arguments in ["--http --output x", "--allow root", "--top x", "--format x"] {
+        assert_eq!(run.metrics(arguments).status.code(), Some(2), "{arguments}");
+    }
+}
+
+/// A connection, and the server that has its other end.
+fn connect(run: &Run, arguments: &str) -> (TcpStream, Child) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    client
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let input = OwnedFd::from(listener.accept().unwrap().0);
+    let output = input.try_clone().unwrap();
+    let mut server = run.command("", arguments);
+    let server = server.stdin(input).stdout(output).stderr(Stdio::null());
+    (client, server.spawn().unwrap())
+}
+
+fn answer(run: &Run, arguments: &str, request: &[u8]) -> String {
+    let (mut client, mut server) = connect(run, arguments);
+    client.write_all(request).unwrap();
+    let mut said = String::new();
+    client.read_to_string(&mut said).unwrap();
+    server.wait().unwrap();
+    said
+}
+
+#[test]
+fn one_request_has_one_answer() {
+    let run = Run::new(&[("alice", 1)]);
+    let said = answer(&run, "--http", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+    let (head, body) = said.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert!(
+        head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())),
+        "{head}"
+    );
+    assert!(
+        body.contains("berth_user_sessions{user=\"alice\""),
+        "{body}"
+    );
+    let said = answer(&run, "--http", b"GET /etc/passwd HTTP/1.1\r\n\r\n");
+    assert!(said.starts_with("HTTP/1.1 404 "), "{said}");
+    let long = [
+        b"GET /metrics HTTP/1.1\r\nX: ",
+        &[b'x'; 9000][..],
+        b"\r\n\r\n",
+    ]
+    .concat();
+    let said = answer(&run, "--http", &long);
+    assert!(said.starts_with("HTTP/1.1 431 "), "{said}");
+}
+
+#[test]
+fn a_user_who_is_not_allowed_is_refused() {
+    let run = Run::new(&[("alice", 1)]);
+    // Root's connection is always answered, so it has to be another's.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for (allow, status) in [("4000007", "200 OK"), ("4000008", "403 Forbidden")] {
+        let script = format!(
+            "exec 3<>/dev/tcp/127.0.0.1/{port}; printf 'GET /metrics HTTP/1.1\\r\\n\\r\\n' >&3; cat <&3"
+        );
+        let client = Command::new("setpriv")
+            .args([
+                "--reuid=4000007",
+                "--regid=4000007",
+                "--clear-groups",
+                "bash",
+                "-c",
+                &script,
+            ])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = OwnedFd::from(listener.accept().unwrap().0);
+        let output = input.try_clone().unwrap();
+        let mut server = run.command("", &format!("--http --allow {allow}"));
+        server.stdin(input).stdout(output).status().unwrap();
+        drop(server); // and with it our end of the connection
+        let said = String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap();
+        assert!(
+            said.starts_with(&format!("HTTP/1.1 {status}\r\n")),
+            "{allow}: {said}"
+        );
+        assert_eq!(said.contains("alice"), status == "200 OK", "{said}");
+    }
+}
+
+#[test]
+fn who_asks_for_nothing_is_not_waited_for() {
+    let run = Run::new(&[("alice", 1)]);
+    // One that has gone away, and one that sends a byte now and then.
+    let (client, mut server) = connect(&run, "--http");
+    client.shutdown(Shutdown::Write).unwrap();
+    server.wait().unwrap();
+    let begun = Instant::now();
+    let (mut client, mut server) = connect(&run, "--http");
+    while server.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        let _ = client.write(b"G");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(begun.elapsed() > Duration::from_secs(5));
+}
