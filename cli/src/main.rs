@@ -10,6 +10,7 @@
 )]
 
 mod ask;
+mod caps;
 mod exit;
 mod figures;
 mod json;

@@ -13,7 +13,7 @@ use crate::decide::{self, DecideError, Decision};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::facts::{Login, Machine};
 use crate::loaded::{self, Loaded};
-use crate::outcome::{Accounting, OnError};
+use crate::outcome::{Accounting, Caps, OnError};
 use crate::places::Places;
 use crate::read::table::value;
 use crate::source::{SourceError, Trust};
@@ -125,6 +125,15 @@ impl Policy {
         let ruling = self.ruling(login);
         let ruling = (&ruling, login.service.as_str());
         decide::decide(&self.contents, &self.files, ruling, machine).map(|(decision, _)| decision)
+    }
+
+    /// The caps of all users together, and those of a pool where there is such a one.
+    pub fn caps_of_many(
+        &self,
+        pool: Option<&str>,
+        machine: &Machine,
+    ) -> Result<Option<Caps>, DecideError> {
+        decide::caps_of_many(&self.contents, &self.files, pool, machine)
     }
 
     pub(crate) fn ruling(&self, login: &Login) -> Ruling {

@@ -1,17 +1,14 @@
 //! Step 1 of a login: what the policy says, and what this application and machine allow.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
 use berth_config::outcome::{
     Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
     Propagation, Scope, UserManager, UserNamespace,
 };
-use berth_config::{Decision, Login, Machine, Policy};
+use berth_config::{Decision, Login, Machine};
 use berth_protocol::{JoinAbility, Request};
 use berth_session::Tree;
 
+use crate::basis::{Basis, Source};
 use crate::error::Error;
 use crate::log::Line;
 
@@ -54,6 +51,8 @@ pub struct Planned {
     pub accounting: Accounting,
     /// For the log: what the policy asks for and this login does not get, and why that is right.
     pub notes: Vec<String>,
+    /// Where the policy came from, and how things stood then.
+    pub by: (Source, Basis),
 }
 
 /// Why nothing could be decided, and what the policy says to do then. Without a policy it says
@@ -71,11 +70,9 @@ pub fn decide(
     account: &mut Option<Login>,
     tree: Option<&Tree>,
 ) -> Result<Verdict, Undecided> {
-    let policy = match &request.policy {
-        Some(path) => Policy::load_file(Path::new(OsStr::from_bytes(path))),
-        None => Policy::load_system(),
-    };
-    let policy = policy.map_err(|error| Undecided {
+    let source = Source::of(request.policy.as_deref());
+    let basis = source.basis();
+    let policy = source.policy().map_err(|error| Undecided {
         on_error: None,
         reason: error.to_string(),
     })?;
@@ -124,6 +121,7 @@ pub fn decide(
                 owner_uid_base: policy.owner_uid_base(),
                 accounting: policy.accounting(),
                 notes: Vec::new(),
+                by: (source, basis),
             };
             let on_error = planned.berth.on_error;
             planned

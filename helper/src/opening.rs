@@ -10,6 +10,7 @@ use berth_protocol::{Ack, Channel, ChannelError, Reply, Session};
 use berth_session::{Group, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::apply;
 use crate::decide::{self, Planned};
 use crate::error::{Error, Result};
 use crate::filter::{self, UserNamespaces};
@@ -159,6 +160,7 @@ impl<'a> Opening<'a> {
         leader.lower_oom_protection()?;
         if let Some((place, tree)) = &mut place {
             place.take_in(tree, leader)?;
+            apply::if_overtaken(tree, &planned.by, planned.login.uid);
         }
 
         // 4. Over to the module.

@@ -23,6 +23,7 @@
     )
 )]
 
+mod applied;
 mod entry;
 mod error;
 mod folder;
@@ -37,6 +38,7 @@ pub mod systemd;
 mod tree;
 mod usage;
 
+pub use applied::{Applied, Change, Left, Whose};
 pub use entry::Entry;
 pub use error::{Error, Result};
 pub use folder::UserFolder;

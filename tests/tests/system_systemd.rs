@@ -106,4 +106,5 @@ cases! {
     berth_pam_puts_the_package_in_force_and_takes_it_out
     an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in
     a_record_has_what_its_session_used_under_systemd
+    apply_has_systemd_change_caps
 }

@@ -1,5 +1,6 @@
 //! The verbs, one file each: its arguments, and `run`.
 
+mod apply;
 mod check;
 mod completions;
 mod diff;
@@ -39,6 +40,8 @@ pub enum Verb {
     Log(log::Arguments),
     /// Sum up what sessions that have ended used
     Report(report::Arguments),
+    /// Bring the caps of who is logged in to what the policy says now
+    Apply(apply::Arguments),
     /// End sessions, or signal what runs in them
     Kill(kill::Arguments),
     /// Run a command as a login of a user's would, without touching PAM's files
@@ -74,6 +77,7 @@ impl Verb {
             Verb::Show(arguments) => show::run(&arguments),
             Verb::Log(arguments) => log::run(&arguments),
             Verb::Report(arguments) => report::run(&arguments),
+            Verb::Apply(arguments) => apply::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Try(arguments) => r#try::run(&arguments),
             Verb::Completions(arguments) => completions::run(&arguments),

@@ -155,6 +155,28 @@ pub(crate) fn decide<'c>(
     Ok((decision, deciding))
 }
 
+/// The caps of a pool, or of all users together; `None` where there is no such pool.
+pub(crate) fn caps_of_many(
+    contents: &Contents,
+    files: &[PathBuf],
+    pool: Option<&str>,
+    machine: &Machine,
+) -> Result<Option<Caps>, DecideError> {
+    let bases = Bases::new(machine, files);
+    let table = match pool {
+        None => match &contents.everyone {
+            Some(everyone) => Some(&everyone.table),
+            None => return Ok(Some(Caps::default())),
+        },
+        Some(pool) => {
+            let mut pools = contents.pools.iter();
+            let found = pools.find(|(name, _)| name.as_str() == pool);
+            found.map(|(_, named)| &named.table)
+        }
+    };
+    table.map(|table| caps(table, &bases)).transpose()
+}
+
 fn merged(contents: &Contents, rule: &Rule) -> Profile {
     contents.merged(rule.profiles().iter().map(|profile| &profile.name))
 }

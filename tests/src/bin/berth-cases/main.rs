@@ -5,6 +5,7 @@
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
 mod accounting;
+mod apply;
 mod audit;
 mod automount;
 mod bad_days;
@@ -63,6 +64,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
         systemd_pools::CASES,
         package::CASES,
         accounting::CASES_UNDER_SYSTEMD,
+        apply::CASES_UNDER_SYSTEMD,
     ]
     .concat()
 }
@@ -85,6 +87,7 @@ fn cases(guest: &str) -> Vec<Case> {
             pools::CASES,
             bad_days::CASES,
             accounting::CASES,
+            apply::CASES,
         ]
         .concat(),
         "qemu" => [
