@@ -11,6 +11,7 @@
 
 mod ask;
 mod caps;
+mod exceptions;
 mod exit;
 mod figures;
 mod json;

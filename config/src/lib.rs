@@ -20,6 +20,7 @@ mod compare;
 mod contents;
 mod decide;
 mod diagnostic;
+mod exceptions;
 mod expect;
 mod explain;
 pub mod facts;
@@ -42,6 +43,9 @@ pub use checked::{Checked, edited as check_edited, files as check_files};
 pub use compare::{Difference, differences, services};
 pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};
+pub use exceptions::{
+    Exception, ExceptionFile, Exceptions, ExceptionsError, parse as parse_exception,
+};
 pub use explain::{Explanation, Shown, Tried, Verdict};
 pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError};
 pub use keys::known_keys;

@@ -11,6 +11,7 @@ use crate::decide::rules::{Ruling, ruling};
 use crate::decide::tests::Facts;
 use crate::decide::{self, DecideError, Decision};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::exceptions::Exceptions;
 use crate::facts::{Login, Machine};
 use crate::loaded::{self, Loaded};
 use crate::outcome::{Accounting, Caps, OnError};
@@ -119,12 +120,24 @@ impl Policy {
 
     /// What is to be done with a login on a machine.
     pub fn decide(&self, login: &Login, machine: &Machine) -> Result<Decision, DecideError> {
+        self.decide_with(login, machine, &Exceptions::default())
+    }
+
+    /// The same for a user who has exceptions.
+    pub fn decide_with(
+        &self,
+        login: &Login,
+        machine: &Machine,
+        exceptions: &Exceptions,
+    ) -> Result<Decision, DecideError> {
         if decide::exempt_because(&self.exempt, login).is_some() {
             return Ok(Decision::exempt());
         }
         let ruling = self.ruling(login);
         let ruling = (&ruling, login.service.as_str());
-        decide::decide(&self.contents, &self.files, ruling, machine).map(|(decision, _)| decision)
+        let (contents, files) = (&self.contents, &self.files);
+        decide::decide(contents, files, ruling, machine, &exceptions.table)
+            .map(|(decision, _)| decision)
     }
 
     /// The caps of all users together, and those of a pool where there is such a one.

@@ -4,8 +4,8 @@
 //! The code that sets caps stands once so, and whoever sets them has few capabilities ([`crate::privilege`]).
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
-use berth_config::{Login, Machine, Policy};
-use berth_session::{Applied, Manager, Record, Tree, UserFolder, Whose};
+use berth_config::{Exceptions, Login, Machine, Places, Policy};
+use berth_session::{Applied, Left, Manager, Record, Tree, UserFolder, Whose};
 
 use crate::basis::Source;
 use crate::cgroup::live::{How, UserCaps, bring_many};
@@ -228,13 +228,21 @@ impl<'a> Work<'a> {
             return Ok(None);
         };
         let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
+        let exceptions = Exceptions::in_force(&Places::system(), login.uid);
+        let exceptions = exceptions.unwrap_or_else(|error| {
+            told.left.push(Left {
+                cap: None,
+                reason: format!("no exception counts: {error}"),
+            });
+            Exceptions::default()
+        });
         let mut denied = false;
         let mut kept = false;
         for record in records {
             login.service.clone_from(&record.service);
             login.tty.clone_from(&record.tty);
             login.rhost.clone_from(&record.rhost);
-            let decision = self.policy.decide(&login, &self.machine);
+            let decision = self.policy.decide_with(&login, &self.machine, &exceptions);
             match decision.map_err(|error| failed(&error))?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
                 Outcome::Berth(berth) => {

@@ -4,7 +4,7 @@ use berth_config::outcome::{
     Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
     Propagation, Scope, UserManager, UserNamespace,
 };
-use berth_config::{Decision, Login, Machine};
+use berth_config::{Decision, Exceptions, Login, Machine, Places};
 use berth_protocol::{JoinAbility, Request};
 use berth_session::Tree;
 
@@ -91,8 +91,9 @@ pub fn decide(
     let login = login(request, account).map_err(by_default)?;
     let root = tree.map(|tree| tree.root().path());
     let machine = Machine::read(root).map_err(|error| by_default(error.to_string()))?;
+    let exceptions = exceptions(login.uid);
     let decision = policy
-        .decide(&login, &machine)
+        .decide_with(&login, &machine, &exceptions)
         .map_err(|error| by_default(error.to_string()))?;
     let Decision {
         outcome,
@@ -130,6 +131,15 @@ pub fn decide(
             Ok(Verdict::Berth(Box::new(planned)))
         }
     }
+}
+
+/// A user's exceptions. A file of them that cannot be used keeps nobody out: the log names it.
+fn exceptions(uid: u32) -> Exceptions {
+    Exceptions::in_force(&Places::system(), uid).unwrap_or_else(|error| {
+        let line = Line::new("exceptions").field("uid", uid);
+        line.field("error", error).error();
+        Exceptions::default()
+    })
 }
 
 /// The policy's word in the protocol's.

@@ -27,7 +27,6 @@ mod keeper;
 mod kernel;
 mod kernel_log;
 mod leader;
-mod log;
 mod login;
 mod motd;
 mod mounts;
@@ -47,6 +46,7 @@ use std::fs;
 use std::process::ExitCode;
 
 use berth_protocol::Channel;
+use berth_session::log;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Pid;
 

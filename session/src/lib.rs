@@ -32,6 +32,7 @@ mod id;
 mod ledger;
 mod leftovers;
 mod limits;
+pub mod log;
 mod record;
 mod sweep;
 pub mod systemd;

@@ -44,5 +44,7 @@ berth_tests::cases! { UserModeLinux:
     who_is_denied_by_now_keeps_the_caps_they_have
     apply_reaches_pools_and_everyone
     a_login_that_a_reload_overtakes_has_the_new_caps
+    an_exception_counts_at_once_and_ends_by_itself
+    a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out
     apply_is_no_error_for_who_logs_out_in_the_middle
 }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use berth_config::LocalTime;
+use berth_session::Applied;
 use serde_json::json;
 
+use crate::exceptions::Changing;
 use crate::exit::Exit;
 use crate::{caps, json, live};
 
@@ -26,6 +28,9 @@ pub struct Arguments {
     /// Lower memory_max also below what is in use
     #[arg(long)]
     force: bool,
+    /// Only end exceptions whose time is over; what the timer does each minute
+    #[arg(long, conflicts_with_all = ["dry_run", "force"])]
+    expired: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -40,6 +45,9 @@ pub fn run(arguments: &Arguments) -> Exit {
         eprintln!("berth: only root may change caps");
         return Exit::Permission;
     }
+    if arguments.expired {
+        return expired(arguments);
+    }
     let mut words = vec![format!("--by={}", caps::who())];
     words.extend(arguments.dry_run.then(|| "--dry-run".into()));
     words.extend(arguments.force.then(|| "--force".into()));
@@ -50,11 +58,27 @@ pub fn run(arguments: &Arguments) -> Exit {
     if !arguments.json {
         return caps::print(&all, arguments.dry_run);
     }
+    print_json(&all, arguments.dry_run)
+}
+
+/// Says nothing where there is nothing to do: cron would send it by mail.
+fn expired(arguments: &Arguments) -> Exit {
+    let ended =
+        Changing::begin().and_then(|changing| changing.end_those_that_are_over(&arguments.helper));
+    match ended {
+        Ok(all) if arguments.json => print_json(&all, false),
+        Ok(all) if all.is_empty() => Exit::Done,
+        Ok(all) => caps::print(&all, false),
+        Err(exit) => exit,
+    }
+}
+
+fn print_json(all: &[Applied], dry_run: bool) -> Exit {
     json::print(&json!({
         "version": json::VERSION,
         "now": LocalTime::rfc3339(SystemTime::now()),
-        "dry_run": arguments.dry_run,
-        "applied": caps::objects(&all),
+        "dry_run": dry_run,
+        "applied": caps::objects(all),
     }));
-    caps::exit(&all)
+    caps::exit(all)
 }

@@ -12,8 +12,10 @@ mod log;
 mod pam;
 mod reload;
 mod report;
+mod set;
 mod show;
 mod r#try;
+mod unset;
 mod user_manager;
 
 use clap::Subcommand;
@@ -42,6 +44,10 @@ pub enum Verb {
     Report(report::Arguments),
     /// Bring the caps of who is logged in to what the policy says now
     Apply(apply::Arguments),
+    /// Give a user other caps for a while
+    Set(set::Arguments),
+    /// End a user's exceptions
+    Unset(unset::Arguments),
     /// End sessions, or signal what runs in them
     Kill(kill::Arguments),
     /// Run a command as a login of a user's would, without touching PAM's files
@@ -78,6 +84,8 @@ impl Verb {
             Verb::Log(arguments) => log::run(&arguments),
             Verb::Report(arguments) => report::run(&arguments),
             Verb::Apply(arguments) => apply::run(&arguments),
+            Verb::Set(arguments) => set::run(&arguments),
+            Verb::Unset(arguments) => unset::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Try(arguments) => r#try::run(&arguments),
             Verb::Completions(arguments) => completions::run(&arguments),

@@ -95,6 +95,7 @@ pub(crate) fn decide<'c>(
     files: &[PathBuf],
     (ruling, service): (&Ruling, &str),
     machine: &Machine,
+    exceptions: &CapsTable,
 ) -> Result<(Decision, Deciding<'c>), DecideError> {
     let mut decision = Decision::exempt();
     let mut deciding = Deciding::default();
@@ -122,7 +123,13 @@ pub(crate) fn decide<'c>(
         decision.pool_caps = caps(pool, &bases)?;
         bases.pool = Some(decision.pool_caps.clone());
     }
-    let user_caps = caps(&deciding.user.user, &bases)?;
+    let mut excepted = deciding.user.user.clone();
+    excepted.overlay(exceptions);
+    let user_caps = match caps(&excepted, &bases) {
+        // What is wrong with an exception (the machine has fewer CPUs by now) keeps nobody out.
+        Err(_) if excepted != deciding.user.user => caps(&deciding.user.user, &bases)?,
+        caps => caps?,
+    };
     bases.user = Some(user_caps.clone());
 
     decision.service_named = rule_at(ruling.login).is_some_and(|rule| {

@@ -8,6 +8,7 @@ use berth_session::{Group, Limits, NamespaceIds, Record, Tree};
 use serde_json::{Value, json};
 
 use super::way_in;
+use crate::exceptions;
 use crate::figures::{bar, cpu_time, harmless, percent, size, span};
 use crate::json;
 use crate::live::{self, Figures};
@@ -25,6 +26,8 @@ pub struct Page {
     pub cgroup: Option<PathBuf>,
     /// What it uses.
     pub figures: Figures,
+    /// One line for each of a user's exceptions.
+    pub exceptions: Vec<String>,
     /// One line for each of a user's sessions.
     pub sessions: Vec<String>,
     /// The head of the JSON object; the figures come after.
@@ -57,6 +60,7 @@ impl Page {
             cgroup: record.cgroup.clone(),
             object: live::object(record, &figures),
             figures,
+            exceptions: Vec::new(),
             sessions: Vec::new(),
         }
     }
@@ -84,6 +88,7 @@ impl Page {
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });
+        let (exceptions, objects) = exceptions::shown(first.uid);
         Page {
             title: format!(
                 "{} ({})  {}",
@@ -97,12 +102,14 @@ impl Page {
                 .filter(Group::exists)
                 .zip(tree)
                 .map(|(user, tree)| tree.below(&user)),
+            exceptions,
             sessions: lines.collect(),
             object: json!({
                 "user": first.user,
                 "uid": first.uid,
                 "opened": LocalTime::rfc3339(live::opened(oldest)),
                 "age_seconds": live::age(oldest),
+                "exceptions": objects,
                 "sessions": sessions
                     .map(|(record, figures)| live::object(record, figures))
                     .collect::<Vec<_>>(),
@@ -132,6 +139,9 @@ impl Page {
         }
         for (label, text) in figures(&self.figures) {
             line(label, &text);
+        }
+        for exception in &self.exceptions {
+            line("Exception", exception);
         }
         for (index, session) in self.sessions.iter().enumerate() {
             match index {

@@ -213,6 +213,106 @@ fn log_out(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
+fn exception(machine: &mut Machine) {
+    machine.policy(&user_caps("memory_max = \"64M\", cpu_quota = \"200%\""));
+    let (login, _) = machine.stay("alice");
+    let set = "set alice memory_max=128M cpu_quota=50% --for";
+    let told = berth(machine, &format!("{set} 1h --reason 'thesis, ticket 4711'")).ok();
+    assert!(told.contains("alice  memory_max 64M -> 128M"), "{told}");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(of_user(machine, "alice", "cpu.max"), "50000 100000");
+    let logged = machine.logged("set uid=");
+    assert!(
+        logged.contains("by=root reason=\"thesis, ticket 4711\""),
+        "{logged}"
+    );
+    // Neither apply nor another login takes it back.
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    machine.ssh("alice", "true").ok();
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    let command = |text: &str| machine.host(&format!("{PROGRAMS}/berth {text}"));
+    let explained = command("explain alice").ok();
+    let mut lines = explained
+        .lines()
+        .skip_while(|line| !line.starts_with("  memory_max"));
+    let (line, was) = (lines.next().unwrap(), lines.next().unwrap());
+    assert!(
+        line.contains("128M") && line.contains("exception until "),
+        "{explained}"
+    );
+    assert!(line.ends_with(", by root"), "{explained}");
+    assert!(
+        was.contains("was 64M") && was.contains("policy.toml:"),
+        "{explained}"
+    );
+    let shown = command("show alice").ok();
+    assert!(
+        shown.contains("Exception: memory_max 128M until "),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("by root: \"thesis, ticket 4711\""),
+        "{shown}"
+    );
+
+    // One key back, and the other by the clock.
+    berth(machine, "unset alice cpu_quota").ok();
+    assert_eq!(of_user(machine, "alice", "cpu.max"), "200000 100000");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(
+        berth(machine, "unset alice cpu_quota").status.code(),
+        Some(1)
+    );
+    berth(machine, "set alice memory_max=256M --for 3s").ok();
+    assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
+    assert_eq!(berth(machine, "apply --expired").ok(), "");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let ended = berth(machine, "apply --expired").ok();
+    assert!(ended.contains("alice  memory_max 256M -> 64M"), "{ended}");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
+    assert!(!std::path::Path::new(&file).exists());
+    login.end();
+    // A login counts one that is over as none, whatever the timer does.
+    berth(machine, "set alice memory_max=256M --for 2s").ok();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    login.end();
+    berth(machine, "apply --expired").ok();
+}
+
+fn damaged(machine: &mut Machine) {
+    machine.policy(&user_caps("memory_max = \"64M\""));
+    let told = berth(machine, "set alice memory_max=128M --for 1h").ok();
+    assert!(told.contains("alice is not logged in"), "{told}");
+    let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    login.end();
+    std::fs::write(&file, "{\"format\":1,").unwrap();
+    let (login, _) = machine.stay("alice");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    let logged = machine.logged("exceptions uid=");
+    assert!(logged.contains(&format!("{file} is damaged")), "{logged}");
+    for (verb, code) in [
+        ("apply", 5),
+        ("apply --expired", 1),
+        ("set alice memory_max=1G --for 1h", 1),
+    ] {
+        let said = berth(machine, verb);
+        assert!(
+            said.stderr.contains(&format!("{file} is damaged")),
+            "{said:?}"
+        );
+        assert_eq!(said.status.code(), Some(code), "{verb}");
+    }
+    berth(machine, "unset alice").ok();
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    login.end();
+}
+
 fn systemd(machine: &Booted) {
     let before = machine.settled();
     machine.berth(

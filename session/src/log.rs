@@ -1,4 +1,4 @@
-//! The helper's log lines: syslog, facility AUTHPRIV, `key=value` in a fixed order; or journald, where each is a field.
+//! Log lines of Berth's programs: syslog, facility AUTHPRIV, `key=value` in a fixed order; or journald, where each is a field.
 
 use std::fmt::{self, Write};
 use std::os::unix::net::UnixDatagram;
