@@ -17,6 +17,11 @@ pub const CASES: &[Case] = &[
         "a_login_that_a_reload_overtakes_has_the_new_caps",
         overtaken,
     ),
+    ("an_exception_counts_at_once_and_ends_by_itself", exception),
+    (
+        "a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out",
+        damaged,
+    ),
     ("apply_is_no_error_for_who_logs_out_in_the_middle", log_out),
 ];
 
