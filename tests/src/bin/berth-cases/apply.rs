@@ -25,7 +25,10 @@ pub const CASES: &[Case] = &[
     ("apply_is_no_error_for_who_logs_out_in_the_middle", log_out),
 ];
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[("apply_has_systemd_change_caps", systemd)];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[
+    ("apply_has_systemd_change_caps", systemd),
+    ("a_timer_ends_an_exception_under_systemd", timer),
+];
 
 fn berth(machine: &Machine, arguments: &str) -> Output {
     machine.host(&format!(
@@ -348,4 +351,37 @@ fn systemd(machine: &Booted) {
     login.end();
     machine.assert_nothing_left(&before);
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
+}
+
+/// In a pool, whose slices are Berth's.
+fn timer(machine: &Booted) {
+    let before = machine.settled();
+    let mut policy = user_caps("memory_max = \"256M\"");
+    policy.profile += "\npool = \"p\"";
+    policy.rest = "[pool.p]\nmemory_max = \"1G\"".into();
+    machine.berth("sshd", &policy);
+    let (login, _) = machine.stay("alice");
+    let uid = machine.uid("alice");
+    let slice = format!("user.slice/user-pool_p.slice/user-pool_p-{uid}.slice");
+    let max = || machine.of_cgroup(&slice, "memory.max");
+    assert_eq!(max(), "268435456");
+    machine
+        .host("berth set alice memory_max=512M tasks_max=99 --for 5s")
+        .ok();
+    assert_eq!(max(), "536870912");
+    assert_eq!(machine.of_user("alice", "memory.max"), "536870912");
+    assert_eq!(machine.of_cgroup(&slice, "pids.max"), "99");
+    let begun = std::time::Instant::now();
+    while max() != "268435456" && begun.elapsed().as_secs() < 100 {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    let said = machine.host("systemctl status berth-expired.timer berth-expired.service");
+    assert_eq!(max(), "268435456", "{said:?}");
+    assert!(eventually(|| machine.of_cgroup(&slice, "pids.max") == "max"));
+    assert!(eventually(
+        || machine.of_user("alice", "memory.max") == "268435456"
+    ));
+    login.end();
+    machine.host("systemctl stop berth-expired.timer").ok();
+    machine.assert_nothing_left(&before);
 }
