@@ -22,7 +22,7 @@ pub fn log(word: &str, object: Option<&Object>, fields: &[(&str, String)]) {
 }
 
 /// Who runs this: who logged in, by the kernel's word (pam_loginuid(8)), or by sudo's.
-fn doer() -> String {
+pub fn doer() -> String {
     let login = std::fs::read_to_string("/proc/self/loginuid").ok();
     let login = login.and_then(|uid| uid.trim().parse().ok());
     let by_sudo = || std::env::var("SUDO_UID").ok()?.parse().ok();

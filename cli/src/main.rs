@@ -10,8 +10,10 @@
 )]
 
 mod ask;
+mod caps;
 mod deed;
 mod difference;
+mod exceptions;
 mod exit;
 mod figures;
 mod json;

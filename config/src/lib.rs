@@ -21,6 +21,7 @@ mod compare;
 mod contents;
 mod decide;
 mod diagnostic;
+mod exceptions;
 mod expect;
 mod explain;
 pub mod facts;
@@ -47,6 +48,9 @@ pub use checked::{
 pub use compare::{Comparison, services};
 pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};
+pub use exceptions::{
+    Exception, ExceptionFile, Exceptions, ExceptionsError, parse as parse_exception,
+};
 pub use explain::{Explanation, Shown, Tried, Verdict};
 pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError};
 pub use keys::known_keys;

@@ -199,13 +199,23 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// A file written beside the one that it replaces.
-struct Pending {
+pub(crate) struct Pending {
     beside: PathBuf,
     path: PathBuf,
 }
 
 impl Pending {
     fn write(path: &Path, text: &str) -> Result<Pending, InstallError> {
+        // The module reads it in the user's own processes too.
+        Pending::write_with_mode(path, text, 0o644)
+    }
+
+    /// As [`Pending::write`], for root's eyes only.
+    pub(crate) fn write_for_root(path: &Path, text: &str) -> Result<Pending, InstallError> {
+        Pending::write_with_mode(path, text, 0o600)
+    }
+
+    fn write_with_mode(path: &Path, text: &str, mode: u32) -> Result<Pending, InstallError> {
         let folder = path.parent().unwrap_or(Path::new("/"));
         let error = |path: &Path| {
             let path = path.to_owned();
@@ -228,18 +238,18 @@ impl Pending {
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o644)
+            .mode(mode)
             .open(&pending.beside)
             .map_err(error(&pending.beside))?;
-        // Whatever the umask is: the module reads it in the user's own processes too.
-        file.set_permissions(std::fs::Permissions::from_mode(0o644))
+        // Whatever the umask is.
+        file.set_permissions(std::fs::Permissions::from_mode(mode))
             .and_then(|()| file.write_all(text.as_bytes()))
             .and_then(|()| file.sync_all())
             .map_err(error(&pending.beside))?;
         Ok(pending)
     }
 
-    fn put(self) -> Result<(), InstallError> {
+    pub(crate) fn put(self) -> Result<(), InstallError> {
         let error = |source| InstallError::Write {
             path: self.path.clone(),
             source,

@@ -18,6 +18,8 @@ pub struct Places {
     pub loaded: PathBuf,
     /// The list of whom Berth never touches.
     pub exempt: PathBuf,
+    /// The folder of exceptions, one file for each user who has any.
+    pub exceptions: PathBuf,
 }
 
 impl Places {
@@ -34,6 +36,7 @@ impl Places {
             drop_ins: below("/etc/berth").join(DROP_INS),
             loaded: below("/var/lib/berth/policy.json"),
             exempt: below(EXEMPT_FILE),
+            exceptions: below("/var/lib/berth/exceptions"),
         }
     }
 }

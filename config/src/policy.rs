@@ -11,9 +11,10 @@ use crate::decide::rules::{Ruling, ruling};
 use crate::decide::tests::Facts;
 use crate::decide::{self, DecideError, Decision};
 use crate::diagnostic::{Diagnostic, Severity};
+use crate::exceptions::Exceptions;
 use crate::facts::{Login, Machine};
 use crate::loaded::{self, Loaded};
-use crate::outcome::{Accounting, OnError};
+use crate::outcome::{Accounting, Caps, OnError};
 use crate::places::Places;
 use crate::read::table::value;
 use crate::setting::Setting;
@@ -135,12 +136,33 @@ impl Policy {
 
     /// What is to be done with a login on a machine.
     pub fn decide(&self, login: &Login, machine: &Machine) -> Result<Decision, DecideError> {
+        self.decide_with(login, machine, &Exceptions::default())
+    }
+
+    /// The same for a user who has exceptions.
+    pub fn decide_with(
+        &self,
+        login: &Login,
+        machine: &Machine,
+        exceptions: &Exceptions,
+    ) -> Result<Decision, DecideError> {
         if decide::exempt_because(&self.exempt, login).is_some() {
             return Ok(Decision::exempt());
         }
         let ruling = self.ruling(login);
         let ruling = (&ruling, login.service.as_str());
-        decide::decide(&self.contents, &self.files, ruling, machine).map(|(decision, _)| decision)
+        let (contents, files) = (&self.contents, &self.files);
+        decide::decide(contents, files, ruling, machine, &exceptions.table)
+            .map(|(decision, _)| decision)
+    }
+
+    /// The caps of all users together, and those of a pool where there is such a one.
+    pub fn caps_of_many(
+        &self,
+        pool: Option<&str>,
+        machine: &Machine,
+    ) -> Result<Option<Caps>, DecideError> {
+        decide::caps_of_many(&self.contents, &self.files, pool, machine)
     }
 
     /// What decides a login: see [`Case`].

@@ -1,17 +1,14 @@
 //! Step 1 of a login: what the policy says, and what this application and machine allow.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-
 use berth_config::outcome::{
     Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
     Propagation, Scope, UserManager, UserNamespace,
 };
-use berth_config::{Decision, Login, Machine, Policy};
+use berth_config::{Decision, Exceptions, Login, Machine, Places};
 use berth_protocol::{JoinAbility, Request};
 use berth_session::{Cause, Line, Tree};
 
+use crate::basis::{Basis, Source};
 use crate::error::Error;
 
 /// What is to be done with a login.
@@ -53,6 +50,8 @@ pub struct Planned {
     pub accounting: Accounting,
     /// For the log: what the policy asks for and this login does not get, and why that is right.
     pub notes: Vec<String>,
+    /// Where the policy came from, and how things stood then.
+    pub by: (Source, Basis),
 }
 
 /// Why nothing could be decided, and what the policy says to do then. Without a policy it says
@@ -71,11 +70,9 @@ pub fn decide(
     account: &mut Option<Login>,
     tree: Option<&Tree>,
 ) -> Result<Verdict, Undecided> {
-    let policy = match &request.policy {
-        Some(path) => Policy::load_file(Path::new(OsStr::from_bytes(path))),
-        None => Policy::load_system(),
-    };
-    let policy = policy.map_err(|error| Undecided {
+    let source = Source::of(request.policy.as_deref());
+    let basis = source.basis();
+    let policy = source.policy().map_err(|error| Undecided {
         on_error: None,
         cause: Cause::Policy,
         reason: error.to_string(),
@@ -97,8 +94,9 @@ pub fn decide(
     let root = tree.map(|tree| tree.root().path());
     let machine =
         Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;
+    let exceptions = exceptions(login.uid);
     let decision = policy
-        .decide(&login, &machine)
+        .decide_with(&login, &machine, &exceptions)
         .map_err(|error| by_default(Cause::Policy)(error.to_string()))?;
     let Decision {
         outcome,
@@ -127,6 +125,7 @@ pub fn decide(
                 owner_uid_base: policy.owner_uid_base(),
                 accounting: policy.accounting(),
                 notes: Vec::new(),
+                by: (source, basis),
             };
             let on_error = planned.berth.on_error;
             planned
@@ -135,6 +134,15 @@ pub fn decide(
             Ok(Verdict::Berth(Box::new(planned)))
         }
     }
+}
+
+/// A user's exceptions. A file of them that cannot be used keeps nobody out: the log names it.
+fn exceptions(uid: u32) -> Exceptions {
+    Exceptions::in_force(&Places::system(), uid).unwrap_or_else(|error| {
+        let line = Line::new("exceptions").field("uid", uid);
+        line.field("error", error).error();
+        Exceptions::default()
+    })
 }
 
 /// The policy's word in the protocol's.

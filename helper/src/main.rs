@@ -13,7 +13,9 @@
 )]
 
 mod accounting;
+mod apply;
 mod audit;
+mod basis;
 mod caps;
 mod cgroup;
 mod decide;
@@ -65,6 +67,12 @@ fn main() -> ExitCode {
 
 fn start() -> Result<(), String> {
     privilege::refuse_unless_root()?;
+    let mut words = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into_owned());
+    if words.next().as_deref() == Some("apply") {
+        return apply::run(words);
+    }
     let Some(socket) = sys::inherited(SOCKET) else {
         return Err("the PAM module pam_berth.so starts it; there is nothing to do by hand".into());
     };

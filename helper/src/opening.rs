@@ -12,6 +12,7 @@ use berth_session::{
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::apply;
 use crate::decide::{self, Planned};
 use crate::error::{Error, Result};
 use crate::filter::{self, UserNamespaces};
@@ -162,6 +163,7 @@ impl<'a> Opening<'a> {
         leader.lower_oom_protection()?;
         if let Some((place, tree)) = &mut place {
             place.take_in(tree, leader)?;
+            apply::if_overtaken(tree, &planned.by, planned.login.uid);
         }
         // Again: who was frozen meanwhile could not answer.
         self.refuse_the_frozen()?;

@@ -15,6 +15,9 @@ pub(crate) const USERS: &str = "/run/berth/users";
 /// The folder of all users together, beside theirs.
 const EVERYONE: &str = "everyone";
 
+/// The folder of who brings the caps of all users up to date.
+const APPLYING: &str = "applying";
+
 /// A user's folder, locked. While it is held nobody else makes or removes cgroups, berths or
 /// sessions of this user; other users are not held up. The kernel lets the lock go with the process.
 #[derive(Debug)]
@@ -33,6 +36,11 @@ impl UserFolder {
     /// way round.
     pub fn lock_everyone() -> Result<UserFolder> {
         UserFolder::lock_path(Path::new(USERS).join(EVERYONE))
+    }
+
+    /// Waits until nobody else brings the caps of all users up to date. Who holds this lock may wait for any other.
+    pub fn lock_applying() -> Result<UserFolder> {
+        UserFolder::lock_path(Path::new(USERS).join(APPLYING))
     }
 
     fn lock_path(path: PathBuf) -> Result<UserFolder> {
@@ -125,12 +133,27 @@ impl UserFolder {
         Ok(count_logins(&UserFolder::sessions_of(uid)?))
     }
 
+    /// Who has a folder: all who are logged in, and who are about to be.
+    pub fn uids() -> Result<Vec<u32>> {
+        let path = Path::new(USERS);
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(Error::file("list", path, error)),
+        };
+        let mut uids: Vec<u32> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        uids.sort_unstable();
+        Ok(uids)
+    }
+
     /// Whether no user has a folder.
     pub(crate) fn are_all_gone() -> Result<bool> {
         let path = Path::new(USERS);
         let entries = fs::read_dir(path).map_err(|error| Error::file("list", path, error))?;
         let mut names = entries.flatten().map(|entry| entry.file_name());
-        Ok(names.all(|name| name == EVERYONE))
+        Ok(names.all(|name| name == EVERYONE || name == APPLYING))
     }
 
     /// Where it is.

@@ -23,6 +23,7 @@
     )
 )]
 
+mod applied;
 mod counters;
 mod entry;
 mod error;
@@ -41,6 +42,7 @@ pub mod systemd;
 mod tree;
 mod usage;
 
+pub use applied::{Applied, Change, Left, Whose};
 pub use counters::{BOUNDS, Counters};
 pub use entry::Entry;
 pub use error::{Error, Result};

@@ -133,6 +133,15 @@ impl Tree {
         })
     }
 
+    /// The pools that have a cgroup now.
+    pub fn pools(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.berth().path()).into_iter().flatten();
+        let pools = entries.filter_map(|entry| self.pool_named(entry.ok()?.file_name().to_str()?));
+        let mut pools: Vec<_> = pools.collect();
+        pools.sort();
+        pools
+    }
+
     /// The pool whose cgroup has this name.
     fn pool_named(&self, cgroup: &str) -> Option<String> {
         match self.manager {

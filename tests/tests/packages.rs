@@ -122,6 +122,7 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
         "/usr/libexec/berth-helper",
         "/usr/bin/berth",
         "/etc/berth/policy.toml",
+        "/etc/cron.d/berth",
         "/usr/lib/tmpfiles.d/berth.conf",
         "/usr/lib/systemd/system/berth-metrics.socket",
         "/usr/lib/systemd/system/berth-metrics@.service",
@@ -135,10 +136,16 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
     // What the admin has edited is kept by both.
     let mut conffiles = Command::new("dpkg-deb");
     conffiles.args(["--info", &deb, "conffiles"]);
-    assert_eq!(stdout(conffiles).trim(), "/etc/berth/policy.toml");
+    let conffiles = stdout(conffiles);
+    let mut conffiles: Vec<_> = conffiles.split_whitespace().collect();
+    conffiles.sort_unstable();
+    assert_eq!(conffiles, ["/etc/berth/policy.toml", "/etc/cron.d/berth"]);
     let mut config = Command::new("rpm");
     config.args(["--query", "--package", "--configfiles", &rpm]);
-    assert_eq!(stdout(config).trim(), "/etc/berth/policy.toml");
+    let config = stdout(config);
+    let mut config: Vec<_> = config.split_whitespace().collect();
+    config.sort_unstable();
+    assert_eq!(config, ["/etc/berth/policy.toml", "/etc/cron.d/berth"]);
 }
 
 #[test]

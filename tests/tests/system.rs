@@ -40,4 +40,12 @@ berth_tests::cases! { UserModeLinux:
     with_no_process_ids_left_root_gets_in_and_others_do_not
     a_clock_that_is_set_back_holds_up_no_login
     a_record_has_what_its_session_used
+    apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do
+    memory_in_use_is_not_taken_without_force
+    who_is_denied_by_now_keeps_the_caps_they_have
+    apply_reaches_pools_and_everyone
+    a_login_that_a_reload_overtakes_has_the_new_caps
+    an_exception_counts_at_once_and_ends_by_itself
+    a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out
+    apply_is_no_error_for_who_logs_out_in_the_middle
 }

@@ -109,4 +109,6 @@ cases! {
     an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in
     a_record_has_what_its_session_used_under_systemd
     the_units_for_metrics_have_enough_privilege
+    apply_has_systemd_change_caps
+    a_timer_ends_an_exception_under_systemd
 }

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use berth_config::outcome::Outcome;
 use berth_config::value::Name;
-use berth_config::{Explanation, LocalTime, Login, Machine, Policy, Trust, check_files};
+use berth_config::{
+    Exceptions, ExceptionsError, Explanation, LocalTime, Login, Machine, Policy, SourceError,
+    Trust, check_files,
+};
 
 use berth_session::systemd::{is_booted, slice};
 
@@ -100,8 +103,9 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
         Exit::NotSo
     };
     let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
+    let exceptions = exceptions(arguments, &login);
     let explanation = policy
-        .explain(&login, &machine)
+        .explain_with(&login, &machine, &exceptions)
         .map_err(|error| not_so(&error))?;
     let others = others(&login, &explanation);
     if arguments.json {
@@ -110,6 +114,20 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
         text::print(&login, session, &policy, &explanation, &others);
     }
     Ok(())
+}
+
+/// The user's exceptions that are in force.
+fn exceptions(arguments: &Arguments, login: &Login) -> Exceptions {
+    let places = arguments.root.places();
+    Exceptions::in_force(&places, login.uid).unwrap_or_else(|error| {
+        match &error {
+            ExceptionsError::Source(SourceError::Read { source, .. }) if place::denied(source) => {
+                eprintln!("berth: you have an exception, which only root sees; `berth show` has the caps in force");
+            }
+            _ => eprintln!("berth: no exception counts: {error}"),
+        }
+        Exceptions::default()
+    })
 }
 
 /// What systemd has of caps for the user besides, on this machine.

@@ -1,5 +1,6 @@
 //! The verbs, one file each: its arguments, and `run`.
 
+mod apply;
 mod check;
 mod completions;
 mod diff;
@@ -15,9 +16,11 @@ mod metrics;
 mod pam;
 mod reload;
 mod report;
+mod set;
 mod show;
 mod top;
 mod r#try;
+mod unset;
 mod user_manager;
 
 use clap::Subcommand;
@@ -50,6 +53,12 @@ pub enum Verb {
     Report(report::Arguments),
     /// Print figures of users, pools and logins for Prometheus
     Metrics(metrics::Arguments),
+    /// Bring the caps of who is logged in to what the policy says now
+    Apply(apply::Arguments),
+    /// Give a user other caps for a while
+    Set(set::Arguments),
+    /// End a user's exceptions
+    Unset(unset::Arguments),
     /// End sessions, or signal what runs in them
     Kill(kill::Arguments),
     /// Stop all that a session, a user or a pool runs, until it is thawed
@@ -94,6 +103,9 @@ impl Verb {
             Verb::Log(arguments) => log::run(&arguments),
             Verb::Report(arguments) => report::run(&arguments),
             Verb::Metrics(arguments) => metrics::run(&arguments),
+            Verb::Apply(arguments) => apply::run(&arguments),
+            Verb::Set(arguments) => set::run(&arguments),
+            Verb::Unset(arguments) => unset::run(&arguments),
             Verb::Kill(arguments) => kill::run(&arguments),
             Verb::Freeze(arguments) => freeze::run(freeze::Change::Freeze, &arguments),
             Verb::Thaw(arguments) => freeze::run(freeze::Change::Thaw, &arguments),

@@ -10,7 +10,7 @@ use crate::outcome::{Caps, Limit, Outcome};
 use crate::policy::exempt_list;
 use crate::read::table::value;
 use crate::setting::Setting;
-use crate::tables::{Rule, Tests};
+use crate::tables::{CapsTable, Rule, Tests};
 use crate::value::Glob;
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
@@ -121,7 +121,13 @@ fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
         }
         login.service = "sshd".into();
         let ruling = ruling(contents, &Facts::new(&login, contents));
-        let decided = decide::decide(contents, checker.files, (&ruling, &login.service), machine);
+        let decided = decide::decide(
+            contents,
+            checker.files,
+            (&ruling, &login.service),
+            machine,
+            &CapsTable::default(),
+        );
         let Ok((decision, _)) = decided else {
             continue;
         };

@@ -95,6 +95,7 @@ pub(crate) fn decide<'c>(
     files: &[PathBuf],
     (ruling, service): (&Ruling, &str),
     machine: &Machine,
+    exceptions: &CapsTable,
 ) -> Result<(Decision, Deciding<'c>), DecideError> {
     let mut decision = Decision::exempt();
     let mut deciding = Deciding::default();
@@ -122,7 +123,13 @@ pub(crate) fn decide<'c>(
         decision.pool_caps = caps(pool, &bases)?;
         bases.pool = Some(decision.pool_caps.clone());
     }
-    let user_caps = caps(&deciding.user.user, &bases)?;
+    let mut excepted = deciding.user.user.clone();
+    excepted.overlay(exceptions);
+    let user_caps = match caps(&excepted, &bases) {
+        // What is wrong with an exception (the machine has fewer CPUs by now) keeps nobody out.
+        Err(_) if excepted != deciding.user.user => caps(&deciding.user.user, &bases)?,
+        caps => caps?,
+    };
     bases.user = Some(user_caps.clone());
 
     decision.service_named = rule_at(ruling.login).is_some_and(|rule| {
@@ -153,6 +160,28 @@ pub(crate) fn decide<'c>(
         },
     };
     Ok((decision, deciding))
+}
+
+/// The caps of a pool, or of all users together; `None` where there is no such pool.
+pub(crate) fn caps_of_many(
+    contents: &Contents,
+    files: &[PathBuf],
+    pool: Option<&str>,
+    machine: &Machine,
+) -> Result<Option<Caps>, DecideError> {
+    let bases = Bases::new(machine, files);
+    let table = match pool {
+        None => match &contents.everyone {
+            Some(everyone) => Some(&everyone.table),
+            None => return Ok(Some(Caps::default())),
+        },
+        Some(pool) => {
+            let mut pools = contents.pools.iter();
+            let found = pools.find(|(name, _)| name.as_str() == pool);
+            found.map(|(_, named)| &named.table)
+        }
+    };
+    table.map(|table| caps(table, &bases)).transpose()
 }
 
 fn merged(contents: &Contents, rule: &Rule) -> Profile {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Shown;
+use crate::exceptions::Exceptions;
 use crate::facts::Machine;
 use crate::outcome::{Caps, CpuWeight, Limit};
 use crate::policy::Policy;
@@ -27,6 +28,37 @@ impl Policy {
             .into_iter()
             .map(|(key, mark)| self.shown(key, text(key, table, caps, machine), mark))
             .collect()
+    }
+
+    /// Puts exceptions in the place of what they are exceptions from.
+    pub(super) fn tell_exceptions(
+        &self,
+        exceptions: &Exceptions,
+        caps: &Caps,
+        machine: &Machine,
+        shown: &mut Vec<Shown>,
+    ) {
+        for one in exceptions.list() {
+            let was = shown.iter().position(|line| line.key == one.key);
+            let line = Shown {
+                key: one.key.clone(),
+                value: text(&one.key, &exceptions.table, caps, machine),
+                place: String::new(),
+                profile: None,
+                because: Some(format!(
+                    "exception until {}, by {}",
+                    one.until_text(),
+                    one.by
+                )),
+                was: was
+                    .and_then(|at| shown.get(at))
+                    .map(|line| Box::new(line.clone())),
+            };
+            match was.and_then(|at| shown.get_mut(at)) {
+                Some(place) => *place = line,
+                None => shown.push(line),
+            }
+        }
     }
 }
 

@@ -8,10 +8,12 @@ use serde::Serialize;
 use crate::check::short_place;
 use crate::decide::tests::Facts;
 use crate::decide::{self, DecideError, Decision, rule_name};
+use crate::exceptions::Exceptions;
 use crate::facts::{Login, Machine};
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::setting::Mark;
+use crate::tables::CapsTable;
 
 /// A decision and all that it was made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,11 +78,24 @@ pub struct Shown {
     pub profile: Option<String>,
     /// Why it is so, where no file says it.
     pub because: Option<String>,
+    /// What it would be without the exception that it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub was: Option<Box<Shown>>,
 }
 
 impl Policy {
     /// What is to be done with a login on a machine, and why.
     pub fn explain(&self, login: &Login, machine: &Machine) -> Result<Explanation, DecideError> {
+        self.explain_with(login, machine, &Exceptions::default())
+    }
+
+    /// The same for a user who has exceptions.
+    pub fn explain_with(
+        &self,
+        login: &Login,
+        machine: &Machine,
+        exceptions: &Exceptions,
+    ) -> Result<Explanation, DecideError> {
         let mut explanation = Explanation {
             decision: Decision::exempt(),
             exempt: decide::exempt_because(&self.exempt, login),
@@ -97,8 +112,9 @@ impl Policy {
         }
         let ruling = self.ruling(login);
         let service = login.service.as_str();
-        let (decision, deciding) =
-            decide::decide(&self.contents, &self.files, (&ruling, service), machine)?;
+        let (contents, files) = (&self.contents, &self.files);
+        let decide = |table| decide::decide(contents, files, (&ruling, service), machine, table);
+        let (decision, deciding) = decide(&exceptions.table)?;
         self.tell_rules(login, &mut explanation);
         if let Some(rule) = ruling.user.and_then(|index| self.contents.rules.get(index)) {
             let names: Vec<&str> = rule.profiles().iter().map(|p| p.name.as_str()).collect();
@@ -118,7 +134,16 @@ impl Policy {
             explanation.pool_caps = self.tell_caps(pool, &decision.pool_caps, machine);
         }
         if let Some(user) = user {
-            explanation.user_caps = self.tell_caps(&deciding.user.user, user, machine);
+            let (without, _) = decide(&CapsTable::default())?;
+            let without = match &without.outcome {
+                Outcome::Berth(berth) => &berth.user_caps,
+                Outcome::Exempt | Outcome::Deny { .. } => user,
+            };
+            explanation.user_caps = self.tell_caps(&deciding.user.user, without, machine);
+            // What has come to nothing on this machine is not told as if it had not.
+            if user != without {
+                self.tell_exceptions(exceptions, user, machine, &mut explanation.user_caps);
+            }
         }
         if let Outcome::Berth(berth) = &decision.outcome {
             explanation.login = self.tell_login(&deciding.login, berth, machine);
@@ -168,6 +193,7 @@ impl Policy {
                 .profile
                 .and_then(|index| self.names.get(usize::from(index)).cloned()),
             because: None,
+            was: None,
         }
     }
 }

@@ -162,6 +162,7 @@ fn implied(key: &str, value: String, because: String) -> Shown {
         place: String::new(),
         profile: None,
         because: Some(because),
+        was: None,
     }
 }
 

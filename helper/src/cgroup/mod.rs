@@ -3,6 +3,7 @@
 mod cpu;
 mod cpuset;
 mod io;
+pub mod live;
 mod memory;
 mod pids;
 mod protection;

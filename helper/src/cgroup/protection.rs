@@ -11,7 +11,8 @@ use berth_session::Group;
 use super::Setting;
 use crate::error::{Error, Result};
 
-const FILES: [&str; 2] = ["memory.min", "memory.low"];
+/// Where it stands.
+pub const FILES: [&str; 2] = ["memory.min", "memory.low"];
 
 /// How often another user's first login may come in between.
 const TRIES: usize = 100;

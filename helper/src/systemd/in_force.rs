@@ -50,7 +50,7 @@ pub fn look(tree: &Tree, group: &Group, setting: &Setting) -> State {
 }
 
 /// Whether a file says the same as a setting, in the kernel's words.
-fn is_same(setting: &Setting, now: &str) -> bool {
+pub fn is_same(setting: &Setting, now: &str) -> bool {
     const PAGE: u64 = 4096;
     let wanted = setting.value.as_str();
     match setting.file {

@@ -1,6 +1,7 @@
 //! The caps on a machine that systemd runs: it is asked to set them, and nothing is written to its cgroups.
 
 mod in_force;
+pub mod live;
 mod pool;
 mod properties;
 mod tasks;
@@ -17,6 +18,7 @@ use crate::decide::Planned;
 use crate::error::{Error, Result};
 use crate::leader::Leader;
 use in_force::State;
+pub use in_force::is_same;
 
 /// The cgroup that a service manager keeps itself in, below its service's.
 const MANAGERS_OWN: &str = "init.scope";

@@ -11,7 +11,7 @@ const INFINITY: u64 = u64::MAX;
 const IDLE: u64 = 0;
 
 /// The ceilings of io.max, and their properties.
-const RATES: [(&str, &str); 4] = [
+pub const RATES: [(&str, &str); 4] = [
     ("rbps", "IOReadBandwidthMax"),
     ("wbps", "IOWriteBandwidthMax"),
     ("riops", "IOReadIOPSMax"),

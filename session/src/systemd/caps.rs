@@ -75,6 +75,36 @@ pub fn is_set(folder: &str, unit: &str, properties: &[Property]) -> bool {
         .all(|property| drop_in_of(folder, unit, &property.name).exists())
 }
 
+/// What stood there before the first login, of all that was set since.
+pub fn before_login(folder: &UserFolder) -> Result<Vec<Property>> {
+    let known = read(&before(folder))?;
+    Ok(known.into_iter().map(|one| one.property).collect())
+}
+
+/// Puts back some of what was set on a slice that goes on, as it was before the first login.
+pub fn put_back(bus: &mut Bus, folder: &UserFolder, unit: &str, names: &[&str]) -> Result<()> {
+    let path = before(folder);
+    let (gone, kept): (Vec<Before>, Vec<Before>) = read(&path)?
+        .into_iter()
+        .partition(|one| names.contains(&one.property.name.as_str()));
+    if gone.is_empty() {
+        return Ok(());
+    }
+    let values: Vec<_> = gone.iter().map(|one| one.property.clone()).collect();
+    bus.set(unit, &values)?;
+    for one in gone.iter().filter(|one| !one.has_drop_in) {
+        remove_if_there(&drop_in(unit, &one.property.name))?;
+    }
+    let _ = fs::remove_dir(Path::new(DROP_INS).join(format!("{unit}.d"))); // others' may be in it
+    match kept.is_empty() {
+        true => remove_if_there(&path),
+        false => {
+            let text = serde_json::to_vec(&kept).map_err(|error| broken(&path, &error))?;
+            fs::write(&path, text).map_err(|error| Error::file("write", &path, error))
+        }
+    }
+}
+
 /// Takes the caps of a user back, if nobody of theirs is logged in.
 pub fn take_back(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
     if folder.sessions()?.is_empty() {
@@ -147,6 +177,7 @@ fn drop_in(unit: &str, property: &str) -> PathBuf {
     drop_in_of(DROP_INS, unit, property)
 }
 
+/// As [`drop_in`], where a transient unit's are too.
 fn drop_in_of(folder: &str, unit: &str, property: &str) -> PathBuf {
     let line = match property {
         "CPUQuotaPerSecUSec" => "CPUQuota",

@@ -14,7 +14,9 @@ use crate::{Error, Group, Result};
 
 pub use bus::Bus;
 pub(crate) use caps::take_back_everyones;
-pub use caps::{DROP_INS, TRANSIENT, is_set, set_caps, set_while_it_runs, take_back};
+pub use caps::{
+    DROP_INS, TRANSIENT, before_login, is_set, put_back, set_caps, set_while_it_runs, take_back,
+};
 pub use wire::{Property, Value};
 
 /// The service that Berth's own processes live in.

@@ -166,8 +166,7 @@ fn section(title: &str, of: &str, lines: &[Shown]) {
     let keys = width(|line| &line.key).max(16);
     let values = width(|line| &line.value).max(18);
     let places = width(|line| &line.place);
-    for line in lines {
-        let (key, value) = (&line.key, &line.value);
+    let print = |line: &Shown, key: &str, value: &str| {
         let text = match (&line.because, &line.profile) {
             (Some(because), _) => format!("  {key:<keys$}  {value:<values$}  {because}"),
             (None, Some(profile)) => format!(
@@ -177,6 +176,12 @@ fn section(title: &str, of: &str, lines: &[Shown]) {
             (None, None) => format!("  {key:<keys$}  {value:<values$}  {}", line.place),
         };
         println!("{text}");
+    };
+    for line in lines {
+        print(line, &line.key, &line.value);
+        if let Some(was) = &line.was {
+            print(was, "", &format!("was {}", was.value));
+        }
     }
     if lines.is_empty() {
         println!("  none");
@@ -194,5 +199,6 @@ fn shown(other: &Other) -> Shown {
             true => format!("{path}, which wins at the next daemon-reload"),
             false => path.to_string(),
         }),
+        was: None,
     }
 }

@@ -8,6 +8,7 @@ use berth_session::{Group, NamespaceIds, Record, SessionId, Tree};
 use serde_json::{Value, json};
 
 use super::way_in;
+use crate::exceptions;
 use crate::figures::{bar, cpu_time, harmless, percent, size, span};
 use crate::live;
 use crate::reading::{self, Figures};
@@ -26,6 +27,8 @@ pub struct Page {
     pub cgroup: Option<PathBuf>,
     /// What it uses.
     pub figures: Figures,
+    /// One line for each of a user's exceptions.
+    pub exceptions: Vec<String>,
     /// One line for each of a user's sessions.
     pub sessions: Vec<String>,
     /// The head of the JSON object; the figures come after.
@@ -65,6 +68,7 @@ impl Page {
             cgroup: record.cgroup.clone(),
             object: live::object(record, tree, &figures, loaded),
             figures,
+            exceptions: Vec::new(),
             sessions: Vec::new(),
         }
     }
@@ -97,6 +101,7 @@ impl Page {
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });
+        let (exceptions, objects) = exceptions::shown(first.uid);
         Page {
             title: format!(
                 "{} ({})  {}",
@@ -110,12 +115,14 @@ impl Page {
                 .filter(Group::exists)
                 .zip(tree)
                 .map(|(user, tree)| tree.below(&user)),
+            exceptions,
             sessions: lines.collect(),
             object: json!({
                 "user": first.user,
                 "uid": first.uid,
                 "opened": LocalTime::rfc3339(live::opened(oldest)),
                 "age_seconds": live::age(oldest),
+                "exceptions": objects,
                 "sessions": sessions
                     .map(|(record, figures)| live::object(record, tree, figures, loaded))
                     .collect::<Vec<_>>(),
@@ -184,6 +191,9 @@ impl Page {
         }
         for (label, text) in figures(&self.figures) {
             line(label, &text);
+        }
+        for exception in &self.exceptions {
+            line("Exception", exception);
         }
         for (index, session) in self.sessions.iter().enumerate() {
             match index {

@@ -5,6 +5,7 @@
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
 mod accounting;
+mod apply;
 mod audit;
 mod automount;
 mod bad_days;
@@ -67,6 +68,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
         package::CASES,
         accounting::CASES_UNDER_SYSTEMD,
         metrics::CASES_UNDER_SYSTEMD,
+        apply::CASES_UNDER_SYSTEMD,
     ]
     .concat()
 }
@@ -89,6 +91,7 @@ fn cases(guest: &str) -> Vec<Case> {
             pools::CASES,
             bad_days::CASES,
             accounting::CASES,
+            apply::CASES,
         ]
         .concat(),
         "qemu" => [

@@ -1,0 +1,195 @@
+//! Has the helper bring caps up to date: it alone sets caps, at logins and here.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use berth_config::value::bytes_text;
+use berth_session::{Applied, Change, Whose};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::figures::harmless;
+
+/// Where the helper is installed, as the module has it.
+pub const HELPER: &str = "/usr/libexec/berth-helper";
+
+/// Starts the helper, and gives back what it did. It is started as the module does it: with no environment, and
+/// it refuses whoever is not root.
+pub fn bring(helper: &Path, arguments: &[String]) -> Result<Vec<Applied>, Exit> {
+    let failed = |why: &dyn std::fmt::Display| {
+        eprintln!("berth: cannot run {}: {why}", helper.display());
+        Exit::NotSo
+    };
+    let output = Command::new(helper)
+        .arg("apply")
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .output()
+        .map_err(|error| failed(&error))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim();
+        eprintln!(
+            "berth: {}",
+            said.strip_prefix("berth-helper: ").unwrap_or(said)
+        );
+        return Err(Exit::NotSo);
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| failed(&error))
+}
+
+/// Prints what changed, and what was left; says whether all is as it should be.
+pub fn print(all: &[Applied], dry_run: bool) -> Exit {
+    let names: Vec<_> = all.iter().map(named).collect();
+    let width = names
+        .iter()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut users = 0;
+    for (one, name) in all.iter().zip(&names) {
+        for change in &one.changes {
+            let (cap, from, to) = (
+                &change.cap,
+                text(change, &change.from),
+                text(change, &change.to),
+            );
+            println!("{name:width$}  {cap} {from} -> {to}");
+        }
+        for note in &one.notes {
+            println!("{name:width$}  {note}");
+        }
+        users += usize::from(matches!(one.whose, Whose::User { .. }) && !one.changes.is_empty());
+    }
+    let would = if dry_run { "would change" } else { "changed" };
+    println!("{} {would}", berth_config::counted(users, "user"));
+    for (one, name) in all.iter().zip(&names) {
+        for left in &one.left {
+            match &left.cap {
+                Some(cap) => eprintln!("berth: left {name}'s {cap}: {}", left.reason),
+                None => eprintln!("berth: left {name}: {}", left.reason),
+            }
+        }
+    }
+    exit(all)
+}
+
+/// Whether all is as it should be.
+pub fn exit(all: &[Applied]) -> Exit {
+    match all.iter().all(|one| one.left.is_empty()) {
+        true => Exit::Done,
+        false => Exit::Partly,
+    }
+}
+
+fn named(one: &Applied) -> String {
+    match &one.whose {
+        Whose::User { name, .. } => harmless(name),
+        Whose::Pool(name) => format!("pool:{name}"),
+        Whose::Everyone => "everyone".into(),
+    }
+}
+
+/// A value of a cgroup's file as the policy would have it.
+fn text(change: &Change, value: &str) -> String {
+    let infinite = |value: &str| match value {
+        "max" => "infinity".into(),
+        value => value.to_owned(),
+    };
+    match change.file.as_str() {
+        file if file.starts_with("memory.") => {
+            value.parse().map_or_else(|_| infinite(value), bytes_text)
+        }
+        "cpu.max" => percent(value).map_or("infinity".into(), |percent| format!("{percent}%")),
+        "cpu.idle" => if value == "1" { "idle" } else { "not idle" }.into(),
+        "cpuset.cpus" | "cpuset.mems" if value.is_empty() => "all".into(),
+        _ => infinite(value.strip_prefix("default ").unwrap_or(value)),
+    }
+}
+
+/// `400000 100000` as percent of one CPU.
+fn percent(value: &str) -> Option<f64> {
+    let (quota, period) = value.split_once(' ')?;
+    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
+    Some((quota / period * 1000.0).round() / 10.0)
+}
+
+/// A list for programs.
+pub fn objects(all: &[Applied]) -> Vec<Value> {
+    let one = |one: &Applied| {
+        let changes = one.changes.iter();
+        let changes: Vec<_> = changes
+            .map(|change| {
+                json!({
+                    "key": change.cap,
+                    "from": number(change, &change.from),
+                    "to": number(change, &change.to),
+                })
+            })
+            .collect();
+        let left = one.left.iter();
+        let left: Vec<_> = left
+            .map(|left| json!({ "key": left.cap, "reason": left.reason }))
+            .collect();
+        let (user, uid, pool) = match &one.whose {
+            Whose::User { name, uid } => (Some(name), Some(uid), None),
+            Whose::Pool(name) => (None, None, Some(name)),
+            Whose::Everyone => (None, None, None),
+        };
+        json!({
+            "user": user, "uid": uid, "pool": pool, "everyone": one.whose == Whose::Everyone,
+            "changes": changes, "left": left, "notes": one.notes,
+        })
+    };
+    all.iter().map(one).collect()
+}
+
+/// Bytes, tasks, weights and percentages are numbers; null is no limit.
+fn number(change: &Change, value: &str) -> Value {
+    let value = value.strip_prefix("default ").unwrap_or(value);
+    match (change.file.as_str(), value.parse::<u64>()) {
+        ("cpu.max", _) => json!(percent(value)),
+        (_, Ok(number)) => json!(number),
+        (_, Err(_)) if value == "max" => Value::Null,
+        (_, Err(_)) => json!(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(file: &str) -> Change {
+        Change {
+            cap: "x".into(),
+            file: file.into(),
+            from: String::new(),
+            to: String::new(),
+        }
+    }
+
+    #[test]
+    fn values_read_as_in_the_policy() {
+        let told = |file: &str, value: &str| text(&change(file), value);
+        assert_eq!(told("memory.max", "3221225472"), "3G");
+        assert_eq!(told("memory.max", "max"), "infinity");
+        assert_eq!(told("cpu.max", "400000 100000"), "400%");
+        assert_eq!(told("cpu.max", "5000 1000000"), "0.5%");
+        assert_eq!(told("cpu.max", "max 100000"), "infinity");
+        assert_eq!(told("pids.max", "256"), "256");
+        assert_eq!(told("io.weight", "default 200"), "200");
+        assert_eq!(told("cpuset.cpus", ""), "all");
+    }
+
+    #[test]
+    fn programs_get_numbers() {
+        let value = |file: &str, value: &str| number(&change(file), value);
+        assert_eq!(value("memory.max", "3221225472"), json!(3_221_225_472_u64));
+        assert_eq!(value("memory.max", "max"), Value::Null);
+        assert_eq!(value("cpu.max", "400000 100000"), json!(400.0));
+        assert_eq!(value("cpuset.cpus", "0-3"), json!("0-3"));
+    }
+}

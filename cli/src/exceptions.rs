@@ -1,0 +1,138 @@
+//! Changes of users' exceptions, one at a time.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::SystemTime;
+
+use berth_config::{Exception, ExceptionFile, Exceptions, ExceptionsError, LocalTime, Places};
+use berth_session::{Applied, Line};
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::json;
+
+use crate::exit::Exit;
+use crate::{caps, figures};
+
+/// The right to change exceptions: the folder, locked.
+pub struct Changing {
+    places: Places,
+    _lock: Flock<File>,
+}
+
+impl Changing {
+    /// Waits until nobody else changes any.
+    pub fn begin() -> Result<Changing, Exit> {
+        let places = Places::system();
+        let failed = |error: &dyn std::fmt::Display| {
+            eprintln!(
+                "berth: cannot lock {}: {error}",
+                places.exceptions.display()
+            );
+            Exit::NotSo
+        };
+        let folder = ExceptionFile::folder(&places).map_err(|error| failed(&error))?;
+        let lock = Flock::lock(folder, FlockArg::LockExclusive);
+        let lock = lock.map_err(|(_, errno)| failed(&errno))?;
+        Ok(Changing {
+            places,
+            _lock: lock,
+        })
+    }
+
+    /// A user's.
+    pub fn of(&self, uid: u32) -> ExceptionFile {
+        ExceptionFile::of(&self.places, uid)
+    }
+
+    /// Takes back what is over. What still cannot be taken from a user (memory in use) is tried again next time.
+    pub fn end_those_that_are_over(&self, helper: &Path) -> Result<Vec<Applied>, Exit> {
+        let now = SystemTime::now();
+        let mut over = Vec::new();
+        let mut exit = None;
+        for uid in ExceptionFile::uids(&self.places) {
+            match self.of(uid).read() {
+                Ok(all) if all.iter().any(|one| one.is_over(now)) => over.push((uid, all)),
+                Ok(_) => {}
+                Err(error) => exit = Some(failed(&error)),
+            }
+        }
+        let mut told = Vec::new();
+        for (uid, all) in over {
+            let applied = bring(helper, uid, "expired")?;
+            if applied.iter().all(|one| one.left.is_empty()) {
+                let (ended, kept): (Vec<_>, Vec<_>) =
+                    all.into_iter().partition(|one| one.is_over(now));
+                self.of(uid).write(&kept).map_err(|error| failed(&error))?;
+                log("unset", uid, "expired", &ended);
+            }
+            told.extend(applied);
+        }
+        match exit {
+            Some(exit) => Err(exit),
+            None => Ok(told),
+        }
+    }
+}
+
+/// A user's that are in force, one line each and as objects. A file that cannot be used is told of.
+pub fn shown(uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
+    let list = match Exceptions::in_force(&Places::system(), uid) {
+        Ok(exceptions) => exceptions.list().to_vec(),
+        Err(error) => {
+            failed(&error);
+            Vec::new()
+        }
+    };
+    let line = |one: &Exception| {
+        let value = one.value.trim_matches('"');
+        let mut text = format!(
+            "{} {value} until {}, by {}",
+            one.key,
+            one.until_text(),
+            one.by
+        );
+        if let Some(reason) = &one.reason {
+            text += &format!(": \"{}\"", figures::harmless(reason));
+        }
+        text
+    };
+    (list.iter().map(line).collect(), objects(&list))
+}
+
+/// Exceptions for programs.
+pub fn objects(exceptions: &[Exception]) -> Vec<serde_json::Value> {
+    let one = |one: &Exception| {
+        json!({
+            "key": one.key,
+            "value": one.value.trim_matches('"'),
+            "until": LocalTime::rfc3339(one.end()),
+            "by": one.by,
+            "reason": one.reason,
+        })
+    };
+    exceptions.iter().map(one).collect()
+}
+
+/// Says what is wrong with a file of exceptions.
+pub fn failed(error: &ExceptionsError) -> Exit {
+    eprintln!("berth: {error}");
+    Exit::NotSo
+}
+
+/// Brings one user's caps up to date.
+pub fn bring(helper: &Path, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
+    caps::bring(helper, &[format!("--uid={uid}"), format!("--by={by}")])
+}
+
+/// Writes to the log what became of exceptions.
+pub fn log(event: &str, uid: u32, by: &str, exceptions: &[Exception]) {
+    for one in exceptions {
+        Line::new(event)
+            .field("uid", uid)
+            .field("key", &one.key)
+            .field("value", one.value.trim_matches('"'))
+            .field("until", one.until_text())
+            .field("by", by)
+            .optional("reason", one.reason.as_ref())
+            .info();
+    }
+}

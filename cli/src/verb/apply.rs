@@ -1,0 +1,84 @@
+//! `berth apply`: the policy in force onto everyone who is logged in.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use berth_config::LocalTime;
+use berth_session::Applied;
+use serde_json::json;
+
+use crate::exceptions::Changing;
+use crate::exit::Exit;
+use crate::{caps, json, live};
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 all caps are as the policy says; 1 nothing could be done; 4 only root may do
+this; 5 some caps stay as they were, and are named.
+
+Caps of users, pools and everyone are worked out anew and written where they differ. A
+memory_max is not lowered below what is in use without --force: then the kernel kills
+what does not fit. Caps of single sessions, namespaces and pools of sessions that are
+open do not change; they come with the next login.")]
+pub struct Arguments {
+    /// Only show what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// Lower memory_max also below what is in use
+    #[arg(long)]
+    force: bool,
+    /// Only end exceptions whose time is over; what the timer does each minute
+    #[arg(long, conflicts_with_all = ["dry_run", "force"])]
+    expired: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Another berth-helper
+    #[arg(long, value_name = "FILE", default_value = caps::HELPER)]
+    helper: PathBuf,
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    if !live::is_root() {
+        eprintln!("berth: only root may change caps");
+        return Exit::Permission;
+    }
+    if arguments.expired {
+        return expired(arguments);
+    }
+    let mut words = vec![format!("--by={}", crate::deed::doer())];
+    words.extend(arguments.dry_run.then(|| "--dry-run".into()));
+    words.extend(arguments.force.then(|| "--force".into()));
+    let all = match caps::bring(&arguments.helper, &words) {
+        Ok(all) => all,
+        Err(exit) => return exit,
+    };
+    if !arguments.json {
+        return caps::print(&all, arguments.dry_run);
+    }
+    print_json(&all, arguments.dry_run)
+}
+
+/// Says nothing where there is nothing to do: cron would send it by mail.
+fn expired(arguments: &Arguments) -> Exit {
+    let ended =
+        Changing::begin().and_then(|changing| changing.end_those_that_are_over(&arguments.helper));
+    match ended {
+        Ok(all) if arguments.json => print_json(&all, false),
+        Ok(all) if all.is_empty() => Exit::Done,
+        Ok(all) => caps::print(&all, false),
+        Err(exit) => exit,
+    }
+}
+
+fn print_json(all: &[Applied], dry_run: bool) -> Exit {
+    json::print(&json!({
+        "version": json::VERSION,
+        "now": LocalTime::rfc3339(SystemTime::now()),
+        "dry_run": dry_run,
+        "applied": caps::objects(all),
+    }));
+    caps::exit(all)
+}

@@ -1,0 +1,157 @@
+//! `berth set`: a cap that a user has for a while instead of the policy's.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use berth_config::value::Span;
+use berth_config::{Exception, Exceptions, LocalTime, Login, Machine, parse_exception};
+use berth_session::systemd::{Bus, is_booted};
+use serde_json::json;
+
+use crate::exceptions::{self, Changing};
+use crate::exit::Exit;
+use crate::{caps, json, live, place};
+
+/// What ends exceptions where systemd runs the machine.
+const TIMER: &str = "berth-expired.timer";
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exit status: 0 set; 1 there is no such user; 2 a value is wrong; 4 only root may do this; 5
+set, and a cap of the user, who is logged in, could not be changed yet.
+
+KEY is a cap of [profile.P.user], and VALUE as the policy has it: memory_max=8G,
+cpu_quota=800%, tasks_max=512. It counts at once, for all that the user does, and ends by
+itself, also if the machine was off then. `berth explain` shows it.")]
+pub struct Arguments {
+    /// The account
+    user: String,
+    /// Which caps, and what they are to be
+    #[arg(value_name = "KEY=VALUE", required = true, value_parser = parse_exception)]
+    caps: Vec<(String, String)>,
+    /// For how long, as in 2h or 1d 12h
+    #[arg(long = "for", value_name = "TIME", value_parser = span)]
+    time: Duration,
+    /// What for
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Another berth-helper
+    #[arg(long, value_name = "FILE", default_value = caps::HELPER)]
+    helper: PathBuf,
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    match Span::parse(text).map(Span::duration) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        _ => Err("write a number and one of s, min, h, d, w, as in 2h".into()),
+    }
+}
+
+/// Does it.
+pub fn run(arguments: &Arguments) -> Exit {
+    match set(arguments) {
+        Ok(exit) | Err(exit) => exit,
+    }
+}
+
+fn set(arguments: &Arguments) -> Result<Exit, Exit> {
+    if !live::is_root() {
+        eprintln!("berth: only root may make exceptions");
+        return Err(Exit::Permission);
+    }
+    let not_so = |error: &dyn std::fmt::Display| {
+        eprintln!("berth: {error}");
+        Exit::NotSo
+    };
+    let login = Login::of(&arguments.user).map_err(|error| not_so(&error))?;
+    let new = new(arguments)?;
+    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
+    let usage = |error: String| {
+        eprintln!("berth: {error}");
+        Exit::Usage
+    };
+    let checked = Exceptions::of(new.clone()).map_err(usage)?;
+    checked.check(&machine).map_err(usage)?;
+
+    let changing = Changing::begin()?;
+    let file = changing.of(login.uid);
+    let mut all = file.read().map_err(|error| exceptions::failed(&error))?;
+    all.retain(|one| new.iter().all(|new| new.key != one.key));
+    all.extend(new.iter().cloned());
+    file.write(&all)
+        .map_err(|error| exceptions::failed(&error))?;
+    let by = crate::deed::doer();
+    exceptions::log("set", login.uid, &by, &new);
+    drop(changing);
+    start_the_timer();
+
+    let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
+    if arguments.json {
+        json::print(&json!({
+            "version": json::VERSION,
+            "now": LocalTime::rfc3339(SystemTime::now()),
+            "user": login.user,
+            "uid": login.uid,
+            "exceptions": exceptions::objects(&all),
+            "applied": caps::objects(&applied),
+        }));
+        return Ok(caps::exit(&applied));
+    }
+    for one in &new {
+        let value = one.value.trim_matches('"');
+        println!(
+            "{}: {} {value} until {}",
+            login.user,
+            one.key,
+            one.until_text()
+        );
+    }
+    if applied.is_empty() {
+        println!(
+            "{} is not logged in: it counts from the next login on",
+            login.user
+        );
+        return Ok(Exit::Done);
+    }
+    Ok(caps::print(&applied, false))
+}
+
+/// After a boot the timer runs by itself; from an installation to the next boot, from here on.
+fn start_the_timer() {
+    if is_booted() {
+        if let Err(error) = Bus::connect().and_then(|mut bus| bus.start(TIMER)) {
+            eprintln!(
+                "berth: {error}\nberth: who stays logged in keeps the exception until `berth apply --expired`"
+            );
+        }
+    }
+}
+
+fn new(arguments: &Arguments) -> Result<Vec<Exception>, Exit> {
+    let end = SystemTime::now().checked_add(arguments.time);
+    let until = end.and_then(|end| end.duration_since(UNIX_EPOCH).ok());
+    let Some(until) = until else {
+        eprintln!("berth: --for: that is longer than this machine can count");
+        return Err(Exit::Usage);
+    };
+    let by = crate::deed::doer();
+    let mut new: Vec<Exception> = Vec::new();
+    for (key, value) in &arguments.caps {
+        if new.iter().any(|one| one.key == *key) {
+            eprintln!("berth: {key} is given twice");
+            return Err(Exit::Usage);
+        }
+        new.push(Exception {
+            key: key.clone(),
+            value: value.clone(),
+            until: until.as_secs(),
+            by: by.clone(),
+            reason: arguments.reason.clone(),
+        });
+    }
+    Ok(new)
+}

@@ -1,0 +1,361 @@
+//! Exceptions: caps that a user has for a while instead of the policy's (`berth set`).
+//!
+//! One file for each user, by UID, below the folder where the policy in force is; root's alone. It holds the
+//! values as the policy language has them, so that percentages are worked out where they are used.
+
+use std::fs::{DirBuilder, File};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::decide::{Bases, caps};
+use crate::diagnostic::Severity;
+use crate::facts::{LocalTime, Machine};
+use crate::loaded::{InstallError, Pending};
+use crate::places::Places;
+use crate::read::{self, Part};
+use crate::source::{self, Source, SourceError, Trust};
+use crate::tables::CapsTable;
+use crate::value::Name;
+
+/// No file is longer.
+const LARGEST: u64 = 1 << 20;
+
+/// Counts changes of what is in a file.
+const FORMAT: u32 = 1;
+
+/// A cap that is something else for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    /// The policy's key, of `[profile.P.user]`.
+    pub key: String,
+    /// The value, in TOML.
+    pub value: String,
+    /// When it ends, in seconds since 1970.
+    pub until: u64,
+    /// Who made it.
+    pub by: String,
+    /// What for.
+    pub reason: Option<String>,
+}
+
+impl Exception {
+    /// When it ends.
+    pub fn end(&self) -> SystemTime {
+        let end = UNIX_EPOCH.checked_add(Duration::from_secs(self.until));
+        end.unwrap_or(UNIX_EPOCH)
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self, now: SystemTime) -> bool {
+        self.end() <= now
+    }
+
+    /// When it ends, as people read it: `12:40`, or with the date if that is another day.
+    pub fn until_text(&self) -> String {
+        let Some(end) = LocalTime::of(self.end()) else {
+            return format!("{} seconds since 1970", self.until);
+        };
+        let (end, now) = (end.to_string(), LocalTime::now().map(|now| now.to_string()));
+        let day = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
+        let clock = end.split(' ').nth(1).and_then(|clock| clock.get(..5));
+        match (clock, now) {
+            (Some(clock), Some(now)) if day(&now) == day(&end) => clock.into(),
+            _ => end,
+        }
+    }
+}
+
+/// Why exceptions could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExceptionsError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It is not as this program writes it.
+    #[error("{path} is damaged: {why}; `berth unset` with the user's name removes it", path = .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] InstallError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    format: u32,
+    exceptions: Vec<Exception>,
+}
+
+/// A user's exceptions that are in force, as a decision takes them.
+#[derive(Debug, Default, Clone)]
+pub struct Exceptions {
+    list: Vec<Exception>,
+    pub(crate) table: CapsTable,
+}
+
+impl Exceptions {
+    /// Those of a user that are not over. A file that cannot be used is an error, and whoever goes on without it
+    /// says so.
+    pub fn in_force(places: &Places, uid: u32) -> Result<Exceptions, ExceptionsError> {
+        let mut list = ExceptionFile::of(places, uid).read()?;
+        let now = SystemTime::now();
+        list.retain(|one| !one.is_over(now));
+        let damaged = |why| ExceptionsError::Damaged {
+            path: ExceptionFile::of(places, uid).path,
+            why,
+        };
+        Exceptions::of(list).map_err(damaged)
+    }
+
+    /// Reads their values.
+    pub fn of(list: Vec<Exception>) -> Result<Exceptions, String> {
+        let table = match list.is_empty() {
+            true => CapsTable::default(),
+            false => table(&list)?,
+        };
+        Ok(Exceptions { list, table })
+    }
+
+    /// What they are.
+    pub fn list(&self) -> &[Exception] {
+        &self.list
+    }
+
+    /// Whether they come to something on a machine, whatever the policy says besides.
+    pub fn check(&self, machine: &Machine) -> Result<(), String> {
+        match caps(&self.table, &Bases::new(machine, &[])) {
+            Ok(_) => Ok(()),
+            Err(crate::DecideError::NoBase { key, of, .. }) => Err(format!(
+                "{key}: an exception cannot be a part of the {of}'s: name the amount, or a part of the machine"
+            )),
+            Err(crate::DecideError::NotHere {
+                key, list, machine, ..
+            }) => Err(format!(
+                "{key} = \"{list}\" has nothing in common with this machine's {machine}"
+            )),
+        }
+    }
+}
+
+/// Takes `KEY=VALUE` apart; the value becomes TOML.
+pub fn parse(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}`: write KEY=VALUE, as in memory_max=8G"))?;
+    let (key, value) = (key.trim(), value.trim());
+    let is_key = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if key.is_empty() || !key.bytes().all(is_key) {
+        return Err(format!("`{key}` is no cap's name, as memory_max is"));
+    }
+    if value.contains(|c: char| c.is_control()) {
+        return Err(format!("the value of {key} has a control character in it"));
+    }
+    let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    let value = match value.chars().next() {
+        _ if digits => value.to_owned(),
+        Some('{' | '"') => value.to_owned(),
+        _ if value.contains(['"', '\\']) => return Err(format!("`{value}` is no value of {key}")),
+        _ => format!("\"{value}\""),
+    };
+    Ok((key.into(), value))
+}
+
+/// The caps that values come to, read as a profile's are.
+fn table(list: &[Exception]) -> Result<CapsTable, String> {
+    const PROFILE: &str = "exception";
+    let mut text = format!("version = 1\n[profile.{PROFILE}.user]\n");
+    for one in list {
+        text += &format!("{} = {}\n", one.key, one.value);
+    }
+    let source = Source::new("exception".into(), text);
+    let read = read::read(&source, 0, Part::Main, &mut Vec::new());
+    let found = source::diagnostics(read.findings, std::slice::from_ref(&source));
+    let mut errors = found.into_iter();
+    if let Some(error) = errors.find(|one| one.severity == Severity::Error) {
+        let label = match error.label.as_str() {
+            "" => String::new(),
+            label => format!(" ({label})"),
+        };
+        return Err(format!("{}{label}", error.message));
+    }
+    let profiles = read.contents.profiles;
+    let is_it = |(name, _): &(&Name, _)| name.as_str() == PROFILE;
+    let profile = profiles.iter().find(is_it);
+    let (_, profile) = profile.ok_or("it has no caps")?;
+    let table = profile.table.user.clone();
+    let unset = profiles.len() != 1 || table.marks().len() != list.len();
+    match unset {
+        // `unset`, or TOML that is more than a value.
+        true => Err("an exception gives each cap one value; \"infinity\" lifts it".into()),
+        false => Ok(table),
+    }
+}
+
+/// A user's exceptions on the disk.
+#[derive(Debug)]
+pub struct ExceptionFile {
+    path: PathBuf,
+}
+
+impl ExceptionFile {
+    /// Where they are.
+    pub fn of(places: &Places, uid: u32) -> ExceptionFile {
+        ExceptionFile {
+            path: places.exceptions.join(uid.to_string()),
+        }
+    }
+
+    /// The UIDs that have some.
+    pub fn uids(places: &Places) -> Vec<u32> {
+        let entries = std::fs::read_dir(&places.exceptions).into_iter().flatten();
+        let mut uids: Vec<u32> = entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .collect();
+        uids.sort_unstable();
+        uids
+    }
+
+    /// The folder, made if need be, for a lock on it: root's alone to open.
+    pub fn folder(places: &Places) -> std::io::Result<File> {
+        let mut builder = DirBuilder::new();
+        builder
+            .recursive(true)
+            .mode(0o711)
+            .create(&places.exceptions)?;
+        File::open(&places.exceptions)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads all of them, also those that are over.
+    pub fn read(&self) -> Result<Vec<Exception>, ExceptionsError> {
+        let file = match source::open(&self.path, Trust::Root) {
+            Ok(file) => file,
+            Err(SourceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let damaged = |why: String| ExceptionsError::Damaged {
+            path: self.path.clone(),
+            why,
+        };
+        let mut text = String::new();
+        file.take(LARGEST)
+            .read_to_string(&mut text)
+            .map_err(|error| damaged(error.to_string()))?;
+        let stored: Stored =
+            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+        match stored.format {
+            FORMAT => Ok(stored.exceptions),
+            other => Err(damaged(format!("its format is {other}, and not {FORMAT}"))),
+        }
+    }
+
+    /// Writes them, whole or not at all; without any the file goes.
+    pub fn write(&self, exceptions: &[Exception]) -> Result<(), ExceptionsError> {
+        if exceptions.is_empty() {
+            return match std::fs::remove_file(&self.path) {
+                Err(source) if source.kind() != ErrorKind::NotFound => Err(InstallError::Write {
+                    path: self.path.clone(),
+                    source,
+                }
+                .into()),
+                _ => Ok(()),
+            };
+        }
+        let stored = Stored {
+            format: FORMAT,
+            exceptions: exceptions.to_vec(),
+        };
+        let text = serde_json::to_string(&stored).map_err(InstallError::Encode)?;
+        Pending::write_for_root(&self.path, &text)?.put()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exception(text: &str) -> Exception {
+        let (key, value) = parse(text).unwrap();
+        Exception {
+            key,
+            value,
+            until: u64::MAX >> 16,
+            by: "root".into(),
+            reason: None,
+        }
+    }
+
+    #[test]
+    fn values_are_those_of_the_policy_language() {
+        let read = |text: &str| Exceptions::of(vec![exception(text)]);
+        for good in [
+            "memory_max=8G",
+            "memory_swap_max=0",
+            "tasks_max=512",
+            "cpu_quota=800%",
+            "cpu_quota=infinity",
+            "cpu_weight=idle",
+            "allowed_cpus=0-3",
+            "io_read_iops_max={ \"/srv\" = 5 }",
+        ] {
+            assert!(read(good).is_ok(), "{good}: {:?}", read(good));
+        }
+        for (bad, why) in [
+            ("memory_max=8X", "unknown unit `X`"),
+            ("memory_max=1M", "16M"),
+            ("memory_maks=8G", "unknown key"),
+            ("cpu_quota=unset", "lifts it"),
+            ("linger=5s", "unknown key"),
+        ] {
+            let error = read(bad).unwrap_err();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+        for bad in [
+            "memory_max",
+            "=8G",
+            "a.b=1",
+            "memory_max=8G\"\nx=\"",
+            "Memory=1",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_was_written_and_a_damaged_one_is_named() {
+        let root = std::env::temp_dir().join(format!("berth-exceptions-{}", std::process::id()));
+        let places = Places::under(&root);
+        ExceptionFile::folder(&places).unwrap();
+        let file = ExceptionFile::of(&places, 1001);
+        assert_eq!(file.read().unwrap(), []);
+        let mut list = vec![exception("memory_max=8G"), exception("tasks_max=9")];
+        list[1].until = 1;
+        file.write(&list).unwrap();
+        assert_eq!(file.read().unwrap(), list);
+        assert_eq!(ExceptionFile::uids(&places), [1001]);
+        // What is over counts no more.
+        let now = Exceptions::in_force(&places, 1001).unwrap();
+        assert_eq!(now.list(), &list[..1]);
+        std::fs::write(file.path(), "{\"format\":1,\"exc").unwrap();
+        let error = Exceptions::in_force(&places, 1001).unwrap_err().to_string();
+        assert!(error.contains("exceptions/1001 is damaged"), "{error}");
+        file.write(&[]).unwrap();
+        assert_eq!(ExceptionFile::uids(&places), [0_u32; 0]);
+        std::fs::remove_dir_all(root).unwrap();
+    }
+}

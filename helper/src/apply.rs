@@ -1,0 +1,347 @@
+//! `berth-helper apply`: the caps of all who are logged in, brought to what the policy says now.
+//!
+//! Started by `berth apply`, `berth set` and the timer, and in part by a login that was overtaken by one of them.
+//! The code that sets caps stands once so, and whoever sets them has few capabilities ([`crate::privilege`]).
+
+use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
+use berth_config::{Exceptions, Login, Machine, Places, Policy};
+use berth_session::{Applied, Left, Line, Manager, Record, Tree, UserFolder, Whose};
+
+use crate::basis::Source;
+use crate::cgroup::live::{How, UserCaps, bring_many};
+use crate::error::{Error, Result};
+use crate::systemd::live::{Kept, bring, bring_user};
+use crate::{cgroup, privilege};
+
+/// How often the policy may change under way.
+const TRIES: usize = 8;
+
+/// What is asked for.
+#[derive(Debug, Default)]
+struct Arguments {
+    dry_run: bool,
+    force: bool,
+    /// These users only, and no pool.
+    uids: Vec<u32>,
+    /// Who asks, for the log.
+    by: String,
+}
+
+impl Arguments {
+    fn of(words: impl Iterator<Item = String>) -> std::result::Result<Arguments, String> {
+        let mut arguments = Arguments::default();
+        for word in words {
+            match word.split_once('=') {
+                None if word == "--dry-run" => arguments.dry_run = true,
+                None if word == "--force" => arguments.force = true,
+                Some(("--by", who)) => arguments.by = who.into(),
+                Some(("--uid", uid)) => {
+                    let uid = uid.parse().map_err(|_| format!("{uid:?} is no UID"))?;
+                    arguments.uids.push(uid);
+                }
+                _ => return Err(format!("{word:?} is not understood: berth apply starts it")),
+            }
+        }
+        Ok(arguments)
+    }
+}
+
+/// Does it, and prints a JSON list of what came of it.
+pub fn run(words: impl Iterator<Item = String>) -> std::result::Result<(), String> {
+    let arguments = Arguments::of(words)?;
+    privilege::for_setup().map_err(|error| error.to_string())?;
+    let all = everything(&arguments).map_err(|error| error.to_string())?;
+    if !arguments.dry_run {
+        all.iter().for_each(|one| log(one, &arguments.by));
+    }
+    let text = serde_json::to_string(&all).map_err(|error| error.to_string())?;
+    println!("{text}");
+    Ok(())
+}
+
+fn everything(arguments: &Arguments) -> Result<Vec<Applied>> {
+    let tree = Tree::find()?;
+    let source = Source::default();
+    if arguments.dry_run {
+        return Work::new(&tree, &source, arguments)?.all(&arguments.uids);
+    }
+    let one_at_a_time = UserFolder::lock_applying()?;
+    let done = rounds(&tree, &source, arguments);
+    one_at_a_time.remove_if_empty()?;
+    done
+}
+
+/// Once, and again as long as what it went by changes under way.
+fn rounds(tree: &Tree, source: &Source, arguments: &Arguments) -> Result<Vec<Applied>> {
+    let mut told = Vec::new();
+    for _ in 0..TRIES {
+        let before = source.basis();
+        let now = Work::new(tree, source, arguments)?.all(&arguments.uids)?;
+        merge(&mut told, now);
+        if source.basis() == before {
+            break;
+        }
+    }
+    Ok(told)
+}
+
+/// A second round tells what is different from the first.
+fn merge(told: &mut Vec<Applied>, now: Vec<Applied>) {
+    for mut one in now {
+        match told.iter_mut().find(|known| known.whose == one.whose) {
+            Some(known) => {
+                known.changes.append(&mut one.changes);
+                (known.left, known.notes) = (one.left, one.notes);
+            }
+            None => told.push(one),
+        }
+    }
+}
+
+/// Brings a login's caps up to date, where the policy or the user's exceptions changed between its decision and
+/// now. It is through by then and never fails for this: what cannot be had now, the log says.
+pub fn if_overtaken(tree: &Tree, (source, basis): &(Source, crate::basis::Basis), uid: u32) {
+    let mut basis = basis.clone();
+    for _ in 0..TRIES {
+        let now = source.basis();
+        if now == basis {
+            return;
+        }
+        basis = now;
+        let work = Work::new(tree, source, &Arguments::default());
+        match work.and_then(|work| work.around(uid)) {
+            Ok(all) => all.iter().for_each(|one| log(one, "login")),
+            Err(error) => Line::new("apply")
+                .field("uid", uid)
+                .field("error", error)
+                .error(),
+        }
+    }
+}
+
+/// What there is to go by.
+struct Work<'a> {
+    tree: &'a Tree,
+    policy: Policy,
+    machine: Machine,
+    how: How,
+}
+
+impl<'a> Work<'a> {
+    fn new(tree: &'a Tree, source: &Source, arguments: &Arguments) -> Result<Work<'a>> {
+        let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
+        let policy = source.policy().map_err(|error| failed(&error))?;
+        let machine = Machine::read(Some(tree.root().path())).map_err(|error| failed(&error))?;
+        Ok(Work {
+            tree,
+            policy,
+            machine,
+            how: How {
+                dry_run: arguments.dry_run,
+                force: arguments.force,
+                missing_controller: MissingController::Warn,
+            },
+        })
+    }
+
+    /// The users named, or all who are logged in, and then all pools and everyone. In this order: a login that
+    /// went by an older policy holds its user's lock, and has set its pool's caps when that is free.
+    fn all(&self, only: &[u32]) -> Result<Vec<Applied>> {
+        if !only.is_empty() {
+            return Ok(only.iter().filter_map(|uid| self.user(*uid)).collect());
+        }
+        let mut all: Vec<_> = UserFolder::uids()?
+            .into_iter()
+            .filter_map(|uid| self.user(uid))
+            .collect();
+        if all.is_empty() {
+            return Ok(all); // What nobody is under is made anew at the next login.
+        }
+        all.extend(self.tree.pools().into_iter().map(|pool| self.pool(pool)));
+        all.push(self.everyone());
+        Ok(all)
+    }
+
+    /// A user, and what they are in.
+    fn around(&self, uid: u32) -> Result<Vec<Applied>> {
+        let user = self.user(uid);
+        let pool = self.tree.existing_user(uid);
+        let pool = pool.and_then(|group| self.tree.pool_of(&group));
+        let mut all: Vec<_> = user.into_iter().collect();
+        all.extend(pool.map(|pool| self.pool(pool)));
+        all.push(self.everyone());
+        Ok(all)
+    }
+
+    /// One user; `None` where they are not logged in.
+    fn user(&self, uid: u32) -> Option<Applied> {
+        let records = sessions(uid);
+        let name = records.first()?.user.clone();
+        let mut told = Applied::to(Whose::User { name, uid });
+        match self.bring_user(uid, &records, &mut told) {
+            Ok(()) => Some(told),
+            // Gone in the middle: no error, and nothing to tell.
+            Err(_) if sessions(uid).is_empty() => None,
+            Err(error) => Some(told.failed(error)),
+        }
+    }
+
+    fn bring_user(&self, uid: u32, records: &[Record], told: &mut Applied) -> Result<()> {
+        let Some((caps, how)) = self.caps_of(records, told)? else {
+            return Ok(());
+        };
+        // Before the lock: what is behind a path may be a file server.
+        let systemd = match self.tree.manager() {
+            Manager::Berth => Err(UserCaps::new(&caps, self.tree)?),
+            Manager::Systemd => Ok(cgroup::settings(&caps, self.tree)?),
+        };
+        if how.dry_run {
+            // Only a look: no folder is made, and no login held up.
+            return match systemd {
+                Err(user) => {
+                    user.bring(self.tree, uid, how, told);
+                    Ok(())
+                }
+                Ok(settings) => {
+                    let folder = UserFolder::lock(uid)?;
+                    bring_user(self.tree, &folder, uid, &settings, how, told)?;
+                    Ok(folder.remove_if_empty()?)
+                }
+            };
+        }
+        let folder = UserFolder::lock(uid)?;
+        if folder.sessions()?.is_empty() {
+            return Ok(folder.remove_if_empty()?);
+        }
+        match systemd {
+            Err(user) => user.bring(self.tree, uid, how, told),
+            Ok(settings) => bring_user(self.tree, &folder, uid, &settings, how, told)?,
+        }
+        Ok(())
+    }
+
+    /// A user's caps by the policy; `None` where they are not to be touched.
+    fn caps_of(&self, records: &[Record], told: &mut Applied) -> Result<Option<(Caps, How)>> {
+        let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
+        let Some(first) = records.first() else {
+            return Ok(None);
+        };
+        let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
+        let exceptions = Exceptions::in_force(&Places::system(), login.uid);
+        let exceptions = exceptions.unwrap_or_else(|error| {
+            told.left.push(Left {
+                cap: None,
+                reason: format!("no exception counts: {error}"),
+            });
+            Exceptions::default()
+        });
+        let mut denied = false;
+        let mut kept = false;
+        for record in records {
+            login.service.clone_from(&record.service);
+            login.tty.clone_from(&record.tty);
+            login.rhost.clone_from(&record.rhost);
+            let decision = self.policy.decide_with(&login, &self.machine, &exceptions);
+            match decision.map_err(|error| failed(&error))?.outcome {
+                Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
+                Outcome::Berth(berth) => {
+                    let how = How {
+                        missing_controller: berth.missing_controller,
+                        ..self.how
+                    };
+                    let caps = match berth.enforce {
+                        true => berth.user_caps,
+                        false => Caps::default(),
+                    };
+                    return Ok(Some((caps, how)));
+                }
+                Outcome::Deny { .. } => denied = true,
+                Outcome::Exempt => {}
+            }
+        }
+        if denied || kept {
+            // To lift the caps of somebody who is let in no more would be the wrong way round.
+            told.notes.push(match denied {
+                true => "the policy denies them by now: caps stay until they log out".into(),
+                false => {
+                    "the policy has cgroup = \"keep\" by now: caps stay until they log out".into()
+                }
+            });
+            return Ok(None);
+        }
+        told.notes
+            .push("the policy exempts them by now: no caps".into());
+        Ok(Some((Caps::default(), self.how)))
+    }
+
+    fn pool(&self, name: String) -> Applied {
+        let told = Applied::to(Whose::Pool(name.clone()));
+        let group = self.tree.pool(&name);
+        self.many(Some(&name), &group, told)
+    }
+
+    fn everyone(&self) -> Applied {
+        self.many(None, &self.tree.berth(), Applied::to(Whose::Everyone))
+    }
+
+    fn many(&self, pool: Option<&str>, group: &berth_session::Group, mut told: Applied) -> Applied {
+        let mut brought = || {
+            let caps = self.policy.caps_of_many(pool, &self.machine);
+            let Some(caps) = caps.map_err(|error| Error::Policy(error.to_string()))? else {
+                told.notes.push(
+                    "the policy has no such pool: its caps stay until its users log out".into(),
+                );
+                return Ok(());
+            };
+            let settings = cgroup::settings(&caps, self.tree)?;
+            match (self.tree.manager(), pool) {
+                _ if !group.exists() => Ok(()),
+                (Manager::Berth, _) => bring_many(group, &settings, self.how, &mut told),
+                (Manager::Systemd, Some(_)) => {
+                    let kept = Kept::Transient;
+                    bring(self.tree, group, kept, &settings, self.how, &mut told)
+                }
+                (Manager::Systemd, None) => {
+                    let folder = UserFolder::lock_everyone()?;
+                    let kept = Kept::Before(&folder);
+                    bring(self.tree, group, kept, &settings, self.how, &mut told)?;
+                    Ok(folder.remove_if_empty()?)
+                }
+            }
+        };
+        match brought() {
+            Ok(()) => told,
+            Err(_) if !group.exists() => told, // Gone with its last user.
+            Err(error) => told.failed(error),
+        }
+    }
+}
+
+/// The sessions of a user that are on.
+fn sessions(uid: u32) -> Vec<Record> {
+    let ids = UserFolder::sessions_of(uid).unwrap_or_default();
+    let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
+    records.collect()
+}
+
+fn log(told: &Applied, by: &str) {
+    if told.changes.is_empty() && told.left.is_empty() {
+        return;
+    }
+    let line = match &told.whose {
+        Whose::User { name, uid } => Line::new("apply").field("user", name).field("uid", uid),
+        Whose::Pool(pool) => Line::new("apply").field("pool", pool),
+        Whose::Everyone => Line::new("apply").field("everyone", "yes"),
+    };
+    let changes = told.changes.iter();
+    let changes: Vec<_> = changes
+        .map(|one| format!("{} {} -> {}", one.file, one.from, one.to))
+        .collect();
+    let left = told.left.iter();
+    let left: Vec<_> = left.map(|one| one.reason.as_str()).collect();
+    let line = line.field("by", by).field("changed", changes.join("; "));
+    match left.is_empty() {
+        true => line.info(),
+        false => line.field("left", left.join("; ")).warning(),
+    }
+}

@@ -1,0 +1,419 @@
+//! The caps of cgroups that are in use, brought to what the policy says now (cgroupfs backend).
+//!
+//! Unlike a login, which sets what the policy says and finds all else as the kernel has made it, this also takes
+//! back what the policy no longer says.
+
+use std::fs;
+
+use berth_config::outcome::{Caps, MissingController};
+use berth_session::{Applied, Controller, Group, Tree};
+
+use super::{Setting, of_this_kernel, pids, protection};
+use crate::error::Result;
+use crate::systemd::is_same;
+
+/// What a cgroup has where nobody has set anything.
+const UNSET: [(&str, Controller, &str, &str); 13] = [
+    ("memory_min", Controller::Memory, "memory.min", "0"),
+    ("memory_low", Controller::Memory, "memory.low", "0"),
+    ("memory_high", Controller::Memory, "memory.high", "max"),
+    ("memory_max", Controller::Memory, "memory.max", "max"),
+    (
+        "memory_swap_max",
+        Controller::Memory,
+        "memory.swap.max",
+        "max",
+    ),
+    ("cpu_weight", Controller::Cpu, "cpu.idle", "0"),
+    ("cpu_weight", Controller::Cpu, "cpu.weight", "100"),
+    ("cpu_quota", Controller::Cpu, "cpu.max", "max 100000"),
+    ("allowed_cpus", Controller::Cpuset, "cpuset.cpus", ""),
+    (
+        "allowed_memory_nodes",
+        Controller::Cpuset,
+        "cpuset.mems",
+        "",
+    ),
+    ("tasks_max", Controller::Pids, "pids.max", "max"),
+    ("io_weight", Controller::Io, "io.weight", "default 100"),
+    ("io_weight", Controller::Io, "io.bfq.weight", "default 100"),
+];
+
+/// How far to go.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    /// Only look.
+    pub dry_run: bool,
+    /// Lower `memory_max` below what is in use, too.
+    pub force: bool,
+    /// What to do where a controller is not there.
+    pub missing_controller: MissingController,
+}
+
+/// What there is to set on a user's cgroups. Made before any lock is taken: finding the disk behind a path may
+/// wait for a file server.
+#[derive(Debug)]
+pub struct UserCaps {
+    own: Vec<Setting>,
+    tasks: pids::UserTasks,
+}
+
+impl UserCaps {
+    /// Works it out.
+    pub fn new(caps: &Caps, tree: &Tree) -> Result<UserCaps> {
+        Ok(UserCaps {
+            own: super::settings_but_tasks(caps, tree)?,
+            tasks: pids::UserTasks::of(caps),
+        })
+    }
+
+    /// Brings a user's cgroups up to date. The caller holds the lock on the user's folder.
+    pub fn bring(&self, tree: &Tree, uid: u32, how: How, told: &mut Applied) {
+        let Some(user) = tree.existing_user(uid) else {
+            return; // All the user's sessions have cgroup = "keep".
+        };
+        let own: Vec<_> = whole(&user, &self.own)
+            .into_iter()
+            .filter(|setting| setting.file != "pids.max")
+            .collect();
+        let had = protection::FILES.map(|file| user.read(file).unwrap_or_default());
+        bring(&user, &own, how, told);
+        let mut untold = Applied::to(told.whose.clone());
+        bring(&user, &tasks(self.tasks.with_reserve()), how, &mut untold);
+        let (sessions, rescue) = (user.child("sessions"), user.child("rescue"));
+        bring(&sessions, &tasks(self.tasks.cap()), how, told);
+        if rescue.exists() {
+            bring(&rescue, &tasks(self.tasks.reserve()), how, &mut untold);
+        }
+        // What a session has of its user's protection, and not of its own.
+        let passed_on = protection::inherited(&own, &[]);
+        for part in [sessions, rescue].iter().filter(|part| part.exists()) {
+            bring(part, &passed_on, how, &mut untold);
+            for session in below(part) {
+                let of_user = |setting: &&Setting| {
+                    let mut files = protection::FILES.iter().zip(&had);
+                    files.any(|(file, had)| {
+                        *file == setting.file && session.read(file).is_ok_and(|has| has == *had)
+                    })
+                };
+                let taken: Vec<_> = passed_on.iter().filter(of_user).cloned().collect();
+                bring(&session, &taken, how, &mut untold);
+            }
+        }
+        told.left.append(&mut untold.left);
+    }
+}
+
+/// Brings a cgroup of several users up to date: a pool's, or everyone's.
+pub fn bring_many(group: &Group, settings: &[Setting], how: How, told: &mut Applied) -> Result<()> {
+    let all = whole(group, settings);
+    // What protects the users below is their sum, where the policy gives no value.
+    let (protecting, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|setting| {
+        protection::FILES.contains(&setting.file) && !settings.contains(setting)
+    });
+    bring(group, &rest, how, told);
+    match how.dry_run {
+        true => Ok(()),
+        false => protection::cover(group, &protecting, settings),
+    }
+}
+
+fn below(group: &Group) -> Vec<Group> {
+    let entries = fs::read_dir(group.path()).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.map(|entry| entry.path().into()).collect()
+}
+
+fn tasks(set: &[Setting]) -> Vec<Setting> {
+    match set.is_empty() {
+        true => unset().filter(|one| one.file == "pids.max").collect(),
+        false => set.to_vec(),
+    }
+}
+
+/// What a cgroup has where nobody has set anything.
+pub fn unset() -> impl Iterator<Item = Setting> {
+    UNSET
+        .into_iter()
+        .map(|(cap, controller, file, value)| Setting::new(cap, controller, file, value.into()))
+}
+
+fn is_unset(setting: &Setting) -> bool {
+    let mut all = UNSET.iter();
+    all.any(|(_, _, file, value)| *file == setting.file && *value == setting.value)
+        || setting.file == "io.max" && setting.value.split(' ').skip(1).all(is_no_ceiling)
+}
+
+fn is_no_ceiling(word: &str) -> bool {
+    word.ends_with("=max")
+}
+
+/// The settings, and for all that they leave open what a cgroup has by itself.
+pub fn whole(group: &Group, settings: &[Setting]) -> Vec<Setting> {
+    let is_set = |file: &str| settings.iter().any(|setting| setting.file == file);
+    let mut all: Vec<_> = unset()
+        .filter(|one| !is_set(one.file))
+        // An idle cgroup takes no weight.
+        .filter(|one| one.file != "cpu.weight" || !is_set("cpu.idle"))
+        .collect();
+    let disk = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let now = group.read("io.max").unwrap_or_default();
+    for disk_now in now.lines().map(disk).filter(|disk| !disk.is_empty()) {
+        let mut set = settings.iter().filter(|setting| setting.file == "io.max");
+        if !set.any(|setting| disk(&setting.value) == disk_now) {
+            let none = format!("{disk_now} rbps=max wbps=max riops=max wiops=max");
+            all.push(Setting::new("io.max", Controller::Io, "io.max", none));
+        }
+    }
+    all.extend(settings.iter().cloned().map(|mut setting| {
+        if setting.file == "io.max" {
+            for key in ["rbps", "wbps", "riops", "wiops"] {
+                if !setting.value.contains(&format!(" {key}=")) {
+                    setting.value += &format!(" {key}=max");
+                }
+            }
+        }
+        setting
+    }));
+    all
+}
+
+/// How a cgroup stands to a setting.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has it.
+    Same,
+    /// It has something else.
+    Differs(String),
+    /// It has more memory in use, and is not to be forced.
+    InUse(String),
+    /// There is no such file.
+    NoFile,
+}
+
+/// Looks at a setting of a cgroup.
+pub fn standing(group: &Group, setting: &Setting, force: bool) -> Standing {
+    let Ok(now) = group.read(setting.file) else {
+        return Standing::NoFile;
+    };
+    let now = now.trim();
+    if is_same(setting, now) {
+        return Standing::Same;
+    }
+    let wanted = setting.value.parse::<u64>().ok();
+    let current = group.number::<u64>("memory.current");
+    match wanted.zip(current) {
+        Some((wanted, current)) if setting.file == "memory.max" && current > wanted && !force => {
+            let text = berth_config::value::bytes_text;
+            Standing::InUse(format!(
+                "{} are in use, and {} would be the most; it stays (--force lowers it, and the kernel may kill for it)",
+                text(current),
+                text(wanted)
+            ))
+        }
+        _ => Standing::Differs(of_disk(setting, now)),
+    }
+}
+
+/// Of a file with a line for each disk, the setting's line.
+fn of_disk(setting: &Setting, now: &str) -> String {
+    if setting.file != "io.max" {
+        return now.lines().next().unwrap_or_default().into();
+    }
+    let disk = setting.value.split(' ').next().unwrap_or_default();
+    let line = now
+        .lines()
+        .find(|line| line.split(' ').next() == Some(disk));
+    line.map_or_else(|| format!("{disk} max"), String::from)
+}
+
+fn bring(group: &Group, settings: &[Setting], how: How, told: &mut Applied) {
+    for setting in of_this_kernel(group, settings) {
+        let from = match standing(group, setting, how.force) {
+            Standing::Same => continue,
+            Standing::NoFile if is_unset(setting) || !group.exists() => continue,
+            Standing::NoFile => {
+                let place = group.path().display();
+                missing(
+                    told,
+                    setting,
+                    how,
+                    &format!("{place} has no {}", setting.file),
+                );
+                continue;
+            }
+            Standing::InUse(reason) => {
+                told.left(setting.cap, reason);
+                continue;
+            }
+            Standing::Differs(from) => from,
+        };
+        if !how.dry_run {
+            // A write of nothing is none.
+            let value = match setting.value.as_str() {
+                "" => "\n",
+                value => value,
+            };
+            match group.write(setting.file, value) {
+                Err(_) if !group.exists() => return, // The user has just logged out.
+                Err(error) => {
+                    told.left(setting.cap, error);
+                    continue;
+                }
+                Ok(()) => {}
+            }
+        }
+        told.changed(setting.cap, setting.file, &from, &setting.value);
+    }
+}
+
+/// Enters a cap that this machine cannot set, as the policy has it.
+pub fn missing(told: &mut Applied, setting: &Setting, how: How, reason: &str) {
+    match how.missing_controller {
+        MissingController::Deny => told.left(setting.cap, reason),
+        MissingController::Warn => {
+            let note = format!("{} is not enforced: {reason}", setting.cap);
+            if !told.notes.contains(&note) {
+                told.notes.push(note);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use berth_config::outcome::{CpuWeight, Limit};
+    use berth_session::Whose;
+
+    use super::*;
+
+    /// A folder that looks like a cgroup.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str, files: &[(&str, &str)]) -> Folder {
+            let path =
+                std::env::temp_dir().join(format!("berth-live-{}-{name}", std::process::id()));
+            fs::create_dir_all(&path).unwrap();
+            for (file, text) in files {
+                fs::write(path.join(file), text).unwrap();
+            }
+            Folder(path)
+        }
+
+        fn group(&self) -> Group {
+            self.0.clone().into()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    const HOW: How = How {
+        dry_run: false,
+        force: false,
+        missing_controller: MissingController::Deny,
+    };
+
+    fn memory(max: u64) -> Vec<Setting> {
+        super::super::memory::settings(&Caps {
+            memory_max: Some(Limit::Finite(max)),
+            ..Caps::default()
+        })
+    }
+
+    fn brought(folder: &Folder, settings: &[Setting], how: How) -> Applied {
+        let mut told = Applied::to(Whose::Everyone);
+        bring(&folder.group(), settings, how, &mut told);
+        told
+    }
+
+    #[test]
+    fn what_differs_is_written_once_and_told() {
+        let folder = Folder::new(
+            "once",
+            &[("memory.max", "8192\n"), ("memory.current", "5\n")],
+        );
+        let dry = How {
+            dry_run: true,
+            ..HOW
+        };
+        assert_eq!(brought(&folder, &memory(16384), dry).changes.len(), 1);
+        assert_eq!(folder.group().read("memory.max").unwrap(), "8192\n");
+        let told = brought(&folder, &memory(16384), HOW);
+        assert_eq!(
+            (told.changes[0].from.as_str(), told.changes[0].to.as_str()),
+            ("8192", "16384")
+        );
+        let again = brought(&folder, &memory(16384), HOW);
+        assert_eq!(again, Applied::to(Whose::Everyone));
+    }
+
+    #[test]
+    fn memory_in_use_is_not_taken_without_force() {
+        let folder = Folder::new(
+            "use",
+            &[("memory.max", "max\n"), ("memory.current", "9000\n")],
+        );
+        let told = brought(&folder, &memory(8192), HOW);
+        assert_eq!((told.changes.len(), told.left.len()), (0, 1));
+        assert_eq!(folder.group().read("memory.max").unwrap(), "max\n");
+        let forced = How { force: true, ..HOW };
+        assert_eq!(brought(&folder, &memory(8192), forced).changes.len(), 1);
+        assert_eq!(folder.group().read("memory.max").unwrap(), "8192");
+    }
+
+    #[test]
+    fn a_cap_that_the_policy_drops_is_lifted() {
+        let folder = Folder::new(
+            "lifted",
+            &[
+                ("memory.max", "8192\n"),
+                ("cpu.idle", "1\n"),
+                ("cpu.weight", "0\n"),
+                ("io.max", "8:0 rbps=5 wbps=max riops=max wiops=max\n"),
+            ],
+        );
+        let all = whole(&folder.group(), &[]);
+        let told = brought(&folder, &all, HOW);
+        let files: Vec<_> = told.changes.iter().map(|one| one.file.as_str()).collect();
+        assert_eq!(files, ["memory.max", "cpu.idle", "cpu.weight", "io.max"]);
+        // A plain file is not cut where less is written.
+        let max = folder.group().read("memory.max").unwrap();
+        assert!(max.starts_with("max"), "{max}");
+        // Files that are not there are no lack where nothing is to be set.
+        assert!(told.left.is_empty(), "{told:?}");
+    }
+
+    #[test]
+    fn an_idle_cgroup_is_given_no_weight() {
+        let folder = Folder::new("idle", &[]);
+        let caps = Caps {
+            cpu_weight: Some(CpuWeight::Idle),
+            ..Caps::default()
+        };
+        let all = whole(&folder.group(), &super::super::cpu::settings(&caps));
+        assert!(all.iter().all(|setting| setting.file != "cpu.weight"));
+        assert!(
+            all.iter()
+                .any(|one| one.file == "cpu.idle" && one.value == "1")
+        );
+    }
+
+    #[test]
+    fn a_controller_that_is_not_there_is_told_as_the_policy_says() {
+        let folder = Folder::new("missing", &[]);
+        assert_eq!(brought(&folder, &memory(8192), HOW).left.len(), 1);
+        let warn = How {
+            missing_controller: MissingController::Warn,
+            ..HOW
+        };
+        let told = brought(&folder, &memory(8192), warn);
+        assert_eq!((told.left.len(), told.notes.len()), (0, 1));
+    }
+}

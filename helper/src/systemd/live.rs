@@ -1,0 +1,245 @@
+//! The caps of slices that are in use, brought to what the policy says now.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use berth_session::systemd::{self, Bus, DROP_INS, Property, TRANSIENT, Value};
+use berth_session::{Applied, Group, Tree, UserFolder};
+
+use super::in_force::{self, State, is_same};
+use super::{EFFECT, properties};
+use crate::cgroup::live::{How, Standing, missing, standing, unset};
+use crate::cgroup::{self, RESERVE, Setting};
+use crate::error::Result;
+
+/// What is known of a slice's caps, and where.
+#[derive(Debug, Clone, Copy)]
+pub enum Kept<'a> {
+    /// systemd's own slice: in this folder stands what its caps were before the first login.
+    Before(&'a UserFolder),
+    /// A pool's, which is Berth's and has none.
+    Transient,
+}
+
+/// The caps of a user, on all slices that are theirs. The caller holds the lock on the user's folder.
+pub fn bring_user(
+    tree: &Tree,
+    folder: &UserFolder,
+    uid: u32,
+    settings: &[Setting],
+    how: How,
+    told: &mut Applied,
+) -> Result<()> {
+    let own = tree.user_in(None, uid);
+    if own.exists() {
+        let settings = with_room_left(&own, settings);
+        bring(tree, &own, Kept::Before(folder), &settings, how, told)?;
+    }
+    let Some(in_pool) = tree.existing_user(uid).filter(|group| *group != own) else {
+        return Ok(());
+    };
+    // The same caps: told once.
+    let mut twice = Applied::to(told.whose.clone());
+    let settings = with_room_left(&in_pool, settings);
+    let told = match told.changes.is_empty() && told.left.is_empty() {
+        true => told,
+        false => &mut twice,
+    };
+    bring(tree, &in_pool, Kept::Transient, &settings, how, told)
+}
+
+/// A user who was let in at their `tasks_max` keeps the room that this took, until they are below it.
+fn with_room_left(slice: &Group, settings: &[Setting]) -> Vec<Setting> {
+    let has: Option<u64> = slice.number("pids.max");
+    let mut settings = settings.to_vec();
+    for one in settings.iter_mut().filter(|one| one.file == "pids.max") {
+        let with_room = one.value.parse().ok().map(|max: u64| max + RESERVE);
+        if with_room.is_some() && with_room == has {
+            one.value = with_room.unwrap_or_default().to_string();
+        }
+    }
+    settings
+}
+
+/// Has systemd set what differs on a slice, and put back what the policy no longer says.
+pub fn bring(
+    tree: &Tree,
+    slice: &Group,
+    kept: Kept<'_>,
+    settings: &[Setting],
+    how: How,
+    told: &mut Applied,
+) -> Result<()> {
+    let mut wanted = Vec::new();
+    let mut changed: Vec<(&Setting, String)> = Vec::new();
+    for setting in settings {
+        match standing(slice, setting, how.force) {
+            Standing::InUse(reason) => {
+                told.left(setting.cap, reason);
+                continue;
+            }
+            Standing::Differs(from) => changed.push((setting, from)),
+            Standing::NoFile => match in_force::look(tree, slice, setting) {
+                State::Awaited(_) => changed.push((setting, "-".into())),
+                _ => {
+                    // Of two files of one cap the other may be there.
+                    let mut all = cgroup::of_this_kernel(slice, settings);
+                    if all.any(|one| one == setting) {
+                        let text = format!("this kernel has no {} here", setting.file);
+                        missing(told, setting, how, &text);
+                    }
+                    continue;
+                }
+            },
+            Standing::Same => {}
+        }
+        wanted.push(setting.clone());
+    }
+    let mut properties = properties::of(&wanted);
+    if matches!(kept, Kept::Transient) && slice.name() == tree_pool(tree, slice) {
+        // As the slice was made with.
+        if properties.iter().all(|one| one.name != "TasksMax") {
+            properties.push(Property::new("TasksMax", Value::Number(u64::MAX)));
+        }
+    }
+    let stale = stale(slice, kept, settings, &properties)?;
+    let folder = match kept {
+        Kept::Before(_) => DROP_INS,
+        Kept::Transient => TRANSIENT,
+    };
+    let is_due = !changed.is_empty() || !systemd::is_set(folder, slice.name(), &properties);
+    if is_due && !how.dry_run && !properties.is_empty() {
+        let mut bus = Bus::connect()?;
+        match kept {
+            Kept::Before(folder) => {
+                systemd::set_caps(&mut bus, folder, slice.name(), &properties)?;
+            }
+            Kept::Transient => bus.set(slice.name(), &properties)?,
+        }
+    }
+    if !stale.is_empty() && !how.dry_run {
+        put_back(slice, kept, &stale)?;
+    }
+    let until = Instant::now() + EFFECT;
+    for (setting, from) in changed {
+        match how.dry_run {
+            true => told.changed(setting.cap, setting.file, &from, &setting.value),
+            false => match wait_for(tree, slice, setting, until) {
+                None => told.changed(setting.cap, setting.file, &from, &setting.value),
+                Some(_) if !slice.exists() => return Ok(()), // The user has just logged out.
+                Some(reason) => missing(told, setting, how, &reason),
+            },
+        }
+    }
+    tell_put_back(slice, &stale, told);
+    Ok(())
+}
+
+/// The name of the slice of the pool that a cgroup is in.
+fn tree_pool(tree: &Tree, slice: &Group) -> String {
+    let pool = tree.pool_of(slice);
+    pool.map_or_else(String::new, |pool| tree.pool(&pool).name().to_owned())
+}
+
+/// Waits until the kernel has a setting; says why it has not.
+fn wait_for(tree: &Tree, slice: &Group, setting: &Setting, until: Instant) -> Option<String> {
+    loop {
+        match in_force::look(tree, slice, setting) {
+            State::InForce => return None,
+            State::Impossible(reason) => return Some(reason),
+            State::Awaited(reason) if Instant::now() > until || !slice.exists() => {
+                return Some(reason);
+            }
+            State::Awaited(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
+/// What was set and is in the policy no longer, with what it goes back to.
+fn stale(
+    slice: &Group,
+    kept: Kept<'_>,
+    settings: &[Setting],
+    wanted: &[Property],
+) -> Result<Vec<Property>> {
+    // What is left as it is, in use, was asked for all the same.
+    let asked = properties::of(settings);
+    let is_wanted = |name: &str| wanted.iter().chain(&asked).any(|one| one.name == name);
+    let set = match kept {
+        Kept::Before(folder) => systemd::before_login(folder)?,
+        Kept::Transient => {
+            let all = unset_properties();
+            let is_set = |one: &Property| {
+                let only = std::slice::from_ref(one);
+                systemd::is_set(TRANSIENT, slice.name(), only)
+            };
+            all.into_iter().filter(is_set).collect()
+        }
+    };
+    let stale = set.into_iter().filter(|one| !is_wanted(&one.name));
+    Ok(stale.collect())
+}
+
+fn put_back(slice: &Group, kept: Kept<'_>, stale: &[Property]) -> Result<()> {
+    let mut bus = Bus::connect()?;
+    match kept {
+        Kept::Before(folder) => {
+            let names: Vec<_> = stale.iter().map(|one| one.name.as_str()).collect();
+            systemd::put_back(&mut bus, folder, slice.name(), &names)?;
+        }
+        Kept::Transient => {
+            bus.set(slice.name(), stale)?;
+            for one in stale {
+                // It would count as set.
+                let name = one.name.replace("PerSecUSec", "");
+                let folder = Path::new(TRANSIENT).join(format!("{}.d", slice.name()));
+                let _ = std::fs::remove_file(folder.join(format!("50-{name}.conf")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every property of a slice as it is where nobody has set it.
+fn unset_properties() -> Vec<Property> {
+    let mut all: Vec<Property> = Vec::new();
+    for mut one in properties::of(&unset().collect::<Vec<_>>()) {
+        if one.name.ends_with("Weight") {
+            one.value = Value::Number(u64::MAX);
+        }
+        if all.iter().all(|other| other.name != one.name) {
+            all.push(one);
+        }
+    }
+    for (_, name) in properties::RATES {
+        all.push(Property::new(name, Value::Rates(Vec::new())));
+    }
+    all
+}
+
+fn tell_put_back(slice: &Group, stale: &[Property], told: &mut Applied) {
+    for property in stale {
+        let of_property = |one: &Setting| {
+            let made = properties::of(std::slice::from_ref(one));
+            made.iter().any(|made| made.name == property.name)
+        };
+        let Some(mut one) = unset().find(of_property) else {
+            told.changed(&property.name, "io.max", "set", "as before");
+            continue;
+        };
+        match &property.value {
+            Value::Number(u64::MAX) => {}
+            Value::Number(us) if one.file == "cpu.max" => {
+                one.value = format!("{} 100000", us / 10);
+            }
+            Value::Number(number) => one.value = number.to_string(),
+            _ => {}
+        }
+        // Read before: what systemd puts back may be there already.
+        let now = slice.read(one.file).unwrap_or_default();
+        match is_same(&one, now.trim()) {
+            true => told.changed(one.cap, one.file, "set", &one.value),
+            false => told.changed(one.cap, one.file, now.trim(), &one.value),
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! `berth apply` on who is logged in: caps that follow the policy.
+
+use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Booted, Machine, Output, Policy, Process, eventually};
+
+use super::{BootedCase, Case};
+
+pub const CASES: &[Case] = &[
+    (
+        "apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do",
+        caps,
+    ),
+    ("memory_in_use_is_not_taken_without_force", in_use),
+    ("who_is_denied_by_now_keeps_the_caps_they_have", denied),
+    ("apply_reaches_pools_and_everyone", pools),
+    (
+        "a_login_that_a_reload_overtakes_has_the_new_caps",
+        overtaken,
+    ),
+    ("an_exception_counts_at_once_and_ends_by_itself", exception),
+    (
+        "a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out",
+        damaged,
+    ),
+    ("apply_is_no_error_for_who_logs_out_in_the_middle", log_out),
+];
+
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[
+    ("apply_has_systemd_change_caps", systemd),
+    ("a_timer_ends_an_exception_under_systemd", timer),
+];
+
+fn berth(machine: &Machine, arguments: &str) -> Output {
+    machine.host(&format!(
+        "{PROGRAMS}/berth {arguments} --helper {PROGRAMS}/berth-helper"
+    ))
+}
+
+fn user_caps(caps: &str) -> Policy {
+    Policy::with_profile(&format!(
+        "user = {{ {caps} }}\nlogout = {{ grace = \"1s\" }}"
+    ))
+}
+
+/// A file of a user's cgroup.
+fn of_user(machine: &Machine, user: &str, file: &str) -> String {
+    let path = machine.cgroups().user(machine.uid(user)).join(file);
+    std::fs::read_to_string(path).unwrap().trim().into()
+}
+
+fn caps(machine: &mut Machine) {
+    let before = machine.settled();
+    machine.policy(&user_caps(
+        "memory_max = \"2G\", memory_low = \"8M\", cpu_quota = \"200%\", tasks_max = 64",
+    ));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+
+    machine.policy(&user_caps(
+        "memory_max = \"3G\", memory_low = \"4M\", cpu_quota = \"50%\", cpu_weight = 300, tasks_max = 32",
+    ));
+    let dry = berth(machine, "apply --dry-run").ok();
+    assert!(dry.contains("alice     memory_max 2G -> 3G"), "{dry}");
+    assert!(dry.ends_with("1 user would change"), "{dry}");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "2147483648");
+    let told = berth(machine, "apply").ok();
+    for line in [
+        "alice     memory_max 2G -> 3G",
+        "alice     memory_low 8M -> 4M",
+        "alice     cpu_quota 200% -> 50%",
+        "alice     cpu_weight 100 -> 300",
+        "alice     tasks_max 64 -> 32",
+        "1 user changed",
+    ] {
+        assert!(told.contains(line), "{line:?} in {told}");
+    }
+    for (file, value) in [
+        ("memory.max", "3221225472"),
+        ("memory.low", "4194304"),
+        ("sessions/memory.low", "4194304"),
+        ("../memory.low", "4194304"),
+        ("cpu.max", "50000 100000"),
+        ("cpu.weight", "300"),
+        ("pids.max", "48"),
+        ("sessions/pids.max", "32"),
+    ] {
+        assert_eq!(of_user(machine, "alice", file), value, "{file}");
+    }
+    let logged = machine.logged("apply user=alice");
+    assert!(logged.contains("by=root"), "{logged}");
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+
+    // What the policy no longer says is lifted.
+    machine.policy(&user_caps("cpu_weight = \"idle\""));
+    let json = berth(machine, "apply --json").ok();
+    assert!(json.contains("\"key\": \"memory_max\""), "{json}");
+    for (file, value) in [
+        ("memory.max", "max"),
+        ("memory.low", "0"),
+        ("../memory.low", "0"),
+        ("cpu.max", "max 100000"),
+        ("cpu.idle", "1"),
+        ("pids.max", "max"),
+        ("sessions/pids.max", "max"),
+    ] {
+        assert_eq!(of_user(machine, "alice", file), value, "{file}");
+    }
+    machine.policy(&user_caps("cpu_weight = 200"));
+    berth(machine, "apply").ok();
+    assert_eq!(of_user(machine, "alice", "cpu.weight"), "200");
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    login.end();
+    machine.assert_nothing_left(&before);
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+}
+
+fn in_use(machine: &mut Machine) {
+    machine.policy(&user_caps("memory_max = \"128M\", memory_swap_max = 0"));
+    let holder = machine.ssh_background("alice", &machine.probe("hold 60"));
+    let uid = machine.uid("alice");
+    let full = || machine.cgroups().number(uid, "memory.current") >= 60 << 20;
+    assert!(eventually(full));
+    machine.policy(&user_caps("memory_max = \"32M\", memory_swap_max = 0"));
+    let part = berth(machine, "apply");
+    assert_eq!(part.status.code(), Some(5), "{part:?}");
+    assert!(part.stderr.contains("left alice's memory_max"), "{part:?}");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    let kills = |machine: &Machine| machine.cgroups().keyed(uid, "memory.events", "oom_kill");
+    assert_eq!(kills(machine), 0);
+    let (stays, _) = machine.stay("alice");
+    assert_eq!(berth(machine, "apply --force").status.code(), Some(0));
+    assert_eq!(of_user(machine, "alice", "memory.max"), "33554432");
+    assert!(eventually(|| kills(machine) >= 1));
+    stays.end();
+    drop(holder);
+}
+
+fn denied(machine: &mut Machine) {
+    machine.policy(&user_caps("cpu_quota = \"200%\""));
+    let (login, _) = machine.stay("alice");
+    machine.policy_text("version = 1\n[[rule]]\naction = \"deny\"\n");
+    let told = berth(machine, "apply").ok();
+    assert!(told.contains("alice     the policy denies them"), "{told}");
+    assert_eq!(of_user(machine, "alice", "cpu.max"), "200000 100000");
+    machine.policy_text("version = 1\n[[rule]]\naction = \"exempt\"\n");
+    berth(machine, "apply").ok();
+    assert_eq!(of_user(machine, "alice", "cpu.max"), "max 100000");
+    login.end();
+}
+
+fn pools(machine: &mut Machine) {
+    let before = machine.settled();
+    let policy = |machine: &Machine, pool: &str, everyone: &str, of: &str| {
+        machine.policy_text(&format!(
+            "version = 1\n[everyone]\n{everyone}\n[pool.p]\n{pool}\n[pool.q]\n\
+             [profile.pooled]\npool = \"{of}\"\nlogout = {{ grace = \"1s\" }}\n\
+             [[rule]]\nprofile = \"pooled\"\n"
+        ));
+    };
+    policy(machine, "memory_max = \"1G\"", "cpu_quota = \"300%\"", "p");
+    let (login, _) = machine.stay("alice");
+    policy(
+        machine,
+        "memory_max = \"2G\"\ntasks_max = 99",
+        "cpu_quota = \"400%\"",
+        "q",
+    );
+    let told = berth(machine, "apply").ok();
+    for line in [
+        "pool:p    memory_max 1G -> 2G",
+        "pool:p    tasks_max infinity -> 99",
+        "everyone  cpu_quota 300% -> 400%",
+    ] {
+        assert!(told.contains(line), "{line:?} in {told}");
+    }
+    // Who is logged in stays in their pool.
+    assert_eq!(of_user(machine, "alice", "../memory.max"), "2147483648");
+    assert_eq!(of_user(machine, "alice", "../pids.max"), "99");
+    assert_eq!(of_user(machine, "alice", "../../cpu.max"), "400000 100000");
+    let again = berth(machine, "apply").ok();
+    assert!(!again.contains("->"), "{again}");
+    login.end();
+    machine.assert_nothing_left(&before);
+}
+
+/// The login decides, and waits for its user's lock; the policy changes, and nobody applies it afterwards.
+fn overtaken(machine: &mut Machine) {
+    machine.policy(&user_caps("cpu_quota = \"200%\""));
+    // Whose end nobody waits for: the folders are there from here on.
+    machine.su("alice", "true").ok();
+    let folder = format!("/run/berth/users/{}", machine.uid("alice"));
+    let hold = format!("mkdir -p -m 700 {folder} && exec flock {folder} sleep 4");
+    let mut holder = std::process::Command::new("sh")
+        .args(["-c", &hold])
+        .spawn()
+        .unwrap();
+    let login = machine.ssh_background("alice", "sleep 30");
+    let waits = || !Process::running("alice [priv]").is_empty();
+    assert!(eventually(waits));
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    machine.policy(&user_caps("cpu_quota = \"50%\""));
+    holder.wait().unwrap();
+    let path = machine.cgroups().user(machine.uid("alice")).join("cpu.max");
+    let quota = || std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(eventually(|| quota() == "50000 100000\n"), "{}", quota());
+    assert!(machine.logged("apply user=alice").contains("by=login"));
+    login.end();
+}
+
+fn log_out(machine: &mut Machine) {
+    let before = machine.settled();
+    for round in 0..4 {
+        machine.policy(&user_caps(&format!("cpu_quota = \"{}%\"", 100 + round)));
+        let (login, _) = machine.stay("alice");
+        let ends = std::thread::spawn(move || login.end());
+        for _ in 0..10 {
+            berth(machine, "apply").ok();
+        }
+        ends.join().unwrap();
+    }
+    machine.assert_nothing_left(&before);
+}
+
+fn exception(machine: &mut Machine) {
+    machine.policy(&user_caps("memory_max = \"64M\", cpu_quota = \"200%\""));
+    let (login, _) = machine.stay("alice");
+    let set = "set alice memory_max=128M cpu_quota=50% --for";
+    let told = berth(machine, &format!("{set} 1h --reason 'thesis, ticket 4711'")).ok();
+    assert!(told.contains("alice  memory_max 64M -> 128M"), "{told}");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(of_user(machine, "alice", "cpu.max"), "50000 100000");
+    let logged = machine.logged("set uid=");
+    assert!(
+        logged.contains("by=root reason=\"thesis, ticket 4711\""),
+        "{logged}"
+    );
+    // Neither apply nor another login takes it back.
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    machine.ssh("alice", "true").ok();
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    let command = |text: &str| machine.host(&format!("{PROGRAMS}/berth {text}"));
+    let explained = command("explain alice").ok();
+    let mut lines = explained
+        .lines()
+        .skip_while(|line| !line.starts_with("  memory_max"));
+    let (line, was) = (lines.next().unwrap(), lines.next().unwrap());
+    assert!(
+        line.contains("128M") && line.contains("exception until "),
+        "{explained}"
+    );
+    assert!(line.ends_with(", by root"), "{explained}");
+    assert!(
+        was.contains("was 64M") && was.contains("policy.toml:"),
+        "{explained}"
+    );
+    let shown = command("show alice").ok();
+    assert!(
+        shown.contains("Exception: memory_max 128M until "),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("by root: \"thesis, ticket 4711\""),
+        "{shown}"
+    );
+
+    // One key back, and the other by the clock.
+    berth(machine, "unset alice cpu_quota").ok();
+    assert_eq!(of_user(machine, "alice", "cpu.max"), "200000 100000");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(
+        berth(machine, "unset alice cpu_quota").status.code(),
+        Some(1)
+    );
+    berth(machine, "set alice memory_max=256M --for 3s").ok();
+    assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
+    assert_eq!(berth(machine, "apply --expired").ok(), "");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let ended = berth(machine, "apply --expired").ok();
+    assert!(ended.contains("alice  memory_max 256M -> 64M"), "{ended}");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
+    assert!(!std::path::Path::new(&file).exists());
+    login.end();
+    // A login counts one that is over as none, whatever the timer does.
+    berth(machine, "set alice memory_max=256M --for 2s").ok();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    login.end();
+    berth(machine, "apply --expired").ok();
+}
+
+fn damaged(machine: &mut Machine) {
+    machine.policy(&user_caps("memory_max = \"64M\""));
+    let told = berth(machine, "set alice memory_max=128M --for 1h").ok();
+    assert!(told.contains("alice is not logged in"), "{told}");
+    let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    login.end();
+    std::fs::write(&file, "{\"format\":1,").unwrap();
+    let (login, _) = machine.stay("alice");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    let logged = machine.logged("exceptions uid=");
+    assert!(logged.contains(&format!("{file} is damaged")), "{logged}");
+    for (verb, code) in [
+        ("apply", 5),
+        ("apply --expired", 1),
+        ("set alice memory_max=1G --for 1h", 1),
+    ] {
+        let said = berth(machine, verb);
+        assert!(
+            said.stderr.contains(&format!("{file} is damaged")),
+            "{said:?}"
+        );
+        assert_eq!(said.status.code(), Some(code), "{verb}");
+    }
+    berth(machine, "unset alice").ok();
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    login.end();
+}
+
+fn systemd(machine: &Booted) {
+    let before = machine.settled();
+    machine.berth(
+        "sshd",
+        &user_caps("memory_max = \"256M\", cpu_weight = 50, tasks_max = 64"),
+    );
+    let apply = || machine.host("berth apply --helper /usr/libexec/berth-helper");
+    let (login, _) = machine.stay("alice");
+    assert_eq!(apply().ok(), "0 users changed");
+    machine.berth(
+        "sshd",
+        &user_caps("memory_max = \"512M\", cpu_quota = \"50%\""),
+    );
+    let told = apply().ok();
+    assert!(told.contains("memory_max 256M -> 512M"), "{told}");
+    assert_eq!(machine.of_user("alice", "memory.max"), "536870912");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "50000 100000");
+    // What the policy no longer says is as it was before the login.
+    let weight = || machine.of_user("alice", "cpu.weight") == "100";
+    assert!(eventually(weight), "{told}");
+    assert_eq!(
+        machine.drop_ins("alice"),
+        ["50-CPUQuota.conf", "50-MemoryMax.conf"]
+    );
+    machine.host("systemctl daemon-reload").ok();
+    assert_eq!(machine.of_user("alice", "memory.max"), "536870912");
+    assert_eq!(apply().ok(), "0 users changed");
+    login.end();
+    machine.assert_nothing_left(&before);
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
+}
+
+/// In a pool, whose slices are Berth's.
+fn timer(machine: &Booted) {
+    let before = machine.settled();
+    let mut policy = user_caps("memory_max = \"256M\"");
+    policy.profile += "\npool = \"p\"";
+    policy.rest = "[pool.p]\nmemory_max = \"1G\"".into();
+    machine.berth("sshd", &policy);
+    let (login, _) = machine.stay("alice");
+    let uid = machine.uid("alice");
+    let slice = format!("user.slice/user-pool_p.slice/user-pool_p-{uid}.slice");
+    let max = || machine.of_cgroup(&slice, "memory.max");
+    assert_eq!(max(), "268435456");
+    machine
+        .host("berth set alice memory_max=512M tasks_max=99 --for 5s")
+        .ok();
+    assert_eq!(max(), "536870912");
+    assert_eq!(machine.of_user("alice", "memory.max"), "536870912");
+    assert_eq!(machine.of_cgroup(&slice, "pids.max"), "99");
+    let begun = std::time::Instant::now();
+    while max() != "268435456" && begun.elapsed().as_secs() < 100 {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    let said = machine.host("systemctl status berth-expired.timer berth-expired.service");
+    assert_eq!(max(), "268435456", "{said:?}");
+    assert!(eventually(|| machine.of_cgroup(&slice, "pids.max") == "max"));
+    assert!(eventually(
+        || machine.of_user("alice", "memory.max") == "268435456"
+    ));
+    login.end();
+    machine.host("systemctl stop berth-expired.timer").ok();
+    machine.assert_nothing_left(&before);
+}
