@@ -196,6 +196,26 @@ profile student  1 user
     );
     assert_eq!(object["memory"]["bytes"], 7_u64 << 30);
     assert_eq!(run.berth("", "show profile:stud").code, Some(1));
+    // What is done to it is done to its sessions, and no others.
+    let sessions = [
+        "user-4000001/sessions/12",
+        "user-4000001/sessions/14",
+        "pool-cs101/user-4000002/sessions/9",
+    ];
+    let frozen = sessions.map(|session| {
+        run.cgroups
+            .join("berth")
+            .join(session)
+            .join("cgroup.freeze")
+    });
+    for path in &frozen {
+        std::fs::write(path, "1").unwrap();
+    }
+    assert_eq!(run.berth("", "thaw profile:student").code, Some(0));
+    assert_eq!(
+        frozen.map(|path| std::fs::read_to_string(path).unwrap()),
+        ["0", "0", "1"]
+    );
 }
 
 #[test]

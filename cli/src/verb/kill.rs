@@ -34,7 +34,7 @@ frozen could not handle SIGTERM, and is killed at once. A session whose keeper i
 removed here. --stale: of these, or of all, only sessions that were opened before the policy
 in force was loaded.")]
 pub struct Arguments {
-    /// A session, a user or a pool; with --stale, by default everybody
+    /// A session, a user, a pool or a profile; with --stale, by default everybody
     #[arg(required_unless_present = "stale")]
     object: Option<Object>,
     /// Only sessions that were opened under an older policy than the one in force
