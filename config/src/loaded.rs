@@ -147,7 +147,15 @@ pub fn install(policy: &Policy, places: &Places) -> Result<(), InstallError> {
     let exempt = Pending::write(&places.exempt, &policy.exempt.render())?;
     let loaded = Pending::write(&places.loaded, &text)?;
     exempt.put()?;
-    loaded.put()
+    if policy.has_windows() {
+        Pending::write(&places.windows, "")?.put()?;
+    }
+    loaded.put()?;
+    if !policy.has_windows() {
+        // What is left of an older policy costs a look each minute.
+        let _ = std::fs::remove_file(&places.windows);
+    }
+    Ok(())
 }
 
 impl Loaded {

@@ -18,6 +18,8 @@ pub struct Places {
     pub loaded: PathBuf,
     /// The list of whom Berth never touches.
     pub exempt: PathBuf,
+    /// There if the policy in force has rules that test the time, so that something is to be done each minute.
+    pub windows: PathBuf,
     /// The folder of exceptions, one file for each user who has any.
     pub exceptions: PathBuf,
 }
@@ -36,6 +38,7 @@ impl Places {
             drop_ins: below("/etc/berth").join(DROP_INS),
             loaded: below("/var/lib/berth/policy.json"),
             exempt: below(EXEMPT_FILE),
+            windows: below("/var/lib/berth/windows"),
             exceptions: below("/var/lib/berth/exceptions"),
         }
     }

@@ -19,7 +19,7 @@ use crate::places::Places;
 use crate::read::table::value;
 use crate::setting::Setting;
 use crate::source::{SourceError, Trust};
-use crate::tables::UidBase;
+use crate::tables::{Rule, UidBase};
 use crate::value::{Name, UidRange};
 
 /// The UIDs that `[exempt]` covers where it does not say: system accounts and what systemd allots.
@@ -99,6 +99,15 @@ impl Policy {
     /// Whom Berth never touches. Root is exempt always, listed or not.
     pub fn exempt(&self) -> &Exempt {
         &self.exempt
+    }
+
+    /// Whether rules test the time.
+    pub fn has_windows(&self) -> bool {
+        let tests = |rule: &Rule| {
+            let of_except = rule.except.as_ref().and_then(|except| value(&except.time));
+            value(&rule.tests.time).or(of_except).is_some()
+        };
+        self.contents.rules.iter().any(tests)
     }
 
     /// What a failure does before it is known which profile decides.

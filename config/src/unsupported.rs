@@ -20,9 +20,6 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
         ));
     };
 
-    for time in contents.times.values() {
-        refuse(time.at, "windows of time");
-    }
     for penalty in contents.penalties.values() {
         refuse(penalty.at, "penalties");
     }

@@ -38,6 +38,13 @@ fn well(machine: &Machine) {
     fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").unwrap();
     berth(machine, "reload").ok();
     berth(machine, &format!("pam {STACKS}")).ok();
+    // The last of the logins that it was tested with may still be ending.
+    let list = || berth(machine, "list").ok();
+    assert!(
+        eventually(|| list().ends_with("0 sessions, 0 users.")),
+        "{}",
+        list()
+    );
     let said = berth(machine, "doctor").ok();
     assert!(said.ends_with("\n0 failures, 0 warnings"), "{said}");
     for line in [

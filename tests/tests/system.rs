@@ -48,4 +48,5 @@ berth_tests::cases! { UserModeLinux:
     an_exception_counts_at_once_and_ends_by_itself
     a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out
     apply_is_no_error_for_who_logs_out_in_the_middle
+    caps_follow_a_window_of_time
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use berth_config::LocalTime;
+use berth_config::{LocalTime, Places, Policy};
 use berth_session::Applied;
 use serde_json::json;
 
 use crate::exceptions::Changing;
 use crate::exit::Exit;
-use crate::{caps, json, live};
+use crate::{caps, json, live, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -28,9 +28,9 @@ pub struct Arguments {
     /// Lower memory_max also below what is in use
     #[arg(long)]
     force: bool,
-    /// Only end exceptions whose time is over; what the timer does each minute
+    /// Only what time brings: exceptions that are over, and windows of time; what the timer does each minute
     #[arg(long, conflicts_with_all = ["dry_run", "force"])]
-    expired: bool,
+    due: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -45,8 +45,8 @@ pub fn run(arguments: &Arguments) -> Exit {
         eprintln!("berth: only root may change caps");
         return Exit::Permission;
     }
-    if arguments.expired {
-        return expired(arguments);
+    if arguments.due {
+        return due(arguments);
     }
     let mut words = vec![format!("--by={}", crate::deed::doer())];
     words.extend(arguments.dry_run.then(|| "--dry-run".into()));
@@ -62,10 +62,22 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 /// Says nothing where there is nothing to do: cron would send it by mail.
-fn expired(arguments: &Arguments) -> Exit {
-    let ended =
-        Changing::begin().and_then(|changing| changing.end_those_that_are_over(&arguments.helper));
-    match ended {
+fn due(arguments: &Arguments) -> Exit {
+    let helper = &arguments.helper;
+    let ended = Changing::begin().and_then(|changing| changing.end_those_that_are_over(helper));
+    let all = ended.and_then(|mut all| {
+        let policy =
+            Policy::load_in(&Places::system()).map_err(|error| place::policy_error(&error))?;
+        if policy.has_windows() {
+            let now = caps::bring(helper, &["--by=time".into()])?;
+            all.extend(
+                now.into_iter()
+                    .filter(|one| !one.changes.is_empty() || !one.left.is_empty()),
+            );
+        }
+        Ok(all)
+    });
+    match all {
         Ok(all) if arguments.json => print_json(&all, false),
         Ok(all) if all.is_empty() => Exit::Done,
         Ok(all) => caps::print(&all, false),

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::{caps, json, live, place};
 
 /// What ends exceptions where systemd runs the machine.
-const TIMER: &str = "berth-expired.timer";
+const TIMER: &str = "berth-due.timer";
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -125,7 +125,7 @@ fn start_the_timer() {
     if is_booted() {
         if let Err(error) = Bus::connect().and_then(|mut bus| bus.start(TIMER)) {
             eprintln!(
-                "berth: {error}\nberth: who stays logged in keeps the exception until `berth apply --expired`"
+                "berth: {error}\nberth: who stays logged in keeps the exception until `berth apply --due`"
             );
         }
     }

@@ -23,6 +23,7 @@ pub const CASES: &[Case] = &[
         damaged,
     ),
     ("apply_is_no_error_for_who_logs_out_in_the_middle", log_out),
+    ("caps_follow_a_window_of_time", window),
 ];
 
 pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[
@@ -273,10 +274,10 @@ fn exception(machine: &mut Machine) {
     );
     berth(machine, "set alice memory_max=256M --for 3s").ok();
     assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
-    assert_eq!(berth(machine, "apply --expired").ok(), "");
+    assert_eq!(berth(machine, "apply --due").ok(), "");
     assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
     std::thread::sleep(std::time::Duration::from_secs(4));
-    let ended = berth(machine, "apply --expired").ok();
+    let ended = berth(machine, "apply --due").ok();
     assert!(ended.contains("alice  memory_max 256M -> 64M"), "{ended}");
     assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
     let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
@@ -288,7 +289,7 @@ fn exception(machine: &mut Machine) {
     let (login, _) = machine.stay("alice");
     assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
     login.end();
-    berth(machine, "apply --expired").ok();
+    berth(machine, "apply --due").ok();
 }
 
 fn damaged(machine: &mut Machine) {
@@ -306,7 +307,7 @@ fn damaged(machine: &mut Machine) {
     assert!(logged.contains(&format!("{file} is damaged")), "{logged}");
     for (verb, code) in [
         ("apply", 5),
-        ("apply --expired", 1),
+        ("apply --due", 1),
         ("set alice memory_max=1G --for 1h", 1),
     ] {
         let said = berth(machine, verb);
@@ -319,6 +320,51 @@ fn damaged(machine: &mut Machine) {
     berth(machine, "unset alice").ok();
     assert_eq!(berth(machine, "apply").ok(), "0 users changed");
     login.end();
+}
+
+fn window(machine: &mut Machine) {
+    let set_clock = |machine: &Machine, time: &str| {
+        machine.host(&format!("date -s '2026-12-14 {time}'")).ok();
+    };
+    machine.policy(&Policy {
+        rest: "[time.exam]\nhours = \"08:00-09:30\"\n\n[profile.exam]\ninherits = \"test\"\n\
+               user = { tasks_max = 32 }\n"
+            .into(),
+        ..user_caps("tasks_max = 64")
+    });
+    let path = "/etc/berth/policy.toml";
+    let text = std::fs::read_to_string(path).unwrap();
+    let exam = "[[rule]]\nname = \"exam\"\ntime = \"exam\"\nprofile = \"exam\"\n\n[[rule]]\nname = \"all\"";
+    let text = text.replacen("[[rule]]\nname = \"all\"", exam, 1);
+    std::fs::write(path, text).unwrap();
+    set_clock(machine, "07:59:30");
+    machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+    // So that something is started each minute.
+    assert!(std::path::Path::new("/var/lib/berth/windows").exists());
+    let (login, _) = machine.stay("alice");
+    let tasks = |machine: &Machine| of_user(machine, "alice", "sessions/pids.max");
+    assert_eq!(tasks(machine), "64");
+    assert_eq!(berth(machine, "apply --due").ok(), "");
+    set_clock(machine, "08:00:01");
+    let explained = machine
+        .host(&format!("{PROGRAMS}/berth explain alice"))
+        .ok();
+    assert!(explained.contains("LOGIN  exam"), "{explained}");
+    let said = berth(machine, "apply --due").ok();
+    assert!(said.contains("alice  tasks_max 64 -> 32"), "{said}");
+    assert_eq!(tasks(machine), "32");
+    assert_eq!(berth(machine, "apply --due").ok(), "");
+    machine.ssh("alice", "true").ok();
+    assert_eq!(tasks(machine), "32");
+    set_clock(machine, "09:30:00");
+    let said = berth(machine, "apply --due").ok();
+    assert!(said.contains("alice  tasks_max 32 -> 64"), "{said}");
+    assert_eq!(tasks(machine), "64");
+    login.end();
+    // A policy without windows asks for nothing each minute.
+    machine.policy(&user_caps("tasks_max = 64"));
+    machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+    assert!(!std::path::Path::new("/var/lib/berth/windows").exists());
 }
 
 fn systemd(machine: &Booted) {
@@ -375,13 +421,13 @@ fn timer(machine: &Booted) {
     while max() != "268435456" && begun.elapsed().as_secs() < 100 {
         std::thread::sleep(std::time::Duration::from_secs(1));
     }
-    let said = machine.host("systemctl status berth-expired.timer berth-expired.service");
+    let said = machine.host("systemctl status berth-due.timer berth-due.service");
     assert_eq!(max(), "268435456", "{said:?}");
     assert!(eventually(|| machine.of_cgroup(&slice, "pids.max") == "max"));
     assert!(eventually(
         || machine.of_user("alice", "memory.max") == "268435456"
     ));
     login.end();
-    machine.host("systemctl stop berth-expired.timer").ok();
+    machine.host("systemctl stop berth-due.timer").ok();
     machine.assert_nothing_left(&before);
 }
