@@ -373,7 +373,10 @@ fn kill_stale_ends_who_came_before_the_policy_in_force() {
         berth(machine, "reload").ok();
         let (new, sleep) = machine.stay("alice");
         let (bob, _) = machine.stay("bob");
-        let three = || berth(machine, "list").stdout.matches(" active").count() == 3;
+        let three = || {
+            let said = berth(machine, "list").stdout;
+            said.matches(" active").count() == 2 && said.matches(" stale").count() == 1
+        };
         assert!(eventually(three), "{:?}", berth(machine, "list"));
 
         let of_bob = berth(machine, "kill bob --stale --yes");
