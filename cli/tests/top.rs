@@ -290,13 +290,13 @@ fn ctrl_z_gives_the_terminal_back_until_fg() {
     terminal.top();
     terminal.types(&["C-z"]);
     terminal.is(|screen| screen.contains("Stopped") && !screen.contains("berth top  "));
-    assert_eq!(terminal.settings(), before);
+    terminal.is(|_| terminal.settings() == before);
     terminal.types(&["fg", "Enter"]);
     terminal.shows("u users  s sessions");
     terminal.is(|screen| rows(screen).len() == 3);
     terminal.types(&["q"]);
     terminal.is(|screen| screen.contains("shell>") && !screen.contains("berth top  "));
-    assert_eq!(terminal.settings(), before);
+    terminal.is(|_| terminal.settings() == before);
 }
 
 #[test]

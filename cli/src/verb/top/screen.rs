@@ -86,7 +86,10 @@ struct Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // After a panic it is done, and a second time would put the cursor on what was said of it.
+        if !std::thread::panicking() {
+            ratatui::restore();
+        }
     }
 }
 
