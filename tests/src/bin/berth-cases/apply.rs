@@ -349,7 +349,7 @@ fn window(machine: &mut Machine) {
     let explained = machine
         .host(&format!("{PROGRAMS}/berth explain alice"))
         .ok();
-    assert!(explained.contains("LOGIN  exam"), "{explained}");
+    assert!(explained.contains("BOTH   exam"), "{explained}");
     let said = berth(machine, "apply --due").ok();
     assert!(said.contains("alice  tasks_max 64 -> 32"), "{said}");
     assert_eq!(tasks(machine), "32");
