@@ -13,6 +13,7 @@ mod ask;
 mod caps;
 mod deed;
 mod difference;
+mod due;
 mod exceptions;
 mod exit;
 mod figures;

@@ -21,11 +21,6 @@ pub struct Root {
 }
 
 impl Root {
-    /// Whether it is the running system.
-    pub fn is_running(&self) -> bool {
-        self.root == Path::new("/")
-    }
-
     /// The policy's files and the copy in force.
     pub fn places(&self) -> Places {
         Places::under(&self.root)

@@ -98,7 +98,7 @@ impl Booted {
         }
         // What the machine was short of.
         if Path::new("/full-64M-0").exists() {
-            self.host("rm /full-*");
+            self.host("rm /full-*; umount /etc/berth");
         }
         if UnixStream::connect("/run/dbus/system_bus_socket").is_err() {
             self.host("systemctl start dbus.socket dbus.service systemd-logind.service");

@@ -6,7 +6,7 @@ use berth_config::{
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{deed, json, paint, place};
+use crate::{deed, due, json, paint, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -58,17 +58,6 @@ pub fn run(arguments: Arguments) -> Exit {
         return exit;
     }
     let (rules, profiles) = policy.size();
-    if arguments.root.is_running() {
-        let fields = [
-            ("rules", rules.to_string()),
-            ("profiles", profiles.to_string()),
-            (
-                "users_changed",
-                change.map_or("-".into(), |(changed, _)| changed.to_string()),
-            ),
-        ];
-        deed::log("reload", None, &fields);
-    }
     if arguments.json {
         json::print(&json!({
             "version": json::VERSION,
@@ -94,8 +83,24 @@ pub fn run(arguments: Arguments) -> Exit {
     Exit::Done
 }
 
-/// Puts a policy in force, or says why not.
+/// Puts a policy in force, or says why not. The log has who did, where it is that of the running system.
 pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
+    installed(policy, places)?;
+    if *places == Places::system() {
+        let (rules, profiles) = policy.size();
+        let fields = [
+            ("rules", rules.to_string()),
+            ("profiles", profiles.to_string()),
+        ];
+        deed::log("reload", None, &fields);
+        if policy.has_windows() {
+            due::start_the_timer();
+        }
+    }
+    Ok(())
+}
+
+fn installed(policy: &Policy, places: &Places) -> Result<(), Exit> {
     install(policy, places).map_err(|error| match &error {
         InstallError::Write { source, .. } if place::denied(source) => {
             eprintln!("berth: only root may put a policy in force: {error}");

@@ -5,15 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::value::Span;
 use berth_config::{Exception, Exceptions, LocalTime, Login, Machine, parse_exception};
-use berth_session::systemd::{Bus, is_booted};
 use serde_json::json;
 
 use crate::exceptions::{self, Changing};
 use crate::exit::Exit;
-use crate::{caps, json, live, place};
-
-/// What ends exceptions where systemd runs the machine.
-const TIMER: &str = "berth-due.timer";
+use crate::{caps, due, json, live, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -87,7 +83,7 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
     let by = crate::deed::doer();
     exceptions::log("set", login.uid, &by, &new);
     drop(changing);
-    start_the_timer();
+    due::start_the_timer();
 
     let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
     if arguments.json {
@@ -118,17 +114,6 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
         return Ok(Exit::Done);
     }
     Ok(caps::print(&applied, false))
-}
-
-/// After a boot the timer runs by itself; from an installation to the next boot, from here on.
-fn start_the_timer() {
-    if is_booted() {
-        if let Err(error) = Bus::connect().and_then(|mut bus| bus.start(TIMER)) {
-            eprintln!(
-                "berth: {error}\nberth: who stays logged in keeps the exception until `berth apply --due`"
-            );
-        }
-    }
 }
 
 fn new(arguments: &Arguments) -> Result<Vec<Exception>, Exit> {
