@@ -1,5 +1,7 @@
 //! Figures as people read them: sizes, lengths of time, shares of a cap.
 
+use berth_session::is_invisible;
+
 /// How wide a bar is.
 const BAR: usize = 16;
 
@@ -76,10 +78,10 @@ pub fn named(names: &[&str]) -> String {
 }
 
 /// What a user can choose (a terminal's name, a remote host), without control characters that would
-/// act on the terminal of who reads it.
+/// act on the terminal of who reads it, and without those that change how others show (a bidirectional override).
 pub fn harmless(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| if is_invisible(c) { '\u{fffd}' } else { c })
         .collect()
 }
 
@@ -134,6 +136,8 @@ mod tests {
     #[test]
     fn no_escape_sequence_comes_through() {
         assert_eq!(harmless("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(harmless("\u{202e}gnp.exe"), "\u{fffd}gnp.exe");
+        assert_eq!(harmless("zoë"), "zoë");
     }
 
     #[test]

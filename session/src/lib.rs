@@ -52,7 +52,7 @@ pub use id::SessionId;
 pub use ledger::Ledger;
 pub use leftovers::Leftover;
 pub use limits::{Limits, Pressure};
-pub use log::Line;
+pub use log::{Line, is_invisible};
 pub use outcome::{Cause, Outcome};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};

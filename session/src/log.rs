@@ -148,7 +148,7 @@ fn escape(value: &str) -> String {
 
 /// Whether a character does not show, or changes how others do (a bidirectional override): what
 /// `char::escape_debug` would escape.
-fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     c.is_control() || (!c.is_ascii() && c.escape_debug().len() > 1)
 }
 

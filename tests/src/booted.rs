@@ -89,6 +89,8 @@ impl Booted {
             "cd /etc/pam.d && for file in *; do test -e {PAM_BEFORE}/$file || rm $file; done"
         );
         self.host(&added).ok();
+        // A loaded copy would be in force, and not what a case writes.
+        self.host("rm -f /var/lib/berth/policy.json /var/lib/berth/windows");
         // What a service manager is started by, and without a login.
         let manager = "/etc/systemd/system/user@.service.d";
         if Path::new(manager).exists() {

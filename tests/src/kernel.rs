@@ -15,12 +15,18 @@ pub fn eventually(holds: impl FnMut() -> bool) -> bool {
 pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + patience;
     loop {
+        let begun = Instant::now();
         if holds() {
             return true;
         }
         if Instant::now() >= deadline {
             return false;
         }
-        sleep(Duration::from_millis(10));
+        // A look that takes long, in a guest, must not take the time of what it waits for.
+        sleep(
+            begun
+                .elapsed()
+                .clamp(Duration::from_millis(10), Duration::from_secs(1)),
+        );
     }
 }

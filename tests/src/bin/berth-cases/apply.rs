@@ -408,7 +408,7 @@ fn timer(machine: &Booted) {
     machine.berth("sshd", &policy);
     let (login, _) = machine.stay("alice");
     let uid = machine.uid("alice");
-    let slice = format!("user.slice/user-pool_p.slice/user-pool_p-{uid}.slice");
+    let slice = format!("/user.slice/user-pool_p.slice/user-pool_p-{uid}.slice");
     let max = || machine.of_cgroup(&slice, "memory.max");
     assert_eq!(max(), "268435456");
     machine
