@@ -237,7 +237,7 @@ mod tests {
         fs::remove_dir_all(base).unwrap();
     }
     #[test]
-    fn a_tree_goes_although_its_owner_goes_on_in_it_by_a_descriptor() {
+    fn a_tree_goes_although_its_owner_goes_on_in_it_for_a_while_by_a_descriptor() {
         use std::os::unix::process::CommandExt;
         let base = std::env::temp_dir().join(format!("berth-sweep-held-{}", std::process::id()));
         let top = base.join("top");
@@ -245,7 +245,9 @@ mod tests {
         fs::create_dir_all(&held).unwrap();
         let mut command = std::process::Command::new("perl");
         // By its working directory it is in there for as long as it likes.
-        let go_on = "fork; fork; while (1) { for (1..2000) { open F, '>', $$ . $_ } unlink $$ . $_ for reverse 1..2000 }";
+        // Whoever is quicker than root for longer than FILLING is swept a minute later.
+        let go_on = "fork; fork; $end = time + 3; while (time < $end) { for (1..2000) { open F, '>', $$ . $_ } \
+                     unlink $$ . $_ for reverse 1..2000 } sleep 60";
         command.current_dir(&held).args(["-e", go_on]);
         if nix::unistd::geteuid().is_root() {
             std::os::unix::fs::chown(&held, Some(65534), Some(65534)).unwrap();
@@ -259,7 +261,7 @@ mod tests {
         let (done, is_done) = std::sync::mpsc::channel();
         let path = top.clone();
         std::thread::spawn(move || done.send(remove_tree(&path)));
-        let removed = is_done.recv_timeout(Duration::from_secs(10));
+        let removed = is_done.recv_timeout(Duration::from_secs(30));
         let group = nix::unistd::Pid::from_raw(child.id() as i32);
         nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).unwrap();
         child.wait().unwrap();
