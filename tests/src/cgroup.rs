@@ -97,6 +97,8 @@ impl Cgroups {
                 !user.exists()
             });
             assert!(removed, "cannot remove {}", user.display());
+            // With it the pool that it was the last user of.
+            let _ = user.parent().map(fs::remove_dir);
         }
     }
 }

@@ -81,6 +81,7 @@ fn pool_memory(machine: &mut Machine) {
 }
 
 fn pool_quota(machine: &mut Machine) {
+    let before = machine.settled();
     policy(machine, "[pool.p]\ncpu_quota = \"50%\"");
     let burn = machine.probe("burn 4");
     let used = |text: String| text.trim().parse::<u64>().unwrap();
@@ -94,9 +95,11 @@ fn pool_quota(machine: &mut Machine) {
     );
     let carol = used(machine.su("carol", &burn).ok());
     assert!(carol > 3000, "{carol} ms of 4 s, who is not in the pool");
+    machine.assert_nothing_left(&before);
 }
 
 fn pool_tasks(machine: &mut Machine) {
+    let before = machine.settled();
     policy(machine, "[pool.p]\ntasks_max = 24");
     let spawn = "for i in $(seq 16); do sleep 20 & done 2>&1; wait";
     let alice = machine.ssh_background("alice", spawn);
@@ -111,6 +114,7 @@ fn pool_tasks(machine: &mut Machine) {
     );
     assert_eq!(carol.ok(), "ok", "who is not in the pool");
     alice.end();
+    machine.assert_nothing_left(&before);
 }
 
 fn everyone(machine: &mut Machine) {
