@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use berth_session::Entry;
+
+use crate::command::timed;
 
 /// How often each report is made.
 const TIMES: usize = 5;
@@ -29,29 +30,15 @@ pub fn measure(records: u64) {
         .expect("this program's path")
         .with_file_name("berth");
     for arguments in ["--by user", "--by day", "--by service --since 2026-06-01"] {
-        let mut took: Vec<Duration> = (0..TIMES)
-            .map(|_| {
-                let begun = Instant::now();
-                let status = Command::new(&program)
-                    .args(["report", "--file"])
-                    .arg(&path)
-                    .args(arguments.split(' '))
-                    .stdout(Stdio::null())
-                    .status()
-                    .expect("start berth");
-                assert!(status.success(), "{status}");
-                begun.elapsed()
-            })
-            .collect();
-        took.sort();
-        let [best, .., worst] = took[..] else {
-            continue;
-        };
-        println!(
-            "{arguments:<32}  {:>6.2}  {:>6.2}",
-            best.as_secs_f64(),
-            worst.as_secs_f64()
-        );
+        let took = timed(TIMES, 0, || {
+            let mut report = Command::new(&program);
+            report.args(["report", "--file"]).arg(&path);
+            report.args(arguments.split(' '));
+            report
+        });
+        if let [best, .., worst] = took[..] {
+            println!("{arguments:<32}  {best:>6.2}  {worst:>6.2}");
+        }
     }
     std::fs::remove_file(&path).expect("remove the file");
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+
+use crate::command::timed;
 
 const USERS: u32 = 100_000;
 const GROUPS: u32 = 5_000;
@@ -67,36 +68,28 @@ pub fn measure() {
         ("diff old.toml new.toml", 1),
         ("diff old.toml old.toml", 0),
     ] {
-        let mut took: Vec<Duration> = (0..TIMES)
-            .map(|_| timed(&folder, &program, arguments, status))
-            .collect();
-        took.sort();
-        let [best, .., worst] = took[..] else {
-            continue;
-        };
-        let [best, worst] = [best, worst].map(|time| time.as_secs_f64());
-        println!("{arguments:<32}  {best:>6.2}  {worst:>6.2}");
+        let took = timed(TIMES, status, || there(&folder, &program, arguments));
+        if let [best, .., worst] = took[..] {
+            println!("{arguments:<32}  {best:>6.2}  {worst:>6.2}");
+        }
     }
     std::fs::remove_dir_all(&folder).expect("remove the folder");
 }
 
-fn timed(folder: &Path, program: &Path, arguments: &str, status: i32) -> Duration {
+/// A command that sees these lists of users and groups.
+fn there(folder: &Path, program: &Path, arguments: &str) -> Command {
     let mounts = ["passwd", "group", "nsswitch.conf"]
         .map(|name| format!("mount --bind {name} /etc/{name}"))
         .join(" && ");
-    let begun = Instant::now();
-    let ended = Command::new("unshare")
+    let mut command = Command::new("unshare");
+    command
         .args(["--mount", "sh", "-c"])
         .arg(format!(
             "{mounts} && exec {} {arguments}",
             program.display()
         ))
-        .current_dir(folder)
-        .stdout(Stdio::null())
-        .status()
-        .expect("start unshare");
-    assert_eq!(ended.code(), Some(status), "{arguments}");
-    begun.elapsed()
+        .current_dir(folder);
+    command
 }
 
 fn read(path: &str) -> String {

@@ -1,11 +1,12 @@
 //! How long `berth metrics` takes with many sessions: records and cgroups as logins leave them, one user each.
 
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use berth_session::{NamespaceIds, Record, Role, State, Tree};
 use berth_tests::namespaces::PROGRAMS;
+
+use crate::command::timed;
 
 /// How often each is measured.
 const TIMES: usize = 10;
@@ -31,20 +32,12 @@ pub fn measure(sessions: u32) {
     );
     let program = format!("{PROGRAMS}/berth");
     for arguments in [&["metrics"][..], &["metrics", "--top", "100000"]] {
-        let mut took: Vec<Duration> = (0..TIMES)
-            .map(|_| {
-                let begun = Instant::now();
-                let status = Command::new(&program)
-                    .args(arguments)
-                    .stdout(Stdio::null())
-                    .status()
-                    .expect("start berth");
-                assert!(status.success(), "{status}");
-                begun.elapsed()
-            })
-            .collect();
-        took.sort();
-        let at = |nth: usize| took.get(nth).map_or(0.0, Duration::as_secs_f64);
+        let took = timed(TIMES, 0, || {
+            let mut metrics = Command::new(&program);
+            metrics.args(arguments);
+            metrics
+        });
+        let at = |nth: usize| took.get(nth).copied().unwrap_or_default();
         let (best, median, worst) = (at(0), at(TIMES / 2), at(TIMES - 1));
         let what = arguments.join(" ");
         println!("{what:<32}  {best:>6.3}  {median:>6.3}  {worst:>6.3}");

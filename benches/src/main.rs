@@ -7,6 +7,7 @@
 
 mod accounts;
 mod beside;
+mod command;
 mod directory;
 mod floor;
 mod live;
@@ -17,6 +18,7 @@ mod sample;
 mod sessions;
 
 use std::process::{Command, ExitCode};
+use std::str::FromStr;
 use std::time::Duration;
 
 use berth_tests::guest::{self, Guest, Suite};
@@ -74,6 +76,15 @@ fn options(arguments: &[String]) -> Option<Options> {
     Some(options)
 }
 
+/// The number that is given, or the usual one.
+fn count<N: FromStr>(given: &[&str], usual: N) -> Option<N> {
+    match given {
+        [] => Some(usual),
+        [number] => number.parse().ok(),
+        _ => None,
+    }
+}
+
 fn usage() -> ExitCode {
     eprintln!(
         "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]\n       benches/run --users\n       benches/run --metrics [SESSIONS]"
@@ -101,35 +112,22 @@ fn main() -> ExitCode {
             directory::measure();
             return ExitCode::SUCCESS;
         }
-        ["--report"] => {
-            accounts::measure(1_000_000);
-            return ExitCode::SUCCESS;
-        }
-        ["--report", records] => {
-            let Ok(records) = records.parse() else {
+        ["--report", ref rest @ ..] => {
+            let Some(records) = count(rest, 1_000_000) else {
                 return usage();
             };
             accounts::measure(records);
             return ExitCode::SUCCESS;
         }
-        ["--sessions"] => {
-            sessions::measure(2_000);
-            return ExitCode::SUCCESS;
-        }
-        ["--sessions", sessions] => {
-            let Ok(sessions) = sessions.parse() else {
+        ["--sessions", ref rest @ ..] => {
+            let Some(sessions) = count(rest, 2_000) else {
                 return usage();
             };
             sessions::measure(sessions);
             return ExitCode::SUCCESS;
         }
         ["--metrics", ref rest @ ..] => {
-            let sessions = match rest {
-                [] => Ok(2000),
-                [sessions] => sessions.parse(),
-                _ => return usage(),
-            };
-            let Ok(sessions) = sessions else {
+            let Some(sessions) = count(rest, 2_000) else {
                 return usage();
             };
             if !Machine::is_here() {

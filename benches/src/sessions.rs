@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth_tests::{Cgroups, Terminal, within};
@@ -19,6 +19,8 @@ use nix::sys::time::TimeValLike;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pause};
 use serde_json::json;
+
+use crate::command::timed;
 
 /// How often each list is made.
 const TIMES: usize = 5;
@@ -230,23 +232,14 @@ fn lists() {
     );
     for arguments in ["list", "list --users", "list --json"] {
         let before = of_children();
-        let mut took: Vec<Duration> = (0..TIMES)
-            .map(|_| {
-                let began = Instant::now();
-                let status = Command::new(berth())
-                    .args(arguments.split(' '))
-                    .stdout(Stdio::null())
-                    .status()
-                    .expect("start berth");
-                assert!(status.success(), "{status}");
-                began.elapsed()
-            })
-            .collect();
-        took.sort();
+        let took = timed(TIMES, 0, || {
+            let mut list = Command::new(berth());
+            list.args(arguments.split(' '));
+            list
+        });
         // On a machine that is busy otherwise, this is what tells.
         let cpu = (of_children() - before).as_secs_f64() / TIMES as f64;
         if let [best, .., worst] = took[..] {
-            let [best, worst] = [best, worst].map(|time| time.as_secs_f64());
             println!("berth {arguments:<26}  {best:>6.3}  {worst:>6.3}  {cpu:>6.3}");
         }
     }

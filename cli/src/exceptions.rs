@@ -4,13 +4,15 @@ use std::fs::File;
 use std::path::Path;
 use std::time::SystemTime;
 
-use berth_config::{Exception, ExceptionFile, Exceptions, ExceptionsError, LocalTime, Places};
+use berth_config::{
+    Exception, ExceptionFile, Exceptions, ExceptionsError, LocalTime, Login, Places,
+};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{caps, figures};
+use crate::{caps, figures, json};
 
 /// The right to change exceptions: the folder, locked.
 pub struct Changing {
@@ -116,6 +118,18 @@ pub fn objects(exceptions: &[Exception]) -> Vec<serde_json::Value> {
 pub fn failed(error: &ExceptionsError) -> Exit {
     eprintln!("berth: {error}");
     Exit::NotSo
+}
+
+/// Prints which exceptions a user has now, and what came of it for their sessions, as one object.
+pub fn print_json(login: &Login, all: &[Exception], applied: &[Applied]) {
+    json::print(&json!({
+        "version": json::VERSION,
+        "now": LocalTime::rfc3339(SystemTime::now()),
+        "user": login.user,
+        "uid": login.uid,
+        "exceptions": objects(all),
+        "applied": caps::objects(applied),
+    }));
 }
 
 /// Brings one user's caps up to date.

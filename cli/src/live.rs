@@ -125,11 +125,23 @@ pub fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
+/// Refuses whoever is not root. `may` is what only root may do: `end sessions`.
+pub fn only_root(may: &str) -> Result<(), Exit> {
+    if is_root() {
+        return Ok(());
+    }
+    eprintln!("berth: only root may {may}");
+    Err(Exit::Permission)
+}
+
 /// Whether nobody looks after a session any more. Its keeper goes last but for the record, and a
 /// record that is gone is no session.
 pub fn is_dead(record: &Record) -> bool {
     !record.keeper.is_alive() && Record::path(record.id).exists()
 }
+
+/// All that [`state`] can say.
+pub const STATES: [&str; 5] = ["opening", "active", "linger", "frozen", "dead"];
 
 /// The state, as `list` shows it.
 pub fn state(record: &Record, tree: Option<&Tree>) -> &'static str {

@@ -322,11 +322,15 @@ fn explain_tells_who_is_denied_who_is_exempt_and_who_is_nobody() {
     );
 }
 
-/// Runs berth with a file of its own mounted on one of the machine's, and only for it.
-fn with_file(system: &System, text: &str, over: &str, arguments: &[&str]) -> Ran {
-    let file = system.root.join("over");
-    std::fs::write(&file, text).unwrap();
-    let script = format!("mount --bind {} {over} && exec \"$@\"", file.display());
+/// Runs berth with files of its own mounted on some of the machine's, and only for it.
+fn with_files(system: &System, files: &[(&str, &str)], arguments: &[&str]) -> Ran {
+    let mut mounts = String::new();
+    for (nth, (over, text)) in files.iter().enumerate() {
+        let file = system.root.join(format!("over-{nth}"));
+        std::fs::write(&file, text).unwrap();
+        mounts.push_str(&format!("mount --bind {} {over} && ", file.display()));
+    }
+    let script = format!("{mounts} exec \"$@\"");
     let output = Command::new("unshare")
         .args([
             "--mount",
@@ -398,12 +402,12 @@ fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
     let path = path.to_str().unwrap();
     let arguments = ["explain", "nobody", "--host", "lab1", "--policy", path];
     let limit = "/proc/sys/user/max_ipc_namespaces";
-    let told = with_file(&system, "0\n", limit, &arguments).out;
+    let told = with_files(&system, &[(limit, "0\n")], &arguments).out;
     let lacks = "\nlab1 makes no IPC namespace, because user.max_ipc_namespaces is 0:\n\
                  the login is refused.\n";
     let lacks = lacks.replace("refused.", "refused (on_error = \"deny\").");
     assert!(told.ends_with(&lacks), "{told}");
-    let told = with_file(&system, "7\n", limit, &arguments).out;
+    let told = with_files(&system, &[(limit, "7\n")], &arguments).out;
     assert!(told.ends_with("\nlab1 enforces all of this.\n"), "{told}");
 
     // A policy in force is for services that ask it.
@@ -419,10 +423,9 @@ fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
         "--service",
         "su",
     ];
-    let told = with_file(
+    let told = with_files(
         &system,
-        "session required pam_unix.so\n",
-        "/etc/pam.d/su",
+        &[("/etc/pam.d/su", "session required pam_unix.so\n")],
         &su,
     )
     .out;
@@ -432,10 +435,9 @@ fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
         ),
         "{told}"
     );
-    let told = with_file(
+    let told = with_files(
         &system,
-        "session required pam_berth.so open\n",
-        "/etc/pam.d/su",
+        &[("/etc/pam.d/su", "session required pam_berth.so open\n")],
         &su,
     )
     .out;
@@ -545,34 +547,12 @@ fn wrong_arguments_are_2_and_a_missing_policy_is_3() {
 
 /// Runs berth where the machine's lists of accounts are these, and only for it.
 fn with_accounts(system: &System, users: &str, groups: &str, arguments: &[&str]) -> Ran {
-    let mut mounts = String::new();
-    for (name, text) in [
-        ("passwd", users),
-        ("group", groups),
-        ("nsswitch.conf", "passwd: files\ngroup: files\n"),
-    ] {
-        let path = system.root.join(name);
-        std::fs::write(&path, text).unwrap();
-        mounts.push_str(&format!("mount --bind {} /etc/{name} && ", path.display()));
-    }
-    let script = format!("{mounts} exec \"$@\"");
-    let output = Command::new("unshare")
-        .args([
-            "--mount",
-            "sh",
-            "-c",
-            &script,
-            "sh",
-            env!("CARGO_BIN_EXE_berth"),
-        ])
-        .args(arguments)
-        .output()
-        .unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    let lists = [
+        ("/etc/passwd", users),
+        ("/etc/group", groups),
+        ("/etc/nsswitch.conf", "passwd: files\ngroup: files\n"),
+    ];
+    with_files(system, &lists, arguments)
 }
 
 const USERS: &str = "root:x:0:0::/root:/bin/sh\nalice:x:1001:100::/:/bin/sh\nbob:x:1002:100::/:/bin/sh\n\

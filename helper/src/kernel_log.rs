@@ -125,6 +125,7 @@ mod tests {
         }
         assert_eq!(kill("6,1,1;oom_reaper: reaped process 1", SESSION), None);
     }
+
     #[test]
     fn a_kill_of_another_users_is_not_of_the_session_however_they_name_their_cgroups() {
         let theirs = "/user.slice/user-1002.slice/user@1002.service";

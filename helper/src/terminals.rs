@@ -142,6 +142,7 @@ mod tests {
         assert_eq!(harmless("killed a\x1b[2Jb\u{9b}c"), "killed a?[2Jb?c");
         assert_eq!(harmless(&"x".repeat(1000)).len(), LINE);
     }
+
     #[test]
     fn a_terminal_that_keeps_its_writer_waiting_holds_up_nobody() {
         let mut speaker = Speaker::default();

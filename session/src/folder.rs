@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -113,7 +114,7 @@ impl UserFolder {
 
     /// The user's sessions.
     pub fn sessions(&self) -> Result<Vec<SessionId>> {
-        sessions(&self.path)
+        numbers(&self.path)
     }
 
     /// How many logins of the user are on. Sessions that only linger do not count: a user could not log
@@ -125,7 +126,7 @@ impl UserFolder {
     /// As [`UserFolder::sessions`], but without the lock and without making the folder: a first look, which
     /// may be wrong by those that come or go at the moment.
     pub fn sessions_of(uid: u32) -> Result<Vec<SessionId>> {
-        sessions(&Path::new(USERS).join(uid.to_string()))
+        numbers(&Path::new(USERS).join(uid.to_string()))
     }
 
     /// As [`UserFolder::logins`], in the same way.
@@ -135,15 +136,7 @@ impl UserFolder {
 
     /// Who has a folder: all who are logged in, and who are about to be.
     pub fn uids() -> Result<Vec<u32>> {
-        let path = Path::new(USERS);
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::file("list", path, error)),
-        };
-        let mut uids: Vec<u32> = entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-            .collect();
+        let mut uids: Vec<u32> = numbers(Path::new(USERS))?;
         uids.sort_unstable();
         Ok(uids)
     }
@@ -166,7 +159,8 @@ impl UserFolder {
     }
 }
 
-fn sessions(path: &Path) -> Result<Vec<SessionId>> {
+/// The entries of a folder whose names are numbers. One that is not there has none.
+fn numbers<N: FromStr>(path: &Path) -> Result<Vec<N>> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -78,9 +78,7 @@ impl Leftover {
             }),
         }
     }
-}
 
-impl Leftover {
     /// Whether it is that of a session that began after the records were read: the record is a session's first trace.
     fn is_beginning(&self) -> bool {
         let record = Record::path(self.id);

@@ -236,6 +236,7 @@ mod tests {
         remove_tree(&top).unwrap();
         fs::remove_dir_all(base).unwrap();
     }
+
     #[test]
     fn a_tree_goes_although_its_owner_goes_on_in_it_for_a_while_by_a_descriptor() {
         use std::os::unix::process::CommandExt;

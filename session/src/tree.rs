@@ -163,12 +163,9 @@ impl Tree {
         if self.manager == Manager::Berth && outside.is_some() {
             return outside;
         }
-        let entries = fs::read_dir(self.berth().path()).ok()?;
-        let in_pool = entries
-            .filter_map(|entry| self.pool_named(entry.ok()?.file_name().to_str()?))
-            .map(|pool| self.user_in(Some(&pool), uid))
-            .find(Group::exists);
-        in_pool.or(outside)
+        let pools = self.pools();
+        let mut in_pools = pools.iter().map(|pool| self.user_in(Some(pool), uid));
+        in_pools.find(Group::exists).or(outside)
     }
 
     /// Where a user's cgroup would be in a pool, or in none.

@@ -351,6 +351,11 @@ impl Machine {
         output(sh)
     }
 
+    /// Runs `berth` as root, outside every berth.
+    pub fn berth(&self, arguments: &str) -> Output {
+        self.host(&format!("{PROGRAMS}/berth {arguments}"))
+    }
+
     /// The command line of the tests' own probe (see the program `berth-probe`).
     pub fn probe(&self, arguments: &str) -> String {
         format!("{PROGRAMS}/berth-probe {arguments}")

@@ -4,17 +4,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Output, Policy, Process, Terminal, eventually};
-
-/// `berth`, as root outside every berth.
-fn berth(machine: &Machine, arguments: &str) -> Output {
-    machine.host(&format!("{PROGRAMS}/berth {arguments}"))
-}
+use berth_tests::{Machine, Policy, Process, Terminal, eventually};
 
 /// The words of the one session's line of `berth list`.
 #[track_caller]
 fn listed(machine: &Machine) -> Vec<String> {
-    let said = berth(machine, "list").ok();
+    let said = machine.berth("list").ok();
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.last(), Some(&"1 session, 1 user."), "{said}");
     lines[1].split_whitespace().map(String::from).collect()
@@ -23,19 +18,15 @@ fn listed(machine: &Machine) -> Vec<String> {
 /// Waits until a login is set up, and gives back its session's id.
 #[track_caller]
 fn session(machine: &Machine) -> String {
-    let active = || berth(machine, "list").stdout.contains(" active");
-    assert!(eventually(active), "{:?}", berth(machine, "list"));
+    let active = || machine.berth("list").stdout.contains(" active");
+    assert!(eventually(active), "{:?}", machine.berth("list"));
     listed(machine)[0].clone()
 }
 
 #[test]
 fn list_has_a_line_for_each_session() {
     Machine::run(|machine| {
-        assert!(
-            berth(machine, "list")
-                .ok()
-                .ends_with("0 sessions, 0 users.")
-        );
+        assert!(machine.berth("list").ok().ends_with("0 sessions, 0 users."));
         let (alice, _) = machine.stay("alice");
         let id = session(machine);
         let line = listed(machine);
@@ -43,29 +34,30 @@ fn list_has_a_line_for_each_session() {
         assert!(line[5].ends_with('s'), "{line:?}");
         assert_eq!(line.last().unwrap(), "active");
         // Bare, root sees the same.
-        assert!(berth(machine, "").ok().ends_with("1 session, 1 user."));
+        assert!(machine.berth("").ok().ends_with("1 session, 1 user."));
 
         let (bob, _) = machine.stay("bob");
         let (again, _) = machine.stay("alice");
-        let said = berth(machine, "list --users").ok();
+        let said = machine.berth("list --users").ok();
         assert!(said.ends_with("2 users, 3 sessions."), "{said}");
         let of_alice = said.lines().find(|line| line.starts_with("alice")).unwrap();
         let words: Vec<&str> = of_alice.split_whitespace().collect();
         let uid = machine.uid("alice").to_string();
         assert_eq!(words[..3], ["alice", &uid, "2"], "{said}");
 
-        let json = berth(machine, "list --json").ok();
+        let json = machine.berth("list --json").ok();
         assert!(json.contains(&format!("\"session\": {id},")), "{json}");
         assert!(json.contains("\"state\": \"active\""), "{json}");
         for login in [alice, bob, again] {
             login.end();
         }
         let empty = || {
-            berth(machine, "list")
+            machine
+                .berth("list")
                 .stdout
                 .ends_with("0 sessions, 0 users.")
         };
-        assert!(eventually(empty), "{:?}", berth(machine, "list"));
+        assert!(eventually(empty), "{:?}", machine.berth("list"));
     });
 }
 
@@ -89,7 +81,7 @@ fn show_tells_of_a_session_and_of_its_user() {
         let (login, process) = machine.stay("alice");
         let id = session(machine);
         let uid = machine.uid("alice");
-        let said = berth(machine, "show alice").ok();
+        let said = machine.berth("show alice").ok();
         assert!(
             said.starts_with(&format!(
                 "alice ({uid})  profile test, rule all\n    Since: "
@@ -102,7 +94,7 @@ fn show_tells_of_a_session_and_of_its_user() {
         ] {
             assert!(said.contains(&part), "no {part:?} in {said}");
         }
-        let said = berth(machine, &format!("status {id}")).ok();
+        let said = machine.berth(&format!("status {id}")).ok();
         let cgroup = process.cgroup().unwrap();
         for part in [
             format!("session {id} of alice ({uid})  profile test, rule all\n"),
@@ -114,9 +106,9 @@ fn show_tells_of_a_session_and_of_its_user() {
         ] {
             assert!(said.contains(&part), "no {part:?} in {said}");
         }
-        let json = berth(machine, "show alice --json").ok();
+        let json = machine.berth("show alice --json").ok();
         assert!(json.contains("\"version\": 1"), "{json}");
-        let none = berth(machine, "show bob").refused();
+        let none = machine.berth("show bob").refused();
         assert_eq!(none.status.code(), Some(1));
         assert!(none.stderr.contains("has no session"), "{none:?}");
         login.end();
@@ -189,7 +181,7 @@ fn kill_ends_a_session_and_leaves_the_others() {
         let (alice, sleep) = machine.stay("alice");
         let id = session(machine);
         let (bob, of_bob) = machine.stay("bob");
-        let said = berth(machine, &format!("kill {id} --yes")).ok();
+        let said = machine.berth(&format!("kill {id} --yes")).ok();
         assert_eq!(
             said,
             format!("ended session {id} of alice (sshd from 127.0.0.1)")
@@ -198,9 +190,9 @@ fn kill_ends_a_session_and_leaves_the_others() {
         assert!(of_bob.exists(), "another user's login");
         assert_eq!(listed(machine)[1], "bob");
         drop(alice);
-        let again = berth(machine, &format!("kill {id} --yes")).refused();
+        let again = machine.berth(&format!("kill {id} --yes")).refused();
         assert_eq!(again.status.code(), Some(1), "{again:?}");
-        let json = berth(machine, "kill bob --yes --json").ok();
+        let json = machine.berth("kill bob --yes --json").ok();
         assert!(json.contains("\"failed\": []"), "{json}");
         drop(bob);
         machine.assert_nothing_left(&before);
@@ -218,14 +210,14 @@ fn kill_ends_what_ignores_it_and_what_lingers() {
         let login = machine.ssh_background("alice", ignore);
         let id = session(machine);
         // The keeper would wait an hour for what ignores SIGTERM.
-        berth(machine, &format!("kill {id} --yes --grace 1s")).ok();
+        machine.berth(&format!("kill {id} --yes --grace 1s")).ok();
         login.end();
         machine
             .ssh("alice", "setsid sleep 1000 >/dev/null 2>&1 &")
             .ok();
-        let lingers = || berth(machine, "list").stdout.contains(" linger");
-        assert!(eventually(lingers), "{:?}", berth(machine, "list"));
-        let said = berth(machine, "kill alice --yes").ok();
+        let lingers = || machine.berth("list").stdout.contains(" linger");
+        assert!(eventually(lingers), "{:?}", machine.berth("list"));
+        let said = machine.berth("kill alice --yes").ok();
         assert!(said.starts_with("ended session "), "{said}");
         machine.assert_nothing_left(&before);
     });
@@ -239,7 +231,7 @@ fn kill_ends_a_session_without_a_cgroup() {
         let id = session(machine);
         let line = listed(machine);
         assert_eq!(line[6..9], ["-", "-", "-"], "{line:?}");
-        berth(machine, &format!("kill {id} --yes")).ok();
+        machine.berth(&format!("kill {id} --yes")).ok();
         assert!(eventually(|| !sleep.exists()));
         alice.end();
     });
@@ -255,17 +247,17 @@ fn kill_of_one_login_of_a_shared_berth_leaves_the_others() {
         let (first, of_first) = machine.stay("alice");
         let holder = session(machine);
         let (second, of_second) = machine.stay("alice");
-        let said = berth(machine, &format!("kill {holder} --yes")).ok();
+        let said = machine.berth(&format!("kill {holder} --yes")).ok();
         assert!(
             said.starts_with(&format!("ended what ran in session {holder} of alice")),
             "{said}"
         );
         assert!(eventually(|| !of_first.exists() || of_first.is_zombie()));
         assert!(of_second.exists(), "the other login's");
-        let json = berth(machine, &format!("kill {holder} --yes --json")).ok();
+        let json = machine.berth(&format!("kill {holder} --yes --json")).ok();
         assert!(json.contains("\"ended\": []"), "{json}");
         assert!(json.contains("\"for\": ["), "{json}");
-        let said = berth(machine, "kill alice --yes").ok();
+        let said = machine.berth("kill alice --yes").ok();
         assert_eq!(said.matches("ended session ").count(), 2, "{said}");
         drop((first, second));
         machine.assert_nothing_left(&before);
@@ -284,17 +276,22 @@ fn kill_with_a_signal_only_sends_it() {
             .host("test -e /home/alice/ready")
             .success()));
         // Not to all of it: sshd has no use for that signal. But it is a fair end of it.
-        let said = berth(machine, &format!("kill {id} --yes --signal CONT")).ok();
+        let said = machine
+            .berth(&format!("kill {id} --yes --signal CONT"))
+            .ok();
         assert!(said.starts_with("sent SIGCONT to "), "{said}");
         assert!(said.ends_with("(sshd from 127.0.0.1)"), "{said}");
         assert_eq!(listed(machine)[0], id, "it goes on");
-        berth(machine, &format!("kill {id} --yes --signal USR1")).ok();
+        machine
+            .berth(&format!("kill {id} --yes --signal USR1"))
+            .ok();
         let empty = || {
-            berth(machine, "list")
+            machine
+                .berth("list")
                 .stdout
                 .ends_with("0 sessions, 0 users.")
         };
-        assert!(eventually(empty), "{:?}", berth(machine, "list"));
+        assert!(eventually(empty), "{:?}", machine.berth("list"));
         login.end();
     });
 }
@@ -304,7 +301,7 @@ fn kill_asks_at_a_terminal_and_nowhere_else() {
     Machine::run(|machine| {
         let (login, sleep) = machine.stay("alice");
         let id = session(machine);
-        let unasked = berth(machine, &format!("kill {id}")).refused();
+        let unasked = machine.berth(&format!("kill {id}")).refused();
         assert_eq!(unasked.status.code(), Some(2), "{unasked:?}");
         let ask = |answer: &str| {
             let mut command = Command::new(format!("{PROGRAMS}/berth"));
@@ -339,9 +336,9 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
         machine
             .host(&format!("kill -STOP {all}; kill -KILL {all}"))
             .ok();
-        let dead = || berth(machine, "list").stdout.contains("  dead\n");
-        assert!(eventually(dead), "{:?}", berth(machine, "list"));
-        let said = berth(machine, "list").ok();
+        let dead = || machine.berth("list").stdout.contains("  dead\n");
+        assert!(eventually(dead), "{:?}", machine.berth("list"));
+        let said = machine.berth("list").ok();
         assert!(said.contains(&format!("`berth kill {id}`")), "{said}");
         let shown = |colour: &str| {
             let mut command = Command::new(format!("{PROGRAMS}/berth"));
@@ -352,7 +349,7 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
         };
         assert!(shown("").contains("\x1b[1;31mdead\x1b[0m"), "{}", shown(""));
         assert!(!shown("1").contains('\x1b'), "{}", shown("1"));
-        berth(machine, &format!("kill {id} --yes")).ok();
+        machine.berth(&format!("kill {id} --yes")).ok();
         alice.end();
         machine.assert_nothing_left(&before);
     });
@@ -361,43 +358,39 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
 #[test]
 fn kill_stale_ends_who_came_before_the_policy_in_force() {
     Machine::run(|machine| {
-        let none = berth(machine, "kill --stale --yes");
+        let none = machine.berth("kill --stale --yes");
         assert_eq!(none.status.code(), Some(1), "{none:?}");
         assert!(none.stderr.contains("no policy is in force"), "{none:?}");
-        berth(machine, "reload").ok();
+        machine.berth("reload").ok();
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
         let old = session(machine);
         // Times of records are in seconds.
         std::thread::sleep(Duration::from_millis(1100));
-        berth(machine, "reload").ok();
+        machine.berth("reload").ok();
         let (new, sleep) = machine.stay("alice");
         let (bob, _) = machine.stay("bob");
         let all_are_open = || {
-            let said = berth(machine, "list").stdout;
+            let said = machine.berth("list").stdout;
             said.matches(" active").count() == 2 && said.matches(" stale").count() == 1
         };
-        assert!(eventually(all_are_open), "{:?}", berth(machine, "list"));
+        assert!(eventually(all_are_open), "{:?}", machine.berth("list"));
 
-        let of_bob = berth(machine, "kill bob --stale --yes");
+        let of_bob = machine.berth("kill bob --stale --yes");
         assert_eq!(of_bob.status.code(), Some(1), "{of_bob:?}");
         assert!(
             of_bob.stderr.contains("under the policy in force"),
             "{of_bob:?}"
         );
-        let json = berth(machine, "kill --stale --yes --json").ok();
+        let json = machine.berth("kill --stale --yes --json").ok();
         assert!(
             json.contains(&format!("\"ended\": [\n    {old}\n  ]")),
             "{json}"
         );
         machine.logged("kill stale=true signal=SIGTERM by=root");
         assert!(sleep.exists());
-        assert!(
-            berth(machine, "list")
-                .ok()
-                .ends_with("2 sessions, 2 users.")
-        );
-        let neither = berth(machine, "kill --yes");
+        assert!(machine.berth("list").ok().ends_with("2 sessions, 2 users."));
+        let neither = machine.berth("kill --yes");
         assert_eq!(neither.status.code(), Some(2), "{neither:?}");
         for login in [alice, new, bob] {
             login.end();

@@ -4,19 +4,15 @@ use std::fs;
 use std::path::Path;
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Output, Process, eventually};
+use berth_tests::{Machine, Process, eventually};
 
 const STACKS: &str = "enable --yes sshd login su cron atd";
-
-fn berth(machine: &Machine, arguments: &str) -> Output {
-    machine.host(&format!("{PROGRAMS}/berth {arguments}"))
-}
 
 /// Asserts that the doctor has one thing more to say than on a machine that is well, and that it is this:
 /// level and topic, a colon, and a part of the text.
 #[track_caller]
 fn finds(machine: &Machine, what: &str) {
-    let said = berth(machine, "doctor");
+    let said = machine.berth("doctor");
     let wrong: Vec<&str> = said
         .stdout
         .lines()
@@ -36,16 +32,16 @@ fn well(machine: &Machine) {
     fs::write("/etc/ssh/sshd_config", "UsePAM yes\n").unwrap();
     // As systemd has it. This network namespace is the machine's own.
     fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").unwrap();
-    berth(machine, "reload").ok();
-    berth(machine, &format!("pam {STACKS}")).ok();
+    machine.berth("reload").ok();
+    machine.berth(&format!("pam {STACKS}")).ok();
     // The last of the logins that it was tested with may still be ending.
-    let list = || berth(machine, "list").ok();
+    let list = || machine.berth("list").ok();
     assert!(
         eventually(|| list().ends_with("0 sessions, 0 users.")),
         "{}",
         list()
     );
-    let said = berth(machine, "doctor").ok();
+    let said = machine.berth("doctor").ok();
     assert!(said.ends_with("\n0 failures, 0 warnings"), "{said}");
     for line in [
         "ok    policy     loaded ",
@@ -121,7 +117,7 @@ fn a_machine_that_is_well_is_said_to_be_and_each_broken_file_is_found() {
             finds(machine, what);
             machine.host(cure).ok();
         }
-        berth(machine, "doctor").ok();
+        machine.berth("doctor").ok();
     });
 }
 
@@ -135,15 +131,15 @@ fn a_policy_with_an_error_is_a_failure_and_one_with_a_warning_a_warning() {
             format!("{policy}\nnonsense = 1\n"),
         )
         .unwrap();
-        let said = berth(machine, "doctor");
+        let said = machine.berth("doctor");
         assert_eq!(said.status.code(), Some(1), "{said:?}");
         let line = "FAIL  policy     the edited files have 1 error; the policy loaded on ";
         assert!(said.stdout.contains(line), "{said:?}");
 
         let rule = "[[rule]]\ngroup = \"nosuch\"\nprofile = \"test\"\n";
         fs::write("/etc/berth/policy.toml", format!("{policy}\n{rule}")).unwrap();
-        berth(machine, "reload").ok();
-        let said = berth(machine, "doctor").ok();
+        machine.berth("reload").ok();
+        let said = machine.berth("doctor").ok();
         assert!(
             said.contains("WARN  policy     /etc/berth/policy.toml:"),
             "{said}"
@@ -152,7 +148,7 @@ fn a_policy_with_an_error_is_a_failure_and_one_with_a_warning_a_warning() {
 
         fs::remove_file("/var/lib/berth/policy.json").unwrap();
         fs::remove_file("/etc/berth/policy.toml").unwrap();
-        let said = berth(machine, "doctor");
+        let said = machine.berth("doctor");
         assert_eq!(said.status.code(), Some(1), "{said:?}");
         let line = "FAIL  policy     there is no policy that could be used";
         assert!(said.stdout.contains(line), "{said:?}");
@@ -184,7 +180,7 @@ fn what_crashed_sessions_left_is_removed_and_what_may_be_a_live_ones_is_not() {
              touch /run/berth/users/{uid}/79 /run/berth/sessions/.80"
         );
         machine.host(&leave).ok();
-        let said = berth(machine, "doctor").ok();
+        let said = machine.berth("doctor").ok();
         for line in [
             "WARN  sessions   nobody looks after session ",
             "WARN  sessions   nobody removes what session 77 left: /var/lib/berth/tmp/77\n                 -> berth doctor --fix\n",
@@ -194,7 +190,7 @@ fn what_crashed_sessions_left_is_removed_and_what_may_be_a_live_ones_is_not() {
         ] {
             assert!(said.contains(line), "{line}: {said}");
         }
-        let said = berth(machine, "doctor --fix").ok();
+        let said = machine.berth("doctor --fix").ok();
         assert_eq!(
             said.matches("\nfixed sessions   removed what session ")
                 .count()
@@ -212,7 +208,7 @@ fn what_crashed_sessions_left_is_removed_and_what_may_be_a_live_ones_is_not() {
         machine
             .host("mkdir /var/lib/berth/tmp/81; mv /run/berth/sessions/* /root")
             .ok();
-        let said = berth(machine, "doctor --fix");
+        let said = machine.berth("doctor --fix");
         assert_eq!(said.status.code(), Some(1), "{said:?}");
         assert!(
             said.stdout
@@ -235,7 +231,7 @@ fn a_dead_session_is_found_and_json_says_the_same() {
         let (alice, _) = machine.stay("alice");
         kill_the_keepers(machine);
         finds(machine, "WARN  sessions: nobody looks after session ");
-        let json = berth(machine, "doctor --json").ok();
+        let json = machine.berth("doctor --json").ok();
         for part in [
             "\"failures\": 0",
             "\"warnings\": 1",
@@ -244,9 +240,9 @@ fn a_dead_session_is_found_and_json_says_the_same() {
         ] {
             assert!(json.contains(part), "{part}: {json}");
         }
-        berth(machine, "kill --yes alice").ok();
+        machine.berth("kill --yes alice").ok();
         alice.end();
-        berth(machine, "doctor").ok();
+        machine.berth("doctor").ok();
         let as_user = machine.su("bob", &format!("{PROGRAMS}/berth doctor"));
         assert_eq!(as_user.status.code(), Some(4), "{as_user:?}");
     });

@@ -12,7 +12,7 @@ use berth_tests::{Machine, Output, Policy};
 const SERVICES: [&str; 4] = ["sshd", "su", "su-l", "cron"];
 
 fn berth(machine: &Machine, arguments: &str) -> Output {
-    machine.host(&format!("{PROGRAMS}/berth pam {arguments}"))
+    machine.berth(&format!("pam {arguments}"))
 }
 
 fn stack(service: &str) -> String {

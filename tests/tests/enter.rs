@@ -4,18 +4,14 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Background, Machine, Output, Policy, Process, Terminal, eventually};
-
-fn berth(machine: &Machine, arguments: &str) -> Output {
-    machine.host(&format!("{PROGRAMS}/berth {arguments}"))
-}
+use berth_tests::{Background, Machine, Policy, Process, Terminal, eventually};
 
 /// The id of the one session.
 #[track_caller]
 fn session(machine: &Machine) -> String {
-    let active = || berth(machine, "list").stdout.contains(" active");
-    assert!(eventually(active), "{:?}", berth(machine, "list"));
-    let said = berth(machine, "list").ok();
+    let active = || machine.berth("list").stdout.contains(" active");
+    assert!(eventually(active), "{:?}", machine.berth("list"));
+    let said = machine.berth("list").ok();
     let mut words = said.lines().nth(1).unwrap().split_whitespace();
     words.next().unwrap().into()
 }
@@ -39,23 +35,24 @@ fn root_is_in_the_sessions_namespaces_and_outside_its_cgroup() {
         let id = session(machine);
         let own = Process(std::process::id() as i32);
         assert_ne!(namespaces(sleep), namespaces(own));
-        let entered = berth(machine, &format!("enter {id} {OWN_NAMESPACES}"));
+        let entered = machine.berth(&format!("enter {id} {OWN_NAMESPACES}"));
         assert_eq!(entered.ok(), namespaces(sleep));
-        let cgroup = berth(machine, &format!("enter {id} cat /proc/self/cgroup")).ok();
+        let cgroup = machine
+            .berth(&format!("enter {id} cat /proc/self/cgroup"))
+            .ok();
         assert!(
             !cgroup.contains("/berth/user-") && cgroup.contains("0::"),
             "{cgroup}"
         );
-        let look = berth(
-            machine,
-            &format!("enter {id} sh -c 'id -u; pwd; cat /proc/1/comm; pgrep -c sleep'"),
-        );
+        let look = machine.berth(&format!(
+            "enter {id} sh -c 'id -u; pwd; cat /proc/1/comm; pgrep -c sleep'"
+        ));
         assert_eq!(look.ok(), "0\n/\nberth-init\n1");
         // Its capabilities are those of the namespace: it may end what runs there, and mount nothing.
-        let mount = berth(machine, &format!("enter {id} mount -t tmpfs x /mnt"));
+        let mount = machine.berth(&format!("enter {id} mount -t tmpfs x /mnt"));
         assert!(!mount.status.success(), "{mount:?}");
         for (command, status) in [("sh -c 'exit 42'", 42), ("sh -c 'kill -KILL $$'", 137)] {
-            let ran = berth(machine, &format!("enter {id} {command}"));
+            let ran = machine.berth(&format!("enter {id} {command}"));
             assert_eq!(ran.status.code(), Some(status), "{ran:?}");
         }
         assert!(
@@ -63,7 +60,7 @@ fn root_is_in_the_sessions_namespaces_and_outside_its_cgroup() {
                 .logged(&format!("enter session={id} user=alice by=root"))
                 .contains("berth[")
         );
-        berth(machine, &format!("enter {id} pkill sleep")).ok();
+        machine.berth(&format!("enter {id} pkill sleep")).ok();
         assert!(eventually(|| !sleep.exists()));
         alice.end();
         machine.assert_nothing_left(&before);
@@ -123,13 +120,13 @@ fn a_frozen_session_can_be_entered() {
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
         let id = session(machine);
-        berth(machine, "freeze alice").ok();
+        machine.berth("freeze alice").ok();
         let begun = Instant::now();
-        let entered = berth(machine, &format!("enter {id} cat /proc/1/comm"));
+        let entered = machine.berth(&format!("enter {id} cat /proc/1/comm"));
         assert_eq!(entered.ok(), "berth-init");
         assert!(begun.elapsed() < Duration::from_secs(10), "it hung");
-        assert!(berth(machine, "list").ok().contains("  frozen\n"));
-        berth(machine, "thaw alice").ok();
+        assert!(machine.berth("list").ok().contains("  frozen\n"));
+        machine.berth("thaw alice").ok();
         alice.end();
         machine.assert_nothing_left(&before);
     });
@@ -144,7 +141,7 @@ fn who_has_entered_goes_with_the_session() {
         let entered = Background::talking(&format!("{PROGRAMS}/berth enter {id} sleep 1001"));
         let inside = || Process::running("sleep 1001").len() > 1;
         assert!(eventually(inside), "{:?}", Process::running("sleep 1001"));
-        berth(machine, &format!("kill {id} --yes --grace 1s")).ok();
+        machine.berth(&format!("kill {id} --yes --grace 1s")).ok();
         // Looked at before it is waited for, which has no limit.
         assert!(eventually(|| entered.process().is_zombie()));
         assert_eq!(entered.wait().status.code(), Some(137));
@@ -159,14 +156,14 @@ fn a_session_without_namespaces_is_the_host() {
         machine.policy(&Policy::with_namespaces(""));
         let (alice, _) = machine.stay("alice");
         let id = session(machine);
-        let entered = berth(machine, &format!("enter {id} {OWN_NAMESPACES}"));
+        let entered = machine.berth(&format!("enter {id} {OWN_NAMESPACES}"));
         assert!(
             entered.stderr.contains("has no namespaces of its own"),
             "{entered:?}"
         );
         let own = Process(std::process::id() as i32);
         assert_eq!(entered.ok(), namespaces(own));
-        let none = berth(machine, &format!("enter {id} no-such-program"));
+        let none = machine.berth(&format!("enter {id} no-such-program"));
         assert_eq!(none.status.code(), Some(1), "{none:?}");
         assert!(
             none.stderr.contains("cannot run no-such-program"),

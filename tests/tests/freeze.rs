@@ -8,13 +8,9 @@ use std::time::{Duration, Instant};
 use berth_tests::namespaces::PROGRAMS;
 use berth_tests::{Machine, Output, Policy, Process, eventually};
 
-fn berth(machine: &Machine, arguments: &str) -> Output {
-    machine.host(&format!("{PROGRAMS}/berth {arguments}"))
-}
-
 /// The state of each session, in the order of their ids.
 fn states(machine: &Machine) -> Vec<String> {
-    let said = berth(machine, "list").stdout;
+    let said = machine.berth("list").stdout;
     let lines = said
         .lines()
         .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
@@ -27,7 +23,7 @@ fn states(machine: &Machine) -> Vec<String> {
 /// The id of a user's session.
 #[track_caller]
 fn id(machine: &Machine, user: &str) -> String {
-    let said = berth(machine, "list").ok();
+    let said = machine.berth("list").ok();
     let mut lines = said.lines().map(|line| line.split_whitespace());
     let line = lines.find(|line| line.clone().nth(1) == Some(user));
     line.unwrap().next().unwrap().into()
@@ -38,7 +34,7 @@ fn assert_states(machine: &Machine, expected: &[&str]) {
     assert!(
         eventually(|| states(machine) == expected),
         "{:?}",
-        berth(machine, "list")
+        machine.berth("list")
     );
 }
 
@@ -79,21 +75,22 @@ fn what_is_frozen_stops_and_goes_on_where_it_was() {
         let session = format!("session {of_alice}");
         for (object, said) in [("alice", "user \"alice\""), (&of_alice, &session)] {
             assert_eq!(
-                berth(machine, &format!("freeze {object}")).ok(),
+                machine.berth(&format!("freeze {object}")).ok(),
                 format!("frozen {said}: 1 session")
             );
             assert_states(machine, &["frozen", "active"]);
             assert_stands("alice");
             assert_goes_on("bob");
             // Twice is once.
-            berth(machine, &format!("freeze {object}")).ok();
+            machine.berth(&format!("freeze {object}")).ok();
             assert!(
-                berth(machine, &format!("show {of_alice}"))
+                machine
+                    .berth(&format!("show {of_alice}"))
                     .ok()
                     .contains("    State: frozen\n")
             );
             assert_eq!(
-                berth(machine, &format!("thaw {object}")).ok(),
+                machine.berth(&format!("thaw {object}")).ok(),
                 format!("thawed {said}: 1 session")
             );
             assert_goes_on("alice");
@@ -109,20 +106,20 @@ fn what_is_frozen_stops_and_goes_on_where_it_was() {
                 .contains("berth[")
         );
 
-        let json = berth(machine, "freeze bob --json").ok();
+        let json = machine.berth("freeze bob --json").ok();
         assert!(
             json.contains(&format!("\"frozen\": [\n    {of_bob}\n  ]"))
                 && json.contains("\"failed\": []"),
             "{json}"
         );
         // One session of a user's who is frozen as a whole stays so.
-        let said = berth(machine, &format!("thaw {of_bob}")).ok();
+        let said = machine.berth(&format!("thaw {of_bob}")).ok();
         assert!(
             said.contains(&format!("session {of_bob} is still frozen")),
             "{said}"
         );
         assert_stands("bob");
-        berth(machine, "thaw bob").ok();
+        machine.berth("thaw bob").ok();
         for login in [alice, bob] {
             login.end();
         }
@@ -139,7 +136,7 @@ fn a_frozen_users_login_is_refused_and_nobody_elses() {
         });
         let alice = machine.ssh_background("alice", COUNT);
         assert_goes_on("alice");
-        berth(machine, "freeze alice").ok();
+        machine.berth("freeze alice").ok();
         let refused = machine.ssh("alice", "true");
         assert!(!refused.status.success(), "{refused:?}");
         // In the account phase already: a session is not needed to do harm.
@@ -157,7 +154,7 @@ fn a_frozen_users_login_is_refused_and_nobody_elses() {
         );
         machine.ssh("bob", "true").ok();
         machine.ssh("root", "true").ok();
-        berth(machine, "thaw alice").ok();
+        machine.berth("thaw alice").ok();
         machine.ssh("alice", "true").ok();
         assert_goes_on("alice");
         alice.end();
@@ -178,13 +175,13 @@ fn the_users_of_a_pool_are_frozen_together() {
         assert_goes_on("alice");
         assert_goes_on("bob");
         assert_eq!(
-            berth(machine, "freeze pool:cs").ok(),
+            machine.berth("freeze pool:cs").ok(),
             "frozen pool \"cs\": 2 sessions"
         );
         assert_states(machine, &["frozen", "frozen"]);
         assert_stands("alice");
         assert_stands("bob");
-        let shown = berth(machine, "show pool:cs").ok();
+        let shown = machine.berth("show pool:cs").ok();
         assert!(
             shown.starts_with("pool cs  2 users\n")
                 && shown.contains("   Cgroup: /berth/pool-cs\n"),
@@ -193,10 +190,10 @@ fn the_users_of_a_pool_are_frozen_together() {
         // A user of the pool who is not logged in yet would be stopped at once.
         machine.add_user("dora");
         assert!(!machine.ssh("dora", "true").status.success());
-        berth(machine, "thaw pool:cs").ok();
+        machine.berth("thaw pool:cs").ok();
         machine.ssh("dora", "true").ok();
         assert_goes_on("alice");
-        berth(machine, "kill pool:cs --yes").ok();
+        machine.berth("kill pool:cs --yes").ok();
         alice.end();
         bob.end();
         machine.assert_nothing_left(&before);
@@ -209,9 +206,9 @@ fn what_is_frozen_can_be_killed_and_leaves_nothing() {
         let before = machine.settled();
         let alice = machine.ssh_background("alice", COUNT);
         assert_goes_on("alice");
-        berth(machine, "freeze alice").ok();
+        machine.berth("freeze alice").ok();
         let begun = Instant::now();
-        let said = berth(machine, "kill alice --yes --grace 60s").ok();
+        let said = machine.berth("kill alice --yes --grace 60s").ok();
         assert!(said.starts_with("ended session "), "{said}");
         assert!(
             begun.elapsed() < Duration::from_secs(30),
@@ -231,10 +228,10 @@ fn a_frozen_session_ends_with_its_application() {
         let alice = machine.ssh_background("alice", COUNT);
         assert_goes_on("alice");
         let id = id(machine, "alice");
-        let shown = berth(machine, &format!("show {id}")).ok();
+        let shown = machine.berth(&format!("show {id}")).ok();
         let leader = shown.split("Processes: login ").nth(1).unwrap();
         let leader: i32 = leader.split(',').next().unwrap().parse().unwrap();
-        berth(machine, &format!("freeze {id}")).ok();
+        machine.berth(&format!("freeze {id}")).ok();
         Process(leader).kill();
         alice.end();
         machine.assert_nothing_left(&before);
@@ -245,15 +242,15 @@ fn a_frozen_session_ends_with_its_application() {
 fn what_cannot_be_frozen_is_said() {
     Machine::run(|machine| {
         let code = |output: &Output| output.status.code();
-        let none = berth(machine, "freeze alice");
+        let none = machine.berth("freeze alice");
         assert_eq!(code(&none), Some(1), "{none:?}");
         assert!(
             none.stderr.contains("user \"alice\" has no session"),
             "{none:?}"
         );
-        assert_eq!(code(&berth(machine, "freeze pool:cs")), Some(1));
-        assert_eq!(code(&berth(machine, "thaw 77")), Some(1));
-        assert_eq!(code(&berth(machine, "freeze group:x")), Some(2));
+        assert_eq!(code(&machine.berth("freeze pool:cs")), Some(1));
+        assert_eq!(code(&machine.berth("thaw 77")), Some(1));
+        assert_eq!(code(&machine.berth("freeze group:x")), Some(2));
 
         let (alice, _) = machine.stay("alice");
         assert_states(machine, &["active"]);
@@ -276,7 +273,7 @@ fn what_cannot_be_frozen_is_said() {
 
         machine.policy(&Policy::with_profile("cgroup = \"keep\""));
         let (alice, _) = machine.stay("alice");
-        let kept = berth(machine, "freeze alice");
+        let kept = machine.berth("freeze alice");
         assert_eq!(code(&kept), Some(1), "{kept:?}");
         assert!(kept.stderr.contains("has no cgroup of its own"), "{kept:?}");
         alice.end();
@@ -318,7 +315,7 @@ fn logins_and_freezes_at_once_leave_nothing_and_hang_nobody() {
             }
             over.store(true, Ordering::Relaxed);
         });
-        berth(machine, "thaw alice").ok();
+        machine.berth("thaw alice").ok();
         machine.ssh("alice", "true").ok();
         assert!(
             opened > 0 && refused > 0,

@@ -41,9 +41,8 @@ pub struct Arguments {
 
 /// Does it.
 pub fn run(arguments: &Arguments) -> Exit {
-    if !live::is_root() {
-        eprintln!("berth: only root may change caps");
-        return Exit::Permission;
+    if let Err(exit) = live::only_root("change caps") {
+        return exit;
     }
     if arguments.due {
         return due(arguments);

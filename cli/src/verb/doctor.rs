@@ -44,9 +44,8 @@ pub struct Arguments {
 
 /// Does it.
 pub fn run(arguments: &Arguments) -> Exit {
-    if !live::is_root() {
-        eprintln!("berth: only root may look at all that there is to check");
-        return Exit::Permission;
+    if let Err(exit) = live::only_root("look at all that there is to check") {
+        return exit;
     }
     // First, so that the checks find it gone.
     let mut findings = match arguments.fix {

@@ -44,10 +44,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
-        eprintln!("berth: only root may edit the policy");
-        return Err(Exit::Permission);
-    }
+    live::only_root("edit the policy")?;
     if !arguments.yes && !io::stdin().is_terminal() {
         eprintln!("berth: nobody can be asked here (no terminal): say --yes");
         return Err(Exit::Usage);

@@ -51,10 +51,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn enter(arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
-        eprintln!("berth: only root may enter sessions");
-        return Err(Exit::Permission);
-    }
+    live::only_root("enter sessions")?;
     let object = Object::Session(arguments.session);
     let records = Sessions::tell()?.of(&object);
     let record = records.first().ok_or_else(|| none(&object))?;

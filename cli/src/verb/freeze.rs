@@ -68,10 +68,7 @@ pub fn run(change: Change, arguments: &Arguments) -> Exit {
 }
 
 fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
-        eprintln!("berth: only root may {} sessions", change.word());
-        return Err(Exit::Permission);
-    }
+    live::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;
     let tree = Tree::find().map_err(|error| live::failed(&error))?;
     let records = Sessions::tell()?.of(object);

@@ -76,10 +76,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
-        eprintln!("berth: only root may end sessions");
-        return Err(Exit::Permission);
-    }
+    live::only_root("end sessions")?;
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.
     let everybody = all.records.clone();

@@ -71,9 +71,8 @@ pub fn run(arguments: &Arguments) -> Exit {
         What::Enable(services) => (Change::Enable, services),
         What::Disable(services) => (Change::Disable, services),
     };
-    if !live::is_root() {
-        eprintln!("berth: only root may change PAM's files");
-        return Exit::Permission;
+    if let Err(exit) = live::only_root("change PAM's files") {
+        return exit;
     }
     let user = services.user.as_deref();
     match change::run(change, &services.services, user, services.yes) {

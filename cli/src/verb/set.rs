@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::value::Span;
-use berth_config::{Exception, Exceptions, LocalTime, Login, Machine, parse_exception};
-use serde_json::json;
+use berth_config::{Exception, Exceptions, Login, Machine, parse_exception};
 
 use crate::exceptions::{self, Changing};
 use crate::exit::Exit;
-use crate::{caps, due, json, live, place};
+use crate::{caps, due, live, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -55,16 +54,14 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn set(arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
-        eprintln!("berth: only root may make exceptions");
-        return Err(Exit::Permission);
-    }
+    live::only_root("make exceptions")?;
     let not_so = |error: &dyn std::fmt::Display| {
         eprintln!("berth: {error}");
         Exit::NotSo
     };
     let login = Login::of(&arguments.user).map_err(|error| not_so(&error))?;
-    let new = new(arguments)?;
+    let by = crate::deed::doer();
+    let new = new(arguments, &by)?;
     let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
     let usage = |error: String| {
         eprintln!("berth: {error}");
@@ -80,21 +77,13 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
     all.extend(new.iter().cloned());
     file.write(&all)
         .map_err(|error| exceptions::failed(&error))?;
-    let by = crate::deed::doer();
     exceptions::log("set", login.uid, &by, &new);
     drop(changing);
     due::start_the_timer();
 
     let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
     if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
-            "user": login.user,
-            "uid": login.uid,
-            "exceptions": exceptions::objects(&all),
-            "applied": caps::objects(&applied),
-        }));
+        exceptions::print_json(&login, &all, &applied);
         return Ok(caps::exit(&applied));
     }
     for one in &new {
@@ -116,14 +105,13 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
     Ok(caps::print(&applied, false))
 }
 
-fn new(arguments: &Arguments) -> Result<Vec<Exception>, Exit> {
+fn new(arguments: &Arguments, by: &str) -> Result<Vec<Exception>, Exit> {
     let end = SystemTime::now().checked_add(arguments.time);
     let until = end.and_then(|end| end.duration_since(UNIX_EPOCH).ok());
     let Some(until) = until else {
         eprintln!("berth: --for: that is longer than this machine can count");
         return Err(Exit::Usage);
     };
-    let by = crate::deed::doer();
     let mut new: Vec<Exception> = Vec::new();
     for (key, value) in &arguments.caps {
         if new.iter().any(|one| one.key == *key) {
@@ -134,7 +122,7 @@ fn new(arguments: &Arguments) -> Result<Vec<Exception>, Exit> {
             key: key.clone(),
             value: value.clone(),
             until: until.as_secs(),
-            by: by.clone(),
+            by: by.into(),
             reason: arguments.reason.clone(),
         });
     }

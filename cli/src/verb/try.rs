@@ -68,10 +68,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn attempt(arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
-        eprintln!("berth: only root may log somebody in");
-        return Err(Exit::Permission);
-    }
+    live::only_root("log somebody in")?;
     let policy = policy(arguments.policy.as_deref())?;
     let login = login(arguments)?;
     let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not(&error))?;

@@ -1,14 +1,12 @@
 //! `berth unset`: ends a user's exceptions.
 
 use std::path::PathBuf;
-use std::time::SystemTime;
 
-use berth_config::{Exception, LocalTime, Login};
-use serde_json::json;
+use berth_config::{Exception, Login};
 
 use crate::exceptions::{self, Changing};
 use crate::exit::Exit;
-use crate::{caps, json, live};
+use crate::{caps, live};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -38,10 +36,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
-        eprintln!("berth: only root may end exceptions");
-        return Err(Exit::Permission);
-    }
+    live::only_root("end exceptions")?;
     let not_so = |error: &dyn std::fmt::Display| {
         eprintln!("berth: {error}");
         Exit::NotSo
@@ -80,14 +75,7 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
 
     let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
     if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
-            "user": login.user,
-            "uid": login.uid,
-            "exceptions": exceptions::objects(&kept),
-            "applied": caps::objects(&applied),
-        }));
+        exceptions::print_json(&login, &kept, &applied);
         return Ok(caps::exit(&applied));
     }
     for one in &ended {

@@ -1,6 +1,5 @@
 //! The caps of slices that are in use, brought to what the policy says now.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use berth_session::systemd::{self, Bus, DROP_INS, Property, TRANSIENT, Value};
@@ -191,9 +190,7 @@ fn put_back(slice: &Group, kept: Kept<'_>, stale: &[Property]) -> Result<()> {
             bus.set(slice.name(), stale)?;
             for one in stale {
                 // It would count as set.
-                let name = one.name.replace("PerSecUSec", "");
-                let folder = Path::new(TRANSIENT).join(format!("{}.d", slice.name()));
-                let _ = std::fs::remove_file(folder.join(format!("50-{name}.conf")));
+                let _ = systemd::forget(TRANSIENT, slice.name(), &one.name);
             }
         }
     }

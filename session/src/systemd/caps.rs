@@ -41,14 +41,13 @@ pub fn set_caps(
         if known.iter().all(|one| one.property.name != property.name) {
             known.push(Before {
                 property: Property::new(&property.name, bus.get(unit, &property.name)?),
-                has_drop_in: drop_in(unit, &property.name).exists(),
+                has_drop_in: drop_in(DROP_INS, unit, &property.name).exists(),
             });
         }
     }
     if known.len() > count {
         // Before anything is set: whoever finds the file has something to take back.
-        let text = serde_json::to_vec(&known).map_err(|error| broken(&path, &error))?;
-        fs::write(&path, text).map_err(|error| Error::file("write", &path, error))?;
+        write(&path, &known)?;
     }
     bus.set(unit, properties)
 }
@@ -56,13 +55,25 @@ pub fn set_caps(
 /// Sets a property of a unit for as long as it runs, and not for the next time it is started. One that somebody
 /// else has set is left as it is.
 pub fn set_while_it_runs(bus: &mut Bus, unit: &str, property: Property) -> Result<()> {
-    let file = drop_in(unit, &property.name);
-    if file.exists() {
+    if drop_in(DROP_INS, unit, &property.name).exists() {
         return Ok(());
     }
-    bus.set(unit, &[property])?;
+    bus.set(unit, std::slice::from_ref(&property))?;
     // A scope's is elsewhere, and goes with the scope.
-    remove_if_there(&file)?;
+    forget_all(unit, [property.name.as_str()])
+}
+
+/// Removes what systemd has written down of a property in a folder ([`DROP_INS`], [`TRANSIENT`]): it counts as set no
+/// more. What the unit has by it stays.
+pub fn forget(folder: &str, unit: &str, property: &str) -> Result<()> {
+    remove_if_there(&drop_in(folder, unit, property))
+}
+
+/// The same for some that were set until the next boot.
+fn forget_all<'a>(unit: &str, properties: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    for property in properties {
+        forget(DROP_INS, unit, property)?;
+    }
     let _ = fs::remove_dir(Path::new(DROP_INS).join(format!("{unit}.d"))); // others' may be in it
     Ok(())
 }
@@ -72,7 +83,7 @@ pub fn set_while_it_runs(bus: &mut Bus, unit: &str, property: Property) -> Resul
 pub fn is_set(folder: &str, unit: &str, properties: &[Property]) -> bool {
     properties
         .iter()
-        .all(|property| drop_in_of(folder, unit, &property.name).exists())
+        .all(|property| drop_in(folder, unit, &property.name).exists())
 }
 
 /// What stood there before the first login, of all that was set since.
@@ -92,16 +103,10 @@ pub fn put_back(bus: &mut Bus, folder: &UserFolder, unit: &str, names: &[&str]) 
     }
     let values: Vec<_> = gone.iter().map(|one| one.property.clone()).collect();
     bus.set(unit, &values)?;
-    for one in gone.iter().filter(|one| !one.has_drop_in) {
-        remove_if_there(&drop_in(unit, &one.property.name))?;
-    }
-    let _ = fs::remove_dir(Path::new(DROP_INS).join(format!("{unit}.d"))); // others' may be in it
+    forget_all(unit, berths(&gone))?;
     match kept.is_empty() {
         true => remove_if_there(&path),
-        false => {
-            let text = serde_json::to_vec(&kept).map_err(|error| broken(&path, &error))?;
-            fs::write(&path, text).map_err(|error| Error::file("write", &path, error))
-        }
+        false => write(&path, &kept),
     }
 }
 
@@ -140,11 +145,7 @@ fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
         let values: Vec<_> = known.iter().map(|one| one.property.clone()).collect();
         Bus::connect()?.set(unit, &values)?;
     }
-    for one in known.iter().filter(|one| !one.has_drop_in) {
-        remove_if_there(&drop_in(unit, &one.property.name))?;
-    }
-    // Somebody else's may be in it.
-    let _ = fs::remove_dir(Path::new(DROP_INS).join(format!("{unit}.d")));
+    forget_all(unit, berths(&known))?;
     if slice.exists() && !slice.is_populated() {
         // Setting makes a cgroup, and only a slice that stops removes it. Nobody needs this one, so it
         // stops as soon as it has started. If it cannot, an empty cgroup is left.
@@ -155,6 +156,17 @@ fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
 
 fn before(folder: &UserFolder) -> PathBuf {
     folder.path().join("before")
+}
+
+/// The properties of these that nobody but Berth has set.
+fn berths(known: &[Before]) -> impl Iterator<Item = &str> {
+    let own = known.iter().filter(|one| !one.has_drop_in);
+    own.map(|one| one.property.name.as_str())
+}
+
+fn write(path: &Path, known: &[Before]) -> Result<()> {
+    let text = serde_json::to_vec(known).map_err(|error| broken(path, &error))?;
+    fs::write(path, text).map_err(|error| Error::file("write", path, error))
 }
 
 fn read(path: &Path) -> Result<Vec<Before>> {
@@ -172,13 +184,8 @@ fn broken(path: &Path, error: &serde_json::Error) -> Error {
     }
 }
 
-/// The file that systemd writes when a property is set. It is named as the line in it is.
-fn drop_in(unit: &str, property: &str) -> PathBuf {
-    drop_in_of(DROP_INS, unit, property)
-}
-
-/// As [`drop_in`], where a transient unit's are too.
-fn drop_in_of(folder: &str, unit: &str, property: &str) -> PathBuf {
+/// The file that systemd writes below a folder when a property is set. It is named as the line in it is.
+fn drop_in(folder: &str, unit: &str, property: &str) -> PathBuf {
     let line = match property {
         "CPUQuotaPerSecUSec" => "CPUQuota",
         same => same,

@@ -15,7 +15,8 @@ use crate::{Error, Group, Result};
 pub use bus::Bus;
 pub(crate) use caps::take_back_everyones;
 pub use caps::{
-    DROP_INS, TRANSIENT, before_login, is_set, put_back, set_caps, set_while_it_runs, take_back,
+    DROP_INS, TRANSIENT, before_login, forget, is_set, put_back, set_caps, set_while_it_runs,
+    take_back,
 };
 pub use wire::{Property, Value};
 

@@ -70,10 +70,7 @@ impl Source {
         if let Some(file) = file {
             return Ok(Source::File(file.into()));
         }
-        if !live::is_root() {
-            eprintln!("berth: only root may see what happened to everybody");
-            return Err(Exit::Permission);
-        }
+        live::only_root("see what happened to everybody")?;
         if Path::new(JOURNAL).exists() {
             return Ok(Source::Journal);
         }

@@ -9,9 +9,6 @@ use berth_session::{BOUNDS, Cause, Counters, Group, Limits, Outcome, Record, Tre
 use super::exposition::{Exposition, Family, Kind, Label};
 use crate::live::{self, Sessions};
 
-/// All states of sessions.
-const STATES: [&str; 5] = ["opening", "active", "linger", "frozen", "dead"];
-
 /// From this share of their memory cap on a user is at it: the kernel reclaims before it is reached.
 const AT_CAP: f64 = 0.95;
 
@@ -94,7 +91,7 @@ pub fn policy(to: &mut Exposition, policy: Option<&Policy>) {
 /// The live sessions, and what their users and pools use.
 pub fn sessions(to: &mut Exposition, sessions: &Sessions, tree: Option<&Tree>, top: usize) {
     let records = &sessions.records;
-    let mut states = STATES.map(|state| (state, 0_u64));
+    let mut states = live::STATES.map(|state| (state, 0_u64));
     for record in records {
         let state = live::state(record, tree);
         for (_, count) in states.iter_mut().filter(|(name, _)| *name == state) {
