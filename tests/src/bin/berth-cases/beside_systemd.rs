@@ -90,11 +90,10 @@ fn shown(machine: &Booted) {
         ("loginctl --no-legend list-sessions", "alice"),
     ];
     for (look, line) in looks {
-        let said = machine.host(look).ok();
-        assert!(
-            said.contains("alice") && said.contains(line),
-            "{look}: {said}"
-        );
+        let said = || machine.host(look).ok();
+        // Where `who` asks logind, that learns of the terminal a moment after the shell has it.
+        let shows = || said().contains("alice") && said().contains(line);
+        assert!(eventually(shows), "{look}: {}", said());
     }
     let last = || machine.host("last -w alice").ok();
     assert!(
