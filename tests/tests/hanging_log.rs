@@ -65,7 +65,7 @@ fn a_log_daemon_that_hangs_holds_up_no_login_and_no_logout() {
         BufReader::new(stdout).read_line(&mut said).unwrap();
         let took = start.elapsed();
         assert_eq!(said, "open\n");
-        assert!(took < Duration::from_secs(5), "{took:?}");
+        assert!(took < Duration::from_secs(30), "{took:?}");
 
         let mut capabilities = None;
         let waited = eventually(|| {

@@ -72,7 +72,7 @@ fn a_helper_that_hangs_at_any_step_is_given_up_and_leaves_nothing() {
                 let start = Instant::now();
                 let login = machine.su("alice", LOOK);
                 let took = start.elapsed();
-                let deadline = Duration::from_secs(1)..Duration::from_secs(5);
+                let deadline = Duration::from_secs(1)..Duration::from_secs(30);
                 assert!(deadline.contains(&took), "{step}, {answer}: {took:?}");
                 assert_rolled_back(machine, &before, step, answer, login);
             }

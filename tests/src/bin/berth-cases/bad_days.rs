@@ -148,7 +148,7 @@ fn clock(machine: &mut Machine) {
     assert!(!machine.su("alice", "true").success());
     let took = start.elapsed();
     assert!(
-        (Duration::from_secs(3)..Duration::from_secs(9)).contains(&took),
+        (Duration::from_secs(3)..Duration::from_secs(30)).contains(&took),
         "{took:?}"
     );
     machine.stack(&Stack::default());

@@ -297,7 +297,8 @@ fn silent(machine: &Booted) {
         let said = machine.ssh("alice", "echo in");
         (start.elapsed(), said)
     });
-    assert!(took < Duration::from_secs(12), "{took:?}");
+    // Nobody ever answers; the rest is for a machine that is busy.
+    assert!(took < Duration::from_secs(30), "{took:?}");
     said.refused();
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
     let log = machine.host("journalctl --boot --no-pager --quiet").stdout;

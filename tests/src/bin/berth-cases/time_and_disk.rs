@@ -67,12 +67,8 @@ fn io_max(machine: &mut Machine) {
     machine.ssh("alice", &write("alice")).ok();
     let slowed = start.elapsed();
     assert!(
-        free < Duration::from_secs(2),
-        "the disk is slow by itself: {free:?}"
-    );
-    assert!(
-        slowed > Duration::from_secs(3),
-        "4 MiB at 1 MB/s took {slowed:?}"
+        slowed > Duration::from_secs(3) && slowed > 2 * free,
+        "4 MiB at 1 MB/s took {slowed:?}, and {free:?} without a cap"
     );
 }
 
