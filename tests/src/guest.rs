@@ -12,7 +12,7 @@ use crate::booted::PACKAGE;
 use crate::elsewhere::Build;
 
 /// All cases together take no longer, unless something hangs.
-const TIMEOUT: Duration = Duration::from_secs(1500);
+const TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// How one case ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
