@@ -34,9 +34,9 @@ pub struct Process {
     pub children: u64,
     /// Whether it runs a program that does not count.
     pub is_excepted: bool,
-    /// Of `own` and `children`, what was so at its first look, and so was never judged.
+    /// Of `own` and `children`, what was so at its first look, and so was never judged: the track's to fill in.
     #[serde(default)]
-    pub(super) unjudged: (u64, u64),
+    pub unjudged: (u64, u64),
 }
 
 impl Process {
