@@ -44,7 +44,6 @@ impl Changing {
         let places = Places::system();
         let path = places.tracks.with_extension("lock");
         let lock = || -> Result<Flock<File>, String> {
-            Record::prepare().map_err(|error| error.to_string())?;
             let mut options = OpenOptions::new();
             let options = options.write(true).create(true).truncate(false).mode(0o600);
             let file = options.open(&path).map_err(|error| error.to_string())?;

@@ -45,7 +45,7 @@ impl Places {
             due: below("/var/lib/berth/due"),
             exceptions: below("/var/lib/berth/exceptions"),
             penalties: below("/var/lib/berth/penalties"),
-            tracks: below("/run/berth/penalty-tracks"),
+            tracks: below("/run/berth-penalties"),
         }
     }
 }
