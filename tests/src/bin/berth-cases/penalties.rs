@@ -100,7 +100,7 @@ fn a_window(mut look: impl FnMut() -> String) -> String {
 }
 
 fn burning(machine: &mut Machine) {
-    let carol = machine.add_user("carol").uid;
+    let dave = machine.add_user("dave").uid;
     machine
         .host(&format!(
             "mkdir -p /opt/tools && cp {PROGRAMS}/berth-probe {BURNER}"
@@ -108,7 +108,7 @@ fn burning(machine: &mut Machine) {
         .ok();
     machine.policy(&policy("1min"));
     // One who was above it before, and is now again.
-    put(&on_step(&[(carol, "carol")], 1));
+    put(&on_step(&[(dave, "dave")], 1));
     let mut terminal = machine.ssh_terminal("alice");
     terminal.run("true");
     let mut other = machine.ssh_terminal("bob");
@@ -117,14 +117,14 @@ fn burning(machine: &mut Machine) {
     let burners = [
         machine.ssh_background("alice", &burn),
         machine.ssh_background("bob", &format!("{BURNER} burn 400")),
-        machine.ssh_background("carol", &burn),
+        machine.ssh_background("dave", &burn),
     ];
     let burns = |user: &str| {
         let of_user = machine.processes_of(user).into_iter();
         let mut commands = of_user.map(|process| process.command_line());
         commands.any(|line| line.contains("burn 400"))
     };
-    for user in ["alice", "bob", "carol"] {
+    for user in ["alice", "bob", "dave"] {
         let all = || {
             machine
                 .processes_of(user)
@@ -134,19 +134,19 @@ fn burning(machine: &mut Machine) {
         };
         assert!(eventually(|| burns(user)), "{user}: {:?}", all());
     }
-    assert_eq!(quota(machine, "carol"), "40000 100000");
+    assert_eq!(quota(machine, "dave"), "40000 100000");
     assert_eq!(due(machine), "");
 
     let told = a_window(|| due(machine));
     assert!(told.contains("alice  cpu_quota 80% -> 40%"), "{told}");
-    assert!(told.contains("carol  cpu_quota 40% -> 20%"), "{told}");
+    assert!(told.contains("dave  cpu_quota 40% -> 20%"), "{told}");
     assert_eq!(quota(machine, "alice"), "40000 100000");
     assert_eq!(quota(machine, "bob"), "80000 100000");
     terminal.expect(
         " over 2min, above 8%: penalty hog, step 1 of 2, leaves you 50% of your cpu_quota until ",
     );
     terminal.expect(". Help: help@example.org\n");
-    let line = machine.logged("penalty user=carol");
+    let line = machine.logged("penalty user=dave");
     assert!(
         line.contains("penalty=hog step=2 steps=2 cpu_quota=25% until="),
         "{line}"
@@ -155,11 +155,11 @@ fn burning(machine: &mut Machine) {
         line.contains(", above 4%\""),
         "on a step less is allowed: {line}"
     );
-    let memory = machine.cgroups().user(carol).join("memory.max");
+    let memory = machine.cgroups().user(dave).join("memory.max");
     assert_eq!(std::fs::read_to_string(memory).unwrap(), "268435456\n");
 
-    // It is felt: carol has a fifth of the CPU, and no more.
-    let usage = |machine: &Machine| machine.cgroups().keyed(carol, "cpu.stat", "usage_usec");
+    // It is felt: dave has a fifth of the CPU, and no more.
+    let usage = |machine: &Machine| machine.cgroups().keyed(dave, "cpu.stat", "usage_usec");
     let (before, begun) = (usage(machine), Instant::now());
     std::thread::sleep(Duration::from_secs(10));
     let used = (usage(machine) - before) as f64 / begun.elapsed().as_micros() as f64;
@@ -170,7 +170,7 @@ fn burning(machine: &mut Machine) {
     std::thread::sleep(Duration::from_secs(52));
     let told = due(machine);
     assert!(told.contains("alice  cpu_quota 40% -> 80%"), "{told}");
-    assert!(told.contains("carol  cpu_quota 20% -> 80%"), "{told}");
+    assert!(told.contains("dave  cpu_quota 20% -> 80%"), "{told}");
     terminal.expect(
         "\nberth: penalty hog is over: your cpu_quota is whole again. Help: help@example.org\n",
     );
