@@ -6,12 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use berth_config::outcome::{CgroupPlace, Outcome, Penalty};
-use berth_config::value::{bytes_text, duration_text};
 use berth_config::{
-    LocalTime, Login, Machine, Mean, Places, Policy, Standing, Standings, StateError, Track, Tracks,
+    LocalTime, Login, Machine, Places, Policy, Standing, Standings, StateError, Track, Tracks,
 };
-use berth_session::{Applied, Line, Record, Tree, UserFolder};
+use berth_session::{Applied, Line, Tree, UserFolder};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
@@ -19,6 +17,9 @@ use crate::exit::Exit;
 use crate::{caps, live, place};
 
 mod look;
+mod watched;
+
+use watched::{Seen, Watched, offence};
 
 /// The right to change who stands where.
 pub struct Changing {
@@ -232,85 +233,6 @@ impl Changing {
             track.begin_anew();
         }
     }
-}
-
-/// A user who is logged in, and whom a penalty watches.
-struct Watched {
-    name: String,
-    penalty: Penalty,
-    /// Whether they are told.
-    notify: bool,
-    contact: Option<String>,
-}
-
-/// What is known of a user who is logged in.
-enum Seen {
-    Watched(Box<Watched>),
-    /// Their profile names no penalty.
-    Unwatched,
-    /// NSS does not answer, or the policy has no profile for who is in already.
-    Unknown,
-}
-
-impl Seen {
-    fn of(uid: u32, policy: &Policy, machine: &Machine) -> Seen {
-        let ids = UserFolder::sessions_of(uid).unwrap_or_default();
-        let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
-        let seen = records.filter_map(|record| {
-            let mut login = Login::of(&record.user).ok()?;
-            (login.service, login.tty, login.rhost) = (record.service, record.tty, record.rhost);
-            let decision = policy.decide(&login, machine).ok()?;
-            let Outcome::Berth(berth) = decision.outcome else {
-                return None;
-            };
-            let Some(penalty) = decision.penalty else {
-                return Some(Seen::Unwatched);
-            };
-            // In a job's cgroup no cap is set. Without enforcement the log has what would be.
-            (berth.cgroup == CgroupPlace::Own).then(|| {
-                Seen::Watched(Box::new(Watched {
-                    name: record.user,
-                    penalty,
-                    notify: berth.notify && berth.enforce,
-                    contact: berth.contact,
-                }))
-            })
-        });
-        seen.into_iter().next().unwrap_or(Seen::Unknown)
-    }
-
-    fn watched(&self) -> Option<&Watched> {
-        match self {
-            Seen::Watched(user) => Some(user),
-            Seen::Unwatched | Seen::Unknown => None,
-        }
-    }
-}
-
-impl Watched {
-    fn told(&self, mut text: String) -> Option<String> {
-        if let Some(contact) = &self.contact {
-            text += &format!(". Help: {contact}");
-        }
-        self.notify.then_some(text)
-    }
-}
-
-/// What a user did that is an offence. On a step less is allowed, as they can use less.
-fn offence(mean: Mean, penalty: &Penalty, standing: Option<&Standing>) -> Option<String> {
-    let on_step = standing.filter(|standing| !standing.is_over);
-    let over = duration_text(penalty.window);
-    if let Some(above) = penalty.cpu_above {
-        let allowed = on_step.map_or(above, |standing| standing.share.of(above));
-        if mean.cpu > allowed {
-            let percent = |per_second: u64| (per_second + 5_000) / 10_000;
-            let (mean, allowed) = (percent(mean.cpu), percent(allowed));
-            return Some(format!("cpu {mean}% over {over}, above {allowed}%"));
-        }
-    }
-    let allowed = penalty.memory_above.filter(|above| mean.memory > *above)?;
-    let (mean, allowed) = (bytes_text(mean.memory), bytes_text(allowed));
-    Some(format!("memory {mean} over {over}, above {allowed}"))
 }
 
 fn up(standing: &Standing, offence: &str) -> String {

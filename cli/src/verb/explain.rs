@@ -120,10 +120,12 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
 fn layers(arguments: &Arguments, login: &Login) -> Layers {
     let places = arguments.root.places();
     Layers::in_force(&places, login.uid, |error| match error {
-        StateError::Source(SourceError::Read { source, .. }) if place::denied(source) => {
-            eprintln!(
-                "berth: exceptions and penalties are root's to see; `berth show` has the caps in force"
-            );
+        StateError::Source(SourceError::Read { path, source }) if place::denied(source) => {
+            let what = match *path == places.penalties {
+                true => "who is on a step of a penalty is root's to see",
+                false => "you have an exception, which only root sees",
+            };
+            eprintln!("berth: {what}; `berth show` has the caps in force");
         }
         _ => eprintln!("berth: it counts for nothing: {error}"),
     })

@@ -117,7 +117,7 @@ fn marks_do_not_pile_up() {
     for second in 1..5000 {
         track.look(look(second, second, &[]), WINDOW);
     }
-    assert!(track.marks.len() < 130, "{}", track.marks.len());
+    assert!(track.marks.len() < 70, "{}", track.marks.len());
     assert_eq!(
         track.look(look(5000, 5000, &[]), WINDOW).unwrap().cpu,
         SECOND
