@@ -92,8 +92,7 @@ impl<'f> Programs<'f> {
         let resolved = |glob: &PathGlob| {
             let (plain, rest) = glob.split();
             // The kernel names a program by where it is, and not by the links to it.
-            let plain =
-                fs::canonicalize(format!("{plain}/.")).or_else(|_| fs::canonicalize(&plain));
+            let plain = fs::canonicalize(plain);
             Some((plain.ok()?, rest.into_iter().map(String::from).collect()))
         };
         Programs {

@@ -1,7 +1,5 @@
 //! Penalties: what they need, the range of each value, and profiles whose penalty can never apply.
 
-use std::path::Path;
-
 use super::{Checker, Site};
 use crate::diagnostic::{At, Finding};
 use crate::read::table::value;
@@ -127,7 +125,7 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
         };
         for pattern in except {
             let (plain, _) = pattern.split();
-            if let Some(problem) = site.program_problem(Path::new(&plain)) {
+            if let Some(problem) = site.program_problem(&plain) {
                 checker.findings.push(Finding::warning(
                     setting.at,
                     format!("`{pattern}` excepts nothing here"),

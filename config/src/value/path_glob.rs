@@ -1,6 +1,7 @@
 //! Patterns of paths: `/usr/bin/make`, `/usr/libexec/gcc/**`.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -38,12 +39,11 @@ impl PathGlob {
     }
 
     /// The part before the first name that is a pattern, and the rest. Without a pattern there is no rest.
-    pub fn split(&self) -> (String, Vec<&str>) {
+    pub fn split(&self) -> (PathBuf, Vec<&str>) {
         let mut all = names(&self.0).peekable();
-        let mut plain = String::new();
+        let mut plain = PathBuf::from("/");
         while let Some(name) = all.next_if(|name| is_plain(name)) {
-            plain += "/";
-            plain += name;
+            plain.push(name);
         }
         (plain, all.collect())
     }
@@ -108,7 +108,7 @@ mod tests {
         };
         assert_eq!(split("/usr/bin/make"), ("/usr/bin/make".into(), "".into()));
         assert_eq!(split("/opt/x/**/y"), ("/opt/x".into(), "** y".into()));
-        assert_eq!(split("/*/y"), ("".into(), "* y".into()));
+        assert_eq!(split("/*/y"), ("/".into(), "* y".into()));
         for bad in ["make", "/usr/../bin", "/", "/opt/x**", "/opt/[z-a]"] {
             assert!(PathGlob::parse(bad).is_err(), "{bad}");
         }
