@@ -285,9 +285,6 @@ fn damaged(machine: &mut Machine) {
     assert_eq!(quota(machine, "alice"), "40000 100000");
     let text = std::fs::read_to_string(FILE).unwrap();
     put(&text[..text.len() / 2]);
-    let (second, _) = machine.stay("alice");
-    let logged = machine.logged("exceptions uid=");
-    assert!(logged.contains(&format!("{FILE} is damaged")), "{logged}");
     let said = berth(machine, "apply --due");
     assert!(
         said.stderr.contains(&format!("{FILE} is damaged")),
@@ -295,6 +292,11 @@ fn damaged(machine: &mut Machine) {
     );
     assert_eq!(quota(machine, "alice"), "80000 100000");
     assert_eq!(due(machine), "");
+    // Nor does it keep anybody out.
+    put(&text[..text.len() / 2]);
+    let (second, _) = machine.stay("alice");
+    let logged = machine.logged("exceptions uid=");
+    assert!(logged.contains(&format!("{FILE} is damaged")), "{logged}");
     login.end();
     second.end();
 }
