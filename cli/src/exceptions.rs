@@ -4,9 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::SystemTime;
 
-use berth_config::{
-    Exception, ExceptionFile, Exceptions, ExceptionsError, LocalTime, Login, Places,
-};
+use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Login, Places, StateError};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
@@ -115,7 +113,7 @@ pub fn objects(exceptions: &[Exception]) -> Vec<serde_json::Value> {
 }
 
 /// Says what is wrong with a file of exceptions.
-pub fn failed(error: &ExceptionsError) -> Exit {
+pub fn failed(error: &StateError) -> Exit {
     eprintln!("berth: {error}");
     Exit::NotSo
 }

@@ -25,6 +25,7 @@ mod own;
 mod pager;
 mod paint;
 mod pam;
+mod penalties;
 mod place;
 mod program;
 mod progress;

@@ -185,3 +185,19 @@ fn a_log_that_is_not_there_is_named() {
     );
     fs::write(log.file(), LOG).unwrap();
 }
+
+#[test]
+fn steps_of_a_penalty_are_told_in_words() {
+    let log = Log::new(
+        "2026-11-24T12:10:05+00:00 lab1 berth[5]: penalty user=alice uid=1001 penalty=hog step=2 steps=3 \
+         cpu_quota=50% until=12:40 because=\"cpu 350% over 10min, above 160%\"\n\
+         2026-11-24T12:40:05+00:00 lab1 berth[6]: penalty user=alice uid=1001 penalty=hog step=0 steps=3 \
+         cpu_quota=100% until=- because=\"its time is over\"\n",
+    );
+    assert_eq!(
+        log.ok(&["alice"]),
+        "2026-11-24 12:10:05  alice       penalty   hog, step 2 of 3: 50% of cpu_quota until 12:40, \
+         cpu 350% over 10min, above 160%\n\
+         2026-11-24 12:40:05  alice       penalty   hog ends, its time is over\n"
+    );
+}

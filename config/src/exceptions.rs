@@ -4,7 +4,6 @@
 //! values as the policy language has them, so that percentages are worked out where they are used.
 
 use std::fs::{DirBuilder, File};
-use std::io::{ErrorKind, Read};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,18 +13,15 @@ use serde::{Deserialize, Serialize};
 use crate::decide::{Bases, caps};
 use crate::diagnostic::Severity;
 use crate::facts::{LocalTime, Machine};
-use crate::loaded::{InstallError, Pending};
 use crate::places::Places;
 use crate::read::{self, Part};
-use crate::source::{self, Source, SourceError, Trust};
+use crate::source::{self, Source};
+use crate::state::{self, StateError};
 use crate::tables::CapsTable;
 use crate::value::Name;
 
-/// No file is longer.
-const LARGEST: u64 = 1 << 20;
-
-/// Counts changes of what is in a file.
-const FORMAT: u32 = 1;
+/// What to do with a file that is damaged.
+const REMEDY: &str = "`berth unset` with the user's name removes it";
 
 /// A cap that is something else for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,42 +52,23 @@ impl Exception {
 
     /// When it ends, as people read it: `12:40`, or with the date if that is another day.
     pub fn until_text(&self) -> String {
-        let Some(end) = LocalTime::of(self.end()) else {
-            return format!("{} seconds since 1970", self.until);
-        };
-        let (end, now) = (end.to_string(), LocalTime::now().map(|now| now.to_string()));
-        let day = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
-        let clock = end.split(' ').nth(1).and_then(|clock| clock.get(..5));
-        match (clock, now) {
-            (Some(clock), Some(now)) if day(&now) == day(&end) => clock.into(),
-            _ => end,
-        }
+        clock_text(self.until)
     }
 }
 
-/// Why exceptions could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum ExceptionsError {
-    /// The file cannot be used.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// It is not as this program writes it.
-    #[error("{path} is damaged: {why}; `berth unset` with the user's name removes it", path = .path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// It cannot be written.
-    #[error(transparent)]
-    Write(#[from] InstallError),
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    format: u32,
-    exceptions: Vec<Exception>,
+/// A moment in seconds since 1970 as people read it: `12:40`, or with the date if that is another day.
+pub(crate) fn clock_text(moment: u64) -> String {
+    let at = UNIX_EPOCH.checked_add(Duration::from_secs(moment));
+    let Some(at) = at.and_then(LocalTime::of) else {
+        return format!("{moment} seconds since 1970");
+    };
+    let (at, now) = (at.to_string(), LocalTime::now().map(|now| now.to_string()));
+    let day = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
+    let clock = at.split(' ').nth(1).and_then(|clock| clock.get(..5));
+    match (clock, now) {
+        (Some(clock), Some(now)) if day(&now) == day(&at) => clock.into(),
+        _ => at,
+    }
 }
 
 /// A user's exceptions that are in force, as a decision takes them.
@@ -104,13 +81,14 @@ pub struct Exceptions {
 impl Exceptions {
     /// Those of a user that are not over. A file that cannot be used is an error, and whoever goes on without it
     /// says so.
-    pub fn in_force(places: &Places, uid: u32) -> Result<Exceptions, ExceptionsError> {
+    pub fn in_force(places: &Places, uid: u32) -> Result<Exceptions, StateError> {
         let mut list = ExceptionFile::of(places, uid).read()?;
         let now = SystemTime::now();
         list.retain(|one| !one.is_over(now));
-        let damaged = |why| ExceptionsError::Damaged {
+        let damaged = |why| StateError::Damaged {
             path: ExceptionFile::of(places, uid).path,
             why,
+            remedy: REMEDY,
         };
         Exceptions::of(list).map_err(damaged)
     }
@@ -239,49 +217,13 @@ impl ExceptionFile {
     }
 
     /// Reads all of them, also those that are over.
-    pub fn read(&self) -> Result<Vec<Exception>, ExceptionsError> {
-        let file = match source::open(&self.path, Trust::Root) {
-            Ok(file) => file,
-            Err(SourceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
-                return Ok(Vec::new());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let damaged = |why: String| ExceptionsError::Damaged {
-            path: self.path.clone(),
-            why,
-        };
-        let mut text = String::new();
-        file.take(LARGEST)
-            .read_to_string(&mut text)
-            .map_err(|error| damaged(error.to_string()))?;
-        let stored: Stored =
-            serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-        match stored.format {
-            FORMAT => Ok(stored.exceptions),
-            other => Err(damaged(format!("its format is {other}, and not {FORMAT}"))),
-        }
+    pub fn read(&self) -> Result<Vec<Exception>, StateError> {
+        Ok(state::read(&self.path, REMEDY)?.unwrap_or_default())
     }
 
     /// Writes them, whole or not at all; without any the file goes.
-    pub fn write(&self, exceptions: &[Exception]) -> Result<(), ExceptionsError> {
-        if exceptions.is_empty() {
-            return match std::fs::remove_file(&self.path) {
-                Err(source) if source.kind() != ErrorKind::NotFound => Err(InstallError::Write {
-                    path: self.path.clone(),
-                    source,
-                }
-                .into()),
-                _ => Ok(()),
-            };
-        }
-        let stored = Stored {
-            format: FORMAT,
-            exceptions: exceptions.to_vec(),
-        };
-        let text = serde_json::to_string(&stored).map_err(InstallError::Encode)?;
-        Pending::write_for_root(&self.path, &text)?.put()?;
-        Ok(())
+    pub fn write(&self, exceptions: &[Exception]) -> Result<(), StateError> {
+        state::write(&self.path, (!exceptions.is_empty()).then_some(exceptions))
     }
 }
 

@@ -26,14 +26,17 @@ mod expect;
 mod explain;
 pub mod facts;
 mod keys;
+mod layers;
 mod loaded;
 mod merge;
 pub mod outcome;
+mod penalties;
 mod places;
 mod policy;
 mod read;
 mod setting;
 mod source;
+mod state;
 mod survey;
 mod sys;
 mod tables;
@@ -48,16 +51,17 @@ pub use checked::{
 pub use compare::{Comparison, services};
 pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};
-pub use exceptions::{
-    Exception, ExceptionFile, Exceptions, ExceptionsError, parse as parse_exception,
-};
+pub use exceptions::{Exception, ExceptionFile, Exceptions, parse as parse_exception};
 pub use explain::{Explanation, Shown, Tried, Verdict};
 pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError};
 pub use keys::known_keys;
+pub use layers::Layers;
 pub use loaded::{InstallError, Loaded, Stamp, install};
+pub use penalties::{Look, Mean, Process, Standing, Standings, Track, Tracks};
 pub use places::Places;
 pub use policy::{Case, Exempt, Policy, PolicyError};
-pub use source::{SourceError, Trust, only_roots};
+pub use source::{SourceError, Trust, only_roots, roots_alone};
+pub use state::StateError;
 pub use survey::{Landing, Survey};
 pub use unsupported::NOT_YET;
 

@@ -147,13 +147,13 @@ pub fn install(policy: &Policy, places: &Places) -> Result<(), InstallError> {
     let exempt = Pending::write(&places.exempt, &policy.exempt.render())?;
     let loaded = Pending::write(&places.loaded, &text)?;
     exempt.put()?;
-    if policy.has_windows() {
-        Pending::write(&places.windows, "")?.put()?;
+    if policy.is_due_each_minute() {
+        Pending::write(&places.due, "")?.put()?;
     }
     loaded.put()?;
-    if !policy.has_windows() {
+    if !policy.is_due_each_minute() {
         // What is left of an older policy costs a look each minute.
-        let _ = std::fs::remove_file(&places.windows);
+        let _ = std::fs::remove_file(&places.due);
     }
     Ok(())
 }

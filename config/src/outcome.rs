@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::value::{PathGlob, Percent};
+
 /// What is to be done with a login.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -278,6 +280,27 @@ pub struct Privileges {
     pub no_new_privs: bool,
     /// The user may make user namespaces inside.
     pub nested_userns: bool,
+}
+
+/// What is watched of a user, and what becomes of who is above it for long, worked out for this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Penalty {
+    /// The policy's name for it.
+    pub name: String,
+    /// CPU time per second, in microseconds: a mean above this is an offence.
+    pub cpu_above: Option<u64>,
+    /// Bytes: a mean above this is an offence.
+    pub memory_above: Option<u64>,
+    /// The time that the means are over.
+    pub window: Duration,
+    /// Programs whose CPU time does not count.
+    pub except: Vec<PathGlob>,
+    /// What is left of the user's CPU quota, one offence after another.
+    pub steps: Vec<Percent>,
+    /// How long each lasts.
+    pub step_time: Duration,
+    /// So long after the end of a step without another offence, the next one is the first.
+    pub forget: Duration,
 }
 
 /// Where it is written what sessions have used.

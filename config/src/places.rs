@@ -18,10 +18,14 @@ pub struct Places {
     pub loaded: PathBuf,
     /// The list of whom Berth never touches.
     pub exempt: PathBuf,
-    /// There if the policy in force has rules that test the time, so that something is to be done each minute.
-    pub windows: PathBuf,
+    /// There if the policy in force has windows of time or penalties, so that something is to be done each minute.
+    pub due: PathBuf,
     /// The folder of exceptions, one file for each user who has any.
     pub exceptions: PathBuf,
+    /// Who is on a step of a penalty, or was not long ago.
+    pub penalties: PathBuf,
+    /// What users whom a penalty watches have used lately; of this boot only.
+    pub tracks: PathBuf,
 }
 
 impl Places {
@@ -38,8 +42,10 @@ impl Places {
             drop_ins: below("/etc/berth").join(DROP_INS),
             loaded: below("/var/lib/berth/policy.json"),
             exempt: below(EXEMPT_FILE),
-            windows: below("/var/lib/berth/windows"),
+            due: below("/var/lib/berth/due"),
             exceptions: below("/var/lib/berth/exceptions"),
+            penalties: below("/var/lib/berth/penalties"),
+            tracks: below("/run/berth-penalties"),
         }
     }
 }

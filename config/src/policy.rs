@@ -11,8 +11,8 @@ use crate::decide::rules::{Ruling, ruling};
 use crate::decide::tests::Facts;
 use crate::decide::{self, DecideError, Decision};
 use crate::diagnostic::{Diagnostic, Severity};
-use crate::exceptions::Exceptions;
 use crate::facts::{Login, Machine};
+use crate::layers::Layers;
 use crate::loaded::{self, Loaded};
 use crate::outcome::{Accounting, Caps, OnError};
 use crate::places::Places;
@@ -110,6 +110,17 @@ impl Policy {
         self.contents.rules.iter().any(tests)
     }
 
+    /// Whether a profile names a penalty.
+    pub fn has_penalties(&self) -> bool {
+        let mut profiles = self.contents.profiles.values();
+        profiles.any(|profile| value(&profile.table.keys.penalty).is_some())
+    }
+
+    /// Whether there is something to look at each minute.
+    pub fn is_due_each_minute(&self) -> bool {
+        self.has_windows() || self.has_penalties()
+    }
+
     /// What a failure does before it is known which profile decides.
     pub fn default_on_error(&self) -> OnError {
         value(&self.contents.defaults.on_error)
@@ -145,15 +156,15 @@ impl Policy {
 
     /// What is to be done with a login on a machine.
     pub fn decide(&self, login: &Login, machine: &Machine) -> Result<Decision, DecideError> {
-        self.decide_with(login, machine, &Exceptions::default())
+        self.decide_with(login, machine, &Layers::default())
     }
 
-    /// The same for a user who has exceptions.
+    /// The same for a user over whose caps something lies.
     pub fn decide_with(
         &self,
         login: &Login,
         machine: &Machine,
-        exceptions: &Exceptions,
+        layers: &Layers,
     ) -> Result<Decision, DecideError> {
         if decide::exempt_because(&self.exempt, login).is_some() {
             return Ok(Decision::exempt());
@@ -161,8 +172,7 @@ impl Policy {
         let ruling = self.ruling(login);
         let ruling = (&ruling, login.service.as_str());
         let (contents, files) = (&self.contents, &self.files);
-        decide::decide(contents, files, ruling, machine, &exceptions.table)
-            .map(|(decision, _)| decision)
+        decide::decide(contents, files, ruling, machine, layers).map(|(decision, _)| decision)
     }
 
     /// The caps of all users together, and those of a pool where there is such a one.

@@ -99,6 +99,26 @@ pub(crate) fn directory(path: &Path) -> Result<(), SourceError> {
     Ok(())
 }
 
+/// Checks that a file or folder is there, and that nobody but root can write to it, nor exchange it.
+pub fn roots_alone(path: &Path) -> Result<std::fs::Metadata, SourceError> {
+    let read_error = |source| SourceError::Read {
+        path: path.into(),
+        source,
+    };
+    let path = path.canonicalize().map_err(read_error)?;
+    let metadata = path.metadata().map_err(read_error)?;
+    if metadata.is_dir() {
+        directory(&path)?;
+    } else if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+        return Err(SourceError::Untrusted {
+            path,
+            why: "others than root can write to it",
+        });
+    }
+    path.ancestors().skip(1).try_for_each(directory)?;
+    Ok(metadata)
+}
+
 /// Checks that nobody but root can put a file into a directory, nor another directory in its place.
 pub fn only_roots(path: &Path) -> Result<(), SourceError> {
     let path = path.canonicalize().map_err(|source| SourceError::Read {

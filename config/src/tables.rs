@@ -15,8 +15,8 @@ use crate::read::table::table;
 use crate::setting::{Ref, Setting};
 use crate::value::{
     AccountName, ByteLimit, Count, CpuQuota, Devices, Glob, Hours, IdList, Line, Linger, Memory,
-    MemoryMax, Name, Path, Percent, PrivateShm, PrivateTmpRoom, Rate, Remote, RlimitValue,
-    RuleName, Size, Span, Tasks, Text, TmpName, UidRange, Weight, Wrong,
+    MemoryMax, Name, Path, PathGlob, Percent, PrivateShm, PrivateTmpRoom, Rate, Remote,
+    RlimitValue, RuleName, Size, Span, Tasks, Text, TmpName, UidRange, Weight, Wrong,
 };
 
 /// What happens to a login that no rule matches.
@@ -246,7 +246,7 @@ table! {
         cpu_above: CpuQuota,
         memory_above: Memory,
         window: Span,
-        except: Vec<Path>,
+        except: Vec<PathGlob>,
         steps: OneOf<Percent>,
         step_time: Span,
         forget: Span,

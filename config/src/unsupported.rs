@@ -20,18 +20,11 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
         ));
     };
 
-    for penalty in contents.penalties.values() {
-        refuse(penalty.at, "penalties");
-    }
     let into_the_frozen = |login: &FrozenLogin| *login == FrozenLogin::Freeze;
     if let Some(at) = set_to(&contents.defaults.frozen_login, into_the_frozen) {
         refuse(at, "logins that are frozen at once");
     }
     for profile in contents.profiles.values().map(|named| &named.table) {
-        let keys = &profile.keys;
-        if let Some(at) = set(&keys.penalty) {
-            refuse(at, "penalties");
-        }
         let namespaces = &profile.namespaces;
         for (name, setting) in [
             ("uts", &namespaces.uts),
@@ -45,10 +38,6 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
         }
     }
     findings
-}
-
-fn set<T>(setting: &Option<Setting<T>>) -> Option<At> {
-    set_to(setting, |_| true)
 }
 
 /// Where a key is set to something that is not done yet. `"unset"` asks for nothing.

@@ -3,15 +3,21 @@
 //! Started by `berth apply`, `berth set` and the timer, and in part by a login that was overtaken by one of them.
 //! The code that sets caps stands once so, and whoever sets them has few capabilities ([`crate::privilege`]).
 
+use std::time::Duration;
+
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
-use berth_config::{Exceptions, Login, Machine, Places, Policy};
+use berth_config::{Layers, Login, Machine, Places, Policy};
 use berth_session::{Applied, Left, Line, Manager, Record, Tree, UserFolder, Whose};
 
 use crate::basis::Source;
 use crate::cgroup::live::{How, UserCaps, bring_many};
 use crate::error::{Error, Result};
 use crate::systemd::live::{Kept, bring, bring_user};
+use crate::terminals::Speaker;
 use crate::{cgroup, privilege};
+
+/// How long a user's terminals may take to be written on.
+const LISTENING: Duration = Duration::from_secs(1);
 
 /// How often the policy may change under way.
 const TRIES: usize = 8;
@@ -25,6 +31,8 @@ struct Arguments {
     uids: Vec<u32>,
     /// Who asks, for the log.
     by: String,
+    /// What to tell these users, on their terminals.
+    say: Option<String>,
 }
 
 impl Arguments {
@@ -35,6 +43,7 @@ impl Arguments {
                 None if word == "--dry-run" => arguments.dry_run = true,
                 None if word == "--force" => arguments.force = true,
                 Some(("--by", who)) => arguments.by = who.into(),
+                Some(("--say", text)) => arguments.say = Some(text.into()),
                 Some(("--uid", uid)) => {
                     let uid = uid.parse().map_err(|_| format!("{uid:?} is no UID"))?;
                     arguments.uids.push(uid);
@@ -53,6 +62,9 @@ pub fn run(words: impl Iterator<Item = String>) -> std::result::Result<(), Strin
     let all = everything(&arguments).map_err(|error| error.to_string())?;
     if !arguments.dry_run {
         all.iter().for_each(|one| log(one, &arguments.by));
+        if let Some(text) = &arguments.say {
+            say(text, &arguments.uids);
+        }
     }
     let text = serde_json::to_string(&all).map_err(|error| error.to_string())?;
     println!("{text}");
@@ -227,13 +239,11 @@ impl<'a> Work<'a> {
             return Ok(None);
         };
         let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
-        let exceptions = Exceptions::in_force(&Places::system(), login.uid);
-        let exceptions = exceptions.unwrap_or_else(|error| {
+        let layers = Layers::in_force(&Places::system(), login.uid, |error| {
             told.left.push(Left {
                 cap: None,
-                reason: format!("no exception counts: {error}"),
+                reason: format!("it counts for nothing: {error}"),
             });
-            Exceptions::default()
         });
         let mut denied = false;
         let mut kept = false;
@@ -241,7 +251,7 @@ impl<'a> Work<'a> {
             login.service.clone_from(&record.service);
             login.tty.clone_from(&record.tty);
             login.rhost.clone_from(&record.rhost);
-            let decision = self.policy.decide_with(&login, &self.machine, &exceptions);
+            let decision = self.policy.decide_with(&login, &self.machine, &layers);
             match decision.map_err(|error| failed(&error))?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
                 Outcome::Berth(berth) => {
@@ -322,6 +332,18 @@ fn sessions(uid: u32) -> Vec<Record> {
     let ids = UserFolder::sessions_of(uid).unwrap_or_default();
     let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
     records.collect()
+}
+
+/// Tells users something, in all their sessions.
+fn say(text: &str, uids: &[u32]) {
+    let Ok(tree) = Tree::find() else { return };
+    for uid in uids {
+        let groups = sessions(*uid).into_iter();
+        let groups = groups.filter_map(|record| Some(tree.group(record.cgroup.as_ref()?)));
+        let mut speaker = Speaker::default();
+        speaker.say(&groups.collect::<Vec<_>>(), *uid, &[text.to_owned()]);
+        speaker.wait(LISTENING);
+    }
 }
 
 fn log(told: &Applied, by: &str) {

@@ -1,4 +1,4 @@
-//! What a decision was made by: the policy in force, and the user's exceptions.
+//! What a decision was made by: the policy in force, the user's exceptions, and the steps of penalties.
 //!
 //! A login decides before it holds any lock, since it may wait for NSS then, and sets caps later. `berth reload`,
 //! `set` and `apply` may come in between. So whoever has set caps looks whether what they went by is still what
@@ -39,7 +39,7 @@ impl Source {
     /// What there is now to decide by. To be taken before it is read.
     pub fn basis(&self) -> Basis {
         let places = Places::system();
-        let mut files = vec![stamp(&places.exceptions)];
+        let mut files = vec![stamp(&places.exceptions), stamp(&places.penalties)];
         files.extend(match &self.file {
             Some(path) => vec![stamp(path)],
             // Where no copy is loaded, the files count.

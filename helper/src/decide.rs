@@ -4,7 +4,7 @@ use berth_config::outcome::{
     Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
     Propagation, Scope, UserManager, UserNamespace,
 };
-use berth_config::{Decision, Exceptions, Login, Machine, Places};
+use berth_config::{Decision, Layers, Login, Machine, Places};
 use berth_protocol::{JoinAbility, Request};
 use berth_session::{Cause, Line, Tree};
 
@@ -94,9 +94,13 @@ pub fn decide(
     let root = tree.map(|tree| tree.root().path());
     let machine =
         Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;
-    let exceptions = exceptions(login.uid);
+    // A file that cannot be used keeps nobody out: the log names it.
+    let layers = Layers::in_force(&Places::system(), login.uid, |error| {
+        let line = Line::new("exceptions").field("uid", login.uid);
+        line.field("error", error).error();
+    });
     let decision = policy
-        .decide_with(&login, &machine, &exceptions)
+        .decide_with(&login, &machine, &layers)
         .map_err(|error| by_default(Cause::Policy)(error.to_string()))?;
     let Decision {
         outcome,
@@ -104,6 +108,7 @@ pub fn decide(
         user_rule,
         pool,
         service_named,
+        penalty: _,
         pool_caps,
         everyone_caps,
     } = decision;
@@ -134,15 +139,6 @@ pub fn decide(
             Ok(Verdict::Berth(Box::new(planned)))
         }
     }
-}
-
-/// A user's exceptions. A file of them that cannot be used keeps nobody out: the log names it.
-fn exceptions(uid: u32) -> Exceptions {
-    Exceptions::in_force(&Places::system(), uid).unwrap_or_else(|error| {
-        let line = Line::new("exceptions").field("uid", uid);
-        line.field("error", error).error();
-        Exceptions::default()
-    })
 }
 
 /// The policy's word in the protocol's.

@@ -138,7 +138,9 @@ impl Keeper {
                     .warning();
             }
         }
-        watch.speaker.say(group, self.record.uid, &said);
+        watch
+            .speaker
+            .say(std::slice::from_ref(group), self.record.uid, &said);
     }
 
     /// Whether all that happened is that an application executed the user's program in its own place:

@@ -5,8 +5,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::time::Duration;
 
 use berth_session::Group;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -28,22 +30,35 @@ const LINE: usize = 400;
 pub struct Speaker(Option<(Pid, OwnedFd)>);
 
 impl Speaker {
-    /// Says lines on each terminal of a user's that a program of the session has for its own, unless its user has said
+    /// Says lines on each terminal of a user's that a program of these sessions has for its own, unless its user has said
     /// `mesg n`. Who has no terminal (sftp, a cron job) is told nothing: what programs print is not for us to mix with.
-    pub fn say(&mut self, group: &Group, uid: u32, lines: &[String]) {
+    pub fn say(&mut self, groups: &[Group], uid: u32, lines: &[String]) {
         if lines.is_empty() {
             return;
         }
         let lines: Vec<String> = lines.iter().map(|line| harmless(line)).collect();
         let text = format!("\r\n{}\r\n", lines.join("\r\n"));
-        let pids = group.processes().unwrap_or_default();
-        let terminals: BTreeSet<u64> = pids.into_iter().filter_map(terminal_of).collect();
+        let pids = groups
+            .iter()
+            .flat_map(|group| group.processes().unwrap_or_default());
+        let terminals: BTreeSet<u64> = pids.filter_map(terminal_of).collect();
         self.in_child(|| {
             for device in terminals.into_iter().take(MOST) {
                 // A terminal that is stopped, or gone, is not waited for.
                 let _ = write(device, uid, text.as_bytes());
             }
         });
+    }
+
+    /// Waits until all is said, for at most so long.
+    pub fn wait(&self, at_most: Duration) {
+        let Some((_, pidfd)) = &self.0 else { return };
+        let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
+        // Whatever it returns: who is still at it then ends with the speaker.
+        let _ = poll(
+            &mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)],
+            timeout,
+        );
     }
 
     /// One at a time: whose terminals keep the last one waiting is told no more.

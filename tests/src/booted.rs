@@ -90,7 +90,7 @@ impl Booted {
         );
         self.host(&added).ok();
         // A loaded copy would be in force, and not what a case writes.
-        self.host("rm -f /var/lib/berth/policy.json /var/lib/berth/windows");
+        self.host("rm -f /var/lib/berth/policy.json /var/lib/berth/due");
         // What a service manager is started by, and without a login.
         let manager = "/etc/systemd/system/user@.service.d";
         if Path::new(manager).exists() {

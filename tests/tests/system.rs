@@ -49,4 +49,7 @@ berth_tests::cases! { UserModeLinux:
     a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out
     apply_is_no_error_for_who_logs_out_in_the_middle
     caps_follow_a_window_of_time
+    who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count
+    a_step_outlives_logouts_and_clocks_and_yields_to_exceptions
+    a_damaged_file_of_penalties_is_named_and_gives_all_back
 }

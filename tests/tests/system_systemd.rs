@@ -111,4 +111,5 @@ cases! {
     the_units_for_metrics_have_enough_privilege
     apply_has_systemd_change_caps
     a_timer_ends_an_exception_under_systemd
+    who_burns_is_slowed_under_systemd
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::exceptions::Changing;
 use crate::exit::Exit;
-use crate::{caps, json, live, place};
+use crate::{caps, json, live, penalties, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,7 @@ pub struct Arguments {
     /// Lower memory_max also below what is in use
     #[arg(long)]
     force: bool,
-    /// Only what time brings: exceptions that are over, and windows of time; what the timer does each minute
+    /// Only what time brings: exceptions that are over, windows of time, penalties; what the timer does each minute
     #[arg(long, conflicts_with_all = ["dry_run", "force"])]
     due: bool,
     /// Print one JSON object
@@ -74,6 +74,7 @@ fn due(arguments: &Arguments) -> Exit {
                     .filter(|one| !one.changes.is_empty() || !one.left.is_empty()),
             );
         }
+        all.extend(penalties::round(&policy, helper)?);
         Ok(all)
     });
     match all {

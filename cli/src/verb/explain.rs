@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use berth_config::outcome::Outcome;
 use berth_config::value::Name;
 use berth_config::{
-    Exceptions, ExceptionsError, Explanation, LocalTime, Login, Machine, Policy, SourceError,
-    Trust, check_files,
+    Explanation, Layers, LocalTime, Login, Machine, Policy, SourceError, StateError, Trust,
+    check_files,
 };
 
 use berth_session::systemd::{is_booted, slice};
@@ -103,9 +103,9 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
         Exit::NotSo
     };
     let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
-    let exceptions = exceptions(arguments, &login);
+    let layers = layers(arguments, &login);
     let explanation = policy
-        .explain_with(&login, &machine, &exceptions)
+        .explain_with(&login, &machine, &layers)
         .map_err(|error| not_so(&error))?;
     let others = others(&login, &explanation);
     if arguments.json {
@@ -116,17 +116,18 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The user's exceptions that are in force.
-fn exceptions(arguments: &Arguments, login: &Login) -> Exceptions {
+/// The user's exceptions and the step of a penalty, as they are in force.
+fn layers(arguments: &Arguments, login: &Login) -> Layers {
     let places = arguments.root.places();
-    Exceptions::in_force(&places, login.uid).unwrap_or_else(|error| {
-        match &error {
-            ExceptionsError::Source(SourceError::Read { source, .. }) if place::denied(source) => {
-                eprintln!("berth: you have an exception, which only root sees; `berth show` has the caps in force");
-            }
-            _ => eprintln!("berth: no exception counts: {error}"),
+    Layers::in_force(&places, login.uid, |error| match error {
+        StateError::Source(SourceError::Read { path, source }) if place::denied(source) => {
+            let what = match *path == places.penalties {
+                true => "who is on a step of a penalty is root's to see",
+                false => "you have an exception, which only root sees",
+            };
+            eprintln!("berth: {what}; `berth show` has the caps in force");
         }
-        Exceptions::default()
+        _ => eprintln!("berth: it counts for nothing: {error}"),
     })
 }
 

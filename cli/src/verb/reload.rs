@@ -93,7 +93,7 @@ pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
             ("profiles", profiles.to_string()),
         ];
         deed::log("reload", None, &fields);
-        if policy.has_windows() {
+        if policy.is_due_each_minute() {
             due::start_the_timer();
         }
     }

@@ -1,23 +1,30 @@
-//! `berth unset`: ends a user's exceptions.
+//! `berth unset`: ends a user's exceptions, or forgives a penalty.
 
 use std::path::PathBuf;
 
-use berth_config::{Exception, Login};
+use berth_config::{Exception, ExceptionFile, Login, Places};
+use berth_session::Applied;
 
 use crate::exceptions::{self, Changing};
 use crate::exit::Exit;
-use crate::{caps, live};
+use crate::{caps, live, penalties};
+
+/// What is no cap, and can be forgiven.
+const PENALTY: &str = "penalty";
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 ended; 1 there is no such user or exception; 4 only root may do this; 5 ended,
-and a cap of the user, who is logged in, could not be changed: memory_max stays above what
-is in use, until `berth apply`.")]
+Exit status: 0 ended; 1 there is no such user, exception or penalty; 4 only root may do this; 5
+ended, and a cap of the user, who is logged in, could not be changed: memory_max stays above
+what is in use, until `berth apply`.
+
+`berth unset USER penalty` gives back what a penalty took, and forgets it: the next one begins
+at the first step.")]
 pub struct Arguments {
     /// The account
     user: String,
-    /// Which caps; by default, all that the user has exceptions for
+    /// Which caps, or `penalty`; by default, all that the user has exceptions for
     #[arg(value_name = "KEY")]
     keys: Vec<String>,
     /// Print one JSON object
@@ -42,6 +49,10 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
         Exit::NotSo
     };
     let login = Login::of(&arguments.user).map_err(|error| not_so(&error))?;
+    let by = crate::deed::doer();
+    if arguments.keys.iter().any(|key| key == PENALTY) {
+        return forgive(arguments, &login, &by);
+    }
     let changing = Changing::begin()?;
     let file = changing.of(login.uid);
     let all = match file.read() {
@@ -69,20 +80,48 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
     let (ended, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(ends);
     file.write(&kept)
         .map_err(|error| exceptions::failed(&error))?;
-    let by = crate::deed::doer();
     exceptions::log("unset", login.uid, &by, &ended);
     drop(changing);
 
     let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
-    if arguments.json {
-        exceptions::print_json(&login, &kept, &applied);
-        return Ok(caps::exit(&applied));
+    let texts = ended
+        .iter()
+        .map(|one| format!("{} is the policy's again", one.key));
+    Ok(finish(arguments, &login, &kept, &applied, texts))
+}
+
+fn forgive(arguments: &Arguments, login: &Login, by: &str) -> Result<Exit, Exit> {
+    if arguments.keys.len() > 1 {
+        eprintln!("berth: `penalty` stands alone: end exceptions with a second `berth unset`");
+        return Err(Exit::Usage);
     }
-    for one in &ended {
-        println!("{}: {} is the policy's again", login.user, one.key);
+    let kept = ExceptionFile::of(&Places::system(), login.uid).read();
+    let kept = kept.map_err(|error| exceptions::failed(&error))?;
+    let Some(applied) = penalties::forgive(login, by, &arguments.helper)? else {
+        eprintln!("berth: {} is on no step of a penalty", login.user);
+        return Err(Exit::NotSo);
+    };
+    let text = std::iter::once("the penalty is forgiven".to_owned());
+    Ok(finish(arguments, login, &kept, &applied, text))
+}
+
+/// Tells what came of it.
+fn finish(
+    arguments: &Arguments,
+    login: &Login,
+    kept: &[Exception],
+    applied: &[Applied],
+    texts: impl Iterator<Item = String>,
+) -> Exit {
+    if arguments.json {
+        exceptions::print_json(login, kept, applied);
+        return caps::exit(applied);
+    }
+    for text in texts {
+        println!("{}: {text}", login.user);
     }
     match applied.is_empty() {
-        true => Ok(Exit::Done),
-        false => Ok(caps::print(&applied, false)),
+        true => Exit::Done,
+        false => caps::print(applied, false),
     }
 }

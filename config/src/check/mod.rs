@@ -6,6 +6,7 @@ mod isolation;
 mod never;
 mod order;
 mod outcome;
+mod penalty;
 mod references;
 mod site;
 mod warnings;
@@ -40,6 +41,7 @@ pub(crate) fn errors(
     };
     references::check(&mut checker);
     accounting::check(&mut checker);
+    penalty::check(&mut checker);
     outcome::check(&mut checker);
     never::check(&mut checker);
     isolation::check(&mut checker, systemd);
@@ -59,6 +61,7 @@ pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) 
     order::check(&mut checker);
     warnings::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
+    penalty::check_site(&mut checker, site);
     checker.findings
 }
 

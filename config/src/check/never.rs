@@ -14,11 +14,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         if profile.table.user == CapsTable::default() {
             continue;
         }
-        let selecting: Vec<&Rule> = contents
-            .rules
-            .iter()
-            .filter(|rule| selects(checker, rule, name))
-            .collect();
+        let selecting: Vec<&Rule> = selecting(checker, name).collect();
         if selecting.is_empty() || selecting.iter().any(|rule| !rule.is_login_rule()) {
             continue;
         }
@@ -47,6 +43,15 @@ pub(super) fn check(checker: &mut Checker<'_>) {
                 .note("a user's caps never depend on the login: write `session = { ... }`"),
         );
     }
+}
+
+/// The rules that give a profile, by name or by inheritance.
+pub(super) fn selecting<'c>(
+    checker: &Checker<'c>,
+    profile: &'c Name,
+) -> impl Iterator<Item = &'c Rule> {
+    let rules = checker.contents.rules.iter();
+    rules.filter(move |rule| selects(checker, rule, profile))
 }
 
 /// Whether a rule gives a profile, by name or by inheritance.

@@ -30,6 +30,8 @@ pub trait Site {
     fn machine(&self) -> Option<Machine>;
     /// What keeps an accounting file from being written.
     fn accounting_problem(&self, file: &Path) -> Option<String>;
+    /// Why a program, or those in a folder, cannot be excepted from a penalty.
+    fn program_problem(&self, path: &Path) -> Option<String>;
 }
 
 /// The running machine.
@@ -91,6 +93,12 @@ impl Site for ThisMachine {
             .err()
             .map(|error| error.to_string());
         problem.or_else(|| file.is_dir().then(|| "it is a folder".into()))
+    }
+
+    fn program_problem(&self, path: &Path) -> Option<String> {
+        source::roots_alone(path)
+            .err()
+            .map(|error| error.to_string())
     }
 }
 

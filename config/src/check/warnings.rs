@@ -6,11 +6,12 @@ use crate::decide::tests::Facts;
 use crate::decide::{self, Bases};
 use crate::diagnostic::Finding;
 use crate::facts::Machine;
+use crate::layers::Layers;
 use crate::outcome::{Caps, Limit, Outcome};
 use crate::policy::exempt_list;
 use crate::read::table::value;
 use crate::setting::Setting;
-use crate::tables::{CapsTable, Rule, Tests};
+use crate::tables::{Rule, Tests};
 use crate::value::Glob;
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
@@ -126,7 +127,7 @@ fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
             checker.files,
             (&ruling, &login.service),
             machine,
-            &CapsTable::default(),
+            &Layers::default(),
         );
         let Ok((decision, _)) = decided else {
             continue;

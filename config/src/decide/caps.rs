@@ -37,12 +37,6 @@ impl<'m> Bases<'m> {
         }
     }
 
-    /// All CPU time of the machine, in microseconds per second.
-    fn cpu_time(&self) -> u64 {
-        let cpus = u64::try_from(self.machine.cpus.len()).unwrap_or(u64::MAX);
-        cpus.saturating_mul(ONE_CPU)
-    }
-
     /// A part of the machine's, or of the same cap of the pool or the user.
     fn part<T>(
         &self,
@@ -123,7 +117,7 @@ pub(crate) fn caps(table: &CapsTable, bases: &Bases<'_>) -> Result<Caps, DecideE
         None => None,
         Some((_, CpuQuota::Infinity)) => Some(Limit::Infinity),
         Some((setting, CpuQuota::Part(part))) => {
-            let whole = (ONE_CPU, bases.cpu_time());
+            let whole = (ONE_CPU, super::cpu_time(bases.machine));
             let limit = bases.part(setting, "cpu_quota", *part, whole, |caps| caps.cpu_quota)?;
             Some(limit.max(Limit::Finite(1)))
         }

@@ -2,6 +2,7 @@
 
 mod berth;
 mod caps;
+mod penalty;
 pub(crate) mod rules;
 pub(crate) mod tests;
 
@@ -9,10 +10,12 @@ use std::path::PathBuf;
 
 pub(crate) use berth::{berth, can_hide, has_user_namespace, user_manager};
 pub(crate) use caps::{Bases, caps};
+pub(crate) use penalty::cpu_time;
 
 use crate::contents::Contents;
 use crate::facts::{Login, Machine};
-use crate::outcome::{Caps, Outcome};
+use crate::layers::Layers;
+use crate::outcome::{Caps, Outcome, Penalty};
 use crate::read::table::value;
 use crate::tables::{Action, CapsTable, NoMatch, Profile, Rule};
 use rules::Ruling;
@@ -58,6 +61,8 @@ pub struct Decision {
     /// Whether the login rule tests `service` and names this login's literally (not by a glob): such
     /// a service is joined even if it is not one that is joined by default.
     pub service_named: bool,
+    /// What the user is watched for.
+    pub penalty: Option<Penalty>,
     /// The pool's caps.
     pub pool_caps: Caps,
     /// The caps of all users together.
@@ -73,6 +78,7 @@ impl Decision {
             user_rule: None,
             pool: None,
             service_named: false,
+            penalty: None,
             pool_caps: Caps::default(),
             everyone_caps: Caps::default(),
         }
@@ -95,7 +101,7 @@ pub(crate) fn decide<'c>(
     files: &[PathBuf],
     (ruling, service): (&Ruling, &str),
     machine: &Machine,
-    exceptions: &CapsTable,
+    layers: &Layers,
 ) -> Result<(Decision, Deciding<'c>), DecideError> {
     let mut decision = Decision::exempt();
     let mut deciding = Deciding::default();
@@ -124,13 +130,18 @@ pub(crate) fn decide<'c>(
         bases.pool = Some(decision.pool_caps.clone());
     }
     let mut excepted = deciding.user.user.clone();
-    excepted.overlay(exceptions);
-    let user_caps = match caps(&excepted, &bases) {
+    excepted.overlay(&layers.exceptions.table);
+    let mut user_caps = match caps(&excepted, &bases) {
         // What is wrong with an exception (the machine has fewer CPUs by now) keeps nobody out.
         Err(_) if excepted != deciding.user.user => caps(&deciding.user.user, &bases)?,
         caps => caps?,
     };
+    // A session's part of it stays as long as the session: it is not of what a step leaves.
     bases.user = Some(user_caps.clone());
+    decision.penalty = penalty::penalty(contents, &deciding.user, machine);
+    if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
+        penalty::lower(&mut user_caps, standing.share, machine);
+    }
 
     decision.service_named = rule_at(ruling.login).is_some_and(|rule| {
         let services = value(&rule.tests.service);

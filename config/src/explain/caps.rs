@@ -7,6 +7,7 @@ use super::Shown;
 use crate::exceptions::Exceptions;
 use crate::facts::Machine;
 use crate::outcome::{Caps, CpuWeight, Limit};
+use crate::penalties::Standing;
 use crate::policy::Policy;
 use crate::read::table::value;
 use crate::tables::CapsTable;
@@ -39,26 +40,42 @@ impl Policy {
         shown: &mut Vec<Shown>,
     ) {
         for one in exceptions.list() {
-            let was = shown.iter().position(|line| line.key == one.key);
-            let line = Shown {
-                key: one.key.clone(),
-                value: text(&one.key, &exceptions.table, caps, machine),
-                place: String::new(),
-                profile: None,
-                because: Some(format!(
-                    "exception until {}, by {}",
-                    one.until_text(),
-                    one.by
-                )),
-                was: was
-                    .and_then(|at| shown.get(at))
-                    .map(|line| Box::new(line.clone())),
-            };
-            match was.and_then(|at| shown.get_mut(at)) {
-                Some(place) => *place = line,
-                None => shown.push(line),
-            }
+            let value = text(&one.key, &exceptions.table, caps, machine);
+            let because = format!("exception until {}, by {}", one.until_text(), one.by);
+            lay_over(shown, &one.key, value, because);
         }
+    }
+}
+
+/// Puts what a step of a penalty leaves in the place of the quota.
+pub(super) fn tell_penalty(
+    standing: &Standing,
+    caps: &Caps,
+    machine: &Machine,
+    shown: &mut Vec<Shown>,
+) {
+    let cpus = match caps.cpu_quota {
+        Some(Limit::Finite(time)) => cpus_text(time, machine),
+        Some(Limit::Infinity) | None => "infinity".into(),
+    };
+    let value = format!("{} of it = {cpus}", standing.share);
+    let because = format!("penalty {}", standing.text());
+    lay_over(shown, "cpu_quota", value, because);
+}
+
+fn lay_over(shown: &mut Vec<Shown>, key: &str, value: String, because: String) {
+    let was = shown.iter_mut().find(|line| line.key == key);
+    let line = Shown {
+        key: key.into(),
+        value,
+        place: String::new(),
+        profile: None,
+        because: Some(because),
+        was: was.as_deref().map(|line| Box::new(line.clone())),
+    };
+    match was {
+        Some(place) => *place = line,
+        None => shown.push(line),
     }
 }
 
@@ -128,13 +145,17 @@ fn share_text(share: Option<Share>, comes_to: String, whole: &str) -> String {
 fn cpu_text(quota: Option<&CpuQuota>, cap: Option<Limit>, machine: &Machine) -> String {
     match (quota, cap) {
         (Some(CpuQuota::Part(part)), Some(Limit::Finite(time))) => {
-            let cpus = format!("{:.2}", time as f64 / ONE_CPU);
-            let cpus = cpus.trim_end_matches('0').trim_end_matches('.');
-            format!("{part} = {cpus} of {} CPUs", machine.cpus.len())
+            format!("{part} = {}", cpus_text(time, machine))
         }
         (Some(CpuQuota::Part(part)), _) => format!("{part} = infinity"),
         _ => "infinity".into(),
     }
+}
+
+fn cpus_text(time: u64, machine: &Machine) -> String {
+    let cpus = format!("{:.2}", time as f64 / ONE_CPU);
+    let cpus = cpus.trim_end_matches('0').trim_end_matches('.');
+    format!("{cpus} of {} CPUs", machine.cpus.len())
 }
 
 fn ids_text(written: Option<String>, comes_to: &Option<String>) -> String {

@@ -3,17 +3,17 @@
 mod caps;
 mod rest;
 
+use caps::tell_penalty;
 use serde::Serialize;
 
 use crate::check::short_place;
 use crate::decide::tests::Facts;
 use crate::decide::{self, DecideError, Decision, rule_name};
-use crate::exceptions::Exceptions;
 use crate::facts::{Login, Machine};
+use crate::layers::Layers;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::setting::Mark;
-use crate::tables::CapsTable;
 
 /// A decision and all that it was made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +78,7 @@ pub struct Shown {
     pub profile: Option<String>,
     /// Why it is so, where no file says it.
     pub because: Option<String>,
-    /// What it would be without the exception that it is.
+    /// What it would be without the exception or the penalty.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub was: Option<Box<Shown>>,
 }
@@ -86,15 +86,15 @@ pub struct Shown {
 impl Policy {
     /// What is to be done with a login on a machine, and why.
     pub fn explain(&self, login: &Login, machine: &Machine) -> Result<Explanation, DecideError> {
-        self.explain_with(login, machine, &Exceptions::default())
+        self.explain_with(login, machine, &Layers::default())
     }
 
-    /// The same for a user who has exceptions.
+    /// The same for a user over whose caps something lies.
     pub fn explain_with(
         &self,
         login: &Login,
         machine: &Machine,
-        exceptions: &Exceptions,
+        layers: &Layers,
     ) -> Result<Explanation, DecideError> {
         let mut explanation = Explanation {
             decision: Decision::exempt(),
@@ -113,8 +113,8 @@ impl Policy {
         let ruling = self.ruling(login);
         let service = login.service.as_str();
         let (contents, files) = (&self.contents, &self.files);
-        let decide = |table| decide::decide(contents, files, (&ruling, service), machine, table);
-        let (decision, deciding) = decide(&exceptions.table)?;
+        let decide = |layers| decide::decide(contents, files, (&ruling, service), machine, layers);
+        let (decision, deciding) = decide(layers)?;
         self.tell_rules(login, &mut explanation);
         if let Some(rule) = ruling.user.and_then(|index| self.contents.rules.get(index)) {
             let names: Vec<&str> = rule.profiles().iter().map(|p| p.name.as_str()).collect();
@@ -134,7 +134,7 @@ impl Policy {
             explanation.pool_caps = self.tell_caps(pool, &decision.pool_caps, machine);
         }
         if let Some(user) = user {
-            let (without, _) = decide(&CapsTable::default())?;
+            let (without, _) = decide(&Layers::default())?;
             let without = match &without.outcome {
                 Outcome::Berth(berth) => &berth.user_caps,
                 Outcome::Exempt | Outcome::Deny { .. } => user,
@@ -142,7 +142,15 @@ impl Policy {
             explanation.user_caps = self.tell_caps(&deciding.user.user, without, machine);
             // What has come to nothing on this machine is not told as if it had not.
             if user != without {
-                self.tell_exceptions(exceptions, user, machine, &mut explanation.user_caps);
+                self.tell_exceptions(
+                    &layers.exceptions,
+                    user,
+                    machine,
+                    &mut explanation.user_caps,
+                );
+            }
+            if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
+                tell_penalty(standing, user, machine, &mut explanation.user_caps);
             }
         }
         if let Outcome::Berth(berth) = &decision.outcome {

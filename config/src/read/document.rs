@@ -147,9 +147,12 @@ fn top(
                 });
             }
             "penalty" => {
+                // The same for all whom it watches: no part of what one of them has.
+                let before = std::mem::replace(&mut reader.caps, CapsOf::Everyone);
                 contents.penalties = named(node, reader, |node, _, reader| {
                     PenaltyTable::read(node, reader)
                 });
+                reader.caps = before;
             }
             "profile" => {
                 contents.profiles = named(node, reader, |node, name, reader| {

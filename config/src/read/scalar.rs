@@ -33,6 +33,7 @@ texts! {
     Text: "a text",
     TmpName: "a name in /tmp",
     Path: "a path",
+    PathGlob: "a path or a pattern of paths",
     Glob: "a name or a pattern",
     Remote: "an address, a network or a pattern of names",
     Hours: "hours such as \"22:00-07:00\"",

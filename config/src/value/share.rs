@@ -41,6 +41,11 @@ impl Percent {
         Ok(Percent(hundredths))
     }
 
+    /// Whether it is one of these, both included, in whole percent.
+    pub(crate) fn is_within(self, least: u64, most: u64) -> bool {
+        (least * 100..=most * 100).contains(&self.0)
+    }
+
     /// That part of a whole, rounded down.
     pub fn of(self, whole: u64) -> u64 {
         let part = u128::from(whole) * u128::from(self.0) / 10_000;

@@ -64,6 +64,7 @@ pub struct Site {
     pub without_berth: Vec<&'static str>,
     pub sudoers: Vec<Login>,
     pub accounting_problem: Option<&'static str>,
+    pub program_problem: Option<&'static str>,
 }
 
 impl berth_config::Site for Site {
@@ -87,6 +88,9 @@ impl berth_config::Site for Site {
     }
     fn accounting_problem(&self, _: &std::path::Path) -> Option<String> {
         self.accounting_problem.map(String::from)
+    }
+    fn program_problem(&self, _: &std::path::Path) -> Option<String> {
+        self.program_problem.map(String::from)
     }
 }
 

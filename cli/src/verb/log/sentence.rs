@@ -14,6 +14,7 @@ pub fn word(event: &Event) -> (&str, Alarm) {
         ("close", Some("ok")) => ("logout", Alarm::None),
         ("close", _) => ("killed", Alarm::Warning),
         ("cap", _) => ("cap", Alarm::Warning),
+        ("penalty", _) if event.get("step") != Some("0") => ("penalty", Alarm::Warning),
         ("module", _) => ("module", Alarm::Warning),
         (word, _) if event.get("error").is_some() => (word, Alarm::Failure),
         (word, _) => (word, Alarm::None),
@@ -48,6 +49,7 @@ pub fn text(event: &Event) -> String {
                     .map(|program| format!("killed {program}")),
             );
         }
+        ("penalty", _) => parts = penalty(event),
         ("module", _) => parts.extend(event.get("text").map(String::from)),
         _ => parts = rest(event),
     }
@@ -74,6 +76,21 @@ fn subject(event: &Event) -> Option<String> {
         (Some(session), Some(service)) => Some(format!("{session}, {service}")),
         (session, service) => session.or(service),
     }
+}
+
+/// `hog, step 2 of 3: 50% of cpu_quota until 12:40, cpu 350% over 10min, above 200%`.
+fn penalty(event: &Event) -> Vec<String> {
+    let get = |key| event.get(key).unwrap_or("?");
+    let penalty = get("penalty");
+    let what = match event.get("step") {
+        Some("0") => format!("{penalty} ends"),
+        _ => {
+            let (step, steps, share, until) =
+                (get("step"), get("steps"), get("cpu_quota"), get("until"));
+            format!("{penalty}, step {step} of {steps}: {share} of cpu_quota until {until}")
+        }
+    };
+    vec![what, get("because").to_owned()]
 }
 
 /// What a session used. That nothing was killed or refused is not worth a word.

@@ -8,11 +8,10 @@ use berth_session::{Group, NamespaceIds, Record, SessionId, Tree};
 use serde_json::{Value, json};
 
 use super::way_in;
-use crate::exceptions;
 use crate::figures::{bar, cpu_time, harmless, percent, size, span};
 use crate::live;
 use crate::reading::{self, Figures};
-use crate::{json, place};
+use crate::{exceptions, json, penalties, place};
 
 /// All that is known of a user or a session.
 #[derive(Debug, Default)]
@@ -27,6 +26,8 @@ pub struct Page {
     pub cgroup: Option<PathBuf>,
     /// What it uses.
     pub figures: Figures,
+    /// On which step of a penalty a user is.
+    pub penalty: Option<String>,
     /// One line for each of a user's exceptions.
     pub exceptions: Vec<String>,
     /// One line for each of a user's sessions.
@@ -68,6 +69,7 @@ impl Page {
             cgroup: record.cgroup.clone(),
             object: live::object(record, tree, &figures, loaded),
             figures,
+            penalty: None,
             exceptions: Vec::new(),
             sessions: Vec::new(),
         }
@@ -102,6 +104,7 @@ impl Page {
             format!("{:<3} {}", record.id, parts.join(", "))
         });
         let (exceptions, objects) = exceptions::shown(first.uid);
+        let (penalty, standing) = penalties::shown(first.uid);
         Page {
             title: format!(
                 "{} ({})  {}",
@@ -115,6 +118,7 @@ impl Page {
                 .filter(Group::exists)
                 .zip(tree)
                 .map(|(user, tree)| tree.below(&user)),
+            penalty,
             exceptions,
             sessions: lines.collect(),
             object: json!({
@@ -123,6 +127,7 @@ impl Page {
                 "opened": LocalTime::rfc3339(live::opened(oldest)),
                 "age_seconds": live::age(oldest),
                 "exceptions": objects,
+                "penalty": standing,
                 "sessions": sessions
                     .map(|(record, figures)| live::object(record, tree, figures, loaded))
                     .collect::<Vec<_>>(),
@@ -191,6 +196,9 @@ impl Page {
         }
         for (label, text) in figures(&self.figures) {
             line(label, &text);
+        }
+        if let Some(penalty) = &self.penalty {
+            line("Penalty", penalty);
         }
         for exception in &self.exceptions {
             line("Exception", exception);

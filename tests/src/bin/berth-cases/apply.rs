@@ -340,7 +340,7 @@ fn window(machine: &mut Machine) {
     set_clock(machine, "07:59:30");
     machine.host(&format!("{PROGRAMS}/berth reload")).ok();
     // So that something is started each minute.
-    assert!(std::path::Path::new("/var/lib/berth/windows").exists());
+    assert!(std::path::Path::new("/var/lib/berth/due").exists());
     let (login, _) = machine.stay("alice");
     let tasks = |machine: &Machine| of_user(machine, "alice", "sessions/pids.max");
     assert_eq!(tasks(machine), "64");
@@ -364,7 +364,7 @@ fn window(machine: &mut Machine) {
     // A policy without windows asks for nothing each minute.
     machine.policy(&user_caps("tasks_max = 64"));
     machine.host(&format!("{PROGRAMS}/berth reload")).ok();
-    assert!(!std::path::Path::new("/var/lib/berth/windows").exists());
+    assert!(!std::path::Path::new("/var/lib/berth/due").exists());
 }
 
 fn systemd(machine: &Booted) {

@@ -21,6 +21,7 @@ mod memory;
 mod metrics;
 mod notices;
 mod package;
+mod penalties;
 mod pools;
 mod pressure;
 mod processes;
@@ -69,6 +70,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
         accounting::CASES_UNDER_SYSTEMD,
         metrics::CASES_UNDER_SYSTEMD,
         apply::CASES_UNDER_SYSTEMD,
+        penalties::CASES_UNDER_SYSTEMD,
     ]
     .concat()
 }
@@ -92,6 +94,7 @@ fn cases(guest: &str) -> Vec<Case> {
             bad_days::CASES,
             accounting::CASES,
             apply::CASES,
+            penalties::CASES,
         ]
         .concat(),
         "qemu" => [

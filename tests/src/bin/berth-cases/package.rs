@@ -93,6 +93,7 @@ fn pam(machine: &Booted) {
         "/run/berth",
         "/run/berth-last-id",
         "/run/berth-counters",
+        "/run/berth-penalties",
     ] {
         assert!(!Path::new(gone).exists(), "{gone}");
     }

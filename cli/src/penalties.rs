@@ -1,0 +1,346 @@
+//! Penalties, a round each minute (`berth apply --due`): what users have used, and what comes of it.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use berth_config::{
+    LocalTime, Login, Machine, Places, Policy, Standing, Standings, StateError, Track, Tracks,
+};
+use berth_session::{Applied, Line, Tree, UserFolder};
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::{Value, json};
+
+use crate::exit::Exit;
+use crate::{caps, live, place};
+
+mod look;
+mod watched;
+
+use watched::{Seen, Watched, offence};
+
+/// The right to change who stands where.
+pub struct Changing {
+    places: Places,
+    standings: Standings,
+    tracks: Tracks,
+    /// A file was damaged: what it said of users' quotas is not known.
+    is_lost: bool,
+    _lock: Flock<File>,
+}
+
+/// A step up or down.
+struct Turn {
+    standing: Standing,
+    because: String,
+    /// What the user is to be told, where they are.
+    say: Option<String>,
+}
+
+impl Changing {
+    /// Waits until nobody else does. What is damaged is named, and begins anew.
+    fn begin() -> Result<Changing, Exit> {
+        let places = Places::system();
+        let path = places.tracks.with_extension("lock");
+        let lock = || -> Result<Flock<File>, String> {
+            let mut options = OpenOptions::new();
+            let options = options.write(true).create(true).truncate(false).mode(0o600);
+            let file = options.open(&path).map_err(|error| error.to_string())?;
+            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.to_string())
+        };
+        let lock = lock().map_err(|error| {
+            eprintln!("berth: cannot lock {}: {error}", path.display());
+            Exit::NotSo
+        })?;
+        let standings = Standings::read(&places);
+        let tracks = Tracks::read(&places);
+        Ok(Changing {
+            is_lost: standings.is_err(),
+            standings: standings
+                .map_err(|error| failed(&error))
+                .unwrap_or_default(),
+            tracks: tracks.map_err(|error| failed(&error)).unwrap_or_default(),
+            places,
+            _lock: lock,
+        })
+    }
+
+    fn write(&self) -> Result<(), Exit> {
+        // In this order: an offence that is lost is better than one that counts twice.
+        let tracks = self.tracks.write(&self.places);
+        tracks
+            .and_then(|()| self.standings.write(&self.places))
+            .map_err(|error| failed(&error))
+    }
+}
+
+/// Looks at all whom a penalty watches, and moves them up and down.
+pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
+    let places = Places::system();
+    if !policy.has_penalties() && !places.penalties.exists() {
+        return Ok(Vec::new());
+    }
+    let tree = Tree::find().map_err(|error| live::failed(&error))?;
+    let not_so = |error: &dyn std::fmt::Display| {
+        eprintln!("berth: {error}");
+        Exit::NotSo
+    };
+    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
+    let boot = look::since_boot().ok_or_else(|| not_so(&"this kernel has no CLOCK_BOOTTIME"))?;
+    let mut changing = Changing::begin()?;
+    let mut turns = changing.turn(policy, &machine, &tree, boot);
+    // What is not written is not so; but who has served their time gets all back, whatever the disk does.
+    let written = changing.write();
+    if written.is_err() {
+        turns.values_mut().for_each(|turn| turn.say = None);
+    } else {
+        turns.iter().for_each(|(uid, turn)| turn.log(*uid));
+    }
+    let mut all = Vec::new();
+    // All others whom a file names, too: a login may have come between a setting of the clock and this.
+    let named = changing.standings.users.keys().copied();
+    let named: Vec<u32> = named.filter(|uid| !turns.contains_key(uid)).collect();
+    let is_lost = changing.is_lost;
+    drop(changing);
+    for (uid, turn) in turns {
+        all.extend(bring(helper, &[uid], turn.say.as_deref())?);
+    }
+    if is_lost || !named.is_empty() {
+        // Without any, everybody.
+        let uids = if is_lost { &[][..] } else { &named };
+        all.extend(bring(helper, uids, None)?);
+    }
+    all.retain(|one| !one.changes.is_empty() || !one.left.is_empty());
+    written.map(|()| all)
+}
+
+fn bring(helper: &Path, uids: &[u32], say: Option<&str>) -> Result<Vec<Applied>, Exit> {
+    let mut words = vec!["--by=penalty".to_owned()];
+    words.extend(uids.iter().map(|uid| format!("--uid={uid}")));
+    words.extend(say.map(|text| format!("--say={text}")));
+    caps::bring(helper, &words)
+}
+
+impl Changing {
+    /// One round. Gives back who is on another step than before, or on none.
+    fn turn(
+        &mut self,
+        policy: &Policy,
+        machine: &Machine,
+        tree: &Tree,
+        boot: u64,
+    ) -> BTreeMap<u32, Turn> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
+        let jump = self.tracks.jump(now, boot);
+        let standings = self.standings.users.values_mut();
+        standings.for_each(|standing| standing.shift(jump));
+        (self.tracks.wall, self.tracks.boot) = (now, boot);
+
+        let uids = UserFolder::uids().unwrap_or_default();
+        let seen = uids
+            .into_iter()
+            .map(|uid| (uid, Seen::of(uid, policy, machine)));
+        let seen: BTreeMap<u32, Seen> = seen.collect();
+        let watched = |uid: &u32| seen.get(uid).and_then(Seen::watched);
+        self.tracks.users.retain(|uid, _| watched(uid).is_some());
+        let mut turns = BTreeMap::new();
+        let mut files = look::Files::new();
+        for (uid, user) in seen
+            .iter()
+            .filter_map(|(uid, seen)| Some((*uid, seen.watched()?)))
+        {
+            let before = self.standings.users.get(&uid).cloned();
+            let offence = self.look(uid, user, before.as_ref(), tree, &mut files);
+            let is_other = before
+                .as_ref()
+                .is_some_and(|before| !before.is_of(&user.penalty));
+            let Some(because) = offence.filter(|_| !is_other) else {
+                continue; // One of another penalty ends first.
+            };
+            let after = Standing::after_offence(before.as_ref(), &user.penalty, &user.name, now);
+            if let Some(standing) = after {
+                self.standings.users.insert(uid, standing.clone());
+                let say = user.told(up(&standing, &because));
+                turns.insert(
+                    uid,
+                    Turn {
+                        standing,
+                        because,
+                        say,
+                    },
+                );
+            }
+        }
+        for (uid, standing) in std::mem::take(&mut self.standings.users) {
+            if turns.contains_key(&uid) {
+                self.standings.users.insert(uid, standing);
+                continue;
+            }
+            let is_dropped = match seen.get(&uid) {
+                Some(Seen::Watched(user)) => !standing.is_of(&user.penalty),
+                Some(Seen::Unwatched) => true,
+                Some(Seen::Unknown) | None => !policy.has_penalties(),
+            };
+            let (after, mut ends) = standing.clone().pass(now);
+            let mut because = "its time is over";
+            match after {
+                Some(_) if is_dropped => {
+                    ends = !standing.is_over;
+                    because = "the policy has it no more";
+                }
+                Some(after) => {
+                    self.standings.users.insert(uid, after);
+                }
+                None => {}
+            }
+            if ends {
+                let say = watched(&uid).and_then(|user| user.told(down(&standing)));
+                self.begin_anew(uid);
+                turns.insert(uid, Turn::end(standing, because.into(), say));
+            }
+        }
+        turns
+    }
+
+    /// Takes a look at a user; what they did, if it was too much for too long.
+    fn look(
+        &mut self,
+        uid: u32,
+        user: &Watched,
+        standing: Option<&Standing>,
+        tree: &Tree,
+        files: &mut look::Files,
+    ) -> Option<String> {
+        let penalty = &user.penalty;
+        let group = tree.existing_user(uid)?;
+        let look = look::look(&group, &penalty.except, files)?;
+        let Some(track) = self.tracks.users.get_mut(&uid) else {
+            self.tracks.users.insert(uid, Track::begin(look));
+            return None;
+        };
+        let mean = track.look(look, penalty.window)?;
+        let offence = offence(mean, penalty, standing)?;
+        track.begin_anew();
+        Some(offence)
+    }
+
+    /// A user's window begins now.
+    fn begin_anew(&mut self, uid: u32) {
+        if let Some(track) = self.tracks.users.get_mut(&uid) {
+            track.begin_anew();
+        }
+    }
+}
+
+fn up(standing: &Standing, offence: &str) -> String {
+    let Standing {
+        penalty,
+        step,
+        steps,
+        share,
+        ..
+    } = standing;
+    let until = standing.until_text();
+    format!(
+        "berth: {offence}: penalty {penalty}, step {step} of {steps}, leaves you {share} of your cpu_quota until {until}"
+    )
+}
+
+fn down(standing: &Standing) -> String {
+    let penalty = &standing.penalty;
+    format!("berth: penalty {penalty} is over: your cpu_quota is whole again")
+}
+
+impl Turn {
+    /// Back to all of the quota.
+    fn end(standing: Standing, because: String, say: Option<String>) -> Turn {
+        let standing = Standing {
+            is_over: true,
+            ..standing
+        };
+        Turn {
+            standing,
+            because,
+            say,
+        }
+    }
+
+    fn log(&self, uid: u32) {
+        let standing = &self.standing;
+        let (step, share, until) = match standing.is_over {
+            true => (0, "100%".into(), String::new()),
+            false => (
+                standing.step,
+                standing.share.to_string(),
+                standing.until_text(),
+            ),
+        };
+        Line::new("penalty")
+            .field("user", &standing.user)
+            .field("uid", uid)
+            .field("penalty", &standing.penalty)
+            .field("step", step)
+            .field("steps", standing.steps)
+            .field("cpu_quota", share)
+            .field("until", until)
+            .field("because", &self.because)
+            .info();
+    }
+}
+
+/// Ends a user's penalty, and forgets it; `None` where they have none.
+pub fn forgive(login: &Login, by: &str, helper: &Path) -> Result<Option<Vec<Applied>>, Exit> {
+    let mut changing = Changing::begin()?;
+    let Some(standing) = changing.standings.users.remove(&login.uid) else {
+        return Ok(None);
+    };
+    changing.begin_anew(login.uid);
+    changing.write()?;
+    drop(changing);
+    let say = (!standing.is_over).then(|| down(&standing));
+    let turn = Turn::end(standing, format!("forgiven by {by}"), say);
+    turn.log(login.uid);
+    bring(helper, &[login.uid], turn.say.as_deref()).map(Some)
+}
+
+/// Where a user stands, as a line and as an object. A file that cannot be used is told of.
+pub fn shown(uid: u32) -> (Option<String>, Value) {
+    let standings = Standings::read(&Places::system()).map_err(|error| failed(&error));
+    let Some(standing) = standings.unwrap_or_default().users.remove(&uid) else {
+        return (None, Value::Null);
+    };
+    let time = |seconds: u64| {
+        let moment = UNIX_EPOCH.checked_add(std::time::Duration::from_secs(seconds));
+        moment.and_then(LocalTime::rfc3339)
+    };
+    let is_on_step = standing.is_on_step();
+    let line = match is_on_step {
+        true => format!("{}: {} of cpu_quota", standing.text(), standing.share),
+        false => format!(
+            "{}, step {} of {} is over; forgotten {}",
+            standing.penalty,
+            standing.step,
+            standing.steps,
+            standing.forgotten_text()
+        ),
+    };
+    let object = json!({
+        "penalty": standing.penalty,
+        "step": standing.step,
+        "steps": standing.steps,
+        "on": is_on_step,
+        "share": standing.share.to_string(),
+        "since": time(standing.since),
+        "until": time(standing.until),
+        "forgotten": time(standing.forgotten),
+    });
+    (Some(line), object)
+}
+
+fn failed(error: &StateError) -> Exit {
+    eprintln!("berth: {error}");
+    Exit::NotSo
+}

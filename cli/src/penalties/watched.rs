@@ -1,0 +1,139 @@
+//! Whom a penalty watches, and what of their use is an offence.
+
+use berth_config::outcome::{CgroupPlace, Outcome, Penalty};
+use berth_config::value::{bytes_text, duration_text};
+use berth_config::{Login, Machine, Mean, Policy, Standing};
+use berth_session::{Record, UserFolder};
+
+/// A user who is logged in, and whom a penalty watches.
+pub struct Watched {
+    /// The user's name.
+    pub name: String,
+    /// What they are watched for.
+    pub penalty: Penalty,
+    /// Whether they are told.
+    notify: bool,
+    contact: Option<String>,
+}
+
+/// What is known of a user who is logged in.
+pub enum Seen {
+    /// A penalty watches them.
+    Watched(Box<Watched>),
+    /// Their profile names no penalty.
+    Unwatched,
+    /// NSS does not answer, or the policy has no profile for who is in already.
+    Unknown,
+}
+
+impl Seen {
+    /// Looks a user up.
+    pub fn of(uid: u32, policy: &Policy, machine: &Machine) -> Seen {
+        let ids = UserFolder::sessions_of(uid).unwrap_or_default();
+        let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
+        let seen = records.filter_map(|record| {
+            let mut login = Login::of(&record.user).ok()?;
+            (login.service, login.tty, login.rhost) = (record.service, record.tty, record.rhost);
+            let decision = policy.decide(&login, machine).ok()?;
+            let Outcome::Berth(berth) = decision.outcome else {
+                return None;
+            };
+            let Some(penalty) = decision.penalty else {
+                return Some(Seen::Unwatched);
+            };
+            // In a job's cgroup no cap is set. Without enforcement the log has what would be.
+            (berth.cgroup == CgroupPlace::Own).then(|| {
+                Seen::Watched(Box::new(Watched {
+                    name: record.user,
+                    penalty,
+                    notify: berth.notify && berth.enforce,
+                    contact: berth.contact,
+                }))
+            })
+        });
+        seen.into_iter().next().unwrap_or(Seen::Unknown)
+    }
+
+    /// Who is watched.
+    pub fn watched(&self) -> Option<&Watched> {
+        match self {
+            Seen::Watched(user) => Some(user),
+            Seen::Unwatched | Seen::Unknown => None,
+        }
+    }
+}
+
+impl Watched {
+    /// What they are told of a step, if they are.
+    pub fn told(&self, mut text: String) -> Option<String> {
+        if let Some(contact) = &self.contact {
+            text += &format!(". Help: {contact}");
+        }
+        self.notify.then_some(text)
+    }
+}
+
+/// What a user did that is an offence. On a step less is allowed, as they can use less.
+pub fn offence(mean: Mean, penalty: &Penalty, standing: Option<&Standing>) -> Option<String> {
+    let on_step = standing.filter(|standing| !standing.is_over);
+    let over = duration_text(penalty.window);
+    if let Some(above) = penalty.cpu_above {
+        let allowed = on_step.map_or(above, |standing| standing.share.of(above));
+        if mean.cpu > allowed {
+            let percent = |per_second: u64| (per_second + 5_000) / 10_000;
+            let (mean, allowed) = (percent(mean.cpu), percent(allowed));
+            return Some(format!("cpu {mean}% over {over}, above {allowed}%"));
+        }
+    }
+    let allowed = penalty.memory_above.filter(|above| mean.memory > *above)?;
+    let (mean, allowed) = (bytes_text(mean.memory), bytes_text(allowed));
+    Some(format!("memory {mean} over {over}, above {allowed}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use berth_config::value::Percent;
+
+    use super::*;
+
+    #[test]
+    fn on_a_step_less_cpu_is_allowed_and_no_less_memory() {
+        let penalty = Penalty {
+            name: "hog".into(),
+            cpu_above: Some(2_000_000),
+            memory_above: Some(1 << 30),
+            window: Duration::from_secs(600),
+            except: Vec::new(),
+            steps: Vec::new(),
+            step_time: Duration::from_secs(60),
+            forget: Duration::from_secs(60),
+        };
+        let standing = Standing {
+            user: "alice".into(),
+            penalty: "hog".into(),
+            step: 1,
+            steps: 1,
+            share: Percent::parse("50%").unwrap(),
+            since: 0,
+            until: 0,
+            forgotten: 0,
+            is_over: false,
+        };
+        let told = |cpu, memory, standing| offence(Mean { cpu, memory }, &penalty, standing);
+        assert_eq!(told(2_000_000, 1 << 30, None), None);
+        let cpu = "cpu 350% over 10min, above 200%";
+        assert_eq!(told(3_500_000, 2 << 30, None).as_deref(), Some(cpu));
+        let memory = "memory 2G over 10min, above 1G";
+        assert_eq!(told(0, 2 << 30, None).as_deref(), Some(memory));
+        assert_eq!(told(1_000_000, 1 << 30, Some(&standing)), None);
+        let cpu = "cpu 150% over 10min, above 100%";
+        assert_eq!(told(1_500_000, 0, Some(&standing)).as_deref(), Some(cpu));
+        let over = Standing {
+            is_over: true,
+            ..standing.clone()
+        };
+        assert_eq!(told(1_500_000, 0, Some(&over)), None);
+    }
+}

@@ -1,0 +1,137 @@
+//! Penalties: what they need, the range of each value, and profiles whose penalty can never apply.
+
+use super::{Checker, Site};
+use crate::diagnostic::{At, Finding};
+use crate::read::table::value;
+use crate::setting::Setting;
+use crate::tables::{PenaltyTable, Rule};
+use crate::value::{CpuQuota, Memory, Share, Span};
+
+/// Two looks, each a minute after the one before.
+const LEAST_WINDOW: u64 = 120;
+/// Longer than a day, the mean tells of yesterday.
+const MOST_WINDOW: u64 = 86_400;
+/// From one look to the next.
+const LEAST_TIME: u64 = 60;
+/// A year: times to come are added to the clock's.
+const MOST_TIME: u64 = 366 * 86_400;
+
+pub(super) fn check(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    for named in contents.penalties.values() {
+        of_table(checker, named.at, &named.table);
+    }
+    for (name, profile) in &contents.profiles {
+        let Some(setting) = profile
+            .table
+            .keys
+            .penalty
+            .as_ref()
+            .filter(|set| set.value.is_some())
+        else {
+            continue;
+        };
+        let selecting: Vec<&Rule> = super::never::selecting(checker, name).collect();
+        if !selecting.is_empty() && selecting.iter().all(|rule| rule.is_login_rule()) {
+            let places: Vec<_> = selecting
+                .iter()
+                .map(|rule| checker.place(rule.at))
+                .collect();
+            checker.findings.push(
+                Finding::error(
+                    setting.at,
+                    "this penalty can never apply",
+                    format!("only rules that test the login select `{name}`: {}", places.join(", ")),
+                )
+                .note("a penalty is about all that a user does: it comes from the user rule's profile"),
+            );
+        }
+    }
+}
+
+fn of_table(checker: &mut Checker<'_>, at: At, table: &PenaltyTable) {
+    let missing = [
+        ("window", table.window.is_none()),
+        ("steps", table.steps.is_none()),
+        ("step_time", table.step_time.is_none()),
+        ("forget", table.forget.is_none()),
+        (
+            "cpu_above` or `memory_above",
+            table.cpu_above.is_none() && table.memory_above.is_none(),
+        ),
+    ];
+    for (key, _) in missing.iter().filter(|(_, missing)| *missing) {
+        checker.error(at, format!("no `{key}`"), "a penalty needs it");
+    }
+    above_infinity(checker, &table.cpu_above, &CpuQuota::Infinity);
+    above_infinity(checker, &table.memory_above, &Memory(Share::Infinity));
+    span(
+        checker,
+        "window",
+        &table.window,
+        (LEAST_WINDOW, MOST_WINDOW),
+        "2min to 1d",
+    );
+    let times = (LEAST_TIME, MOST_TIME);
+    span(
+        checker,
+        "step_time",
+        &table.step_time,
+        times,
+        "1min to 366d",
+    );
+    span(checker, "forget", &table.forget, times, "1min to 366d");
+    if let (Some(setting), Some(steps)) = (&table.steps, value(&table.steps)) {
+        for step in steps.0.iter().filter(|step| !step.is_within(1, 100)) {
+            checker.error(
+                setting.at,
+                format!("a step of {step}"),
+                "1% to 100% of the user's cpu_quota",
+            );
+        }
+    }
+}
+
+fn above_infinity<T: PartialEq>(
+    checker: &mut Checker<'_>,
+    setting: &Option<Setting<T>>,
+    infinity: &T,
+) {
+    if let (Some(setting), true) = (setting, value(setting) == Some(infinity)) {
+        checker.error(setting.at, "nobody is ever above infinity", "leave it out");
+    }
+}
+
+fn span(
+    checker: &mut Checker<'_>,
+    key: &str,
+    setting: &Option<Setting<Span>>,
+    (least, most): (u64, u64),
+    range: &str,
+) {
+    if let (Some(setting), Some(span)) = (setting, value(setting)) {
+        if !(least..=most).contains(&span.0) {
+            checker.error(setting.at, format!("`{key}` is out of range"), range);
+        }
+    }
+}
+
+/// Programs that do not count, and are not here or not to be trusted.
+pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
+    for named in checker.contents.penalties.values() {
+        let (Some(setting), Some(except)) = (&named.table.except, value(&named.table.except))
+        else {
+            continue;
+        };
+        for pattern in except {
+            let (plain, _) = pattern.split();
+            if let Some(problem) = site.program_problem(&plain) {
+                checker.findings.push(Finding::warning(
+                    setting.at,
+                    format!("`{pattern}` excepts nothing here"),
+                    problem,
+                ));
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What lies over the policy's caps of one user: exceptions that an admin made, and the step of a penalty.
+
+use crate::exceptions::Exceptions;
+use crate::outcome::Penalty;
+use crate::penalties::{Standing, Standings};
+use crate::places::Places;
+use crate::read::table::value;
+use crate::state::StateError;
+
+/// Both, as a decision takes them. An exception from a cap wins over a penalty.
+#[derive(Debug, Default, Clone)]
+pub struct Layers {
+    /// What an admin gave the user instead of the policy's.
+    pub exceptions: Exceptions,
+    /// The step of a penalty that the user is on.
+    pub standing: Option<Standing>,
+}
+
+impl Layers {
+    /// The step that lowers the user's quota, of the penalty that the policy has for them.
+    pub(crate) fn step_of(&self, penalty: Option<&Penalty>) -> Option<&Standing> {
+        let standing = self.standing.as_ref()?;
+        let is_excepted = value(&self.exceptions.table.cpu_quota).is_some();
+        (!is_excepted && standing.is_of(penalty?)).then_some(standing)
+    }
+
+    /// Those of a user that hold now. A file that cannot be used counts as none, and the caller says so.
+    pub fn in_force(places: &Places, uid: u32, mut failed: impl FnMut(&StateError)) -> Layers {
+        let exceptions = Exceptions::in_force(places, uid).unwrap_or_else(|error| {
+            failed(&error);
+            Exceptions::default()
+        });
+        let mut standings = Standings::read(places).unwrap_or_else(|error| {
+            failed(&error);
+            Standings::default()
+        });
+        Layers {
+            exceptions,
+            standing: standings.users.remove(&uid).filter(Standing::is_on_step),
+        }
+    }
+}

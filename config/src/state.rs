@@ -1,0 +1,93 @@
+//! Files of Berth's own that outlive a boot: root's alone, in one format, written whole or not at all.
+
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::loaded::{InstallError, Pending};
+use crate::source::{self, SourceError, Trust};
+
+/// No file is longer.
+const LARGEST: u64 = 64 << 20;
+
+/// Counts changes of what is in a file.
+const FORMAT: u32 = 1;
+
+/// Why such a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// It is not as this program writes it.
+    #[error("{path} is damaged: {why}; {remedy}", path = .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What to do, or what becomes of it.
+        remedy: &'static str,
+    },
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] InstallError),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored<T> {
+    format: u32,
+    state: T,
+}
+
+/// Reads a file; `None` where there is none.
+pub(crate) fn read<T: DeserializeOwned>(
+    path: &Path,
+    remedy: &'static str,
+) -> Result<Option<T>, StateError> {
+    let file = match source::open(path, Trust::Root) {
+        Ok(file) => file,
+        Err(SourceError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let damaged = |why: String| StateError::Damaged {
+        path: path.into(),
+        why,
+        remedy,
+    };
+    let mut text = String::new();
+    file.take(LARGEST)
+        .read_to_string(&mut text)
+        .map_err(|error| damaged(error.to_string()))?;
+    let stored: Stored<T> =
+        serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    match stored.format {
+        FORMAT => Ok(Some(stored.state)),
+        other => Err(damaged(format!("its format is {other}, and not {FORMAT}"))),
+    }
+}
+
+/// Writes a file; without anything to write it goes.
+pub(crate) fn write<T: Serialize>(path: &Path, state: Option<T>) -> Result<(), StateError> {
+    let Some(state) = state else {
+        return match std::fs::remove_file(path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => Err(InstallError::Write {
+                path: path.into(),
+                source,
+            }
+            .into()),
+            _ => Ok(()),
+        };
+    };
+    let stored = Stored {
+        format: FORMAT,
+        state,
+    };
+    let text = serde_json::to_string(&stored).map_err(InstallError::Encode)?;
+    Pending::write_for_root(path, &text)?.put()?;
+    Ok(())
+}

@@ -1,0 +1,324 @@
+//! Penalties: what the policy says of them, and what a step does to a user's caps.
+
+mod written;
+
+use std::time::Duration;
+
+use berth_config::outcome::{Caps, Limit, Outcome};
+use berth_config::{Exception, Exceptions, Layers, Policy, Standing, parse_exception};
+use written::{Site, Written, login, machine, short};
+
+const HOG: &str = "[penalty.hog]\ncpu_above = \"200%\"\nmemory_above = \"25%\"\nwindow = \"10min\"\n\
+                   except = [\"/usr/bin/make\", \"/opt/**\"]\nsteps = [\"80%\", \"50%\"]\n\
+                   step_time = \"30min\"\nforget = \"3h\"\n";
+
+fn policy(text: &str) -> Policy {
+    let checked = Written::new(&format!("version = 1\n{text}")).check();
+    assert_eq!(checked.diagnostics, []);
+    checked.policy.unwrap()
+}
+
+fn watched(user: &str) -> Policy {
+    policy(&format!(
+        "{HOG}[profile.p]\npenalty = \"hog\"\nuser = {{ {user} }}\nsession = {{ cpu_quota = \"50% of machine\" }}\n\
+         [[rule]]\nprofile = \"p\"\n"
+    ))
+}
+
+fn on_step() -> Layers {
+    let standing = Standing {
+        user: "alice".into(),
+        penalty: "hog".into(),
+        step: 2,
+        steps: 2,
+        share: berth_config::value::Percent::parse("50%").unwrap(),
+        since: 0,
+        until: u64::MAX >> 16,
+        forgotten: u64::MAX >> 16,
+        is_over: false,
+    };
+    Layers {
+        standing: Some(standing),
+        ..Layers::default()
+    }
+}
+
+fn excepted(cap: &str) -> Layers {
+    let (key, value) = parse_exception(cap).unwrap();
+    let exceptions = Exceptions::of(vec![Exception {
+        key,
+        value,
+        until: u64::MAX >> 16,
+        by: "root".into(),
+        reason: None,
+    }]);
+    Layers {
+        exceptions: exceptions.unwrap(),
+        ..on_step()
+    }
+}
+
+fn user_caps(policy: &Policy, layers: &Layers) -> Caps {
+    let alice = login("alice", 1001, &["alice"]);
+    let decision = policy.decide_with(&alice, &machine(), layers).unwrap();
+    let Outcome::Berth(berth) = decision.outcome else {
+        panic!("{decision:?}");
+    };
+    assert_eq!(berth.session_caps.cpu_quota, Some(Limit::Finite(8_000_000)));
+    berth.user_caps
+}
+
+#[test]
+fn a_penalty_is_worked_out_for_the_machine_and_is_the_user_rules() {
+    let policy = policy(&format!(
+        "{HOG}[profile.p]\npenalty = \"hog\"\n[profile.q]\ninherits = \"p\"\npenalty = \"unset\"\n\
+         [[rule]]\nservice = \"cron\"\nprofile = \"q\"\n[[rule]]\nuser = \"bob\"\nprofile = \"q\"\n\
+         [[rule]]\nprofile = \"p\"\n"
+    ));
+    assert!(policy.has_penalties() && policy.is_due_each_minute() && !policy.has_windows());
+    let of = |user: &str, service: &str| {
+        let mut login = login(user, 1001, &[user]);
+        login.service = service.into();
+        policy.decide(&login, &machine()).unwrap().penalty
+    };
+    let penalty = of("alice", "sshd").unwrap();
+    assert_eq!(penalty.name, "hog");
+    assert_eq!(penalty.cpu_above, Some(2_000_000));
+    assert_eq!(penalty.memory_above, Some(16 << 30));
+    assert_eq!(penalty.window, Duration::from_secs(600));
+    assert_eq!((penalty.except.len(), penalty.steps.len()), (2, 2));
+    assert_eq!(of("alice", "cron"), Some(penalty));
+    assert_eq!(of("bob", "sshd"), None);
+}
+
+#[test]
+fn a_step_leaves_a_share_of_the_quota_and_all_of_the_memory() {
+    let quota = |user: &str, layers: &Layers| user_caps(&watched(user), layers).cpu_quota;
+    let capped = "cpu_quota = \"400%\", memory_max = \"2G\"";
+    assert_eq!(
+        quota(capped, &Layers::default()),
+        Some(Limit::Finite(4_000_000))
+    );
+    assert_eq!(quota(capped, &on_step()), Some(Limit::Finite(2_000_000)));
+    let without = Caps {
+        cpu_quota: None,
+        ..user_caps(&watched(capped), &Layers::default())
+    };
+    let with = user_caps(&watched(capped), &on_step());
+    assert_eq!(
+        Caps {
+            cpu_quota: None,
+            ..with
+        },
+        without
+    );
+    // Without a quota, of the machine's 16 CPUs.
+    for none in ["cpu_quota = \"infinity\"", "tasks_max = 99"] {
+        assert_eq!(
+            quota(none, &on_step()),
+            Some(Limit::Finite(8_000_000)),
+            "{none}"
+        );
+    }
+    // An exception from the quota wins, another does not.
+    assert_eq!(
+        quota(capped, &excepted("cpu_quota=300%")),
+        Some(Limit::Finite(3_000_000))
+    );
+    assert_eq!(
+        quota(capped, &excepted("tasks_max=99")),
+        Some(Limit::Finite(2_000_000))
+    );
+}
+
+#[test]
+fn a_penalty_that_the_policy_has_no_more_lowers_nothing() {
+    let other = HOG.replace("hog", "other");
+    let policy = policy(&format!(
+        "{other}[profile.p]\npenalty = \"other\"\nuser = {{ cpu_quota = \"400%\" }}\n\
+         session = {{ cpu_quota = \"50% of machine\" }}\n[[rule]]\nprofile = \"p\"\n"
+    ));
+    assert_eq!(
+        user_caps(&policy, &on_step()).cpu_quota,
+        Some(Limit::Finite(4_000_000))
+    );
+}
+
+#[test]
+fn explain_names_the_step_and_what_the_quota_was() {
+    let policy = watched("cpu_quota = \"25% of machine\"");
+    let alice = login("alice", 1001, &["alice"]);
+    let caps = |layers: &Layers| {
+        let explanation = policy.explain_with(&alice, &machine(), layers).unwrap();
+        explanation.user_caps.into_iter().next().unwrap()
+    };
+    let line = caps(&on_step());
+    assert_eq!(
+        (line.key.as_str(), line.value.as_str()),
+        ("cpu_quota", "50% of it = 2 of 16 CPUs")
+    );
+    let because = line.because.unwrap();
+    assert!(
+        because.starts_with("penalty hog, step 2 of 2 until "),
+        "{because}"
+    );
+    assert_eq!(line.was.unwrap().value, "25% of machine = 4 of 16 CPUs");
+    let line = caps(&excepted("cpu_quota=300%"));
+    assert!(line.because.unwrap().starts_with("exception until "));
+}
+
+fn errors(body: &str) -> Vec<String> {
+    let rest = "[profile.p]\npenalty = \"hog\"\n[[rule]]\nprofile = \"p\"\n";
+    let checked = Written::new(&format!("version = 1\n{body}\n{rest}")).check();
+    checked.diagnostics.iter().map(short).collect()
+}
+
+#[test]
+fn what_a_penalty_needs_and_the_range_of_each_value() {
+    assert_eq!(errors(HOG), [""; 0]);
+    for key in ["window", "steps", "step_time", "forget"] {
+        let lines = HOG.lines().filter(|line| !line.starts_with(key));
+        let without: Vec<_> = lines.collect();
+        assert_eq!(
+            errors(&without.join("\n")),
+            [format!("2:10 no `{key}` | a penalty needs it")]
+        );
+    }
+    let without = HOG.replace("cpu_above = \"200%\"\nmemory_above = \"25%\"\n", "");
+    assert_eq!(
+        errors(&without),
+        ["2:10 no `cpu_above` or `memory_above` | a penalty needs it"]
+    );
+    for (good, bad, error) in [
+        (
+            "\"10min\"",
+            "\"119s\"",
+            "5:1 `window` is out of range | 2min to 1d",
+        ),
+        (
+            "\"10min\"",
+            "\"25h\"",
+            "5:1 `window` is out of range | 2min to 1d",
+        ),
+        (
+            "\"30min\"",
+            "\"59s\"",
+            "8:1 `step_time` is out of range | 1min to 366d",
+        ),
+        (
+            "\"3h\"",
+            "\"0s\"",
+            "9:1 `forget` is out of range | 1min to 366d",
+        ),
+        (
+            "\"50%\"",
+            "\"0.5%\"",
+            "7:1 a step of 0.5% | 1% to 100% of the user's cpu_quota",
+        ),
+        (
+            "\"50%\"",
+            "\"101%\"",
+            "7:1 a step of 101% | 1% to 100% of the user's cpu_quota",
+        ),
+        (
+            "\"200%\"",
+            "\"infinity\"",
+            "3:1 nobody is ever above infinity | leave it out",
+        ),
+        (
+            "\"200%\"",
+            "\"50% of user\"",
+            "3:13 `of user` means nothing here | this stands in `session` only",
+        ),
+        (
+            "\"25%\"",
+            "\"50% of pool\"",
+            "4:16 `of pool` means nothing here | this stands in `user` and `session` only",
+        ),
+        (
+            "\"/opt/**\"",
+            "\"opt\"",
+            "6:28 `opt` is no absolute path | write it from the root, without `..`",
+        ),
+        (
+            "\"/opt/**\"",
+            "\"/opt/x**\"",
+            "6:28 `/opt/x**`: `**` beside other characters | write it as a folder's name, as in \"/opt/tools/**\"",
+        ),
+    ] {
+        assert_eq!(errors(&HOG.replacen(good, bad, 1)), [error], "{bad}");
+    }
+}
+
+#[test]
+fn a_penalty_that_only_login_rules_select_can_never_apply() {
+    let body = format!(
+        "version = 1\n{HOG}[profile.p]\npenalty = \"hog\"\n[[rule]]\nservice = \"cron\"\nprofile = \"p\"\n"
+    );
+    let told: Vec<_> = Written::new(&body)
+        .check()
+        .diagnostics
+        .iter()
+        .map(short)
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "11:1 this penalty can never apply | only rules that test the login select `p`: policy.toml:12 | \
+          a penalty is about all that a user does: it comes from the user rule's profile"
+        ]
+    );
+}
+
+#[test]
+fn programs_that_are_not_here_or_anybodys_are_warned_of() {
+    let site = Site {
+        program_problem: Some("others can write to it"),
+        ..Site::default()
+    };
+    let body =
+        format!("version = 1\n{HOG}[profile.p]\npenalty = \"hog\"\n[[rule]]\nprofile = \"p\"\n");
+    let told = |site: &Site| -> Vec<_> {
+        let checked = Written::new(&body).check_on(site);
+        checked.diagnostics.iter().map(short).collect()
+    };
+    assert_eq!(told(&Site::default()), [""; 0]);
+    assert_eq!(
+        told(&site),
+        [
+            "6:1 `/usr/bin/make` excepts nothing here | others can write to it",
+            "6:1 `/opt/**` excepts nothing here | others can write to it"
+        ]
+    );
+}
+
+#[test]
+fn a_program_is_roots_alone_from_the_root_on() {
+    use berth_config::{Site as _, ThisMachine};
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let written = Written::new("");
+    let program = written.folder.join("bin/tool");
+    std::fs::create_dir(written.folder.join("bin")).unwrap();
+    std::fs::write(&program, "").unwrap();
+    let site = ThisMachine { cgroup_root: None };
+    let problem = || site.program_problem(&program);
+    assert_eq!(problem(), None);
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o775)).unwrap();
+    assert!(
+        problem()
+            .unwrap()
+            .ends_with("others than root can write to it")
+    );
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    chown(&written.folder, Some(1001), None).unwrap();
+    assert!(
+        problem()
+            .unwrap()
+            .ends_with("the directory's owner is not root")
+    );
+    assert!(
+        site.program_problem(&written.folder.join("no"))
+            .unwrap()
+            .starts_with("cannot read ")
+    );
+}

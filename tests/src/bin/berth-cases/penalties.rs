@@ -1,0 +1,340 @@
+//! Penalties: who burns is slowed, is told, and has all back; and what a step survives.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Booted, Machine, Output, Policy, eventually};
+
+use super::{BootedCase, Case};
+
+pub const CASES: &[Case] = &[
+    (
+        "who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count",
+        burning,
+    ),
+    (
+        "a_step_outlives_logouts_and_clocks_and_yields_to_exceptions",
+        standing,
+    ),
+    (
+        "a_damaged_file_of_penalties_is_named_and_gives_all_back",
+        damaged,
+    ),
+];
+
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] =
+    &[("who_burns_is_slowed_under_systemd", under_systemd)];
+
+const FILE: &str = "/var/lib/berth/penalties";
+
+/// What the kernel and a timer need of time besides, on a busy machine.
+const WINDOW: Duration = Duration::from_secs(121);
+
+const BURNER: &str = "/opt/tools/burner";
+
+fn policy(step_time: &str) -> Policy {
+    Policy {
+        profile: "penalty = \"hog\"\nuser = { cpu_quota = \"80%\", memory_max = \"256M\" }\n\
+                  logout = { grace = \"1s\" }"
+            .into(),
+        defaults: "contact = \"help@example.org\"".into(),
+        rest: format!(
+            "[penalty.hog]\ncpu_above = \"8%\"\nwindow = \"2min\"\nexcept = [\"/opt/tools/**\"]\n\
+             steps = [\"50%\", \"25%\"]\nstep_time = \"{step_time}\"\nforget = \"1h\"\n"
+        ),
+        ..Policy::default()
+    }
+}
+
+/// A file as `berth apply --due` writes it: these users, on this step of two, since now and for an hour.
+fn on_step(users: &[(u32, &str)], step: usize) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let share = [5000, 2500][step - 1];
+    let users = users.iter().map(|(uid, user)| {
+        let (until, forgotten) = (now + 3600, now + 7200);
+        format!(
+            "\"{uid}\":{{\"user\":\"{user}\",\"penalty\":\"hog\",\"step\":{step},\"steps\":2,\"share\":{share},\
+             \"since\":{now},\"until\":{until},\"forgotten\":{forgotten},\"is_over\":false}}"
+        )
+    });
+    let users: Vec<_> = users.collect();
+    format!(
+        "{{\"format\":1,\"state\":{{\"users\":{{{}}}}}}}",
+        users.join(",")
+    )
+}
+
+fn put(text: &str) {
+    std::fs::create_dir_all("/var/lib/berth").unwrap();
+    std::fs::write(FILE, text).unwrap();
+}
+
+fn berth(machine: &Machine, arguments: &str) -> Output {
+    machine.host(&format!(
+        "{PROGRAMS}/berth {arguments} --helper {PROGRAMS}/berth-helper"
+    ))
+}
+
+/// What a round changed, a space between words.
+fn due(machine: &Machine) -> String {
+    let said = berth(machine, "apply --due").ok();
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn quota(machine: &Machine, user: &str) -> String {
+    let path = machine.cgroups().user(machine.uid(user)).join("cpu.max");
+    std::fs::read_to_string(path).unwrap().trim().into()
+}
+
+/// Looks every half a minute, until a window is full.
+fn a_window(mut look: impl FnMut() -> String) -> String {
+    let begun = Instant::now();
+    while begun.elapsed() + Duration::from_secs(30) < WINDOW {
+        std::thread::sleep(Duration::from_secs(30));
+        assert_eq!(look(), "");
+    }
+    std::thread::sleep(WINDOW.saturating_sub(begun.elapsed()));
+    look()
+}
+
+fn burning(machine: &mut Machine) {
+    let dave = machine.add_user("dave").uid;
+    machine
+        .host(&format!(
+            "mkdir -p /opt/tools && cp {PROGRAMS}/berth-probe {BURNER}"
+        ))
+        .ok();
+    machine.policy(&policy("1min"));
+    // One who was above it before, and is now again.
+    put(&on_step(&[(dave, "dave")], 1));
+    let mut terminal = machine.ssh_terminal("alice");
+    terminal.run("true");
+    let mut other = machine.ssh_terminal("bob");
+    other.run("true");
+    let burn = machine.probe("burn 400");
+    let burners = [
+        machine.ssh_background("alice", &burn),
+        machine.ssh_background("bob", &format!("{BURNER} burn 400")),
+        machine.ssh_background("dave", &burn),
+    ];
+    let burns = |user: &str| {
+        let of_user = machine.processes_of(user).into_iter();
+        let mut commands = of_user.map(|process| process.command_line());
+        commands.any(|line| line.contains("burn 400"))
+    };
+    for user in ["alice", "bob", "dave"] {
+        let all = || {
+            machine
+                .processes_of(user)
+                .iter()
+                .map(|one| one.command_line())
+                .collect::<Vec<_>>()
+        };
+        assert!(eventually(|| burns(user)), "{user}: {:?}", all());
+    }
+    assert_eq!(quota(machine, "dave"), "40000 100000");
+    assert_eq!(due(machine), "");
+
+    let told = a_window(|| due(machine));
+    assert!(told.contains("alice cpu_quota 80% -> 40%"), "{told}");
+    assert!(told.contains("dave cpu_quota 40% -> 20%"), "{told}");
+    assert_eq!(quota(machine, "alice"), "40000 100000");
+    assert_eq!(quota(machine, "bob"), "80000 100000");
+    terminal.expect(
+        " over 2min, above 8%: penalty hog, step 1 of 2, leaves you 50% of your cpu_quota until ",
+    );
+    terminal.expect(". Help: help@example.org\n");
+    let line = machine.logged("penalty user=dave");
+    assert!(
+        line.contains("penalty=hog step=2 steps=2 cpu_quota=25% until="),
+        "{line}"
+    );
+    assert!(
+        line.contains(", above 4%\""),
+        "on a step less is allowed: {line}"
+    );
+    let memory = machine.cgroups().user(dave).join("memory.max");
+    assert_eq!(std::fs::read_to_string(memory).unwrap(), "268435456\n");
+
+    // It is felt: dave has a fifth of the CPU, and no more.
+    let usage = |machine: &Machine| machine.cgroups().keyed(dave, "cpu.stat", "usage_usec");
+    let (before, begun) = (usage(machine), Instant::now());
+    std::thread::sleep(Duration::from_secs(10));
+    let used = (usage(machine) - before) as f64 / begun.elapsed().as_micros() as f64;
+    assert!((0.05..0.25).contains(&used), "{used}");
+
+    // All comes back, though they burn on: a window begins anew.
+    assert_eq!(due(machine), "");
+    std::thread::sleep(Duration::from_secs(52));
+    let told = due(machine);
+    assert!(told.contains("alice cpu_quota 40% -> 80%"), "{told}");
+    assert!(told.contains("dave cpu_quota 20% -> 80%"), "{told}");
+    terminal.expect(
+        "\nberth: penalty hog is over: your cpu_quota is whole again. Help: help@example.org\n",
+    );
+    assert!(!other.shown().contains("berth:"), "{}", other.shown());
+    let uid = machine.uid("alice");
+    let line = machine.logged(&format!("penalty user=alice uid={uid} penalty=hog step=0"));
+    assert!(
+        line.contains(" steps=2 cpu_quota=100% until=- because=\"its time is over\""),
+        "{line}"
+    );
+    let shown = machine.host(&format!("{PROGRAMS}/berth show alice")).ok();
+    assert!(
+        shown.contains("  Penalty: hog, step 1 of 2 is over; forgotten "),
+        "{shown}"
+    );
+    burners.into_iter().for_each(berth_tests::Background::end);
+    for mut terminal in [terminal, other] {
+        terminal.send("exit");
+        terminal.wait();
+    }
+}
+
+fn standing(machine: &mut Machine) {
+    machine.settled();
+    let alice = machine.uid("alice");
+    machine.policy(&policy("1h"));
+    machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+    assert!(Path::new("/var/lib/berth/due").exists());
+    put(&on_step(&[(alice, "alice")], 1));
+    let before = machine.snapshot();
+    let (login, _) = machine.stay("alice");
+    assert_eq!(quota(machine, "alice"), "40000 100000");
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    let explained = machine
+        .host(&format!("{PROGRAMS}/berth explain alice"))
+        .ok();
+    let mut lines = explained
+        .lines()
+        .skip_while(|line| !line.starts_with("  cpu_quota"));
+    let (line, was) = (lines.next().unwrap(), lines.next().unwrap());
+    assert!(
+        line.contains("50% of it = 0.4 of 1 CPUs")
+            && line.contains("penalty hog, step 1 of 2 until "),
+        "{explained}"
+    );
+    assert!(was.contains("was 80%"), "{explained}");
+    let shown = machine.host(&format!("{PROGRAMS}/berth show alice")).ok();
+    assert!(
+        shown.contains("  Penalty: hog, step 1 of 2 until "),
+        "{shown}"
+    );
+
+    // An exception wins, for as long as there is one.
+    berth(machine, "set alice cpu_quota=70% --for 1h").ok();
+    assert_eq!(quota(machine, "alice"), "70000 100000");
+    berth(machine, "unset alice").ok();
+    assert_eq!(quota(machine, "alice"), "40000 100000");
+
+    // Two hours pass in no time: it is no more than the clock that was set.
+    assert_eq!(due(machine), "");
+    let until = || std::fs::read_to_string(FILE).unwrap();
+    let then = until();
+    machine.host("date -s '+2 hours'").ok();
+    assert_eq!(due(machine), "");
+    assert_ne!(until(), then);
+    assert_eq!(quota(machine, "alice"), "40000 100000");
+    machine.host("date -s '-2 hours'").ok();
+    assert_eq!(due(machine), "");
+
+    // As after a boot: nothing is known but what is on the disk.
+    login.end();
+    machine.assert_nothing_left(&before);
+    machine.host("rm -f /run/berth-penalties").ok();
+    let (login, _) = machine.stay("alice");
+    assert_eq!(quota(machine, "alice"), "40000 100000");
+    assert_eq!(due(machine), "");
+    assert_eq!(quota(machine, "alice"), "40000 100000");
+
+    // Forgiven, once.
+    let said = berth(machine, "unset alice penalty").ok();
+    assert!(said.contains("alice: the penalty is forgiven"), "{said}");
+    assert_eq!(quota(machine, "alice"), "80000 100000");
+    assert!(
+        machine
+            .logged("penalty user=alice")
+            .contains("because=\"forgiven by root\"")
+    );
+    assert_eq!(berth(machine, "unset alice penalty").status.code(), Some(1));
+    assert!(!Path::new(FILE).exists());
+
+    // A policy that has it no more gives it back.
+    put(&on_step(&[(alice, "alice")], 2));
+    berth(machine, "apply").ok();
+    assert_eq!(quota(machine, "alice"), "20000 100000");
+    machine.policy(&Policy::with_profile(
+        "user = { cpu_quota = \"80%\" }\nlogout = { grace = \"1s\" }",
+    ));
+    machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+    assert!(!Path::new("/var/lib/berth/due").exists());
+    let said = due(machine);
+    assert!(said.contains("alice cpu_quota 20% -> 80%"), "{said}");
+    assert!(!Path::new(FILE).exists());
+    login.end();
+}
+
+fn damaged(machine: &mut Machine) {
+    machine.policy(&policy("1h"));
+    put(&on_step(&[(machine.uid("alice"), "alice")], 1));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(quota(machine, "alice"), "40000 100000");
+    let text = std::fs::read_to_string(FILE).unwrap();
+    put(&text[..text.len() / 2]);
+    let said = berth(machine, "apply --due");
+    assert!(
+        said.stderr.contains(&format!("{FILE} is damaged")),
+        "{said:?}"
+    );
+    assert_eq!(quota(machine, "alice"), "80000 100000");
+    assert_eq!(due(machine), "");
+    // Nor does it keep anybody out.
+    put(&text[..text.len() / 2]);
+    let (second, _) = machine.stay("alice");
+    let logged = machine.logged("exceptions uid=");
+    assert!(logged.contains(&format!("{FILE} is damaged")), "{logged}");
+    login.end();
+    second.end();
+}
+
+fn under_systemd(machine: &Booted) {
+    machine.berth("sshd", &policy("1min"));
+    machine.host("berth reload").ok();
+    let before = machine.settled();
+    let timer = "systemctl show --property=ActiveState berth-due.timer";
+    assert_eq!(machine.host(timer).ok(), "ActiveState=active");
+    let mut terminal = machine.terminal("alice");
+    terminal.run("true");
+    let (login, _) = machine.background("alice", "exec sha256sum /dev/zero", "sha256sum");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "80000 100000");
+    // What the timer starts each minute is started here, too, so that nobody waits for it.
+    let look = || machine.host("systemctl start berth-due.service").ok();
+    look();
+    a_window(look);
+    assert_eq!(machine.of_user("alice", "cpu.max"), "40000 100000");
+    terminal.expect(
+        " over 2min, above 8%: penalty hog, step 1 of 2, leaves you 50% of your cpu_quota until ",
+    );
+    machine.host("systemctl daemon-reload").ok();
+    assert_eq!(machine.of_user("alice", "cpu.max"), "40000 100000");
+    let shown = machine.host("berth show alice").ok();
+    assert!(
+        shown.contains("  Penalty: hog, step 1 of 2 until "),
+        "{shown}"
+    );
+    login.end();
+    std::thread::sleep(Duration::from_secs(61));
+    look();
+    assert!(eventually(
+        || machine.of_user("alice", "cpu.max") == "80000 100000"
+    ));
+    terminal.expect("\nberth: penalty hog is over: your cpu_quota is whole again");
+    terminal.send("exit");
+    terminal.wait();
+    machine.host(&format!("rm -f {FILE}")).ok();
+    machine.assert_nothing_left(&before);
+}
