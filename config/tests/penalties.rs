@@ -192,13 +192,13 @@ fn what_a_penalty_needs_and_the_range_of_each_value() {
     for (good, bad, error) in [
         (
             "\"10min\"",
-            "\"119s\"",
-            "5:1 `window` is out of range | 2min to 1d",
+            "\"59s\"",
+            "5:1 `window` is out of range | 1min to 1d",
         ),
         (
             "\"10min\"",
             "\"25h\"",
-            "5:1 `window` is out of range | 2min to 1d",
+            "5:1 `window` is out of range | 1min to 1d",
         ),
         (
             "\"30min\"",

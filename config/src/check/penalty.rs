@@ -7,8 +7,6 @@ use crate::setting::Setting;
 use crate::tables::{PenaltyTable, Rule};
 use crate::value::{CpuQuota, Memory, Share, Span};
 
-/// Two looks, each a minute after the one before.
-const LEAST_WINDOW: u64 = 120;
 /// Longer than a day, the mean tells of yesterday.
 const MOST_WINDOW: u64 = 86_400;
 /// From one look to the next.
@@ -69,8 +67,8 @@ fn of_table(checker: &mut Checker<'_>, at: At, table: &PenaltyTable) {
         checker,
         "window",
         &table.window,
-        (LEAST_WINDOW, MOST_WINDOW),
-        "2min to 1d",
+        (LEAST_TIME, MOST_WINDOW),
+        "1min to 1d",
     );
     let times = (LEAST_TIME, MOST_TIME);
     span(
