@@ -21,7 +21,7 @@ fn main() {
         ["inotify"] => exhaust::inotify(),
         ["queues"] => exhaust::queues(),
         ["timers"] => exhaust::timers(),
-        ["one-of-each"] => exhaust::one_of_each(),
+        ["one-of-each"] => say(&berth_tests::counted::one_of_each()),
         ["type", text] => privilege::type_into_terminal(text),
         ["user-namespace", call] => privilege::user_namespace(call),
         ["queue-exists", name] => privilege::queue_exists(name),
