@@ -30,13 +30,17 @@ pub fn timer() -> Result<libc::timer_t, Errno> {
     Errno::result(result).map(|_| id)
 }
 
+/// A real-time signal, of which any number may wait.
+const WAITS: libc::c_int = 40;
+
 /// A signal that waits. It has to be blocked.
 pub fn signal() -> Result<(), Errno> {
     let value = libc::sigval {
         sival_ptr: std::ptr::null_mut(),
     };
+    let own = nix::unistd::getpid().as_raw();
     // SAFETY: no pointer is followed.
-    let sent = unsafe { libc::sigqueue(libc::getpid(), libc::SIGRTMIN(), value) };
+    let sent = unsafe { libc::sigqueue(own, WAITS, value) };
     Errno::result(sent).map(drop)
 }
 
@@ -45,7 +49,7 @@ pub fn block_signals() {
     // SAFETY: a set of bits, for which zeroes are valid.
     let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
     // SAFETY: the set outlives the call.
-    unsafe { libc::sigaddset(&raw mut set, libc::SIGRTMIN()) };
+    unsafe { libc::sigaddset(&raw mut set, WAITS) };
     // SAFETY: as above.
     unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
 }
@@ -65,7 +69,7 @@ pub fn pipe() -> Result<(), Errno> {
     // SAFETY: no pointers.
     let size = unsafe { libc::fcntl(read.as_raw_fd(), libc::F_GETPIPE_SZ) };
     let size = Errno::result(size)?;
-    (read.into_raw_fd(), write.into_raw_fd());
+    let _ = (read.into_raw_fd(), write.into_raw_fd()); // never closed
     // Who has used up theirs gets smaller ones.
     if size < 65536 {
         return Err(Errno::ENOMEM);

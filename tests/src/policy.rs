@@ -103,7 +103,14 @@ fn line(example: &str, profile: &str, key: &str) -> String {
         lines.next();
         lines.take_while(|line| !line.starts_with('['))
     };
-    let without_comment = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
+    let without_comment = |line: &str| {
+        let words = line
+            .split('#')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    };
     let of_its_own = table(format!("[profile.{profile}.{key}]")).map(without_comment);
     let of_its_own: Vec<String> = of_its_own.filter(|line| !line.is_empty()).collect();
     if !of_its_own.is_empty() {

@@ -3,13 +3,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use super::Without::{Never, RootInside};
+use super::Without::{Never, ResourceRoot, RootInside};
 use super::targets::Targets;
 use super::{Attempt, Verdict, call, shell, system_call};
-
-/// What a process needs to take on a lower number than it had (CAP_SYS_RESOURCE). Root has it, but not everywhere.
-const NO_RESOURCE: super::Without =
-    Never("needs CAP_SYS_RESOURCE, which root does not have on every machine that runs the tests");
 
 pub const ATTEMPTS: &[Attempt] = &[
     call("procs-of-root", "into the root's cgroup.procs", |to| {
@@ -75,7 +71,7 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("oom-score", "never to be chosen when memory is short", |_| {
         Verdict::of_io(fs::write("/proc/self/oom_score_adj", "-1000"))
     })
-    .without(NO_RESOURCE),
+    .without(ResourceRoot),
     call("rlimit", "a higher hard limit", |_| {
         let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
             .unwrap_or_default();
@@ -86,7 +82,7 @@ pub const ATTEMPTS: &[Attempt] = &[
         let files = libc::RLIMIT_NOFILE.into();
         Verdict::of(system_call(libc::SYS_prlimit64, &[0, files, &raw const new as u64, 0]))
     })
-    .without(NO_RESOURCE),
+    .without(ResourceRoot),
     call("nice", "a better priority", |_| {
         Verdict::of(system_call(libc::SYS_setpriority, &[0, 0, -20_i64 as u64]))
     }),
@@ -118,10 +114,16 @@ fn own(to: &Targets) -> PathBuf {
 /// A child does it, so that nobody has to be brought back.
 fn join(cgroup: &Path) -> Verdict {
     let script = format!("echo 0 >{}/cgroup.procs", cgroup.display());
-    let ran = std::process::Command::new("/bin/sh").args(["-c", &script]).output();
+    let ran = std::process::Command::new("/bin/sh")
+        .args(["-c", &script])
+        .output();
     match ran {
         Ok(ran) if ran.status.success() => Verdict::Escaped("joined".into()),
-        Ok(ran) => Verdict::Held(String::from_utf8_lossy(&ran.stderr).trim().replace('\t', " ")),
+        Ok(ran) => Verdict::Held(
+            String::from_utf8_lossy(&ran.stderr)
+                .trim()
+                .replace('\t', " "),
+        ),
         Err(error) => Verdict::Held(error.to_string()),
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
@@ -11,12 +12,20 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use crate::Process;
 
 use super::Without::NoBerth;
-use super::{Attempt, Verdict, call, shell, system_call};
+use super::{Attempt, Verdict, call, system_call};
 
 pub const ATTEMPTS: &[Attempt] = &[
-    call("inherited", "any descriptor but the standard streams", |_| {
-        Verdict::found(inherited().find_map(|fd| Some(format!("{fd} is {}", target(fd)))))
-    }),
+    call(
+        "inherited",
+        "any descriptor but the standard streams",
+        |_| {
+            Verdict::found(
+                inherited()
+                    .map(|fd| format!("{fd} is {}", target(fd)))
+                    .next(),
+            )
+        },
+    ),
     call("directory", "a directory that was left open", |_| {
         let is_directory = |fd: &RawFd| {
             let mode = fstat(borrowed(*fd)).map_or(0, |is| is.st_mode);
@@ -28,56 +37,94 @@ pub const ATTEMPTS: &[Attempt] = &[
         let joins = |fd: &RawFd| system_call(libc::SYS_setns, &[*fd as u64, 0]).is_ok();
         Verdict::found((0..1024).find(joins).map(target))
     }),
-    call("working-directory", "out of the working directory by ..", |_| {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let mut at = match open(".", flags, Mode::empty()) {
-            Ok(at) => at,
-            Err(errno) => return Verdict::of::<()>(Err(errno)),
-        };
-        for _ in 0..64 {
-            match openat(&at, "..", flags, Mode::empty()) {
-                Ok(above) => at = above,
+    call(
+        "working-directory",
+        "out of the working directory by ..",
+        |_| {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let mut at = match open(".", flags, Mode::empty()) {
+                Ok(at) => at,
                 Err(errno) => return Verdict::of::<()>(Err(errno)),
+            };
+            for _ in 0..64 {
+                match openat(&at, "..", flags, Mode::empty()) {
+                    Ok(above) => at = above,
+                    Err(errno) => return Verdict::of::<()>(Err(errno)),
+                }
             }
-        }
-        Verdict::of(openat(&at, "tmp/of-the-host", OFlag::O_PATH, Mode::empty()))
-    }),
-    shell(
+            Verdict::of(openat(&at, "tmp/of-the-host", OFlag::O_PATH, Mode::empty()))
+        },
+    ),
+    call(
         "chroot-in-a-chroot",
-        "out of a second chroot in a user namespace",
-        "perl -e 'use POSIX; $nested = syscall(272, 0x10020000) == 0;
-            mkdir \"/home/alice/jail\"; opendir D, \"/\"; syscall(161, \"/home/alice/jail\");
-            chdir \"..\" for 1 .. 64; syscall(161, \".\"); exit !-e \"/tmp/of-the-host\"'",
+        "out of a chroot by a second one, as root of a user namespace",
+        |to| {
+            let jail = to.path("HOME").join("jail");
+            let _ = fs::create_dir(&jail);
+            Verdict::of_io(out_of_a_chroot(&jail))
+        },
     )
     .without(NoBerth),
-    call("program", "writing on the program of any process, /proc/PID/exe", |_| {
-        let write = |process: Process| {
-            let path = format!("/proc/{}/exe", process.0);
-            open(path.as_str(), OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty())
-        };
-        // A program that runs is busy, which is said to those only who may write on it.
-        let busy = |result: Result<OwnedFd, Errno>| matches!(result, Ok(_) | Err(Errno::ETXTBSY));
-        let found = Process::all().into_iter().find(|process| busy(write(*process)));
-        Verdict::found(found.map(|process| process.command_line()))
-    }),
-    call("handle", "a file of the host's by its handle, open_by_handle_at", |_| by_handle()),
-    call("entered", "what root holds open who has come in by `berth enter`", |_| {
-        let foreign = Process::all().into_iter().filter(|process| process.uid() == Some(0));
-        let mut held = foreign.filter_map(|process| {
-            let fds = fs::read_dir(format!("/proc/{}/fd", process.0)).ok()?;
-            Some(format!("{} of {}", fds.count(), process.command_line()))
-        });
-        Verdict::found(held.next())
-    }),
-    call("entered-trace", "tracing root who has come in by `berth enter`", |_| {
-        let foreign = Process::all().into_iter().filter(|process| process.uid() == Some(0));
-        let others = foreign.filter(|process| process.0 as u32 != std::process::id());
-        let seize = |process: &Process| {
-            let arguments = [libc::PTRACE_SEIZE.into(), process.0 as u64, 0, 0];
-            system_call(libc::SYS_ptrace, &arguments).is_ok()
-        };
-        Verdict::found(others.into_iter().find(seize).map(|process| process.command_line()))
-    }),
+    call(
+        "program",
+        "writing on the program of any process, /proc/PID/exe",
+        |_| {
+            let write = |process: Process| {
+                let path = format!("/proc/{}/exe", process.0);
+                open(
+                    path.as_str(),
+                    OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+                    Mode::empty(),
+                )
+            };
+            // A program that runs is busy, which is said to those only who may write on it.
+            let busy =
+                |result: Result<OwnedFd, Errno>| matches!(result, Ok(_) | Err(Errno::ETXTBSY));
+            let found = Process::all()
+                .into_iter()
+                .find(|process| busy(write(*process)));
+            Verdict::found(found.map(|process| process.command_line()))
+        },
+    ),
+    call(
+        "handle",
+        "a file of the host's by its handle, open_by_handle_at",
+        |_| by_handle(),
+    ),
+    call(
+        "entered",
+        "what root holds open who has come in by `berth enter`",
+        |_| {
+            let foreign = Process::all()
+                .into_iter()
+                .filter(|process| process.uid() == Some(0));
+            let mut held = foreign.filter_map(|process| {
+                let fds = fs::read_dir(format!("/proc/{}/fd", process.0)).ok()?;
+                Some(format!("{} of {}", fds.count(), process.command_line()))
+            });
+            Verdict::found(held.next())
+        },
+    ),
+    call(
+        "entered-trace",
+        "tracing root who has come in by `berth enter`",
+        |_| {
+            let foreign = Process::all()
+                .into_iter()
+                .filter(|process| process.uid() == Some(0));
+            let others = foreign.filter(|process| process.0 as u32 != std::process::id());
+            let seize = |process: &Process| {
+                let arguments = [libc::PTRACE_SEIZE.into(), process.0 as u64, 0, 0];
+                system_call(libc::SYS_ptrace, &arguments).is_ok()
+            };
+            Verdict::found(
+                others
+                    .into_iter()
+                    .find(seize)
+                    .map(|process| process.command_line()),
+            )
+        },
+    ),
 ];
 
 /// Every descriptor above the standard streams that this program did not open. It opens none without CLOEXEC.
@@ -96,6 +143,19 @@ fn target(fd: RawFd) -> String {
 fn borrowed(fd: RawFd) -> std::os::fd::BorrowedFd<'static> {
     // SAFETY: nobody closes what this process has inherited.
     unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }
+}
+
+fn out_of_a_chroot(jail: &Path) -> std::io::Result<()> {
+    super::mounts::nest()?;
+    let root = fs::File::open("/")?;
+    nix::unistd::chroot(jail)?;
+    // The working directory is outside of the new root, and so nothing stops it on its way up.
+    nix::unistd::fchdir(&root)?;
+    for _ in 0..64 {
+        std::env::set_current_dir("..")?;
+    }
+    nix::unistd::chroot(".")?;
+    fs::metadata("/tmp/of-the-host").map(drop)
 }
 
 /// A handle says which file of a file system is meant. With the right to use them no mount stands in the way.

@@ -20,10 +20,20 @@ pub const ATTEMPTS: &[Attempt] = &[
     })
     .without(Victim),
     call("queues", "all memory of POSIX message queues", |_| {
-        until_refused(|number| counted::queue(&format!("/attempt-{number}")).map(std::mem::forget))
+        let name = |number| format!("/attempt-{number}");
+        let verdict = until_refused(|number| counted::queue(&name(number)).map(std::mem::forget));
+        for number in 0..ENOUGH {
+            if nix::mqueue::mq_unlink(name(number).as_str()).is_err() {
+                break; // the last one that was made
+            }
+        }
+        verdict
     })
     .without(Victim),
-    call("timers", "all timers", |_| until_refused(|_| counted::timer().map(drop))).without(Victim),
+    call("timers", "all timers", |_| {
+        until_refused(|_| counted::timer().map(drop))
+    })
+    .without(Victim),
     call("signals", "all signals that may wait", |_| {
         counted::block_signals();
         until_refused(|_| counted::signal())
@@ -33,7 +43,10 @@ pub const ATTEMPTS: &[Attempt] = &[
         until_refused(|number| counted::key(&format!("attempt-{number}")))
     })
     .without(Victim),
-    call("pipes", "all memory of pipes", |_| until_refused(|_| counted::pipe())).without(Victim),
+    call("pipes", "all memory of pipes", |_| {
+        until_refused(|_| counted::pipe())
+    })
+    .without(Victim),
 ];
 
 /// Who is asked: the sockets of processes outside, root's and another user's.
@@ -76,7 +89,9 @@ pub fn observe(path: &str) -> ! {
             continue;
         }
         // In a child, with which it goes again.
-        let looked = Command::new(super::trying::PROGRAM).arg("one-of-each").output();
+        let looked = Command::new(super::trying::PROGRAM)
+            .arg("one-of-each")
+            .output();
         let answer = looked.map_or(b"nothing can be started".into(), |output| output.stdout);
         let _ = asker.write_all(&answer); // who has gone does not want it
     }

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use nix::errno::Errno;
 
-use super::Promise::UserNamespace;
+use super::Promise::{Nothing, UserNamespace};
 use super::Without::NoBerth;
 use super::{Attempt, Verdict, call, pointer, system_call};
 
@@ -23,53 +23,77 @@ const PROCESS: u64 = -2_i64 as u64;
 const OF_BEFORE: &CStr = c"of-before";
 const OF_THE_USER: &CStr = c"of-the-user";
 
+/// A key's owner is a UID of the host's, also for who is in a user namespace. Only names are looked up by namespace.
+const BY_NUMBER: super::Promise =
+    Nothing("the kernel finds a key by its number for all who have its owner's UID");
+
 pub const ATTEMPTS: &[Attempt] = &[
-    call("session", "a key in the session keyring of before", |_| search(SESSION, OF_BEFORE))
-        .promised_by(UserNamespace)
-        .without(NoBerth),
+    call("session", "a key in the session keyring of before", |_| {
+        search(SESSION, OF_BEFORE)
+    })
+    .promised_by(UserNamespace)
+    .without(NoBerth),
     call("requested", "the same by request_key", |_| {
         let arguments = [pointer(c"user"), pointer(OF_BEFORE), 0, 0];
         Verdict::of(system_call(libc::SYS_request_key, &arguments))
     })
     .promised_by(UserNamespace)
     .without(NoBerth),
-    call("user", "a key in the user's keyring outside", |_| search(USER, OF_THE_USER))
-        .promised_by(UserNamespace)
-        .without(NoBerth),
-    call("user-session", "a key in the user's session keyring outside", |_| {
-        search(USER_SESSION, OF_THE_USER)
+    call("user", "a key in the user's keyring outside", |_| {
+        search(USER, OF_THE_USER)
     })
     .promised_by(UserNamespace)
     .without(NoBerth),
-    call("persistent", "a key in the user's persistent keyring outside", |_| {
-        let got = system_call(libc::SYS_keyctl, &[GET_PERSISTENT, u64::MAX, PROCESS]);
-        match got {
-            Ok(ring) => search(ring as u64, OF_THE_USER),
-            Err(errno) => Verdict::Held(format!("{errno:?}")),
-        }
-    })
+    call(
+        "user-session",
+        "a key in the user's session keyring outside",
+        |_| search(USER_SESSION, OF_THE_USER),
+    )
     .promised_by(UserNamespace)
     .without(NoBerth),
-    call("serial", "reading a key of the user's outside by its number", |to| {
-        read(to.number("SERIAL").into())
-    })
+    call(
+        "persistent",
+        "a key in the user's persistent keyring outside",
+        |_| {
+            let got = system_call(libc::SYS_keyctl, &[GET_PERSISTENT, u64::MAX, PROCESS]);
+            match got {
+                Ok(ring) => search(ring as u64, OF_THE_USER),
+                Err(errno) => Verdict::Held(format!("{errno:?}")),
+            }
+        },
+    )
     .promised_by(UserNamespace)
     .without(NoBerth),
-    call("ring-by-serial", "the user's keyring outside by its number", |to| {
-        let ring = to.number("RING").into();
-        let linked = system_call(libc::SYS_keyctl, &[LINK, ring, own_ring()]);
-        match linked {
-            Ok(_) => search(PROCESS, OF_THE_USER),
-            Err(errno) => Verdict::Held(format!("{errno:?}")),
-        }
-    })
-    .promised_by(UserNamespace)
+    call(
+        "serial",
+        "reading a key of the user's outside by its number",
+        |to| read(to.number("SERIAL").into()),
+    )
+    .promised_by(BY_NUMBER)
+    .without(NoBerth),
+    call(
+        "ring-by-serial",
+        "the user's keyring outside by its number",
+        |to| {
+            let ring = to.number("RING").into();
+            let linked = system_call(libc::SYS_keyctl, &[LINK, ring, own_ring()]);
+            match linked {
+                Ok(_) => search(PROCESS, OF_THE_USER),
+                Err(errno) => Verdict::Held(format!("{errno:?}")),
+            }
+        },
+    )
+    .promised_by(BY_NUMBER)
     .without(NoBerth),
     call("listed", "keys of the user's outside in /proc/keys", |_| {
         let keys = std::fs::read_to_string("/proc/keys").unwrap_or_default();
-        Verdict::found(keys.lines().find(|line| line.contains("of-the-user")).map(str::to_owned))
+        Verdict::found(
+            keys.lines()
+                .find(|line| line.contains("of-the-user"))
+                .map(str::to_owned),
+        )
     })
-    .promised_by(UserNamespace)
+    .promised_by(BY_NUMBER)
     .without(NoBerth),
 ];
 

@@ -74,6 +74,8 @@ pub enum Promise {
     PrivateShm,
     /// That the user's service manager is out of reach.
     NoManager,
+    /// Nothing: it leads out of every berth, for this reason, and the threat model says so.
+    Nothing(&'static str),
 }
 
 /// How an attempt is shown to lead out.
@@ -83,6 +85,8 @@ pub enum Without {
     NoBerth,
     /// The host's root tries it: what protects is that nobody inside is that.
     HostRoot,
+    /// The host's root tries it, where root has CAP_SYS_RESOURCE. On some virtual machines it does not.
+    ResourceRoot,
     /// The host's root tries it in the berth's namespaces, all but the user namespace.
     RootInside,
     /// The host's root tries it in the berth's mount namespace, but in the host's PID namespace.
@@ -116,11 +120,7 @@ pub fn all() -> impl Iterator<Item = (String, &'static Attempt)> {
 }
 
 /// One that every example's berth holds against, and that only the host's root can do.
-const fn call(
-    name: &'static str,
-    tries: &'static str,
-    way: fn(&Targets) -> Verdict,
-) -> Attempt {
+const fn call(name: &'static str, tries: &'static str, way: fn(&Targets) -> Verdict) -> Attempt {
     Attempt {
         name,
         tries,

@@ -34,19 +34,43 @@ pub const ATTEMPTS: &[Attempt] = &[
     })
     .without(RootInside),
     call("remount", "setuid programs in /tmp, by a remount", |_| {
-        Verdict::of(mount(NONE, "/tmp", NONE, MsFlags::MS_REMOUNT | MsFlags::MS_BIND, NONE))
+        Verdict::of(mount(
+            NONE,
+            "/tmp",
+            NONE,
+            MsFlags::MS_REMOUNT | MsFlags::MS_BIND,
+            NONE,
+        ))
     })
     .without(RootInside),
     call("propagation", "another propagation", |_| {
-        Verdict::of(mount(NONE, "/", NONE, MsFlags::MS_SHARED | MsFlags::MS_REC, NONE))
+        Verdict::of(mount(
+            NONE,
+            "/",
+            NONE,
+            MsFlags::MS_SHARED | MsFlags::MS_REC,
+            NONE,
+        ))
     })
     .without(RootInside),
     call("over-mount", "a tmpfs over the berth's /proc", |_| {
-        Verdict::of(mount(Some("none"), "/proc", Some("tmpfs"), MsFlags::empty(), NONE))
+        Verdict::of(mount(
+            Some("none"),
+            "/proc",
+            Some("tmpfs"),
+            MsFlags::empty(),
+            NONE,
+        ))
     })
     .without(RootInside),
     call("second-proc", "a second procfs", |_| {
-        Verdict::of(mount(Some("none"), "/mnt", Some("proc"), MsFlags::empty(), NONE))
+        Verdict::of(mount(
+            Some("none"),
+            "/mnt",
+            Some("proc"),
+            MsFlags::empty(),
+            NONE,
+        ))
     })
     .without(RootInside),
     call("open-tree", "a copy of / by open_tree", |_| {
@@ -59,13 +83,17 @@ pub const ATTEMPTS: &[Attempt] = &[
         Verdict::of(system_call(libc::SYS_move_mount, &arguments))
     })
     .without(RootInside),
-    call("mount-setattr", "setuid programs in /tmp, by mount_setattr", |_| {
-        // struct mount_attr: set, clear, propagation, user namespace.
-        let attributes = [0_u64, libc::MOUNT_ATTR_NOSUID, 0, 0];
-        let (cwd, at) = (libc::AT_FDCWD as u64, attributes.as_ptr() as u64);
-        let arguments = [cwd, pointer(c"/tmp"), 0, at, 32];
-        Verdict::of(system_call(libc::SYS_mount_setattr, &arguments))
-    })
+    call(
+        "mount-setattr",
+        "setuid programs in /tmp, by mount_setattr",
+        |_| {
+            // struct mount_attr: set, clear, propagation, user namespace.
+            let attributes = [0_u64, libc::MOUNT_ATTR_NOSUID, 0, 0];
+            let (cwd, at) = (libc::AT_FDCWD as u64, attributes.as_ptr() as u64);
+            let arguments = [cwd, pointer(c"/tmp"), 0, at, 32];
+            Verdict::of(system_call(libc::SYS_mount_setattr, &arguments))
+        },
+    )
     .without(RootInside),
     call("fsopen", "a file system by fsopen and fsmount", |_| {
         Verdict::of(new_tmpfs())
@@ -79,15 +107,23 @@ pub const ATTEMPTS: &[Attempt] = &[
         // Who may is told that these are not two different mounts.
         Verdict::but(pivot_root("/mnt", "/mnt"), &[Errno::EINVAL, Errno::EBUSY])
     }),
-    call("chroot", "another root by chroot", |_| Verdict::of(chroot("/home"))),
-    call("character-device", "a device node for the kernel's memory", |to| {
-        device(to, SFlag::S_IFCHR, makedev(1, 1))
+    call("chroot", "another root by chroot", |_| {
+        Verdict::of(chroot("/home"))
     }),
+    call(
+        "character-device",
+        "a device node for the kernel's memory",
+        |to| device(to, SFlag::S_IFCHR, makedev(1, 1)),
+    ),
     call("block-device", "a device node for a disk", |to| {
         device(to, SFlag::S_IFBLK, makedev(7, 0))
     }),
-    shell("chroots-proc", "the /proc of a chroot of the host's", "reach_process /srv/chroot/proc")
-        .without(NoBerth),
+    shell(
+        "chroots-proc",
+        "the /proc of a chroot of the host's",
+        "reach_process /srv/chroot/proc",
+    )
+    .without(NoBerth),
     shell("hosts-tmp", "the host's /tmp", "reach_tmp /tmp").without(NoBerth),
     shell("hosts-var-tmp", "the host's /var/tmp", "reach_tmp /var/tmp").without(NoBerth),
     shell(
@@ -96,8 +132,12 @@ pub const ATTEMPTS: &[Attempt] = &[
         "ls /var/lib/berth/tmp/ || ls /var/lib/berth/*/",
     ),
     // As root of a user namespace and of a mount namespace of one's own, where the policy allows one.
-    shell("nested-umount-tmp", "there: unmounting /tmp", "nested 'umount /tmp; reach_tmp /tmp'")
-        .without(NoBerth),
+    shell(
+        "nested-umount-tmp",
+        "there: unmounting /tmp",
+        "nested 'umount /tmp; reach_tmp /tmp'",
+    )
+    .without(NoBerth),
     shell(
         "nested-detach-tmp",
         "there: detaching /tmp",
@@ -113,36 +153,49 @@ pub const ATTEMPTS: &[Attempt] = &[
     shell(
         "nested-bind",
         "there: / somewhere else, without what is mounted on it",
-        "nested 'mount --bind / /mnt && reach_tmp /mnt/tmp'",
+        "nested 'mount --bind / /mnt && reach_tmp /mnt/var/tmp'",
     )
     .without(RootInside),
     shell(
         "nested-rbind",
-        "there: / somewhere else, and /tmp detached from that",
-        "nested 'mount --rbind / /mnt; umount -l /mnt/tmp; reach_tmp /mnt/tmp'",
+        "there: / somewhere else, and /var/tmp detached from that",
+        "nested 'mount --rbind / /mnt; umount -l /mnt/var/tmp; reach_tmp /mnt/var/tmp'",
     )
     .without(RootInside),
     shell(
         "nested-overlay",
         "there: / as a layer of an overlay",
-        "nested 'mount -t overlay -o lowerdir=/:/usr none /mnt && reach_tmp /mnt/tmp'",
+        "nested 'mount -t overlay -o lowerdir=/:/usr none /mnt && reach_tmp /mnt/var/tmp'",
     )
     .without(RootInside),
-    call("nested-open-tree", "there: a copy of / by open_tree", |_| {
-        Verdict::of(nest().and_then(|()| {
-            let tree = open_tree(c"/", OPEN_TREE_CLONE)?;
-            fstatat(tree.as_fd(), "tmp/of-the-host", AtFlags::empty())
-        }))
-    })
+    call(
+        "nested-open-tree",
+        "there: a copy of / by open_tree",
+        |_| {
+            Verdict::of(nest().and_then(|()| {
+                let tree = open_tree(c"/", OPEN_TREE_CLONE)?;
+                fstatat(tree.as_fd(), "var/tmp/of-the-host", AtFlags::empty())
+            }))
+        },
+    )
     .without(RootInside),
-    call("nested-attributes", "there: setuid programs in /tmp, by mount_setattr", |_| {
-        Verdict::of(nest().and_then(|()| {
-            let attributes = [0_u64, libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV, 0, 0];
-            let (cwd, at) = (libc::AT_FDCWD as u64, attributes.as_ptr() as u64);
-            let arguments = [cwd, pointer(c"/tmp"), 0, at, 32];
-            system_call(libc::SYS_mount_setattr, &arguments)
-        }))
-    })
+    call(
+        "nested-attributes",
+        "there: setuid programs in /tmp, by mount_setattr",
+        |_| {
+            Verdict::of(nest().and_then(|()| {
+                let attributes = [
+                    0_u64,
+                    libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
+                    0,
+                    0,
+                ];
+                let (cwd, at) = (libc::AT_FDCWD as u64, attributes.as_ptr() as u64);
+                let arguments = [cwd, pointer(c"/tmp"), 0, at, 32];
+                system_call(libc::SYS_mount_setattr, &arguments)
+            }))
+        },
+    )
     .without(RootInside),
     shell(
         "nested-remount",
@@ -211,7 +264,9 @@ fn new_tmpfs() -> Result<(), Errno> {
 }
 
 fn device(to: &super::targets::Targets, kind: SFlag, number: libc::dev_t) -> Verdict {
-    let path = to.path("HOME").join(format!("device-{}", std::process::id()));
+    let path = to
+        .path("HOME")
+        .join(format!("device-{}", std::process::id()));
     let made = mknod(&path, kind, Mode::S_IRUSR, number);
     let _ = fs::remove_file(&path);
     Verdict::of(made)

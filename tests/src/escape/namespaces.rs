@@ -21,54 +21,79 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("join-user", "setns into the init's user namespace", |to| {
         join(to, libc::CLONE_NEWUSER)
     }),
-    call("join-mount", "setns into the init's mount namespace", |to| {
-        join(to, libc::CLONE_NEWNS)
-    }),
+    call(
+        "join-mount",
+        "setns into the init's mount namespace",
+        |to| join(to, libc::CLONE_NEWNS),
+    ),
     call("join-pid", "setns into the init's PID namespace", |to| {
         join(to, libc::CLONE_NEWPID)
     }),
     call("join-ipc", "setns into the init's IPC namespace", |to| {
         join(to, libc::CLONE_NEWIPC)
     }),
-    call("join-net", "setns into the init's network namespace", |to| {
-        join(to, libc::CLONE_NEWNET)
-    }),
+    call(
+        "join-net",
+        "setns into the init's network namespace",
+        |to| join(to, libc::CLONE_NEWNET),
+    ),
     call("join-keeper", "setns into the keeper's namespaces", |to| {
         let keeper = to.number("KEEPER").into();
         let pidfd = system_call(libc::SYS_pidfd_open, &[keeper, 0]);
         let kinds = libc::CLONE_NEWNS | libc::CLONE_NEWIPC;
         Verdict::of(pidfd.and_then(|fd| system_call(libc::SYS_setns, &[fd as u64, kinds as u64])))
     }),
-    call("parent", "the PID namespace above, by ioctl", |to| related(to, NS_GET_PARENT)),
-    call("owner", "the user namespace that owns the PID namespace, by ioctl", |to| {
-        related(to, NS_GET_USERNS)
-    })
+    call("parent", "the PID namespace above, by ioctl", |to| {
+        related(to, NS_GET_PARENT)
+    }),
+    call(
+        "owner",
+        "the user namespace that owns the PID namespace, by ioctl",
+        |to| related(to, NS_GET_USERNS),
+    )
     .promised_by(UserNamespace)
     .without(NoBerth),
     // New ones.
-    call("user-by-unshare", "a user namespace by unshare", |_| fresh(libc::CLONE_NEWUSER))
-        .promised_by(NoNestedUserns)
-        .without(NoBerth),
+    call("user-by-unshare", "a user namespace by unshare", |_| {
+        fresh(libc::CLONE_NEWUSER)
+    })
+    .promised_by(NoNestedUserns)
+    .without(NoBerth),
     call("user-by-clone", "a user namespace by clone", |_| {
         let flags = libc::CLONE_NEWUSER | libc::SIGCHLD;
         child(system_call(libc::SYS_clone, &[flags as u64, 0, 0, 0, 0]))
     })
     .promised_by(NoNestedUserns)
     .without(NoBerth),
-    call("user-by-clone3", "a user namespace by clone3", |_| clone3(libc::CLONE_NEWUSER, None))
-        .promised_by(NoNestedUserns)
-        .without(NoBerth),
-    call("user-by-32-bit-unshare", "a user namespace by the 32-bit unshare", |_| {
-        Verdict::of(super::terminals::call_32(310, [libc::CLONE_NEWUSER as u32, 0, 0]))
+    call("user-by-clone3", "a user namespace by clone3", |_| {
+        clone3(libc::CLONE_NEWUSER, None)
     })
     .promised_by(NoNestedUserns)
     .without(NoBerth),
-    call("new-mount", "a mount namespace", |_| fresh(libc::CLONE_NEWNS)),
+    call(
+        "user-by-32-bit-unshare",
+        "a user namespace by the 32-bit unshare",
+        |_| {
+            Verdict::of(super::terminals::call_32(
+                310,
+                [libc::CLONE_NEWUSER as u32, 0, 0],
+            ))
+        },
+    )
+    .promised_by(NoNestedUserns)
+    .without(NoBerth),
+    call("new-mount", "a mount namespace", |_| {
+        fresh(libc::CLONE_NEWNS)
+    }),
     call("new-pid", "a PID namespace", |_| fresh(libc::CLONE_NEWPID)),
-    call("new-net", "a network namespace", |_| fresh(libc::CLONE_NEWNET)),
+    call("new-net", "a network namespace", |_| {
+        fresh(libc::CLONE_NEWNET)
+    }),
     call("new-ipc", "an IPC namespace", |_| fresh(libc::CLONE_NEWIPC)),
     call("new-uts", "a UTS namespace", |_| fresh(libc::CLONE_NEWUTS)),
-    call("new-cgroup", "a cgroup namespace", |_| fresh(libc::CLONE_NEWCGROUP)),
+    call("new-cgroup", "a cgroup namespace", |_| {
+        fresh(libc::CLONE_NEWCGROUP)
+    }),
     call("new-time", "a time namespace", |_| {
         Verdict::of(system_call(libc::SYS_unshare, &[CLONE_NEWTIME as u64]))
     }),
@@ -90,7 +115,9 @@ fn related(to: &Targets, request: u64) -> Verdict {
     };
     let found = File::open(format!("/proc/{process}/ns/pid"));
     let found = found.map_err(|_| Errno::EACCES);
-    Verdict::of(found.and_then(|file| system_call(libc::SYS_ioctl, &[file.as_raw_fd() as u64, request])))
+    Verdict::of(
+        found.and_then(|file| system_call(libc::SYS_ioctl, &[file.as_raw_fd() as u64, request])),
+    )
 }
 
 fn fresh(kind: i32) -> Verdict {
@@ -108,7 +135,10 @@ pub fn clone3(flags: i32, cgroup: Option<&File>) -> Verdict {
         arguments[10] = cgroup.as_raw_fd() as u64;
     }
     let size = size_of_val(&arguments) as u64;
-    child(system_call(libc::SYS_clone3, &[arguments.as_ptr() as u64, size]))
+    child(system_call(
+        libc::SYS_clone3,
+        &[arguments.as_ptr() as u64, size],
+    ))
 }
 
 /// The child of a call that forks has nothing more to do.

@@ -10,24 +10,35 @@ use super::Without::NoBerth;
 use super::{Attempt, Verdict, call, pointer, shell, system_call};
 
 pub const ATTEMPTS: &[Attempt] = &[
-    shell("setuid-program", "a setuid program", "/berth/as-root who | grep -q 'euid 0'")
-        .promised_by(UserNamespace)
-        .without(NoBerth),
-    shell("setgid-program", "a setgid program", "/berth/as-root who | grep -q 'egid 0'")
-        .promised_by(UserNamespace)
-        .without(NoBerth),
-    shell("capable-program", "a program with file capabilities", "/berth/capable /root/secret")
-        .promised_by(UserNamespace)
-        .without(NoBerth),
-    shell("su", "su to another user, as one whose password is known", "su victim -c true")
-        .promised_by(UserNamespace)
-        .without(super::Without::Never("the tests' accounts have no password")),
+    shell(
+        "setuid-program",
+        "a setuid program",
+        "/berth/as-root who | grep -q 'euid 0'",
+    )
+    .promised_by(UserNamespace)
+    .without(NoBerth),
+    shell(
+        "setgid-program",
+        "a setgid program",
+        "/berth/as-root who | grep -q 'egid 0'",
+    )
+    .promised_by(UserNamespace)
+    .without(NoBerth),
+    shell(
+        "capable-program",
+        "a program with file capabilities",
+        "/berth/capable /root/secret",
+    )
+    .promised_by(UserNamespace)
+    .without(NoBerth),
     call("uid-0", "UID 0", |_| Verdict::of(setuid(Uid::from_raw(0)))),
     call("owners-uid", "the UID that owns the berth", |to| {
         let owner = Uid::from_raw(to.number("OWNER"));
         Verdict::of(setresuid(owner, owner, owner))
     }),
-    call("group-0", "another group", |_| Verdict::of(setgroups(&[Gid::from_raw(0)]))),
+    call("group-0", "another group", |_| {
+        Verdict::of(setgroups(&[Gid::from_raw(0)]))
+    }),
     call("capabilities", "a capability, by capset", |_| {
         // Version 3, this process; then effective, permitted, inheritable, twice.
         let (header, sys_admin) = ([0x2008_0522_u32, 0], 1 << 21);
@@ -35,22 +46,43 @@ pub const ATTEMPTS: &[Attempt] = &[
         let (header, sets) = (header.as_ptr() as u64, sets.as_ptr() as u64);
         Verdict::of(system_call(libc::SYS_capset, &[header, sets]))
     }),
-    call("secrets", "reading /etc/shadow", |_| Verdict::of_io(File::open("/etc/shadow"))),
-    call("preload", "a library for every program, /etc/ld.so.preload", |_| {
-        write("/etc/ld.so.preload", true)
+    call("secrets", "reading /etc/shadow", |_| {
+        Verdict::of_io(File::open("/etc/shadow"))
     }),
-    call("modprobe", "another program for the kernel to start, /proc/sys/kernel/modprobe", |_| {
-        write("/proc/sys/kernel/modprobe", false)
+    call(
+        "preload",
+        "a library for every program, /etc/ld.so.preload",
+        |_| write("/etc/ld.so.preload", true),
+    ),
+    call(
+        "kernels-helper",
+        "another program for the kernel to start, kernel.poweroff_cmd",
+        |_| write("/proc/sys/kernel/poweroff_cmd", false),
+    ),
+    call(
+        "sysctl",
+        "a setting of the kernel's, vm.overcommit_memory",
+        |_| write("/proc/sys/vm/overcommit_memory", false),
+    ),
+    call("pam", "another PAM stack", |_| {
+        write("/etc/pam.d/sshd", false)
     }),
-    call("sysrq", "/proc/sysrq-trigger", |_| write("/proc/sysrq-trigger", false)),
-    call("pam", "another PAM stack", |_| write("/etc/pam.d/sshd", false)),
-    call("policy", "another policy", |_| write("/etc/berth/policy.toml", false)),
+    call("policy", "another policy", |_| {
+        write("/etc/berth/policy.toml", false)
+    }),
     call("loaded-policy", "another policy in force", |_| {
         write("/var/lib/berth/policy.json", true)
     }),
-    call("reboot", "reboot, with numbers that it does not take", |_| {
-        Verdict::but(system_call(libc::SYS_reboot, &[0, 0, 0, 0]), &[Errno::EINVAL])
-    }),
+    call(
+        "reboot",
+        "reboot, with numbers that it does not take",
+        |_| {
+            Verdict::but(
+                system_call(libc::SYS_reboot, &[0, 0, 0, 0]),
+                &[Errno::EINVAL],
+            )
+        },
+    ),
     call("host-name", "the host's name", |_| {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let name = name.trim_end();
@@ -69,16 +101,16 @@ pub const ATTEMPTS: &[Attempt] = &[
         // ADJ_OFFSET_SINGLESHOT, and an offset of nothing: who may not change the clock may not ask for that either.
         let mut change = [0_u64; 26];
         change[0] = 0x8001;
-        Verdict::of(system_call(libc::SYS_adjtimex, &[change.as_mut_ptr() as u64]))
+        Verdict::of(system_call(
+            libc::SYS_adjtimex,
+            &[change.as_mut_ptr() as u64],
+        ))
     }),
-    call("quota", "quotas of a file system", |_| {
-        const GET_OTHERS: u64 = 0x8000_0700; // QCMD(Q_GETQUOTA, USRQUOTA)
-        let mut quota = [0_u64; 16];
-        let arguments = [GET_OTHERS, pointer(c"/not-there"), 0, quota.as_mut_ptr() as u64];
-        let asked = system_call(libc::SYS_quotactl, &arguments);
-        Verdict::but(asked, &[Errno::ENOENT, Errno::ENOTBLK, Errno::ESRCH])
-    }),
-    call("io-uring", "opening /etc/shadow by io_uring, round every filter", |_| by_io_uring()),
+    call(
+        "io-uring",
+        "opening /etc/shadow by io_uring, round every filter",
+        |_| by_io_uring(),
+    ),
 ];
 
 fn write(path: &str, create: bool) -> Verdict {

@@ -22,34 +22,68 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("init-stop", "SIGSTOP to the init", |to| {
         Verdict::of(kill(to.pid("INIT"), Signal::SIGSTOP))
     }),
-    call("init-signal-by-pidfd", "a signal to the init by a pidfd", |to| {
-        Verdict::of(pidfd(to, "INIT").and_then(|fd| {
-            system_call(libc::SYS_pidfd_send_signal, &[fd, Signal::SIGCONT as u64, 0, 0])
-        }))
+    call(
+        "init-signal-by-pidfd",
+        "a signal to the init by a pidfd",
+        |to| {
+            Verdict::of(pidfd(to, "INIT").and_then(|fd| {
+                system_call(
+                    libc::SYS_pidfd_send_signal,
+                    &[fd, Signal::SIGCONT as u64, 0, 0],
+                )
+            }))
+        },
+    ),
+    call("init-attach", "PTRACE_ATTACH to the init", |to| {
+        attach(to, "INIT")
     }),
-    call("init-attach", "PTRACE_ATTACH to the init", |to| attach(to, "INIT")),
     call("init-seize", "PTRACE_SEIZE of the init", |to| {
         ptrace(to, "INIT", libc::PTRACE_SEIZE)
     }),
-    call("init-read", "process_vm_readv from the init", |to| read(to, "INIT")),
+    call("init-read", "process_vm_readv from the init", |to| {
+        read(to, "INIT")
+    }),
     call("init-write", "process_vm_writev into the init", |to| {
         memory(to, "INIT", libc::SYS_process_vm_writev)
     }),
-    call("init-descriptor", "pidfd_getfd of the init's descriptors", |to| {
-        descriptor(to, "INIT")
+    call(
+        "init-descriptor",
+        "pidfd_getfd of the init's descriptors",
+        |to| descriptor(to, "INIT"),
+    ),
+    call("init-root", "/proc/PID/root of the init", |to| {
+        list(to, "INIT", "root/")
     }),
-    call("init-root", "/proc/PID/root of the init", |to| list(to, "INIT", "root/")),
-    call("init-cwd", "/proc/PID/cwd of the init", |to| list(to, "INIT", "cwd/")),
-    call("init-fd", "/proc/PID/fd of the init", |to| list(to, "INIT", "fd/")),
-    call("init-environ", "/proc/PID/environ of the init", |to| open(to, "INIT", "environ")),
-    call("init-maps", "/proc/PID/maps of the init", |to| open(to, "INIT", "maps")),
-    call("init-mem", "/proc/PID/mem of the init", |to| open(to, "INIT", "mem")),
-    call("init-exe", "/proc/PID/exe of the init", |to| link(to, "INIT", "exe")),
-    call("init-ns", "/proc/PID/ns of the init", |to| link(to, "INIT", "ns/pid")),
-    call("init-oom", "oom_score_adj of the init", |to| write_again(to, "oom_score_adj")),
+    call("init-cwd", "/proc/PID/cwd of the init", |to| {
+        list(to, "INIT", "cwd/")
+    }),
+    call("init-fd", "/proc/PID/fd of the init", |to| {
+        list(to, "INIT", "fd/")
+    }),
+    call("init-environ", "/proc/PID/environ of the init", |to| {
+        open(to, "INIT", "environ")
+    }),
+    call("init-maps", "/proc/PID/maps of the init", |to| {
+        open(to, "INIT", "maps")
+    }),
+    call("init-mem", "/proc/PID/mem of the init", |to| {
+        open(to, "INIT", "mem")
+    }),
+    call("init-exe", "/proc/PID/exe of the init", |to| {
+        link(to, "INIT", "exe")
+    }),
+    call("init-ns", "/proc/PID/ns of the init", |to| {
+        link(to, "INIT", "ns/pid")
+    }),
+    call("init-oom", "oom_score_adj of the init", |to| {
+        write_again(to, "oom_score_adj")
+    }),
     call("init-priority", "another priority for the init", |to| {
         let pid = to.number("INIT").into();
-        Verdict::of(system_call(libc::SYS_setpriority, &[libc::PRIO_PROCESS.into(), pid, 5]))
+        Verdict::of(system_call(
+            libc::SYS_setpriority,
+            &[libc::PRIO_PROCESS.into(), pid, 5],
+        ))
     }),
     call("init-cpus", "other CPUs for the init", |to| {
         let (pid, cpus) = (to.number("INIT").into(), u64::MAX);
@@ -72,82 +106,146 @@ pub const ATTEMPTS: &[Attempt] = &[
         "if [ $(id -u) = 0 ]; then nsenter -t $INIT -m true; else unshare -Ur nsenter -t $INIT -m true; fi",
     ),
     // The keeper, which is the host's root and holds the session.
-    call("keeper-signal", "a signal to the keeper", |to| signal(to, "KEEPER")),
-    call("keeper-attach", "PTRACE_ATTACH to the keeper", |to| attach(to, "KEEPER")),
-    call("keeper-fd", "the keeper's descriptors", |to| list(to, "KEEPER", "fd/")),
-    call("keeper-mem", "the keeper's memory", |to| open(to, "KEEPER", "mem")),
+    call("keeper-signal", "a signal to the keeper", |to| {
+        signal(to, "KEEPER")
+    }),
+    call("keeper-attach", "PTRACE_ATTACH to the keeper", |to| {
+        attach(to, "KEEPER")
+    }),
+    call("keeper-fd", "the keeper's descriptors", |to| {
+        list(to, "KEEPER", "fd/")
+    }),
+    call("keeper-mem", "the keeper's memory", |to| {
+        open(to, "KEEPER", "mem")
+    }),
     // The login program.
-    call("application-signal", "a signal to the user's process of the login program", |_| {
-        let mut parent = Process(nix::unistd::getpid().as_raw()).parent();
-        while let Some(process) = parent.filter(|process| process.0 > 1) {
-            // As `sshd-session` it is known from OpenSSH 9.8 on.
-            if process.name().starts_with("sshd") && kill(Pid::from_raw(process.0), None).is_ok() {
-                return Verdict::Escaped(format!("{} is {}", process.0, process.name()));
-            }
-            parent = process.parent();
-        }
-        Verdict::Held("no parent is sshd".into())
-    })
+    call(
+        "application-seen",
+        "seeing the login program's process that is root",
+        |_| {
+            let mut parents = std::iter::successors(Some(Process::own()), |one| one.parent());
+            let root = parents.find(|one| one.0 > 1 && one.uid() == Some(0));
+            Verdict::found(root.map(Process::name))
+        },
+    )
     .without(NoBerth),
+    // The part of it that has become the user is in the berth, and holds what the program keeps open.
+    call(
+        "application-fd",
+        "the descriptors of the login program's process that is the user",
+        |to| list(&application(to), "PARENT", "fd/"),
+    ),
+    call("application-mem", "the memory of that process", |to| {
+        open(&application(to), "PARENT", "mem")
+    }),
+    call(
+        "application-attach",
+        "PTRACE_ATTACH to that process",
+        |to| attach(&application(to), "PARENT"),
+    ),
+    call(
+        "application-descriptor",
+        "pidfd_getfd from that process",
+        |to| descriptor(&application(to), "PARENT"),
+    ),
     // The user's own processes outside: of before Berth, or of a service that it does not see.
-    call("outside-signal", "a signal to the user's process outside", |to| signal(to, "OUTSIDE"))
-        .without(NoBerth),
-    call("outside-all", "a signal to every process of the user's, by kill(-1)", |to| {
-        let mark = to.path("SIGNALLED");
-        let _ = fs::remove_file(&mark);
-        // Which nobody minds who has not asked for it. Whether there was a process at all does not matter.
-        let _ = kill(Pid::from_raw(-1), Signal::SIGURG);
-        let felt = crate::within(std::time::Duration::from_secs(1), || mark.exists());
-        Verdict::found(felt.then(|| "it was felt outside".into()))
-    })
+    call(
+        "outside-signal",
+        "a signal to the user's process outside",
+        |to| signal(to, "OUTSIDE"),
+    )
     .without(NoBerth),
-    call("outside-attach", "PTRACE_ATTACH to the user's process outside", |to| {
-        attach(to, "OUTSIDE")
-    })
+    call(
+        "outside-all",
+        "a signal to every process of the user's, by kill(-1)",
+        |to| {
+            let mark = to.path("SIGNALLED");
+            let _ = fs::remove_file(&mark);
+            // Which nobody minds who has not asked for it. Whether there was a process at all does not matter.
+            let _ = kill(Pid::from_raw(-1), Signal::SIGURG);
+            let felt = crate::within(std::time::Duration::from_secs(1), || mark.exists());
+            Verdict::found(felt.then(|| "it was felt outside".into()))
+        },
+    )
     .without(NoBerth),
-    call("outside-read", "process_vm_readv from the user's process outside", |to| {
-        read(to, "OUTSIDE")
-    })
+    call(
+        "outside-attach",
+        "PTRACE_ATTACH to the user's process outside",
+        |to| attach(to, "OUTSIDE"),
+    )
     .without(NoBerth),
-    call("outside-descriptor", "pidfd_getfd from the user's process outside", |to| {
-        descriptor(to, "OUTSIDE")
-    })
+    call(
+        "outside-read",
+        "process_vm_readv from the user's process outside",
+        |to| read(to, "OUTSIDE"),
+    )
     .without(NoBerth),
-    call("outside-root", "/proc/PID/root of the user's process outside", |to| {
-        list(to, "OUTSIDE", "root/")
-    })
+    call(
+        "outside-descriptor",
+        "pidfd_getfd from the user's process outside",
+        |to| descriptor(to, "OUTSIDE"),
+    )
     .without(NoBerth),
-    call("outside-environ", "the environment of the user's process outside", |to| {
-        open(to, "OUTSIDE", "environ")
-    })
+    call(
+        "outside-root",
+        "/proc/PID/root of the user's process outside",
+        |to| list(to, "OUTSIDE", "root/"),
+    )
+    .without(NoBerth),
+    call(
+        "outside-environ",
+        "the environment of the user's process outside",
+        |to| open(to, "OUTSIDE", "environ"),
+    )
     .without(NoBerth),
     // The user's other login, where each has a berth of its own.
-    call("other-signal", "a signal to the user's other login", |to| signal(to, "OTHER"))
-        .promised_by(OwnBerth)
-        .without(NoBerth),
-    call("other-attach", "PTRACE_ATTACH to the user's other login", |to| attach(to, "OTHER"))
-        .promised_by(OwnBerth)
-        .without(NoBerth),
-    call("other-read", "process_vm_readv from the user's other login", |to| read(to, "OTHER"))
-        .promised_by(OwnBerth)
-        .without(NoBerth),
-    call("other-descriptor", "pidfd_getfd from the user's other login", |to| {
-        descriptor(to, "OTHER")
+    call("other-signal", "a signal to the user's other login", |to| {
+        signal(to, "OTHER")
     })
     .promised_by(OwnBerth)
     .without(NoBerth),
-    call("other-root", "/proc/PID/root of the user's other login", |to| {
-        list(to, "OTHER", "root/")
-    })
+    call(
+        "other-attach",
+        "PTRACE_ATTACH to the user's other login",
+        |to| attach(to, "OTHER"),
+    )
     .promised_by(OwnBerth)
     .without(NoBerth),
-    call("other-environ", "the environment of the user's other login", |to| {
-        open(to, "OTHER", "environ")
-    })
+    call(
+        "other-read",
+        "process_vm_readv from the user's other login",
+        |to| read(to, "OTHER"),
+    )
+    .promised_by(OwnBerth)
+    .without(NoBerth),
+    call(
+        "other-descriptor",
+        "pidfd_getfd from the user's other login",
+        |to| descriptor(to, "OTHER"),
+    )
+    .promised_by(OwnBerth)
+    .without(NoBerth),
+    call(
+        "other-root",
+        "/proc/PID/root of the user's other login",
+        |to| list(to, "OTHER", "root/"),
+    )
+    .promised_by(OwnBerth)
+    .without(NoBerth),
+    call(
+        "other-environ",
+        "the environment of the user's other login",
+        |to| open(to, "OTHER", "environ"),
+    )
     .promised_by(OwnBerth)
     .without(NoBerth),
     // Others.
-    shell("hosts-seen", "seeing processes of the host", "reach_process /proc").without(NoBerth),
+    shell(
+        "hosts-seen",
+        "seeing processes of the host",
+        "reach_process /proc",
+    )
+    .without(NoBerth),
     call("victim-seen", "seeing a process of another user's", |to| {
         let pid = to.number("VICTIM");
         let there = fs::read_to_string(format!("/proc/{pid}/comm"));
@@ -160,6 +258,13 @@ pub const ATTEMPTS: &[Attempt] = &[
         ": >>/proc/sys/kernel/core_pattern",
     ),
 ];
+
+/// The nearest parent that is sshd (`sshd-session` from OpenSSH 9.8 on), if the stage names no other.
+fn application(to: &Targets) -> Targets {
+    let mut parents = std::iter::successors(Some(Process::own()), |one| one.parent());
+    let sshd = parents.find(|one| one.name().starts_with("sshd"));
+    to.with("PARENT", sshd.map(|sshd| sshd.0))
+}
 
 fn pidfd(to: &Targets, process: &str) -> Result<u64, Errno> {
     let fd = system_call(libc::SYS_pidfd_open, &[to.number(process).into(), 0])?;
@@ -181,7 +286,10 @@ fn attach(to: &Targets, process: &str) -> Verdict {
     if let Verdict::Escaped(_) = verdict {
         let pid = to.pid(process);
         let _ = nix::sys::wait::waitpid(pid, Some(nix::sys::wait::WaitPidFlag::__WALL));
-        let _ = system_call(libc::SYS_ptrace, &[libc::PTRACE_DETACH.into(), pid.as_raw() as u64]);
+        let _ = system_call(
+            libc::SYS_ptrace,
+            &[libc::PTRACE_DETACH.into(), pid.as_raw() as u64],
+        );
     }
     verdict
 }
@@ -203,7 +311,10 @@ fn memory(to: &Targets, process: &str, number: libc::c_long) -> Verdict {
     };
     let (here, there) = (&raw const here as u64, &raw const there as u64);
     let pid = to.number(process).into();
-    Verdict::but(system_call(number, &[pid, here, 1, there, 1, 0]), &[Errno::EFAULT])
+    Verdict::but(
+        system_call(number, &[pid, here, 1, there, 1, 0]),
+        &[Errno::EFAULT],
+    )
 }
 
 /// Number 0 is one that the init does not have.
@@ -224,7 +335,10 @@ fn link(to: &Targets, process: &str, file: &str) -> Verdict {
 fn open(to: &Targets, process: &str, file: &str) -> Verdict {
     let opened = fs::File::open(to.file(process, file)).and_then(|file| {
         let mut byte = 0_u8;
-        let count = system_call(libc::SYS_read, &[file.as_raw_fd() as u64, &raw mut byte as u64, 1]);
+        let count = system_call(
+            libc::SYS_read,
+            &[file.as_raw_fd() as u64, &raw mut byte as u64, 1],
+        );
         match count {
             // Memory has nothing at its start; a process that is about to be gone has an empty file.
             Ok(_) | Err(Errno::EIO) => Ok(()),

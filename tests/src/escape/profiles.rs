@@ -65,6 +65,7 @@ impl Profile {
         let user = has("user = \"");
         match promise {
             Promise::Namespaces => true,
+            Promise::Nothing(_) => false,
             Promise::UserNamespace => user,
             Promise::NoNestedUserns => user && !profile.contains("nested_userns = true"),
             Promise::OwnBerth => !has("scope = \"user\""),

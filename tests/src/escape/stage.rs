@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::Path;
 use std::process::Command;
 
 use crate::{Background, Machine, Output, Process, Stack, Terminal, eventually};
 
-use super::ipc::{KEY, OTHERS_KEY};
+use super::ipc::{ABSTRACT, KEY, OTHERS_KEY};
 use super::targets::FILE;
 use super::trying::{self, PROGRAM};
 use super::{Without, exhaustion};
@@ -22,7 +24,7 @@ pub struct Stage<'a> {
     other: Option<Background>,
     _victims: (Background, Terminal),
     _roots: Terminal,
-    _listening: Vec<UnixListener>,
+    _listening: (TcpListener, UnixListener, [UnixListener; 3]),
     _running: Vec<Background>,
 }
 
@@ -75,6 +77,12 @@ impl<'a> Stage<'a> {
         targets.insert("VICTIM", victim.0.to_string());
         targets.insert("VICTIMS_CGROUP", cgroup_of(machine, victim));
 
+        let loopback = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let port = loopback.local_addr().expect("an address").port();
+        targets.insert("PORT", port.to_string());
+        let name = SocketAddr::from_abstract_name(ABSTRACT).expect("a name");
+        let unnamed = UnixListener::bind_addr(&name).expect("listen");
+
         let sockets = [
             "/tmp/agent".into(),
             format!("/run/user/{alice}/systemd/private"),
@@ -85,7 +93,7 @@ impl<'a> Stage<'a> {
             other: None,
             _victims: (login, terminal),
             _roots: roots,
-            _listening: sockets.map(|path| listen(&path, alice)).into(),
+            _listening: (loopback, unnamed, sockets.map(|path| listen(&path, alice))),
             _running: running,
             machine,
         }
@@ -167,10 +175,13 @@ impl<'a> Stage<'a> {
             Without::Victim => {
                 format!("setpriv --reuid={bob} --regid={bob} --clear-groups {here}")
             }
-            Without::NoBerth | Without::HostRoot | Without::Never(_) => {
-                let other = self.targets.get(OTHER).and_then(|pid| pid.parse().ok());
-                let cgroup = other.map_or(String::new(), |pid| cgroup_of(self.machine, Process(pid)));
-                format!("SESSIONS_CGROUP={cgroup} {here} {left_open}")
+            Without::NoBerth | Without::HostRoot | Without::ResourceRoot | Without::Never(_) => {
+                let other: Option<i32> = self.targets.get(OTHER).and_then(|pid| pid.parse().ok());
+                let cgroup =
+                    other.map_or(String::new(), |pid| cgroup_of(self.machine, Process(pid)));
+                let parent = other.and_then(|pid| Process(pid).parent());
+                let parent = parent.map_or(0, |parent| parent.0);
+                format!("PARENT={parent} SESSIONS_CGROUP={cgroup} {here} {left_open}")
             }
         };
         let said: Output = self.machine.host(&format!("export INIT={init}; {run}"));
@@ -197,7 +208,9 @@ fn state(process: Process) -> String {
 fn cgroup_of(machine: &Machine, process: Process) -> String {
     let path = process.cgroup().unwrap_or_default();
     let root = machine.cgroups().root();
-    root.join(path.trim_start_matches('/')).display().to_string()
+    root.join(path.trim_start_matches('/'))
+        .display()
+        .to_string()
 }
 
 fn as_user(uid: u32, program: &[&str]) -> Background {
@@ -229,7 +242,11 @@ fn listen(path: &str, owner: u32) -> UnixListener {
 
 /// Every login gets a session keyring before it gets a berth, with a key in it.
 fn keys_of_before(machine: &Machine) {
-    fs::write("/root/add-key", "#!/bin/sh\nkeyctl add user of-before secret @s\n").expect("a script");
+    fs::write(
+        "/root/add-key",
+        "#!/bin/sh\nkeyctl add user of-before secret @s\n",
+    )
+    .expect("a script");
     machine.host("chmod 755 /root/add-key").ok();
     machine.stack(&Stack {
         before: "session required pam_keyinit.so force\nsession required pam_exec.so seteuid /root/add-key"

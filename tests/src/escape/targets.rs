@@ -24,6 +24,14 @@ impl Targets {
         Targets(all)
     }
 
+    /// The same, with a number that was found here, unless the stage has named one.
+    pub fn with(&self, name: &str, number: Option<i32>) -> Targets {
+        let mut all = self.0.clone();
+        let number = number.map_or(String::new(), |number| number.to_string());
+        all.entry(name.into()).or_insert(number);
+        Targets(all)
+    }
+
     /// What a shell is to have in its environment.
     pub fn all(&self) -> impl Iterator<Item = (&String, &String)> {
         self.0.iter()

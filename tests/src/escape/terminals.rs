@@ -13,25 +13,36 @@ const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
 
 pub const ATTEMPTS: &[Attempt] = &[
-    call("tiocsti", "TIOCSTI", |_| typed(|fd, byte| {
-        system_call(libc::SYS_ioctl, &[fd, TIOCSTI, byte])
-    }))
-    .without(NoBerth),
-    call("tiocsti-high-bits", "TIOCSTI with bits above those that the kernel looks at", |_| {
-        typed(|fd, byte| system_call(libc::SYS_ioctl, &[fd, 0xffff_ffff_0000_0000 | TIOCSTI, byte]))
+    call("tiocsti", "TIOCSTI", |_| {
+        typed(|fd, byte| system_call(libc::SYS_ioctl, &[fd, TIOCSTI, byte]))
     })
     .without(NoBerth),
-    call("tiocsti-32-bit", "TIOCSTI by the 32-bit system call", |_| {
-        typed(|fd, byte| call_32(54, [fd as u32, TIOCSTI as u32, byte as u32]))
-    })
+    call(
+        "tiocsti-high-bits",
+        "TIOCSTI with bits above those that the kernel looks at",
+        |_| {
+            typed(|fd, byte| {
+                system_call(
+                    libc::SYS_ioctl,
+                    &[fd, 0xffff_ffff_0000_0000 | TIOCSTI, byte],
+                )
+            })
+        },
+    )
+    .without(NoBerth),
+    call(
+        "tiocsti-32-bit",
+        "TIOCSTI by the 32-bit system call",
+        |_| typed(|fd, byte| call_32(54, [fd as u32, TIOCSTI as u32, byte as u32])),
+    )
     .without(NoBerth),
     call("tiocsti-x32", "TIOCSTI by the x32 system call", |_| {
         typed(|fd, byte| system_call(0x4000_0000 | 514, &[fd, TIOCSTI, byte]))
     })
     .without(Never("few kernels have these calls switched on")),
-    call("tioclinux", "TIOCLINUX", |_| typed(|fd, byte| {
-        system_call(libc::SYS_ioctl, &[fd, TIOCLINUX, byte])
-    }))
+    call("tioclinux", "TIOCLINUX", |_| {
+        typed(|fd, byte| system_call(libc::SYS_ioctl, &[fd, TIOCLINUX, byte]))
+    })
     .without(NoBerth),
     call("roots", "opening a terminal of root's", |to| {
         let path = to.path("ROOTS_TERMINAL");
@@ -51,7 +62,10 @@ fn typed(call: impl FnOnce(u64, u64) -> Result<i64, Errno>) -> Verdict {
         Err(errno) => return Verdict::Held(format!("no terminal: {errno:?}")),
     };
     let _ = nix::unistd::setsid();
-    let _ = system_call(libc::SYS_ioctl, &[slave.as_raw_fd() as u64, libc::TIOCSCTTY, 0]);
+    let _ = system_call(
+        libc::SYS_ioctl,
+        &[slave.as_raw_fd() as u64, libc::TIOCSCTTY, 0],
+    );
     // Where a 32-bit call can name it.
     let low = low_page();
     let verdict = match call(slave.as_raw_fd() as u64, low) {
@@ -59,7 +73,8 @@ fn typed(call: impl FnOnce(u64, u64) -> Result<i64, Errno>) -> Verdict {
         Ok(_) => Verdict::Escaped("typed".into()),
         Err(errno) => Verdict::Escaped(format!("the terminal was asked, and said {errno:?}")),
     };
-    drop(master);
+    // Its end would hang this process up, whose terminal it is.
+    std::mem::forget(master);
     verdict
 }
 
@@ -67,7 +82,8 @@ fn typed(call: impl FnOnce(u64, u64) -> Result<i64, Errno>) -> Verdict {
 fn low_page() -> u64 {
     let access = (libc::PROT_READ | libc::PROT_WRITE) as u64;
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
-    system_call(libc::SYS_mmap, &[0, 4096, access, kind as u64, u64::MAX, 0]).unwrap_or_default() as u64
+    system_call(libc::SYS_mmap, &[0, 4096, access, kind as u64, u64::MAX, 0]).unwrap_or_default()
+        as u64
 }
 
 /// A system call of a 32-bit program's.
