@@ -8,8 +8,7 @@ fn a_working_directory_that_becomes_a_link_leads_nowhere() {
     Machine::run(|machine| {
         machine
             .host(
-                "mkdir -p /root/open && chmod 700 /root && chmod 755 /root/open && echo of-root >/root/open/secret
-                 cd /home/alice && mkdir own && ln -s /root/open link && chown -h alice: own link",
+                "mkdir -p /root/open && chmod 700 /root && chmod 755 /root/open && echo of-root >/root/open/secret",
             )
             .ok();
         let uid = machine.uid("alice");
@@ -21,7 +20,8 @@ fn a_working_directory_that_becomes_a_link_leads_nowhere() {
             // The shell stays in the folder itself, whatever that is called.
             let swap = machine.probe("swap /home/alice/own /home/alice/link");
             let said = machine.host(&format!(
-                "cd /home/alice/own && {{ setpriv --reuid={uid} --regid={uid} --clear-groups {swap} >/dev/null & }}
+                "cd /home/alice && rm -rf own link && mkdir own && ln -s /root/open link && chown -h alice: own link
+                 cd own && {{ setpriv --reuid={uid} --regid={uid} --clear-groups {swap} >/dev/null & }}
                  swapping=$!
                  for login in $(seq 20); do su alice -c 'cat secret; pwd -P'; done 2>/dev/null
                  kill $swapping"
