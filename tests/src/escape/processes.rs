@@ -163,7 +163,7 @@ pub const ATTEMPTS: &[Attempt] = &[
             let _ = fs::remove_file(&mark);
             // Which nobody minds who has not asked for it. Whether there was a process at all does not matter.
             let _ = kill(Pid::from_raw(-1), Signal::SIGURG);
-            let felt = crate::within(std::time::Duration::from_secs(1), || mark.exists());
+            let felt = crate::within(std::time::Duration::from_secs(2), || mark.exists());
             Verdict::found(felt.then(|| "it was felt outside".into()))
         },
     )
@@ -244,6 +244,12 @@ pub const ATTEMPTS: &[Attempt] = &[
         "hosts-seen",
         "seeing processes of the host",
         "reach_process /proc",
+    )
+    .without(NoBerth),
+    shell(
+        "ssh-rc",
+        "seeing them from ~/.ssh/rc, before the login's command",
+        "test -e $HOME/by-rc",
     )
     .without(NoBerth),
     call("victim-seen", "seeing a process of another user's", |to| {

@@ -130,6 +130,7 @@ impl<'a> Stage<'a> {
         let session = Path::new("/home/alice/session");
         let _ = fs::remove_file(go);
         let _ = fs::remove_file(session);
+        let _ = fs::remove_file("/home/alice/by-rc");
         let command = format!(
             "echo $BERTH_SESSION >part; mv part session; until test -e go; do sleep 0.05; done; exec {PROGRAM} try {}",
             names.join(" ")
@@ -263,6 +264,7 @@ const PROGRAMS: &str = "
     mkdir -m 1777 /srv/observers
     mkdir -p /srv/chroot/proc && mount -t proc proc /srv/chroot/proc
     touch /dev/mqueue/of-the-host && chmod 666 /dev/mqueue/of-the-host
+    mkdir /home/alice/.ssh && echo '. /berth/reach; reach_process /proc && touch /home/alice/by-rc' >/home/alice/.ssh/rc
     mkdir -p /var/lib/berth && touch /var/lib/berth/policy.json
 ";
 

@@ -150,7 +150,11 @@ fn without_protection(stage: &mut Stage) -> bool {
     let mut said = Said::new();
     for (name, attempt) in &attempts {
         if !matches!(attempt.without, Without::NoBerth | Without::Never(_)) {
-            let text = stage.try_without(name, attempt.without, &strictest);
+            let mut text = stage.try_without(name, attempt.without, &strictest);
+            if !text.contains("\tESCAPED\t") {
+                // The attempt before may have killed the init, which was only then about to go.
+                text = stage.try_without(name, attempt.without, &strictest);
+            }
             said.extend(read(&text, &[name]));
         }
     }
