@@ -22,6 +22,7 @@ const SETUP: &[Capability] = &[
     Capability::CAP_SYS_PTRACE,   // the login's and the init's entries in /proc
     Capability::CAP_DAC_OVERRIDE, // proc files of a process with other IDs
     Capability::CAP_FOWNER,       // as below
+    Capability::CAP_CHOWN,        // as below
     Capability::CAP_KILL,
     Capability::CAP_AUDIT_WRITE,
     Capability::CAP_SYSLOG, // the kernel's log, in which it says what it has killed
@@ -33,7 +34,8 @@ const KEEP: &[Capability] = &[
     Capability::CAP_SYS_NICE,     // moving the leader out of a cpuset
     Capability::CAP_DAC_OVERRIDE, // removing what the user left in a private /tmp
     Capability::CAP_FOWNER,       // likewise, in folders with the sticky bit
-    Capability::CAP_AUDIT_WRITE,  // the records of the session's end
+    Capability::CAP_CHOWN, // likewise, where somebody would go on making files by a descriptor
+    Capability::CAP_AUDIT_WRITE, // the records of the session's end
 ];
 
 /// Refuses to run for anybody but root, or with privilege that came from the file: whoever could

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::time::Duration;
 
-use berth_session::Group;
+use berth_session::{Group, is_invisible};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -131,7 +131,7 @@ fn path(device: u64) -> Option<String> {
 
 /// What cannot move a cursor or rename a window: programs choose their own names.
 fn harmless(text: &str) -> String {
-    let printable = |c: char| if c.is_control() { '?' } else { c };
+    let printable = |c: char| if is_invisible(c) { '?' } else { c };
     text.chars().take(LINE).map(printable).collect()
 }
 
@@ -155,6 +155,8 @@ mod tests {
     #[test]
     fn a_programs_name_cannot_steer_a_terminal() {
         assert_eq!(harmless("killed a\x1b[2Jb\u{9b}c"), "killed a?[2Jb?c");
+        // Nor change the order in which the line is read.
+        assert_eq!(harmless("killed \u{202e}a"), "killed ?a");
         assert_eq!(harmless(&"x".repeat(1000)).len(), LINE);
     }
 

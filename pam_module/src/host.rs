@@ -145,7 +145,7 @@ pub trait Host {
     fn rlimit(&mut self, of: &Rlimit) -> Result<Rlimit, Error>;
     /// Sets a resource limit of the application.
     fn set_rlimit(&mut self, to: &Rlimit) -> Result<(), Error>;
-    /// chdir(2)
+    /// chdir(2), by a path that has no link in it.
     fn change_directory(&mut self, path: &Path) -> Result<(), Errno>;
     /// Back to the remembered namespaces, of this call or of the kept session; nothing where there are none.
     fn return_home(&mut self) -> Result<(), Errno>;

@@ -224,7 +224,8 @@ impl Host for Live<'_> {
     }
 
     fn change_directory(&mut self, path: &Path) -> Result<(), Errno> {
-        std::env::set_current_dir(path).map_err(|error| join::errno(&error))
+        let _room = Room::make();
+        join::change_directory(path)
     }
 
     fn return_home(&mut self) -> Result<(), Errno> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -145,7 +145,8 @@ fn kill(tree: &Tree, group: &Group) -> Result<()> {
 /// top folder, and of a name below that only the name itself is removed or moved.
 ///
 /// The processes that wrote here have ended, but they may have passed a descriptor of a folder to another session of
-/// the user's, and that one goes on making and removing files there: neither is to end this half done.
+/// the user's, and that one goes on making and removing files there: neither is to end this half done. Each folder is made
+/// root's before it is emptied, which puts an end to the making.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     match flatten(path) {
         Err(error) if error.kind() != ErrorKind::NotFound || path.symlink_metadata().is_ok() => {
@@ -167,6 +168,7 @@ fn flatten(top: &Path) -> std::io::Result<()> {
                 fs::remove_file(entry.path())?;
                 continue;
             }
+            take_away(&entry.path());
             for inner in fs::read_dir(entry.path())? {
                 let inner = inner?;
                 let done = if inner.file_type()?.is_dir() {
@@ -193,6 +195,13 @@ fn flatten(top: &Path) -> std::io::Result<()> {
             return fs::remove_dir(top);
         }
     }
+}
+
+/// Makes a folder root's, so that nobody can go on making files in it by a descriptor that they still have.
+fn take_away(folder: &Path) {
+    // Where CAP_CHOWN is missing, in a container, who goes on is emptied behind for a while.
+    let _ = lchown(folder, Some(0), Some(0))
+        .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)));
 }
 
 /// A name in a folder that nothing has.
@@ -269,5 +278,28 @@ mod tests {
         assert!(matches!(removed, Ok(Ok(()))), "{removed:?}");
         assert!(!top.exists());
         fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn who_is_still_in_a_folder_can_make_nothing_more_in_it() {
+        use std::io::Write;
+        use std::os::unix::process::CommandExt;
+        if !nix::unistd::geteuid().is_root() {
+            return; // only root can take it away
+        }
+        let held = std::env::temp_dir().join(format!("berth-sweep-taken-{}", std::process::id()));
+        fs::create_dir(&held).unwrap();
+        lchown(&held, Some(65534), Some(65534)).unwrap();
+        let mut command = std::process::Command::new("perl");
+        command.args(["-e", "<STDIN>; open(F, '>', 'more') ? exit 0 : exit $!"]);
+        command.current_dir(&held).uid(65534).gid(65534);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        take_away(&held);
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        assert_eq!(
+            child.wait().unwrap().code(),
+            Some(nix::errno::Errno::EACCES as i32)
+        );
+        remove_tree(&held).unwrap();
     }
 }

@@ -89,28 +89,42 @@ impl Policy {
         assert!(namespaces.contains("pid = true"), "{profile}: {namespaces}");
         Policy {
             profile: format!("logout = {{ grace = \"1s\" }}\nprivileges = {{ {privileges} }}"),
-            ..Policy::with_namespaces(namespaces)
+            ..Policy::with_namespaces(&namespaces)
         }
     }
 }
 
 /// What a profile of an example says, as the example says it, with all that it inherits.
-fn line<'a>(example: &'a str, profile: &str, key: &str) -> &'a str {
-    let mut lines = example
-        .lines()
-        .skip_while(|line| !line.starts_with(&format!("[profile.{profile}]")));
-    lines.next();
-    let mut own = lines.take_while(|line| !line.starts_with('['));
-    let value = |line: &'a str| line.split_once(" {").map(|(_, rest)| rest.trim_start());
-    match own.clone().find(|line| line.starts_with(key)) {
-        Some(line) => value(line)
-            .expect("a table")
-            .split('}')
+fn line(example: &str, profile: &str, key: &str) -> String {
+    let table = |header: String| {
+        let mut lines = example
+            .lines()
+            .skip_while(move |line| !line.starts_with(&header));
+        lines.next();
+        lines.take_while(|line| !line.starts_with('['))
+    };
+    let without_comment = |line: &str| {
+        let words = line
+            .split('#')
             .next()
-            .unwrap_or_default(),
+            .unwrap_or_default()
+            .split_whitespace();
+        words.collect::<Vec<_>>().join(" ")
+    };
+    let of_its_own = table(format!("[profile.{profile}.{key}]")).map(without_comment);
+    let of_its_own: Vec<String> = of_its_own.filter(|line| !line.is_empty()).collect();
+    if !of_its_own.is_empty() {
+        return of_its_own.join(", ");
+    }
+    let mut own = table(format!("[profile.{profile}]"));
+    match own.clone().find(|line| line.starts_with(key)) {
+        Some(line) => {
+            let (_, value) = line.split_once(" {").expect("a table");
+            value.split('}').next().unwrap_or_default().trim().into()
+        }
         None => own
             .find_map(|line| line.strip_prefix("inherits"))
-            .map_or("", |rest| {
+            .map_or(String::new(), |rest| {
                 let parent = rest.split('"').nth(1).expect("a name");
                 self::line(example, parent, key)
             }),

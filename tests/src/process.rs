@@ -12,6 +12,11 @@ use nix::unistd::Pid;
 pub struct Process(pub i32);
 
 impl Process {
+    /// The process that asks.
+    pub fn own() -> Process {
+        Process(nix::unistd::getpid().as_raw())
+    }
+
     /// Every process of the machine.
     pub fn all() -> Vec<Process> {
         let entries = fs::read_dir("/proc").expect("read /proc");

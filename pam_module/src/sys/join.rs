@@ -3,9 +3,13 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Component, Path};
 
 use berth_protocol::{Instruction, Rlimit};
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{chdir, fchdir};
 
 use crate::host::Privilege;
 use crate::kept::Home;
@@ -65,6 +69,22 @@ pub fn home(namespaces: i32) -> Result<Home, Errno> {
 pub fn setns(fd: &OwnedFd, namespaces: i32) -> Result<(), Errno> {
     // SAFETY: touches no memory; the descriptor is open.
     Errno::result(unsafe { libc::setns(fd.as_raw_fd(), namespaces) }).map(drop)
+}
+
+/// Goes to a directory by a path that the kernel has told, and so had no link in it. One that has become a link since then
+/// is not followed: this process is root, and somebody may have put it there.
+pub fn change_directory(path: &Path) -> Result<(), Errno> {
+    if path.parent().is_none() {
+        return chdir("/"); // also where there is no room for a descriptor
+    }
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut directory = open("/", flags, Mode::empty())?;
+    for component in path.components() {
+        if let Component::Normal(name) = component {
+            directory = openat(&directory, name, flags, Mode::empty())?;
+        }
+    }
+    fchdir(directory)
 }
 
 /// Execve gives no privilege any more, here and in all children.

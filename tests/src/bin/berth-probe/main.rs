@@ -21,9 +21,10 @@ fn main() {
         ["inotify"] => exhaust::inotify(),
         ["queues"] => exhaust::queues(),
         ["timers"] => exhaust::timers(),
-        ["one-of-each"] => exhaust::one_of_each(),
+        ["one-of-each"] => say(&berth_tests::counted::one_of_each()),
         ["type", text] => privilege::type_into_terminal(text),
         ["user-namespace", call] => privilege::user_namespace(call),
+        ["swap", one, other] => privilege::swap(one, other),
         ["queue-exists", name] => privilege::queue_exists(name),
         ["who"] => privilege::who(),
         ["exec-in-place", service, user, ref program @ ..] => {

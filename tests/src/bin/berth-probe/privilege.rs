@@ -1,6 +1,7 @@
 //! Trying what a session must not be able to do.
 
 use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
 use nix::mqueue::{MQ_OFlag, mq_open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::Mode;
@@ -53,6 +54,16 @@ fn spawn(number: libc::c_long, arguments: &[u64; 5]) -> Result<i64, Errno> {
         std::process::exit(0);
     }
     Ok(child)
+}
+
+/// Makes each of two paths the other, again and again.
+pub fn swap(one: &str, other: &str) {
+    say("swapping");
+    loop {
+        let flags = nix::fcntl::RenameFlags::RENAME_EXCHANGE;
+        // One that is refused is tried again.
+        let _ = nix::fcntl::renameat2(AT_FDCWD, one, AT_FDCWD, other, flags);
+    }
 }
 
 /// Says whether a POSIX message queue of this name can be seen.

@@ -1,0 +1,98 @@
+//! Using up what the kernel counts, and asking root and another user whether they still have it.
+
+use std::io::{Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::Without::Victim;
+use super::{Attempt, Verdict, call};
+use crate::counted;
+
+/// No limit is higher; past it the attempt shows nothing.
+const ENOUGH: usize = 500_000;
+
+pub const ATTEMPTS: &[Attempt] = &[
+    call("inotify", "all inotify instances", |_| {
+        until_refused(|_| counted::inotify().map(std::mem::forget))
+    })
+    .without(Victim),
+    call("queues", "all memory of POSIX message queues", |_| {
+        let name = |number| format!("/attempt-{number}");
+        let verdict = until_refused(|number| counted::queue(&name(number)).map(std::mem::forget));
+        for number in 0..ENOUGH {
+            if nix::mqueue::mq_unlink(name(number).as_str()).is_err() {
+                break; // the last one that was made
+            }
+        }
+        verdict
+    })
+    .without(Victim),
+    call("timers", "all timers", |_| {
+        until_refused(|_| counted::timer().map(drop))
+    })
+    .without(Victim),
+    call("signals", "all signals that may wait", |_| {
+        counted::block_signals();
+        until_refused(|_| counted::signal())
+    })
+    .without(Victim),
+    call("keys", "all keys", |_| {
+        until_refused(|number| counted::key(&format!("attempt-{number}")))
+    })
+    .without(Victim),
+    call("pipes", "all memory of pipes", |_| {
+        until_refused(|_| counted::pipe())
+    })
+    .without(Victim),
+];
+
+/// Who is asked: the sockets of processes outside, root's and another user's.
+pub const OBSERVERS: [&str; 2] = ["/srv/observers/root", "/srv/observers/victim"];
+
+fn until_refused(mut make: impl FnMut(usize) -> Result<(), Errno>) -> Verdict {
+    let observers = OBSERVERS.map(|path| (path, UnixStream::connect(path).expect("an observer")));
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard); // what is there is enough, too
+    }
+    let mut made = 0;
+    let refusal = loop {
+        match make(made) {
+            Ok(()) if made < ENOUGH => made += 1,
+            Ok(()) => break "no refusal".into(),
+            Err(errno) => break format!("{errno:?}"),
+        }
+    };
+    for (path, mut observer) in observers {
+        let mut answer = String::new();
+        let asked = observer
+            .write_all(b"?")
+            .and_then(|()| observer.read_to_string(&mut answer));
+        if asked.is_err() || answer != "all there" {
+            return Verdict::Escaped(format!("{made}, then {refusal}; {path}: {answer}"));
+        }
+    }
+    Verdict::Held(format!("{made}, then {refusal}; the others have all"))
+}
+
+/// Answers who asks what there still is for the user that this runs as.
+pub fn observe(path: &str) -> ! {
+    let listener = UnixListener::bind(path).expect("listen");
+    loop {
+        let Ok((mut asker, _)) = listener.accept() else {
+            continue;
+        };
+        // Only now: the asker has come before it has used anything up.
+        if asker.read_exact(&mut [0]).is_err() {
+            continue;
+        }
+        // In a child, with which it goes again.
+        let looked = Command::new(super::trying::PROGRAM)
+            .arg("one-of-each")
+            .output();
+        let answer = looked.map_or(b"nothing can be started".into(), |output| output.stdout);
+        let _ = asker.write_all(&answer); // who has gone does not want it
+    }
+}

@@ -1,0 +1,165 @@
+//! Becoming more than one is, and doing what only the host's root may.
+
+use std::fs::{File, OpenOptions};
+
+use nix::errno::Errno;
+use nix::unistd::{Gid, Uid, setgroups, setresuid, setuid};
+
+use super::Promise::UserNamespace;
+use super::Without::NoBerth;
+use super::{Attempt, Verdict, call, pointer, shell, system_call};
+
+pub const ATTEMPTS: &[Attempt] = &[
+    shell(
+        "setuid-program",
+        "a setuid program",
+        "/berth/as-root who | grep -q 'euid 0'",
+    )
+    .promised_by(UserNamespace)
+    .without(NoBerth),
+    shell(
+        "setgid-program",
+        "a setgid program",
+        "/berth/as-root who | grep -q 'egid 0'",
+    )
+    .promised_by(UserNamespace)
+    .without(NoBerth),
+    shell(
+        "capable-program",
+        "a program with file capabilities",
+        "/berth/capable /root/secret",
+    )
+    .promised_by(UserNamespace)
+    .without(NoBerth),
+    call("uid-0", "UID 0", |_| Verdict::of(setuid(Uid::from_raw(0)))),
+    call("owners-uid", "the UID that owns the berth", |to| {
+        let owner = Uid::from_raw(to.number("OWNER"));
+        Verdict::of(setresuid(owner, owner, owner))
+    }),
+    call("group-0", "another group", |_| {
+        Verdict::of(setgroups(&[Gid::from_raw(0)]))
+    }),
+    call("capabilities", "a capability, by capset", |_| {
+        // Version 3, this process; then effective, permitted, inheritable, twice.
+        let (header, sys_admin) = ([0x2008_0522_u32, 0], 1 << 21);
+        let sets = [sys_admin, sys_admin, 0, 0, 0, 0_u32];
+        let (header, sets) = (header.as_ptr() as u64, sets.as_ptr() as u64);
+        Verdict::of(system_call(libc::SYS_capset, &[header, sets]))
+    }),
+    call("secrets", "reading /etc/shadow", |_| {
+        Verdict::of_io(File::open("/etc/shadow"))
+    }),
+    call(
+        "preload",
+        "a library for every program, /etc/ld.so.preload",
+        |_| write("/etc/ld.so.preload", true),
+    ),
+    call(
+        "kernels-helper",
+        "another program for the kernel to start, kernel.poweroff_cmd",
+        |_| write("/proc/sys/kernel/poweroff_cmd", false),
+    ),
+    call(
+        "sysctl",
+        "a setting of the kernel's, vm.overcommit_memory",
+        |_| write("/proc/sys/vm/overcommit_memory", false),
+    ),
+    call("pam", "another PAM stack", |_| {
+        write("/etc/pam.d/sshd", false)
+    }),
+    call("policy", "another policy", |_| {
+        write("/etc/berth/policy.toml", false)
+    }),
+    call("loaded-policy", "another policy in force", |_| {
+        write("/var/lib/berth/policy.json", true)
+    }),
+    call(
+        "reboot",
+        "reboot, with numbers that it does not take",
+        |_| {
+            Verdict::but(
+                system_call(libc::SYS_reboot, &[0, 0, 0, 0]),
+                &[Errno::EINVAL],
+            )
+        },
+    ),
+    call("host-name", "the host's name", |_| {
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let name = name.trim_end();
+        let arguments = [name.as_ptr() as u64, name.len() as u64];
+        Verdict::of(system_call(libc::SYS_sethostname, &arguments))
+    }),
+    call("swap", "swapon of what is not there", |_| {
+        let swap = system_call(libc::SYS_swapon, &[pointer(c"/not-there"), 0]);
+        Verdict::but(swap, &[Errno::ENOENT])
+    }),
+    call("process-accounting", "acct of what is not there", |_| {
+        let acct = system_call(libc::SYS_acct, &[pointer(c"/not-there")]);
+        Verdict::but(acct, &[Errno::ENOENT])
+    }),
+    call("clock", "the machine's clock", |_| {
+        // ADJ_OFFSET_SINGLESHOT, and an offset of nothing: who may not change the clock may not ask for that either.
+        let mut change = [0_u64; 26];
+        change[0] = 0x8001;
+        Verdict::of(system_call(
+            libc::SYS_adjtimex,
+            &[change.as_mut_ptr() as u64],
+        ))
+    }),
+    call(
+        "io-uring",
+        "opening /etc/shadow by io_uring, round every filter",
+        |_| by_io_uring(),
+    ),
+];
+
+fn write(path: &str, create: bool) -> Verdict {
+    let mut options = OpenOptions::new();
+    // Opened and not written to: the kernel asks for the right when it is opened.
+    let opened = options.append(true).create(create).open(path);
+    Verdict::of_io(opened)
+}
+
+/// One request, IORING_OP_OPENAT, put into the ring by hand (io_uring(7)).
+fn by_io_uring() -> Verdict {
+    const ENTRIES: usize = 4;
+    const RINGS: usize = 4096;
+    // struct io_uring_params: entries first, then flags; the offsets into the rings from word 10 and 20 on.
+    let mut parameters = [0_u32; 30];
+    let setup = [ENTRIES as u64, parameters.as_mut_ptr() as u64];
+    let ring = match system_call(libc::SYS_io_uring_setup, &setup) {
+        Ok(ring) => ring as u64,
+        Err(errno) => return Verdict::Held(format!("no io_uring: {errno:?}")),
+    };
+    let map = |offset: u64| {
+        let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
+        let arguments = [0, RINGS as u64, access as u64, shared as u64, ring, offset];
+        system_call(libc::SYS_mmap, &arguments).map(|at| at as usize)
+    };
+    let maps = [0, 0x0800_0000, 0x1000_0000].map(map);
+    let [Ok(submissions), Ok(completions), Ok(requests)] = maps else {
+        return Verdict::Held(format!("rings: {maps:?}"));
+    };
+    let (submission, completion) = (&parameters[10..20], &parameters[20..30]);
+    let mut request = [0_u8; 64];
+    request[0] = 18; // IORING_OP_OPENAT
+    request[4..8].copy_from_slice(&libc::AT_FDCWD.to_ne_bytes());
+    request[16..24].copy_from_slice(&pointer(c"/etc/shadow").to_ne_bytes());
+    let word = |at: usize, offset: u32| (at + offset as usize) as *mut u32;
+    // SAFETY: the kernel has mapped a page of requests, of which this is the first.
+    unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), requests as *mut u8, 64) };
+    // SAFETY: the ring's array and its tail are where the kernel says, within the page.
+    unsafe { word(submissions, submission[6]).write_volatile(0) };
+    // SAFETY: as above.
+    unsafe { word(submissions, submission[1]).write_volatile(1) };
+    if let Err(errno) = system_call(libc::SYS_io_uring_enter, &[ring, 1, 1, 1, 0, 0]) {
+        return Verdict::Held(format!("enter: {errno:?}"));
+    }
+    // A completion: user data, result, flags. The first stands at the offset `cqes`.
+    // SAFETY: within the page of completions.
+    let result = unsafe { word(completions, completion[5] + 8).read_volatile() } as i32;
+    match result {
+        0.. => Verdict::Escaped(format!("descriptor {result}")),
+        errno => Verdict::Held(format!("{:?}", Errno::from_raw(-errno))),
+    }
+}

@@ -1,0 +1,292 @@
+//! The stage: what there is on the machine to be reached, and who tries to.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
+use std::process::Command;
+
+use crate::{Background, Machine, Output, Process, Stack, Terminal, eventually};
+
+use super::ipc::{ABSTRACT, KEY, OTHERS_KEY};
+use super::targets::FILE;
+use super::trying::{self, PROGRAM};
+use super::{Without, exhaustion};
+
+/// What runs and is held on the machine for the attempts to aim at.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    machine: &'a mut Machine,
+    targets: BTreeMap<&'static str, String>,
+    other: Option<Background>,
+    _victims: (Background, Terminal),
+    _roots: Terminal,
+    _listening: (TcpListener, UnixListener, [UnixListener; 3]),
+    _running: Vec<Background>,
+}
+
+/// The names in `targets` that the stage changes as it goes.
+const OTHER: &str = "OTHER";
+
+impl<'a> Stage<'a> {
+    /// Sets it. `alice` will try, `bob` is the victim.
+    pub fn set(machine: &'a mut Machine) -> Stage<'a> {
+        // No number of a process inside a berth is one of a process outside.
+        fs::write("/proc/sys/kernel/ns_last_pid", "30000").expect("ns_last_pid");
+        trying::write_reach();
+        keys_of_before(machine);
+        for folder in ["/tmp", "/var/tmp", "/dev/shm"] {
+            fs::write(format!("{folder}/of-the-host"), "").expect("a file of the host's");
+        }
+        machine.host(PROGRAMS).ok();
+        let (alice, bob) = (machine.uid("alice"), machine.uid("bob"));
+        let mut targets = BTreeMap::from([
+            ("ALICE", alice.to_string()),
+            ("HOME", "/home/alice".into()),
+            ("INIT", "1".into()),
+            ("OWNER", (2_000_000_000 + alice).to_string()),
+            ("SIGNALLED", "/home/alice/signalled".into()),
+            ("TREE", machine.cgroups().root().display().to_string()),
+        ]);
+        objects(machine, alice, &mut targets);
+
+        let outside = "trap 'touch /home/alice/signalled' URG; while :; do sleep 0.1; done";
+        let running = vec![
+            as_user(alice, &["sh", "-c", outside]),
+            as_user(alice, &["sleep", "4711"]),
+            as_user(0, &[PROGRAM, "observe", exhaustion::OBSERVERS[0]]),
+            as_user(bob, &[PROGRAM, "observe", exhaustion::OBSERVERS[1]]),
+        ];
+        targets.insert("OUTSIDE", running[0].process().0.to_string());
+        for path in exhaustion::OBSERVERS {
+            assert!(eventually(|| open_to_all(path)), "no observer at {path}");
+        }
+
+        let mut sleep = Command::new("sleep");
+        sleep.arg("1000");
+        let roots = Terminal::start(sleep);
+        let device = fs::read_link(format!("/proc/{}/fd/0", roots.process().0));
+        let device = device.expect("a terminal").display().to_string();
+        targets.insert("ROOTS_TERMINAL", device);
+        let (login, victim) = machine.stay("bob");
+        let mut terminal = machine.ssh_terminal("bob");
+        targets.insert("VICTIMS_TERMINAL", terminal.run("tty"));
+        targets.insert("VICTIM", victim.0.to_string());
+        targets.insert("VICTIMS_CGROUP", cgroup_of(machine, victim));
+
+        let loopback = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let port = loopback.local_addr().expect("an address").port();
+        targets.insert("PORT", port.to_string());
+        let name = SocketAddr::from_abstract_name(ABSTRACT).expect("a name");
+        let unnamed = UnixListener::bind_addr(&name).expect("listen");
+
+        let sockets = [
+            "/tmp/agent".into(),
+            format!("/run/user/{alice}/systemd/private"),
+            format!("/run/user/{alice}/bus"),
+        ];
+        Stage {
+            targets,
+            other: None,
+            _victims: (login, terminal),
+            _roots: roots,
+            _listening: (loopback, unnamed, sockets.map(|path| listen(&path, alice))),
+            _running: running,
+            machine,
+        }
+    }
+
+    /// Has the user log in once more, under the policy that is now in force, and stay.
+    pub fn log_in(&mut self, policy: &str) {
+        if let Some(other) = self.other.take() {
+            other.end();
+            let gone = eventually(|| Process::named("perl").is_empty());
+            assert!(gone, "the other login does not end");
+        }
+        self.machine.policy_text(policy);
+        let stay = format!(
+            "touch /dev/mqueue/of-a-login; exec perl -e 'shmget({OTHERS_KEY}, 4096, 0x3ff); sleep 1000'"
+        );
+        self.other = Some(self.machine.ssh_background("alice", &stay));
+        let there = || Process::named("perl").into_iter().next();
+        assert!(eventually(|| there().is_some()), "alice's other login");
+        let process = there().expect("a process");
+        self.targets.insert(OTHER, process.0.to_string());
+        let keepers = Process::named("berth-helper").into_iter();
+        let keeper = keepers.max().expect("bob's keeper, if no other");
+        self.targets.insert("KEEPER", keeper.0.to_string());
+        let keepers = cgroup_of(self.machine, keeper);
+        self.targets.insert("KEEPERS_CGROUP", keepers);
+        let text: String = self.targets.iter().map(line).collect();
+        fs::write(FILE, text).expect("write the targets");
+    }
+
+    /// The user tries these in a login of their own, which root has come into as well where it is a berth.
+    pub fn try_all(&mut self, names: &[&str]) -> String {
+        let go = Path::new("/home/alice/go");
+        let session = Path::new("/home/alice/session");
+        let _ = fs::remove_file(go);
+        let _ = fs::remove_file(session);
+        let _ = fs::remove_file("/home/alice/by-rc");
+        let command = format!(
+            "echo $BERTH_SESSION >part; mv part session; until test -e go; do sleep 0.05; done; exec {PROGRAM} try {}",
+            names.join(" ")
+        );
+        let login = self.machine.ssh_background("alice", &command);
+        assert!(eventually(|| session.exists()), "no login of alice's");
+        let id = fs::read_to_string(session).expect("the session's id");
+        let entered = (!id.trim().is_empty()).then(|| {
+            let enter = format!("/berth/berth enter {} sleep 4712", id.trim());
+            let entered = Background::talking(&enter);
+            let inside = || !Process::running("sleep 4712").is_empty();
+            assert!(eventually(inside), "root cannot come in");
+            entered
+        });
+        fs::write(go, "").expect("go");
+        let said = login.wait();
+        drop(entered);
+        said.stdout
+    }
+
+    /// Whether the last login was put into a berth.
+    pub fn was_in_a_berth(&self) -> bool {
+        fs::read_to_string("/home/alice/session").is_ok_and(|id| !id.trim().is_empty())
+    }
+
+    /// Somebody tries one whom nothing keeps from it.
+    pub fn try_without(&mut self, name: &str, without: Without, policy: &str) -> String {
+        let mut init = self.init();
+        if init.is_none_or(|init| init.is_zombie() || state(init).starts_with('T')) {
+            self.log_in(policy);
+            init = self.init();
+        }
+        let init = init.expect("the berth's init").0;
+        let bob = self.machine.uid("bob");
+        let here = format!("{PROGRAM} try {name}");
+        // As they would be if a login program had left them open.
+        let left_open = "8</ 9</proc/self/ns/ipc";
+        let run = match without {
+            Without::RootInside => {
+                format!("nsenter -t {init} -m -p -i -- unshare -m env INIT=1 {here}")
+            }
+            Without::RootInMounts => format!("nsenter -t {init} -m -i -- {here}"),
+            Without::Victim => {
+                format!("setpriv --reuid={bob} --regid={bob} --clear-groups {here}")
+            }
+            Without::NoBerth | Without::HostRoot | Without::ResourceRoot | Without::Never(_) => {
+                let other: Option<i32> = self.targets.get(OTHER).and_then(|pid| pid.parse().ok());
+                let cgroup =
+                    other.map_or(String::new(), |pid| cgroup_of(self.machine, Process(pid)));
+                let parent = other.and_then(|pid| Process(pid).parent());
+                let parent = parent.map_or(0, |parent| parent.0);
+                format!("PARENT={parent} SESSIONS_CGROUP={cgroup} {here} {left_open}")
+            }
+        };
+        let said: Output = self.machine.host(&format!("export INIT={init}; {run}"));
+        said.stdout + &said.stderr
+    }
+
+    /// The init of the berth of the user's other login.
+    fn init(&self) -> Option<Process> {
+        let other = Process(self.targets.get(OTHER)?.parse().ok()?);
+        let namespace = other.namespace("pid");
+        let mut inits = Process::named("berth-init").into_iter();
+        inits.find(|init| init.namespace("pid") == namespace)
+    }
+}
+
+fn line((name, value): (&&'static str, &String)) -> String {
+    format!("{name}={value}\n")
+}
+
+fn state(process: Process) -> String {
+    process.status("State").unwrap_or_default()
+}
+
+fn cgroup_of(machine: &Machine, process: Process) -> String {
+    let path = process.cgroup().unwrap_or_default();
+    let root = machine.cgroups().root();
+    root.join(path.trim_start_matches('/'))
+        .display()
+        .to_string()
+}
+
+fn as_user(uid: u32, program: &[&str]) -> Background {
+    let (uid, gid) = (format!("--reuid={uid}"), format!("--regid={uid}"));
+    let mut command = Command::new("setpriv");
+    command.args([&uid, &gid, "--clear-groups"]).args(program);
+    command.stdin(std::process::Stdio::null());
+    command.stdout(std::process::Stdio::null());
+    command.stderr(std::process::Stdio::null());
+    Background(command.spawn().expect("start a process outside"))
+}
+
+/// Gives everybody access to a socket, once it is there.
+fn open_to_all(path: &str) -> bool {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).is_ok()
+}
+
+fn listen(path: &str, owner: u32) -> UnixListener {
+    let mut folder = Path::new(path).parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).expect("a folder for a socket");
+    while folder.starts_with("/run/user/") {
+        chown(folder, Some(owner), Some(owner)).expect("chown");
+        folder = folder.parent().unwrap_or(Path::new("/"));
+    }
+    let listener = UnixListener::bind(path).expect("listen");
+    open_to_all(path);
+    listener
+}
+
+/// Every login gets a session keyring before it gets a berth, with a key in it.
+fn keys_of_before(machine: &Machine) {
+    fs::write(
+        "/root/add-key",
+        "#!/bin/sh\nkeyctl add user of-before secret @s\n",
+    )
+    .expect("a script");
+    machine.host("chmod 755 /root/add-key").ok();
+    machine.stack(&Stack {
+        before: "session required pam_keyinit.so force\nsession required pam_exec.so seteuid /root/add-key"
+            .into(),
+        ..Stack::default()
+    });
+}
+
+/// Programs with more rights than who starts them, a file that only they can read, and a chroot.
+const PROGRAMS: &str = "
+    cp /berth/berth-probe /berth/as-root && chmod 6755 /berth/as-root
+    cp $(command -v cat) /berth/capable && setcap cap_dac_override+ep /berth/capable
+    (umask 077; echo secret >/root/secret)
+    mkdir -m 1777 /srv/observers
+    mkdir -p /srv/chroot/proc && mount -t proc proc /srv/chroot/proc
+    touch /dev/mqueue/of-the-host && chmod 666 /dev/mqueue/of-the-host
+    mkdir /home/alice/.ssh && echo '. /berth/reach; reach_process /proc && touch /home/alice/by-rc' >/home/alice/.ssh/rc
+    mkdir -p /var/lib/berth && touch /var/lib/berth/policy.json
+";
+
+/// The user's own objects outside.
+fn objects(machine: &Machine, alice: u32, targets: &mut BTreeMap<&'static str, String>) {
+    let as_alice = format!("setpriv --reuid={alice} --regid={alice} --clear-groups");
+    let flags = "0x3b6"; // IPC_CREAT, and everybody may read and write
+    let make = format!(
+        "{as_alice} perl -e 'shmget({KEY}, 4096, {flags}); semget({KEY}, 1, {flags}); msgget({KEY}, {flags})'"
+    );
+    machine.host(&make).ok();
+    // In the user's keyring, and in the persistent one; of the first any process of the user's may read.
+    let keys = format!(
+        "{as_alice} keyctl session - sh -c '
+            keyctl link @u @s; key=$(keyctl add user of-the-user secret @u); keyctl setperm $key 0x3f3f0000 && echo $key
+            awk \"/ _uid.{alice}:/ {{ print \\$1 }}\" /proc/keys
+            keyctl add user of-the-user secret $(keyctl get_persistent @s) >/dev/null'"
+    );
+    let said = machine.host(&keys).ok();
+    let mut lines = said.lines().map(str::trim);
+    let serial = lines.next().unwrap_or_default().to_owned();
+    let ring = u32::from_str_radix(lines.next().unwrap_or_default(), 16);
+    targets.insert("SERIAL", serial);
+    targets.insert("RING", ring.expect("the user's keyring").to_string());
+}

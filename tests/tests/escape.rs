@@ -1,0 +1,63 @@
+//! No known way out of a berth leads out; and each would, were it not for what stops it.
+
+use std::process::Command;
+
+use berth_tests::escape::table;
+
+const THREATS: &str = include_str!("../../docs/threat-model.md");
+
+/// Runs the suite, and gives back its last line.
+fn suite(arguments: &[&str]) -> String {
+    let ran = Command::new(env!("CARGO_BIN_EXE_berth-escape"))
+        .args(arguments)
+        .output();
+    let ran = ran.expect("berth-escape");
+    let (said, complaints) = (
+        String::from_utf8_lossy(&ran.stdout),
+        String::from_utf8_lossy(&ran.stderr),
+    );
+    assert!(ran.status.success(), "{said}{complaints}");
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn no_way_out_of_the_examples_berths_leads_out() {
+    let said = suite(&[]);
+    let (held, escaped) = said.split_once(" held, ").expect("N held, M escaped");
+    assert_eq!(escaped, "0 escaped");
+    assert!(held.parse::<u32>().is_ok_and(|held| held >= 80), "{said}");
+}
+
+#[test]
+fn every_way_out_leads_out_where_nothing_protects() {
+    let said = suite(&["--without-protection"]);
+    assert!(said.ends_with(", 0 did not"), "{said}");
+}
+
+#[test]
+fn the_threat_models_table_is_the_suites() {
+    let table = table::text();
+    assert!(
+        THREATS.contains(&table),
+        "docs/threat-model.md should have:\n{table}"
+    );
+}
+
+/// They stand as `file::name`.
+#[test]
+fn every_test_that_the_threat_model_names_is_there() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
+    let words = THREATS.split('`').skip(1).step_by(2);
+    let mut found = 0;
+    for word in words.filter(|word| word.contains("::")) {
+        let (file, name) = word.rsplit_once("::").expect("file::name");
+        let path = format!("{root}tests/{file}.rs");
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // Those on booted machines stand in a list.
+        let is_listed = file.starts_with("system") && text.contains(name);
+        let is_there = is_listed || text.contains(&format!("fn {name}("));
+        assert!(is_there, "{word} is not in {path}");
+        found += 1;
+    }
+    assert!(found > 20, "{found} tests");
+}
