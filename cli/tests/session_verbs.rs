@@ -5,25 +5,7 @@ mod pretend;
 
 use serde_json::{Value, json};
 
-use pretend::{Run, files, record};
-
-/// Three sessions of two users, one of them dead.
-fn three() -> Run {
-    let run = Run::new();
-    run.write(12, &record(12, "alice", 4_000_001, 8045));
-    let mut second = record(14, "alice", 4_000_001, 245);
-    second["service"] = "cron".into();
-    second["tty"] = "cron".into();
-    second["rhost"] = "".into();
-    second["profile"] = "student+batch".into();
-    second["state"] = "linger".into();
-    run.write(14, &second);
-    let mut dead = record(9, "bob", 4_000_002, 270_000);
-    dead["keeper"]["start"] = 1.into();
-    dead["rhost"] = "evil\u{1b}[2J".into();
-    run.write(9, &dead);
-    run
-}
+use pretend::{Run, files, record, three, with_figures};
 
 #[test]
 fn list_is_a_table_of_sessions() {
@@ -79,30 +61,6 @@ bob    4000002         1  student                -        3d      -    -       -
     assert_eq!(session["memory"]["max_bytes"], Value::Null);
     let object: Value = serde_json::from_str(&run.berth("", "list --users --json").out).unwrap();
     assert_eq!(object["users"][0]["sessions"], json!([12, 14]));
-}
-
-/// Three sessions with cgroups, of two users of whom one is in a pool.
-fn with_figures() -> Run {
-    let run = Run::new();
-    run.session(12, "alice", 4_000_001, &files(5_000_000, 1 << 30, 34));
-    run.session(14, "alice", 4_000_001, &files(1_000_000, 1 << 20, 3));
-    let pool = "berth/pool-cs101";
-    let user = format!("{pool}/user-4000002");
-    let session = format!("{user}/sessions/9");
-    for path in [pool, &user, &session] {
-        let figures = files(2_000_000, 7 << 30, 61);
-        let figures: Vec<_> = figures
-            .iter()
-            .map(|(name, text)| (*name, text.as_str()))
-            .collect();
-        run.cgroup(path, &figures);
-    }
-    let mut record = record(9, "bob", 4_000_002, 245);
-    record["pool"] = "cs101".into();
-    record["profile"] = "ta+batch".into();
-    record["cgroup"] = session.into();
-    run.write(9, &record);
-    run
 }
 
 #[test]
@@ -269,42 +227,6 @@ fn a_session_from_before_the_policy_in_force_is_stale() {
             .out
             .ends_with("0 sessions, 0 users.\n")
     );
-}
-
-#[test]
-fn who_is_not_root_is_listed_what_is_their_own() {
-    let run = with_figures();
-    let somebody = |uid: u32| format!("setpriv --reuid={uid} --regid={uid} --clear-groups");
-    assert_eq!(
-        run.berth(&somebody(4_000_001), "list").out,
-        "\
-SESSION  USER     TASKS  CPU  MEMORY  STATE
-     12  4000001     34   0%    1.0G  active
-     14  4000001      3   0%      1M  active
-"
-    );
-    assert_eq!(
-        run.berth(&somebody(4_000_002), "list --users").out,
-        "\
-USER         UID  SESSIONS  TASKS  CPU  MEMORY
-4000002  4000002         1     61   0%    7.0G
-"
-    );
-    let json = run.berth(&somebody(4_000_002), "list --json").out;
-    let object: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(object["sessions"].as_array().unwrap().len(), 1);
-    assert_eq!(object["sessions"][0]["session"], 9);
-    assert!(!json.contains("alice") && !json.contains("4000001"));
-    for arguments in [
-        "list --pools",
-        "list --stale",
-        "show pool:cs101",
-        "show profile:student",
-        "show 9",
-    ] {
-        let ran = run.berth(&somebody(4_000_001), arguments);
-        assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{arguments}");
-    }
 }
 
 #[test]
@@ -476,30 +398,6 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
 }
 
 #[test]
-fn who_is_not_root_is_told_so() {
-    let run = three();
-    let nobody = "setpriv --reuid=4000001 --regid=4000001 --clear-groups";
-    assert_eq!(run.berth(nobody, "--version").code, Some(0));
-    for arguments in [
-        "list",
-        "top -b",
-        "show 12",
-        "show",
-        "",
-        "kill 12 --yes",
-        "enter 12 true",
-        "try --user root true",
-    ] {
-        let ran = run.berth(nobody, arguments);
-        assert_eq!(ran.code, Some(4), "{arguments}: {ran:?}");
-        assert!(
-            ran.out.is_empty() && ran.err.starts_with("berth: "),
-            "{ran:?}"
-        );
-    }
-}
-
-#[test]
 fn every_option_is_in_the_document() {
     let run = Run::new();
     let document = include_str!("../../docs/commands.md");
@@ -572,24 +470,4 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
         (ran.code, ran.err.as_str()),
         (Some(1), "berth: there is no session 13\n")
     );
-}
-
-#[test]
-fn who_is_not_root_is_explained_only_what_they_get_themselves() {
-    let run = Run::new();
-    run.write(12, &record(12, "root", 0, 1));
-    let nobody = "env SUDO_USER=root setpriv --reuid=65534 --regid=65534 --clear-groups";
-    for about in ["root", "12"] {
-        let ran = run.berth(nobody, &format!("explain {about}"));
-        assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{ran:?}");
-    }
-    for own in ["", "nobody"] {
-        let ran = run.berth(nobody, &format!("explain --root /nowhere {own}"));
-        assert!(
-            ran.err.contains("/nowhere/etc/berth/policy.toml"),
-            "{ran:?}"
-        );
-    }
-    let ran = run.berth(nobody, "check --users");
-    assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{ran:?}");
 }

@@ -201,3 +201,45 @@ impl Run {
         self.write(id, &record);
     }
 }
+
+/// Three sessions of two users, one of them dead.
+pub fn three() -> Run {
+    let run = Run::new();
+    run.write(12, &record(12, "alice", 4_000_001, 8045));
+    let mut second = record(14, "alice", 4_000_001, 245);
+    second["service"] = "cron".into();
+    second["tty"] = "cron".into();
+    second["rhost"] = "".into();
+    second["profile"] = "student+batch".into();
+    second["state"] = "linger".into();
+    run.write(14, &second);
+    let mut dead = record(9, "bob", 4_000_002, 270_000);
+    dead["keeper"]["start"] = 1.into();
+    dead["rhost"] = "evil\u{1b}[2J".into();
+    run.write(9, &dead);
+    run
+}
+
+/// Three sessions with cgroups, of two users of whom one is in a pool.
+pub fn with_figures() -> Run {
+    let run = Run::new();
+    run.session(12, "alice", 4_000_001, &files(5_000_000, 1 << 30, 34));
+    run.session(14, "alice", 4_000_001, &files(1_000_000, 1 << 20, 3));
+    let pool = "berth/pool-cs101";
+    let user = format!("{pool}/user-4000002");
+    let session = format!("{user}/sessions/9");
+    for path in [pool, &user, &session] {
+        let figures = files(2_000_000, 7 << 30, 61);
+        let figures: Vec<_> = figures
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        run.cgroup(path, &figures);
+    }
+    let mut record = record(9, "bob", 4_000_002, 245);
+    record["pool"] = "cs101".into();
+    record["profile"] = "ta+batch".into();
+    record["cgroup"] = session.into();
+    run.write(9, &record);
+    run
+}
