@@ -11,6 +11,7 @@ use berth_config::LocalTime;
 use berth_session::{Error, Group, Record, SessionId, State, Tree};
 use serde_json::{Value, json};
 
+use crate::at_once;
 use crate::exit::Exit;
 use crate::reading::Figures;
 
@@ -75,8 +76,8 @@ impl Sessions {
             records: Vec::new(),
             unread: Vec::new(),
         };
-        for id in Record::ids()? {
-            match Record::read(id) {
+        for read in at_once::map(&Record::ids()?, |id| Record::read(*id)) {
+            match read {
                 Ok(record) => sessions.records.push(record),
                 // It ended just now.
                 Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}

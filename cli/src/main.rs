@@ -10,6 +10,7 @@
 )]
 
 mod ask;
+mod at_once;
 mod caps;
 mod deed;
 mod difference;
