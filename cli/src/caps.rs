@@ -51,13 +51,8 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
         .unwrap_or(0);
     let mut users = 0;
     for (one, name) in all.iter().zip(&names) {
-        for change in &one.changes {
-            let (cap, from, to) = (
-                &change.cap,
-                text(change, &change.from),
-                text(change, &change.to),
-            );
-            println!("{name:width$}  {cap} {from} -> {to}");
+        for one in &one.changes {
+            println!("{name:width$}  {}", change(one));
         }
         for note in &one.notes {
             println!("{name:width$}  {note}");
@@ -75,6 +70,12 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
         }
     }
     exit(all)
+}
+
+/// `memory_max 2G -> 3G`
+pub fn change(change: &Change) -> String {
+    let [from, to] = [&change.from, &change.to].map(|value| text(change, value));
+    format!("{} {from} -> {to}", change.cap)
 }
 
 /// Whether all is as it should be.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::exit::Exit;
 use crate::{json, pager, paint, when};
 
+mod admin;
 mod event;
 mod sentence;
 mod source;

@@ -70,7 +70,7 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
     file.write(&kept)
         .map_err(|error| exceptions::failed(&error))?;
     let by = crate::deed::doer();
-    exceptions::log("unset", login.uid, &by, &ended);
+    exceptions::log("unset", (login.uid, Some(login.user.clone())), &by, &ended);
     drop(changing);
 
     let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
