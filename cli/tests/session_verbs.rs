@@ -180,21 +180,10 @@ profile student  1 user
 fn a_session_from_before_the_policy_in_force_is_stale() {
     let run = with_figures();
     let policy = "version = 1\n[defaults]\nno_match = \"exempt\"\n";
-    // A /var/lib of its own, with a copy in force that was loaded now.
-    let loaded = |command: &str| {
-        let root = run.cgroups.parent().unwrap().join("root");
-        for folder in ["etc/berth", "var/lib/berth"] {
-            std::fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        std::fs::write(root.join("etc/berth/policy.toml"), policy).unwrap();
-        let root = root.display();
-        let script = format!(
-            "/run/berth-program reload --root {root} >/dev/null; mount --bind {root}/var/lib /var/lib; \
-             exec /run/berth-program {command}"
-        );
-        let output = run.shell(&script).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+    let loaded = |arguments: &str| {
+        let ran = run.under(policy, arguments);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.out
     };
     let mut young = record(20, "carol", 4_000_003, 0);
     young["opened"] = (young["opened"].as_u64().unwrap() + 1000).into();

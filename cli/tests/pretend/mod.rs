@@ -78,12 +78,32 @@ impl Run {
     /// Runs the program; `before` is put in front of it: who runs it.
     pub fn berth(&self, before: &str, arguments: &str) -> Ran {
         let command = format!("exec {before} /run/berth-program {arguments}");
-        let output = self.shell(&command).output().unwrap();
-        Ran {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
+        ran(&mut self.shell(&command))
+    }
+}
+
+impl Run {
+    /// Runs the program where this policy is in force, and was loaded just now.
+    pub fn under(&self, policy: &str, arguments: &str) -> Ran {
+        let root = self.folder.join("root");
+        for folder in ["etc/berth", "var/lib/berth"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
         }
+        fs::write(root.join("etc/berth/policy.toml"), policy).unwrap();
+        let root = root.display();
+        ran(&mut self.shell(&format!(
+            "/run/berth-program reload --root {root} >/dev/null; mount --bind {root}/var/lib /var/lib; \
+             exec /run/berth-program {arguments}"
+        )))
+    }
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
