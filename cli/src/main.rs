@@ -32,6 +32,7 @@ mod progress;
 mod reading;
 mod replace;
 mod stack;
+mod stale;
 mod sys;
 mod table;
 mod units;

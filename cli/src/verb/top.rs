@@ -8,7 +8,7 @@ use berth_config::value::Span;
 use crate::exit::Exit;
 use crate::{live, sys};
 
-mod deed;
+mod errand;
 mod history;
 mod keys;
 mod model;

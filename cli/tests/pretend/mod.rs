@@ -98,6 +98,18 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Puts a policy in force, and says by which checksum it is known.
+    #[track_caller]
+    pub fn loaded(&self, policy: &str) -> String {
+        let ran = self.under(policy, "list");
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{policy}");
+        let loaded = fs::read_to_string(self.folder.join("root/var/lib/berth/policy.json"));
+        let loaded: Value = serde_json::from_str(&loaded.unwrap()).unwrap();
+        loaded["sha256"].as_str().unwrap().into()
+    }
+}
+
 fn ran(command: &mut Command) -> Ran {
     let output = command.output().unwrap();
     Ran {

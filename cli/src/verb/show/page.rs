@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use super::way_in;
 use crate::exceptions;
 use crate::figures::{bar, cpu_time, harmless, percent, size, span};
+use crate::json;
 use crate::live;
 use crate::reading::{self, Figures};
-use crate::{json, place};
+use crate::stale::Stale;
 
 /// All that is known of a user or a session.
 #[derive(Debug, Default)]
@@ -48,8 +49,8 @@ impl Page {
         if let Some(own) = namespaces(&record.namespaces) {
             about.push(("Own", own));
         }
-        let loaded = place::in_force_since();
-        if live::is_stale(record, loaded) {
+        let is_stale = Stale::find([record]).is_some_and(|stale| stale.has(record));
+        if is_stale {
             about.push((
                 "Stale",
                 "opened under an older policy than the one in force".into(),
@@ -66,7 +67,7 @@ impl Page {
             since: Some((live::opened(record), live::age(record))),
             about,
             cgroup: record.cgroup.clone(),
-            object: live::object(record, tree, &figures, loaded),
+            object: live::object(record, tree, &figures, is_stale),
             figures,
             exceptions: Vec::new(),
             sessions: Vec::new(),
@@ -75,7 +76,7 @@ impl Page {
 
     /// A user, of whose sessions `first` is the first.
     pub fn of_user(first: &Record, records: &[Record], tree: Option<&Tree>) -> Page {
-        let loaded = place::in_force_since();
+        let stale = Stale::find(records).unwrap_or_default();
         let mut groups = vec![tree.map(|tree| live::user_group(tree, first))];
         groups.extend(records.iter().map(|record| live::group(tree, record)));
         let mut figures = Figures::of(&groups);
@@ -96,7 +97,7 @@ impl Page {
             if state != "active" {
                 parts.push(state.into());
             }
-            if live::is_stale(record, loaded) {
+            if stale.has(record) {
                 parts.push("stale: opened under an older policy".into());
             }
             format!("{:<3} {}", record.id, parts.join(", "))
@@ -124,7 +125,7 @@ impl Page {
                 "age_seconds": live::age(oldest),
                 "exceptions": objects,
                 "sessions": sessions
-                    .map(|(record, figures)| live::object(record, tree, figures, loaded))
+                    .map(|(record, figures)| live::object(record, tree, figures, stale.has(record)))
                     .collect::<Vec<_>>(),
             }),
             figures,

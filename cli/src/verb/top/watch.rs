@@ -10,8 +10,9 @@ use berth_session::{Group, Record, SessionId, State, Tree};
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
 use super::today::{Bites, Since, Today};
 use crate::live;
+use crate::own;
 use crate::reading::{self, Figures};
-use crate::{own, place};
+use crate::stale::Stale;
 
 /// What does not change from one moment to the next is read of each row once in so many times.
 const TURNS: usize = 20;
@@ -24,8 +25,7 @@ pub struct Watch {
     /// Read once each: a record that is changed is another file.
     records: BTreeMap<SessionId, (u64, Record)>,
     known: HashMap<Key, Known>,
-    /// When the policy in force was loaded, in seconds since 1970.
-    loaded: Option<u64>,
+    stale: Stale,
     today: Today,
     /// What does not change.
     machine: Machine,
@@ -50,7 +50,7 @@ impl Watch {
             turn: 0,
             records: BTreeMap::new(),
             known: HashMap::new(),
-            loaded: None,
+            stale: Stale::default(),
             today: Today::default(),
             machine: Machine {
                 host: host.unwrap_or_default().trim().to_owned(),
@@ -123,7 +123,8 @@ impl Watch {
             .collect();
         today.look(due.into_iter());
         if turn % TURNS == 0 {
-            self.loaded = place::in_force_since();
+            let records = self.records.values().map(|(_, record)| record);
+            self.stale = Stale::find(records).unwrap_or_default();
             let policy = Policy::load_in(&Places::system()).ok();
             let file = policy.and_then(|policy| policy.accounting().file);
             let records = &self.records;
@@ -189,9 +190,7 @@ impl Watch {
             texts,
             object: Some(object),
             lingers: records.iter().all(|record| record.state == State::Linger),
-            is_stale: records
-                .iter()
-                .any(|record| live::is_stale(record, self.loaded)),
+            is_stale: records.iter().any(|record| self.stale.has(record)),
             is_frozen: false,
             figures: Figures::default(),
         }
