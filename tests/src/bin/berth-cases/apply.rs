@@ -128,7 +128,16 @@ fn in_use(machine: &mut Machine) {
     assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
     let kills = |machine: &Machine| machine.cgroups().keyed(uid, "memory.events", "oom_kill");
     assert_eq!(kills(machine), 0);
+    // A login does not take it either, and says so.
     let (stays, _) = machine.stay("alice");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(kills(machine), 0);
+    let left = format!("cannot set memory_max of user {uid}: ");
+    let logged = machine.logged(&left);
+    assert!(
+        logged.contains("are in use, and 32M would be the most"),
+        "{logged}"
+    );
     assert_eq!(berth(machine, "apply --force").status.code(), Some(0));
     assert_eq!(of_user(machine, "alice", "memory.max"), "33554432");
     assert!(eventually(|| kills(machine) >= 1));
