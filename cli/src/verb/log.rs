@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::{json, pager, paint, when};
 
 mod admin;
+pub mod bites;
 mod event;
 mod sentence;
 mod source;

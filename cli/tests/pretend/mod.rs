@@ -58,13 +58,20 @@ impl Run {
         }
     }
 
+    /// Writes the syslog daemon's file. Without one there is none.
+    pub fn log(&self, text: &str) {
+        fs::create_dir_all(self.folder.join("log")).unwrap();
+        fs::write(self.folder.join("log/auth.log"), text).unwrap();
+    }
+
     /// A shell command on this machine. The program is /run/berth-program there: the build may be where only root can
     /// go.
     pub fn shell(&self, command: &str) -> Command {
         let script = format!(
-            "set -e; cgroups={}; mount -t tmpfs -o mode=755 run /run; mkdir -p /run/berth/sessions; \
-             mount --bind {} /run/berth/sessions; touch /run/berth-program; \
-             mount --bind {} /run/berth-program; {ON_TOP}; {command}",
+            "set -e; mkdir -p {0}/log; mount --bind {0}/log /var/log; cgroups={1}; mount -t tmpfs -o mode=755 run /run; mkdir -p /run/berth/sessions; \
+             mount --bind {2} /run/berth/sessions; touch /run/berth-program; \
+             mount --bind {3} /run/berth-program; {ON_TOP}; {command}",
+            self.folder.display(),
             self.cgroups.display(),
             self.sessions.display(),
             env!("CARGO_BIN_EXE_berth")

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use berth_config::{LocalTime, counted};
+use berth_config::{LocalTime, Places, Policy, counted};
 use berth_session::{Group, NamespaceIds, Record, SessionId, Tree};
 use serde_json::{Value, json};
 
@@ -14,6 +14,10 @@ use crate::json;
 use crate::live;
 use crate::reading::{self, Figures};
 use crate::stale::Stale;
+use crate::verb::log::bites;
+
+/// How many of the last events are shown.
+const EVENTS: usize = 3;
 
 /// All that is known of a user or a session.
 #[derive(Debug, Default)]
@@ -32,6 +36,8 @@ pub struct Page {
     pub exceptions: Vec<String>,
     /// One line for each of a user's sessions.
     pub sessions: Vec<String>,
+    /// What caps did to a user lately, a line each.
+    pub events: Vec<String>,
     /// The head of the JSON object; the figures come after.
     pub object: Value,
 }
@@ -62,15 +68,14 @@ impl Page {
                 record.id,
                 harmless(&record.user),
                 record.uid,
-                decided(&[record])
+                decided(&[record], is_stale)
             ),
             since: Some((live::opened(record), live::age(record))),
             about,
             cgroup: record.cgroup.clone(),
             object: live::object(record, tree, &figures, is_stale),
             figures,
-            exceptions: Vec::new(),
-            sessions: Vec::new(),
+            ..Page::default()
         }
     }
 
@@ -103,12 +108,14 @@ impl Page {
             format!("{:<3} {}", record.id, parts.join(", "))
         });
         let (exceptions, objects) = exceptions::shown(first.uid);
+        let (events, events_objects) = bites::lately(&first.user, EVENTS);
+        let any_stale = records.iter().any(|record| stale.has(record));
         Page {
             title: format!(
                 "{} ({})  {}",
                 harmless(&first.user),
                 first.uid,
-                decided(&all)
+                decided(&all, any_stale)
             ),
             since: Some((live::opened(oldest), live::age(oldest))),
             about: Vec::new(),
@@ -118,12 +125,14 @@ impl Page {
                 .map(|(user, tree)| tree.below(&user)),
             exceptions,
             sessions: lines.collect(),
+            events,
             object: json!({
                 "user": first.user,
                 "uid": first.uid,
                 "opened": LocalTime::rfc3339(live::opened(oldest)),
                 "age_seconds": live::age(oldest),
                 "exceptions": objects,
+                "events": events_objects,
                 "sessions": sessions
                     .map(|(record, figures)| live::object(record, tree, figures, stale.has(record)))
                     .collect::<Vec<_>>(),
@@ -196,10 +205,12 @@ impl Page {
         for exception in &self.exceptions {
             line("Exception", exception);
         }
-        for (index, session) in self.sessions.iter().enumerate() {
-            match index {
-                0 => line("Sessions", session),
-                _ => println!("{:11}{session}", ""),
+        for (label, lines) in [("Sessions", &self.sessions), ("Events", &self.events)] {
+            for (index, text) in lines.iter().enumerate() {
+                match index {
+                    0 => line(label, text),
+                    _ => println!("{:11}{text}", ""),
+                }
             }
         }
     }
@@ -245,8 +256,8 @@ fn with_users(records: &[Record]) -> Vec<String> {
     records.iter().map(line).collect()
 }
 
-/// The profiles and rules of sessions, each once.
-fn decided(records: &[&Record]) -> String {
+/// The profiles and rules of sessions, each once. A rule has its place, unless that was in another policy.
+fn decided(records: &[&Record], is_stale: bool) -> String {
     let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
     profiles.dedup();
     let mut rules: Vec<&str> = records
@@ -259,6 +270,19 @@ fn decided(records: &[&Record]) -> String {
         text += &format!(", pool {pool}");
     }
     if !rules.is_empty() {
+        let policy = Policy::load_in(&Places::system()).ok();
+        let policy = policy.filter(|policy| policy.loaded().is_some() && !is_stale);
+        let rule = |name: &str| {
+            let place = policy
+                .as_ref()
+                .and_then(|policy| policy.place_of_rule(name));
+            // A rule without a name is called by its place.
+            match place.filter(|place| place != name) {
+                Some(place) => format!("{name} ({place})"),
+                None => name.to_owned(),
+            }
+        };
+        let rules: Vec<String> = rules.into_iter().map(rule).collect();
         text += &format!(", rule {}", rules.join(", "));
     }
     text
