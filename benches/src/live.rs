@@ -70,6 +70,7 @@ fn record(tree: &Tree, nth: u32, me: Role) -> Record {
         rule: Some("cs101".into()),
         user_rule: Some("cs101".into()),
         pool: None,
+        policy: None,
         opened: 1_790_000_000,
         state: State::Active,
         leader: me,

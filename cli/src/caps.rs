@@ -49,23 +49,29 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
         .map(|name| name.chars().count())
         .max()
         .unwrap_or(0);
-    let mut users = 0;
+    let (mut users, mut sessions) = (0, 0);
     for (one, name) in all.iter().zip(&names) {
-        for change in &one.changes {
-            let (cap, from, to) = (
-                &change.cap,
-                text(change, &change.from),
-                text(change, &change.to),
-            );
-            println!("{name:width$}  {cap} {from} -> {to}");
+        for one in &one.changes {
+            println!("{name:width$}  {}", change(one));
         }
         for note in &one.notes {
             println!("{name:width$}  {note}");
         }
-        users += usize::from(matches!(one.whose, Whose::User { .. }) && !one.changes.is_empty());
+        match (&one.whose, one.changes.is_empty()) {
+            (Whose::User { .. }, false) => users += 1,
+            (Whose::Session { .. }, false) => sessions += 1,
+            _ => {}
+        }
     }
     let would = if dry_run { "would change" } else { "changed" };
-    println!("{} {would}", berth_config::counted(users, "user"));
+    let users = berth_config::counted(users, "user");
+    match sessions {
+        0 => println!("{users} {would}"),
+        _ => println!(
+            "{users} and {} {would}",
+            berth_config::counted(sessions, "session")
+        ),
+    }
     for (one, name) in all.iter().zip(&names) {
         for left in &one.left {
             match &left.cap {
@@ -75,6 +81,12 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
         }
     }
     exit(all)
+}
+
+/// `memory_max 2G -> 3G`
+pub fn change(change: &Change) -> String {
+    let [from, to] = [&change.from, &change.to].map(|value| text(change, value));
+    format!("{} {from} -> {to}", change.cap)
 }
 
 /// Whether all is as it should be.
@@ -88,6 +100,7 @@ pub fn exit(all: &[Applied]) -> Exit {
 fn named(one: &Applied) -> String {
     match &one.whose {
         Whose::User { name, .. } => harmless(name),
+        Whose::Session { id, .. } => id.to_string(),
         Whose::Pool(name) => format!("pool:{name}"),
         Whose::Everyone => "everyone".into(),
     }
@@ -134,13 +147,14 @@ pub fn objects(all: &[Applied]) -> Vec<Value> {
         let left: Vec<_> = left
             .map(|left| json!({ "key": left.cap, "reason": left.reason }))
             .collect();
-        let (user, uid, pool) = match &one.whose {
-            Whose::User { name, uid } => (Some(name), Some(uid), None),
-            Whose::Pool(name) => (None, None, Some(name)),
-            Whose::Everyone => (None, None, None),
+        let (user, uid, session, pool) = match &one.whose {
+            Whose::User { name, uid } => (Some(name), Some(uid), None, None),
+            Whose::Session { id, user } => (Some(user), None, Some(id), None),
+            Whose::Pool(name) => (None, None, None, Some(name)),
+            Whose::Everyone => (None, None, None, None),
         };
         json!({
-            "user": user, "uid": uid, "pool": pool, "everyone": one.whose == Whose::Everyone,
+            "user": user, "uid": uid, "session": session, "pool": pool, "everyone": one.whose == Whose::Everyone,
             "changes": changes, "left": left, "notes": one.notes,
         })
     };

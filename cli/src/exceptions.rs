@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Login, Places, StateError};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{Uid, User};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -62,7 +63,13 @@ impl Changing {
                 let (ended, kept): (Vec<_>, Vec<_>) =
                     all.into_iter().partition(|one| one.is_over(now));
                 self.of(uid).write(&kept).map_err(|error| failed(&error))?;
-                log("unset", uid, "expired", &ended);
+                let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+                log(
+                    "unset",
+                    (uid, user.map(|user| user.name)),
+                    "expired",
+                    &ended,
+                );
             }
             told.extend(applied);
         }
@@ -135,11 +142,12 @@ pub fn bring(helper: &Path, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
     caps::bring(helper, &[format!("--uid={uid}"), format!("--by={by}")])
 }
 
-/// Writes to the log what became of exceptions.
-pub fn log(event: &str, uid: u32, by: &str, exceptions: &[Exception]) {
+/// Writes to the log what became of a user's exceptions. An account that is gone has no name.
+pub fn log(event: &str, (uid, user): (u32, Option<String>), by: &str, exceptions: &[Exception]) {
     for one in exceptions {
         Line::new(event)
             .field("uid", uid)
+            .optional("user", user.as_ref())
             .field("key", &one.key)
             .field("value", one.value.trim_matches('"'))
             .field("until", one.until_text())

@@ -11,6 +11,7 @@ use berth_config::LocalTime;
 use berth_session::{Error, Group, Record, SessionId, State, Tree};
 use serde_json::{Value, json};
 
+use crate::at_once;
 use crate::exit::Exit;
 use crate::reading::Figures;
 
@@ -75,8 +76,8 @@ impl Sessions {
             records: Vec::new(),
             unread: Vec::new(),
         };
-        for id in Record::ids()? {
-            match Record::read(id) {
+        for read in at_once::map(&Record::ids()?, |id| Record::read(*id)) {
+            match read {
                 Ok(record) => sessions.records.push(record),
                 // It ended just now.
                 Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {}
@@ -170,12 +171,6 @@ pub fn age(record: &Record) -> u64 {
     now.map_or(0, |now| now.as_secs().saturating_sub(record.opened))
 }
 
-/// Whether a session was opened under an older policy than the one in force, which was loaded then: its namespaces and
-/// its pool are those of the older one.
-pub fn is_stale(record: &Record, loaded: Option<u64>) -> bool {
-    loaded.is_some_and(|loaded| record.opened < loaded)
-}
-
 /// Sessions by their user's UID.
 pub fn by_user<'a>(
     records: impl IntoIterator<Item = &'a Record>,
@@ -213,12 +208,7 @@ pub fn opened(record: &Record) -> SystemTime {
 }
 
 /// A session for programs: its record, and its figures.
-pub fn object(
-    record: &Record,
-    tree: Option<&Tree>,
-    figures: &Figures,
-    loaded: Option<u64>,
-) -> Value {
+pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale: bool) -> Value {
     let namespaces = &record.namespaces;
     let own: Vec<&str> = [
         ("user", namespaces.user),
@@ -243,7 +233,7 @@ pub fn object(
         "opened": LocalTime::rfc3339(opened(record)),
         "age_seconds": age(record),
         "state": state(record, tree),
-        "stale": is_stale(record, loaded),
+        "stale": is_stale,
         "cgroup": record.cgroup.as_deref().map(path),
         "namespaces": own,
         "leader_pid": record.leader.pid,

@@ -10,6 +10,7 @@
 )]
 
 mod ask;
+mod at_once;
 mod caps;
 mod deed;
 mod difference;
@@ -32,6 +33,7 @@ mod progress;
 mod reading;
 mod replace;
 mod stack;
+mod stale;
 mod sys;
 mod table;
 mod units;

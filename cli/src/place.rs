@@ -1,7 +1,6 @@
 //! Where the policy is, and what is known of the machine.
 
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use berth_config::{LocalTime, Login, Places, Policy, PolicyError, SourceError, ThisMachine};
 
@@ -43,13 +42,6 @@ pub fn cgroup_root() -> Option<PathBuf> {
         let point = before.split(' ').nth(4)?;
         (kind == "cgroup2").then(|| Path::new(point).to_owned())
     })
-}
-
-/// When the policy in force was loaded, in seconds since 1970.
-pub fn in_force_since() -> Option<u64> {
-    let policy = Policy::load_in(&Places::system()).ok()?;
-    let since = policy.loaded()?.at.duration_since(UNIX_EPOCH).ok()?;
-    Some(since.as_secs())
 }
 
 /// All accounts that NSS lists.

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use berth_session::{Group, Limits, Manager, Pressure, Tree, Usage};
 use serde_json::{Value, json};
 
+use crate::at_once;
+
 /// How long a CPU rate is watched. The kernel counts what runs on another CPU by its ticks, of up to 4 ms.
 const SAMPLE: Duration = Duration::from_millis(100);
 
@@ -24,19 +26,22 @@ pub struct Figures {
 impl Figures {
     /// What a cgroup uses and may use now; its rate takes two looks.
     pub fn now(group: &Group) -> Figures {
+        let group = group.opened();
         Figures {
             cpu_percent: None,
-            usage: Usage::of(group),
-            limits: Limits::of(group),
-            pressure: Pressure::of(group),
+            usage: Usage::of(&group),
+            limits: Limits::of(&group),
+            pressure: Pressure::of(&group),
         }
     }
 
     /// All figures of cgroups.
     pub fn of(groups: &[Option<Group>]) -> Vec<Figures> {
         let rates = Rates::begin(groups);
-        let figures = groups.iter().map(|group| group.as_ref().map(Figures::now));
-        let figures: Vec<Figures> = figures.map(Option::unwrap_or_default).collect();
+        let figures = at_once::map(groups, |group| {
+            let figures = group.as_ref().map(Figures::now);
+            figures.unwrap_or_default()
+        });
         let both = figures.into_iter().zip(rates.end(groups));
         both.map(|(figures, cpu_percent)| Figures {
             cpu_percent,
@@ -137,7 +142,7 @@ impl Rates {
     pub fn begin(groups: &[Option<Group>]) -> Rates {
         Rates {
             began: Instant::now(),
-            before: groups.iter().map(|group| cpu(group.as_ref())).collect(),
+            before: at_once::map(groups, |group| cpu(group.as_ref())),
         }
     }
 
@@ -146,9 +151,9 @@ impl Rates {
         if self.before.iter().any(Option::is_some) {
             std::thread::sleep(SAMPLE.saturating_sub(self.began.elapsed()));
         }
-        let both = groups.iter().zip(self.before);
-        both.map(|(group, before)| rate(before?, cpu(group.as_ref())?))
-            .collect()
+        let after = at_once::map(groups, |group| cpu(group.as_ref()));
+        let both = self.before.into_iter().zip(after);
+        both.map(|(before, after)| rate(before?, after?)).collect()
     }
 }
 

@@ -120,6 +120,85 @@ fn what_happened_is_one_readable_stream() {
 }
 
 #[test]
+fn what_admins_did_is_told_in_sentences() {
+    let said = [
+        (
+            "set uid=1001 user=alice key=memory_max value=8G until=12:40 by=root reason=\"thesis, ticket 4711\"",
+            "alice       set       root gave alice memory_max 8G until 12:40: thesis, ticket 4711",
+        ),
+        (
+            "set uid=1001 key=cpu_quota value=800% until=12:40 by=root reason=-",
+            "-           set       root gave UID 1001 cpu_quota 800% until 12:40",
+        ),
+        (
+            "unset uid=1001 user=alice key=memory_max value=8G until=12:40 by=dora reason=-",
+            "alice       unset     dora ended alice's memory_max 8G",
+        ),
+        (
+            "unset uid=1001 user=alice key=memory_max value=8G until=12:40 by=expired reason=-",
+            "alice       unset     alice's memory_max 8G is over",
+        ),
+        (
+            "apply user=alice uid=1001 by=root changed=\"memory.max 2147483648 -> 3221225472; cpu.max max 100000 -> 400000 100000; pids.max 99 -> max\"",
+            "alice       apply     root changed alice's memory_max 2G -> 3G, cpu_quota infinity -> 400%, tasks_max 99 -> infinity",
+        ),
+        (
+            "apply pool=cs101 by=time changed=\"io.weight default 100 -> default 200\"",
+            "-           apply     time changed pool cs101's io_weight 100 -> 200",
+        ),
+        (
+            "apply everyone=yes by=login changed=\"memory.high max -> 1073741824\" left=\"2G are in use\"",
+            "-           apply     a login changed everyone's memory_high infinity -> 1G; left: 2G are in use",
+        ),
+        (
+            "apply user=alice uid=1001 by=expired changed=- left=\"2G are in use\"",
+            "alice       apply     the end of an exception left alice's caps: 2G are in use",
+        ),
+        (
+            "freeze user=alice result=ok by=root",
+            "alice       freeze    root froze alice",
+        ),
+        (
+            "freeze pool=cs101 result=error by=root",
+            "-           freeze    root froze pool cs101, and not all of it is",
+        ),
+        (
+            "thaw session=12 result=ok by=root",
+            "-           thaw      root thawed session 12",
+        ),
+        (
+            "enter session=12 user=alice by=root",
+            "alice       enter     root entered session 12 of alice",
+        ),
+        (
+            "kill profile=student signal=SIGHUP by=root",
+            "-           kill      root sent SIGHUP to profile student",
+        ),
+        (
+            "kill stale=true signal=SIGTERM by=root",
+            "-           kill      root sent SIGTERM to everybody, as far as it is from before the policy in force",
+        ),
+        (
+            "reload rules=1 profiles=3 by=root",
+            "-           reload    root put a policy of 1 rule and 3 profiles in force",
+        ),
+        // Of what is not as Berth writes it, what there is.
+        (
+            "set key=memory_max by=root",
+            "-           set       key memory_max, by root",
+        ),
+    ];
+    let line = |text: &str| format!("2026-11-24T10:12:04+00:00 lab1 berth[1]: {text}\n");
+    let log = Log::new(&said.map(|(text, _)| line(text)).concat());
+    let shown = log.ok(&[]);
+    let shown: Vec<&str> = shown.lines().collect();
+    assert_eq!(shown.len(), said.len());
+    for ((_, said), shown) in said.iter().zip(shown) {
+        assert_eq!(shown, format!("2026-11-24 10:12:04  {said}"));
+    }
+}
+
+#[test]
 fn it_can_be_of_one_user_or_only_the_end() {
     let log = Log::new(LOG);
     let lines: Vec<&str> = SHOWN.lines().collect();

@@ -3,27 +3,12 @@
 
 mod pretend;
 
+use std::time::{Duration, SystemTime};
+
+use berth_config::LocalTime;
 use serde_json::{Value, json};
 
-use pretend::{Run, files, record};
-
-/// Three sessions of two users, one of them dead.
-fn three() -> Run {
-    let run = Run::new();
-    run.write(12, &record(12, "alice", 4_000_001, 8045));
-    let mut second = record(14, "alice", 4_000_001, 245);
-    second["service"] = "cron".into();
-    second["tty"] = "cron".into();
-    second["rhost"] = "".into();
-    second["profile"] = "student+batch".into();
-    second["state"] = "linger".into();
-    run.write(14, &second);
-    let mut dead = record(9, "bob", 4_000_002, 270_000);
-    dead["keeper"]["start"] = 1.into();
-    dead["rhost"] = "evil\u{1b}[2J".into();
-    run.write(9, &dead);
-    run
-}
+use pretend::{Run, files, record, three, with_figures};
 
 #[test]
 fn list_is_a_table_of_sessions() {
@@ -79,30 +64,6 @@ bob    4000002         1  student                -        3d      -    -       -
     assert_eq!(session["memory"]["max_bytes"], Value::Null);
     let object: Value = serde_json::from_str(&run.berth("", "list --users --json").out).unwrap();
     assert_eq!(object["users"][0]["sessions"], json!([12, 14]));
-}
-
-/// Three sessions with cgroups, of two users of whom one is in a pool.
-fn with_figures() -> Run {
-    let run = Run::new();
-    run.session(12, "alice", 4_000_001, &files(5_000_000, 1 << 30, 34));
-    run.session(14, "alice", 4_000_001, &files(1_000_000, 1 << 20, 3));
-    let pool = "berth/pool-cs101";
-    let user = format!("{pool}/user-4000002");
-    let session = format!("{user}/sessions/9");
-    for path in [pool, &user, &session] {
-        let figures = files(2_000_000, 7 << 30, 61);
-        let figures: Vec<_> = figures
-            .iter()
-            .map(|(name, text)| (*name, text.as_str()))
-            .collect();
-        run.cgroup(path, &figures);
-    }
-    let mut record = record(9, "bob", 4_000_002, 245);
-    record["pool"] = "cs101".into();
-    record["profile"] = "ta+batch".into();
-    record["cgroup"] = session.into();
-    run.write(9, &record);
-    run
 }
 
 #[test]
@@ -222,21 +183,10 @@ profile student  1 user
 fn a_session_from_before_the_policy_in_force_is_stale() {
     let run = with_figures();
     let policy = "version = 1\n[defaults]\nno_match = \"exempt\"\n";
-    // A /var/lib of its own, with a copy in force that was loaded now.
-    let loaded = |command: &str| {
-        let root = run.cgroups.parent().unwrap().join("root");
-        for folder in ["etc/berth", "var/lib/berth"] {
-            std::fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        std::fs::write(root.join("etc/berth/policy.toml"), policy).unwrap();
-        let root = root.display();
-        let script = format!(
-            "/run/berth-program reload --root {root} >/dev/null; mount --bind {root}/var/lib /var/lib; \
-             exec /run/berth-program {command}"
-        );
-        let output = run.shell(&script).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+    let loaded = |arguments: &str| {
+        let ran = run.under(policy, arguments);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.out
     };
     let mut young = record(20, "carol", 4_000_003, 0);
     young["opened"] = (young["opened"].as_u64().unwrap() + 1000).into();
@@ -272,39 +222,63 @@ fn a_session_from_before_the_policy_in_force_is_stale() {
 }
 
 #[test]
-fn who_is_not_root_is_listed_what_is_their_own() {
-    let run = with_figures();
-    let somebody = |uid: u32| format!("setpriv --reuid={uid} --regid={uid} --clear-groups");
-    assert_eq!(
-        run.berth(&somebody(4_000_001), "list").out,
-        "\
-SESSION  USER     TASKS  CPU  MEMORY  STATE
-     12  4000001     34   0%    1.0G  active
-     14  4000001      3   0%      1M  active
-"
-    );
-    assert_eq!(
-        run.berth(&somebody(4_000_002), "list --users").out,
-        "\
-USER         UID  SESSIONS  TASKS  CPU  MEMORY
-4000002  4000002         1     61   0%    7.0G
-"
-    );
-    let json = run.berth(&somebody(4_000_002), "list --json").out;
-    let object: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(object["sessions"].as_array().unwrap().len(), 1);
-    assert_eq!(object["sessions"][0]["session"], 9);
-    assert!(!json.contains("alice") && !json.contains("4000001"));
-    for arguments in [
-        "list --pools",
-        "list --stale",
-        "show pool:cs101",
-        "show profile:student",
-        "show 9",
-    ] {
-        let ran = run.berth(&somebody(4_000_001), arguments);
-        assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{arguments}");
+fn a_session_is_of_the_policy_that_it_was_opened_under_whenever_that_was_loaded() {
+    let run = Run::new();
+    let policy = "version = 1\n[defaults]\nno_match = \"exempt\"\n";
+    let sha256 = run.loaded(policy);
+    for (id, ago, by) in [(1, 8000, &sha256), (2, 0, &sha256), (3, 0, &"0".repeat(64))] {
+        let mut record = record(id, "alice", 4_000_001, ago);
+        record["policy"] = by.as_str().into();
+        run.write(id, &record);
     }
+    assert_eq!(stale(&run, policy), [false, false, true]);
+    // The same text loaded again changes nothing for anybody; another does.
+    assert_eq!(stale(&run, policy), [false, false, true]);
+    assert_eq!(
+        stale(&run, &format!("{policy}# another\n")),
+        [true, true, true]
+    );
+}
+
+#[test]
+fn a_session_is_stale_when_a_window_of_time_gives_it_another_pool_or_other_namespaces() {
+    let run = Run::new();
+    let policy = |outcome: &str| {
+        format!(
+            "version = 1\n[exempt]\nuids = [1]\n[time.long-ago]\nfrom = 2001-01-01T00:00:00\nuntil = 2001-01-03T00:00:00\n\
+             [profile.normal.namespaces]\nuser = \"off\"\n[profile.bare.namespaces]\nuser = \"identity\"\n\
+             [profile.slow.user]\nmemory_max = \"1G\"\n[pool.labs]\nmemory_max = \"1G\"\n\
+             [[rule]]\ntime = \"long-ago\"\n{outcome}\n[[rule]]\nprofile = \"normal\"\n"
+        )
+    };
+    let then = 978_393_600; // 2001-01-02 00:00 in UTC, and within it everywhere
+    for (outcome, is_stale) in [
+        ("profile = \"normal\"", false),
+        ("profile = \"slow\"", false),
+        ("profile = \"bare\"", true),
+        ("profile = \"normal\"\npool = \"labs\"", true),
+    ] {
+        let policy = policy(outcome);
+        let sha256 = run.loaded(&policy);
+        for (id, opened) in [(1, then), (2, then + 1_000_000)] {
+            let mut record = record(id, "nobody", 65_534, 0);
+            record["policy"] = sha256.as_str().into();
+            record["opened"] = opened.into();
+            run.write(id, &record);
+        }
+        assert_eq!(stale(&run, &policy), [is_stale, false], "{outcome}");
+    }
+}
+
+/// Which sessions are stale under a policy, in the order of their ids.
+#[track_caller]
+fn stale(run: &Run, policy: &str) -> Vec<bool> {
+    let ran = run.under(policy, "list --json");
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    let object: Value = serde_json::from_str(&ran.out).unwrap();
+    let sessions = object["sessions"].as_array().unwrap();
+    let stale = sessions.iter().map(|one| one["stale"].as_bool().unwrap());
+    stale.collect()
 }
 
 #[test]
@@ -411,6 +385,67 @@ fn show_of_a_user_has_a_line_for_each_session() {
 }
 
 #[test]
+fn show_of_a_user_has_what_caps_did_and_where_the_rule_stands() {
+    let run = Run::new();
+    let policy = "version = 1\n[exempt]\nuids = [1]\n[profile.student]\n[[rule]]\nname = \"cs101\"\nprofile = \"student\"\n";
+    let sha256 = run.loaded(policy);
+    for (id, policy) in [(12, sha256.as_str()), (13, "another")] {
+        let mut record = record(id, "alice", 4_000_001, 60);
+        record["policy"] = policy.into();
+        run.write(id, &record);
+    }
+    let now = SystemTime::now();
+    let line = |ago: u64, text: &str| {
+        let time = LocalTime::rfc3339(now - Duration::from_secs(ago)).unwrap();
+        format!("{time} lab1 berth[1]: {text}\n")
+    };
+    let log = [
+        line(
+            90_000,
+            "cap session=12 user=alice cap=memory_max killed=old",
+        ),
+        "x".repeat(2 << 20) + "\n",
+        line(400, "cap session=12 user=alice cap=memory_max killed=first"),
+        line(
+            300,
+            "cap session=13 user=alice cap=memory_max killed=python3",
+        ),
+        line(200, "cap session=9 user=bob cap=memory_max killed=others"),
+        line(100, "cap session=12 user=alice cap=tasks_max"),
+        line(50, "cap session=12 user=alice killed=cc1"),
+    ];
+    run.log(&log.concat());
+    let shown = run.under(policy, "show alice").out;
+    let events = shown.split_once("   Events: ").expect(&shown).1;
+    let events: Vec<&str> = events
+        .lines()
+        .map(|line| line.rsplit_once("  ").unwrap().1)
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "memory_max reached: killed python3 (session 13)",
+            "tasks_max reached (session 12)",
+            "out of memory: killed cc1 (session 12)"
+        ]
+    );
+    let json = run.under(policy, "show alice --json").out;
+    let object: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(object["events"][0]["killed"], "python3");
+    assert_eq!(object["events"][1]["killed"], Value::Null);
+    assert_eq!(object["events"][2]["session"], 12);
+    let title = |session: u64| run.under(policy, &format!("show {session}")).out;
+    assert!(
+        title(12).starts_with(
+            "session 12 of alice (4000001)  profile student, rule cs101 (policy.toml:5)\n"
+        ),
+        "{}",
+        title(12)
+    );
+    assert!(title(13).starts_with("session 13 of alice (4000001)  profile student, rule cs101\n"));
+}
+
+#[test]
 fn show_of_a_session_lets_no_escape_sequence_through() {
     let run = three();
     let ran = run.berth("", "status 9");
@@ -472,30 +507,6 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
         assert!(ran.out.contains("Exit status: "), "{verb}");
         let longest = ran.out.lines().map(str::len).max();
         assert!(longest < Some(100), "{verb}: {longest:?}");
-    }
-}
-
-#[test]
-fn who_is_not_root_is_told_so() {
-    let run = three();
-    let nobody = "setpriv --reuid=4000001 --regid=4000001 --clear-groups";
-    assert_eq!(run.berth(nobody, "--version").code, Some(0));
-    for arguments in [
-        "list",
-        "top -b",
-        "show 12",
-        "show",
-        "",
-        "kill 12 --yes",
-        "enter 12 true",
-        "try --user root true",
-    ] {
-        let ran = run.berth(nobody, arguments);
-        assert_eq!(ran.code, Some(4), "{arguments}: {ran:?}");
-        assert!(
-            ran.out.is_empty() && ran.err.starts_with("berth: "),
-            "{ran:?}"
-        );
     }
 }
 
@@ -572,24 +583,4 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
         (ran.code, ran.err.as_str()),
         (Some(1), "berth: there is no session 13\n")
     );
-}
-
-#[test]
-fn who_is_not_root_is_explained_only_what_they_get_themselves() {
-    let run = Run::new();
-    run.write(12, &record(12, "root", 0, 1));
-    let nobody = "env SUDO_USER=root setpriv --reuid=65534 --regid=65534 --clear-groups";
-    for about in ["root", "12"] {
-        let ran = run.berth(nobody, &format!("explain {about}"));
-        assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{ran:?}");
-    }
-    for own in ["", "nobody"] {
-        let ran = run.berth(nobody, &format!("explain --root /nowhere {own}"));
-        assert!(
-            ran.err.contains("/nowhere/etc/berth/policy.toml"),
-            "{ran:?}"
-        );
-    }
-    let ran = run.berth(nobody, "check --users");
-    assert_eq!((ran.code, ran.out.as_str()), (Some(4), ""), "{ran:?}");
 }

@@ -4,9 +4,12 @@ mod pretend;
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use pretend::{Run, files, record};
+use berth_config::LocalTime;
+use serde_json::{Value, json};
+
+use pretend::{Run, files, record, with_figures};
 
 const GIB: u64 = 1 << 30;
 
@@ -325,6 +328,84 @@ fn a_script_gets_one_page_of_text() {
     for wrong in ["top -d 0", "top -d x"] {
         assert_eq!(run.berth("", wrong).code, Some(2), "{wrong}");
     }
+}
+
+#[test]
+fn what_caps_did_is_of_today_where_it_is_accounted() {
+    let run = with_figures();
+    let ended = |oom: u64, when: SystemTime| {
+        let when = LocalTime::rfc3339(when);
+        json!({
+            "session": 99, "user": "eve", "uid": 4_000_009, "service": "sshd", "tty": "", "rhost": "",
+            "profile": "student", "pool": null, "start": when, "end": when, "seconds": 0, "oom_kills": oom,
+            "tasks_refused": oom + 2,
+        })
+    };
+    let today = SystemTime::now();
+    let before = today - Duration::from_secs(86_400);
+    let file = run.cgroups.with_extension("ledger");
+    let lines = format!("{}\n{}\n", ended(100, before), ended(5, today));
+    std::fs::write(&file, lines).unwrap();
+    let policy =
+        format!("version = 1\n[defaults]\nno_match = \"exempt\"\n[accounting]\nfile = {file:?}\n");
+    // Three sessions have an OOM kill and four refused tasks each.
+    let object: Value = serde_json::from_str(&run.under(&policy, "top --json -d 0.1").out).unwrap();
+    assert_eq!(object["everyone"]["today"]["oom_kills"], 8, "{object}");
+    assert_eq!(object["everyone"]["today"]["tasks_refused"], 19);
+    // Since midnight, or since the first of them was opened, where that is yesterday's.
+    assert!(object["everyone"]["today"]["since"].is_string());
+    let text = run.under(&policy, "top -b -d 0.1").out;
+    assert!(text.contains("  8 OOM kills, 19 refused"), "{text}");
+    assert!(text.contains("Today ") || text.contains("Since "), "{text}");
+    std::fs::remove_file(&file).unwrap();
+    let alone = run.berth("", "top -b -d 0.1").out;
+    assert!(
+        alone.contains("So far  3 OOM kills, 12 refused tasks"),
+        "{alone}"
+    );
+}
+
+#[test]
+fn one_look_is_an_object_for_programs() {
+    let run = with_figures();
+    let look = |arguments: &str| -> Value {
+        let ran = run.berth("", &format!("top --json -d 0.1 {arguments}"));
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+        serde_json::from_str(&ran.out).unwrap()
+    };
+    let users = look("");
+    assert_eq!(users["version"], 1);
+    assert_eq!(users["everyone"]["users"], 2);
+    assert_eq!(users["everyone"]["today"]["since"], Value::Null);
+    let bob = &users["users"][1];
+    for (key, value) in [
+        ("user", json!("bob")),
+        ("uid", json!(4_000_002)),
+        ("profile", json!("ta+batch")),
+        ("pool", json!("cs101")),
+        ("at_cap", json!(false)),
+        ("frozen", json!(false)),
+        ("lingers", json!(false)),
+        ("stale", json!(false)),
+    ] {
+        assert_eq!(bob[key], value, "{key}");
+    }
+    assert_eq!(bob["memory"]["bytes"], 7_u64 << 30);
+    assert_eq!(bob["memory"]["max_bytes"], 8_u64 << 30);
+    assert_eq!(bob["cpu"]["percent"], 0.0);
+    assert_eq!(bob["tasks"]["count"], 61);
+    let sessions = look("--sessions");
+    let session = &sessions["sessions"][2];
+    assert_eq!(
+        (&session["session"], &session["user"]),
+        (&json!(14), &json!("alice"))
+    );
+    let pools = look("--pools");
+    let pool = &pools["pools"][0];
+    assert_eq!(
+        (&pool["pool"], &pool["users"], &pool["sessions"]),
+        (&json!("cs101"), &json!(1), &json!(1))
+    );
 }
 
 #[test]

@@ -29,6 +29,8 @@ const LARGEST: u64 = 16 << 20;
 pub struct Loaded {
     /// When.
     pub at: SystemTime,
+    /// Of all that is in it: no other policy has this one.
+    pub sha256: String,
     /// The files, with the checksums that they had.
     pub sources: Vec<Stamp>,
 }
@@ -113,6 +115,7 @@ fn decode(text: &str) -> Option<Policy> {
     let mut policy = Policy::new(body.contents, body.names, files);
     policy.loaded = Some(Loaded {
         at: UNIX_EPOCH.checked_add(Duration::from_secs(envelope.loaded))?,
+        sha256: envelope.sha256,
         sources: body.sources,
     });
     Some(policy)

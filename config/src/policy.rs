@@ -5,11 +5,12 @@ use std::time::Duration;
 
 pub use berth_protocol::exempt::Exempt;
 
+use crate::check::short_place;
 use crate::checked::{self, Checked};
 use crate::contents::Contents;
 use crate::decide::rules::{Ruling, ruling};
 use crate::decide::tests::Facts;
-use crate::decide::{self, DecideError, Decision};
+use crate::decide::{self, DecideError, Decision, rule_name};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
@@ -199,6 +200,13 @@ impl Policy {
     /// When the policy was put in force and from what; `None` where it was read from its files.
     pub fn loaded(&self) -> Option<&Loaded> {
         self.loaded.as_ref()
+    }
+
+    /// Where a rule stands, as `explain` has it: `policy.toml:93`.
+    pub fn place_of_rule(&self, name: &str) -> Option<String> {
+        let mut rules = self.contents.rules.iter();
+        let rule = rules.find(|rule| rule_name(rule, &self.files) == name)?;
+        Some(short_place(&self.files, rule.at))
     }
 
     /// The files that it was made from, the last of which wins.

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
 use berth_config::{Layers, Login, Machine, Places, Policy};
-use berth_session::{Applied, Left, Line, Manager, Record, Tree, UserFolder, Whose};
+use berth_session::{Applied, Group, Left, Line, Manager, Record, Tree, UserFolder, Whose};
 
 use crate::basis::Source;
-use crate::cgroup::live::{How, UserCaps, bring_many};
+use crate::cgroup::Setting;
+use crate::cgroup::live::{How, Standing, UserCaps, bring_many, standing};
 use crate::error::{Error, Result};
 use crate::systemd::live::{Kept, bring, bring_user};
 use crate::terminals::Speaker;
@@ -131,6 +132,23 @@ pub fn if_overtaken(tree: &Tree, (source, basis): &(Source, crate::basis::Basis)
     }
 }
 
+/// A session, and what its own cgroup is to have.
+struct Own<'r> {
+    record: &'r Record,
+    group: Group,
+    settings: Vec<Setting>,
+    missing: MissingController,
+}
+
+impl Own<'_> {
+    fn told(&self) -> Applied {
+        Applied::to(Whose::Session {
+            id: self.record.id,
+            user: self.record.user.clone(),
+        })
+    }
+}
+
 /// What there is to go by.
 struct Work<'a> {
     tree: &'a Tree,
@@ -160,11 +178,11 @@ impl<'a> Work<'a> {
     /// went by an older policy holds its user's lock, and has set its pool's caps when that is free.
     fn all(&self, only: &[u32]) -> Result<Vec<Applied>> {
         if !only.is_empty() {
-            return Ok(only.iter().filter_map(|uid| self.user(*uid)).collect());
+            return Ok(only.iter().flat_map(|uid| self.user(*uid)).collect());
         }
         let mut all: Vec<_> = UserFolder::uids()?
             .into_iter()
-            .filter_map(|uid| self.user(uid))
+            .flat_map(|uid| self.user(uid))
             .collect();
         if all.is_empty() {
             return Ok(all); // What nobody is under is made anew at the next login.
@@ -176,32 +194,45 @@ impl<'a> Work<'a> {
 
     /// A user, and what they are in.
     fn around(&self, uid: u32) -> Result<Vec<Applied>> {
-        let user = self.user(uid);
+        let mut all = self.user(uid);
         let pool = self.tree.existing_user(uid);
         let pool = pool.and_then(|group| self.tree.pool_of(&group));
-        let mut all: Vec<_> = user.into_iter().collect();
         all.extend(pool.map(|pool| self.pool(pool)));
         all.push(self.everyone());
         Ok(all)
     }
 
-    /// One user; `None` where they are not logged in.
-    fn user(&self, uid: u32) -> Option<Applied> {
+    /// One user, and those of their sessions of which there is something to tell; nothing where they are not logged in.
+    fn user(&self, uid: u32) -> Vec<Applied> {
         let records = sessions(uid);
-        let name = records.first()?.user.clone();
+        let Some(first) = records.first() else {
+            return Vec::new();
+        };
+        let name = first.user.clone();
         let mut told = Applied::to(Whose::User { name, uid });
-        match self.bring_user(uid, &records, &mut told) {
-            Ok(()) => Some(told),
+        let mut of_sessions = Vec::new();
+        match self.bring_user(uid, &records, &mut told, &mut of_sessions) {
+            Ok(()) => {}
             // Gone in the middle: no error, and nothing to tell.
-            Err(_) if sessions(uid).is_empty() => None,
-            Err(error) => Some(told.failed(error)),
+            Err(_) if sessions(uid).is_empty() => return Vec::new(),
+            Err(error) => told = told.failed(error),
         }
+        of_sessions.retain(|one| *one != Applied::to(one.whose.clone()));
+        of_sessions.insert(0, told);
+        of_sessions
     }
 
-    fn bring_user(&self, uid: u32, records: &[Record], told: &mut Applied) -> Result<()> {
+    fn bring_user(
+        &self,
+        uid: u32,
+        records: &[Record],
+        told: &mut Applied,
+        of_sessions: &mut Vec<Applied>,
+    ) -> Result<()> {
         let Some((caps, how)) = self.caps_of(records, told)? else {
             return Ok(());
         };
+        let own = self.own_caps(records)?;
         // Before the lock: what is behind a path may be a file server.
         let systemd = match self.tree.manager() {
             Manager::Berth => Err(UserCaps::new(&caps, self.tree)?),
@@ -212,11 +243,13 @@ impl<'a> Work<'a> {
             return match systemd {
                 Err(user) => {
                     user.bring(self.tree, uid, how, told);
+                    self.bring_sessions(&user, &own, how, of_sessions);
                     Ok(())
                 }
                 Ok(settings) => {
                     let folder = UserFolder::lock(uid)?;
                     bring_user(self.tree, &folder, uid, &settings, how, told)?;
+                    self.look_at_sessions(&own, of_sessions);
                     Ok(folder.remove_if_empty()?)
                 }
             };
@@ -226,10 +259,86 @@ impl<'a> Work<'a> {
             return Ok(folder.remove_if_empty()?);
         }
         match systemd {
-            Err(user) => user.bring(self.tree, uid, how, told),
-            Ok(settings) => bring_user(self.tree, &folder, uid, &settings, how, told)?,
+            Err(user) => {
+                user.bring(self.tree, uid, how, told);
+                self.bring_sessions(&user, &own, how, of_sessions);
+            }
+            Ok(settings) => {
+                bring_user(self.tree, &folder, uid, &settings, how, told)?;
+                self.look_at_sessions(&own, of_sessions);
+            }
         }
         Ok(())
+    }
+
+    /// What there is to set on the cgroups of a user's sessions.
+    fn own_caps<'r>(&self, records: &'r [Record]) -> Result<Vec<Own<'r>>> {
+        let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
+        let mut all = Vec::new();
+        // What a service manager runs is no session of its own.
+        for record in records.iter().filter(|record| record.is_login()) {
+            let Some(cgroup) = &record.cgroup else {
+                continue;
+            };
+            let mut login = Login::of(&record.user).map_err(|error| failed(&error))?;
+            login.service.clone_from(&record.service);
+            login.tty.clone_from(&record.tty);
+            login.rhost.clone_from(&record.rhost);
+            // One that cannot be read is told of where the user's caps are worked out.
+            let layers = Layers::in_force(&Places::system(), login.uid, |_| ());
+            let decision = self.policy.decide_with(&login, &self.machine, &layers);
+            let (caps, missing) = match decision.map_err(|error| failed(&error))?.outcome {
+                Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => continue,
+                Outcome::Berth(berth) if berth.enforce => {
+                    (berth.session_caps, berth.missing_controller)
+                }
+                Outcome::Berth(_) | Outcome::Exempt => (Caps::default(), MissingController::Warn),
+                // As a user's: they stay until the login ends.
+                Outcome::Deny { .. } => continue,
+            };
+            all.push(Own {
+                record,
+                group: self.tree.group(cgroup),
+                settings: cgroup::settings(&caps, self.tree)?,
+                missing,
+            });
+        }
+        Ok(all)
+    }
+
+    fn bring_sessions(
+        &self,
+        user: &UserCaps,
+        all: &[Own<'_>],
+        how: How,
+        of_sessions: &mut Vec<Applied>,
+    ) {
+        for one in all.iter().filter(|one| one.group.exists()) {
+            let how = How {
+                missing_controller: one.missing,
+                ..how
+            };
+            let mut told = one.told();
+            user.bring_session(&one.group, &one.settings, how, &mut told);
+            of_sessions.push(told);
+        }
+    }
+
+    /// Under systemd what a scope had before is not known, so there its caps stay, and are named.
+    fn look_at_sessions(&self, all: &[Own<'_>], of_sessions: &mut Vec<Applied>) {
+        for one in all.iter().filter(|one| one.group.exists()) {
+            let mut told = one.told();
+            for setting in &one.settings {
+                let standing = standing(&one.group, setting, true);
+                if let Standing::Differs(_) = standing {
+                    let cap = setting.cap;
+                    told.notes.push(format!(
+                        "its own {cap} stays: systemd has made its scope with it"
+                    ));
+                }
+            }
+            of_sessions.push(told);
+        }
     }
 
     /// A user's caps by the policy; `None` where they are not to be touched.
@@ -294,7 +403,7 @@ impl<'a> Work<'a> {
         self.many(None, &self.tree.berth(), Applied::to(Whose::Everyone))
     }
 
-    fn many(&self, pool: Option<&str>, group: &berth_session::Group, mut told: Applied) -> Applied {
+    fn many(&self, pool: Option<&str>, group: &Group, mut told: Applied) -> Applied {
         let mut brought = || {
             let caps = self.policy.caps_of_many(pool, &self.machine);
             let Some(caps) = caps.map_err(|error| Error::Policy(error.to_string()))? else {
@@ -352,6 +461,7 @@ fn log(told: &Applied, by: &str) {
     }
     let line = match &told.whose {
         Whose::User { name, uid } => Line::new("apply").field("user", name).field("uid", uid),
+        Whose::Session { id, user } => Line::new("apply").field("session", id).field("user", user),
         Whose::Pool(pool) => Line::new("apply").field("pool", pool),
         Whose::Everyone => Line::new("apply").field("everyone", "yes"),
     };

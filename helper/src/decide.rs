@@ -50,6 +50,8 @@ pub struct Planned {
     pub accounting: Accounting,
     /// For the log: what the policy asks for and this login does not get, and why that is right.
     pub notes: Vec<String>,
+    /// Which policy that was: its checksum, where it was loaded.
+    pub policy: Option<String>,
     /// Where the policy came from, and how things stood then.
     pub by: (Source, Basis),
 }
@@ -130,6 +132,7 @@ pub fn decide(
                 owner_uid_base: policy.owner_uid_base(),
                 accounting: policy.accounting(),
                 notes: Vec::new(),
+                policy: policy.loaded().map(|loaded| loaded.sha256.clone()),
                 by: (source, basis),
             };
             let on_error = planned.berth.on_error;

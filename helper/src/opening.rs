@@ -241,6 +241,7 @@ impl<'a> Opening<'a> {
             rule: rule.clone(),
             user_rule: user_rule.clone(),
             pool: None,
+            policy: self.planned.policy.clone(),
             opened: now.map_or(0, |now| now.as_secs()),
             state: State::Opening,
             leader: leader.role(),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::SessionId;
+
 /// Who a cgroup's caps are for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -12,6 +14,13 @@ pub enum Whose {
         name: String,
         /// The user's UID.
         uid: u32,
+    },
+    /// One session's own.
+    Session {
+        /// The session.
+        id: SessionId,
+        /// Its user's name.
+        user: String,
     },
     /// A pool's.
     Pool(String),

@@ -2,10 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use nix::errno::Errno;
+use nix::fcntl::{self, OFlag};
+use nix::sys::stat::Mode;
 
 use crate::{Error, Result};
 
@@ -43,14 +47,25 @@ impl Controller {
 }
 
 /// One cgroup.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Group {
     path: PathBuf,
+    /// Its folder, where many of its files are read at once: the kernel walks every path here step by step, with a lock
+    /// for each.
+    folder: Option<Arc<OwnedFd>>,
 }
+
+impl PartialEq for Group {
+    fn eq(&self, other: &Group) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for Group {}
 
 impl From<PathBuf> for Group {
     fn from(path: PathBuf) -> Group {
-        Group { path }
+        Group { path, folder: None }
     }
 }
 
@@ -62,8 +77,17 @@ impl Group {
 
     /// A cgroup below.
     pub fn child(&self, name: &str) -> Group {
+        self.path.join(name).into()
+    }
+
+    /// The same, opened for many looks. Not for long: it is this cgroup, and none that has its name later.
+    pub fn opened(&self) -> Group {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = fcntl::open(&self.path, flags, Mode::empty());
         Group {
-            path: self.path.join(name),
+            path: self.path.clone(),
+            // Whoever reads will be told why not.
+            folder: folder.ok().map(Arc::new),
         }
     }
 
@@ -105,18 +129,34 @@ impl Group {
 
     /// Reads one of its files.
     pub fn read(&self, file: &str) -> Result<String> {
-        let path = self.path.join(file);
-        read_file(&path).map_err(|error| Error::file("read", &path, error))
+        self.read_until(file, End::Nothing)
+            .map_err(|error| Error::file("read", &self.path.join(file), error))
+    }
+
+    /// Reads one of its files that is no list of processes.
+    pub(crate) fn figures(&self, file: &str) -> Option<String> {
+        self.read_until(file, End::Short).ok()
     }
 
     /// Reads a file that holds one number, or `max`, which is `None`.
     pub fn number<N: FromStr>(&self, file: &str) -> Option<N> {
-        self.read(file).ok()?.trim().parse().ok()
+        self.figures(file)?.trim().parse().ok()
     }
 
     /// The number behind a key in a file of `key value` lines.
     pub fn keyed(&self, file: &str, key: &str) -> Option<u64> {
-        keyed(&self.read(file).ok()?, key)
+        keyed(&self.figures(file)?, key)
+    }
+
+    fn read_until(&self, file: &str, end: End) -> std::io::Result<String> {
+        let file = match &self.folder {
+            None => File::open(self.path.join(file))?,
+            Some(folder) => {
+                let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+                File::from(fcntl::openat(folder, file, flags, Mode::empty())?)
+            }
+        };
+        read_file(file, end)
     }
 
     /// Writes one of its files, in one write: the kernel takes each as a command.
@@ -156,10 +196,19 @@ impl Group {
     }
 }
 
+/// What says that a file has been read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// That nothing more comes.
+    Nothing,
+    /// That less came than there was room for. So it is where the kernel makes the whole text at once (seq_file,
+    /// `single_open`): all files of a cgroup but its lists of processes.
+    Short,
+}
+
 /// A file's text. Whoever watches thousands of sessions reads many of these, and the kernel makes them when they are
 /// read: their size is not worth the question.
-fn read_file(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
+fn read_file(mut file: File, end: End) -> std::io::Result<String> {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -168,7 +217,7 @@ fn read_file(path: &Path) -> std::io::Result<String> {
             length => length?,
         };
         text.extend_from_slice(buffer.get(..length).unwrap_or_default());
-        if length == 0 {
+        if length == 0 || (end == End::Short && length < buffer.len()) {
             let text = String::from_utf8(text);
             return text
                 .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error));
@@ -193,6 +242,30 @@ pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_opened_cgroup_is_read_whole_and_goes_with_its_name() {
+        let path = std::env::temp_dir().join(format!("berth-group-{}", std::process::id()));
+        let group = Group::from(path.clone());
+        assert!(group.opened().read("io.stat").is_err());
+        fs::create_dir(&path).unwrap();
+        let long = "8:0 rbytes=1\n".repeat(1000);
+        fs::write(path.join("io.stat"), &long).unwrap();
+        fs::write(path.join("pids.current"), "7\n").unwrap();
+        for group in [group.clone(), group.opened()] {
+            assert_eq!(group.read("io.stat").unwrap(), long);
+            assert_eq!(group.figures("io.stat"), Some(long.clone()));
+            assert_eq!(group.number("pids.current"), Some(7_u64));
+            assert_eq!(group.number::<u64>("pids.max"), None);
+        }
+        let opened = group.opened();
+        fs::remove_dir_all(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("pids.current"), "8\n").unwrap();
+        assert_eq!(opened.number::<u64>("pids.current"), None);
+        assert_eq!(group.number("pids.current"), Some(8_u64));
+        fs::remove_dir_all(&path).unwrap();
+    }
 
     #[test]
     fn keys_are_whole_words() {

@@ -8,6 +8,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -66,7 +67,6 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::file("read", &self.file, error)),
         };
-        let id = |file: &File| file.metadata().map(|file| (file.dev(), file.ino())).ok();
         let current_id = current.as_ref().and_then(id);
         let mut torn = 0;
         for (at, path) in self.aside()? {
@@ -87,6 +87,42 @@ impl Ledger {
             torn += read_lines(file, &mut each).map_err(|error| self.error("read", error))?;
         }
         Ok(torn)
+    }
+
+    /// Shows records from the last one back, until `each` has seen enough. No more is read than that takes; lines that
+    /// are no record are passed over.
+    pub fn read_back(&self, mut each: impl FnMut(&Entry<'_>) -> ControlFlow<()>) -> Result<()> {
+        // In this order, as in `read`. What is set aside in between is read from where it was then, too.
+        let current = match File::open(&self.file) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::file("read", &self.file, error)),
+        };
+        let current_id = current.as_ref().and_then(id);
+        if let Some(file) = &current {
+            let read = read_lines_back(file, &mut each);
+            if read.map_err(|error| self.error("read", error))?.is_break() {
+                return Ok(());
+            }
+        }
+        for (_, path) in self.aside()?.into_iter().rev() {
+            let file = match File::open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // Too old just now.
+                Err(error) => return Err(Error::file("read", &path, error)),
+            };
+            if id(&file) == current_id {
+                continue;
+            }
+            let read = read_lines_back(&file, &mut each);
+            if read
+                .map_err(|error| Error::file("read", &path, error))?
+                .is_break()
+            {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Waits for whoever else appends.
@@ -205,6 +241,48 @@ fn write_line(mut file: &File, line: &[u8]) -> io::Result<()> {
     // A part of a line is of no use. If it cannot be taken back, the next line begins anew.
     let _ = file.set_len(size);
     Err(io::Error::from(Errno::ENOSPC))
+}
+
+/// What a file is known by, whatever its name.
+fn id(file: &File) -> Option<(u64, u64)> {
+    let file = file.metadata().ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// Shows the records of a file from the last one back.
+fn read_lines_back(
+    file: &File,
+    each: &mut impl FnMut(&Entry<'_>) -> ControlFlow<()>,
+) -> io::Result<ControlFlow<()>> {
+    let mut end = file.metadata()?.size();
+    // The rest of the line that begins before what was read last.
+    let mut rest = Vec::new();
+    while end > 0 {
+        let start = end.saturating_sub(LONGEST_LINE);
+        let length = usize::try_from(end - start).unwrap_or(0);
+        let mut text = vec![0; length];
+        file.read_exact_at(&mut text, start)?;
+        // A line that is longer than any of ours is none, and not kept.
+        if rest.len() as u64 <= LONGEST_LINE {
+            text.append(&mut rest);
+        }
+        let whole = match text.iter().position(|byte| *byte == b'\n') {
+            _ if start == 0 => 0,
+            Some(first) => first + 1,
+            None => text.len(),
+        };
+        let (begun, whole) = text.split_at_checked(whole).unwrap_or_default();
+        for line in whole.rsplit(|byte| *byte == b'\n') {
+            if let Ok(entry) = serde_json::from_slice(line) {
+                if each(&entry).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+        rest = begun.to_vec();
+        end = start;
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Shows the records of a file, and says how many of its lines are none.

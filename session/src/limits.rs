@@ -17,7 +17,7 @@ impl Limits {
     /// Reads a cgroup's caps.
     pub fn of(group: &Group) -> Limits {
         Limits {
-            cpu_percent: group.read("cpu.max").ok().and_then(|text| quota(&text)),
+            cpu_percent: group.figures("cpu.max").and_then(|text| quota(&text)),
             memory: group.number("memory.max"),
             tasks: group.number("pids.max"),
         }
@@ -39,7 +39,7 @@ pub struct Pressure {
 impl Pressure {
     /// Reads a cgroup's pressure.
     pub fn of(group: &Group) -> Pressure {
-        let of = |file| group.read(file).ok().and_then(|text| last_minute(&text));
+        let of = |file| group.figures(file).and_then(|text| last_minute(&text));
         Pressure {
             cpu: of("cpu.pressure"),
             memory: of("memory.pressure"),

@@ -106,6 +106,9 @@ pub struct Record {
     pub user_rule: Option<String>,
     /// The user's pool.
     pub pool: Option<String>,
+    /// The checksum of the policy that it was opened under; absent where none was loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// When the session was opened, in seconds since 1970.
     pub opened: u64,
     /// How far it has come.

@@ -36,9 +36,9 @@ pub struct Usage {
 impl Usage {
     /// Reads a cgroup's figures.
     pub fn of(group: &Group) -> Usage {
-        let cpu = group.read("cpu.stat").ok();
+        let cpu = group.figures("cpu.stat");
         let cpu = |key| cpu.as_deref().and_then(|text| keyed(text, key));
-        let io = group.read("io.stat").ok();
+        let io = group.figures("io.stat");
         let io = |key: &str| io.as_deref().map(|text| io_sum(text, key));
         Usage {
             cpu_us: cpu("usage_usec"),

@@ -1,6 +1,7 @@
 //! The accounting file: whatever happens to whoever writes it, no record is lost or counted twice.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -246,6 +247,36 @@ fn what_is_set_aside_while_it_is_read_counts_once() {
     let aside = written.folder.join("sessions.jsonl.9000000000");
     fs::hard_link(&written.ledger.file, aside).unwrap();
     assert_eq!(written.read(), (vec![1], 0));
+}
+
+#[test]
+fn it_is_read_back_from_its_end_as_far_as_is_asked() {
+    let written = Written::new("back", 150_000);
+    // Two files are set aside; each is longer than what is read at a time.
+    for number in 1..=1500 {
+        written.ledger.append(&entry(number)).unwrap();
+    }
+    assert!(written.names().len() > 3, "{:?}", written.names());
+    let file = &written.ledger.file;
+    let torn = format!("{{\"session\":\n{}\n", "x".repeat(200_000));
+    fs::write(file, fs::read_to_string(file).unwrap() + &torn).unwrap();
+    written.ledger.append(&entry(1501)).unwrap();
+    let back = |until: u64| {
+        let mut seen = Vec::new();
+        let each = |entry: &Entry<'_>| {
+            seen.push(number(entry));
+            match number(entry) == until {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        written.ledger.read_back(each).unwrap();
+        seen
+    };
+    assert_eq!(back(0), (1..=1501).rev().collect::<Vec<_>>());
+    assert_eq!(back(1490), (1490..=1501).rev().collect::<Vec<_>>());
+    fs::remove_file(file).unwrap();
+    assert!(back(0).ends_with(&[2, 1]));
 }
 
 #[test]

@@ -41,6 +41,7 @@ berth_tests::cases! { UserModeLinux:
     a_clock_that_is_set_back_holds_up_no_login
     a_record_has_what_its_session_used
     apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do
+    apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force
     who_is_denied_by_now_keeps_the_caps_they_have
     apply_reaches_pools_and_everyone

@@ -110,6 +110,7 @@ cases! {
     a_record_has_what_its_session_used_under_systemd
     the_units_for_metrics_have_enough_privilege
     apply_has_systemd_change_caps
+    a_login_leaves_memory_in_use_under_systemd
     a_timer_ends_an_exception_under_systemd
     who_burns_is_slowed_under_systemd
 }

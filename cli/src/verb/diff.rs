@@ -12,14 +12,15 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::progress::Progress;
-use crate::{json, place};
+use crate::{json, live, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 they do not differ; 1 they do; 3 one has an error.
+Exit status: 0 they do not differ; 1 they do; 3 one has an error; 4 only root may see what
+others get.
 
-Every account that NSS lists is looked at, for sshd, login, su, cron and each service that a rule
+Who is not root may look at themselves (--user), or at two FILEs. Every account that NSS lists is looked at, for sshd, login, su, cron and each service that a rule
 names. Large directories list nobody: name accounts with --user.")]
 pub struct Arguments {
     /// A policy file instead of the policy in force
@@ -44,6 +45,7 @@ pub fn run(arguments: Arguments) -> Exit {
 }
 
 fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
+    may(arguments)?;
     let places = arguments.root.places();
     let old = match &arguments.old {
         Some(path) => file(path)?,
@@ -100,6 +102,18 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
         true => Exit::Done,
         false => Exit::NotSo,
     })
+}
+
+/// What others get is root's to know, but for policies that are only tried out.
+fn may(arguments: &Arguments) -> Result<(), Exit> {
+    let own = berth_config::own_name();
+    let mut users = arguments.user.iter();
+    let of_oneself = !arguments.user.is_empty() && users.all(|name| own.as_ref() == Some(name));
+    let of_files = arguments.old.is_some() && arguments.new.is_some();
+    match of_oneself || of_files {
+        true => Ok(()),
+        false => live::only_root("see what others get"),
+    }
 }
 
 fn file(path: &Path) -> Result<Policy, Exit> {

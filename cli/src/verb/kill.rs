@@ -13,7 +13,8 @@ use serde_json::json;
 use super::show::{none, way_in};
 use crate::exit::Exit;
 use crate::live::{self, Object, Sessions};
-use crate::{ask, deed, figures, json, place, sys};
+use crate::stale::Stale;
+use crate::{ask, deed, figures, json, sys};
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -111,11 +112,11 @@ fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
         return Err(none(object));
     }
     if arguments.stale {
-        let Some(loaded) = place::in_force_since() else {
+        let Some(stale) = Stale::find(&chosen) else {
             eprintln!("berth: no policy is in force, so no session is older than it");
             return Err(Exit::NotSo);
         };
-        chosen.retain(|record| live::is_stale(record, Some(loaded)));
+        chosen.retain(|record| stale.has(record));
         if chosen.is_empty() {
             eprintln!("berth: all of these sessions were opened under the policy in force");
             return Err(Exit::NotSo);

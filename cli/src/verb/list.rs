@@ -10,7 +10,8 @@ use crate::exit::Exit;
 use crate::figures::{age, harmless, percent, size};
 use crate::live::{self, Sessions};
 use crate::reading::{self, Figures, Rates};
-use crate::{json, own, paint, place, table};
+use crate::stale::Stale;
+use crate::{at_once, json, own, paint, table};
 
 /// The arguments.
 #[derive(Debug, Default, clap::Args)]
@@ -49,15 +50,14 @@ pub fn run(arguments: &Arguments) -> Exit {
         Ok(sessions) => sessions,
         Err(exit) => return exit,
     };
-    let loaded = place::in_force_since();
+    let stale = Stale::find(&sessions.records).unwrap_or_default();
     if arguments.stale {
-        let is_stale = |record: &Record| live::is_stale(record, loaded);
-        sessions.records.retain(is_stale);
+        sessions.records.retain(|record| stale.has(record));
     }
     let list = List {
         records: &sessions.records,
         tree: tree.as_ref(),
-        loaded,
+        stale,
         as_json: arguments.json,
     };
     match (arguments.users, arguments.pools) {
@@ -75,7 +75,7 @@ pub fn run(arguments: &Arguments) -> Exit {
 struct List<'a> {
     records: &'a [Record],
     tree: Option<&'a Tree>,
-    loaded: Option<u64>,
+    stale: Stale,
     as_json: bool,
 }
 
@@ -85,24 +85,22 @@ impl List<'_> {
         let groups: Vec<_> = records
             .map(|record| live::group(self.tree, record))
             .collect();
-        let both = self.records.iter().zip(&groups);
         if self.as_json {
-            let lines = self.records.iter().zip(Figures::of(&groups));
-            let object = |(record, figures): (_, Figures)| {
-                live::object(record, self.tree, &figures, self.loaded)
+            let lines: Vec<_> = self.records.iter().zip(Figures::of(&groups)).collect();
+            let object = |(record, figures): &(&Record, Figures)| {
+                live::object(record, self.tree, figures, self.stale.has(record))
             };
-            return print_json("sessions", lines.map(object).collect());
+            return print_json("sessions", at_once::map(&lines, object));
         }
         let rates = Rates::begin(&groups);
-        let lines: Vec<_> = both
-            .map(|(record, group)| {
-                let state = match live::state(record, self.tree) {
-                    "active" if live::is_stale(record, self.loaded) => "stale",
-                    state => state,
-                };
-                (record, used(group.as_ref()), state)
-            })
-            .collect();
+        let both: Vec<_> = self.records.iter().zip(&groups).collect();
+        let lines = at_once::map(&both, |(record, group)| {
+            let state = match live::state(record, self.tree) {
+                "active" if self.stale.has(record) => "stale",
+                state => state,
+            };
+            (*record, used(group.as_ref()), state)
+        });
         let mut table = vec![titles([
             "SESSION", "USER", "SERVICE", "PROFILE", "POOL", "AGE", "TASKS", "CPU", "MEMORY",
             "STATE",
@@ -359,7 +357,7 @@ fn used(group: Option<&Group>) -> [String; 2] {
 /// Tasks, CPU and memory of cgroups.
 fn all_used(groups: &[Option<Group>]) -> Vec<[String; 3]> {
     let rates = Rates::begin(groups);
-    let used: Vec<_> = groups.iter().map(|group| used(group.as_ref())).collect();
+    let used = at_once::map(groups, |group| used(group.as_ref()));
     let both = used.into_iter().zip(rates.end(groups));
     both.map(|([tasks, memory], rate)| [tasks, rate.map_or_else(dash, percent), memory])
         .collect()

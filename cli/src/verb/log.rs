@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use crate::exit::Exit;
 use crate::{json, pager, paint, when};
 
+mod admin;
+pub mod bites;
 mod event;
 mod sentence;
 mod source;

@@ -77,7 +77,7 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
     all.extend(new.iter().cloned());
     file.write(&all)
         .map_err(|error| exceptions::failed(&error))?;
-    exceptions::log("set", login.uid, &by, &new);
+    exceptions::log("set", (login.uid, Some(login.user.clone())), &by, &new);
     drop(changing);
     due::start_the_timer();
 

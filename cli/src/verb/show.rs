@@ -5,6 +5,7 @@ use berth_session::{Record, Tree};
 use crate::exit::Exit;
 use crate::live::{self, Object, Sessions};
 
+mod lines;
 mod own;
 mod page;
 

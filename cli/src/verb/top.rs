@@ -8,12 +8,14 @@ use berth_config::value::Span;
 use crate::exit::Exit;
 use crate::{live, sys};
 
-mod deed;
+mod errand;
 mod history;
 mod keys;
 mod model;
+mod object;
 mod page;
 mod screen;
+mod today;
 mod watch;
 
 use model::{Model, View};
@@ -25,7 +27,7 @@ const FIRST: Duration = Duration::from_millis(300);
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 done; 2 there is no terminal, and no --batch; 4 nothing of it is yours to
+Exit status: 0 done; 2 there is no terminal, and no --batch or --json; 4 nothing of it is yours to
 see.
 
 Keys: u users, s sessions, p pools; < and > another column to sort by (it is underlined);
@@ -42,6 +44,9 @@ pub struct Arguments {
     /// Print one look as text, all rows of it, and end
     #[arg(long, short, alias = "once")]
     batch: bool,
+    /// Print one look as one JSON object, and end
+    #[arg(long)]
+    json: bool,
     /// Begin with a row for each session
     #[arg(long, conflicts_with = "pools")]
     sessions: bool,
@@ -75,8 +80,8 @@ pub fn run(arguments: &Arguments) -> Exit {
         _ => View::Users,
     };
     let mut model = Model::new(view, arguments.delay);
-    if arguments.batch {
-        return batch(&mut model, &mut watch);
+    if arguments.batch || arguments.json {
+        return batch(&mut model, &mut watch, arguments.json);
     }
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         eprintln!("berth: top needs a terminal; in a script, say --batch");
@@ -85,7 +90,7 @@ pub fn run(arguments: &Arguments) -> Exit {
     screen::run(&mut model, &mut watch)
 }
 
-fn batch(model: &mut Model, watch: &mut Watch) -> Exit {
+fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Exit {
     for pause in [model.delay, Duration::ZERO] {
         match watch.sample(model) {
             Ok(sample) => model.take(sample),
@@ -93,7 +98,10 @@ fn batch(model: &mut Model, watch: &mut Watch) -> Exit {
         }
         std::thread::sleep(pause);
     }
-    print!("{}", page::text(model, sys::terminal_width().unwrap_or(80)));
+    match as_json {
+        true => object::print(model),
+        false => print!("{}", page::text(model, sys::terminal_width().unwrap_or(80))),
+    }
     Exit::Done
 }
 

@@ -80,7 +80,7 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
     let (ended, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(ends);
     file.write(&kept)
         .map_err(|error| exceptions::failed(&error))?;
-    exceptions::log("unset", login.uid, &by, &ended);
+    exceptions::log("unset", (login.uid, Some(login.user.clone())), &by, &ended);
     drop(changing);
 
     let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;

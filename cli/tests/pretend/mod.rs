@@ -58,13 +58,20 @@ impl Run {
         }
     }
 
+    /// Writes the syslog daemon's file. Without one there is none.
+    pub fn log(&self, text: &str) {
+        fs::create_dir_all(self.folder.join("log")).unwrap();
+        fs::write(self.folder.join("log/auth.log"), text).unwrap();
+    }
+
     /// A shell command on this machine. The program is /run/berth-program there: the build may be where only root can
     /// go.
     pub fn shell(&self, command: &str) -> Command {
         let script = format!(
-            "set -e; cgroups={}; mount -t tmpfs -o mode=755 run /run; mkdir -p /run/berth/sessions; \
-             mount --bind {} /run/berth/sessions; touch /run/berth-program; \
-             mount --bind {} /run/berth-program; {ON_TOP}; {command}",
+            "set -e; mkdir -p {0}/log; mount --bind {0}/log /var/log; cgroups={1}; mount -t tmpfs -o mode=755 run /run; mkdir -p /run/berth/sessions; \
+             mount --bind {2} /run/berth/sessions; touch /run/berth-program; \
+             mount --bind {3} /run/berth-program; {ON_TOP}; {command}",
+            self.folder.display(),
             self.cgroups.display(),
             self.sessions.display(),
             env!("CARGO_BIN_EXE_berth")
@@ -78,12 +85,44 @@ impl Run {
     /// Runs the program; `before` is put in front of it: who runs it.
     pub fn berth(&self, before: &str, arguments: &str) -> Ran {
         let command = format!("exec {before} /run/berth-program {arguments}");
-        let output = self.shell(&command).output().unwrap();
-        Ran {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
+        ran(&mut self.shell(&command))
+    }
+}
+
+impl Run {
+    /// Runs the program where this policy is in force, and was loaded just now.
+    pub fn under(&self, policy: &str, arguments: &str) -> Ran {
+        let root = self.folder.join("root");
+        for folder in ["etc/berth", "var/lib/berth"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
         }
+        fs::write(root.join("etc/berth/policy.toml"), policy).unwrap();
+        let root = root.display();
+        ran(&mut self.shell(&format!(
+            "/run/berth-program reload --root {root} >/dev/null; mount --bind {root}/var/lib /var/lib; \
+             exec /run/berth-program {arguments}"
+        )))
+    }
+}
+
+impl Run {
+    /// Puts a policy in force, and says by which checksum it is known.
+    #[track_caller]
+    pub fn loaded(&self, policy: &str) -> String {
+        let ran = self.under(policy, "list");
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{policy}");
+        let loaded = fs::read_to_string(self.folder.join("root/var/lib/berth/policy.json"));
+        let loaded: Value = serde_json::from_str(&loaded.unwrap()).unwrap();
+        loaded["sha256"].as_str().unwrap().into()
+    }
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.output().unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
     }
 }
 
@@ -200,4 +239,46 @@ impl Run {
         record["cgroup"] = path.into();
         self.write(id, &record);
     }
+}
+
+/// Three sessions of two users, one of them dead.
+pub fn three() -> Run {
+    let run = Run::new();
+    run.write(12, &record(12, "alice", 4_000_001, 8045));
+    let mut second = record(14, "alice", 4_000_001, 245);
+    second["service"] = "cron".into();
+    second["tty"] = "cron".into();
+    second["rhost"] = "".into();
+    second["profile"] = "student+batch".into();
+    second["state"] = "linger".into();
+    run.write(14, &second);
+    let mut dead = record(9, "bob", 4_000_002, 270_000);
+    dead["keeper"]["start"] = 1.into();
+    dead["rhost"] = "evil\u{1b}[2J".into();
+    run.write(9, &dead);
+    run
+}
+
+/// Three sessions with cgroups, of two users of whom one is in a pool.
+pub fn with_figures() -> Run {
+    let run = Run::new();
+    run.session(12, "alice", 4_000_001, &files(5_000_000, 1 << 30, 34));
+    run.session(14, "alice", 4_000_001, &files(1_000_000, 1 << 20, 3));
+    let pool = "berth/pool-cs101";
+    let user = format!("{pool}/user-4000002");
+    let session = format!("{user}/sessions/9");
+    for path in [pool, &user, &session] {
+        let figures = files(2_000_000, 7 << 30, 61);
+        let figures: Vec<_> = figures
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        run.cgroup(path, &figures);
+    }
+    let mut record = record(9, "bob", 4_000_002, 245);
+    record["pool"] = "cs101".into();
+    record["profile"] = "ta+batch".into();
+    record["cgroup"] = session.into();
+    run.write(9, &record);
+    run
 }

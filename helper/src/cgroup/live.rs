@@ -104,6 +104,31 @@ impl UserCaps {
     }
 }
 
+impl UserCaps {
+    /// Brings a session's own caps up to date, once its user's are.
+    pub fn bring_session(
+        &self,
+        session: &Group,
+        settings: &[Setting],
+        how: How,
+        told: &mut Applied,
+    ) {
+        let mut all = whole(session, settings);
+        // What the policy does not protect of the session itself is protected as its user.
+        all.retain(|one| !protection::FILES.contains(&one.file) || settings.contains(one));
+        let above = session
+            .path()
+            .parent()
+            .map(|above| Group::from(above.to_owned()));
+        let had = |file: &str| above.as_ref().and_then(|above| above.read(file).ok());
+        let mut of_user = protection::inherited(&whole(session, &self.own), settings);
+        // What it has as its user changes, or would, with that.
+        of_user.retain(|one| session.read(one.file).ok() != had(one.file));
+        all.append(&mut of_user);
+        bring(session, &all, how, told);
+    }
+}
+
 /// Brings a cgroup of several users up to date: a pool's, or everyone's.
 pub fn bring_many(group: &Group, settings: &[Setting], how: How, told: &mut Applied) -> Result<()> {
     let all = whole(group, settings);

@@ -17,6 +17,7 @@ use berth_session::{Controller, Group, SessionId, Tree};
 
 use crate::decide::Planned;
 use crate::error::{Error, Result};
+use live::Standing;
 
 /// One cap as the kernel takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,8 +233,12 @@ impl Writer<'_> {
             {
                 return Ok(());
             }
-            // The kernel takes the value or refuses it; a refused value is an error in any case.
             None => {
+                if let Some(left) = in_use(whom, group, setting) {
+                    self.missing.push(left);
+                    return Ok(());
+                }
+                // The kernel takes the value or refuses it; a refused value is an error in any case.
                 return group
                     .write(setting.file, &setting.value)
                     .map_err(|error| Error::Cap {
@@ -261,10 +266,89 @@ impl Writer<'_> {
     }
 }
 
+/// Why a login leaves a `memory_max` as it is: what is in use does not fit, and the kernel would kill for it at once,
+/// because somebody logged in. It comes with the next login or `berth apply` that finds less in use, and `berth apply
+/// --force` does not wait for that.
+fn in_use(whom: &str, group: &Group, setting: &Setting) -> Option<String> {
+    let Standing::InUse(reason) = live::standing(group, setting, false) else {
+        return None;
+    };
+    let left = Error::Cap {
+        cap: setting.cap.into(),
+        whom: whom.into(),
+        reason,
+    };
+    Some(left.to_string())
+}
+
+/// The settings but those that [`in_use`] is against, which are entered in `left`.
+pub fn but_in_use(
+    whom: &str,
+    group: &Group,
+    settings: &[Setting],
+    left: &mut Vec<String>,
+) -> Vec<Setting> {
+    let mut settings = settings.to_vec();
+    settings.retain(|setting| match in_use(whom, group, setting) {
+        Some(reason) => {
+            left.push(reason);
+            false
+        }
+        None => true,
+    });
+    settings
+}
+
 /// The kernel's word for a limit.
 fn limit(limit: berth_config::outcome::Limit) -> String {
     match limit {
         berth_config::outcome::Limit::Finite(value) => value.to_string(),
         berth_config::outcome::Limit::Infinity => "max".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
+        let path = std::env::temp_dir().join(format!("berth-left-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        let files = [
+            ("memory.max", "max\n"),
+            ("memory.high", "max\n"),
+            ("memory.current", "9000000\n"),
+        ];
+        for (file, text) in files {
+            std::fs::write(path.join(file), text).unwrap();
+        }
+        let limit = |bytes| Some(berth_config::outcome::Limit::Finite(bytes));
+        let of = |max| {
+            memory::settings(&Caps {
+                memory_max: limit(max),
+                memory_high: limit(4096),
+                ..Caps::default()
+            })
+        };
+        let brought = |max| {
+            let mut left = Vec::new();
+            let settings = but_in_use("user 1001", &path.clone().into(), &of(max), &mut left);
+            (
+                settings.iter().map(|one| one.file).collect::<Vec<_>>(),
+                left,
+            )
+        };
+        let (files, left) = brought(8192);
+        assert_eq!(files, ["memory.high"]);
+        assert!(
+            left[0].starts_with("cannot set memory_max of user 1001: "),
+            "{left:?}"
+        );
+        assert_eq!(
+            brought(9_000_960),
+            (vec!["memory.high", "memory.max"], Vec::new())
+        );
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

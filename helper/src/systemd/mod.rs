@@ -94,12 +94,14 @@ impl Plan {
         leader: &Leader,
         folder: &UserFolder,
     ) -> Result<Place> {
-        if !self.everyone.is_empty() {
+        let mut missing = Vec::new();
+        let but_in_use = cgroup::but_in_use;
+        let everyone = but_in_use("everyone", &tree.berth(), &self.everyone, &mut missing);
+        if !everyone.is_empty() {
             // No last logout comes in between the look and the change.
             let folder = UserFolder::lock_everyone()?;
-            set(tree, &folder, &tree.berth(), &self.everyone)?;
+            set(tree, &folder, &tree.berth(), &everyone)?;
         }
-        let mut missing = Vec::new();
         let own = tree.user_in(None, self.uid);
         let here = here(tree, &own, leader);
         let mut pool = self.pool_of_session(id, folder, &mut missing)?;
@@ -116,15 +118,21 @@ impl Plan {
             Here::InAnotherUnit => (None, Way::Stays),
             _ => (Some(slice.child(&name)), Way::Scope(name)),
         };
+        let whom = format!("user {}", self.uid);
         let user = tasks::with_room(tree, &slice, group.as_ref(), &self.user)?;
-        let mut asked = vec![("everyone".into(), tree.berth(), self.everyone.clone())];
+        let user = but_in_use(&whom, &slice, &user, &mut missing);
+        let mut asked = vec![("everyone".into(), tree.berth(), everyone)];
         let mut slices = Vec::new();
         if let Some(name) = &pool {
             // What the user's service manager runs is outside of the pool, and under the same caps.
-            set(tree, folder, &own, &self.user)?;
+            let outside = format!("{whom} outside of pool {name}");
+            let outside = but_in_use(&outside, &own, &self.user, &mut missing);
+            set(tree, folder, &own, &outside)?;
             if let Some((_, caps)) = self.pool.as_ref().filter(|(wanted, _)| wanted == name) {
-                slices.push(pool::Slice::of_pool(tree, name, caps));
-                asked.push((format!("pool {name}"), tree.pool(name), caps.clone()));
+                let (whom, group) = (format!("pool {name}"), tree.pool(name));
+                let caps = but_in_use(&whom, &group, caps, &mut missing);
+                slices.push(pool::Slice::of_pool(tree, name, &caps));
+                asked.push((whom, group, caps));
             }
             slices.push(pool::Slice::of_user(slice.clone(), user.clone()));
             for slice in slices.iter().filter(|slice| slice.group.exists()) {
@@ -133,7 +141,7 @@ impl Plan {
         } else {
             set(tree, folder, &slice, &user)?;
         }
-        asked.push((format!("user {}", self.uid), slice, user));
+        asked.push((whom, slice, user));
         if let Some(group) = &group {
             asked.push((format!("session {id}"), group.clone(), self.session.clone()));
         }

@@ -3,6 +3,7 @@
 use crate::figures::{cpu_time, size, span};
 use crate::paint::Alarm;
 
+use super::admin;
 use super::event::Event;
 
 /// The word for it in its column, and how bad it is.
@@ -16,6 +17,8 @@ pub fn word(event: &Event) -> (&str, Alarm) {
         ("cap", _) => ("cap", Alarm::Warning),
         ("penalty", _) if event.get("step") != Some("0") => ("penalty", Alarm::Warning),
         ("module", _) => ("module", Alarm::Warning),
+        ("apply", _) if event.get("left").is_some() => ("apply", Alarm::Warning),
+        ("freeze" | "thaw", Some("error")) => (event.word.as_str(), Alarm::Failure),
         (word, _) if event.get("error").is_some() => (word, Alarm::Failure),
         (word, _) => (word, Alarm::None),
     }
@@ -23,6 +26,9 @@ pub fn word(event: &Event) -> (&str, Alarm) {
 
 /// What the columns do not say.
 pub fn text(event: &Event) -> String {
+    if let Some(deed) = admin::text(event) {
+        return deed;
+    }
     let mut parts = Vec::new();
     match (event.word.as_str(), event.get("result")) {
         ("open", Some("ok")) => {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +22,12 @@ const FILES: [&str; 2] = ["/var/log/auth.log", "/var/log/secure"];
 
 /// The facility of Berth's lines and of every PAM module's, by its number (syslog(3)).
 const AUTHPRIV: &str = "SYSLOG_FACILITY=10";
+
+/// The helper's lines and the command's, and not the module's.
+const OF_BERTH: &str = "SYSLOG_IDENTIFIER=berth";
+
+/// How much of a file is lately.
+const LATELY: u64 = 1 << 20;
 
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -71,17 +77,45 @@ impl Source {
             return Ok(Source::File(file.into()));
         }
         live::only_root("see what happened to everybody")?;
-        if Path::new(JOURNAL).exists() {
-            return Ok(Source::Journal);
-        }
-        let file = FILES.iter().map(Path::new).find(|file| file.exists());
-        file.map(|file| Source::File(file.into())).ok_or_else(|| {
+        Source::here().ok_or_else(|| {
             eprintln!(
                 "berth: no log: there is no journald, and none of {} (a syslog daemon's)",
                 FILES.join(", ")
             );
             Exit::NotSo
         })
+    }
+
+    /// This machine's log.
+    fn here() -> Option<Source> {
+        if Path::new(JOURNAL).exists() {
+            return Some(Source::Journal);
+        }
+        let file = FILES.iter().map(Path::new).find(|file| file.exists());
+        file.map(|file| Source::File(file.into()))
+    }
+
+    /// What this machine's log has of Berth's lately: since a time, and of a file no more than its end. Nothing, where
+    /// it cannot be read.
+    pub fn lately(since: SystemTime) -> Vec<Event> {
+        let events: Vec<Event> = match Source::here() {
+            Some(Source::Journal) => {
+                let arguments = [OF_BERTH.into(), Place::Time(since).as_option()];
+                let entries = journal(arguments).into_iter().flat_map(lines);
+                let entries = entries.map_while(Result::ok);
+                entries
+                    .filter_map(|line| of_journal(&serde_json::from_str(&line).ok()?))
+                    .collect()
+            }
+            Some(Source::File(file)) => {
+                let now = SystemTime::now();
+                let end = end_of(&file).into_iter().flat_map(lines);
+                let end = end.map_while(Result::ok);
+                end.filter_map(|line| of_syslog(&line, now)).collect()
+            }
+            None => Vec::new(),
+        };
+        events.into_iter().filter(|one| one.time >= since).collect()
     }
 
     /// The events up to now, and where they end.
@@ -187,6 +221,14 @@ impl Place {
             Place::Byte(byte) => format!("--bytes=+{}", byte.saturating_add(1)),
         }
     }
+}
+
+/// The end of a file. Its first line is cut, and so none of Berth's.
+fn end_of(file: &Path) -> io::Result<File> {
+    let mut file = File::open(file)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(LATELY)))?;
+    Ok(file)
 }
 
 /// The next line with what ends it.

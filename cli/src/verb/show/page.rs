@@ -3,15 +3,21 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use berth_config::{LocalTime, counted};
+use berth_config::{LocalTime, Places, Policy, counted};
 use berth_session::{Group, NamespaceIds, Record, SessionId, Tree};
 use serde_json::{Value, json};
 
+use super::lines::figures;
 use super::way_in;
-use crate::figures::{bar, cpu_time, harmless, percent, size, span};
+use crate::figures::{harmless, span};
 use crate::live;
 use crate::reading::{self, Figures};
-use crate::{exceptions, json, penalties, place};
+use crate::stale::Stale;
+use crate::verb::log::bites;
+use crate::{exceptions, json, penalties};
+
+/// How many of the last events are shown.
+const EVENTS: usize = 3;
 
 /// All that is known of a user or a session.
 #[derive(Debug, Default)]
@@ -32,6 +38,8 @@ pub struct Page {
     pub exceptions: Vec<String>,
     /// One line for each of a user's sessions.
     pub sessions: Vec<String>,
+    /// What caps did to a user lately, a line each.
+    pub events: Vec<String>,
     /// The head of the JSON object; the figures come after.
     pub object: Value,
 }
@@ -49,8 +57,8 @@ impl Page {
         if let Some(own) = namespaces(&record.namespaces) {
             about.push(("Own", own));
         }
-        let loaded = place::in_force_since();
-        if live::is_stale(record, loaded) {
+        let is_stale = Stale::find([record]).is_some_and(|stale| stale.has(record));
+        if is_stale {
             about.push((
                 "Stale",
                 "opened under an older policy than the one in force".into(),
@@ -62,22 +70,20 @@ impl Page {
                 record.id,
                 harmless(&record.user),
                 record.uid,
-                decided(&[record])
+                decided(&[record], is_stale)
             ),
             since: Some((live::opened(record), live::age(record))),
             about,
             cgroup: record.cgroup.clone(),
-            object: live::object(record, tree, &figures, loaded),
+            object: live::object(record, tree, &figures, is_stale),
             figures,
-            penalty: None,
-            exceptions: Vec::new(),
-            sessions: Vec::new(),
+            ..Page::default()
         }
     }
 
     /// A user, of whose sessions `first` is the first.
     pub fn of_user(first: &Record, records: &[Record], tree: Option<&Tree>) -> Page {
-        let loaded = place::in_force_since();
+        let stale = Stale::find(records).unwrap_or_default();
         let mut groups = vec![tree.map(|tree| live::user_group(tree, first))];
         groups.extend(records.iter().map(|record| live::group(tree, record)));
         let mut figures = Figures::of(&groups);
@@ -98,19 +104,21 @@ impl Page {
             if state != "active" {
                 parts.push(state.into());
             }
-            if live::is_stale(record, loaded) {
+            if stale.has(record) {
                 parts.push("stale: opened under an older policy".into());
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });
         let (exceptions, objects) = exceptions::shown(first.uid);
         let (penalty, standing) = penalties::shown(first.uid);
+        let (events, events_objects) = bites::lately(&first.user, EVENTS);
+        let any_stale = records.iter().any(|record| stale.has(record));
         Page {
             title: format!(
                 "{} ({})  {}",
                 harmless(&first.user),
                 first.uid,
-                decided(&all)
+                decided(&all, any_stale)
             ),
             since: Some((live::opened(oldest), live::age(oldest))),
             about: Vec::new(),
@@ -121,6 +129,7 @@ impl Page {
             penalty,
             exceptions,
             sessions: lines.collect(),
+            events,
             object: json!({
                 "user": first.user,
                 "uid": first.uid,
@@ -128,8 +137,9 @@ impl Page {
                 "age_seconds": live::age(oldest),
                 "exceptions": objects,
                 "penalty": standing,
+                "events": events_objects,
                 "sessions": sessions
-                    .map(|(record, figures)| live::object(record, tree, figures, loaded))
+                    .map(|(record, figures)| live::object(record, tree, figures, stale.has(record)))
                     .collect::<Vec<_>>(),
             }),
             figures,
@@ -203,10 +213,12 @@ impl Page {
         for exception in &self.exceptions {
             line("Exception", exception);
         }
-        for (index, session) in self.sessions.iter().enumerate() {
-            match index {
-                0 => line("Sessions", session),
-                _ => println!("{:11}{session}", ""),
+        for (label, lines) in [("Sessions", &self.sessions), ("Events", &self.events)] {
+            for (index, text) in lines.iter().enumerate() {
+                match index {
+                    0 => line(label, text),
+                    _ => println!("{:11}{text}", ""),
+                }
             }
         }
     }
@@ -252,8 +264,8 @@ fn with_users(records: &[Record]) -> Vec<String> {
     records.iter().map(line).collect()
 }
 
-/// The profiles and rules of sessions, each once.
-fn decided(records: &[&Record]) -> String {
+/// The profiles and rules of sessions, each once. A rule has its place, unless that was in another policy.
+fn decided(records: &[&Record], is_stale: bool) -> String {
     let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
     profiles.dedup();
     let mut rules: Vec<&str> = records
@@ -266,6 +278,19 @@ fn decided(records: &[&Record]) -> String {
         text += &format!(", pool {pool}");
     }
     if !rules.is_empty() {
+        let policy = Policy::load_in(&Places::system()).ok();
+        let policy = policy.filter(|policy| policy.loaded().is_some() && !is_stale);
+        let rule = |name: &str| {
+            let place = policy
+                .as_ref()
+                .and_then(|policy| policy.place_of_rule(name));
+            // A rule without a name is called by its place.
+            match place.filter(|place| place != name) {
+                Some(place) => format!("{name} ({place})"),
+                None => name.to_owned(),
+            }
+        };
+        let rules: Vec<String> = rules.into_iter().map(rule).collect();
         text += &format!(", rule {}", rules.join(", "));
     }
     text
@@ -300,137 +325,4 @@ fn namespaces(ids: &NamespaceIds) -> Option<String> {
 
 pub fn counted_tasks(tasks: u64) -> String {
     counted(usize::try_from(tasks).unwrap_or(usize::MAX), "task")
-}
-
-/// The lines that this machine has figures for.
-fn figures(figures: &Figures) -> Vec<(&'static str, String)> {
-    let Figures {
-        usage,
-        limits,
-        pressure,
-        ..
-    } = figures;
-    let mut lines = Vec::new();
-    if let Some(now) = figures.cpu_percent {
-        let rest = [
-            usage.cpu_us.map(|us| format!("{} used", cpu_time(us))),
-            usage
-                .throttled_us
-                .filter(|us| *us > 0)
-                .map(|us| format!("{} throttled", cpu_time(us))),
-        ];
-        let cap = limits.cpu_percent.map(|cap| (cap, percent(cap)));
-        lines.push(("CPU", share(now, percent(now), cap, rest)));
-    }
-    if let Some(now) = usage.memory {
-        let rest = [
-            usage.memory_peak.map(|peak| format!("peak {}", size(peak))),
-            usage
-                .oom_kills
-                .filter(|kills| *kills > 0)
-                .map(|kills| counted(usize::try_from(kills).unwrap_or(usize::MAX), "OOM kill")),
-        ];
-        let cap = limits.memory.map(|cap| (cap as f64, size(cap)));
-        lines.push(("Memory", share(now as f64, size(now), cap, rest)));
-    }
-    if let Some(now) = usage.tasks {
-        let rest = [
-            usage.tasks_peak.map(|peak| format!("peak {peak}")),
-            usage.tasks_refused.map(|count| format!("{count} refused")),
-        ];
-        let cap = limits.tasks.map(|cap| (cap as f64, cap.to_string()));
-        lines.push(("Tasks", share(now as f64, now.to_string(), cap, rest)));
-    }
-    if let (Some(read), Some(written)) = (usage.io_read, usage.io_write) {
-        lines.push((
-            "IO",
-            format!("{} read, {} written", size(read), size(written)),
-        ));
-    }
-    let waits = [
-        ("cpu", pressure.cpu),
-        ("memory", pressure.memory),
-        ("io", pressure.io),
-    ];
-    let waits: Vec<String> = waits
-        .into_iter()
-        .filter_map(|(name, value)| value.map(|value| format!("{name} {value:.1}%")))
-        .collect();
-    if !waits.is_empty() {
-        lines.push((
-            "Pressure",
-            format!("{} (some, last minute)", waits.join(", ")),
-        ));
-    }
-    lines
-}
-
-/// `|||.............   181% of 800%   4h 12min used`; without a cap there is no bar.
-fn share(now: f64, text: String, cap: Option<(f64, String)>, rest: [Option<String>; 2]) -> String {
-    let rest: Vec<String> = rest.into_iter().flatten().collect();
-    let line = match cap {
-        Some((cap, of)) => format!("{}   {text:>4} of {of:<4}", bar(now, cap)),
-        None => text,
-    };
-    format!("{line}   {}", rest.join(", "))
-        .trim_end()
-        .to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use berth_session::{Limits, Pressure, Usage};
-
-    #[test]
-    fn figures_are_lines_with_bars_where_there_are_caps() {
-        let mut page = Figures {
-            cpu_percent: Some(181.2),
-            usage: Usage {
-                cpu_us: Some(15_120_000_000),
-                throttled_us: Some(38_000_000),
-                memory: Some(1_395_864_371),
-                memory_peak: Some(3 << 30),
-                tasks: Some(34),
-                tasks_peak: Some(198),
-                tasks_refused: Some(0),
-                io_read: Some(12_992_276_070),
-                io_write: Some(880 << 20),
-                oom_kills: Some(2),
-                ..Usage::default()
-            },
-            limits: Limits {
-                cpu_percent: Some(800.0),
-                memory: Some(3 << 30),
-                tasks: Some(256),
-            },
-            pressure: Pressure {
-                cpu: Some(4.2),
-                memory: Some(0.0),
-                io: Some(0.34),
-            },
-        };
-        let text = |page: &Figures| {
-            let lines = figures(page).into_iter();
-            lines
-                .map(|(label, text)| format!("{label:>9}: {text}\n"))
-                .collect::<String>()
-        };
-        assert_eq!(
-            text(&page),
-            "\u{20}     CPU: |||.............   181% of 800%   4h 12min used, 38s throttled
-   Memory: ||||||..........   1.3G of 3.0G   peak 3.0G, 2 OOM kills
-    Tasks: ||..............     34 of 256    peak 198, 0 refused
-       IO: 12.1G read, 880M written
- Pressure: cpu 4.2%, memory 0.0%, io 0.3% (some, last minute)
-"
-        );
-        page.limits = Limits::default();
-        page.usage = Usage {
-            cpu_us: Some(400_000),
-            ..Usage::default()
-        };
-        page.pressure = Pressure::default();
-        assert_eq!(text(&page), "      CPU: 181%   0.4s used\n");
-    }
 }

@@ -9,6 +9,7 @@ use berth_session::SessionId;
 
 use super::history::History;
 use super::keys::Mode;
+use super::today::Bites;
 use crate::reading::Figures;
 
 /// What has a row each.
@@ -120,6 +121,8 @@ pub struct Machine {
     pub users: usize,
     /// What all of them use.
     pub figures: Figures,
+    /// What their caps did.
+    pub bites: Bites,
 }
 
 /// All that is read at one moment.
@@ -279,17 +282,6 @@ impl Model {
     pub fn history(&self, key: &Key) -> String {
         let history = self.histories.get(key);
         history.map_or_else(String::new, |history| history.line(self.now))
-    }
-
-    /// Processes that the OOM killer ended, and forks that were refused, of all rows.
-    pub fn bites(&self) -> (u64, u64) {
-        let sum = |of: fn(&Row) -> Option<u64>| {
-            self.all.iter().filter_map(of).fold(0, u64::saturating_add)
-        };
-        (
-            sum(|row| row.figures.usage.oom_kills),
-            sum(|row| row.figures.usage.tasks_refused),
-        )
     }
 }
 

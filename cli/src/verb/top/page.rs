@@ -3,10 +3,13 @@
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use berth_config::counted;
+use std::time::{Duration, UNIX_EPOCH};
+
+use berth_config::{LocalTime, counted};
 
 use super::keys::Mode;
 use super::model::{Column, Model, Row, View};
+use super::today::{Bites, Since};
 use crate::figures::{gauge, harmless, percent, size};
 use crate::reading::Figures;
 
@@ -151,12 +154,7 @@ fn head(model: &Model, width: usize, paint: Paint) -> Vec<Line<'static>> {
         ("io", pressure.io),
     ];
     let waits = waits.map(|(name, wait)| format!("{name} {}", or_dash(wait.map(percent))));
-    let (killed, refused) = model.bites();
-    let bites = format!(
-        "So far  {}, {refused} refused {}",
-        counted(usize::try_from(killed).unwrap_or(usize::MAX), "OOM kill"),
-        if refused == 1 { "task" } else { "tasks" },
-    );
+    let bites = self::bites(&machine.bites);
     vec![
         Line::styled(fit(&title, width), Modifier::BOLD),
         Line::from(vec![
@@ -177,6 +175,27 @@ fn head(model: &Model, width: usize, paint: Paint) -> Vec<Line<'static>> {
         .into(),
         Line::default(),
     ]
+}
+
+/// `Today   3 OOM kills, 12 refused tasks`, and where that is not known in the same places what is.
+fn bites(bites: &Bites) -> String {
+    let Bites {
+        killed, refused, ..
+    } = *bites;
+    let (since, tasks) = match (bites.since, refused) {
+        (Since::Opened(moment), _) => {
+            let day = UNIX_EPOCH.checked_add(Duration::from_secs(moment));
+            let day = day.and_then(LocalTime::of);
+            let day = day.map(|day| format!("Since {:02}-{:02}", day.month, day.day));
+            (day.unwrap_or_default(), "")
+        }
+        (Since::Midnight, 1) => ("Today ".into(), " task"),
+        (Since::Midnight, _) => ("Today ".into(), " tasks"),
+        (Since::Unknown, 1) => ("So far".into(), " task"),
+        (Since::Unknown, _) => ("So far".into(), " tasks"),
+    };
+    let killed = counted(usize::try_from(killed).unwrap_or(usize::MAX), "OOM kill");
+    format!("{since}  {killed}, {refused} refused{tasks}")
 }
 
 /// What stands above the keys: a question, a text that is typed, what was said last, or what the marks mean.

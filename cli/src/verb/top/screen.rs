@@ -15,7 +15,7 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
 use ratatui::layout::Size;
 use ratatui::text::Text;
 
-use super::deed::Deed;
+use super::errand::Errand;
 use super::keys::{Act, Press};
 use super::model::Model;
 use super::page::{self, Paint};
@@ -81,7 +81,7 @@ struct Screen {
     terminal: DefaultTerminal,
     signals: SignalFd,
     paint: Paint,
-    deed: Option<Deed>,
+    deed: Option<Errand>,
 }
 
 impl Drop for Screen {
@@ -230,7 +230,7 @@ impl Screen {
     fn start(&mut self, model: &mut Model, arguments: &[String]) {
         model.message = Some(match &self.deed {
             Some(_) => "one thing at a time: the last one is not done yet".into(),
-            None => match Deed::start(arguments) {
+            None => match Errand::start(arguments) {
                 Ok(deed) => {
                     self.deed = Some(deed);
                     format!("berth {} …", arguments.join(" "))

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
-use berth_config::LocalTime;
+use berth_config::{LocalTime, Places, Policy};
 use berth_session::{Group, Record, SessionId, State, Tree};
 
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
+use super::today::{Bites, Since, Today};
 use crate::live;
+use crate::own;
 use crate::reading::{self, Figures};
-use crate::{own, place};
+use crate::stale::Stale;
 
 /// What does not change from one moment to the next is read of each row once in so many times.
 const TURNS: usize = 20;
@@ -23,8 +25,8 @@ pub struct Watch {
     /// Read once each: a record that is changed is another file.
     records: BTreeMap<SessionId, (u64, Record)>,
     known: HashMap<Key, Known>,
-    /// When the policy in force was loaded, in seconds since 1970.
-    loaded: Option<u64>,
+    stale: Stale,
+    today: Today,
     /// What does not change.
     machine: Machine,
 }
@@ -48,7 +50,8 @@ impl Watch {
             turn: 0,
             records: BTreeMap::new(),
             known: HashMap::new(),
-            loaded: None,
+            stale: Stale::default(),
+            today: Today::default(),
             machine: Machine {
                 host: host.unwrap_or_default().trim().to_owned(),
                 cpus: size.as_ref().map(|size| size.cpus.len() as f64),
@@ -100,9 +103,6 @@ impl Watch {
     }
 
     fn read_records(&mut self) -> berth_session::Result<()> {
-        if self.turn % TURNS == 0 {
-            self.loaded = place::in_force_since();
-        }
         let mut old = std::mem::take(&mut self.records);
         for (id, inode) in Record::files()? {
             let kept = old.remove(&id).filter(|(file, _)| *file == inode);
@@ -113,6 +113,22 @@ impl Watch {
             if let Some(record) = record {
                 self.records.insert(id, (inode, record));
             }
+        }
+        let (tree, today, turn) = (self.tree.as_ref(), &mut self.today, self.turn);
+        let records = self.records.values().map(|(_, record)| record);
+        let due: Vec<_> = records
+            .enumerate()
+            .filter(|(index, record)| (index + turn) % TURNS == 0 || today.is_new(record.id))
+            .map(|(_, record)| (record, live::group(tree, record)))
+            .collect();
+        today.look(due.into_iter());
+        if turn % TURNS == 0 {
+            let records = self.records.values().map(|(_, record)| record);
+            self.stale = Stale::find(records).unwrap_or_default();
+            let policy = Policy::load_in(&Places::system()).ok();
+            let file = policy.and_then(|policy| policy.accounting().file);
+            let records = &self.records;
+            today.account(file, |id| records.contains_key(&id));
         }
         Ok(())
     }
@@ -174,9 +190,7 @@ impl Watch {
             texts,
             object: Some(object),
             lingers: records.iter().all(|record| record.state == State::Linger),
-            is_stale: records
-                .iter()
-                .any(|record| live::is_stale(record, self.loaded)),
+            is_stale: records.iter().any(|record| self.stale.has(record)),
             is_frozen: false,
             figures: Figures::default(),
         }
@@ -221,9 +235,12 @@ impl Watch {
         let all = self.tree.as_ref().map(|tree| Figures::now(&tree.berth()));
         let clock = LocalTime::now().map(|time| time.to_string());
         let clock = clock.and_then(|clock| clock.split(' ').nth(1).map(String::from));
-        let (sessions, users) = match live::is_root() {
-            true => (self.records.len(), live::by_user(self.records()).len()),
-            false => (rows.len(), 1),
+        let (sessions, users, bites) = match live::is_root() {
+            true => {
+                let users = live::by_user(self.records()).len();
+                (self.records.len(), users, self.today.bites())
+            }
+            false => (rows.len(), 1, own_bites(rows)),
         };
         Machine {
             clock: clock.unwrap_or_default(),
@@ -231,8 +248,22 @@ impl Watch {
             sessions,
             users,
             figures: all.unwrap_or_default(),
+            bites,
             ..self.machine.clone()
         }
+    }
+}
+
+/// Who is not root does not see what has ended.
+fn own_bites(rows: &[(Row, Option<Group>)]) -> Bites {
+    let sum = |of: fn(&Row) -> Option<u64>| {
+        let all = rows.iter().filter_map(|(row, _)| of(row));
+        all.fold(0, u64::saturating_add)
+    };
+    Bites {
+        killed: sum(|row| row.figures.usage.oom_kills),
+        refused: sum(|row| row.figures.usage.tasks_refused),
+        since: Since::Unknown,
     }
 }
 

@@ -10,6 +10,7 @@ pub const CASES: &[Case] = &[
         "apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do",
         caps,
     ),
+    ("apply_reaches_the_caps_of_sessions", sessions),
     ("memory_in_use_is_not_taken_without_force", in_use),
     ("who_is_denied_by_now_keeps_the_caps_they_have", denied),
     ("apply_reaches_pools_and_everyone", pools),
@@ -28,6 +29,10 @@ pub const CASES: &[Case] = &[
 
 pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[
     ("apply_has_systemd_change_caps", systemd),
+    (
+        "a_login_leaves_memory_in_use_under_systemd",
+        in_use_under_systemd,
+    ),
     ("a_timer_ends_an_exception_under_systemd", timer),
 ];
 
@@ -115,6 +120,71 @@ fn caps(machine: &mut Machine) {
     assert_eq!(berth(machine, "apply").ok(), "0 users changed");
 }
 
+fn sessions(machine: &mut Machine) {
+    let before = machine.settled();
+    let policy = |user: &str, session: &str| {
+        Policy::with_profile(&format!(
+            "user = {{ {user} }}\nsession = {{ {session} }}\nlogout = {{ grace = \"1s\" }}"
+        ))
+    };
+    machine.policy(&policy(
+        "memory_low = \"8M\"",
+        "memory_max = \"64M\", memory_low = \"4M\", tasks_max = 64",
+    ));
+    let (login, _) = machine.stay("alice");
+    let session = || {
+        let sessions = machine
+            .cgroups()
+            .user(machine.uid("alice"))
+            .join("sessions");
+        let mut entries = std::fs::read_dir(sessions).unwrap().flatten();
+        let is_group = |entry: &std::fs::DirEntry| entry.path().is_dir();
+        entries.find(is_group).unwrap().path()
+    };
+    let of_session = |file: &str| {
+        let text = std::fs::read_to_string(session().join(file)).unwrap();
+        text.trim().to_owned()
+    };
+    let id = session().file_name().unwrap().to_str().unwrap().to_owned();
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+
+    machine.policy(&policy(
+        "memory_low = \"8M\"",
+        "memory_max = \"128M\", cpu_quota = \"50%\"",
+    ));
+    let dry = berth(machine, "apply --dry-run").ok();
+    assert!(dry.contains("memory_max 64M -> 128M"), "{dry}");
+    assert_eq!(of_session("memory.max"), "67108864");
+    let told = berth(machine, "apply").ok();
+    for line in [
+        "memory_max 64M -> 128M",
+        "cpu_quota infinity -> 50%",
+        "tasks_max 64 -> infinity",
+        "memory_low 4M -> 8M",
+    ] {
+        let of = told.lines().find(|told| told.ends_with(line));
+        assert!(
+            of.is_some_and(|told| told.starts_with(&id)),
+            "{line:?} in {told}"
+        );
+    }
+    assert!(told.ends_with("0 users and 1 session changed"), "{told}");
+    for (file, value) in [
+        ("memory.max", "134217728"),
+        ("cpu.max", "50000 100000"),
+        ("pids.max", "max"),
+        ("memory.low", "8388608"),
+    ] {
+        assert_eq!(of_session(file), value, "{file}");
+    }
+    machine.logged(&format!("apply session={id} user=alice by=root"));
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    let json = berth(machine, "apply --json").ok();
+    assert!(!json.contains("\"session\": 1"), "{json}");
+    login.end();
+    machine.assert_nothing_left(&before);
+}
+
 fn in_use(machine: &mut Machine) {
     machine.policy(&user_caps("memory_max = \"128M\", memory_swap_max = 0"));
     let holder = machine.ssh_background("alice", &machine.probe("hold 60"));
@@ -128,7 +198,16 @@ fn in_use(machine: &mut Machine) {
     assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
     let kills = |machine: &Machine| machine.cgroups().keyed(uid, "memory.events", "oom_kill");
     assert_eq!(kills(machine), 0);
+    // A login does not take it either, and says so.
     let (stays, _) = machine.stay("alice");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(kills(machine), 0);
+    let left = format!("cannot set memory_max of user {uid}: ");
+    let logged = machine.logged(&left);
+    assert!(
+        logged.contains("are in use, and 32M would be the most"),
+        "{logged}"
+    );
     assert_eq!(berth(machine, "apply --force").status.code(), Some(0));
     assert_eq!(of_user(machine, "alice", "memory.max"), "33554432");
     assert!(eventually(|| kills(machine) >= 1));
@@ -397,6 +476,30 @@ fn systemd(machine: &Booted) {
     login.end();
     machine.assert_nothing_left(&before);
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
+}
+
+fn in_use_under_systemd(machine: &Booted) {
+    let before = machine.settled();
+    let caps = |max: &str| user_caps(&format!("memory_max = \"{max}\", memory_swap_max = 0"));
+    machine.berth("sshd", &caps("256M"));
+    let (holder, held) = machine.background("alice", "berth-probe hold 60", "berth-probe");
+    let full = || {
+        let now = machine.of_user("alice", "memory.current");
+        now.parse().is_ok_and(|now: u64| now >= 60 << 20)
+    };
+    assert!(eventually(full));
+    machine.berth("sshd", &caps("32M"));
+    let (login, _) = machine.stay("alice");
+    assert_eq!(machine.of_user("alice", "memory.max"), "268435456");
+    assert!(held.exists());
+    holder.end();
+    login.end();
+    machine.assert_nothing_left(&before);
+    // Where nothing is in use, it comes.
+    let (login, _) = machine.stay("alice");
+    assert_eq!(machine.of_user("alice", "memory.max"), "33554432");
+    login.end();
+    machine.assert_nothing_left(&before);
 }
 
 /// In a pool, whose slices are Berth's.

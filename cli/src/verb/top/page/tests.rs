@@ -83,6 +83,11 @@ fn sample(at: u64, eve: u64, alice: u64) -> Sample {
             sessions: 6,
             users: 5,
             figures: all,
+            bites: Bites {
+                killed: 3,
+                refused: 12,
+                since: Since::Midnight,
+            },
         },
         rows,
     }
@@ -156,12 +161,29 @@ fn names(model: &Model) -> Vec<&str> {
 }
 
 #[test]
+fn what_caps_did_is_of_today_or_says_since_when() {
+    let of = |refused, since| {
+        bites(&Bites {
+            killed: 1,
+            refused,
+            since,
+        })
+    };
+    assert_eq!(of(1, Since::Midnight), "Today   1 OOM kill, 1 refused task");
+    assert_eq!(of(2, Since::Unknown), "So far  1 OOM kill, 2 refused tasks");
+    let moment = LocalTime::parse("2026-11-24T12:00").unwrap().moment();
+    let seconds = moment.unwrap().duration_since(UNIX_EPOCH).unwrap();
+    let since = of(2, Since::Opened(seconds.as_secs()));
+    assert_eq!(since, "Since 11-24  1 OOM kill, 2 refused");
+}
+
+#[test]
 fn the_screen_is_as_it_was_designed() {
     let blank = " ".repeat(80);
     let mut expected = vec![
         "berth top  lab1  10:12:09    6 sessions, 5 users    load 6.10    every 1s      ",
         "CPU      580% of 1600%  ||||||..........   Memory  9.9G of 64G  ||..............",
-        "Pressure cpu 8% memory 0% io 1%            So far  3 OOM kills, 12 refused tasks",
+        "Pressure cpu 8% memory 0% io 1%            Today   3 OOM kills, 12 refused tasks",
         &blank,
         "USER     PROFILE POOL     TASKS   CPU OF CAP   MEMORY OF CAP    PSI 3 MIN       ",
         "eve      ta      -       61/512  399% ||||||||   7.8G ||||||||  31% .:|||||| !  ",

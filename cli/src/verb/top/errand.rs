@@ -10,16 +10,16 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use crate::sys;
 
 /// A verb that runs.
-pub struct Deed {
+pub struct Errand {
     child: Child,
     ended: OwnedFd,
     /// No pipe: nobody reads it before the end, however long it is.
     said: File,
 }
 
-impl Deed {
+impl Errand {
     /// Starts this program with these arguments.
-    pub fn start(arguments: &[String]) -> io::Result<Deed> {
+    pub fn start(arguments: &[String]) -> io::Result<Errand> {
         let said = File::from(memfd_create(c"berth-top", MFdFlags::MFD_CLOEXEC)?);
         // Not by its name: an upgrade may have put another program there.
         let child = Command::new("/proc/self/exe")
@@ -29,7 +29,7 @@ impl Deed {
             .stderr(said.try_clone()?)
             .spawn()?;
         let ended = sys::pidfd_open(i32::try_from(child.id()).unwrap_or(0))?;
-        Ok(Deed { child, ended, said })
+        Ok(Errand { child, ended, said })
     }
 
     /// Readable when it has ended.

@@ -1,0 +1,293 @@
+//! explain, by its output and exit codes.
+
+mod system;
+
+use std::path::Path;
+
+use system::{System, berth, json, needs_root, with_files};
+
+const EXPLAINED: &str = "version = 1
+[exempt]
+uids = [1]
+[profile.base]
+user = { memory_max = \"3G\", cpu_weight = 100 }
+namespaces = { user = \"minimal\", pid = true, mount = true }
+[profile.batch]
+session = { tasks_max = 64, memory_max = \"50% of user\" }
+[[rule]]
+name = \"suspended\"
+group = \"suspended\"
+action = \"deny\"
+message = \"See the front desk.\"
+[[rule]]
+name = \"jobs\"
+service = [\"cron\", \"atd\"]
+profile = [\"base\", \"batch\"]
+[[rule]]
+name = \"late\"
+tty = \"tty*\"
+action = \"deny\"
+[[rule]]
+group = \"nogroup\"
+profile = \"base\"
+[[rule]]
+action = \"deny\"
+";
+
+#[test]
+fn explain_tells_the_rules_and_where_each_value_is_from() {
+    let system = System::new(EXPLAINED);
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let at = ["--host", "lab1", "--at", "2026-11-24T10:12:07"];
+    let mut arguments = vec!["explain", "nobody", "--service", "cron", "--policy", path];
+    arguments.extend(at);
+    let ran = berth(&arguments);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    // What comes last is about this machine's kernel.
+    let (told, _) = ran.out.rsplit_once("\n\n").unwrap();
+    let expected = format!(
+        "\
+nobody (65534), groups nogroup; service cron; lab1, 2026-11-24 10:12:07
+policy of {path}, not loaded
+
+RULES
+  -      suspended       policy.toml:9   group: not in suspended
+  LOGIN  jobs            policy.toml:14  service cron
+  -      late            policy.toml:18  passed over: tests tty
+  USER   policy.toml:22  policy.toml:22  group nogroup
+  1 later rule not reached
+
+USER CAPS    base
+  memory_max        3G                  policy.toml:5  profile base
+  cpu_weight        100                 policy.toml:5  profile base
+
+THIS LOGIN   base + batch
+  session.memory_max  50% of user = 1.5G      policy.toml:8  profile batch
+  session.tasks_max   64                      policy.toml:8  profile batch
+  namespaces          user=minimal pid mount  policy.toml:6  profile base
+  no_new_privs        true                    because user = \"minimal\"
+  nested_userns       false                   because user = \"minimal\"
+  user_manager        hidden                  because no_new_privs = true"
+    );
+    assert_eq!(told, expected);
+    arguments.push("--json");
+    let object = json(&berth(&arguments).out);
+    assert_eq!(object["user_rule"], "policy.toml:22");
+    assert_eq!(
+        object["outcome"]["user_caps"]["memory_max"]["finite"],
+        3_u64 << 30
+    );
+    assert_eq!(object["rules"][1]["verdict"], "login");
+    assert_eq!(object["login"]["at"]["hour"], 10);
+}
+
+#[test]
+fn explain_tells_who_is_denied_who_is_exempt_and_who_is_nobody() {
+    let system = System::new(EXPLAINED);
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let ran = berth(&["explain", "root", "--policy", path]);
+    assert!(
+        ran.out
+            .ends_with("EXEMPT       UID 0 always is\n\nBerth leaves root alone.\n"),
+        "{}",
+        ran.out
+    );
+    let ran = berth(&[
+        "explain",
+        "nobody",
+        "--tty",
+        "tty1",
+        "--service",
+        "login",
+        "--policy",
+        path,
+    ]);
+    assert!(ran.out.ends_with("\nTHIS LOGIN   denied\n"), "{}", ran.out);
+    let ran = berth(&["explain", "no-such-user", "--policy", path]);
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.err.contains("user \"no-such-user\" is not known here"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn explain_tells_what_the_defaults_and_each_key_of_a_profile_come_to() {
+    let system = System::new(
+        "version = 1
+[exempt]
+uids = [1]
+[defaults]
+on_error = \"allow\"
+contact = \"Help: help@example.edu\"
+[profile.p]
+on_error = \"deny\"
+notify = false
+motd = true
+cgroup = \"keep\"
+[[rule]]
+profile = \"p\"
+",
+    );
+    let path = system.policy();
+    let ran = berth(&[
+        "explain",
+        "nobody",
+        "--host",
+        "lab1",
+        "--policy",
+        path.to_str().unwrap(),
+    ]);
+    let (_, told) = ran.out.split_once("\nTHIS LOGIN   p\n").unwrap();
+    assert_eq!(
+        told,
+        "  on_error          deny                    policy.toml:8   profile p
+  notify            false                   policy.toml:9   profile p
+  motd              true                    policy.toml:10  profile p
+  cgroup            keep                    policy.toml:11  profile p
+  contact           Help: help@example.edu  policy.toml:6
+
+lab1 enforces all of this.
+"
+    );
+}
+
+#[test]
+fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
+    needs_root();
+    let system = System::new(
+        "version = 1\n[exempt]\nuids = [1]\n[profile.p]\nnamespaces = { ipc = true, mount = true }\n\
+         [[rule]]\nprofile = \"p\"\n",
+    );
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let arguments = ["explain", "nobody", "--host", "lab1", "--policy", path];
+    let limit = "/proc/sys/user/max_ipc_namespaces";
+    let told = with_files(&system, &[(limit, "0\n")], &arguments).out;
+    let lacks = "\nlab1 makes no IPC namespace, because user.max_ipc_namespaces is 0:\n\
+                 the login is refused.\n";
+    let lacks = lacks.replace("refused.", "refused (on_error = \"deny\").");
+    assert!(told.ends_with(&lacks), "{told}");
+    let told = with_files(&system, &[(limit, "7\n")], &arguments).out;
+    assert!(told.ends_with("\nlab1 enforces all of this.\n"), "{told}");
+
+    // A policy in force is for services that ask it.
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    let root = system.root.to_str().unwrap();
+    let su = [
+        "explain",
+        "--root",
+        root,
+        "nobody",
+        "--host",
+        "lab1",
+        "--service",
+        "su",
+    ];
+    let told = with_files(
+        &system,
+        &[("/etc/pam.d/su", "session required pam_unix.so\n")],
+        &su,
+    )
+    .out;
+    assert!(
+        told.ends_with(
+            "\nsu has no pam_berth in its PAM stack here, so its logins get nothing of this:\nberth pam enable su\n"
+        ),
+        "{told}"
+    );
+    let told = with_files(
+        &system,
+        &[("/etc/pam.d/su", "session required pam_berth.so open\n")],
+        &su,
+    )
+    .out;
+    assert!(told.ends_with("\nlab1 enforces all of this.\n"), "{told}");
+}
+
+#[test]
+fn explain_takes_other_roles_than_the_machines() {
+    let system = System::new(
+        "version = 1\n[exempt]\nuids = [1]\n[host]\nroles = [\"lab\"]\n[[rule]]\nrole = \"login\"\naction = \"deny\"\n",
+    );
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    let denied = |more: &[&str]| {
+        let mut arguments = vec!["explain", "nobody", "--policy", path];
+        arguments.extend(more);
+        berth(&arguments).out.ends_with("THIS LOGIN   denied\n")
+    };
+    assert!(!denied(&[]));
+    assert!(denied(&["--role", "lab", "--role", "login"]));
+    assert_eq!(berth(&["explain", "--role", "a b"]).code, Some(2));
+}
+
+#[test]
+fn explain_tells_of_files_that_changed_or_came_since_the_reload() {
+    needs_root();
+    let system = System::new("version = 1\n[exempt]\nuids = [1]\n");
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    let second = || {
+        let out = system.berth("explain", &["nobody"]).out;
+        out.lines().nth(1).unwrap().to_owned()
+    };
+    assert!(
+        second().ends_with(", files unchanged since"),
+        "{}",
+        second()
+    );
+    let folder = system.root.join("etc/berth/policy.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("20-new.toml"), "").unwrap();
+    let told = format!(
+        "; edited since, not in force: {}/20-new.toml",
+        folder.display()
+    );
+    assert!(second().ends_with(&told), "{}", second());
+}
+
+/// The cgroup controllers of this machine's cgroup v2 tree, as the kernel names them.
+fn controllers() -> Option<String> {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let tree = mounts.lines().find(|line| line.contains(" - cgroup2 "))?;
+    let folder = tree.split(' ').nth(4)?;
+    std::fs::read_to_string(Path::new(folder).join("cgroup.controllers")).ok()
+}
+
+#[test]
+fn explain_tells_what_becomes_of_a_login_whose_cap_this_machine_cannot_keep() {
+    let offered = controllers().map(|all| all.split_whitespace().any(|one| one == "memory"));
+    let last = |defaults: &str| {
+        let system = System::new(&format!(
+            "version = 1\n[exempt]\nuids = [1]\n[defaults]\n{defaults}\n\
+             [profile.p]\nuser.memory_max = \"1G\"\n[[rule]]\nprofile = \"p\"\n"
+        ));
+        let path = system.policy();
+        let path = path.to_str().unwrap();
+        let ran = berth(&["explain", "nobody", "--host", "lab1", "--policy", path]);
+        ran.out.trim_end().rsplit_once("\n\n").unwrap().1.to_owned()
+    };
+    for (defaults, then) in [
+        ("", "the login is refused (missing_controller = \"deny\")."),
+        (
+            "on_error = \"allow\"",
+            "the login gets no berth (missing_controller = \"deny\", on_error = \"allow\").",
+        ),
+        (
+            "missing_controller = \"warn\"",
+            "the login goes on without them (missing_controller = \"warn\").",
+        ),
+    ] {
+        let expected = match offered {
+            Some(true) => "lab1 enforces all of this.".to_owned(),
+            Some(false) => format!(
+                "lab1 does not offer the cgroup controllers memory, so it cannot keep their caps:\n{then}"
+            ),
+            None => "lab1 has no cgroup v2 mounted: it can keep no cap.".to_owned(),
+        };
+        assert_eq!(last(defaults), expected);
+    }
+}

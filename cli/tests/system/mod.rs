@@ -1,0 +1,112 @@
+//! A system of its own for the verbs about the policy, below a folder of the test's.
+
+// Each test uses what it needs of it.
+#![allow(dead_code)]
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A system of its own: what `--root` names.
+pub struct System {
+    pub root: PathBuf,
+}
+
+impl System {
+    pub fn new(policy: &str) -> System {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("berth-cli-{}-{number}", std::process::id());
+        let root = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(root.join("etc/berth")).unwrap();
+        let system = System { root };
+        system.edit(policy);
+        system
+    }
+
+    pub fn policy(&self) -> PathBuf {
+        self.root.join("etc/berth/policy.toml")
+    }
+
+    pub fn edit(&self, policy: &str) {
+        std::fs::write(self.policy(), policy).unwrap();
+    }
+
+    pub fn berth(&self, verb: &str, arguments: &[&str]) -> Ran {
+        let root = self.root.to_str().unwrap();
+        let mut all = vec![verb, "--root", root];
+        all.extend(arguments);
+        berth(&all)
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.root).unwrap();
+    }
+}
+
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+pub fn berth(arguments: &[&str]) -> Ran {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = Command::new(env!("CARGO_BIN_EXE_berth"))
+        .args(arguments)
+        .env_remove("SUDO_USER")
+        .output()
+        .unwrap();
+    Ran {
+        code: status.code(),
+        out: String::from_utf8(stdout).unwrap(),
+        err: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+/// Files of anybody else's are refused.
+#[track_caller]
+pub fn needs_root() {
+    let me = std::fs::metadata("/proc/self").unwrap().uid();
+    assert_eq!(me, 0, "this test must be run by root");
+}
+
+pub fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Runs berth with files of its own mounted on some of the machine's, and only for it.
+pub fn with_files(system: &System, files: &[(&str, &str)], arguments: &[&str]) -> Ran {
+    let mut mounts = String::new();
+    for (nth, (over, text)) in files.iter().enumerate() {
+        let file = system.root.join(format!("over-{nth}"));
+        std::fs::write(&file, text).unwrap();
+        mounts.push_str(&format!("mount --bind {} {over} && ", file.display()));
+    }
+    let script = format!("{mounts} exec \"$@\"");
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+            "sh",
+            env!("CARGO_BIN_EXE_berth"),
+        ])
+        .args(arguments)
+        .output()
+        .unwrap();
+    Ran {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
