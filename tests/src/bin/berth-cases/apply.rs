@@ -1,7 +1,7 @@
 //! `berth apply` on who is logged in: caps that follow the policy.
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Booted, Machine, Output, Policy, Process, eventually};
+use berth_tests::{Booted, Machine, Output, Policy, eventually};
 
 use super::{BootedCase, Case};
 
@@ -266,19 +266,26 @@ fn pools(machine: &mut Machine) {
 /// The login decides, and waits for its user's lock; the policy changes, and nobody applies it afterwards.
 fn overtaken(machine: &mut Machine) {
     machine.policy(&user_caps("cpu_quota = \"200%\""));
-    // Whose end nobody waits for: the folders are there from here on.
+    // The folder of users is there from here on.
     machine.su("alice", "true").ok();
+    machine.settled();
+    let locks = |line: &str| {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.contains(line)
+    };
     let folder = format!("/run/berth/users/{}", machine.uid("alice"));
-    let hold = format!("mkdir -p -m 700 {folder} && exec flock {folder} sleep 4");
+    let hold = format!("mkdir -m 700 {folder} && exec flock {folder} cat");
     let mut holder = std::process::Command::new("sh")
         .args(["-c", &hold])
+        .stdin(std::process::Stdio::piped())
         .spawn()
         .unwrap();
+    assert!(eventually(|| locks(": FLOCK")));
     let login = machine.ssh_background("alice", "sleep 30");
-    let waits = || !Process::running("alice [priv]").is_empty();
-    assert!(eventually(waits));
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    // It has read the policy, and waits for the user's turn.
+    assert!(eventually(|| locks("-> FLOCK")));
     machine.policy(&user_caps("cpu_quota = \"50%\""));
+    drop(holder.stdin.take());
     holder.wait().unwrap();
     let path = machine.cgroups().user(machine.uid("alice")).join("cpu.max");
     let quota = || std::fs::read_to_string(&path).unwrap_or_default();
