@@ -120,8 +120,10 @@ impl Terminal {
         let pair = nix::pty::openpty(None, None).unwrap();
         let slave = File::from(pair.slave);
         let stream = || Stdio::from(slave.try_clone().unwrap());
-        let mut on_it = Command::new("setsid");
-        on_it.args(["--ctty", "--wait"]).arg(command.get_program());
+        // Whoever runs the tests in the background has the keyboard's signals ignored.
+        let mut on_it = Command::new("env");
+        on_it.args(["--default-signal=INT,QUIT", "setsid", "--ctty", "--wait"]);
+        on_it.arg(command.get_program());
         on_it.args(command.get_args());
         for (name, value) in command.get_envs() {
             match value {

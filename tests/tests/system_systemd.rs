@@ -18,9 +18,10 @@ mod a_second_cpu {
     use super::{Boot, Guest};
 
     #[test]
-    fn allowed_cpus_pins_a_user_under_systemd() {
+    fn cpus_are_pinned_and_pressure_is_told_under_systemd() {
         let boot = Boot::run(Guest::SystemdOnQemu);
         boot.assert_passed("allowed_cpus_pins_a_user_under_systemd");
+        boot.assert_passed("the_pressure_of_a_user_is_told");
     }
 }
 

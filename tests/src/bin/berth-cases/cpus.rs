@@ -1,4 +1,4 @@
-//! CPU pinning, felt. Needs two CPUs and the controller cpuset.
+//! CPU pinning, felt, and pressure. What user-mode Linux lacks: two CPUs, the controller cpuset, PSI.
 
 use std::io::{BufRead, BufReader, Write};
 
@@ -14,8 +14,10 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] =
-    &[("allowed_cpus_pins_a_user_under_systemd", pinned_by_systemd)];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[
+    ("allowed_cpus_pins_a_user_under_systemd", pinned_by_systemd),
+    ("the_pressure_of_a_user_is_told", pressed),
+];
 
 fn pinned(machine: &mut Machine) {
     assert!(machine.cgroups().offers("cpuset"));
@@ -70,6 +72,23 @@ fn pinned_by_systemd(machine: &Booted) {
     machine.host("systemctl daemon-reload").ok();
     assert_eq!(machine.of_user("alice", "cpuset.cpus"), "1");
     assert_eq!(machine.ssh("root", "nproc").ok(), "2");
+    login.end();
+    machine.assert_nothing_left(&before);
+}
+
+fn pressed(machine: &Booted) {
+    let quota = "user = { cpu_quota = \"20%\" }\nlogout = { grace = \"1s\" }";
+    machine.berth("sshd", &Policy::with_profile(quota));
+    let before = machine.settled();
+    let (login, _) = machine.background("alice", "exec sha256sum /dev/zero", "sha256sum");
+    // Who has used up their quota waits for a CPU.
+    let show = || machine.host("berth show alice").ok();
+    let waits = || {
+        let shown = show();
+        let share = shown.split("Pressure: cpu ").nth(1)?.split('%').next()?;
+        share.parse::<f32>().ok()
+    };
+    assert!(eventually(|| waits() >= Some(5.0)), "{}", show());
     login.end();
     machine.assert_nothing_left(&before);
 }
