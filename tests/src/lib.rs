@@ -31,6 +31,7 @@ mod policy;
 mod process;
 pub mod slot;
 mod snapshot;
+pub mod soak;
 mod sshd;
 mod terminal;
 

@@ -76,17 +76,22 @@ impl Snapshot {
         Snapshot(seen)
     }
 
+    /// What is there at a later moment and was not, and what was there and is gone.
+    pub fn differences(&self, now: &Snapshot) -> Vec<String> {
+        let left = now.0.difference(&self.0).map(|one| format!("left {one}"));
+        let gone = self.0.difference(&now.0).map(|one| format!("gone {one}"));
+        left.chain(gone).collect()
+    }
+
     /// Fails unless everything becomes again as it was, soon.
     #[track_caller]
     pub(crate) fn assert_restored(&self, cgroups: &Cgroups, first_uid: u32) {
-        let mut now = self.clone();
+        let mut differences = Vec::new();
         let restored = eventually(|| {
-            now = Snapshot::take(cgroups, first_uid);
-            now.0.difference(&self.0).next().is_none() && self.0.difference(&now.0).next().is_none()
+            differences = self.differences(&Snapshot::take(cgroups, first_uid));
+            differences.is_empty()
         });
-        let left: Vec<_> = now.0.difference(&self.0).collect();
-        let lost: Vec<_> = self.0.difference(&now.0).collect();
-        assert!(restored, "left behind: {left:#?}\ngone: {lost:#?}");
+        assert!(restored, "{differences:#?}");
     }
 }
 
