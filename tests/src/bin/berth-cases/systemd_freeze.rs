@@ -76,7 +76,7 @@ fn user(machine: &Booted) {
     assert_goes_on(machine, "alice");
     let log = machine.host("berth log alice --since 5min").ok();
     assert!(
-        log.contains("  freeze    by root\n") && log.contains("  refused "),
+        log.contains("  freeze    root froze alice\n") && log.contains("  refused "),
         "{log}"
     );
     assert!(log.contains("Your sessions are frozen"), "{log}");
