@@ -1,6 +1,7 @@
 //! Many logins of many users, several at a time, on a machine where nothing is left in peace.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -251,8 +252,19 @@ impl Soak<'_> {
         }
     }
 
-    /// Looks whether any process of a user's is not where the user's caps are.
+    /// Looks whether any process of a user's is not where the user's caps are, from its first program on: an sshd that
+    /// was refused a session has a process that is the user by then, and runs nothing.
     fn audit(&self) {
+        let login_programs = [
+            "/usr/sbin/sshd",
+            "/usr/lib/openssh/sshd-session",
+            "/usr/bin/su",
+        ];
+        let runs_a_program = |process: Process| {
+            // One that is about to end has none any more.
+            let program = std::fs::read_link(format!("/proc/{}/exe", process.0));
+            program.is_ok_and(|path| login_programs.iter().all(|one| path != Path::new(one)))
+        };
         while self.goes_on() {
             for process in Process::all() {
                 let uid = process.uid();
@@ -263,7 +275,7 @@ impl Soak<'_> {
                 let is_in =
                     place.starts_with("/berth/") && place.contains(&format!("/user-{uid}/"));
                 // One that has ended meanwhile was not asked in time.
-                if !is_in && !process.is_zombie() && process.uid() == Some(*uid) {
+                if !is_in && runs_a_program(process) && process.uid() == Some(*uid) {
                     let what = process.command_line();
                     self.is_wrong(format!("a process of {user} is in `{place}`: {what}"));
                 }

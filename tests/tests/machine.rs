@@ -51,8 +51,8 @@ fn what_is_logged_is_seen() {
 fn what_a_login_leaves_behind_is_seen() {
     Machine::run(|machine| {
         machine.without_berth();
-        // The kernel makes a user's own keyring at its first use, and keeps it.
-        machine.su("alice", "keyctl show @u").ok();
+        // The kernel makes a user's own keyring at its first use, and keeps it, with what other tests of this UID put in.
+        machine.su("alice", "keyctl clear @u").ok();
         // The session's own keyring goes a moment after the session.
         let before = machine.settled();
         machine.su("alice", "true").ok();
