@@ -318,8 +318,7 @@ fn qemu(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Command {
         .args(["-kernel", &beside("vmlinuz"), "-initrd", &beside("initrd")])
         .args([
             "-append",
-            // Debian's kernels have PSI, but switched off.
-            &format!("root=/dev/vda rw console=ttyS0 quiet psi=1{init}"),
+            &format!("root=/dev/vda rw console=ttyS0 quiet{init}"),
         ])
         .arg("-drive")
         .arg(format!(
