@@ -1,4 +1,4 @@
-//! What is due each minute: exceptions that end, and windows of time (`berth apply --due`).
+//! What is due each minute: exceptions that end, windows of time, and penalties (`berth apply --due`).
 
 use berth_session::systemd::{Bus, is_booted};
 

@@ -275,17 +275,20 @@ impl<'a> Work<'a> {
     fn own_caps<'r>(&self, records: &'r [Record]) -> Result<Vec<Own<'r>>> {
         let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
         let mut all = Vec::new();
+        let Some(first) = records.first() else {
+            return Ok(all);
+        };
+        let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
+        // One that cannot be read is told of where the user's caps are worked out.
+        let layers = Layers::in_force(&Places::system(), login.uid, |_| ());
         // What a service manager runs is no session of its own.
         for record in records.iter().filter(|record| record.is_login()) {
             let Some(cgroup) = &record.cgroup else {
                 continue;
             };
-            let mut login = Login::of(&record.user).map_err(|error| failed(&error))?;
             login.service.clone_from(&record.service);
             login.tty.clone_from(&record.tty);
             login.rhost.clone_from(&record.rhost);
-            // One that cannot be read is told of where the user's caps are worked out.
-            let layers = Layers::in_force(&Places::system(), login.uid, |_| ());
             let decision = self.policy.decide_with(&login, &self.machine, &layers);
             let (caps, missing) = match decision.map_err(|error| failed(&error))?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => continue,
