@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Booted, Machine, Output, Policy, eventually};
+use berth_tests::{Booted, Machine, Output, Policy, eventually, within};
 
 use super::{BootedCase, Case};
 
@@ -28,8 +28,8 @@ pub const CASES_UNDER_SYSTEMD: &[BootedCase] =
 
 const FILE: &str = "/var/lib/berth/penalties";
 
-/// What the kernel and a timer need of time besides, on a busy machine.
-const WINDOW: Duration = Duration::from_secs(61);
+/// For what takes one by itself.
+const SEVERAL_MINUTES: Duration = Duration::from_secs(600);
 
 const BURNER: &str = "/opt/tools/burner";
 
@@ -90,15 +90,19 @@ fn quota(machine: &Machine, user: &str) -> String {
     std::fs::read_to_string(path).unwrap().trim().into()
 }
 
-/// Looks every twenty seconds, until a window is full.
-fn a_window(mut look: impl FnMut() -> String) -> String {
+/// Looks every few seconds until something was changed, and says what. How long a minute of use takes to come
+/// together is the machine's affair, but it takes more than half of one.
+fn once_a_window_is_full(mut look: impl FnMut() -> String) -> String {
     let begun = Instant::now();
-    while begun.elapsed() + Duration::from_secs(20) < WINDOW {
-        std::thread::sleep(Duration::from_secs(20));
-        assert_eq!(look(), "");
+    loop {
+        std::thread::sleep(Duration::from_secs(5));
+        let changed = look();
+        if !changed.is_empty() {
+            assert!(begun.elapsed() > Duration::from_secs(30), "{changed}");
+            return changed;
+        }
+        assert!(begun.elapsed() < SEVERAL_MINUTES);
     }
-    std::thread::sleep(WINDOW.saturating_sub(begun.elapsed()));
-    look()
 }
 
 fn burning(machine: &mut Machine) {
@@ -117,7 +121,7 @@ fn burning(machine: &mut Machine) {
     other.run("true");
     let (stays, _) = machine.stay("dave");
     let burn = machine.probe("burn 400");
-    let burners = [
+    let [of_alice, of_bob, of_dave] = [
         machine.ssh_background("alice", &burn),
         machine.ssh_background("bob", &format!("{BURNER} burn 400")),
         machine.ssh_background("dave", &burn),
@@ -140,9 +144,11 @@ fn burning(machine: &mut Machine) {
     assert_eq!(quota(machine, "dave"), "20000 100000");
     assert_eq!(due(machine), "");
 
-    let told = a_window(|| due(machine));
+    let told = once_a_window_is_full(|| due(machine));
     assert!(told.contains("alice cpu_quota 40% -> 20%"), "{told}");
     assert!(told.contains("dave cpu_quota 20% -> 10%"), "{told}");
+    // Before what she burns meanwhile makes the next step.
+    of_alice.end();
     assert_eq!(quota(machine, "alice"), "20000 100000");
     assert_eq!(quota(machine, "bob"), "40000 100000");
     terminal.expect(
@@ -166,15 +172,23 @@ fn burning(machine: &mut Machine) {
     let (before, begun) = (usage(machine), Instant::now());
     std::thread::sleep(Duration::from_secs(6));
     let used = (usage(machine) - before) as f64 / begun.elapsed().as_micros() as f64;
-    assert!((0.03..0.13).contains(&used), "{used}");
+    assert!(used > 0.0 && used < 0.13, "{used}");
 
     // All comes back to who burns no more.
-    burners.into_iter().for_each(berth_tests::Background::end);
-    assert_eq!(due(machine), "");
-    std::thread::sleep(Duration::from_secs(55));
-    let told = due(machine);
-    assert!(told.contains("alice cpu_quota 20% -> 40%"), "{told}");
-    assert!(told.contains("dave cpu_quota 10% -> 40%"), "{told}");
+    of_bob.end();
+    of_dave.end();
+    let mut told = String::new();
+    let all = |told: &str| {
+        let of_both = ["alice cpu_quota 20% -> 40%", "dave cpu_quota 10% -> 40%"];
+        of_both.iter().all(|line| told.contains(line))
+    };
+    assert!(
+        within(SEVERAL_MINUTES, || {
+            told += &due(machine);
+            all(&told)
+        }),
+        "{told}"
+    );
     terminal.expect(
         "\nberth: penalty hog is over: your cpu_quota is whole again. Help: help@example.org\n",
     );
@@ -315,8 +329,15 @@ fn under_systemd(machine: &Booted) {
     assert_eq!(machine.of_user("alice", "cpu.max"), "40000 100000");
     // What the timer starts each minute is started here, too, so that nobody waits for it.
     let look = || machine.host("systemctl start berth-due.service").ok();
-    look();
-    a_window(look);
+    once_a_window_is_full(|| {
+        look();
+        let quota = machine.of_user("alice", "cpu.max");
+        if quota == "40000 100000" {
+            String::new()
+        } else {
+            quota
+        }
+    });
     assert_eq!(machine.of_user("alice", "cpu.max"), "20000 100000");
     terminal.expect(
         " over 1min, above 12%: penalty hog, step 1 of 2, leaves you 50% of your cpu_quota until ",
@@ -329,11 +350,10 @@ fn under_systemd(machine: &Booted) {
         "{shown}"
     );
     login.end();
-    std::thread::sleep(Duration::from_secs(61));
-    look();
-    assert!(eventually(
-        || machine.of_user("alice", "cpu.max") == "40000 100000"
-    ));
+    assert!(within(SEVERAL_MINUTES, || {
+        look();
+        machine.of_user("alice", "cpu.max") == "40000 100000"
+    }));
     terminal.expect("\nberth: penalty hog is over: your cpu_quota is whole again");
     terminal.send("exit");
     terminal.wait();
