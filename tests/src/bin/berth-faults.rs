@@ -5,9 +5,6 @@
 use berth_tests::faults::suite::{self, Wanted};
 use berth_tests::faults::traits;
 
-/// How many machines at once, unless it is said: each waits a good part of the time.
-const MACHINES: usize = 2;
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -30,11 +27,9 @@ fn main() {
             }
             true
         }
-        [] => suite::run(Wanted::All, MACHINES),
-        ["--short"] => suite::run(Wanted::Short, MACHINES),
-        ["--point", ..] if words.len() > 1 => {
-            suite::run(Wanted::These(arguments[1..].to_vec()), MACHINES)
-        }
+        [] => suite::run(Wanted::All),
+        ["--short"] => suite::run(Wanted::Short),
+        ["--point", ..] if words.len() > 1 => suite::run(Wanted::These(arguments[1..].to_vec())),
         _ => {
             eprintln!("usage: berth-faults [--list | --short | --point NAME...]");
             std::process::exit(2);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
@@ -70,17 +70,20 @@ pub fn try_these(names: &[String]) {
         let mut stage = Stage::set(machine, OnError::Deny);
         for point in &points {
             let tried = stage.try_point(point);
-            let (word, mut text) = match &tried.verdict {
-                Ok(verdict) => (format!("{verdict:?}"), String::new()),
-                Err(wrong) => ("WRONG".into(), wrong.clone()),
+            let (word, wrong) = match &tried.verdict {
+                Ok(verdict) => (format!("{verdict:?}"), ""),
+                Err(wrong) => (WRONG.into(), wrong.as_str()),
             };
-            if let Some(by) = tried.cleared_by {
-                text += &format!("cleared by {by}");
-            }
+            let mut notes = Vec::new();
             if !tried.was_reached {
-                text += "not reached";
+                notes.push("not reached".to_owned());
             }
-            println!("{word}{TAB}{point}{TAB}{}", text.escape_debug());
+            notes.extend(tried.cleared_by.map(|by| format!("cleared by {by}")));
+            let notes = notes.join(", ");
+            println!(
+                "{word}{TAB}{point}{TAB}{notes}{TAB}{}",
+                wrong.escape_debug()
+            );
         }
     });
 }
@@ -102,7 +105,7 @@ fn short(points: &[(Point, String)]) -> Vec<String> {
 }
 
 /// Tries what is wanted, and prints what came of it. Says whether all is as it must be.
-pub fn run(wanted: Wanted, machines: usize) -> bool {
+pub fn run(wanted: Wanted) -> bool {
     let shown: HashMap<String, String>;
     let names = match wanted {
         Wanted::These(names) => {
@@ -123,34 +126,33 @@ pub fn run(wanted: Wanted, machines: usize) -> bool {
             names
         }
     };
+    // One more than there are CPUs: each waits a good part of the time.
+    let machines = std::thread::available_parallelism().map_or(1, usize::from) + 1;
     let machines = machines.min(names.len()).max(1);
     let (say, said) = mpsc::channel();
-    let tried = std::thread::scope(|scope| {
+    let counts = std::thread::scope(|scope| {
         for share in 0..machines {
             let say = say.clone();
             let names = names.iter().skip(share).step_by(machines);
-            let arguments = ["try"].into_iter().chain(names.map(String::as_str));
-            let arguments: Vec<&str> = arguments.collect();
+            let names: Vec<&str> = names.map(String::as_str).collect();
             scope.spawn(move || {
-                let mut machine = on_a_machine(&arguments);
+                let mut machine = on_a_machine(&[&["try"], &names[..]].concat());
                 for line in lines_of(&mut machine) {
                     say.send(line).expect("the one who counts");
                 }
-                machine.wait().expect("login-machine").success()
+                machine.wait().expect("login-machine");
             });
         }
         drop(say);
         report(said, &shown)
     });
-    let count = |word: &str| tried.get(word).copied().unwrap_or(0);
-    let missing = names.len()
-        - tried
-            .iter()
-            .filter(|(word, _)| word.len() > 1)
-            .map(|(_, n)| n)
-            .sum::<usize>();
-    let _ = missing;
-    let wrong = count("WRONG");
+    let count = |word: &str| counts.get(word).copied().unwrap_or(0);
+    // Where a machine has ended early, these were not tried.
+    let missing = names.len() - counts.values().sum::<usize>();
+    if missing > 0 {
+        println!("WRONG  {missing} points were not tried: a machine ended");
+    }
+    let wrong = count(WRONG) + missing;
     println!(
         "{} points: {} let in whole, {} refused, {} let in without a berth, {} ended early, {wrong} wrong",
         grouped(names.len()),
@@ -162,29 +164,40 @@ pub fn run(wanted: Wanted, machines: usize) -> bool {
     wrong == 0
 }
 
-/// Prints what is worth it, and counts.
+/// What a machine says of a point that is not as it must be.
+const WRONG: &str = "WRONG";
+
+/// Prints what is worth it, writes down all, and counts.
 fn report(
     said: mpsc::Receiver<String>,
     shown: &HashMap<String, String>,
 ) -> BTreeMap<String, usize> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    // Whatever else is true of it: not reached, or cleared by somebody later.
+    let mut notes: BTreeMap<String, usize> = BTreeMap::new();
     let results = Build::find().target.join("faults");
-    let mut all = String::new();
+    let mut results = fs::File::create(results).expect("the results' file");
     for line in said {
-        let mut parts = line.splitn(3, TAB);
-        let (Some(word), Some(name)) = (parts.next(), parts.next()) else {
+        let mut parts = line.splitn(4, TAB);
+        let (Some(word), Some(name), Some(note)) = (parts.next(), parts.next(), parts.next())
+        else {
             println!("{line}");
             continue;
         };
-        let text = parts.next().unwrap_or_default();
+        let wrong = parts.next().unwrap_or_default();
         let of = shown.get(name).map(String::as_str).unwrap_or_default();
         *counts.entry(word.into()).or_default() += 1;
-        if word == "WRONG" {
-            println!("WRONG  {name} ({of}): {text}");
+        if !note.is_empty() {
+            *notes.entry(note.into()).or_default() += 1;
         }
-        all += &format!("{word:12} {name} ({of}) {text}\n");
+        if word == WRONG {
+            println!("WRONG  {name} ({of}): {wrong}");
+        }
+        writeln!(results, "{word:12} {name} ({of}) {note} {wrong}").expect("write the results");
     }
-    fs::write(results, all).expect("write the results");
+    for (note, count) in notes {
+        println!("{count:>6} {note}");
+    }
     counts
 }
 

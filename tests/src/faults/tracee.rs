@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::ptrace;
 use nix::unistd::Pid;
 
-use super::calls::{self, Call, Shown};
+use super::calls::{Call, Shown};
 
 /// The longest path that is shown.
 const LONGEST: usize = 256;
@@ -178,9 +178,4 @@ pub fn fail(pid: Pid, call: &Call, errno: Errno) -> nix::Result<Option<i64>> {
         _ => skip(pid)?,
     }
     Ok(Some(-i64::from(errno as i32)))
-}
-
-/// The call of this number; one that is not in the table is a gap in the table.
-pub fn known(number: u64) -> &'static Call {
-    calls::call(number).unwrap_or_else(|| panic!("system call {number} is not in calls.rs"))
 }

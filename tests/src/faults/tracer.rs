@@ -4,6 +4,7 @@
 //! ptrace(2) serves one thread, so there is one that does nothing else.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, mpsc};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::calls;
 use super::module::Module;
 use super::point::{Fault, Place, Step};
 use super::tracee::{self, Breakpoint, Stop};
@@ -70,7 +72,11 @@ impl Tracer {
             let server = Pid::from_raw(server.0);
             ptrace::seize(server, options()).expect("follow sshd");
             begun.send(()).expect("say so");
-            Followed::new(&of_thread, server).run();
+            let run = || Followed::new(&of_thread, server).run();
+            if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                // Without it whatever it follows stands still, and is waited for.
+                std::process::exit(101);
+            }
         });
         has_begun.recv().expect("the tracer begins");
         Tracer(shared)
@@ -314,7 +320,15 @@ impl Followed<'_> {
         let Some(place) = tracee.place() else {
             return Ok(());
         };
-        let call = tracee::known(number);
+        let mut state = self.shared.state();
+        let Some(call) = calls::call(number) else {
+            // What a login makes that has failed already is no point of its own.
+            assert!(
+                state.seen.is_none(),
+                "calls.rs lacks the system call {number}"
+            );
+            return Ok(());
+        };
         let count = tracee.counts.entry((place, call.name)).or_default();
         *count += 1;
         let step = Step {
@@ -322,7 +336,6 @@ impl Followed<'_> {
             call: call.name,
             nth: *count,
         };
-        let mut state = self.shared.state();
         if let Some(seen) = &mut state.seen {
             seen.push(Seen {
                 step: step.clone(),

@@ -118,7 +118,6 @@ impl<'m> Stage<'m> {
     }
 
     fn log_in(&mut self) -> Login {
-        let logged = self.machine.log_lines().len();
         let ssh = self.machine.ssh_command("alice", ACCOUNT);
         // One that hangs is wrong, and is not waited for for ever.
         let mut command = Command::new("timeout");
@@ -150,7 +149,7 @@ impl<'m> Stage<'m> {
             has_begun: !account.is_empty(),
             ended_well: status.success(),
             took: begun.elapsed(),
-            log: self.machine.log_lines().split_off(logged),
+            log: Vec::new(),
         }
     }
 
@@ -160,8 +159,10 @@ impl<'m> Stage<'m> {
             self.prepare(point.on_error);
         }
         self.tracer.arm(point.step.clone(), point.fault);
-        let login = self.log_in();
+        let logged = self.machine.log_lines().len();
+        let mut login = self.log_in();
         let has_ended = self.tracer.is_quiet_within(PATIENCE);
+        login.log = self.machine.log_lines().split_off(logged);
         let (was_reached, minutes) = self.tracer.disarm();
         let mut verdict = judge(point, &login, &self.good);
         if verdict.is_err() {

@@ -73,8 +73,13 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
         None if point.fault == Fault::Kill && point.step.place.is_module() => Ok(Verdict::Refused),
         None => match point.on_error {
             OnError::Deny if says("on_error") => Ok(Verdict::Refused),
-            OnError::Deny => Err("it was refused, and the log does not say why".into()),
             OnError::Allow if says("whatever on_error says") => Ok(Verdict::Refused),
+            OnError::Allow if says("on_error = allow") => {
+                Err("it was to go on without a berth, and did not".into())
+            }
+            // Let in, and ended with its keeper before anything of the user's ran.
+            _ if says("result=ok") || says("result=killed") => Ok(Verdict::Ended),
+            OnError::Deny => Err("it was refused, and the log does not say why".into()),
             OnError::Allow => Err("it was refused although on_error = allow".into()),
         },
     }
