@@ -162,11 +162,16 @@ impl<'m> Stage<'m> {
         let logged = self.machine.log_lines().len();
         let mut login = self.log_in();
         let has_ended = self.tracer.is_quiet_within(PATIENCE);
-        login.log = self.machine.log_lines().split_off(logged);
         let (was_reached, minutes) = self.tracer.disarm();
-        let mut verdict = judge(point, &login, &self.good);
-        if verdict.is_err() {
-            verdict = verdict.map_err(|what| format!("{what}; log: {}", login.log.join(" | ")));
+        let mut verdict = Err(String::new());
+        // What was logged last may not have been read yet.
+        within(SOON, || {
+            login.log = self.machine.log_lines().split_off(logged);
+            verdict = judge(point, &login, &self.good);
+            verdict.is_ok()
+        });
+        if let Err(wrong) = &mut verdict {
+            *wrong += &format!("; log: {}", login.log.join(" | "));
         }
         if !was_reached && verdict != Ok(Verdict::Whole) {
             verdict = Err(format!("never reached, and {verdict:?}"));
@@ -212,7 +217,7 @@ impl<'m> Stage<'m> {
             process.kill();
         }
         self.machine.su("alice", "true");
-        eventually(|| self.tracer.is_quiet_within(Duration::from_secs(1)));
+        eventually(|| Process::named("berth-helper").is_empty());
         self.before = self.machine.snapshot();
         Err(left.join(", "))
     }
