@@ -131,7 +131,8 @@ calls! {
     SYS_readlink Path(0) => EIO ENOMEM;
     SYS_readlinkat Path(1) => EIO ENOMEM;
     SYS_recvfrom Descriptor => EINTR ENOMEM;
-    SYS_recvmsg Descriptor => EINTR ENOMEM;
+    // Berth's own do not wait, and so are not interrupted.
+    SYS_recvmsg Descriptor => ENOBUFS ENOMEM;
     SYS_rename Path(1) => ENOSPC EIO;
     SYS_renameat Path(3) => ENOSPC EIO;
     SYS_renameat2 Path(3) => ENOSPC EIO;

@@ -88,6 +88,14 @@ pub fn try_these(names: &[String]) {
     });
 }
 
+/// A number that says nothing of a name (FNV).
+fn scattered(name: &str) -> u32 {
+    let bytes = name.bytes().map(u32::from);
+    bytes.fold(2_166_136_261, |sum, byte| {
+        (sum ^ byte).wrapping_mul(16_777_619)
+    })
+}
+
 /// One of each kind of call in each place, under one of the two policies, in one of its ways to fail.
 fn short(points: &[(Point, String)]) -> Vec<String> {
     let mut kinds: BTreeMap<(super::point::Place, &str), Vec<&Point>> = BTreeMap::new();
@@ -115,10 +123,12 @@ pub fn run(wanted: Wanted) -> bool {
         Wanted::All | Wanted::Short => {
             let all = list();
             let names = all.iter().map(|(point, _)| point.to_string());
-            let names = match wanted {
+            let mut names = match wanted {
                 Wanted::Short => short(&all),
                 _ => names.collect(),
             };
+            // So that one that is stopped has seen something of everything.
+            names.sort_by_key(|name| scattered(name));
             let all = all.into_iter();
             shown = all
                 .map(|(point, shown)| (point.to_string(), shown))
@@ -154,11 +164,12 @@ pub fn run(wanted: Wanted) -> bool {
     }
     let wrong = count(WRONG) + missing;
     println!(
-        "{} points: {} let in whole, {} refused, {} let in without a berth, {} ended early, {wrong} wrong",
+        "{} points: {} let in whole, {} refused, {} let in without a berth, {} with caps only, {} ended early, {wrong} wrong",
         grouped(names.len()),
         grouped(count("Whole")),
         grouped(count("Refused")),
         grouped(count("WithoutBerth")),
+        grouped(count("CapsOnly")),
         grouped(count("Ended")),
     );
     wrong == 0

@@ -70,6 +70,7 @@ impl<'m> Stage<'m> {
             good: Good {
                 inside: Traits::default(),
                 outside: Traits::default(),
+                caps: Traits::default(),
             },
         };
         // Without a helper, and so without a berth.
@@ -77,6 +78,14 @@ impl<'m> Stage<'m> {
         stage.machine.policy(&without);
         stage.stack(OnError::Allow, "/nonexistent");
         stage.good.outside = stage.good_login();
+        stage.prepare(on_error);
+        let caps = Policy {
+            namespaces: String::new(),
+            ..policy(stage.machine, on_error)
+        };
+        stage.machine.policy(&caps);
+        stage.good_login();
+        stage.good.caps = stage.good_login();
         stage.prepare(on_error);
         // The first leaves a keyring, which the kernel keeps.
         stage.good_login();
@@ -170,11 +179,11 @@ impl<'m> Stage<'m> {
             verdict = judge(point, &login, &self.good);
             verdict.is_ok()
         });
-        if let Err(wrong) = &mut verdict {
-            *wrong += &format!("; log: {}", login.log.join(" | "));
-        }
         if !was_reached && verdict != Ok(Verdict::Whole) {
             verdict = Err(format!("never reached, and {verdict:?}"));
+        }
+        if let Err(wrong) = &mut verdict {
+            *wrong += &format!("; after {:?}; log: {}", login.took, login.log.join(" | "));
         }
         let root = self.machine.su("root", "echo in");
         if !root.success() || root.stdout != "in" {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::point::{Fault, OnError, Point};
+use super::point::{Fault, OnError, Place, Point};
 use super::traits::Traits;
 
 /// No login takes longer: the module's deadline is 10 s for each of its two calls, and a roll-back may take 2 s more.
@@ -34,6 +34,9 @@ pub enum Verdict {
     Refused,
     /// Let in without a berth, and the log says so.
     WithoutBerth,
+    /// Let in with its caps and without namespaces, as an application whose threads cannot be counted, and the log says
+    /// so.
+    CapsOnly,
 }
 
 /// What good logins are like: in a berth, and without one.
@@ -43,6 +46,8 @@ pub struct Good {
     pub inside: Traits,
     /// Without one.
     pub outside: Traits,
+    /// With nothing but caps.
+    pub caps: Traits,
 }
 
 /// Judges a login; the error says what must not be.
@@ -63,6 +68,13 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
             }
             OnError::Allow => Ok(Verdict::WithoutBerth),
         },
+        Some(traits)
+            if *traits == good.caps
+                && point.on_error == OnError::Allow
+                && says("not_enforced=\"caps only") =>
+        {
+            Ok(Verdict::CapsOnly)
+        }
         Some(traits) => {
             let differences = traits.differences(&good.inside).join(", ");
             Err(format!("it was let in half done: {differences}"))
@@ -79,6 +91,8 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
             }
             // Let in, and ended with its keeper before anything of the user's ran.
             _ if says("result=ok") || says("result=killed") => Ok(Verdict::Ended),
+            // Joined, as far as the module knows, when its keeper failed to read so.
+            _ if point.step.place == Place::Keeper && says("result=error") => Ok(Verdict::Ended),
             OnError::Deny => Err("it was refused, and the log does not say why".into()),
             OnError::Allow => Err("it was refused although on_error = allow".into()),
         },
