@@ -261,6 +261,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_cannot_be_looked_at_is_not_taken_for_none() {
+        let too_long = "n".repeat(300);
+        assert!(is_there(Path::new("/proc")).unwrap());
+        assert!(!is_there(Path::new("/proc/no-such-folder")).unwrap());
+        assert!(!is_there(Path::new("/proc/self/status")).unwrap());
+        assert!(is_there(&std::env::temp_dir().join(too_long)).is_err());
+    }
+
+    #[test]
     fn every_other_proc_is_found() {
         let table = "25 1 0:22 / /proc rw - proc proc rw\n\
             26 25 0:22 /sys /proc/sys ro - proc proc rw\n\
