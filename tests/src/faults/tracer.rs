@@ -207,6 +207,8 @@ struct Followed<'s> {
     tracees: HashMap<Pid, Tracee>,
     /// Those that have stopped before it was known whose children they are.
     unknown: HashSet<Pid>,
+    /// Those that were killed before it was known.
+    gone: HashSet<Pid>,
 }
 
 impl Followed<'_> {
@@ -216,6 +218,7 @@ impl Followed<'_> {
             module: Module::read(),
             tracees: HashMap::from([(server, Tracee::new(Role::Server))]),
             unknown: HashSet::new(),
+            gone: HashSet::new(),
         }
     }
 
@@ -241,8 +244,11 @@ impl Followed<'_> {
     fn event(&mut self, pid: Pid, status: WaitStatus) -> std::io::Result<()> {
         match status {
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => {
-                self.tracees.remove(&pid);
-                self.unknown.remove(&pid);
+                let was_known = self.tracees.remove(&pid).is_some();
+                if !was_known {
+                    self.unknown.remove(&pid);
+                    self.gone.insert(pid);
+                }
                 Ok(())
             }
             _ if !self.tracees.contains_key(&pid) => {
@@ -262,6 +268,9 @@ impl Followed<'_> {
                 let child = ptrace::getevent(pid)?;
                 let child = Pid::from_raw(i32::try_from(child).map_err(std::io::Error::other)?);
                 let parent = &self.tracees[&pid];
+                if self.gone.remove(&child) {
+                    return self.go_on(pid, None);
+                }
                 let mut tracee = Tracee::new(parent.child());
                 tracee.breakpoints.clone_from(&parent.breakpoints);
                 self.tracees.insert(child, tracee);
