@@ -20,8 +20,8 @@ pub enum Shown {
 /// A system call.
 #[derive(Debug)]
 pub struct Call {
-    /// Its name.
-    pub name: &'static str,
+    /// The name of its number.
+    constant: &'static str,
     number: libc::c_long,
     /// What it may fail with, by its man page. None where it cannot fail, or its failure is that it does not end.
     pub errnos: &'static [Errno],
@@ -29,11 +29,17 @@ pub struct Call {
     pub shown: Shown,
 }
 
+impl Call {
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.constant.trim_start_matches("SYS_")
+    }
+}
+
 macro_rules! calls {
     ($($call:ident $shown:expr => $($errno:ident)*;)*) => {
         const CALLS: &[Call] = &[$(Call {
-            // After SYS_.
-            name: stringify!($call).split_at(4).1,
+            constant: stringify!($call),
             number: libc::$call,
             errnos: &[$($errno),*],
             shown: $shown,
@@ -187,5 +193,5 @@ pub fn call(number: u64) -> Option<&'static Call> {
 
 /// The call of this name.
 pub fn named(name: &str) -> Option<&'static Call> {
-    CALLS.iter().find(|call| call.name == name)
+    CALLS.iter().find(|call| call.name() == name)
 }

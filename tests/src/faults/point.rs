@@ -136,7 +136,7 @@ impl FromStr for Point {
             },
             step: Step {
                 place: place.ok_or_else(unknown)?.0,
-                call: call.name,
+                call: call.name(),
                 nth: nth.parse().map_err(|_| unknown())?,
             },
             fault: match fault {

@@ -161,13 +161,13 @@ pub fn first_argument(pid: Pid, argument: u64) -> nix::Result<()> {
 /// Gives the call that the process has made another result.
 pub fn give(pid: Pid, result: i64) -> nix::Result<()> {
     let mut registers = ptrace::getregs(pid)?;
-    registers.rax = result.cast_unsigned();
+    registers.rax = result as u64;
     ptrace::setregs(pid, registers)
 }
 
 /// Makes the call that the process stands at fail. Says what its result is to be; `None` leaves it as it is.
 pub fn fail(pid: Pid, call: &Call, errno: Errno) -> nix::Result<Option<i64>> {
-    match call.name {
+    match call.name() {
         // The descriptor is gone whatever close(2) says.
         "close" => {}
         // It says where the heap ends, and that it has not moved.

@@ -315,10 +315,11 @@ impl Followed<'_> {
             Role::Connection => tracee.functions.is_none() || tracee.inside.is_some(),
             Role::Own(_) => true,
         };
-        Ok(match is_watched {
+        match is_watched {
             true => ptrace::syscall(pid, signal)?,
             false => ptrace::cont(pid, signal)?,
-        })
+        }
+        Ok(())
     }
 
     fn entry(&mut self, pid: Pid, number: u64, arguments: &[u64; 6]) -> std::io::Result<()> {
@@ -338,11 +339,11 @@ impl Followed<'_> {
             );
             return Ok(());
         };
-        let count = tracee.counts.entry((place, call.name)).or_default();
+        let count = tracee.counts.entry((place, call.name())).or_default();
         *count += 1;
         let step = Step {
             place,
-            call: call.name,
+            call: call.name(),
             nth: *count,
         };
         if let Some(seen) = &mut state.seen {
@@ -354,7 +355,7 @@ impl Followed<'_> {
         let fault = match &state.armed {
             Some((armed, fault)) if *armed == step && !state.has_fired => *fault,
             _ => {
-                let sleeps = place == Place::Keeper && call.name == "clock_nanosleep";
+                let sleeps = place == Place::Keeper && call.name() == "clock_nanosleep";
                 if sleeps && state.has_fired && tracee::word(pid, arguments[2])? >= LONG {
                     state.minutes += 1;
                     tracee::skip(pid)?;
@@ -382,7 +383,7 @@ impl Followed<'_> {
         if let Some(result) = tracee.result.take() {
             tracee::give(pid, result)?;
         }
-        let has_mapped = tracee.number == libc::SYS_mmap.cast_unsigned();
+        let has_mapped = Ok(tracee.number) == u64::try_from(libc::SYS_mmap);
         if tracee.role == Role::Connection && tracee.functions.is_none() && has_mapped {
             tracee.functions = self.module.functions_in(pid);
             for (at, _) in tracee.functions.iter().flatten() {
