@@ -24,6 +24,24 @@ fn whichever_call_fails_a_login_is_whole_or_refused_and_nothing_is_left() {
     }
 }
 
+/// Each of these was wrong once.
+#[test]
+fn what_was_found_stays_mended() {
+    let found = [
+        "init.statx /dev/mqueue",               // was left out of the berth
+        "keeper.cap EPERM",                     // left its session behind
+        "keeper.close EIO /var/lib/berth/tmp/", // a panic, likewise
+        "account.munmap",                       // a panic where assertions are on
+        "account.close EIO /proc/",             // a panic, and so a refusal
+    ];
+    let (ran, said) = faults(&[&["--about"], &found[..]].concat());
+    let complaints = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}{complaints}");
+    let last = said.lines().last().unwrap_or_default();
+    let count = last.split(' ').next().and_then(|count| count.parse().ok());
+    assert!(count.is_some_and(|count: u32| count >= 20), "{said}");
+}
+
 /// As if a program took no notice of the failure: whatever a berth is made of is missed.
 #[test]
 fn a_login_that_is_let_in_although_a_step_was_left_out_is_seen_to_be_wrong() {

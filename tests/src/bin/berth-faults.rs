@@ -30,8 +30,11 @@ fn main() {
         [] => suite::run(Wanted::All),
         ["--short"] => suite::run(Wanted::Short),
         ["--point", ..] if words.len() > 1 => suite::run(Wanted::These(arguments[1..].to_vec())),
+        ["--about", ..] if words.len() > 1 => suite::run(Wanted::About(arguments[1..].to_vec())),
         _ => {
-            eprintln!("usage: berth-faults [--list | --short | --point NAME...]");
+            eprintln!(
+                "usage: berth-faults [--list | --short | --point NAME... | --about WORDS...]"
+            );
             std::process::exit(2);
         }
     };

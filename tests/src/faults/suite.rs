@@ -19,6 +19,8 @@ pub enum Wanted {
     Short,
     /// These.
     These(Vec<String>),
+    /// Those whose line in the list has all words of one of these.
+    About(Vec<String>),
 }
 
 /// The parts of a line that a machine prints, between them.
@@ -97,6 +99,11 @@ pub fn try_these(names: &[String]) {
     });
 }
 
+fn is_about(line: &str, texts: &[String]) -> bool {
+    let mut texts = texts.iter().map(|text| text.split(' '));
+    texts.any(|mut words| words.all(|word| line.contains(word)))
+}
+
 /// A number that says nothing of a name (FNV).
 fn scattered(name: &str) -> u32 {
     let bytes = name.bytes().map(u32::from);
@@ -129,8 +136,11 @@ pub fn run(wanted: Wanted) -> bool {
             shown = HashMap::new();
             names
         }
-        Wanted::All | Wanted::Short => {
-            let all = list();
+        wanted => {
+            let mut all = list();
+            if let Wanted::About(texts) = &wanted {
+                all.retain(|(point, shown)| is_about(&format!("{point} {shown}"), texts));
+            }
             let names = all.iter().map(|(point, _)| point.to_string());
             let mut names = match wanted {
                 Wanted::Short => short(&all),

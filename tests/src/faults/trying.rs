@@ -4,7 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::point::{OnError, Place, Point, points_of};
+use nix::errno::Errno;
+
+use super::point::{Fault, OnError, Place, Point, points_of};
 use super::tracer::{Seen, Tracer};
 use super::traits::{END, Traits};
 use super::verdict::{Good, Login, Verdict, judge};
@@ -192,7 +194,9 @@ impl<'m> Stage<'m> {
         let mut cleared_by = (minutes > 0).then_some("the keeper's next try");
         match self.left(has_ended) {
             Ok(None) => {}
-            Ok(by) => cleared_by = by,
+            // A cgroup that cannot be removed is taken for one that another login is in.
+            Ok(by) if point.fault == Fault::Error(Errno::EBUSY) => cleared_by = by,
+            Ok(_) => verdict = Err("it was left to the user's next login to clear up".into()),
             Err(left) => verdict = Err(format!("left over: {left}")),
         }
         Tried {
