@@ -85,7 +85,7 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
         // folder's lock, so that no login finds it half gone.
         for group in tree.session(uid, id) {
-            step(group.remove().map(drop));
+            step(remove_own(&group));
         }
         // And its pool's, and the one of all users, with the last user.
         for group in tree.above_session(uid) {
@@ -101,6 +101,18 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     match tree.filter(|tree| tree.manager() == Manager::Systemd) {
         Some(tree) => take_caps_back(tree, folder, uid),
         None => Ok(()),
+    }
+}
+
+/// Removes a cgroup that nobody else is in. One that stays is an error, or it would stay for good: with the record what
+/// says so would be gone.
+fn remove_own(group: &Group) -> Result<()> {
+    match group.remove()? {
+        true => Ok(()),
+        false => {
+            let busy = std::io::Error::from(ErrorKind::ResourceBusy);
+            Err(Error::file("remove the cgroup", group.path(), busy))
+        }
     }
 }
 

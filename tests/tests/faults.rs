@@ -32,6 +32,7 @@ fn what_was_found_stays_mended() {
         "init.prctl.1.",                        // a berth that the module does not know for one
         "keeper.cap EPERM",                     // left its session behind
         "keeper.close EIO /var/lib/berth/tmp/", // a panic, likewise
+        "keeper.rmdir EBUSY /sessions/",        // left the session's cgroup for good
         "account.munmap",                       // a panic where assertions are on
         "account.close EIO /proc/",             // a panic, and so a refusal
     ];
