@@ -5,7 +5,7 @@ use berth_config::outcome::{
     Propagation, Scope, UserManager, UserNamespace,
 };
 use berth_config::{Decision, Layers, Login, Machine, Places};
-use berth_protocol::{JoinAbility, Request};
+use berth_protocol::{JoinAbility, Request, service};
 use berth_session::{Cause, Line, Tree};
 
 use crate::basis::{Basis, Source};
@@ -203,10 +203,16 @@ impl Planned {
             }
             JoinAbility::IfNamed if service_named => Ok(()),
             JoinAbility::IfNamed => self.caps_only("no rule names this service"),
+            JoinAbility::Threaded if !self.berth.namespaces.any() => Ok(()),
+            // Nobody has asked for it to be joined, so that it cannot be is no failure: a display manager.
+            JoinAbility::Threaded
+                if !service_named && !service::is_joined(self.login.service.as_bytes()) =>
+            {
+                self.caps_only("no rule names this service")
+            }
             // An application that execs in place would run in its old PID namespace with a /proc in
             // which it does not exist; sudo is there to get out.
             JoinAbility::Service => self.caps_only("this service is never joined"),
-            JoinAbility::Threaded if !self.berth.namespaces.any() => Ok(()),
             JoinAbility::Threaded if self.berth.on_error == OnError::Allow => {
                 self.caps_only("the application has more than one thread")
             }
