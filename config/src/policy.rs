@@ -88,8 +88,13 @@ impl Policy {
         // somebody else could have written is an error.
         match loaded::load(&places.loaded)? {
             Some(policy) => Ok(policy),
-            None => into_policy(checked::edited(places, Trust::Root, None)?),
+            None => Policy::edited_in(places),
         }
+    }
+
+    /// The policy of the files under /etc/berth, whatever is in force.
+    pub(crate) fn edited_in(places: &Places) -> Result<Policy, PolicyError> {
+        into_policy(checked::edited(places, Trust::Root, None)?)
     }
 
     /// The policy of one file alone (the module argument `policy=`).

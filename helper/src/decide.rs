@@ -4,7 +4,7 @@ use berth_config::outcome::{
     Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
     Propagation, Scope, UserManager, UserNamespace,
 };
-use berth_config::{Decision, Layers, Login, Machine, Places};
+use berth_config::{Decision, Layers, Login, Machine, Places, PolicyError};
 use berth_protocol::{JoinAbility, Request};
 use berth_session::{Cause, Line, Tree};
 
@@ -74,14 +74,15 @@ pub fn decide(
 ) -> Result<Verdict, Undecided> {
     let source = Source::of(request.policy.as_deref());
     let basis = source.basis();
-    let policy = source.policy().map_err(|error| Undecided {
+    let no_policy = |error: PolicyError| Undecided {
         on_error: None,
         cause: Cause::Policy,
         reason: error.to_string(),
-    })?;
+    };
+    let in_force = source.in_force().map_err(no_policy)?;
     // By local files alone, before NSS is asked: an exempt admin never waits for a dead directory
     // server.
-    if policy.exempt().covers(&request.user) {
+    if in_force.exempt().covers(&request.user) {
         return Ok(Verdict::Untouched);
     }
     let undecided = |on_error: OnError, cause: Cause| {
@@ -91,8 +92,10 @@ pub fn decide(
             reason,
         }
     };
-    let by_default = |cause| undecided(policy.default_on_error(), cause);
+    let default_on_error = in_force.default_on_error();
+    let by_default = |cause| undecided(default_on_error, cause);
     let login = login(request, account).map_err(by_default(Cause::Account))?;
+    let policy = in_force.narrowed(&login).map_err(no_policy)?;
     let root = tree.map(|tree| tree.root().path());
     let machine =
         Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;

@@ -3,6 +3,7 @@
 
 use super::Checker;
 use crate::diagnostic::Finding;
+use crate::index::Index;
 use crate::read::OneOf;
 use crate::read::table::value;
 use crate::setting::Setting;
@@ -52,12 +53,15 @@ fn unused(checker: &mut Checker<'_>) {
 
 fn hidden(checker: &mut Checker<'_>) {
     let contents = checker.contents;
-    for (index, rule) in contents.rules.iter().enumerate() {
-        let wider = contents
-            .rules
-            .iter()
-            .take(index)
-            .find(|earlier| covers(earlier, rule));
+    // Each with each would take minutes where there are a hundred thousand.
+    let mut earlier = Index::default();
+    for (number, rule) in contents.rules.iter().enumerate() {
+        let mut candidates = earlier.wider(rule).into_iter();
+        let wider = candidates.find_map(|index| {
+            let wider = contents.rules.get(index)?;
+            covers(wider, rule).then_some(wider)
+        });
+        earlier.push(number, rule);
         if let Some(wider) = wider {
             let label = format!("{} matches whatever this matches", checker.place(wider.at));
             checker.findings.push(Finding::warning(
