@@ -53,7 +53,7 @@ pub fn install_services() {
     .expect("pam_namespace's configuration");
     let mut folder = std::fs::DirBuilder::new();
     folder
-        .mode(0)
+        .mode(0o000)
         .create("/run/tmp-inst")
         .expect("a folder of root's");
     let (own, of_system) = ("/run/namespace.conf", "/etc/security/namespace.conf");
