@@ -1,8 +1,8 @@
 //! Step 1 of a login: what the policy says, and what this application and machine allow.
 
 use berth_config::outcome::{
-    Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
-    Propagation, Scope, UserManager, UserNamespace,
+    Accounting, Berth, Caps, FrozenLogin, Logout, Namespaces, OnError, Outcome, PrivateTmp,
+    Privileges, Propagation, Scope, UserManager, UserNamespace,
 };
 use berth_config::{Decision, Layers, Login, Machine, Places};
 use berth_protocol::{JoinAbility, Request};
@@ -10,6 +10,7 @@ use berth_session::{Cause, Line, Tree};
 
 use crate::basis::{Basis, Source};
 use crate::error::Error;
+use crate::frozen;
 
 /// What is to be done with a login.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Planned {
     pub pool: Option<(String, Caps)>,
     /// The caps of all users together.
     pub everyone_caps: Caps,
+    /// What it gets if its user is frozen.
+    pub frozen_login: FrozenLogin,
     /// The base of the reserved owner UIDs.
     pub owner_uid_base: u32,
     /// Where it is written what the session has used.
@@ -129,6 +132,10 @@ pub fn decide(
                 user_rule,
                 pool: pool.map(|pool| (pool, pool_caps)),
                 everyone_caps,
+                frozen_login: match frozen::can_stand(request, service_named) {
+                    true => policy.frozen_login(),
+                    false => FrozenLogin::Deny,
+                },
                 owner_uid_base: policy.owner_uid_base(),
                 accounting: policy.accounting(),
                 notes: Vec::new(),
