@@ -98,7 +98,7 @@ pub(crate) fn load(path: &Path) -> Result<Option<Policy>, SourceError> {
     Ok(decode(&text))
 }
 
-fn decode(text: &str) -> Option<Policy> {
+pub(crate) fn decode(text: &str) -> Option<Policy> {
     let envelope: Envelope<&RawValue> = serde_json::from_str(text).ok()?;
     if envelope.version != env!("CARGO_PKG_VERSION") || envelope.format != FORMAT {
         return None;
@@ -121,7 +121,11 @@ fn decode(text: &str) -> Option<Policy> {
     Some(policy)
 }
 
-fn encode(policy: &Policy, at: SystemTime, sources: Vec<Stamp>) -> Result<String, InstallError> {
+pub(crate) fn encode(
+    policy: &Policy,
+    at: SystemTime,
+    sources: Vec<Stamp>,
+) -> Result<String, InstallError> {
     let body = serde_json::to_string(&Body {
         contents: &policy.contents,
         names: policy.names.clone(),

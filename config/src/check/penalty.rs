@@ -4,7 +4,7 @@ use super::{Checker, Site};
 use crate::diagnostic::{At, Finding};
 use crate::read::table::value;
 use crate::setting::Setting;
-use crate::tables::{PenaltyTable, Rule};
+use crate::tables::PenaltyTable;
 use crate::value::{CpuQuota, Memory, Share, Span};
 
 /// Longer than a day, the mean tells of yesterday.
@@ -19,6 +19,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     for named in contents.penalties.values() {
         of_table(checker, named.at, &named.table);
     }
+    let selecting = super::never::selecting(checker);
     for (name, profile) in &contents.profiles {
         let Some(setting) = profile
             .table
@@ -29,8 +30,10 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         else {
             continue;
         };
-        let selecting: Vec<&Rule> = super::never::selecting(checker, name).collect();
-        if !selecting.is_empty() && selecting.iter().all(|rule| rule.is_login_rule()) {
+        let Some(selecting) = selecting.get(name) else {
+            continue;
+        };
+        if selecting.iter().all(|rule| rule.is_login_rule()) {
             let places: Vec<_> = selecting
                 .iter()
                 .map(|rule| checker.place(rule.at))
