@@ -25,6 +25,9 @@ mod exceptions;
 mod expect;
 mod explain;
 pub mod facts;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod in_force;
 mod index;
 mod keys;

@@ -1,6 +1,8 @@
 //! What is allowed and hardly meant: rules behind wider ones, profiles that no rule uses, tests that
 //! never match, a throttle without a limit.
 
+use std::collections::BTreeSet;
+
 use super::Checker;
 use crate::diagnostic::Finding;
 use crate::index::Index;
@@ -19,29 +21,17 @@ pub(super) fn check(checker: &mut Checker<'_>) {
 
 fn unused(checker: &mut Checker<'_>) {
     let contents = checker.contents;
-    let mut used: Vec<&Name> = Vec::new();
-    let mut open: Vec<&Name> = contents
-        .rules
-        .iter()
+    let rules = contents.rules.iter();
+    let names: Vec<&Name> = rules
         .flat_map(|rule| rule.profiles().iter().map(|profile| &profile.name))
         .collect();
-    while let Some(name) = open.pop() {
-        if used.contains(&name) {
-            continue;
-        }
-        used.push(name);
-        if let Some(profile) = contents.profiles.get(name) {
-            open.extend(
-                profile
-                    .table
-                    .inherits()
-                    .iter()
-                    .map(|inherited| &inherited.name),
-            );
-        }
-    }
+    let used: BTreeSet<&Name> = contents
+        .with_inherited(names)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     for (name, profile) in &contents.profiles {
-        if !used.contains(&name) {
+        if !used.contains(name) {
             checker.findings.push(Finding::warning(
                 profile.at,
                 format!("no rule uses profile `{name}`"),

@@ -22,6 +22,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     for named in contents.penalties.values() {
         of_table(checker, named.at, &named.table);
     }
+    let selecting = super::never::selecting(checker);
     for (name, profile) in &contents.profiles {
         let Some(setting) = profile
             .table
@@ -32,8 +33,10 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         else {
             continue;
         };
-        let selecting: Vec<&Rule> = super::never::selecting(checker, name).collect();
-        if !selecting.is_empty() && selecting.iter().all(|rule| rule.is_login_rule()) {
+        let Some(selecting) = selecting.get(name) else {
+            continue;
+        };
+        if selecting.iter().all(|rule| rule.is_login_rule()) {
             let places: Vec<_> = selecting
                 .iter()
                 .map(|rule| checker.place(rule.at))

@@ -77,19 +77,11 @@ struct Pages {
 /// Keys and where their rules are.
 type Bucket<K> = Vec<(K, Vec<(usize, Place)>)>;
 
-/// How much of a copy is read when it is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// What its head takes, for a login.
-    Head,
-    /// All, for all of its rules.
-    Whole,
-}
-
 /// A copy that is open. What replaces it does not change it.
 #[derive(Debug)]
 pub(super) struct Copy {
-    file: File,
+    /// None where all of it was read.
+    file: Option<File>,
     length: u64,
     /// What was read of the file.
     start: Vec<u8>,
@@ -218,8 +210,8 @@ fn bucket_of(key: &str, buckets: u64) -> u64 {
 }
 
 /// The beginning of a file, at least to the end of its first line, and where that is.
-fn with_head(file: &File, start: usize, whole: usize) -> Option<(Vec<u8>, usize)> {
-    let (mut bytes, mut wanted) = (Vec::new(), start);
+fn with_head(file: &File, whole: usize) -> Option<(Vec<u8>, usize)> {
+    let (mut bytes, mut wanted) = (Vec::new(), START.min(whole));
     loop {
         let had = bytes.len();
         bytes.resize(wanted, 0);
@@ -248,15 +240,20 @@ fn head(line: &str) -> Option<(Head, u64, String)> {
 }
 
 impl Copy {
-    /// Opens a copy; `None` if it is damaged, or another version's.
-    pub(super) fn open(file: File, extent: Extent) -> Option<Opened> {
+    /// Opens a copy for a login; `None` if it is damaged, or another version's.
+    pub(super) fn open(file: File) -> Option<Opened> {
         let length = file.metadata().ok()?.len();
-        let whole = usize::try_from(length).ok()?;
-        let start = match extent {
-            Extent::Whole => whole,
-            Extent::Head => START.min(whole),
-        };
-        let (start, end) = with_head(&file, start, whole)?;
+        let (start, end) = with_head(&file, usize::try_from(length).ok()?)?;
+        Copy::with(Some(file), length, start, end)
+    }
+
+    /// A copy that was read whole.
+    pub(super) fn read(text: String) -> Option<Opened> {
+        let end = text.find('\n')?;
+        Copy::with(None, text.len() as u64, text.into_bytes(), end)
+    }
+
+    fn with(file: Option<File>, length: u64, start: Vec<u8>, end: usize) -> Option<Opened> {
         let line = std::str::from_utf8(start.get(..end)?).ok()?;
         let (head, loaded, sha256) = head(line)?;
         Some(Opened {
@@ -352,7 +349,7 @@ impl Copy {
             return std::str::from_utf8(read).ok().map(Cow::from);
         }
         let mut bytes = vec![0; last.checked_sub(first)?];
-        self.file.read_exact_at(&mut bytes, from).ok()?;
+        self.file.as_ref()?.read_exact_at(&mut bytes, from).ok()?;
         String::from_utf8(bytes).ok().map(Cow::from)
     }
 }

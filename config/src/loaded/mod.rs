@@ -4,13 +4,15 @@
 
 mod copy;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use self::copy::{Copy, Extent, Opened};
+use self::copy::{Copy, Opened};
 use crate::checked;
 use crate::facts::Login;
 use crate::index;
@@ -66,27 +68,38 @@ pub(crate) struct Unread {
     copy: Copy,
 }
 
+/// No copy is longer.
+const LARGEST: u64 = 1 << 30;
+
 /// The loaded copy, of which rules are read later; `None` where there is none that can be used.
 pub(crate) fn open(path: &Path) -> Result<Option<Unread>, SourceError> {
-    Ok(opened(path, Extent::Head)?.and_then(unread))
+    Ok(file(path)?.and_then(Copy::open).and_then(unread))
 }
 
 /// The loaded copy; `None` where there is none that can be used.
 pub(crate) fn load(path: &Path) -> Result<Option<Policy>, SourceError> {
-    Ok(opened(path, Extent::Whole)?
-        .and_then(unread)
-        .and_then(Unread::whole))
+    let mut text = String::new();
+    let read = file(path)?.map(|file| file.take(LARGEST).read_to_string(&mut text));
+    // What cannot be read to its end is damaged.
+    Ok(match read {
+        Some(Ok(_)) => decode(text),
+        Some(Err(_)) | None => None,
+    })
 }
 
-fn opened(path: &Path, extent: Extent) -> Result<Option<Opened>, SourceError> {
+fn file(path: &Path) -> Result<Option<File>, SourceError> {
     match source::open(path, Trust::Root) {
-        // What cannot be read is damaged.
-        Ok(file) => Ok(Copy::open(file, extent)),
+        Ok(file) => Ok(Some(file)),
         Err(SourceError::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Ok(None)
         }
         Err(error) => Err(error),
     }
+}
+
+/// The policy of a copy's text.
+pub(crate) fn decode(text: String) -> Option<Policy> {
+    Copy::read(text).and_then(unread).and_then(Unread::whole)
 }
 
 fn unread(opened: Opened) -> Option<Unread> {
@@ -126,7 +139,11 @@ impl Unread {
     }
 }
 
-fn encode(policy: &Policy, at: SystemTime, sources: Vec<Stamp>) -> Result<String, InstallError> {
+pub(crate) fn encode(
+    policy: &Policy,
+    at: SystemTime,
+    sources: Vec<Stamp>,
+) -> Result<String, InstallError> {
     let since_1970 = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (contents, names) = (&policy.contents, &policy.names);
     Ok(copy::encode(
