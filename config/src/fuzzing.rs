@@ -4,7 +4,8 @@ use std::time::UNIX_EPOCH;
 
 use crate::check::Site;
 use crate::checked::{Checked, sources_checked};
-use crate::loaded::{Stamp, decode, encode};
+use crate::facts::Login;
+use crate::loaded::{Stamp, decode, decode_for, encode};
 use crate::policy::Policy;
 use crate::source::Source;
 
@@ -18,11 +19,20 @@ pub fn checked(files: &[(&str, &str)], site: &dyn Site) -> Checked {
 
 /// The copy that a login would read of a policy.
 pub fn copied(policy: &Policy) -> Option<Policy> {
+    decode(copy(policy)?)
+}
+
+/// What one login reads of that copy.
+pub fn narrowed(policy: &Policy, login: &Login) -> Option<Policy> {
+    decode_for(copy(policy)?, login)
+}
+
+fn copy(policy: &Policy) -> Option<String> {
     let sources = policy.files.iter().map(|path| Stamp {
         path: path.clone(),
         sha256: String::new(),
     });
-    decode(encode(policy, UNIX_EPOCH, sources.collect()).ok()?)
+    encode(policy, UNIX_EPOCH, sources.collect()).ok()
 }
 
 /// All that a policy says, as text to be compared.

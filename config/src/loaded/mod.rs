@@ -102,6 +102,13 @@ pub(crate) fn decode(text: String) -> Option<Policy> {
     Copy::read(text).and_then(unread).and_then(Unread::whole)
 }
 
+/// What a login would read of it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn decode_for(text: String, login: &Login) -> Option<Policy> {
+    let unread = Copy::read(text).and_then(unread)?;
+    unread.narrowed(login)
+}
+
 fn unread(opened: Opened) -> Option<Unread> {
     let sources = opened.sources.iter();
     let files = sources.map(|stamp| stamp.path.clone()).collect();

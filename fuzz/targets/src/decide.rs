@@ -21,6 +21,8 @@ pub fn run(input: &[u8]) {
     let copy = fuzzing::copied(&policy).expect("a copy");
     assert_eq!(decision, copy.decide(&login, &machine), "by the copy");
     assert_eq!(policy.case(&login), copy.case(&login));
+    let own = fuzzing::narrowed(&policy, &login).expect("a copy");
+    assert_eq!(decision, own.decide(&login, &machine), "by its own rules");
 
     match (policy.explain(&login, &machine), &decision) {
         (Ok(explanation), Ok(decision)) => assert_eq!(explanation.decision, *decision),
