@@ -60,6 +60,16 @@ pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// What / is: the number of the mount, and of the folder in it.
+pub fn mount_of_root() -> nix::Result<(u64, u64)> {
+    // SAFETY: a structure of integers, for which zeroes are valid.
+    let mut seen: libc::statx = unsafe { std::mem::zeroed() };
+    let (flags, mask) = (0, libc::STATX_INO | libc::STATX_MNT_ID);
+    // SAFETY: a constant path; the structure outlives the call.
+    let result = unsafe { libc::statx(libc::AT_FDCWD, c"/".as_ptr(), flags, mask, &raw mut seen) };
+    Errno::result(result).map(|_| (seen.stx_mnt_id, seen.stx_ino))
+}
+
 /// Signals exactly the process that the descriptor names.
 pub fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: Signal) -> nix::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();

@@ -1,10 +1,11 @@
 //! One end of the socket pair: whole messages, a deadline, at most one descriptor.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
@@ -54,12 +55,26 @@ pub enum ChannelError {
     System(#[from] Errno),
 }
 
+/// The first number that is no standard stream's.
+const PAST_STANDARD: RawFd = 3;
+
+/// The same file under a number past the standard streams'.
+fn past_standard(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    if fd.as_raw_fd() >= PAST_STANDARD {
+        return Ok(fd);
+    }
+    let moved = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(PAST_STANDARD))?;
+    // SAFETY: the kernel has just made it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
 /// One end of a conversation.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
 
 impl Channel {
-    /// Two connected ends, both close-on-exec.
+    /// Two connected ends, both close-on-exec. Neither is a standard stream: an application that has closed these may
+    /// write to them all the same, or open others in their places.
     pub fn pair() -> Result<(Channel, Channel), ChannelError> {
         let (a, b) = socketpair(
             AddressFamily::Unix,
@@ -67,7 +82,7 @@ impl Channel {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
-        Ok((Channel(a), Channel(b)))
+        Ok((Channel(past_standard(a)?), Channel(past_standard(b)?)))
     }
 
     /// Takes over a socket that was inherited.
