@@ -280,7 +280,7 @@ impl<'a> Work<'a> {
         };
         let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
         // One that cannot be read is told of where the user's caps are worked out.
-        let layers = Layers::in_force(&Places::system(), login.uid, |_| ());
+        let layers = Layers::in_force(&Places::system(), login.uid, |_, _| ());
         // What a service manager runs is no session of its own.
         for record in records.iter().filter(|record| record.is_login()) {
             let Some(cgroup) = &record.cgroup else {
@@ -351,7 +351,7 @@ impl<'a> Work<'a> {
             return Ok(None);
         };
         let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
-        let layers = Layers::in_force(&Places::system(), login.uid, |error| {
+        let layers = Layers::in_force(&Places::system(), login.uid, |_, error| {
             told.left.push(Left {
                 cap: None,
                 reason: format!("it counts for nothing: {error}"),

@@ -1,15 +1,16 @@
 //! Step 1 of a login: what the policy says, and what this application and machine allow.
 
 use berth_config::outcome::{
-    Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
-    Propagation, Scope, UserManager, UserNamespace,
+    Accounting, Berth, Caps, FrozenLogin, Logout, Namespaces, OnError, Outcome, PrivateTmp,
+    Privileges, Propagation, Scope, UserManager, UserNamespace,
 };
-use berth_config::{Decision, Layers, Login, Machine, Places};
+use berth_config::{Decision, Layers, Login, Machine, Places, PolicyError};
 use berth_protocol::{JoinAbility, Request, service};
 use berth_session::{Cause, Line, Tree};
 
 use crate::basis::{Basis, Source};
 use crate::error::Error;
+use crate::frozen;
 
 /// What is to be done with a login.
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub struct Planned {
     pub pool: Option<(String, Caps)>,
     /// The caps of all users together.
     pub everyone_caps: Caps,
+    /// What it gets if its user is frozen.
+    pub frozen_login: FrozenLogin,
     /// The base of the reserved owner UIDs.
     pub owner_uid_base: u32,
     /// Where it is written what the session has used.
@@ -74,14 +77,15 @@ pub fn decide(
 ) -> Result<Verdict, Undecided> {
     let source = Source::of(request.policy.as_deref());
     let basis = source.basis();
-    let policy = source.policy().map_err(|error| Undecided {
+    let no_policy = |error: PolicyError| Undecided {
         on_error: None,
         cause: Cause::Policy,
         reason: error.to_string(),
-    })?;
+    };
+    let in_force = source.in_force().map_err(no_policy)?;
     // By local files alone, before NSS is asked: an exempt admin never waits for a dead directory
     // server.
-    if policy.exempt().covers(&request.user) {
+    if in_force.exempt().covers(&request.user) {
         return Ok(Verdict::Untouched);
     }
     let undecided = |on_error: OnError, cause: Cause| {
@@ -91,14 +95,16 @@ pub fn decide(
             reason,
         }
     };
-    let by_default = |cause| undecided(policy.default_on_error(), cause);
+    let default_on_error = in_force.default_on_error();
+    let by_default = |cause| undecided(default_on_error, cause);
     let login = login(request, account).map_err(by_default(Cause::Account))?;
+    let policy = in_force.narrowed(&login).map_err(no_policy)?;
     let root = tree.map(|tree| tree.root().path());
     let machine =
         Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;
     // A file that cannot be used keeps nobody out: the log names it.
-    let layers = Layers::in_force(&Places::system(), login.uid, |error| {
-        let line = Line::new("exceptions").field("uid", login.uid);
+    let layers = Layers::in_force(&Places::system(), login.uid, |of, error| {
+        let line = Line::new(of).field("uid", login.uid);
         line.field("error", error).error();
     });
     let decision = policy
@@ -129,6 +135,10 @@ pub fn decide(
                 user_rule,
                 pool: pool.map(|pool| (pool, pool_caps)),
                 everyone_caps,
+                frozen_login: match frozen::can_stand(request, service_named) {
+                    true => policy.frozen_login(),
+                    false => FrozenLogin::Deny,
+                },
                 owner_uid_base: policy.owner_uid_base(),
                 accounting: policy.accounting(),
                 notes: Vec::new(),

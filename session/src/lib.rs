@@ -38,6 +38,7 @@ mod log;
 mod outcome;
 mod record;
 mod sweep;
+mod sys;
 pub mod systemd;
 mod tree;
 mod usage;

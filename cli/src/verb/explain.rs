@@ -119,7 +119,7 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
 /// The user's exceptions and the step of a penalty, as they are in force.
 fn layers(arguments: &Arguments, login: &Login) -> Layers {
     let places = arguments.root.places();
-    Layers::in_force(&places, login.uid, |error| match error {
+    Layers::in_force(&places, login.uid, |_, error| match error {
         StateError::Source(SourceError::Read { path, source }) if place::denied(source) => {
             let what = match *path == places.penalties {
                 true => "who is on a step of a penalty is root's to see",

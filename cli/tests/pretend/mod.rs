@@ -112,8 +112,9 @@ impl Run {
         let ran = self.under(policy, "list");
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{policy}");
         let loaded = fs::read_to_string(self.folder.join("root/var/lib/berth/policy.json"));
-        let loaded: Value = serde_json::from_str(&loaded.unwrap()).unwrap();
-        loaded["sha256"].as_str().unwrap().into()
+        let head = loaded.unwrap().lines().next().unwrap().to_owned();
+        let head: Value = serde_json::from_str(&head).unwrap();
+        head["sha256"].as_str().unwrap().into()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a user is shown of themselves.
 
-use berth_session::{Group, Tree};
+use berth_session::{Group, Record, Tree};
 use serde_json::json;
 
 use super::page::{Page, counted_tasks};
@@ -12,6 +12,13 @@ use crate::reading::{self, Figures};
 /// Shows the calling user, or one of their sessions.
 pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Result<Exit, Exit> {
     let (uid, name) = own::user();
+    if let Some(Object::Session(id)) = object {
+        // Their own record is theirs to read, and no other.
+        if let Some(record) = Record::read(*id).ok().filter(|record| record.uid == uid) {
+            Page::of_session(&record, tree).print(as_json);
+            return Ok(Exit::Done);
+        }
+    }
     let refused = |why: &str| {
         eprintln!("berth: {why}");
         Exit::Permission

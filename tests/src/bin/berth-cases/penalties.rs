@@ -311,7 +311,7 @@ fn damaged(machine: &mut Machine) {
     // Nor does it keep anybody out.
     put(&text[..text.len() / 2]);
     let (second, _) = machine.stay("alice");
-    let logged = machine.logged("exceptions uid=");
+    let logged = machine.logged("penalties uid=");
     assert!(logged.contains(&format!("{FILE} is damaged")), "{logged}");
     login.end();
     second.end();
