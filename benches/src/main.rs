@@ -14,6 +14,7 @@ mod live;
 mod memory;
 mod pam;
 mod report;
+mod round;
 mod sample;
 mod sessions;
 
