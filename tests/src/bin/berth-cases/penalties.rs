@@ -303,6 +303,25 @@ fn standing(machine: &mut Machine) {
         "{shown}"
     );
 
+    // She sees it herself from the next round on, and nobody else.
+    assert_eq!(due(machine), "");
+    let own = machine.ssh("alice", &format!("{PROGRAMS}/berth show")).ok();
+    assert!(own.contains("  Penalty: hog, step 1 of 2 until "), "{own}");
+    let own = machine
+        .ssh("alice", &format!("{PROGRAMS}/berth explain"))
+        .ok();
+    assert!(own.contains("penalty hog, step 1 of 2 until "), "{own}");
+    let standing = format!("/run/berth-standings/{alice}");
+    assert!(
+        machine
+            .host(&format!("cat {standing}"))
+            .ok()
+            .contains("\"alice\"")
+    );
+    machine
+        .ssh("bob", &format!("cat {standing} || ls /run/berth-standings"))
+        .refused();
+
     // An exception wins, for as long as there is one.
     berth(machine, "set alice cpu_quota=70% --for 1h").ok();
     assert_eq!(quota(machine, "alice"), "70000 100000");
@@ -339,7 +358,7 @@ fn standing(machine: &mut Machine) {
             .contains("because=\"forgiven by root\"")
     );
     assert_eq!(berth(machine, "unset alice penalty").status.code(), Some(1));
-    assert!(!Path::new(FILE).exists());
+    assert!(!Path::new(FILE).exists() && !Path::new(&standing).exists());
 
     // A policy that has it no more gives it back.
     put(&on_step(&[(alice, "alice")], 2));
