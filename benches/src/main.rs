@@ -15,6 +15,7 @@ mod live;
 mod memory;
 mod pam;
 mod report;
+mod round;
 mod sample;
 mod sessions;
 mod whole;

@@ -11,6 +11,7 @@ use berth_session::{Cause, Line, Tree};
 use crate::basis::{Basis, Source};
 use crate::error::Error;
 use crate::frozen;
+use crate::motd;
 
 /// What is to be done with a login.
 #[derive(Debug)]
@@ -183,7 +184,8 @@ impl Planned {
     /// Leaves out what this application cannot be given.
     fn fit_to_application(&mut self, join: JoinAbility, service_named: bool) -> Result<(), Error> {
         if !self.berth.enforce {
-            // Accounted in a cgroup of its own, and nothing else changed.
+            // Accounted in a cgroup of its own, and nothing else changed. The log has what would be.
+            self.notes.extend(motd::unenforced(self));
             self.pool = None;
             self.everyone_caps = Caps::default();
             self.berth.user_caps = Caps::default();

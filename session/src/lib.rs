@@ -57,5 +57,6 @@ pub use log::{Line, is_invisible};
 pub use outcome::{Cause, Outcome};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
+pub use sys::let_read;
 pub use tree::{Manager, Tree, mounts_of};
 pub use usage::Usage;

@@ -20,7 +20,7 @@ this; 5 some caps stay as they were, and are named.
 Caps of users, their sessions, pools and everyone are worked out anew and written where
 they differ. A memory_max is not lowered below what is in use without --force: then the
 kernel kills what does not fit. Namespaces and pools of sessions that are open do not
-change, under systemd caps of single sessions neither; they come with the next login.")]
+change; they come with the next login.")]
 pub struct Arguments {
     /// Only show what would change
     #[arg(long)]

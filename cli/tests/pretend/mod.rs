@@ -5,7 +5,7 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,6 +46,7 @@ impl Run {
         // As Berth does: whole, and another file each time.
         let new = self.sessions.join(format!(".{id}"));
         fs::write(&new, record.to_string()).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
         fs::rename(new, self.sessions.join(id.to_string())).unwrap();
     }
 

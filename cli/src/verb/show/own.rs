@@ -7,6 +7,7 @@ use super::page::{Page, counted_tasks};
 use crate::exit::Exit;
 use crate::live::{Object, path};
 use crate::own::{self, Own};
+use crate::penalties;
 use crate::reading::{self, Figures};
 
 /// Shows the calling user, or one of their sessions.
@@ -64,13 +65,16 @@ fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) ->
             .trim_end()
             .to_owned()
     });
+    let (penalty, standing) = penalties::shown_to_user(uid);
     Page {
         title: format!("{name} ({uid})"),
+        penalty,
         cgroup: Some(tree.below(user)),
         sessions: lines.collect(),
         object: json!({
             "user": name,
             "uid": uid,
+            "penalty": standing,
             "sessions": both
                 .map(|(own, figures)| {
                     let mut object = figures.object();
