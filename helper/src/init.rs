@@ -124,7 +124,8 @@ impl Plan<'_> {
     }
 
     fn set_up(&self, pipe: &mut UnixStream) -> Result<()> {
-        let _ = prctl::set_name(c"berth-init"); // for ps; nothing depends on it here
+        // By this name the module knows that a login is inside of a berth (nested.rs).
+        prctl::set_name(c"berth-init").map_err(system("name the init"))?;
         end_with_the_keeper()?;
         // A session of its own: no terminal's signals. Fails only for a group leader, which a new
         // child is not.

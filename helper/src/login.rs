@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserManager, UserNamespace};
 use berth_protocol::{Channel, ChannelError, JoinAbility, Phase, Reply, Request};
-use berth_session::{Cause, Counters, Line, Manager, Outcome, Record, Tree, UserFolder};
+use berth_session::{Cause, Counters, Line, Manager, Outcome, Record, SessionId, Tree, UserFolder};
 use nix::unistd::Pid;
 
 use crate::decide::{self, Planned, Undecided, Verdict};
@@ -172,7 +172,7 @@ fn open(
             };
             if rest.has_to_wait() {
                 worker.has_opened();
-                privilege::for_keeping()?;
+                give_up_what_keeping_does_not_need(prepared.id);
             }
             drop(rest);
             return told;
@@ -191,7 +191,7 @@ fn open(
     // First of all: what follows may wait for a log daemon.
     let took = begun.elapsed();
     let executable = prepared.leader.executable();
-    privilege::for_keeping()?;
+    give_up_what_keeping_does_not_need(prepared.id);
     Counters::count_opened(took);
     let mut line = planned.line(prepared.id).field("result", "ok");
     line = line.field("setup_us", took.as_micros());
@@ -225,6 +225,15 @@ fn open(
     };
     keeper.keep(watch);
     Ok(())
+}
+
+/// For a session that is open, and that somebody has to keep: where this fails there is more privilege than needed,
+/// not less.
+fn give_up_what_keeping_does_not_need(id: SessionId) {
+    if let Err(error) = privilege::for_keeping() {
+        let line = Line::new("keeper").field("session", id);
+        line.field("error", error).error();
+    }
 }
 
 fn reply(channel: &Channel, reply: &Reply) -> Result<()> {

@@ -5,6 +5,7 @@
 //! a /proc that could not be mounted would show every process of the host.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ impl Plan<'_> {
     /// makes it, and mounts on it, when it likes.
     fn runtime_dir(&self) -> Result<()> {
         let all = Path::new("/run/user");
-        if !all.is_dir() {
+        if !is_there(all)? {
             return Ok(()); // Without logind there is none.
         }
         tmpfs(all, "size=16k,mode=0755")?;
@@ -191,7 +192,7 @@ impl Kept {
 fn mqueue() -> Result<()> {
     let path = Path::new("/dev/mqueue");
     // Without that folder nobody sees any queue by name, and there is nothing to cover.
-    if !path.is_dir() {
+    if !is_there(path)? {
         return Ok(());
     }
     mount_at(
@@ -201,6 +202,20 @@ fn mqueue() -> Result<()> {
         SAFE | MsFlags::MS_NOEXEC,
         "",
     )
+}
+
+/// Whether there is a folder to be covered. One that cannot be looked at is not taken for none: the login would see the
+/// host's.
+fn is_there(folder: &Path) -> Result<bool> {
+    match fs::metadata(folder) {
+        Ok(metadata) => Ok(metadata.is_dir()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::File {
+            action: "inspect",
+            path: folder.into(),
+            source,
+        }),
+    }
 }
 
 fn tmpfs(target: &Path, options: &str) -> Result<()> {
@@ -244,6 +259,15 @@ fn procs_in(table: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_taken_for_none() {
+        let too_long = "n".repeat(300);
+        assert!(is_there(Path::new("/proc")).unwrap());
+        assert!(!is_there(Path::new("/proc/no-such-folder")).unwrap());
+        assert!(!is_there(Path::new("/proc/self/status")).unwrap());
+        assert!(is_there(&std::env::temp_dir().join(too_long)).is_err());
+    }
 
     #[test]
     fn every_other_proc_is_found() {

@@ -147,8 +147,11 @@ impl Standby<'_> {
                 status => break status,
             }
         };
-        if matches!(status, Ok(WaitStatus::Exited(..))) {
-            return; // The worker has cleaned up itself.
+        match status {
+            Ok(WaitStatus::Exited(_, 0)) => return, // The worker has cleaned up itself.
+            // Before the session was open that is so whatever became of it: its guard rolls back.
+            Ok(WaitStatus::Exited(..)) if !opened => return,
+            _ => {}
         }
         if !opened {
             // The login is still root's application and may go on as `on_error` says: it is put back
@@ -161,7 +164,7 @@ impl Standby<'_> {
             .field("session", self.id)
             .field("uid", self.uid)
             .field("result", "killed")
-            .field("reason", "the session's keeper was killed")
+            .field("reason", "the session's keeper was killed, or failed")
             .optional("left", result.err())
             .warning();
     }

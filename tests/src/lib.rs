@@ -19,6 +19,9 @@ pub mod counted;
 mod door;
 mod elsewhere;
 pub mod escape;
+// It knows the registers of one architecture.
+#[cfg(target_arch = "x86_64")]
+pub mod faults;
 pub mod guest;
 mod installed;
 mod jobs;

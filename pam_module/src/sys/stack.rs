@@ -1,6 +1,5 @@
 //! Memory for the two children that share the application's address space until exec.
 
-use std::io;
 use std::ptr::{self, NonNull};
 
 use libc::c_void;
@@ -51,7 +50,8 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         // SAFETY: our own mapping; the children are gone (CLONE_VFORK) when a Stack is dropped.
-        let unmapped = Errno::result(unsafe { libc::munmap(self.0.as_ptr(), GUARD + SIZE) });
-        debug_assert!(unmapped.is_ok(), "{:?}", io::Error::last_os_error());
+        let _ = unsafe { libc::munmap(self.0.as_ptr(), GUARD + SIZE) };
+        // In an application with as many mappings as there may be it fails, since it may have to split one. Then the
+        // stack stays: no login fails for that.
     }
 }

@@ -1,0 +1,42 @@
+//! Makes each system call of a login fail in turn: `tests/faults/run`.
+//!
+//! The program starts the machines, runs on them, and is what is run in the logins there.
+
+use berth_tests::faults::suite::{self, Wanted};
+use berth_tests::faults::traits;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let is_good = match words[..] {
+        ["account"] => {
+            traits::account();
+            true
+        }
+        ["points"] => {
+            suite::print_points();
+            true
+        }
+        ["try", ..] => {
+            suite::try_these(&arguments[1..]);
+            true
+        }
+        ["--list"] => {
+            for (point, shown) in suite::list() {
+                println!("{point:44} {shown}");
+            }
+            true
+        }
+        [] => suite::run(Wanted::All),
+        ["--short"] => suite::run(Wanted::Short),
+        ["--point", ..] if words.len() > 1 => suite::run(Wanted::These(arguments[1..].to_vec())),
+        ["--about", ..] if words.len() > 1 => suite::run(Wanted::About(arguments[1..].to_vec())),
+        _ => {
+            eprintln!(
+                "usage: berth-faults [--list | --short | --point NAME... | --about WORDS...]"
+            );
+            std::process::exit(2);
+        }
+    };
+    std::process::exit(i32::from(!is_good));
+}

@@ -1,0 +1,165 @@
+//! The points at which a login is made to fail: `deny.keeper.openat.12.EMFILE`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use nix::errno::Errno;
+
+use super::calls;
+
+/// Whose system call it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// The module in sshd, while it is asked about the account.
+    Account,
+    /// The module in sshd, while it opens the session.
+    Open,
+    /// The module in sshd, while it closes the session.
+    Close,
+    /// The child that starts the helper.
+    Starter,
+    /// The helper that the module starts: later the standby.
+    Helper,
+    /// The helper's worker: later the keeper.
+    Keeper,
+    /// The init of the berth.
+    Init,
+}
+
+/// All places, with their names.
+const PLACES: [(Place, &str); 7] = [
+    (Place::Account, "account"),
+    (Place::Open, "open"),
+    (Place::Close, "close"),
+    (Place::Starter, "starter"),
+    (Place::Helper, "helper"),
+    (Place::Keeper, "keeper"),
+    (Place::Init, "init"),
+];
+
+impl Place {
+    /// Whether it is sshd's own process.
+    pub fn is_module(self) -> bool {
+        matches!(self, Place::Account | Place::Open | Place::Close)
+    }
+}
+
+/// What happens at a point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The call is not made, and fails.
+    Error(Errno),
+    /// The process is killed before the call.
+    Kill,
+    /// The call is not made, and seems to have succeeded: as for a program that takes no notice of its failure. What
+    /// follows is to be seen as wrong, or nothing would be.
+    Ignored,
+}
+
+/// The n-th occurrence of a call in a place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Step {
+    /// Whose.
+    pub place: Place,
+    /// Which call.
+    pub call: &'static str,
+    /// The how manieth of this name in this place.
+    pub nth: u32,
+}
+
+/// What the policy says of failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnError {
+    /// The login is refused.
+    Deny,
+    /// It goes on without a berth.
+    Allow,
+}
+
+impl OnError {
+    /// As the policy has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            OnError::Deny => "deny",
+            OnError::Allow => "allow",
+        }
+    }
+}
+
+/// One login that fails at one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Point {
+    /// Under which policy.
+    pub on_error: OnError,
+    /// Where.
+    pub step: Step,
+    /// How.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = PLACES.iter().find(|(place, _)| place == self);
+        f.write_str(name.map_or("", |(_, name)| name))
+    }
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Step { place, call, nth } = &self.step;
+        write!(f, "{}.{place}.{call}.{nth}.", self.on_error.name())?;
+        match self.fault {
+            Fault::Error(errno) => write!(f, "{errno:?}"),
+            Fault::Kill => f.write_str("KILL"),
+            Fault::Ignored => f.write_str("IGNORED"),
+        }
+    }
+}
+
+impl FromStr for Point {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Point, String> {
+        let parts: Vec<&str> = name.split('.').collect();
+        let unknown = || format!("no point is called {name}: see --list");
+        let [on_error, place, call, nth, fault] = parts[..] else {
+            return Err(unknown());
+        };
+        let call = calls::named(call).ok_or_else(unknown)?;
+        let place = PLACES.iter().find(|(_, name)| *name == place);
+        let mut errnos = call.errnos.iter().copied();
+        Ok(Point {
+            on_error: match on_error {
+                "deny" => OnError::Deny,
+                "allow" => OnError::Allow,
+                _ => return Err(unknown()),
+            },
+            step: Step {
+                place: place.ok_or_else(unknown)?.0,
+                call: call.name(),
+                nth: nth.parse().map_err(|_| unknown())?,
+            },
+            fault: match fault {
+                "KILL" => Fault::Kill,
+                "IGNORED" => Fault::Ignored,
+                errno => {
+                    let found = errnos.find(|one| format!("{one:?}") == errno);
+                    Fault::Error(found.ok_or_else(unknown)?)
+                }
+            },
+        })
+    }
+}
+
+/// Every way in which a step can fail, under one policy.
+pub fn points_of(on_error: OnError, step: &Step) -> Vec<Point> {
+    let errnos = calls::named(step.call).map_or(&[][..], |call| call.errnos);
+    let errors = errnos.iter().map(|errno| Fault::Error(*errno));
+    let faults = errors.chain([Fault::Kill]);
+    let point = |fault| Point {
+        on_error,
+        step: step.clone(),
+        fault,
+    };
+    faults.map(point).collect()
+}

@@ -1,0 +1,245 @@
+//! Which points are tried, on how many machines at once, and what is printed of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+
+use super::point::{OnError, Point};
+use super::trying::{self, Stage};
+use crate::{Build, Machine};
+
+/// What is asked for.
+#[derive(Debug)]
+pub enum Wanted {
+    /// Every point.
+    All,
+    /// Some of all kinds.
+    Short,
+    /// These.
+    These(Vec<String>),
+    /// Those whose line in the list has all words of one of these.
+    About(Vec<String>),
+}
+
+/// The parts of a line that a machine prints, between them.
+const TAB: char = '\t';
+
+/// Starts this program on a machine of its own.
+fn on_a_machine(arguments: &[&str]) -> Child {
+    let me = std::env::current_exe().expect("this program's path");
+    let build = Build::find();
+    let mut machine = Command::new(build.tools.join("login-machine"));
+    machine.args(build.programs(&me)).arg("--").args(arguments);
+    let machine = machine.stdout(Stdio::piped()).spawn();
+    machine.expect("login-machine")
+}
+
+/// What a machine prints, line by line.
+fn lines_of(machine: &mut Child) -> impl Iterator<Item = String> + use<> {
+    let said = machine.stdout.take().expect("its output");
+    BufReader::new(said).lines().map_while(Result::ok)
+}
+
+/// All points, with what is shown of each.
+pub fn list() -> Vec<(Point, String)> {
+    let mut machine = on_a_machine(&["points"]);
+    let points = lines_of(&mut machine).filter_map(|line| {
+        let (name, shown) = line.split_once(TAB)?;
+        Some((name.parse().ok()?, shown.to_owned()))
+    });
+    let points: Vec<(Point, String)> = points.collect();
+    let ended = machine.wait().expect("login-machine");
+    assert!(ended.success(), "the good login could not be written down");
+    points
+}
+
+/// On a machine: prints all points.
+pub fn print_points() {
+    Machine::run_named("", |machine| {
+        for (point, shown) in trying::list(machine) {
+            println!("{point}{TAB}{}", shown.escape_debug());
+        }
+    });
+}
+
+/// On a machine: tries these, and says what came of each.
+pub fn try_these(names: &[String]) {
+    let points = names.iter().map(|name| name.parse().expect("a point"));
+    let points: Vec<Point> = points.collect();
+    Machine::run_named("", |machine| {
+        let mut stage = Stage::set(machine, OnError::Deny);
+        for point in &points {
+            let mut notes = Vec::new();
+            let mut tried = stage.try_point(point);
+            if let Err(wrong) = &tried.verdict {
+                // On a machine that is busy with others a deadline may have passed.
+                let first = format!("good only when tried again: {point}: {wrong}");
+                tried = stage.try_point(point);
+                if tried.verdict.is_ok() {
+                    println!("{}", first.escape_debug());
+                    notes.push("good only when tried again".to_owned());
+                }
+            }
+            let (word, wrong) = match &tried.verdict {
+                Ok(verdict) => (format!("{verdict:?}"), ""),
+                Err(wrong) => (WRONG.into(), wrong.as_str()),
+            };
+            if !tried.was_reached {
+                notes.push("not reached".to_owned());
+            }
+            notes.extend(tried.cleared_by.map(|by| format!("cleared by {by}")));
+            let notes = notes.join(", ");
+            println!(
+                "{word}{TAB}{point}{TAB}{notes}{TAB}{}",
+                wrong.escape_debug()
+            );
+        }
+    });
+}
+
+fn is_about(line: &str, texts: &[String]) -> bool {
+    let mut texts = texts.iter().map(|text| text.split(' '));
+    texts.any(|mut words| words.all(|word| line.contains(word)))
+}
+
+/// A number that says nothing of a name (FNV).
+fn scattered(name: &str) -> u32 {
+    let bytes = name.bytes().map(u32::from);
+    bytes.fold(2_166_136_261, |sum, byte| {
+        (sum ^ byte).wrapping_mul(16_777_619)
+    })
+}
+
+/// One of each kind of call in each place, under one of the two policies, in one of its ways to fail.
+fn short(points: &[(Point, String)]) -> Vec<String> {
+    let mut kinds: BTreeMap<(super::point::Place, &str), Vec<&Point>> = BTreeMap::new();
+    for (point, _) in points {
+        let step = &point.step;
+        kinds
+            .entry((step.place, step.call))
+            .or_default()
+            .push(point);
+    }
+    // Not the first of each: they differ in what comes before, and so do all that are chosen.
+    let chosen = kinds.values().enumerate();
+    let chosen = chosen.map(|(number, all)| all[number * 7 % all.len()].to_string());
+    chosen.collect()
+}
+
+/// Tries what is wanted, and prints what came of it. Says whether all is as it must be.
+pub fn run(wanted: Wanted) -> bool {
+    let shown: HashMap<String, String>;
+    let names = match wanted {
+        Wanted::These(names) => {
+            shown = HashMap::new();
+            names
+        }
+        wanted => {
+            let mut all = list();
+            if let Wanted::About(texts) = &wanted {
+                all.retain(|(point, shown)| is_about(&format!("{point} {shown}"), texts));
+            }
+            let names = all.iter().map(|(point, _)| point.to_string());
+            let mut names = match wanted {
+                Wanted::Short => short(&all),
+                _ => names.collect(),
+            };
+            // So that one that is stopped has seen something of everything.
+            names.sort_by_key(|name| scattered(name));
+            let all = all.into_iter();
+            shown = all
+                .map(|(point, shown)| (point.to_string(), shown))
+                .collect();
+            names
+        }
+    };
+    // One more than there are CPUs: each waits a good part of the time.
+    let machines = std::thread::available_parallelism().map_or(1, usize::from) + 1;
+    let machines = machines.min(names.len()).max(1);
+    let (say, said) = mpsc::channel();
+    let counts = std::thread::scope(|scope| {
+        for share in 0..machines {
+            let say = say.clone();
+            let names = names.iter().skip(share).step_by(machines);
+            let names: Vec<&str> = names.map(String::as_str).collect();
+            scope.spawn(move || {
+                let mut machine = on_a_machine(&[&["try"], &names[..]].concat());
+                for line in lines_of(&mut machine) {
+                    say.send(line).expect("the one who counts");
+                }
+                machine.wait().expect("login-machine");
+            });
+        }
+        drop(say);
+        report(said, &shown)
+    });
+    let count = |word: &str| counts.get(word).copied().unwrap_or(0);
+    // Where a machine has ended early, these were not tried.
+    let missing = names.len() - counts.values().sum::<usize>();
+    if missing > 0 {
+        println!("WRONG  {missing} points were not tried: a machine ended");
+    }
+    let wrong = count(WRONG) + missing;
+    println!(
+        "{} points: {} let in whole, {} refused, {} let in without a berth, {} with caps only, {} ended early, {wrong} wrong",
+        grouped(names.len()),
+        grouped(count("Whole")),
+        grouped(count("Refused")),
+        grouped(count("WithoutBerth")),
+        grouped(count("CapsOnly")),
+        grouped(count("Ended")),
+    );
+    wrong == 0
+}
+
+/// What a machine says of a point that is not as it must be.
+const WRONG: &str = "WRONG";
+
+/// Prints what is worth it, writes down all, and counts.
+fn report(
+    said: mpsc::Receiver<String>,
+    shown: &HashMap<String, String>,
+) -> BTreeMap<String, usize> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    // Whatever else is true of it: not reached, or cleared by somebody later.
+    let mut notes: BTreeMap<String, usize> = BTreeMap::new();
+    let results = Build::find().target.join("faults");
+    let mut results = fs::File::create(results).expect("the results' file");
+    for line in said {
+        let mut parts = line.splitn(4, TAB);
+        let (Some(word), Some(name), Some(note)) = (parts.next(), parts.next(), parts.next())
+        else {
+            println!("{line}");
+            continue;
+        };
+        let wrong = parts.next().unwrap_or_default();
+        let of = shown.get(name).map(String::as_str).unwrap_or_default();
+        *counts.entry(word.into()).or_default() += 1;
+        if !note.is_empty() {
+            *notes.entry(note.into()).or_default() += 1;
+        }
+        if word == WRONG {
+            println!("WRONG  {name} ({of}): {wrong}");
+        }
+        writeln!(results, "{word:12} {name} ({of}) {note} {wrong}").expect("write the results");
+    }
+    for (note, count) in notes {
+        println!("{count:>6} {note}");
+    }
+    counts
+}
+
+/// A number as people read it.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

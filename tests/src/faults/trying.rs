@@ -1,0 +1,255 @@
+//! The logins themselves, on a machine of their own.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::point::{Fault, OnError, Place, Point, points_of};
+use super::tracer::{Seen, Tracer};
+use super::traits::{END, Traits};
+use super::verdict::{Good, Login, Verdict, judge};
+use crate::{Machine, Policy, Process, Snapshot, Stack, eventually, within};
+
+/// How long the last processes of a login may take to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long it is waited for that nothing is left, before the next login has to clear it.
+const SOON: Duration = Duration::from_secs(5);
+
+/// What is run in each login.
+const ACCOUNT: &str = "/berth/berth-faults account";
+
+/// The berth that all logins are to have. Every kind of thing that Berth makes or sets is in it, but for caps where the
+/// kernel offers none.
+fn policy(machine: &Machine, on_error: OnError) -> Policy {
+    let caps = match machine.cgroups().offers("pids") {
+        true => "user = { tasks_max = 500 }\n",
+        false => "",
+    };
+    Policy {
+        defaults: format!("on_error = \"{}\"", on_error.name()),
+        profile: format!(
+            "logout = {{ grace = \"1s\" }}\n{caps}rlimits = {{ core = 0, nofile = \"500:600\" }}"
+        ),
+        rest: "[accounting]\nfile = \"/var/log/berth/sessions.jsonl\"".into(),
+        ..Policy::with_namespaces(
+            "user = \"identity\", pid = true, ipc = true, mount = true, private_tmp = \"disk\", private_shm = \"16M\"",
+        )
+    }
+}
+
+/// A machine on which logins are made to fail.
+pub struct Stage<'m> {
+    machine: &'m mut Machine,
+    tracer: Tracer,
+    on_error: OnError,
+    before: Snapshot,
+    good: Good,
+}
+
+/// What came of one point.
+#[derive(Debug)]
+pub struct Tried {
+    /// What came of the login, or what was wrong with it.
+    pub verdict: Result<Verdict, String>,
+    /// Whether the point was reached.
+    pub was_reached: bool,
+    /// What was left until the keeper tried again, a minute later, or until the user's next login.
+    pub cleared_by: Option<&'static str>,
+}
+
+impl<'m> Stage<'m> {
+    /// Sets it, and has a good login.
+    pub fn set(machine: &'m mut Machine, on_error: OnError) -> Stage<'m> {
+        let tracer = Tracer::follow(machine.sshd().process());
+        let mut stage = Stage {
+            before: machine.snapshot(),
+            machine,
+            tracer,
+            on_error,
+            good: Good {
+                inside: Traits::default(),
+                outside: Traits::default(),
+                caps: Traits::default(),
+            },
+        };
+        // Without a helper, and so without a berth.
+        let without = policy(stage.machine, OnError::Allow);
+        stage.machine.policy(&without);
+        stage.stack(OnError::Allow, "/nonexistent");
+        stage.good.outside = stage.good_login();
+        stage.prepare(on_error);
+        let caps = Policy {
+            namespaces: String::new(),
+            ..policy(stage.machine, on_error)
+        };
+        stage.machine.policy(&caps);
+        stage.good_login();
+        stage.good.caps = stage.good_login();
+        stage.prepare(on_error);
+        // The first leaves a keyring, which the kernel keeps.
+        stage.good_login();
+        stage.good.inside = stage.good_login();
+        stage.before = stage.machine.settled();
+        assert!(stage.tracer.is_quiet_within(PATIENCE), "it does not settle");
+        stage
+    }
+
+    /// Goes on under another policy.
+    pub fn prepare(&mut self, on_error: OnError) {
+        self.on_error = on_error;
+        self.machine.policy(&policy(self.machine, on_error));
+        self.stack(on_error, "/berth/berth-helper");
+    }
+
+    fn stack(&self, on_error: OnError, helper: &str) {
+        let stack = Stack {
+            helper: helper.into(),
+            ..Stack::default()
+        };
+        self.machine.stack(&stack.on_error(on_error.name()));
+    }
+
+    fn good_login(&mut self) -> Traits {
+        let login = self.log_in();
+        assert!(login.ended_well, "no good login: {login:?}");
+        login.traits.expect("a good login")
+    }
+
+    /// The steps of a good login.
+    pub fn record(&mut self) -> Vec<Seen> {
+        self.tracer.record();
+        self.good_login();
+        assert!(self.tracer.is_quiet_within(PATIENCE), "it does not end");
+        let seen = self.tracer.recorded();
+        self.tracer.disarm();
+        seen
+    }
+
+    fn log_in(&mut self) -> Login {
+        let ssh = self.machine.ssh_command("alice", ACCOUNT);
+        // One that hangs is wrong, and is not waited for for ever.
+        let mut command = Command::new("timeout");
+        command
+            .args(["--kill-after=1", "60"])
+            .arg(ssh.get_program());
+        command.args(ssh.get_args());
+        let begun = Instant::now();
+        let mut ssh = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("ssh");
+        let said = BufReader::new(ssh.stdout.take().expect("its output"));
+        let mut account = String::new();
+        for line in said.lines() {
+            account += &line.expect("a line");
+            if account.ends_with(END) {
+                break;
+            }
+            account.push('\n');
+        }
+        let traits = Traits::of(self.machine, "alice", &account);
+        drop(ssh.stdin.take());
+        let status = ssh.wait().expect("ssh");
+        Login {
+            traits,
+            has_begun: !account.is_empty(),
+            ended_well: status.success(),
+            took: begun.elapsed(),
+            log: Vec::new(),
+        }
+    }
+
+    /// Has a login fail at a point.
+    pub fn try_point(&mut self, point: &Point) -> Tried {
+        if point.on_error != self.on_error {
+            self.prepare(point.on_error);
+        }
+        self.tracer.arm(point.step.clone(), point.fault);
+        let logged = self.machine.log_lines().len();
+        let mut login = self.log_in();
+        let has_ended = self.tracer.is_quiet_within(PATIENCE);
+        let (was_reached, minutes) = self.tracer.disarm();
+        let mut verdict = Err(String::new());
+        // What was logged last may not have been read yet.
+        within(SOON, || {
+            login.log = self.machine.log_lines().split_off(logged);
+            verdict = judge(point, &login, &self.good);
+            verdict.is_ok()
+        });
+        if !was_reached && verdict != Ok(Verdict::Whole) {
+            verdict = Err(format!("never reached, and {verdict:?}"));
+        }
+        if let Err(wrong) = &mut verdict {
+            *wrong += &format!("; after {:?}; log: {}", login.took, login.log.join(" | "));
+        }
+        let root = self.machine.su("root", "echo in");
+        if !root.success() || root.stdout != "in" {
+            verdict = Err(format!("root did not get in: {root:?}"));
+        }
+        let mut cleared_by = (minutes > 0).then_some("the keeper's next try");
+        match self.left(has_ended) {
+            Ok(None) => {}
+            // A cgroup that cannot be removed is taken for one that another login is in.
+            Ok(by) if point.fault == Fault::Error(Errno::EBUSY) => cleared_by = by,
+            Ok(_) => verdict = Err("it was left to the user's next login to clear up".into()),
+            Err(left) => verdict = Err(format!("left over: {left}")),
+        }
+        Tried {
+            verdict,
+            was_reached,
+            cleared_by,
+        }
+    }
+
+    /// Whether nothing is left, or by what it goes.
+    fn left(&mut self, has_ended: bool) -> Result<Option<&'static str>, String> {
+        let mut left = Vec::new();
+        let mut is_as_before = |stage: &Stage<'_>, patience| {
+            within(patience, || {
+                left = stage.before.differences(&stage.machine.snapshot());
+                left.is_empty()
+            })
+        };
+        if has_ended && is_as_before(self, SOON) {
+            return Ok(None);
+        }
+        if has_ended {
+            self.machine.su("alice", "true");
+            if is_as_before(self, SOON) {
+                return Ok(Some("the user's next login"));
+            }
+        }
+        is_as_before(self, Duration::ZERO);
+        // The points that follow are not to suffer from it.
+        for process in ["berth-helper", "berth-init"].map(Process::named).concat() {
+            process.kill();
+        }
+        self.machine.su("alice", "true");
+        eventually(|| Process::named("berth-helper").is_empty());
+        self.before = self.machine.snapshot();
+        Err(left.join(", "))
+    }
+}
+
+/// All points of a login under both policies, with what is shown of each.
+pub fn list(machine: &mut Machine) -> Vec<(Point, String)> {
+    let mut stage = Stage::set(machine, OnError::Deny);
+    let mut all = Vec::new();
+    for on_error in [OnError::Deny, OnError::Allow] {
+        stage.prepare(on_error);
+        for seen in stage.record() {
+            let points = points_of(on_error, &seen.step).into_iter();
+            all.extend(points.map(|point| (point, seen.shown.clone())));
+        }
+    }
+    assert!(
+        all.iter().any(|(point, _)| point.step.place == Place::Init),
+        "nothing was followed"
+    );
+    all
+}

@@ -1,0 +1,100 @@
+//! What came of a login that failed at one point, and whether that is as it must be.
+
+use std::time::Duration;
+
+use super::point::{Fault, OnError, Place, Point};
+use super::traits::Traits;
+
+/// No login takes longer: the module's deadline is 10 s for each of its two calls, and a roll-back may take 2 s more.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// A login, as it went.
+#[derive(Debug, Default)]
+pub struct Login {
+    /// What it is like, if it got so far as to say.
+    pub traits: Option<Traits>,
+    /// Whether anything of the user's ran at all.
+    pub has_begun: bool,
+    /// Whether it went on until it was to end.
+    pub ended_well: bool,
+    /// How long it took.
+    pub took: Duration,
+    /// What was logged meanwhile.
+    pub log: Vec<String>,
+}
+
+/// What is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// A login with all that a good one has.
+    Whole,
+    /// The same, which ended with the part of Berth that failed.
+    Ended,
+    /// Refused.
+    Refused,
+    /// Let in without a berth, and the log says so.
+    WithoutBerth,
+    /// Let in with its caps and without namespaces, as an application whose threads cannot be counted, and the log says
+    /// so.
+    CapsOnly,
+}
+
+/// What good logins are like: in a berth, and without one.
+#[derive(Debug)]
+pub struct Good {
+    /// In a berth.
+    pub inside: Traits,
+    /// Without one.
+    pub outside: Traits,
+    /// With nothing but caps.
+    pub caps: Traits,
+}
+
+/// Judges a login; the error says what must not be.
+pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, String> {
+    if login.took > LONGEST {
+        return Err(format!("it took {:?}", login.took));
+    }
+    let says = |text: &str| login.log.iter().any(|line| line.contains(text));
+    match &login.traits {
+        Some(traits) if *traits == good.inside => Ok(match login.ended_well {
+            true => Verdict::Whole,
+            false => Verdict::Ended,
+        }),
+        Some(traits) if *traits == good.outside => match point.on_error {
+            OnError::Deny => Err("it was let in without a berth".into()),
+            OnError::Allow if !says("on_error = allow") => {
+                Err("it was let in without a berth, and the log says nothing".into())
+            }
+            OnError::Allow => Ok(Verdict::WithoutBerth),
+        },
+        Some(traits)
+            if *traits == good.caps
+                && point.on_error == OnError::Allow
+                && says("not_enforced=\"caps only") =>
+        {
+            Ok(Verdict::CapsOnly)
+        }
+        Some(traits) => {
+            let differences = traits.differences(&good.inside).join(", ");
+            Err(format!("it was let in half done: {differences}"))
+        }
+        None if login.has_begun => Ok(Verdict::Ended),
+        None if login.ended_well => Err("it was let in, and nothing ran".into()),
+        // sshd's own process is gone, and with it whoever could log anything or let anybody in.
+        None if point.fault == Fault::Kill && point.step.place.is_module() => Ok(Verdict::Refused),
+        None => match point.on_error {
+            OnError::Deny if says("on_error") => Ok(Verdict::Refused),
+            OnError::Allow if says("whatever on_error says") => Ok(Verdict::Refused),
+            OnError::Allow if says("on_error = allow") => {
+                Err("it was to go on without a berth, and did not".into())
+            }
+            // Let in, and ended with its keeper before anything of the user's ran.
+            _ if says("result=ok") || says("result=killed") => Ok(Verdict::Ended),
+            // Joined, as far as the module knows, when its keeper failed to read so.
+            _ if point.step.place == Place::Keeper && says("result=error") => Ok(Verdict::Ended),
+            OnError::Deny => Err("it was refused, and the log does not say why".into()),
+            OnError::Allow => Err("it was refused although on_error = allow".into()),
+        },
+    }
+}

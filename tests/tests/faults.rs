@@ -1,0 +1,67 @@
+//! Logins in which one system call fails, or one part of Berth is killed; `tests/faults/run` does it at every step.
+
+use std::process::{Command, Output};
+
+fn faults(arguments: &[&str]) -> (Output, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_berth-faults"))
+        .args(arguments)
+        .output()
+        .expect("berth-faults");
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    (ran, said)
+}
+
+#[test]
+fn whichever_call_fails_a_login_is_whole_or_refused_and_nothing_is_left() {
+    let (ran, said) = faults(&["--short"]);
+    let complaints = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}{complaints}");
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.ends_with(" 0 wrong"), "{said}");
+    // It would show nothing if no call failed, or every login did.
+    for none in [" 0 let in whole", " 0 refused", " 0 let in without"] {
+        assert!(!last.contains(none), "{said}");
+    }
+}
+
+/// Each of these was wrong once.
+#[test]
+fn what_was_found_stays_mended() {
+    let found = [
+        "init.statx /dev/mqueue",               // was left out of the berth
+        "init.prctl.1.",                        // a berth that the module does not know for one
+        "keeper.cap EPERM",                     // left its session behind
+        "keeper.close EIO /var/lib/berth/tmp/", // a panic, likewise
+        "account.munmap",                       // a panic where assertions are on
+        "account.close EIO /proc/",             // a panic, and so a refusal
+    ];
+    let (ran, said) = faults(&[&["--about"], &found[..]].concat());
+    let complaints = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}{complaints}");
+    let last = said.lines().last().unwrap_or_default();
+    let count = last.split(' ').next().and_then(|count| count.parse().ok());
+    assert!(count.is_some_and(|count: u32| count >= 20), "{said}");
+}
+
+/// As if a program took no notice of the failure: whatever a berth is made of is missed.
+#[test]
+fn a_login_that_is_let_in_although_a_step_was_left_out_is_seen_to_be_wrong() {
+    let left_out = [
+        "deny.open.setns.1.IGNORED",
+        "deny.open.prctl.1.IGNORED",      // no_new_privs
+        "deny.open.prctl.45.IGNORED",     // a capability of the bounding set
+        "deny.open.seccomp.1.IGNORED",    // the filter
+        "deny.open.keyctl.1.IGNORED",     // the session keyring
+        "deny.open.prlimit64.28.IGNORED", // the policy's rlimit
+        "deny.init.mount.2.IGNORED",      // /proc
+        "deny.init.mount.3.IGNORED",      // the message queues
+        "deny.init.mount.4.IGNORED",      // /dev/shm
+        "deny.init.mount.7.IGNORED",      // /tmp
+        "deny.keeper.unlink.2.IGNORED",   // the record's removal
+    ];
+    let (ran, said) = faults(&[&["--point"], &left_out[..]].concat());
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    for name in left_out {
+        assert!(said.contains(&format!("WRONG  {name} ")), "{name}: {said}");
+    }
+}
