@@ -8,14 +8,17 @@
 mod accounts;
 mod beside;
 mod command;
+mod crowd;
 mod directory;
 mod floor;
 mod live;
 mod memory;
 mod pam;
 mod report;
+mod round;
 mod sample;
 mod sessions;
+mod whole;
 
 use std::process::{Command, ExitCode};
 use std::str::FromStr;
@@ -87,7 +90,7 @@ fn count<N: FromStr>(given: &[&str], usual: N) -> Option<N> {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]\n       benches/run --users\n       benches/run --metrics [SESSIONS]"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]\n       benches/run --users\n       benches/run --metrics [SESSIONS]\n       benches/run --live [SESSIONS]...\n       benches/run --whole"
     );
     ExitCode::from(2)
 }
@@ -130,10 +133,25 @@ fn main() -> ExitCode {
             let Some(sessions) = count(rest, 2_000) else {
                 return usage();
             };
-            if !Machine::is_here() {
-                return elsewhere(&arguments);
-            }
-            Machine::run_named("bench", |_| live::measure(sessions));
+            return on_machine(&arguments, |_| live::measure(sessions));
+        }
+        ["--live", ref rest @ ..] => {
+            let sizes: Option<Vec<usize>> = rest.iter().map(|size| size.parse().ok()).collect();
+            let sizes = match sizes {
+                None => return usage(),
+                Some(sizes) if sizes.is_empty() => vec![10, 1_000, 5_000],
+                Some(sizes) => sizes,
+            };
+            return on_machine(&arguments, |machine| {
+                crowd::measure(machine, &sizes, 200);
+            });
+        }
+        ["--whole"] => return on_machine(&arguments, whole::measure),
+        ["--start-programs", count] => {
+            let Ok(count) = count.parse() else {
+                return usage();
+            };
+            whole::start_programs(count);
             return ExitCode::SUCCESS;
         }
         ["--hold", service, user] => {
@@ -146,12 +164,7 @@ fn main() -> ExitCode {
     let Some(options) = options(&arguments) else {
         return usage();
     };
-    if !Machine::is_here() {
-        return elsewhere(&arguments);
-    }
-    Machine::run_named("bench", |machine| {
-        machine.policy_text(POLICY);
-        pam::install_services();
+    on_machine(&arguments, |_| {
         let regimes = [
             (Regime::Hot, options.hot),
             (Regime::Cold(Duration::from_millis(250)), options.cold),
@@ -167,6 +180,18 @@ fn main() -> ExitCode {
         } else {
             print!("{}", report.table());
         }
+    })
+}
+
+/// Measures on a login machine with the policy and the stacks to compare with.
+fn on_machine(arguments: &[String], measure: impl FnOnce(&mut Machine)) -> ExitCode {
+    if !Machine::is_here() {
+        return elsewhere(arguments);
+    }
+    Machine::run_named("bench", |machine| {
+        machine.policy_text(&[POLICY, crowd::RULE].concat());
+        pam::install_services();
+        measure(machine);
     });
     ExitCode::SUCCESS
 }

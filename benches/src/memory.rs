@@ -1,15 +1,11 @@
 //! What the processes that Berth keeps for a session take of memory that nobody shares.
 
-use std::io::{Read, Write};
 use std::thread::sleep;
 use std::time::Duration;
 
 use berth_tests::{Process, eventually};
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, fork};
 
-use crate::pam::{self, WITH};
-use crate::sample::pipes;
+use crate::crowd::Crowd;
 
 /// Private memory of what Berth keeps, for each session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,40 +24,15 @@ pub struct Memory {
 pub fn measure(sessions: usize) -> Memory {
     settle();
     let before = Process::all();
-    let (mut opened, mut say_opened) = pipes();
-    let (mut over, say_over) = pipes();
-    let mut logins = Vec::new();
+    let mut crowd = Crowd::new();
     for _ in 0..sessions {
-        // SAFETY: as in sample.rs.
-        match unsafe { fork() }.expect("fork") {
-            ForkResult::Child => {
-                let session = pam::open(WITH, "bob");
-                let said = say_opened.write_all(&[u8::from(session.is_ok())]);
-                // The end of file ends all sessions.
-                drop((opened, say_over));
-                let waited = over.read(&mut [0]);
-                drop((said, waited));
-                if let Ok(session) = session {
-                    session.close();
-                }
-                // SAFETY: ends the process without running what its parent registered.
-                unsafe { libc::_exit(0) }
-            }
-            ForkResult::Parent { child } => logins.push(child),
-        }
-        let mut one = [0];
-        opened.read_exact(&mut one).expect("a login");
-        assert_eq!(one, [1], "a login failed");
+        crowd.log_in("bob");
     }
     settle();
-    let is_login = |process: &Process| logins.iter().any(|login| login.as_raw() == process.0);
     let ours = Process::all().into_iter();
-    let ours = ours.filter(|process| !before.contains(process) && !is_login(process));
+    let ours = ours.filter(|process| !before.contains(process) && !crowd.has(process.0));
     let found: Vec<(String, u64)> = ours.map(|one| (one.name(), private(one))).collect();
-    drop(say_over);
-    for login in logins {
-        waitpid(login, None).expect("wait");
-    }
+    drop(crowd);
     let mut by_name: Vec<(String, u64)> = Vec::new();
     for (name, bytes) in &found {
         match by_name.iter_mut().find(|(known, _)| known == name) {

@@ -17,7 +17,8 @@ pub struct Report {
     pub memory: Memory,
 }
 
-fn label(kind: Kind) -> &'static str {
+/// What a kind is called.
+pub fn label(kind: Kind) -> &'static str {
     match kind {
         Kind::Floor => "floor",
         Kind::Plain => "without_berth",
@@ -25,21 +26,25 @@ fn label(kind: Kind) -> &'static str {
         Kind::Cgroup => "namespaces_and_cgroup",
         Kind::SessionLine => "without_account_line",
         Kind::Account => "account_phase",
+        Kind::Close => "close",
+        Kind::PamNamespace => "pam_namespace",
+        Kind::Bubblewrap => "bwrap",
+        Kind::True => "true",
     }
 }
 
-/// What Berth adds to the median, and how many floors that is.
-fn added(regime: &Measured<Kind>, kind: Kind) -> (Duration, f64) {
-    let added = regime.added(kind, Kind::Plain);
+/// What is added to the median of what a kind is compared with, and how many floors that is.
+fn added(regime: &Measured<Kind>, kind: Kind) -> Option<(Duration, f64)> {
+    let added = regime.added(kind, kind.base()?);
     let floor = regime.figures(Kind::Floor).p50;
-    (added, added.as_secs_f64() / floor.as_secs_f64())
+    Some((added, added.as_secs_f64() / floor.as_secs_f64()))
 }
 
 impl Report {
     /// For people.
     pub fn table(&self) -> String {
         let mut text = String::from(
-            "pam_open_session, and pam_acct_mgmt in the account phase, milliseconds\n\
+            "pam_open_session, or what is named: pam_acct_mgmt, pam_close_session; milliseconds\n\
              floor: the bare system calls for the same namespaces\n\n\
              regime  what                       p50      p99      max    added  floors\n",
         );
@@ -52,8 +57,7 @@ impl Report {
                     text,
                     "{name:<7} {what:<22} {p50:>7.3}  {p99:>7.3}  {max:>7.3}"
                 );
-                if !matches!(kind, Kind::Floor | Kind::Plain) {
-                    let (added, floors) = added(regime, kind);
+                if let Some((added, floors)) = added(regime, kind) {
                     let _ = write!(text, "  {:>7.3}  {floors:>6.1}", milliseconds(added));
                 }
                 text.push('\n');
@@ -84,8 +88,7 @@ impl Report {
                     "p99_s": figures.p99.as_secs_f64(),
                     "max_s": figures.max.as_secs_f64(),
                 });
-                if !matches!(kind, Kind::Floor | Kind::Plain) {
-                    let (added, floors) = added(regime, kind);
+                if let Some((added, floors)) = added(regime, kind) {
                     value["added_s"] = json!(added.as_secs_f64());
                     value["floors"] = json!(floors);
                 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe};
 
 use crate::floor;
-use crate::pam::{self, SESSION_LINE, WITH, WITHOUT};
+use crate::pam::{self, PAM_NAMESPACE, SESSION_LINE, WITH, WITHOUT};
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,18 +27,39 @@ pub enum Kind {
     SessionLine,
     /// `pam_acct_mgmt` with Berth.
     Account,
+    /// `pam_close_session` with Berth, of namespaces and a cgroup.
+    Close,
+    /// `pam_open_session` with pam_namespace in Berth's place, for a /tmp of the user's own.
+    PamNamespace,
+    /// `bwrap` with the same namespaces, from its start to its end around `true`.
+    Bubblewrap,
+    /// `true` alone.
+    True,
 }
 
 impl Kind {
     /// All of them, in the order in which they are measured.
-    pub const ALL: [Kind; 6] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Floor,
         Kind::Plain,
         Kind::Namespaces,
         Kind::Cgroup,
         Kind::SessionLine,
         Kind::Account,
+        Kind::Close,
+        Kind::PamNamespace,
+        Kind::True,
+        Kind::Bubblewrap,
     ];
+
+    /// What it is compared with, if it is more than that.
+    pub fn base(self) -> Option<Kind> {
+        match self {
+            Kind::Floor | Kind::Plain | Kind::True => None,
+            Kind::Bubblewrap => Some(Kind::True),
+            _ => Some(Kind::Plain),
+        }
+    }
 
     /// Does it once, and says how long that took.
     pub fn once(self) -> Result<Duration, String> {
@@ -49,18 +71,49 @@ impl Kind {
                 drop(kept);
                 return Ok(took);
             }
+            Kind::True => return program(&["true"]),
+            Kind::Bubblewrap => return program(&BUBBLEWRAP),
             Kind::Plain => (WITHOUT, "alice"),
+            Kind::PamNamespace => (PAM_NAMESPACE, "alice"),
             Kind::Namespaces | Kind::Account => (WITH, "alice"),
             Kind::SessionLine => (SESSION_LINE, "alice"),
-            Kind::Cgroup => (WITH, "bob"),
+            Kind::Cgroup | Kind::Close => (WITH, "bob"),
         };
         let session = pam::open(service, user)?;
-        let took = match self {
-            Kind::Account => session.account,
-            _ => session.open,
-        };
+        let (account, open) = (session.account, session.open);
+        let start = Instant::now();
         session.close();
-        Ok(took)
+        Ok(match self {
+            Kind::Account => account,
+            Kind::Close => start.elapsed(),
+            _ => open,
+        })
+    }
+}
+
+/// The user's program in the same namespaces as a berth's.
+const BUBBLEWRAP: [&str; 10] = [
+    "bwrap",
+    "--unshare-user",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--dev-bind",
+    "/",
+    "/",
+    "--proc",
+    "/proc",
+    "true",
+];
+
+/// Runs a program to its end.
+fn program(words: &[&str]) -> Result<Duration, String> {
+    let (name, arguments) = words.split_first().ok_or("no program")?;
+    let start = Instant::now();
+    let status = Command::new(name).args(arguments).status();
+    let took = start.elapsed();
+    match status {
+        Ok(status) if status.success() => Ok(took),
+        other => Err(format!("{name}: {other:?}")),
     }
 }
 
@@ -168,7 +221,7 @@ pub fn milliseconds(time: Duration) -> f64 {
 }
 
 /// Takes one sample in a forked process, and waits for that to end.
-fn forked<K>(kind: K, once: fn(K) -> Result<Duration, String>) -> Duration {
+pub fn forked<K>(kind: K, once: fn(K) -> Result<Duration, String>) -> Duration {
     let (mut from, mut into) = pipes();
     // SAFETY: the child uses nothing that another thread of this process could hold but the allocator,
     // which glibc makes usable after fork.

@@ -1,4 +1,4 @@
-//! How long `berth list` takes, and how much of a CPU `berth top` uses, where many are logged in.
+//! How long `berth list` and a round of penalties take, and how much of a CPU `berth top` uses, where many are logged in.
 //!
 //! The sessions are pretended: a record for each, a process that keeps it, and cgroups. Those are real ones, below a
 //! cgroup of the benchmark's own, with the controllers that this machine has; or plain files, which stand for all the
@@ -21,6 +21,7 @@ use nix::unistd::{ForkResult, Pid, fork, pause};
 use serde_json::json;
 
 use crate::command::timed;
+use crate::round;
 
 /// How often each list is made.
 const TIMES: usize = 5;
@@ -145,6 +146,15 @@ fn on_machine(stand: Stand, sessions: u64) {
     let keepers = pretend(&root, stand, &controllers, sessions);
     lists();
     tops();
+    if stand == Stand::Real {
+        for (id, keeper) in (1..).zip(&keepers) {
+            // Who looks at processes has one in each session to look at.
+            let path = root.join(of_session(id)).join("cgroup.procs");
+            fs::write(path, keeper.to_string()).expect("move a keeper");
+        }
+    }
+    let all: Vec<(u64, u64)> = (1..=sessions).map(|id| (of_user(id), id)).collect();
+    round::measure(&all);
     for keeper in keepers {
         let _ = kill(keeper, Signal::SIGKILL);
         let _ = waitpid(keeper, None);
@@ -176,9 +186,9 @@ fn pretend(root: &Path, stand: Stand, controllers: &[&str], sessions: u64) -> Ve
     group("berth", true);
     let mut keepers = Vec::new();
     for id in 1..=sessions {
-        let uid = FIRST_UID + id / EACH;
+        let uid = of_user(id);
         let user = format!("berth/user-{uid}");
-        let session = format!("{user}/sessions/{id}");
+        let session = of_session(id);
         for (path, passes_on) in [
             (&user, true),
             (&format!("{user}/sessions"), true),
@@ -209,6 +219,16 @@ fn pretend(root: &Path, stand: Stand, controllers: &[&str], sessions: u64) -> Ve
     keepers
 }
 
+/// Whose a session is.
+fn of_user(id: u64) -> u64 {
+    FIRST_UID + id / EACH
+}
+
+/// The cgroup of a session.
+fn of_session(id: u64) -> String {
+    format!("berth/user-{}/sessions/{id}", of_user(id))
+}
+
 fn role(process: Pid) -> serde_json::Value {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("read");
     let (_, fields) = stat.rsplit_once(')').expect("a name");
@@ -220,7 +240,8 @@ fn role(process: Pid) -> serde_json::Value {
     json!({ "pid": process.as_raw(), "start": start })
 }
 
-fn berth() -> OsString {
+/// The program.
+pub fn berth() -> OsString {
     let me = std::env::current_exe().expect("this program's path");
     me.with_file_name("berth").into_os_string()
 }
@@ -231,14 +252,14 @@ fn lists() {
         "seconds", "best", "worst", "CPU"
     );
     for arguments in ["list", "list --users", "list --json"] {
-        let before = of_children();
+        let before = cpu_of_children();
         let took = timed(TIMES, 0, || {
             let mut list = Command::new(berth());
             list.args(arguments.split(' '));
             list
         });
         // On a machine that is busy otherwise, this is what tells.
-        let cpu = (of_children() - before).as_secs_f64() / TIMES as f64;
+        let cpu = (cpu_of_children() - before).as_secs_f64() / TIMES as f64;
         if let [best, .., worst] = took[..] {
             println!("berth {arguments:<26}  {best:>6.3}  {worst:>6.3}  {cpu:>6.3}");
         }
@@ -246,7 +267,7 @@ fn lists() {
 }
 
 /// The CPU time of all children that have ended.
-fn of_children() -> Duration {
+pub fn cpu_of_children() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage");
     let times = [usage.user_time(), usage.system_time()];
     let micros = times.map(|time| time.num_microseconds());

@@ -31,6 +31,7 @@ mod place;
 mod program;
 mod progress;
 mod reading;
+mod repeated;
 mod replace;
 mod stack;
 mod stale;

@@ -17,7 +17,10 @@ use crate::exit::Exit;
 use crate::{caps, live, place};
 
 mod look;
+mod told;
 mod watched;
+
+pub use told::read as of_user;
 
 use watched::{Seen, Watched, offence};
 
@@ -72,7 +75,10 @@ impl Changing {
         let tracks = self.tracks.write(&self.places);
         tracks
             .and_then(|()| self.standings.write(&self.places))
-            .map_err(|error| failed(&error))
+            .map_err(|error| failed(&error))?;
+        // Without it users see less of themselves, and no more is lost.
+        let _ = told::write(&self.standings.users);
+        Ok(())
     }
 }
 
@@ -309,7 +315,16 @@ pub fn forgive(login: &Login, by: &str, helper: &Path) -> Result<Option<Vec<Appl
 /// Where a user stands, as a line and as an object. A file that cannot be used is told of.
 pub fn shown(uid: u32) -> (Option<String>, Value) {
     let standings = Standings::read(&Places::system()).map_err(|error| failed(&error));
-    let Some(standing) = standings.unwrap_or_default().users.remove(&uid) else {
+    in_words(standings.unwrap_or_default().users.remove(&uid))
+}
+
+/// The same to the user themselves, as the last round left it.
+pub fn shown_to_user(uid: u32) -> (Option<String>, Value) {
+    in_words(told::read(uid))
+}
+
+fn in_words(standing: Option<Standing>) -> (Option<String>, Value) {
+    let Some(standing) = standing else {
         return (None, Value::Null);
     };
     let time = |seconds: u64| {

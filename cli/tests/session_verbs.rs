@@ -1,11 +1,8 @@
-//! list, show, kill and try, by their output and exit codes, on records that the test writes. Real
+//! list, explain, kill and try, by their output and exit codes, on records that the test writes. Real
 //! sessions are looked at by the crate of tests on real logins.
 
 mod pretend;
 
-use std::time::{Duration, SystemTime};
-
-use berth_config::LocalTime;
 use serde_json::{Value, json};
 
 use pretend::{Run, files, record, three, with_figures};
@@ -180,108 +177,6 @@ profile student  1 user
 }
 
 #[test]
-fn a_session_from_before_the_policy_in_force_is_stale() {
-    let run = with_figures();
-    let policy = "version = 1\n[defaults]\nno_match = \"exempt\"\n";
-    let loaded = |arguments: &str| {
-        let ran = run.under(policy, arguments);
-        assert_eq!(ran.code, Some(0), "{ran:?}");
-        ran.out
-    };
-    let mut young = record(20, "carol", 4_000_003, 0);
-    young["opened"] = (young["opened"].as_u64().unwrap() + 1000).into();
-    run.write(20, &young);
-    let all = loaded("list");
-    let states: Vec<&str> = all
-        .lines()
-        .skip(1)
-        .filter_map(|line| line.rsplit("  ").next())
-        .collect();
-    assert_eq!(
-        states,
-        ["stale", "stale", "stale", "active", "4 sessions, 3 users."]
-    );
-    let stale = loaded("list --stale");
-    assert!(stale.ends_with("\n3 sessions, 2 users.\n"), "{stale}");
-    let object: Value = serde_json::from_str(&loaded("list --json")).unwrap();
-    let sessions = object["sessions"].as_array().unwrap();
-    let stale: Vec<_> = sessions
-        .iter()
-        .map(|one| (&one["stale"], &one["state"]))
-        .collect();
-    assert_eq!(stale[0], (&json!(true), &json!("active")));
-    assert_eq!(stale[3], (&json!(false), &json!("active")));
-    assert!(loaded("show 12").contains("    Stale: opened under an older policy"));
-    assert!(loaded("top -b -d 0.1").contains(" S\n"));
-    // Without a policy in force nothing is older.
-    assert!(
-        run.berth("", "list --stale")
-            .out
-            .ends_with("0 sessions, 0 users.\n")
-    );
-}
-
-#[test]
-fn a_session_is_of_the_policy_that_it_was_opened_under_whenever_that_was_loaded() {
-    let run = Run::new();
-    let policy = "version = 1\n[defaults]\nno_match = \"exempt\"\n";
-    let sha256 = run.loaded(policy);
-    for (id, ago, by) in [(1, 8000, &sha256), (2, 0, &sha256), (3, 0, &"0".repeat(64))] {
-        let mut record = record(id, "alice", 4_000_001, ago);
-        record["policy"] = by.as_str().into();
-        run.write(id, &record);
-    }
-    assert_eq!(stale(&run, policy), [false, false, true]);
-    // The same text loaded again changes nothing for anybody; another does.
-    assert_eq!(stale(&run, policy), [false, false, true]);
-    assert_eq!(
-        stale(&run, &format!("{policy}# another\n")),
-        [true, true, true]
-    );
-}
-
-#[test]
-fn a_session_is_stale_when_a_window_of_time_gives_it_another_pool_or_other_namespaces() {
-    let run = Run::new();
-    let policy = |outcome: &str| {
-        format!(
-            "version = 1\n[exempt]\nuids = [1]\n[time.long-ago]\nfrom = 2001-01-01T00:00:00\nuntil = 2001-01-03T00:00:00\n\
-             [profile.normal.namespaces]\nuser = \"off\"\n[profile.bare.namespaces]\nuser = \"identity\"\n\
-             [profile.slow.user]\nmemory_max = \"1G\"\n[pool.labs]\nmemory_max = \"1G\"\n\
-             [[rule]]\ntime = \"long-ago\"\n{outcome}\n[[rule]]\nprofile = \"normal\"\n"
-        )
-    };
-    let then = 978_393_600; // 2001-01-02 00:00 in UTC, and within it everywhere
-    for (outcome, is_stale) in [
-        ("profile = \"normal\"", false),
-        ("profile = \"slow\"", false),
-        ("profile = \"bare\"", true),
-        ("profile = \"normal\"\npool = \"labs\"", true),
-    ] {
-        let policy = policy(outcome);
-        let sha256 = run.loaded(&policy);
-        for (id, opened) in [(1, then), (2, then + 1_000_000)] {
-            let mut record = record(id, "nobody", 65_534, 0);
-            record["policy"] = sha256.as_str().into();
-            record["opened"] = opened.into();
-            run.write(id, &record);
-        }
-        assert_eq!(stale(&run, &policy), [is_stale, false], "{outcome}");
-    }
-}
-
-/// Which sessions are stale under a policy, in the order of their ids.
-#[track_caller]
-fn stale(run: &Run, policy: &str) -> Vec<bool> {
-    let ran = run.under(policy, "list --json");
-    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-    let object: Value = serde_json::from_str(&ran.out).unwrap();
-    let sessions = object["sessions"].as_array().unwrap();
-    let stale = sessions.iter().map(|one| one["stale"].as_bool().unwrap());
-    stale.collect()
-}
-
-#[test]
 fn under_systemd_figures_are_those_of_slices_and_scopes() {
     let run = Run::new();
     let slice = "user.slice/user-4000001.slice";
@@ -362,104 +257,6 @@ fn a_record_that_cannot_be_understood_is_told_and_the_rest_is_listed() {
         "{ran:?}"
     );
     assert_eq!(ran.code, Some(5));
-}
-
-#[test]
-fn show_of_a_user_has_a_line_for_each_session() {
-    let run = three();
-    for object in ["alice", "user:alice"] {
-        let ran = run.berth("", &format!("show {object}"));
-        let (title, rest) = ran.out.split_once("\n    Since: ").unwrap();
-        assert_eq!(
-            title,
-            "alice (4000001)  profile student, student+batch, rule cs101"
-        );
-        let (since, rest) = rest.split_once('\n').unwrap();
-        assert!(since.ends_with("; 2h 14min ago"), "{since}");
-        assert!(since.is_char_boundary(3) && "MonTueWedThuFriSatSun".contains(&since[..3]));
-        assert_eq!(
-            rest,
-            " Sessions: 12  sshd from 10.1.4.22, 2h 14min\n           14  cron on cron, 4min, linger\n"
-        );
-    }
-}
-
-#[test]
-fn show_of_a_user_has_what_caps_did_and_where_the_rule_stands() {
-    let run = Run::new();
-    let policy = "version = 1\n[exempt]\nuids = [1]\n[profile.student]\n[[rule]]\nname = \"cs101\"\nprofile = \"student\"\n";
-    let sha256 = run.loaded(policy);
-    for (id, policy) in [(12, sha256.as_str()), (13, "another")] {
-        let mut record = record(id, "alice", 4_000_001, 60);
-        record["policy"] = policy.into();
-        run.write(id, &record);
-    }
-    let now = SystemTime::now();
-    let line = |ago: u64, text: &str| {
-        let time = LocalTime::rfc3339(now - Duration::from_secs(ago)).unwrap();
-        format!("{time} lab1 berth[1]: {text}\n")
-    };
-    let log = [
-        line(
-            90_000,
-            "cap session=12 user=alice cap=memory_max killed=old",
-        ),
-        "x".repeat(2 << 20) + "\n",
-        line(400, "cap session=12 user=alice cap=memory_max killed=first"),
-        line(
-            300,
-            "cap session=13 user=alice cap=memory_max killed=python3",
-        ),
-        line(200, "cap session=9 user=bob cap=memory_max killed=others"),
-        line(100, "cap session=12 user=alice cap=tasks_max"),
-        line(50, "cap session=12 user=alice killed=cc1"),
-    ];
-    run.log(&log.concat());
-    let shown = run.under(policy, "show alice").out;
-    let events = shown.split_once("   Events: ").expect(&shown).1;
-    let events: Vec<&str> = events
-        .lines()
-        .map(|line| line.rsplit_once("  ").unwrap().1)
-        .collect();
-    assert_eq!(
-        events,
-        [
-            "memory_max reached: killed python3 (session 13)",
-            "tasks_max reached (session 12)",
-            "out of memory: killed cc1 (session 12)"
-        ]
-    );
-    let json = run.under(policy, "show alice --json").out;
-    let object: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(object["events"][0]["killed"], "python3");
-    assert_eq!(object["events"][1]["killed"], Value::Null);
-    assert_eq!(object["events"][2]["session"], 12);
-    let title = |session: u64| run.under(policy, &format!("show {session}")).out;
-    assert!(
-        title(12).starts_with(
-            "session 12 of alice (4000001)  profile student, rule cs101 (policy.toml:5)\n"
-        ),
-        "{}",
-        title(12)
-    );
-    assert!(title(13).starts_with("session 13 of alice (4000001)  profile student, rule cs101\n"));
-}
-
-#[test]
-fn show_of_a_session_lets_no_escape_sequence_through() {
-    let run = three();
-    let ran = run.berth("", "status 9");
-    assert!(
-        ran.out
-            .contains("    State: dead\n    Login: sshd from evil\u{fffd}[2J\n"),
-        "{ran:?}"
-    );
-    let object: Value = serde_json::from_str(&run.berth("", "show 9 --json").out).unwrap();
-    assert_eq!(
-        (&object["version"], &object["state"]),
-        (&json!(1), &json!("dead"))
-    );
-    assert_eq!(object["rhost"], "evil\u{1b}[2J");
 }
 
 #[test]

@@ -1,12 +1,15 @@
-//! What reading a policy of twenty rules and deciding by it add to a login. Run as root: the files
-//! must be.
+//! What reading a policy and deciding by it add to a login: a usual policy of twenty rules, and one that has a rule for
+//! each of 100,000 users. Run as root: the files must be.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_config::{Login, Machine, Places, Policy, install};
+use berth_config::{InForce, Login, Machine, Places, Policy, install};
 
 const RULES: usize = 20;
+/// Rules of one user each, and how many of them a drop-in has.
+const MANY: usize = 100_000;
+const PART: usize = 50_000;
 const ROUNDS: usize = 2_000;
 
 fn policy() -> String {
@@ -67,7 +70,7 @@ fn main() {
     install(&policy, &places).expect("installed");
     let size = std::fs::metadata(&places.loaded).map(|metadata| metadata.len());
     println!("the loaded copy has {} bytes", size.unwrap_or_default());
-    median("load the copy in force", || {
+    median("load the copy in force, whole", || {
         let policy = Policy::load_in(&places).expect("a copy");
         assert!(policy.loaded().is_some());
     });
@@ -84,6 +87,10 @@ fn main() {
         ..Login::default()
     };
     let machine = Machine::read(None).expect("a machine");
+    median("load it for a login", || {
+        let policy = InForce::open_in(&places).and_then(|policy| policy.narrowed(&login));
+        assert!(policy.expect("a copy").loaded().is_some());
+    });
     median("measure the machine", || {
         drop(Machine::read(None).expect("a machine"));
     });
@@ -94,5 +101,47 @@ fn main() {
     median("look an account up", || {
         Login::of("root").expect("root is known");
     });
+    of_many_rules(&places, login);
     std::fs::remove_dir_all(&root).expect("removed");
+}
+
+/// The same with so many rules that only their own are looked at.
+fn of_many_rules(places: &Places, mut login: Login) {
+    std::fs::create_dir_all(&places.drop_ins).expect("a folder");
+    for part in 0..MANY / PART {
+        let rules = (part * PART..(part + 1) * PART)
+            .map(|number| format!("[[rule]]\nuser = \"u{number}\"\nprofile = \"base\"\n"));
+        let path = places.drop_ins.join(format!("{part:03}.toml"));
+        std::fs::write(path, rules.collect::<String>()).expect("a drop-in");
+    }
+    // What is loaded is read first.
+    std::fs::remove_file(&places.loaded).expect("removed");
+    let begun = Instant::now();
+    let policy = Policy::load_in(places).expect("no errors");
+    println!("\n{MANY} rules more");
+    println!(
+        "load from the files: {:.2} s",
+        begun.elapsed().as_secs_f64()
+    );
+    let begun = Instant::now();
+    install(&policy, places).expect("installed");
+    let size = std::fs::metadata(&places.loaded).map(|metadata| metadata.len());
+    println!(
+        "write the copy: {:.2} s, {} bytes",
+        begun.elapsed().as_secs_f64(),
+        size.unwrap_or_default()
+    );
+    let begun = Instant::now();
+    Policy::load_in(places).expect("a copy");
+    println!("load it whole: {:.2} s", begun.elapsed().as_secs_f64());
+    for (what, user) in [
+        ("of a user with a rule", "u77777"),
+        ("of one without", "alice"),
+    ] {
+        login.user = user.into();
+        median(&format!("load it for a login {what}"), || {
+            let policy = InForce::open_in(places).and_then(|policy| policy.narrowed(&login));
+            assert!(policy.expect("a copy").loaded().is_some());
+        });
+    }
 }

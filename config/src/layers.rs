@@ -24,14 +24,18 @@ impl Layers {
         (!is_excepted && standing.is_of(penalty?)).then_some(standing)
     }
 
-    /// Those of a user that hold now. A file that cannot be used counts as none, and the caller says so.
-    pub fn in_force(places: &Places, uid: u32, mut failed: impl FnMut(&StateError)) -> Layers {
+    /// Those of a user that hold now. A file that cannot be used counts as none, and the caller says so, and of what it is.
+    pub fn in_force(
+        places: &Places,
+        uid: u32,
+        mut failed: impl FnMut(&str, &StateError),
+    ) -> Layers {
         let exceptions = Exceptions::in_force(places, uid).unwrap_or_else(|error| {
-            failed(&error);
+            failed("exceptions", &error);
             Exceptions::default()
         });
         let mut standings = Standings::read(places).unwrap_or_else(|error| {
-            failed(&error);
+            failed("penalties", &error);
             Standings::default()
         });
         Layers {

@@ -25,12 +25,18 @@ mod exceptions;
 mod expect;
 mod explain;
 pub mod facts;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+mod in_force;
+mod index;
 mod keys;
 mod layers;
 mod loaded;
 mod merge;
 pub mod outcome;
 mod penalties;
+mod pending;
 mod places;
 mod policy;
 mod read;
@@ -54,6 +60,7 @@ pub use diagnostic::{Diagnostic, Place, Severity, counted};
 pub use exceptions::{Exception, ExceptionFile, Exceptions, parse as parse_exception};
 pub use explain::{Explanation, Shown, Tried, Verdict};
 pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError};
+pub use in_force::InForce;
 pub use keys::known_keys;
 pub use layers::Layers;
 pub use loaded::{InstallError, Loaded, Stamp, install};

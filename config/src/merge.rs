@@ -1,5 +1,7 @@
 //! Profiles laid over one another: a list of them, and what each inherits.
 
+use std::collections::BTreeSet;
+
 use crate::contents::Contents;
 use crate::read::table::value;
 use crate::setting::Ref;
@@ -9,28 +11,38 @@ use crate::value::Name;
 impl Contents {
     /// The profiles as one: left to right, the later wins, key by key. A profile's own keys win
     /// over what it inherits.
-    pub(crate) fn merged<'n>(&self, names: impl IntoIterator<Item = &'n Name>) -> Profile {
+    pub(crate) fn merged<'n, N>(&self, names: N) -> Profile
+    where
+        N: IntoIterator<Item = &'n Name>,
+        N::IntoIter: DoubleEndedIterator,
+    {
         let mut merged = Profile::default();
-        for name in names {
-            self.lay(name, &mut merged, &mut Vec::new());
+        for (_, profile) in self.with_inherited(names).into_iter().rev() {
+            merged.overlay(profile);
         }
         merged
     }
 
-    fn lay<'c>(&'c self, name: &Name, onto: &mut Profile, path: &mut Vec<&'c Name>) {
-        // A cycle is an error of the check's, and must not hang it.
-        let Some((name, profile)) = self.profiles.get_key_value(name) else {
-            return;
-        };
-        if path.contains(&name) {
-            return;
+    /// The profiles and all that they inherit, from the one that wins down. One that comes again would be laid under
+    /// itself: so each is there once, in however many ways it is inherited, and a cycle, an error of the check's, ends.
+    pub(crate) fn with_inherited<'n, N>(&self, names: N) -> Vec<(&Name, &Profile)>
+    where
+        N: IntoIterator<Item = &'n Name>,
+        N::IntoIter: DoubleEndedIterator,
+    {
+        let mut line = Vec::new();
+        let mut reached = BTreeSet::new();
+        for name in names.into_iter().rev() {
+            let mut next = Vec::from_iter(self.profiles.get_key_value(name));
+            while let Some((name, profile)) = next.pop() {
+                if reached.insert(name) {
+                    line.push((name, &profile.table));
+                    let inherited = profile.table.inherits().iter();
+                    next.extend(inherited.filter_map(|one| self.profiles.get_key_value(&one.name)));
+                }
+            }
         }
-        path.push(name);
-        for inherited in profile.table.inherits() {
-            self.lay(&inherited.name, onto, path);
-        }
-        path.pop();
-        onto.overlay(&profile.table);
+        line
     }
 }
 

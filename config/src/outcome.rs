@@ -70,6 +70,16 @@ pub enum OnError {
     Deny,
 }
 
+/// What happens to a login of a frozen user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FrozenLogin {
+    /// It is refused.
+    Deny,
+    /// It is let in, and stands until its user is thawed.
+    Freeze,
+}
+
 /// What a cap does whose controller the kernel does not offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -15,7 +15,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::loaded::{self, Loaded};
-use crate::outcome::{Accounting, Caps, OnError};
+use crate::outcome::{Accounting, Caps, FrozenLogin, OnError};
 use crate::places::Places;
 use crate::read::table::value;
 use crate::setting::Setting;
@@ -88,8 +88,13 @@ impl Policy {
         // somebody else could have written is an error.
         match loaded::load(&places.loaded)? {
             Some(policy) => Ok(policy),
-            None => into_policy(checked::edited(places, Trust::Root, None)?),
+            None => Policy::edited_in(places),
         }
+    }
+
+    /// The policy of the files under /etc/berth, whatever is in force.
+    pub(crate) fn edited_in(places: &Places) -> Result<Policy, PolicyError> {
+        into_policy(checked::edited(places, Trust::Root, None)?)
     }
 
     /// The policy of one file alone (the module argument `policy=`).
@@ -127,6 +132,12 @@ impl Policy {
         value(&self.contents.defaults.on_error)
             .copied()
             .unwrap_or(OnError::Deny)
+    }
+
+    /// What a login gets of a user who is frozen.
+    pub fn frozen_login(&self) -> FrozenLogin {
+        let frozen_login = value(&self.contents.defaults.frozen_login).copied();
+        frozen_login.unwrap_or(FrozenLogin::Deny)
     }
 
     /// A berth's user namespace is owned by this plus the user's UID.

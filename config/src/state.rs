@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::loaded::{InstallError, Pending};
+use crate::loaded::InstallError;
+use crate::pending::Pending;
 use crate::source::{self, SourceError, Trust};
 
 /// No file is longer.

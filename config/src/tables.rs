@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::diagnostic::At;
 use crate::facts::{LocalTime, Weekday};
 use crate::outcome::{
-    CgroupPlace, CpuWeight, MissingController, OnError, Propagation, Resource, Scope, UserManager,
-    UserNamespace,
+    CgroupPlace, CpuWeight, FrozenLogin, MissingController, OnError, Propagation, Resource, Scope,
+    UserManager, UserNamespace,
 };
 use crate::read::OneOf;
 use crate::read::table::table;
@@ -25,14 +25,6 @@ use crate::value::{
 pub(crate) enum NoMatch {
     Exempt,
     Deny,
-}
-
-/// What happens to a login of a frozen user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum FrozenLogin {
-    Deny,
-    Freeze,
 }
 
 /// What a rule does other than give a profile.

@@ -5,7 +5,6 @@
 use crate::contents::Contents;
 use crate::diagnostic::{At, Finding};
 use crate::setting::Setting;
-use crate::tables::FrozenLogin;
 
 /// The words that tell these errors from others.
 pub const NOT_YET: &str = "not supported yet";
@@ -20,10 +19,6 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
         ));
     };
 
-    let into_the_frozen = |login: &FrozenLogin| *login == FrozenLogin::Freeze;
-    if let Some(at) = set_to(&contents.defaults.frozen_login, into_the_frozen) {
-        refuse(at, "logins that are frozen at once");
-    }
     for profile in contents.profiles.values().map(|named| &named.table) {
         let namespaces = &profile.namespaces;
         for (name, setting) in [

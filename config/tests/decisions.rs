@@ -324,3 +324,32 @@ fn accounting_goes_where_the_last_file_says() {
         }
     );
 }
+
+#[test]
+fn however_profiles_inherit_each_is_laid_once() {
+    // By 2^40 ways, which nobody waits for, and in a line that no stack holds.
+    let mut text = "[profile.a0]\nuser = { memory_max = \"1G\", tasks_max = 10 }\n".to_string();
+    for nth in 1..=40 {
+        let below = nth - 1;
+        text += &format!("[profile.a{nth}]\ninherits = [\"a{below}\", \"a{below}\"]\n");
+    }
+    for nth in 41..=2000 {
+        text += &format!(
+            "[profile.a{nth}]\ninherits = [\"a{}\"]\nuser = {{ tasks_max = {nth} }}\n",
+            nth - 1
+        );
+    }
+    text += "[[rule]]\nprofile = [\"a2000\", \"a100\"]\n";
+    let policy = policy(&text);
+    let alice = login("alice", 1001, &["alice"]);
+    // What the last one inherits wins over what the first sets itself.
+    let decision = decide(&policy, &alice);
+    assert_eq!(
+        berth(&decision).user_caps.tasks_max,
+        Some(Limit::Finite(100))
+    );
+    assert_eq!(
+        berth(&decision).user_caps.memory_max,
+        Some(Limit::Finite(1 << 30))
+    );
+}

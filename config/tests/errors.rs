@@ -456,7 +456,6 @@ fn an_expectation_that_is_not_met_is_an_error() {
 #[test]
 fn what_is_not_done_yet_is_refused() {
     for body in [
-        "[defaults]\nfrozen_login = \"freeze\"",
         "[profile.p]\nnamespaces = { net = true }",
         "[profile.p]\nnamespaces = { uts = true }",
         "[profile.p]\nnamespaces = { time = true }",

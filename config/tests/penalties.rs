@@ -322,3 +322,41 @@ fn a_program_is_roots_alone_from_the_root_on() {
             .starts_with("cannot read ")
     );
 }
+
+#[test]
+fn what_no_profile_names_or_a_cap_keeps_everybody_below_is_warned_of() {
+    let warnings = |penalty: &str, user: &str| -> Vec<String> {
+        let text = format!(
+            "version = 1\n{HOG}[profile.p]\n{penalty}\nuser = {{ {user} }}\n[[rule]]\nprofile = \"p\"\n\
+             [[rule]]\ngroup = \"x\"\nprofile = \"p\"\n"
+        );
+        let site = Site {
+            groups: vec!["x"],
+            ..Site::default()
+        };
+        let checked = Written::new(&text).check_on(&site);
+        assert!(checked.policy.is_some());
+        let findings = checked.diagnostics.iter().map(short);
+        findings
+            .filter(|finding| !finding.contains("never reached"))
+            .collect()
+    };
+    assert_eq!(warnings("", ""), ["2:10 no profile names penalty `hog` | "]);
+    let named = "penalty = \"hog\"";
+    assert_eq!(
+        warnings(named, "cpu_quota = \"201%\", memory_max = \"17G\""),
+        [""; 0]
+    );
+    assert_eq!(warnings(named, "cpu_quota = \"infinity\""), [""; 0]);
+    // Once, however many rules give it; by what both come to on this machine of 16 CPUs and 64G.
+    assert_eq!(
+        warnings(
+            named,
+            "cpu_quota = \"12.5% of machine\", memory_max = \"16G\""
+        ),
+        [
+            "3:1 nobody is ever above this `cpu_above` here | the cpu_quota of policy.toml:12 is no higher",
+            "4:1 nobody is ever above this `memory_above` here | the memory_max of policy.toml:12 is no higher",
+        ]
+    );
+}

@@ -256,3 +256,23 @@ fn an_accounting_file_is_roots_from_the_root_on() {
         );
     }
 }
+
+#[test]
+fn logins_that_are_to_stand_are_refused_under_systemd_and_that_is_said() {
+    let body = "[defaults]\nfrozen_login = \"freeze\"\n";
+    let systemd = Site {
+        systemd: true,
+        ..Site::default()
+    };
+    assert_eq!(warnings(body, &Site::default()), [""; 0]);
+    assert_eq!(
+        warnings(body, &systemd),
+        [
+            "3:1 logins of who is frozen are refused here | systemd starts nothing in a slice that is frozen"
+        ]
+    );
+    assert_eq!(
+        warnings("[defaults]\nfrozen_login = \"deny\"\n", &systemd),
+        [""; 0]
+    );
+}

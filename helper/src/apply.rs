@@ -3,6 +3,8 @@
 //! Started by `berth apply`, `berth set` and the timer, and in part by a login that was overtaken by one of them.
 //! The code that sets caps stands once so, and whoever sets them has few capabilities ([`crate::privilege`]).
 
+mod sessions;
+
 use std::time::Duration;
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
@@ -10,8 +12,7 @@ use berth_config::{Layers, Login, Machine, Places, Policy};
 use berth_session::{Applied, Group, Left, Line, Manager, Record, Tree, UserFolder, Whose};
 
 use crate::basis::Source;
-use crate::cgroup::Setting;
-use crate::cgroup::live::{How, Standing, UserCaps, bring_many, standing};
+use crate::cgroup::live::{How, UserCaps, bring_many};
 use crate::error::{Error, Result};
 use crate::systemd::live::{Kept, bring, bring_user};
 use crate::terminals::Speaker;
@@ -132,23 +133,6 @@ pub fn if_overtaken(tree: &Tree, (source, basis): &(Source, crate::basis::Basis)
     }
 }
 
-/// A session, and what its own cgroup is to have.
-struct Own<'r> {
-    record: &'r Record,
-    group: Group,
-    settings: Vec<Setting>,
-    missing: MissingController,
-}
-
-impl Own<'_> {
-    fn told(&self) -> Applied {
-        Applied::to(Whose::Session {
-            id: self.record.id,
-            user: self.record.user.clone(),
-        })
-    }
-}
-
 /// What there is to go by.
 struct Work<'a> {
     tree: &'a Tree,
@@ -249,7 +233,7 @@ impl<'a> Work<'a> {
                 Ok(settings) => {
                     let folder = UserFolder::lock(uid)?;
                     bring_user(self.tree, &folder, uid, &settings, how, told)?;
-                    self.look_at_sessions(&own, of_sessions);
+                    self.bring_scopes(&own, how, of_sessions);
                     Ok(folder.remove_if_empty()?)
                 }
             };
@@ -265,83 +249,10 @@ impl<'a> Work<'a> {
             }
             Ok(settings) => {
                 bring_user(self.tree, &folder, uid, &settings, how, told)?;
-                self.look_at_sessions(&own, of_sessions);
+                self.bring_scopes(&own, how, of_sessions);
             }
         }
         Ok(())
-    }
-
-    /// What there is to set on the cgroups of a user's sessions.
-    fn own_caps<'r>(&self, records: &'r [Record]) -> Result<Vec<Own<'r>>> {
-        let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
-        let mut all = Vec::new();
-        let Some(first) = records.first() else {
-            return Ok(all);
-        };
-        let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
-        // One that cannot be read is told of where the user's caps are worked out.
-        let layers = Layers::in_force(&Places::system(), login.uid, |_| ());
-        // What a service manager runs is no session of its own.
-        for record in records.iter().filter(|record| record.is_login()) {
-            let Some(cgroup) = &record.cgroup else {
-                continue;
-            };
-            login.service.clone_from(&record.service);
-            login.tty.clone_from(&record.tty);
-            login.rhost.clone_from(&record.rhost);
-            let decision = self.policy.decide_with(&login, &self.machine, &layers);
-            let (caps, missing) = match decision.map_err(|error| failed(&error))?.outcome {
-                Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => continue,
-                Outcome::Berth(berth) if berth.enforce => {
-                    (berth.session_caps, berth.missing_controller)
-                }
-                Outcome::Berth(_) | Outcome::Exempt => (Caps::default(), MissingController::Warn),
-                // As a user's: they stay until the login ends.
-                Outcome::Deny { .. } => continue,
-            };
-            all.push(Own {
-                record,
-                group: self.tree.group(cgroup),
-                settings: cgroup::settings(&caps, self.tree)?,
-                missing,
-            });
-        }
-        Ok(all)
-    }
-
-    fn bring_sessions(
-        &self,
-        user: &UserCaps,
-        all: &[Own<'_>],
-        how: How,
-        of_sessions: &mut Vec<Applied>,
-    ) {
-        for one in all.iter().filter(|one| one.group.exists()) {
-            let how = How {
-                missing_controller: one.missing,
-                ..how
-            };
-            let mut told = one.told();
-            user.bring_session(&one.group, &one.settings, how, &mut told);
-            of_sessions.push(told);
-        }
-    }
-
-    /// Under systemd what a scope had before is not known, so there its caps stay, and are named.
-    fn look_at_sessions(&self, all: &[Own<'_>], of_sessions: &mut Vec<Applied>) {
-        for one in all.iter().filter(|one| one.group.exists()) {
-            let mut told = one.told();
-            for setting in &one.settings {
-                let standing = standing(&one.group, setting, true);
-                if let Standing::Differs(_) = standing {
-                    let cap = setting.cap;
-                    told.notes.push(format!(
-                        "its own {cap} stays: systemd has made its scope with it"
-                    ));
-                }
-            }
-            of_sessions.push(told);
-        }
     }
 
     /// A user's caps by the policy; `None` where they are not to be touched.
@@ -351,7 +262,7 @@ impl<'a> Work<'a> {
             return Ok(None);
         };
         let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
-        let layers = Layers::in_force(&Places::system(), login.uid, |error| {
+        let layers = Layers::in_force(&Places::system(), login.uid, |_, error| {
             told.left.push(Left {
                 cap: None,
                 reason: format!("it counts for nothing: {error}"),
@@ -459,7 +370,9 @@ fn say(text: &str, uids: &[u32]) {
 }
 
 fn log(told: &Applied, by: &str) {
-    if told.changes.is_empty() && told.left.is_empty() {
+    // What is left each minute `berth apply --due` tells of, once.
+    let is_round = matches!(by, "time" | "expired" | "penalty");
+    if told.changes.is_empty() && (told.left.is_empty() || is_round) {
         return;
     }
     let line = match &told.whose {

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use berth_config::{Places, Policy, PolicyError};
+use berth_config::{InForce, Places, Policy, PolicyError};
 
 /// Where the policy of a login comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +33,14 @@ impl Source {
         match &self.file {
             Some(path) => Policy::load_file(path),
             None => Policy::load_system(),
+        }
+    }
+
+    /// The same for one login: without the rules of everybody else.
+    pub fn in_force(&self) -> Result<InForce, PolicyError> {
+        match &self.file {
+            Some(path) => InForce::open_file(path),
+            None => InForce::open_in(&Places::system()),
         }
     }
 

@@ -1,15 +1,17 @@
 //! Step 1 of a login: what the policy says, and what this application and machine allow.
 
 use berth_config::outcome::{
-    Accounting, Berth, Caps, Logout, Namespaces, OnError, Outcome, PrivateTmp, Privileges,
-    Propagation, Scope, UserManager, UserNamespace,
+    Accounting, Berth, Caps, FrozenLogin, Logout, Namespaces, OnError, Outcome, PrivateTmp,
+    Privileges, Propagation, Scope, UserManager, UserNamespace,
 };
-use berth_config::{Decision, Layers, Login, Machine, Places};
-use berth_protocol::{JoinAbility, Request};
+use berth_config::{Decision, Layers, Login, Machine, Places, PolicyError};
+use berth_protocol::{JoinAbility, Request, service};
 use berth_session::{Cause, Line, Tree};
 
 use crate::basis::{Basis, Source};
 use crate::error::Error;
+use crate::frozen;
+use crate::motd;
 
 /// What is to be done with a login.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub struct Planned {
     pub pool: Option<(String, Caps)>,
     /// The caps of all users together.
     pub everyone_caps: Caps,
+    /// What it gets if its user is frozen.
+    pub frozen_login: FrozenLogin,
     /// The base of the reserved owner UIDs.
     pub owner_uid_base: u32,
     /// Where it is written what the session has used.
@@ -74,14 +78,15 @@ pub fn decide(
 ) -> Result<Verdict, Undecided> {
     let source = Source::of(request.policy.as_deref());
     let basis = source.basis();
-    let policy = source.policy().map_err(|error| Undecided {
+    let no_policy = |error: PolicyError| Undecided {
         on_error: None,
         cause: Cause::Policy,
         reason: error.to_string(),
-    })?;
+    };
+    let in_force = source.in_force().map_err(no_policy)?;
     // By local files alone, before NSS is asked: an exempt admin never waits for a dead directory
     // server.
-    if policy.exempt().covers(&request.user) {
+    if in_force.exempt().covers(&request.user) {
         return Ok(Verdict::Untouched);
     }
     let undecided = |on_error: OnError, cause: Cause| {
@@ -91,14 +96,16 @@ pub fn decide(
             reason,
         }
     };
-    let by_default = |cause| undecided(policy.default_on_error(), cause);
+    let default_on_error = in_force.default_on_error();
+    let by_default = |cause| undecided(default_on_error, cause);
     let login = login(request, account).map_err(by_default(Cause::Account))?;
+    let policy = in_force.narrowed(&login).map_err(no_policy)?;
     let root = tree.map(|tree| tree.root().path());
     let machine =
         Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;
     // A file that cannot be used keeps nobody out: the log names it.
-    let layers = Layers::in_force(&Places::system(), login.uid, |error| {
-        let line = Line::new("exceptions").field("uid", login.uid);
+    let layers = Layers::in_force(&Places::system(), login.uid, |of, error| {
+        let line = Line::new(of).field("uid", login.uid);
         line.field("error", error).error();
     });
     let decision = policy
@@ -129,6 +136,10 @@ pub fn decide(
                 user_rule,
                 pool: pool.map(|pool| (pool, pool_caps)),
                 everyone_caps,
+                frozen_login: match frozen::can_stand(request, service_named) {
+                    true => policy.frozen_login(),
+                    false => FrozenLogin::Deny,
+                },
                 owner_uid_base: policy.owner_uid_base(),
                 accounting: policy.accounting(),
                 notes: Vec::new(),
@@ -173,7 +184,8 @@ impl Planned {
     /// Leaves out what this application cannot be given.
     fn fit_to_application(&mut self, join: JoinAbility, service_named: bool) -> Result<(), Error> {
         if !self.berth.enforce {
-            // Accounted in a cgroup of its own, and nothing else changed.
+            // Accounted in a cgroup of its own, and nothing else changed. The log has what would be.
+            self.notes.extend(motd::unenforced(self));
             self.pool = None;
             self.everyone_caps = Caps::default();
             self.berth.user_caps = Caps::default();
@@ -203,10 +215,16 @@ impl Planned {
             }
             JoinAbility::IfNamed if service_named => Ok(()),
             JoinAbility::IfNamed => self.caps_only("no rule names this service"),
+            JoinAbility::Threaded if !self.berth.namespaces.any() => Ok(()),
+            // Nobody has asked for it to be joined, so that it cannot be is no failure: a display manager.
+            JoinAbility::Threaded
+                if !service_named && !service::is_joined(self.login.service.as_bytes()) =>
+            {
+                self.caps_only("no rule names this service")
+            }
             // An application that execs in place would run in its old PID namespace with a /proc in
             // which it does not exist; sudo is there to get out.
             JoinAbility::Service => self.caps_only("this service is never joined"),
-            JoinAbility::Threaded if !self.berth.namespaces.any() => Ok(()),
             JoinAbility::Threaded if self.berth.on_error == OnError::Allow => {
                 self.caps_only("the application has more than one thread")
             }

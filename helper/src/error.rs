@@ -45,6 +45,11 @@ pub enum Error {
     /// The init of the session could not set itself up.
     #[error("the session's init {0}")]
     Init(String),
+    /// A mount namespace would lead the application out of where it is.
+    #[error(
+        "the login service runs in a chroot, and a berth's mount namespace would lead out of it; start the service outside, or give it a rule with a profile without namespaces"
+    )]
+    Chroot,
     /// There are no namespaces to be had, of the other kinds.
     #[error("cannot clone the session's init into its namespaces: {}{}", .0.desc(), namespaces_hint(*.0))]
     Namespaces(Errno),
@@ -117,7 +122,7 @@ impl Error {
             Error::File { .. } => Cause::File,
             Error::TmpFull(_) => Cause::TmpFull,
             Error::Init(_) => Cause::Init,
-            Error::Namespaces(_) => Cause::Namespaces,
+            Error::Chroot | Error::Namespaces(_) => Cause::Namespaces,
             Error::UserNamespace(_) => Cause::UserNamespace,
             Error::Cap { .. } => Cause::Cap,
             Error::Disk { .. } => Cause::Disk,

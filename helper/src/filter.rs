@@ -81,6 +81,7 @@ const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 const ALLOW: u32 = 0x7fff_0000; // SECCOMP_RET_ALLOW
 const ERRNO: u32 = 0x0005_0000; // SECCOMP_RET_ERRNO, the errno in the low bits
+const KILL: u32 = 0x8000_0000; // SECCOMP_RET_KILL_PROCESS
 
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
@@ -119,6 +120,23 @@ pub fn build(user_namespaces: UserNamespaces) -> Vec<Instruction> {
     // An architecture that the kernel can run and this list does not know: none of its calls have
     // been judged, so none may pass.
     program.push(refuse(libc::ENOSYS));
+    program
+}
+
+/// A filter that leaves a process of this program these system calls (of the machine's own ABI), and ends it at any
+/// other: a process that calls what it was not written to call is no longer ours.
+pub fn only(calls: &[libc::c_long]) -> Vec<Instruction> {
+    let [native, _] = &ABIS;
+    let mut program = vec![
+        instruction(LOAD, ARCH, 0, 0),
+        instruction(IF_EQUAL, native.arch, 1, 0),
+        answer(KILL),
+        instruction(LOAD, NR, 0, 0),
+    ];
+    for call in calls {
+        program.extend([unless_equal_skip(*call as u32, 1), answer(ALLOW)]);
+    }
+    program.push(answer(KILL));
     program
 }
 
@@ -211,6 +229,23 @@ mod tests {
                 assert_eq!(run(&program, abi.arch, abi.clone3, [0, 0]), clone3);
             }
         }
+    }
+
+    #[test]
+    fn nothing_passes_but_the_calls_that_are_listed_and_only_in_the_machines_own_abi() {
+        let calls = [libc::SYS_wait4, libc::SYS_exit_group];
+        let program = only(&calls);
+        for nr in 0..1000 {
+            let listed = calls.contains(&libc::c_long::from(nr));
+            let expected = if listed { ALLOW } else { KILL };
+            assert_eq!(run(&program, ABIS[0].arch, nr, [0, 0]), expected, "{nr}");
+            assert_eq!(run(&program, ABIS[1].arch, nr, [0, 0]), KILL, "{nr}");
+        }
+        let wait4 = libc::SYS_wait4 as u32;
+        assert_eq!(
+            run(&program, ABIS[0].arch, 0x4000_0000 | wait4, [0, 0]),
+            KILL
+        );
     }
 
     #[cfg(target_arch = "x86_64")]

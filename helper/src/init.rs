@@ -12,7 +12,8 @@
 //! 3. the owner's UID, then the user namespace, so that it and all that is counted in it is the
 //!    owner's; the keeper writes the maps from outside;
 //! 4. no nested user namespaces, by the new namespace's own limit;
-//! 5. no privilege.
+//! 5. no privilege;
+//! 6. no system call but the few that reaping takes.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -30,7 +31,7 @@ use nix::unistd::Pid;
 
 use crate::error::{Error, Result, system};
 use crate::sys::{self, Cloned};
-use crate::{mounts, privilege};
+use crate::{filter, mounts, privilege};
 
 /// What an init is made from.
 #[derive(Debug)]
@@ -70,6 +71,23 @@ pub struct Init {
 const WANTS_MAPS: u8 = b'm';
 /// What the init says when it has given up everything. Anything else is a message of failure.
 const READY: u8 = b'r';
+
+/// The system calls of an init that is ready: that it says so and closes the pipe; what `reap` does; the end. Freeing
+/// memory may give some of it back.
+const NEEDED: [libc::c_long; 12] = [
+    libc::SYS_write,
+    libc::SYS_sendto,
+    libc::SYS_close_range,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigtimedwait,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_restart_syscall,
+    libc::SYS_wait4,
+    libc::SYS_exit_group,
+    libc::SYS_exit,
+    libc::SYS_brk,
+    libc::SYS_munmap,
+];
 
 impl Plan<'_> {
     /// The `CLONE_NEW*` flags of all the namespaces.
@@ -158,8 +176,13 @@ impl Plan<'_> {
             }
         }
         privilege::none()?;
-        end_with_the_keeper()
+        end_with_the_keeper()?;
         // If the keeper died before that line, the write of READY fails.
+        match sys::seccomp(&filter::only(&NEEDED)) {
+            // A kernel that has no filters. The init holds nothing all the same.
+            Err(Errno::ENOSYS | Errno::EINVAL) => Ok(()),
+            done => done.map_err(system("limit the init's system calls")),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod audit;
 mod basis;
 mod caps;
 mod cgroup;
+mod chroot;
 mod decide;
 mod error;
 mod filter;

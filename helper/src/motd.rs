@@ -7,15 +7,32 @@ use crate::decide::Planned;
 
 /// The line, if the policy wants one and there is something to tell.
 pub fn line(planned: &Planned) -> Option<String> {
+    let parts = parts(planned, "you have");
+    (planned.berth.motd && !parts.is_empty()).then(|| format!("berth: {}", parts.join("; ")))
+}
+
+/// What would be if the profile were enforced, for the log.
+pub fn unenforced(planned: &Planned) -> Option<String> {
+    let mut parts = parts(planned, "the user has");
+    let namespaces = planned.namespace_names();
+    if !namespaces.is_empty() {
+        parts.push(format!("own {namespaces}"));
+    }
+    let most = planned.berth.max_sessions;
+    parts.extend(most.map(|most| format!("max_sessions {most}")));
+    (!parts.is_empty()).then(|| format!("enforce = false; with it {}", parts.join("; ")))
+}
+
+/// The caps of a login, of whom they are first.
+fn parts(planned: &Planned, user: &str) -> Vec<String> {
     let berth = &planned.berth;
     let pool = planned.pool.as_ref();
     let parts = [
-        told("you have", &berth.user_caps),
+        told(user, &berth.user_caps),
         told("this login", &berth.session_caps),
         pool.and_then(|(name, caps)| told(&format!("all in {name} together"), caps)),
     ];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    (berth.motd && !parts.is_empty()).then(|| format!("berth: {}", parts.join("; ")))
+    parts.into_iter().flatten().collect()
 }
 
 /// The caps that people run into.

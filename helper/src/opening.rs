@@ -182,10 +182,7 @@ impl<'a> Opening<'a> {
         record.write()?;
         channel.send(&Reply::Ready(self.session(plan.flags())), self.pidfd())?;
         // One that comes too late must not be believed in by the module either: its berth is being rolled back.
-        match channel
-            .receive_or_refuse(Instant::now() + ACKNOWLEDGEMENT)?
-            .0
-        {
+        match self.acknowledgement(channel)? {
             Ack::Joined => {}
             Ack::Failed { message } => return Err(Error::CannotJoin(message).into()),
         }
@@ -202,6 +199,25 @@ impl<'a> Opening<'a> {
         let tree = self.prepared.tree.as_ref();
         let refusal = tree.and_then(|tree| frozen::refusal(tree, self.planned));
         refusal.map_or(Ok(()), |message| Err(Reason::Refused(message)))
+    }
+
+    /// What the module says. One that stands with its frozen user, as the policy wants it to, has all the time until it
+    /// is thawed, and then as much as any other.
+    fn acknowledgement(&self, channel: &Channel) -> Result<Ack> {
+        let stands = || {
+            let tree = self.prepared.tree.as_ref();
+            tree.is_some_and(|tree| frozen::stands(tree, self.planned))
+        };
+        loop {
+            let stood = stands();
+            match channel.receive(Instant::now() + ACKNOWLEDGEMENT) {
+                Err(ChannelError::TimedOut) if stood || stands() => {}
+                Err(ChannelError::TimedOut) => {
+                    return Ok(channel.receive_or_refuse(Instant::now())?.0);
+                }
+                received => return Ok(received?.0),
+            }
+        }
     }
 
     fn init_plan(&self) -> init::Plan<'a> {

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use crate::decide::Planned;
 use crate::error::{Error, Result};
 use crate::leader::Leader;
-use crate::{caps, idmap, init, kernel, pam_group};
+use crate::{caps, chroot, idmap, init, kernel, pam_group};
 
 /// What is known before anything is changed.
 pub struct Prepared {
@@ -38,6 +38,9 @@ impl Prepared {
         let berth = &planned.berth;
         let uid = planned.login.uid;
         kernel::is_new_enough()?;
+        if berth.namespaces.mount {
+            chroot::refuse()?;
+        }
         let tree = match berth.cgroup {
             CgroupPlace::Own => Some(tree?),
             // Not touched, then, by Berth's own processes either: they stay with the login's.

@@ -13,6 +13,7 @@ use crate::sys;
 /// While a login is set up.
 const SETUP: &[Capability] = &[
     Capability::CAP_SYS_ADMIN,    // namespaces, mounts
+    Capability::CAP_SYS_CHROOT,   // its own mount namespace again: is this a chroot?
     Capability::CAP_SETUID,       // the init's UID, the UID map
     Capability::CAP_SETGID,       // the init's GID, the GID map
     Capability::CAP_SETFCAP,      // a UID map that has UID 0 in it (Linux 5.12)

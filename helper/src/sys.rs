@@ -3,6 +3,7 @@
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use berth_protocol::Instruction;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -60,6 +61,16 @@ pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// What / is: the number of the mount, and of the folder in it.
+pub fn mount_of_root() -> nix::Result<(u64, u64)> {
+    // SAFETY: a structure of integers, for which zeroes are valid.
+    let mut seen: libc::statx = unsafe { std::mem::zeroed() };
+    let (flags, mask) = (0, libc::STATX_INO | libc::STATX_MNT_ID);
+    // SAFETY: a constant path; the structure outlives the call.
+    let result = unsafe { libc::statx(libc::AT_FDCWD, c"/".as_ptr(), flags, mask, &raw mut seen) };
+    Errno::result(result).map(|_| (seen.stx_mnt_id, seen.stx_ino))
+}
+
 /// Signals exactly the process that the descriptor names.
 pub fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: Signal) -> nix::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
@@ -91,6 +102,33 @@ pub fn prlimit(pid: Pid, resource: u32, new: libc::rlimit) -> nix::Result<libc::
 pub fn close_from(first: u32) -> nix::Result<()> {
     // SAFETY: only called where nothing that owns a descriptor is used afterwards.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Installs a seccomp filter for this process and all that it starts (seccomp(2)); needs no_new_privs.
+pub fn seccomp(filter: &[Instruction]) -> nix::Result<()> {
+    let mut program: Vec<libc::sock_filter> = filter
+        .iter()
+        .map(|one| libc::sock_filter {
+            code: one.code,
+            jt: one.jt,
+            jf: one.jf,
+            k: one.k,
+        })
+        .collect();
+    let program = libc::sock_fprog {
+        len: program.len().try_into().map_err(|_| Errno::E2BIG)?,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the program's length is its vector's, which lives until the end of this function.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            0,
+            &raw const program,
+        )
+    };
     Errno::result(result).map(drop)
 }
 

@@ -55,12 +55,16 @@ pub fn quoted(bytes: &[u8]) -> String {
                 char => out.push(char),
             }
             if out.len() > LONGEST {
-                out.push_str("...\"");
-                return out;
+                break;
             }
         }
+        // A part of a character at most.
         for byte in chunk.invalid() {
             push_byte(&mut out, *byte);
+        }
+        if out.len() > LONGEST {
+            out.push_str("...");
+            break;
         }
     }
     out.push('"');
@@ -96,6 +100,7 @@ mod tests {
     fn text_is_bounded_at_a_character() {
         assert!(quoted(&[b'a'; 5000]).len() < 120);
         assert!(quoted("é\n".repeat(5000).as_bytes()).len() < 120);
+        assert!(quoted(&[0xff; 5000]).len() < 120, "what is no character");
         for length in 1..40 {
             let cut = escaped(&"é\n".repeat(50), Lines::One, length);
             assert!(cut.len() <= length.max(3), "{length}: {cut}");

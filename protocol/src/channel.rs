@@ -1,10 +1,11 @@
 //! One end of the socket pair: whole messages, a deadline, at most one descriptor.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
@@ -18,6 +19,10 @@ const VERSION: u8 = 2;
 
 /// The largest message either side takes. The module bounds each PAM item far below this.
 const MAX_MESSAGE: usize = 64 * 1024;
+
+/// The most descriptors that the kernel takes with one message (SCM_MAX_FD). There is room for all of them, or those
+/// that come before the end of the room would be ours and stay open.
+const MOST_DESCRIPTORS: usize = 253;
 
 /// What is said of a message of another version. It stands in module and helper, and says of which version
 /// they are: `berth doctor` looks for it there.
@@ -39,6 +44,9 @@ pub enum ChannelError {
     /// The bytes are no message of this version.
     #[error("{ANOTHER_VERSION}")]
     Malformed,
+    /// No message has more than one.
+    #[error("a message with {0} descriptors")]
+    TooMany(usize),
     /// A message over the size that either side takes.
     #[error("a message of more than {MAX_MESSAGE} bytes")]
     TooLong,
@@ -47,12 +55,26 @@ pub enum ChannelError {
     System(#[from] Errno),
 }
 
+/// The first number that is no standard stream's.
+const PAST_STANDARD: RawFd = 3;
+
+/// The same file under a number past the standard streams'.
+fn past_standard(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    if fd.as_raw_fd() >= PAST_STANDARD {
+        return Ok(fd);
+    }
+    let moved = fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(PAST_STANDARD))?;
+    // SAFETY: the kernel has just made it, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(moved) })
+}
+
 /// One end of a conversation.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
 
 impl Channel {
-    /// Two connected ends, both close-on-exec.
+    /// Two connected ends, both close-on-exec. Neither is a standard stream: an application that has closed these may
+    /// write to them all the same, or open others in their places.
     pub fn pair() -> Result<(Channel, Channel), ChannelError> {
         let (a, b) = socketpair(
             AddressFamily::Unix,
@@ -60,7 +82,7 @@ impl Channel {
             None,
             SockFlag::SOCK_CLOEXEC,
         )?;
-        Ok((Channel(a), Channel(b)))
+        Ok((Channel(past_standard(a)?), Channel(past_standard(b)?)))
     }
 
     /// Takes over a socket that was inherited.
@@ -112,8 +134,9 @@ impl Channel {
     ) -> Result<(M, Option<OwnedFd>), ChannelError> {
         self.wait_readable(deadline)?;
         let mut bytes = vec![0; MAX_MESSAGE + 1];
-        let mut control = nix::cmsg_space!([i32; 1]);
-        let (length, fd) = {
+        let mut control = nix::cmsg_space!([i32; MOST_DESCRIPTORS]);
+        let mut descriptors = Vec::new();
+        let length = {
             let mut iov = [IoSliceMut::new(&mut bytes)];
             let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT;
             let received = recvmsg::<()>(self.0.as_raw_fd(), &mut iov, Some(&mut control), flags)
@@ -121,18 +144,21 @@ impl Channel {
                 Errno::ECONNRESET => ChannelError::Closed,
                 errno => errno.into(),
             })?;
-            let mut fd = None;
             for message in received.cmsgs()? {
                 if let ControlMessageOwned::ScmRights(fds) = message {
                     for raw in fds {
                         // SAFETY: the kernel has just installed this descriptor for us, nobody else
                         // knows it.
-                        fd = Some(unsafe { OwnedFd::from_raw_fd(raw) });
+                        descriptors.push(unsafe { OwnedFd::from_raw_fd(raw) });
                     }
                 }
             }
-            (received.bytes, fd)
+            received.bytes
         };
+        if descriptors.len() > 1 {
+            return Err(ChannelError::TooMany(descriptors.len()));
+        }
+        let fd = descriptors.pop();
         match bytes.get(..length) {
             None | Some([]) => Err(ChannelError::Closed),
             Some(_) if length > MAX_MESSAGE => Err(ChannelError::TooLong),
@@ -293,6 +319,33 @@ mod tests {
         a.hang_up_both(far).unwrap();
         assert!(before.elapsed() < Duration::from_secs(10));
         drop(inherited);
+    }
+
+    #[test]
+    fn of_a_message_with_many_descriptors_none_stays_open() {
+        for count in [2, 3, MOST_DESCRIPTORS] {
+            let (a, b) = Channel::pair().unwrap();
+            let fds = vec![a.0.as_raw_fd(); count];
+            sendmsg::<()>(
+                b.0.as_raw_fd(),
+                &[IoSlice::new(&[VERSION, 0])],
+                &[ControlMessage::ScmRights(&fds)],
+                MsgFlags::empty(),
+                None,
+            )
+            .unwrap();
+            drop(fds);
+            assert!(matches!(
+                a.receive::<Ack>(soon()),
+                Err(ChannelError::TooMany(there)) if there == count
+            ));
+            // Were one of them still open, this end would be, too.
+            drop(a);
+            assert!(matches!(
+                b.send(&Ack::Joined, None),
+                Err(ChannelError::Closed)
+            ));
+        }
     }
 
     #[test]

@@ -10,8 +10,11 @@ pub const MANAGER: &str = "systemd-user";
 
 /// Never joined, whatever the policy says. systemd, which opens [`MANAGER`], execs in place, so its program would
 /// run in the old PID namespace under a /proc that does not show it. Who may sudo or ask polkit needs the host.
-/// cockpit and samba serve many users, or a user's whole desktop, from processes that must stay outside.
-const NEVER: [&str; 6] = [MANAGER, "sudo", "sudo-i", "polkit-1", "cockpit", "samba"];
+/// cockpit and samba serve many users, or a user's whole desktop, from processes that must stay outside; dovecot opens
+/// and closes everybody's sessions from one process, which would stay in the berth of the first.
+const NEVER: [&str; 7] = [
+    MANAGER, "sudo", "sudo-i", "polkit-1", "cockpit", "samba", "dovecot",
+];
 
 /// A display manager's greeter: exec in place, no person's login.
 const NEVER_SUFFIX: &str = "-launch-environment";

@@ -22,7 +22,7 @@ use crate::{Entry, Error, Result};
 /// must not hold up all that come after.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// No line is longer: each of its texts has a bound.
+/// Every line is shorter: each of its texts has a bound. What is not shorter is none of ours.
 const LONGEST_LINE: u64 = 64 << 10;
 
 /// How much is read at a time.
@@ -255,34 +255,44 @@ fn read_lines_back(
     each: &mut impl FnMut(&Entry<'_>) -> ControlFlow<()>,
 ) -> io::Result<ControlFlow<()>> {
     let mut end = file.metadata()?.size();
-    // The rest of the line that begins before what was read last.
-    let mut rest = Vec::new();
+    // The rest of the line that begins before what was read last, and whether it is too long to be one, and not kept.
+    let (mut rest, mut cut) = (Vec::new(), false);
     while end > 0 {
         let start = end.saturating_sub(LONGEST_LINE);
         let length = usize::try_from(end - start).unwrap_or(0);
         let mut text = vec![0; length];
         file.read_exact_at(&mut text, start)?;
-        // A line that is longer than any of ours is none, and not kept.
-        if rest.len() as u64 <= LONGEST_LINE {
+        if !cut {
             text.append(&mut rest);
         }
-        let whole = match text.iter().position(|byte| *byte == b'\n') {
+        let newline = text.iter().position(|byte| *byte == b'\n');
+        let whole = match newline {
             _ if start == 0 => 0,
             Some(first) => first + 1,
             None => text.len(),
         };
         let (begun, whole) = text.split_at_checked(whole).unwrap_or_default();
-        for line in whole.rsplit(|byte| *byte == b'\n') {
+        let lines = whole.rsplit(|byte| *byte == b'\n');
+        // The beginning of one that was cut is no line either.
+        for line in lines.skip(usize::from(cut)) {
+            if is_too_long(line) {
+                continue;
+            }
             if let Ok(entry) = serde_json::from_slice(line) {
                 if each(&entry).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
         }
+        cut = is_too_long(begun.strip_suffix(b"\n").unwrap_or(begun)) || cut && newline.is_none();
         rest = begun.to_vec();
         end = start;
     }
     Ok(ControlFlow::Continue(()))
+}
+
+fn is_too_long(line: &[u8]) -> bool {
+    line.len() as u64 >= LONGEST_LINE
 }
 
 /// Shows the records of a file, and says how many of its lines are none.
@@ -303,8 +313,8 @@ fn read_lines(file: File, each: &mut impl FnMut(&Entry<'_>)) -> io::Result<u64> 
         let begun = inside;
         inside = line.last() != Some(&b'\n');
         match serde_json::from_slice(&line) {
-            Ok(entry) if !begun => each(&entry),
             _ if begun => {}
+            Ok(entry) if !(inside && is_too_long(&line)) => each(&entry),
             _ => torn += 1,
         }
     }

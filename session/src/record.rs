@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use berth_protocol::service::MANAGER;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, SessionId};
+use crate::{Error, Result, SessionId, sys};
 
 /// Where everything that lives no longer than the machine is up is kept.
 pub const STATE: &str = "/run/berth";
@@ -169,9 +169,11 @@ impl Record {
                 .write(true)
                 .create(true)
                 .truncate(true)
-                // Root only: it names what a user runs, and when.
+                // Not for others: it names what a user runs, and when. For the user: it is all about them, and a
+                // reader can do nothing to it but read. Where the file system has no such lists it is root's alone.
                 .mode(0o600)
                 .open(&new)?;
+            let _ = sys::let_read(&file, self.uid);
             file.write_all(&text)?;
             fs::rename(&new, &path)
         };

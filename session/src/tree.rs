@@ -269,6 +269,7 @@ fn unescape(text: &str) -> PathBuf {
     let mut rest = text.as_bytes();
     while let Some((&byte, tail)) = rest.split_first() {
         let code = tail.get(..3).filter(|_| byte == b'\\');
+        let code = code.filter(|digits| digits.iter().all(u8::is_ascii_digit));
         let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
         match code.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
             Some(escaped) => {
@@ -295,6 +296,10 @@ mod tests {
             31 29 0:27 /part /elsewhere rw shared:9 - cgroup2 cgroup2 rw\n\
             32 29 0:27 / /sys/fs/a\\040b rw shared:9 - cgroup2 cgroup2 rw\n";
         assert_eq!(cgroup2_mount(table), Some("/sys/fs/a b".into()));
+        assert_eq!(
+            unescape("a\\+40\\400\\04"),
+            PathBuf::from("a\\+40\\400\\04")
+        );
         assert_eq!(cgroup2_mount("25 1 0:22 / /proc rw - proc proc rw\n"), None);
     }
 

@@ -280,6 +280,35 @@ fn it_is_read_back_from_its_end_as_far_as_is_asked() {
 }
 
 #[test]
+fn a_line_that_is_too_long_is_none_whichever_way_it_is_read() {
+    const TOO_LONG: usize = 64 << 10;
+    let written = Written::new("long", u64::MAX);
+    let line = |session| serde_json::to_string(&entry(session)).unwrap();
+    let length = line(2).len();
+    let around = [1, 2, 3, 4].map(|blocks| blocks * TOO_LONG);
+    let around = around.into_iter().flat_map(|end| end - 3..=end + 3);
+    for size in around.chain([length, length + 1, 100_000, 150_000]) {
+        // JSON may have blanks behind it: with few it is a record.
+        for filler in [" ", "x"] {
+            let long = format!("{}{}", line(2), filler.repeat(size - length));
+            let text = format!("{}\n{long}\n{}\n", line(1), line(3));
+            fs::write(&written.ledger.file, text).unwrap();
+            let is_one = size < TOO_LONG && (filler == " " || size == length);
+            let there = if is_one { vec![1, 2, 3] } else { vec![1, 3] };
+            let torn = u64::from(!is_one);
+            assert_eq!(written.read(), (there.clone(), torn), "{size} {filler:?}");
+            let mut back = Vec::new();
+            let each = |entry: &Entry<'_>| {
+                back.insert(0, number(entry));
+                ControlFlow::Continue(())
+            };
+            written.ledger.read_back(each).unwrap();
+            assert_eq!(back, there, "back: {size} {filler:?}");
+        }
+    }
+}
+
+#[test]
 fn many_that_end_at_once_are_all_on_record() {
     let written = Written::new("at-once", 3000);
     std::thread::scope(|scope| {

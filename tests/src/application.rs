@@ -50,6 +50,11 @@ pub struct Session {
 impl Session {
     /// Opens a session, as a login program does after it has found the account to be valid.
     pub fn open(service: &str, user: &str) -> Result<Session, String> {
+        Session::prepared(service, user, || ())
+    }
+
+    /// The same, with something done in between, when the modules are loaded.
+    pub fn prepared(service: &str, user: &str, prepare: impl FnOnce()) -> Result<Session, String> {
         let text = |text: &str| CString::new(text).map_err(|error| error.to_string());
         let (name, user) = (text(service)?, text(user)?);
         let conversation = Box::new(Conversation {
@@ -70,22 +75,33 @@ impl Session {
         // Loads the modules, which is no phase's cost. What it answers does not matter.
         // SAFETY: the handle is PAM's own.
         unsafe { pam_setcred(handle, ESTABLISH_CRED) };
+        let mut session = Session {
+            handle,
+            _conversation: conversation,
+            account: Duration::ZERO,
+            open: Duration::ZERO,
+        };
+        prepare();
         let start = Instant::now();
         // SAFETY: as above.
         let code = unsafe { pam_acct_mgmt(handle, 0) };
-        let account = start.elapsed();
-        check(service, "pam_acct_mgmt", code)?;
-        let start = Instant::now();
-        // SAFETY: as above.
-        let code = unsafe { pam_open_session(handle, 0) };
-        let open = start.elapsed();
-        check(service, "pam_open_session", code)?;
-        Ok(Session {
-            handle,
-            _conversation: conversation,
-            account,
-            open,
-        })
+        session.account = start.elapsed();
+        let (call, code) = match code {
+            SUCCESS => {
+                let start = Instant::now();
+                // SAFETY: as above.
+                let code = unsafe { pam_open_session(handle, 0) };
+                session.open = start.elapsed();
+                ("pam_open_session", code)
+            }
+            code => ("pam_acct_mgmt", code),
+        };
+        let opened = check(service, call, code);
+        if opened.is_err() {
+            // SAFETY: the handle is PAM's own, and not used again.
+            unsafe { pam_end(handle, code) };
+        }
+        opened.map(|()| session)
     }
 
     /// Whether Berth's module says that it is one of its own.

@@ -43,6 +43,9 @@ impl Build {
         let mut programs = vec![main.to_owned(), self.tools.join("berth-probe")];
         let product = ["libpam_berth.so", "berth-helper", "berth"];
         programs.extend(product.map(|name| self.product.join(name)));
+        // Which Debian's packages do not let be installed beside another.
+        let foreign = self.target.join("foreign/vsftpd");
+        programs.extend(Some(foreign).filter(|path| path.exists()));
         programs
     }
 }

@@ -344,8 +344,7 @@ fn a_login_service_in_a_chroot_gets_an_error_that_says_so() {
             ..Stack::default()
         });
         machine.su("alice", "echo in").refused();
-        let line = machine.logged("cannot make a user namespace");
-        assert!(line.contains("in a chroot there are none"), "{line}");
+        machine.logged("the login service runs in a chroot");
         assert_eq!(machine.su("root", "echo in").ok(), "in");
         machine.host("umount -l /srv/root").ok();
         machine.assert_nothing_left(&before);

@@ -6,18 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Output, Policy, Process, eventually};
+use berth_tests::{Machine, Output, Policy, Process, Stack, eventually};
 
-/// The state of each session, in the order of their ids.
-fn states(machine: &Machine) -> Vec<String> {
+/// The columns of each session in the list, in the order of their ids.
+fn sessions(machine: &Machine) -> Vec<Vec<String>> {
     let said = machine.berth("list").stdout;
     let lines = said
         .lines()
         .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()));
     let lines = lines.filter(|line| !line.contains(" session"));
     lines
-        .map(|line| line.split_whitespace().last().unwrap().into())
+        .map(|line| line.split_whitespace().map(String::from).collect())
         .collect()
+}
+
+/// The state of each session.
+fn states(machine: &Machine) -> Vec<String> {
+    let all = sessions(machine).into_iter();
+    all.map(|mut columns| columns.pop().unwrap()).collect()
 }
 
 /// The id of a user's session.
@@ -158,6 +164,67 @@ fn a_frozen_users_login_is_refused_and_nobody_elses() {
         machine.ssh("alice", "true").ok();
         assert_goes_on("alice");
         alice.end();
+    });
+}
+
+#[test]
+fn a_login_that_the_policy_lets_stand_goes_on_when_its_user_does() {
+    Machine::run(|machine| {
+        machine.stack(&Stack {
+            arguments: "timeout=2".into(),
+            ..Stack::default()
+        });
+        machine.policy(&Policy {
+            defaults: "frozen_login = \"freeze\"".into(),
+            ..Policy::default()
+        });
+        let before = machine.settled();
+        let alice = machine.ssh_background("alice", COUNT);
+        assert_goes_on("alice");
+        machine.berth("freeze alice").ok();
+        let late = machine.ssh_background("alice", "touch ~/late; exec sleep 1000");
+        assert_states(machine, &["frozen", "frozen"]);
+        let id = sessions(machine).pop().unwrap().swap_remove(0);
+
+        // It can be looked into, and who keeps it does not stand.
+        let shown = machine.berth(&format!("show {id}")).ok();
+        assert!(shown.contains("    State: frozen\n"), "{shown}");
+        let inside = machine.berth(&format!("enter {id} cat /proc/1/comm")).ok();
+        assert_eq!(inside, "berth-init");
+        let keeper = shown.split("keeper ").nth(1).unwrap();
+        let keeper = keeper.split(',').next().unwrap();
+        let cgroup = fs::read_to_string(format!("/proc/{keeper}/cgroup")).unwrap();
+        assert!(cgroup.contains("/berth-keepers"), "{cgroup}");
+        // Nobody else waits: not sshd, nor who has no network to wait at.
+        machine.ssh("bob", "true").ok();
+        let refused = machine.su("alice", "true");
+        assert!(!refused.status.success(), "{refused:?}");
+        assert!(
+            format!("{refused:?}").contains("Your sessions are frozen"),
+            "{refused:?}"
+        );
+
+        // The module's patience would be over.
+        std::thread::sleep(Duration::from_secs(3));
+        assert_states(machine, &["frozen", "frozen"]);
+        assert!(!fs::exists("/home/alice/late").unwrap());
+        machine.berth("thaw alice").ok();
+        assert!(eventually(|| fs::exists("/home/alice/late").unwrap()));
+        assert_states(machine, &["active", "active"]);
+        let entry = format!("open session={id} user=alice");
+        assert!(machine.logged(&entry).contains(" result=ok "));
+        assert_goes_on("alice");
+
+        // What stands can be killed, and its user's freezing ends with the last of their sessions.
+        machine.berth("freeze alice").ok();
+        let latest = machine.ssh_background("alice", "exec sleep 1000");
+        assert_states(machine, &["frozen", "frozen", "frozen"]);
+        machine.berth("kill alice --yes").ok();
+        for login in [alice, late, latest] {
+            login.end();
+        }
+        machine.assert_nothing_left(&before);
+        machine.ssh("alice", "true").ok();
     });
 }
 

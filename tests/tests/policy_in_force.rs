@@ -159,11 +159,14 @@ fn users_are_told_their_caps_at_login_where_a_terminal_shows_it() {
 fn a_profile_that_does_not_enforce_changes_nothing_and_says_what_it_would() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_profile(
-            "enforce = false\nuser = { tasks_max = 50 }",
+            "enforce = false\nuser = { tasks_max = 50 }\nsession = { memory_max = \"64M\" }",
         ));
         let look = "readlink /proc/self/ns/mnt; readlink /proc/self/ns/user";
         assert_eq!(machine.ssh("alice", look).ok(), machine.host(look).ok());
-        assert!(machine.logged("not_enforced").contains("user=alice"));
+        let line = machine.logged("not_enforced");
+        assert!(line.contains("user=alice"), "{line}");
+        let would = "enforce = false; with it the user has tasks_max 50; this login memory_max 64M; own user,pid,ipc,mount";
+        assert!(line.contains(would), "{line}");
     });
 }
 

@@ -22,14 +22,12 @@ fn a_setuid_program_gains_nothing() {
 }
 
 #[test]
-fn a_session_has_no_capability_and_no_new_privileges() {
+fn a_session_and_its_init_have_no_capability_no_new_privileges_and_a_filter() {
     Machine::run(|machine| {
-        for door in Door::ALL {
-            let said = machine.through(
-                door,
-                "alice",
-                "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status",
-            );
+        let both = Door::ALL.map(|door| [(door, "self"), (door, "1")]);
+        for (door, process) in both.into_iter().flatten() {
+            let look = format!("grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/{process}/status");
+            let said = machine.through(door, "alice", &look);
             for line in said.lines() {
                 let (field, value) = line.split_once(":\t").unwrap();
                 let wanted = match field {
@@ -37,9 +35,9 @@ fn a_session_has_no_capability_and_no_new_privileges() {
                     "Seccomp" => "2",
                     _ => "0000000000000000",
                 };
-                assert_eq!(value, wanted, "{door:?} {field}");
+                assert_eq!(value, wanted, "{door:?} {process} {field}");
             }
-            assert_eq!(said.lines().count(), 7, "{door:?}: {said}");
+            assert_eq!(said.lines().count(), 7, "{door:?} {process}: {said}");
         }
     });
 }

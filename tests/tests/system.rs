@@ -51,6 +51,7 @@ berth_tests::cases! { UserModeLinux:
     apply_is_no_error_for_who_logs_out_in_the_middle
     caps_follow_a_window_of_time
     who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count
+    who_hoards_memory_is_slowed_is_told_and_keeps_the_memory
     a_step_outlives_logouts_and_clocks_and_yields_to_exceptions
     a_damaged_file_of_penalties_is_named_and_gives_all_back
 }

@@ -53,6 +53,7 @@ macro_rules! cases {
 }
 
 cases! {
+    apply_brings_the_caps_of_sessions_under_systemd
     a_login_by_ssh_is_in_a_scope_of_its_user
     a_berth_is_in_the_scope_that_logind_made
     who_and_logind_show_a_login_in_a_berth_and_its_end

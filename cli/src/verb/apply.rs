@@ -1,6 +1,6 @@
 //! `berth apply`: the policy in force onto everyone who is logged in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use berth_config::{LocalTime, Places, Policy};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::exceptions::Changing;
 use crate::exit::Exit;
-use crate::{caps, json, live, penalties, place};
+use crate::{caps, json, live, penalties, place, repeated};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ this; 5 some caps stay as they were, and are named.
 Caps of users, their sessions, pools and everyone are worked out anew and written where
 they differ. A memory_max is not lowered below what is in use without --force: then the
 kernel kills what does not fit. Namespaces and pools of sessions that are open do not
-change, under systemd caps of single sessions neither; they come with the next login.")]
+change; they come with the next login.")]
 pub struct Arguments {
     /// Only show what would change
     #[arg(long)]
@@ -44,8 +44,11 @@ pub fn run(arguments: &Arguments) -> Exit {
     if let Err(exit) = live::only_root("change caps") {
         return exit;
     }
-    if arguments.due {
+    if arguments.due && arguments.json {
         return due(arguments);
+    }
+    if arguments.due {
+        return repeated::once(|| due(arguments));
     }
     let mut words = vec![format!("--by={}", crate::deed::doer())];
     words.extend(arguments.dry_run.then(|| "--dry-run".into()));
@@ -63,26 +66,36 @@ pub fn run(arguments: &Arguments) -> Exit {
 /// Says nothing where there is nothing to do: cron would send it by mail.
 fn due(arguments: &Arguments) -> Exit {
     let helper = &arguments.helper;
-    let ended = Changing::begin().and_then(|changing| changing.end_those_that_are_over(helper));
-    let all = ended.and_then(|mut all| {
-        let policy =
-            Policy::load_in(&Places::system()).map_err(|error| place::policy_error(&error))?;
-        if policy.has_windows() {
-            let now = caps::bring(helper, &["--by=time".into()])?;
-            all.extend(
-                now.into_iter()
-                    .filter(|one| !one.changes.is_empty() || !one.left.is_empty()),
-            );
+    let mut all = Vec::new();
+    // One that cannot be done keeps nobody from the others.
+    let mut failed = None;
+    let mut part = |done: Result<Vec<Applied>, Exit>| match done {
+        Ok(done) => all.extend(done),
+        Err(exit) => failed = Some(exit),
+    };
+    part(Changing::begin().and_then(|changing| changing.end_those_that_are_over(helper)));
+    match Policy::load_in(&Places::system()) {
+        Ok(policy) => {
+            if policy.has_windows() {
+                part(by_time(helper));
+            }
+            part(penalties::round(&policy, helper));
         }
-        all.extend(penalties::round(&policy, helper)?);
-        Ok(all)
-    });
-    match all {
-        Ok(all) if arguments.json => print_json(&all, false),
-        Ok(all) if all.is_empty() => Exit::Done,
-        Ok(all) => caps::print(&all, false),
-        Err(exit) => exit,
+        Err(error) => part(Err(place::policy_error(&error))),
     }
+    let exit = match arguments.json {
+        true => print_json(&all, false),
+        false if all.is_empty() => Exit::Done,
+        false => caps::print(&all, false),
+    };
+    failed.unwrap_or(exit)
+}
+
+/// The caps as the policy has them at this time; who is told of.
+fn by_time(helper: &Path) -> Result<Vec<Applied>, Exit> {
+    let mut now = caps::bring(helper, &["--by=time".into()])?;
+    now.retain(|one| !one.changes.is_empty() || !one.left.is_empty());
+    Ok(now)
 }
 
 fn print_json(all: &[Applied], dry_run: bool) -> Exit {

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use berth_config::outcome::Outcome;
 use berth_config::value::Name;
 use berth_config::{
-    Explanation, Layers, LocalTime, Login, Machine, Policy, SourceError, StateError, Trust,
-    check_files,
+    Explanation, Layers, LocalTime, Login, Machine, Places, Policy, SourceError, Standing,
+    StateError, Trust, check_files,
 };
 
 use berth_session::systemd::{is_booted, slice};
 
 use crate::exit::Exit;
 use crate::live::{self, Object};
-use crate::{place, units};
+use crate::{penalties, place, units};
 
 mod enforced;
 mod object;
@@ -119,16 +119,21 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
 /// The user's exceptions and the step of a penalty, as they are in force.
 fn layers(arguments: &Arguments, login: &Login) -> Layers {
     let places = arguments.root.places();
-    Layers::in_force(&places, login.uid, |error| match error {
+    let mut layers = Layers::in_force(&places, login.uid, |_, error| match error {
         StateError::Source(SourceError::Read { path, source }) if place::denied(source) => {
-            let what = match *path == places.penalties {
-                true => "who is on a step of a penalty is root's to see",
-                false => "you have an exception, which only root sees",
-            };
-            eprintln!("berth: {what}; `berth show` has the caps in force");
+            // Who is on which step is root's; where they stand themselves is written elsewhere.
+            if *path != places.penalties {
+                eprintln!(
+                    "berth: you have an exception, which only root sees; `berth show` has the caps in force"
+                );
+            }
         }
         _ => eprintln!("berth: it counts for nothing: {error}"),
-    })
+    });
+    if !live::is_root() && places.penalties == Places::system().penalties {
+        layers.standing = penalties::of_user(login.uid).filter(Standing::is_on_step);
+    }
+    layers
 }
 
 /// What systemd has of caps for the user besides, on this machine.

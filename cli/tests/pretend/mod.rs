@@ -5,7 +5,7 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -46,6 +46,7 @@ impl Run {
         // As Berth does: whole, and another file each time.
         let new = self.sessions.join(format!(".{id}"));
         fs::write(&new, record.to_string()).unwrap();
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).unwrap();
         fs::rename(new, self.sessions.join(id.to_string())).unwrap();
     }
 
@@ -112,8 +113,9 @@ impl Run {
         let ran = self.under(policy, "list");
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{policy}");
         let loaded = fs::read_to_string(self.folder.join("root/var/lib/berth/policy.json"));
-        let loaded: Value = serde_json::from_str(&loaded.unwrap()).unwrap();
-        loaded["sha256"].as_str().unwrap().into()
+        let head = loaded.unwrap().lines().next().unwrap().to_owned();
+        let head: Value = serde_json::from_str(&head).unwrap();
+        head["sha256"].as_str().unwrap().into()
     }
 }
 

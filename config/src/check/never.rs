@@ -1,5 +1,7 @@
 //! Caps of a user in profiles that no user rule selects: they can never apply.
 
+use std::collections::BTreeMap;
+
 use super::Checker;
 use crate::diagnostic::Finding;
 use crate::tables::{CapsTable, Rule};
@@ -7,6 +9,7 @@ use crate::value::Name;
 
 pub(super) fn check(checker: &mut Checker<'_>) {
     let contents = checker.contents;
+    let selecting = selecting(checker);
     for (name, profile) in &contents.profiles {
         let Some(at) = profile.table.user_at else {
             continue;
@@ -14,8 +17,10 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         if profile.table.user == CapsTable::default() {
             continue;
         }
-        let selecting: Vec<&Rule> = selecting(checker, name).collect();
-        if selecting.is_empty() || selecting.iter().any(|rule| !rule.is_login_rule()) {
+        let Some(selecting) = selecting.get(name) else {
+            continue;
+        };
+        if selecting.iter().any(|rule| !rule.is_login_rule()) {
             continue;
         }
         let places: Vec<String> = selecting
@@ -45,38 +50,15 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     }
 }
 
-/// The rules that give a profile, by name or by inheritance.
-pub(super) fn selecting<'c>(
-    checker: &Checker<'c>,
-    profile: &'c Name,
-) -> impl Iterator<Item = &'c Rule> {
-    let rules = checker.contents.rules.iter();
-    rules.filter(move |rule| selects(checker, rule, profile))
-}
-
-/// Whether a rule gives a profile, by name or by inheritance.
-fn selects(checker: &Checker<'_>, rule: &Rule, profile: &Name) -> bool {
-    rule.profiles()
-        .iter()
-        .any(|listed| reaches(checker, &listed.name, profile, &mut Vec::new()))
-}
-
-fn reaches<'c>(checker: &Checker<'c>, from: &Name, to: &Name, path: &mut Vec<&'c Name>) -> bool {
-    if from == to {
-        return true;
+/// The rules that give each profile, by name or by inheritance.
+pub(super) fn selecting<'c>(checker: &Checker<'c>) -> BTreeMap<&'c Name, Vec<&'c Rule>> {
+    let contents = checker.contents;
+    let mut selecting: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for rule in &contents.rules {
+        let names = rule.profiles().iter().map(|profile| &profile.name);
+        for (name, _) in contents.with_inherited(names) {
+            selecting.entry(name).or_default().push(rule);
+        }
     }
-    let Some((from, named)) = checker.contents.profiles.get_key_value(from) else {
-        return false;
-    };
-    if path.contains(&from) {
-        return false;
-    }
-    path.push(from);
-    let found = named
-        .table
-        .inherits()
-        .iter()
-        .any(|inherited| reaches(checker, &inherited.name, to, path));
-    path.pop();
-    found
+    selecting
 }

@@ -1,8 +1,11 @@
 //! What is allowed and hardly meant: rules behind wider ones, profiles that no rule uses, tests that
 //! never match, a throttle without a limit.
 
+use std::collections::BTreeSet;
+
 use super::Checker;
 use crate::diagnostic::Finding;
+use crate::index::Index;
 use crate::read::OneOf;
 use crate::read::table::value;
 use crate::setting::Setting;
@@ -18,29 +21,17 @@ pub(super) fn check(checker: &mut Checker<'_>) {
 
 fn unused(checker: &mut Checker<'_>) {
     let contents = checker.contents;
-    let mut used: Vec<&Name> = Vec::new();
-    let mut open: Vec<&Name> = contents
-        .rules
-        .iter()
+    let rules = contents.rules.iter();
+    let names: Vec<&Name> = rules
         .flat_map(|rule| rule.profiles().iter().map(|profile| &profile.name))
         .collect();
-    while let Some(name) = open.pop() {
-        if used.contains(&name) {
-            continue;
-        }
-        used.push(name);
-        if let Some(profile) = contents.profiles.get(name) {
-            open.extend(
-                profile
-                    .table
-                    .inherits()
-                    .iter()
-                    .map(|inherited| &inherited.name),
-            );
-        }
-    }
+    let used: BTreeSet<&Name> = contents
+        .with_inherited(names)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
     for (name, profile) in &contents.profiles {
-        if !used.contains(&name) {
+        if !used.contains(name) {
             checker.findings.push(Finding::warning(
                 profile.at,
                 format!("no rule uses profile `{name}`"),
@@ -52,12 +43,15 @@ fn unused(checker: &mut Checker<'_>) {
 
 fn hidden(checker: &mut Checker<'_>) {
     let contents = checker.contents;
-    for (index, rule) in contents.rules.iter().enumerate() {
-        let wider = contents
-            .rules
-            .iter()
-            .take(index)
-            .find(|earlier| covers(earlier, rule));
+    // Each with each would take minutes where there are a hundred thousand.
+    let mut earlier = Index::default();
+    for (number, rule) in contents.rules.iter().enumerate() {
+        let mut candidates = earlier.wider(rule).into_iter();
+        let wider = candidates.find_map(|index| {
+            let wider = contents.rules.get(index)?;
+            covers(wider, rule).then_some(wider)
+        });
+        earlier.push(number, rule);
         if let Some(wider) = wider {
             let label = format!("{} matches whatever this matches", checker.place(wider.at));
             checker.findings.push(Finding::warning(

@@ -1,7 +1,10 @@
 //! Penalties: what they need, the range of each value, and profiles whose penalty can never apply.
 
-use super::{Checker, Site};
+use super::{Checker, Site, warnings};
+use crate::decide;
 use crate::diagnostic::{At, Finding};
+use crate::facts::Machine;
+use crate::outcome::Limit;
 use crate::read::table::value;
 use crate::setting::Setting;
 use crate::tables::{PenaltyTable, Rule};
@@ -19,6 +22,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     for named in contents.penalties.values() {
         of_table(checker, named.at, &named.table);
     }
+    let selecting = super::never::selecting(checker);
     for (name, profile) in &contents.profiles {
         let Some(setting) = profile
             .table
@@ -29,8 +33,10 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         else {
             continue;
         };
-        let selecting: Vec<&Rule> = super::never::selecting(checker, name).collect();
-        if !selecting.is_empty() && selecting.iter().all(|rule| rule.is_login_rule()) {
+        let Some(selecting) = selecting.get(name) else {
+            continue;
+        };
+        if selecting.iter().all(|rule| rule.is_login_rule()) {
             let places: Vec<_> = selecting
                 .iter()
                 .map(|rule| checker.place(rule.at))
@@ -114,8 +120,15 @@ fn span(
     }
 }
 
-/// Programs that do not count, and are not here or not to be trusted.
+/// What comes to nothing here: penalties that no profile names, programs that do not count and are not here or not to
+/// be trusted, use that a cap keeps everybody below.
 pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
+    unnamed(checker);
+    if let Some(machine) = site.machine() {
+        for rule in &checker.contents.rules {
+            never_above(checker, rule, &machine);
+        }
+    }
     for named in checker.contents.penalties.values() {
         let (Some(setting), Some(except)) = (&named.table.except, value(&named.table.except))
         else {
@@ -128,6 +141,73 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
                     setting.at,
                     format!("`{pattern}` excepts nothing here"),
                     problem,
+                ));
+            }
+        }
+    }
+}
+
+fn unnamed(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    let profiles = contents.profiles.values();
+    let named: Vec<_> = profiles
+        .filter_map(|profile| value(&profile.table.keys.penalty))
+        .map(|penalty| &penalty.name)
+        .collect();
+    for (name, penalty) in &contents.penalties {
+        if !named.contains(&name) {
+            checker.findings.push(Finding::warning(
+                penalty.at,
+                format!("no profile names penalty `{name}`"),
+                "",
+            ));
+        }
+    }
+}
+
+/// Whoever is capped at what a penalty allows is never above it.
+fn never_above(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
+    let contents = checker.contents;
+    let merged = warnings::merged(checker, rule);
+    let Some((caps, _)) = warnings::user_caps(checker, rule, &merged, machine) else {
+        return;
+    };
+    let Some(penalty) = decide::penalty(contents, &merged, machine) else {
+        return;
+    };
+    let name = value(&merged.keys.penalty).map(|penalty| &penalty.name);
+    let Some(named) = name.and_then(|name| contents.penalties.get(name)) else {
+        return;
+    };
+    let table = &named.table;
+    let place = |at: Option<At>| at.map(|at| checker.place(at)).unwrap_or_default();
+    let keys = [
+        (
+            "cpu_above",
+            table.cpu_above.as_ref().map(|setting| setting.at),
+            (penalty.cpu_above, caps.cpu_quota),
+            (
+                "cpu_quota",
+                place(merged.user.cpu_quota.as_ref().map(|setting| setting.at)),
+            ),
+        ),
+        (
+            "memory_above",
+            table.memory_above.as_ref().map(|setting| setting.at),
+            (penalty.memory_above, caps.memory_max),
+            (
+                "memory_max",
+                place(merged.user.memory_max.as_ref().map(|setting| setting.at)),
+            ),
+        ),
+    ];
+    for (key, at, (above, cap), (name, place)) in keys {
+        if let (Some(at), Some(above), Some(Limit::Finite(cap))) = (at, above, cap) {
+            if above >= cap {
+                checker.findings.push(Finding::warning(
+                    at,
+                    format!("nobody is ever above this `{key}` here"),
+                    format!("the {name} of {place} is no higher"),
                 ));
             }
         }

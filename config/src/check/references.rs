@@ -1,5 +1,7 @@
 //! Names that refer to nothing, and profiles that inherit from themselves.
 
+use std::collections::BTreeSet;
+
 use super::Checker;
 use crate::diagnostic::Finding;
 use crate::read::nearest;
@@ -58,48 +60,49 @@ fn defined<'r>(
     }
 }
 
-/// Finds each cycle once, at the reference that closes it.
+/// Finds each cycle once, at the reference that closes it. Without recursion: a line of profiles may be as long as a file.
 fn cycles(checker: &mut Checker<'_>) {
-    let contents = checker.contents;
-    let mut done: Vec<&Name> = Vec::new();
-    for name in contents.profiles.keys() {
-        follow(checker, name, &mut Vec::new(), &mut done);
-    }
-}
-
-fn follow<'c>(
-    checker: &mut Checker<'c>,
-    name: &'c Name,
-    path: &mut Vec<&'c Name>,
-    done: &mut Vec<&'c Name>,
-) {
-    if done.contains(&name) {
-        return;
-    }
-    path.push(name);
-    let inherits = checker
-        .contents
-        .profiles
-        .get(name)
-        .map_or(&[][..], |named| named.table.inherits());
-    for inherited in inherits {
-        match path.iter().position(|on_path| **on_path == inherited.name) {
-            Some(start) => {
-                let circle: Vec<&str> = path
-                    .iter()
-                    .skip(start)
-                    .map(|name| name.as_str())
-                    .chain([inherited.name.as_str()])
-                    .collect();
-                checker.findings.push(Finding::error(
-                    inherited.at,
-                    "a profile inherits from itself",
-                    circle.join(" -> "),
-                ));
+    let profiles = &checker.contents.profiles;
+    let inherits = |name: &Name| {
+        let named = profiles.get(name);
+        named.map_or(&[][..], |named| named.table.inherits()).iter()
+    };
+    let mut done: BTreeSet<&Name> = BTreeSet::new();
+    for start in profiles
+        .keys()
+        .filter(|name| !done.contains(name))
+        .collect::<Vec<_>>()
+    {
+        // The way to the profile at hand, and what each on it has yet to follow.
+        let mut path = vec![(start, inherits(start))];
+        let mut on_path = BTreeSet::from([start]);
+        while let Some((name, rest)) = path.last_mut() {
+            let name = *name;
+            match rest.next() {
+                None => {
+                    path.pop();
+                    on_path.remove(name);
+                    done.insert(name);
+                }
+                Some(inherited) if on_path.contains(&inherited.name) => {
+                    let on_circle = path.iter().map(|(name, _)| *name);
+                    let circle: Vec<&str> = on_circle
+                        .skip_while(|name| **name != inherited.name)
+                        .chain([&inherited.name])
+                        .map(Name::as_str)
+                        .collect();
+                    checker.findings.push(Finding::error(
+                        inherited.at,
+                        "a profile inherits from itself",
+                        circle.join(" -> "),
+                    ));
+                }
+                Some(inherited) if !done.contains(&inherited.name) => {
+                    path.push((&inherited.name, inherits(&inherited.name)));
+                    on_path.insert(&inherited.name);
+                }
+                Some(_) => {}
             }
-            None => follow(checker, &inherited.name, path, done),
         }
     }
-    path.pop();
-    done.push(name);
 }

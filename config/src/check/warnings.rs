@@ -7,11 +7,11 @@ use crate::decide::{self, Bases};
 use crate::diagnostic::Finding;
 use crate::facts::Machine;
 use crate::layers::Layers;
-use crate::outcome::{Caps, Limit, Outcome};
+use crate::outcome::{Caps, FrozenLogin, Limit, Outcome};
 use crate::policy::exempt_list;
 use crate::read::table::value;
 use crate::setting::Setting;
-use crate::tables::{Rule, Tests};
+use crate::tables::{Profile, Rule, Tests};
 use crate::value::Glob;
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
@@ -20,6 +20,15 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
         for tests in std::iter::once(&rule.tests).chain(&rule.except) {
             unknown_groups(checker, tests, site);
             stacks(checker, tests, site);
+        }
+    }
+    if let (Some(setting), true) = (&contents.defaults.frozen_login, site.systemd()) {
+        if setting.value == Some(FrozenLogin::Freeze) {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                "logins of who is frozen are refused here",
+                "systemd starts nothing in a slice that is frozen",
+            ));
         }
     }
     if let Some(machine) = site.machine() {
@@ -72,19 +81,10 @@ fn session_above_user(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine)
     if rule.is_login_rule() {
         return;
     }
-    let contents = checker.contents;
-    let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
-    let mut bases = Bases::new(machine, checker.files);
-    if let Some(pool) = rule
-        .pool(&merged)
-        .and_then(|pool| contents.pools.get(&pool.name))
-    {
-        bases.pool = decide::caps(&pool.table, &bases).ok();
-    }
-    let Ok(user) = decide::caps(&merged.user, &bases) else {
+    let merged = merged(checker, rule);
+    let Some((user, bases)) = user_caps(checker, rule, &merged, machine) else {
         return;
     };
-    bases.user = Some(user.clone());
     let Ok(session) = decide::caps(&merged.session, &bases) else {
         return;
     };
@@ -99,6 +99,29 @@ fn session_above_user(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine)
             }
         }
     }
+}
+
+/// The profile that a rule gives.
+pub(super) fn merged(checker: &Checker<'_>, rule: &Rule) -> Profile {
+    let profiles = rule.profiles().iter().map(|profile| &profile.name);
+    checker.contents.merged(profiles)
+}
+
+/// The user's caps by a rule's profile, and what a session's are worked out by.
+pub(super) fn user_caps<'c>(
+    checker: &Checker<'c>,
+    rule: &Rule,
+    merged: &Profile,
+    machine: &'c Machine,
+) -> Option<(Caps, Bases<'c>)> {
+    let mut bases = Bases::new(machine, checker.files);
+    let pool = rule.pool(merged);
+    if let Some(pool) = pool.and_then(|pool| checker.contents.pools.get(&pool.name)) {
+        bases.pool = decide::caps(&pool.table, &bases).ok();
+    }
+    let user = decide::caps(&merged.user, &bases).ok()?;
+    bases.user = Some(user.clone());
+    Some((user, bases))
 }
 
 fn limit(caps: &Caps, key: &str) -> Option<Limit> {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 pub(crate) use berth::{berth, can_hide, has_user_namespace, user_manager};
 pub(crate) use caps::{Bases, caps};
-pub(crate) use penalty::cpu_time;
+pub(crate) use penalty::{cpu_time, penalty};
 
 use crate::contents::Contents;
 use crate::facts::{Login, Machine};

@@ -5,10 +5,10 @@ use toml::value::Datetime;
 use super::{Scalar, nearest};
 use crate::facts::{LocalTime, Weekday};
 use crate::outcome::{
-    CgroupPlace, CpuWeight, Limit, MissingController, OnError, Propagation, Scope, UserManager,
-    UserNamespace,
+    CgroupPlace, CpuWeight, FrozenLogin, Limit, MissingController, OnError, Propagation, Scope,
+    UserManager, UserNamespace,
 };
-use crate::tables::{Action, FrozenLogin, NoMatch, UidBase};
+use crate::tables::{Action, NoMatch, UidBase};
 use crate::value::*;
 
 /// Types that are written as a string only.

@@ -55,18 +55,30 @@ impl fmt::Display for PathGlob {
     }
 }
 
-/// Whether the names of a path are those that a pattern's names mean.
+/// Whether the names of a path are those that a pattern's names mean. Goes back only to the last `**`, so the time is
+/// at most the product of the lengths, however deep a user puts their programs.
 pub fn names_match(pattern: &[&str], path: &[&str]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((&ANY_DEPTH, rest)), _) => {
-            let below = path.split_first().map(|(_, below)| below);
-            names_match(rest, path) || below.is_some_and(|below| names_match(pattern, below))
+    let (mut p, mut n) = (0, 0);
+    let mut any_depth: Option<(usize, usize)> = None;
+    loop {
+        let fits = match (pattern.get(p), path.get(n)) {
+            (None, None) => return true,
+            (Some(&ANY_DEPTH), _) => {
+                any_depth = Some((p + 1, n));
+                p += 1;
+                continue;
+            }
+            (Some(first), Some(name)) => Glob::parse(first).is_ok_and(|glob| glob.matches(name)),
+            _ => false,
+        };
+        match (fits, any_depth) {
+            (true, _) => (p, n) = (p + 1, n + 1),
+            (false, Some((behind, from))) if from < path.len() => {
+                any_depth = Some((behind, from + 1));
+                (p, n) = (behind, from + 1);
+            }
+            _ => return false,
         }
-        (Some((first, rest)), Some((name, below))) => {
-            Glob::parse(first).is_ok_and(|glob| glob.matches(name)) && names_match(rest, below)
-        }
-        _ => false,
     }
 }
 
@@ -97,6 +109,15 @@ mod tests {
         assert!(matches("/opt/**/bin/*", "/opt/a/b/bin/icc"));
         assert!(!matches("/opt/**/bin/*", "/opt/a/b/lib/icc"));
         assert!(!matches("/opt/**", "/optional/icc"));
+        assert!(matches("/**/a/**/a/b", "/a/x/a/a/b"));
+        assert!(!matches("/**/a/**/a/b", "/x/a/b"));
+    }
+
+    #[test]
+    fn a_deep_path_costs_no_long_time() {
+        let path = vec!["a"; 2000];
+        let pattern = ["**", "a", "**", "a", "**", "a", "**", "a", "**", "b"];
+        assert!(!names_match(&pattern, &path));
     }
 
     #[test]

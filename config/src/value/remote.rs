@@ -44,13 +44,10 @@ impl Remote {
                     format!("did you mean \"{first}/{prefix}\"?"),
                 ));
             }
-            return Ok(Remote::Network { address, prefix });
+            return Ok(Remote::network(address, prefix));
         }
         if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(Remote::Network {
-                address,
-                prefix: bits(address),
-            });
+            return Ok(Remote::network(address, bits(address)));
         }
         let numeric = |c: char| c.is_ascii_digit() || c == '.';
         if !text.is_empty() && (text.chars().all(numeric) || text.contains(':')) {
@@ -60,6 +57,18 @@ impl Remote {
             ));
         }
         Glob::parse(&text.to_ascii_lowercase()).map(Remote::Name)
+    }
+
+    /// A network; of IPv4 also where it is written as IPv6 has it (`::ffff:10.0.0.0/104`), since clients are looked at so.
+    fn network(address: IpAddr, prefix: u8) -> Remote {
+        let canonical = address.to_canonical();
+        match prefix.checked_sub(96) {
+            Some(prefix) if canonical != address => Remote::Network {
+                address: canonical,
+                prefix,
+            },
+            _ => Remote::Network { address, prefix },
+        }
     }
 
     /// Whether a login from `rhost` is meant. A local login (an empty `rhost`) never is.
@@ -144,6 +153,10 @@ mod tests {
         assert!(matches("10.1.0.0/16", "10.1.4.22"));
         assert!(!matches("10.1.0.0/16", "10.2.4.22"));
         assert!(matches("10.1.0.0/16", "::ffff:10.1.4.22"));
+        // However client and policy write it.
+        assert!(matches("::ffff:10.1.0.0/112", "10.1.4.22"));
+        assert!(matches("::ffff:10.1.4.22", "::ffff:10.1.4.22"));
+        assert!(!matches("::ffff:10.1.0.0/112", "10.2.4.22"));
         assert!(matches("2001:db8::/32", "2001:db8::7"));
         assert!(matches("fe80::/10", "fe80::1%eth0"));
         assert!(matches("0.0.0.0/0", "192.0.2.1"));

@@ -7,6 +7,7 @@ pub mod live;
 mod memory;
 mod pids;
 mod protection;
+pub mod standing;
 mod subtree;
 
 pub use pids::{NEEDED, RESERVE};
@@ -17,7 +18,7 @@ use berth_session::{Controller, Group, SessionId, Tree};
 
 use crate::decide::Planned;
 use crate::error::{Error, Result};
-use live::Standing;
+use standing::Standing;
 
 /// One cap as the kernel takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -270,7 +271,7 @@ impl Writer<'_> {
 /// because somebody logged in. It comes with the next login or `berth apply` that finds less in use, and `berth apply
 /// --force` does not wait for that.
 fn in_use(whom: &str, group: &Group, setting: &Setting) -> Option<String> {
-    let Standing::InUse(reason) = live::standing(group, setting, false) else {
+    let Standing::InUse(reason) = standing::standing(group, setting, false) else {
         return None;
     };
     let left = Error::Cap {

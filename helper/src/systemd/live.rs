@@ -1,4 +1,4 @@
-//! The caps of slices that are in use, brought to what the policy says now.
+//! The caps of slices and scopes that are in use, brought to what the policy says now.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,8 @@ use berth_session::{Applied, Group, Tree, UserFolder};
 
 use super::in_force::{self, State, is_same};
 use super::{EFFECT, properties};
-use crate::cgroup::live::{How, Standing, missing, standing, unset};
+use crate::cgroup::live::{How, missing};
+use crate::cgroup::standing::{Standing, standing, unset};
 use crate::cgroup::{self, RESERVE, Setting};
 use crate::error::Result;
 
@@ -18,6 +19,8 @@ pub enum Kept<'a> {
     Before(&'a UserFolder),
     /// A pool's, which is Berth's and has none.
     Transient,
+    /// A session's scope: logind's, which had none of them before, or Berth's.
+    Scope,
 }
 
 /// The caps of a user, on all slices that are theirs. The caller holds the lock on the user's folder.
@@ -104,7 +107,7 @@ pub fn bring(
     let stale = stale(slice, kept, settings, &properties)?;
     let folder = match kept {
         Kept::Before(_) => DROP_INS,
-        Kept::Transient => TRANSIENT,
+        Kept::Transient | Kept::Scope => TRANSIENT,
     };
     let is_due = !changed.is_empty() || !systemd::is_set(folder, slice.name(), &properties);
     if is_due && !how.dry_run && !properties.is_empty() {
@@ -113,9 +116,12 @@ pub fn bring(
             Kept::Before(folder) => {
                 systemd::set_caps(&mut bus, folder, slice.name(), &properties)?;
             }
-            Kept::Transient => bus.set(slice.name(), &properties)?,
+            Kept::Transient | Kept::Scope => bus.set(slice.name(), &properties)?,
         }
     }
+    // Read before: what systemd puts back may be there at once.
+    let mut back = Applied::to(told.whose.clone());
+    tell_put_back(slice, &stale, &mut back);
     if !stale.is_empty() && !how.dry_run {
         put_back(slice, kept, &stale)?;
     }
@@ -130,7 +136,7 @@ pub fn bring(
             },
         }
     }
-    tell_put_back(slice, &stale, told);
+    told.changes.append(&mut back.changes);
     Ok(())
 }
 
@@ -174,6 +180,11 @@ fn stale(
             };
             all.into_iter().filter(is_set).collect()
         }
+        Kept::Scope => {
+            let mut all = unset_properties();
+            all.retain(|one| is_berths(slice, one) && has_set(slice, one));
+            all
+        }
     };
     let stale = set.into_iter().filter(|one| !is_wanted(&one.name));
     Ok(stale.collect())
@@ -193,8 +204,38 @@ fn put_back(slice: &Group, kept: Kept<'_>, stale: &[Property]) -> Result<()> {
                 let _ = systemd::forget(TRANSIENT, slice.name(), &one.name);
             }
         }
+        // What it was made with stands in its unit file, and would be read again there.
+        Kept::Scope => bus.set(slice.name(), stale)?,
     }
     Ok(())
+}
+
+/// Whether a property of a scope is one that Berth has set, and not logind with the scope (a JSON user record's).
+fn is_berths(scope: &Group, property: &Property) -> bool {
+    scope.name().starts_with("berth-")
+        || systemd::is_set(TRANSIENT, scope.name(), std::slice::from_ref(property))
+}
+
+/// Whether the kernel has another value than where nobody has set the property.
+fn has_set(scope: &Group, property: &Property) -> bool {
+    let differs = |one: &Setting| matches!(standing(scope, one, true), Standing::Differs(_));
+    let mut rates = properties::RATES.iter();
+    match rates.find(|(_, name)| *name == property.name) {
+        Some((key, _)) => {
+            let disks = scope.read("io.max").unwrap_or_default();
+            let mut words = disks.split_whitespace();
+            words.any(|word| word.strip_prefix(key).is_some_and(|rate| rate != "=max"))
+        }
+        None => unset()
+            .filter(|one| is_of(one, property))
+            .any(|one| differs(&one)),
+    }
+}
+
+/// Whether a setting is what becomes of a property.
+fn is_of(setting: &Setting, property: &Property) -> bool {
+    let made = properties::of(std::slice::from_ref(setting));
+    made.iter().any(|made| made.name == property.name)
 }
 
 /// Every property of a slice as it is where nobody has set it.
@@ -216,11 +257,7 @@ fn unset_properties() -> Vec<Property> {
 
 fn tell_put_back(slice: &Group, stale: &[Property], told: &mut Applied) {
     for property in stale {
-        let of_property = |one: &Setting| {
-            let made = properties::of(std::slice::from_ref(one));
-            made.iter().any(|made| made.name == property.name)
-        };
-        let Some(mut one) = unset().find(of_property) else {
+        let Some(mut one) = unset().find(|one| is_of(one, property)) else {
             told.changed(&property.name, "io.max", "set", "as before");
             continue;
         };
@@ -232,7 +269,6 @@ fn tell_put_back(slice: &Group, stale: &[Property], told: &mut Applied) {
             Value::Number(number) => one.value = number.to_string(),
             _ => {}
         }
-        // Read before: what systemd puts back may be there already.
         let now = slice.read(one.file).unwrap_or_default();
         match is_same(&one, now.trim()) {
             true => told.changed(one.cap, one.file, "set", &one.value),

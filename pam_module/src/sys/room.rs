@@ -6,8 +6,12 @@ use berth_protocol::Rlimit;
 
 use super::join::{rlimit, set_rlimit};
 
-/// More descriptors than a call opens.
-const DESCRIPTORS: u64 = 32;
+/// The most that there can be (fs.nr_open), unless somebody has changed it: the application may have more descriptors
+/// open than its limit allows, and then the first that is free lies far above.
+const DESCRIPTORS: u64 = 1 << 20;
+
+/// More than a call opens.
+const FEW: u64 = 32;
 
 /// While this lives, there are descriptors and memory to be had. Then the limits are as they were.
 #[derive(Debug)]
@@ -17,10 +21,10 @@ impl Room {
     /// Raises what limits the module's own work, as far as that is allowed.
     pub fn make() -> Room {
         let mut before = Vec::new();
-        for (resource, more) in [
-            (libc::RLIMIT_NOFILE, DESCRIPTORS),
-            (libc::RLIMIT_AS, libc::RLIM_INFINITY),
-            (libc::RLIMIT_DATA, libc::RLIM_INFINITY),
+        for (resource, most, more) in [
+            (libc::RLIMIT_NOFILE, DESCRIPTORS, FEW),
+            (libc::RLIMIT_AS, libc::RLIM_INFINITY, 0),
+            (libc::RLIMIT_DATA, libc::RLIM_INFINITY, 0),
         ] {
             let name = String::new();
             let (soft, hard) = (0, 0);
@@ -32,12 +36,14 @@ impl Room {
             }) else {
                 continue; // cannot fail; without it, the limit is what it was
             };
-            let soft = old.soft.saturating_add(more);
+            let more = old.soft.saturating_add(more);
+            let soft = most.max(more);
             if soft == old.soft {
                 continue;
             }
             // Above the hard limit needs a right that is missing in some containers.
-            let raised = [soft.max(old.hard), old.hard].into_iter().any(|hard| {
+            let hards = [soft.max(old.hard), more.max(old.hard), old.hard];
+            let raised = hards.into_iter().any(|hard| {
                 let soft = soft.min(hard);
                 set_rlimit(&Rlimit {
                     soft,

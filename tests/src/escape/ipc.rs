@@ -134,8 +134,8 @@ pub const ATTEMPTS: &[Attempt] = &[
     // What Berth writes.
     shell(
         "records",
-        "reading the records of sessions",
-        "cat /run/berth/sessions/*",
+        "reading the records of others' sessions",
+        "grep -qs '\"user\":\"bob\"' /run/berth/sessions/*",
     ),
     shell(
         "users-records",

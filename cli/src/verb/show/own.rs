@@ -1,17 +1,25 @@
 //! What a user is shown of themselves.
 
-use berth_session::{Group, Tree};
+use berth_session::{Group, Record, Tree};
 use serde_json::json;
 
 use super::page::{Page, counted_tasks};
 use crate::exit::Exit;
 use crate::live::{Object, path};
 use crate::own::{self, Own};
+use crate::penalties;
 use crate::reading::{self, Figures};
 
 /// Shows the calling user, or one of their sessions.
 pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Result<Exit, Exit> {
     let (uid, name) = own::user();
+    if let Some(Object::Session(id)) = object {
+        // Their own record is theirs to read, and no other.
+        if let Some(record) = Record::read(*id).ok().filter(|record| record.uid == uid) {
+            Page::of_session(&record, tree).print(as_json);
+            return Ok(Exit::Done);
+        }
+    }
     let refused = |why: &str| {
         eprintln!("berth: {why}");
         Exit::Permission
@@ -57,13 +65,16 @@ fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) ->
             .trim_end()
             .to_owned()
     });
+    let (penalty, standing) = penalties::shown_to_user(uid);
     Page {
         title: format!("{name} ({uid})"),
+        penalty,
         cgroup: Some(tree.below(user)),
         sessions: lines.collect(),
         object: json!({
             "user": name,
             "uid": uid,
+            "penalty": standing,
             "sessions": both
                 .map(|(own, figures)| {
                     let mut object = figures.object();

@@ -28,6 +28,10 @@ pub const CASES: &[Case] = &[
 ];
 
 pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[
+    (
+        "apply_brings_the_caps_of_sessions_under_systemd",
+        sessions_under_systemd,
+    ),
     ("apply_has_systemd_change_caps", systemd),
     (
         "a_login_leaves_memory_in_use_under_systemd",
@@ -483,6 +487,59 @@ fn systemd(machine: &Booted) {
     login.end();
     machine.assert_nothing_left(&before);
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
+}
+
+/// In logind's scope, and in one of Berth's.
+fn sessions_under_systemd(machine: &Booted) {
+    for (pool, scope) in [("", "session-"), ("pool = \"p\"\n", "berth-")] {
+        let before = machine.settled();
+        let policy = |caps: &str| Policy {
+            rest: "[pool.p]\n".into(),
+            ..Policy::with_profile(&format!(
+                "{pool}session = {{ {caps} }}\nlogout = {{ grace = \"1s\" }}"
+            ))
+        };
+        machine.berth(
+            "sshd",
+            &policy("memory_max = \"64M\", tasks_max = 64, cpu_quota = \"50%\""),
+        );
+        let (login, _) = machine.stay("alice");
+        let field = "berth list --json | grep -m1 '\"cgroup\"' | cut -d '\"' -f 4";
+        let cgroup = machine.host(field).ok();
+        assert!(
+            cgroup.rsplit('/').next().unwrap().starts_with(scope),
+            "{cgroup}"
+        );
+        let has = |file: &str, value: &str| machine.of_cgroup(&cgroup, file) == value;
+        assert!(has("memory.max", "67108864") && has("pids.max", "64"));
+        assert_eq!(machine.host("berth apply").ok(), "0 users changed");
+
+        machine.berth("sshd", &policy("memory_max = \"128M\", cpu_weight = 50"));
+        let look = machine.host("berth apply --dry-run").ok();
+        assert!(look.contains("  memory_max 64M -> 128M\n"), "{look}");
+        assert!(has("memory.max", "67108864"), "it was only a look");
+        let told = machine.host("berth apply").ok();
+        for change in [
+            "memory_max 64M -> 128M",
+            "cpu_weight 100 -> 50",
+            "tasks_max 64 -> infinity",
+            "cpu_quota 50% -> infinity",
+        ] {
+            assert!(told.contains(&format!("  {change}\n")), "{change}: {told}");
+        }
+        assert!(told.ends_with("0 users and 1 session changed"), "{told}");
+        // What the policy no longer says is gone, and does not come back.
+        let is_so = || {
+            let unset = has("pids.max", "max") && has("cpu.max", "max 100000");
+            unset && has("memory.max", "134217728") && has("cpu.weight", "50")
+        };
+        assert!(eventually(is_so), "{told}");
+        machine.host("systemctl daemon-reload").ok();
+        assert_eq!(machine.host("berth apply").ok(), "0 users changed");
+        assert!(is_so());
+        login.end();
+        machine.assert_nothing_left(&before);
+    }
 }
 
 fn in_use_under_systemd(machine: &Booted) {

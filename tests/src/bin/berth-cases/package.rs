@@ -94,6 +94,8 @@ fn pam(machine: &Booted) {
         "/run/berth-last-id",
         "/run/berth-counters",
         "/run/berth-penalties",
+        "/run/berth-standings",
+        "/run/berth-due-wrong",
     ] {
         assert!(!Path::new(gone).exists(), "{gone}");
     }

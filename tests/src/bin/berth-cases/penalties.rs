@@ -14,6 +14,10 @@ pub const CASES: &[Case] = &[
         burning,
     ),
     (
+        "who_hoards_memory_is_slowed_is_told_and_keeps_the_memory",
+        hoarding,
+    ),
+    (
         "a_step_outlives_logouts_and_clocks_and_yields_to_exceptions",
         standing,
     ),
@@ -211,6 +215,64 @@ fn burning(machine: &mut Machine) {
     }
 }
 
+fn hoarding(machine: &mut Machine) {
+    let mut policy = policy("1min");
+    policy.rest = policy
+        .rest
+        .replace("cpu_above = \"12%\"", "memory_above = \"24M\"");
+    machine.policy(&policy);
+    let mut terminal = machine.ssh_terminal("alice");
+    terminal.run("true");
+    let hold = |megabytes: u32| machine.probe(&format!("hold {megabytes}"));
+    let (much, little) = (hold(48), hold(8));
+    let of_alice = machine.ssh_background("alice", &much);
+    let of_bob = machine.ssh_background("bob", &little);
+    let holds = |user: &str, megabytes: u64| {
+        let group = machine.cgroups().user(machine.uid(user));
+        let now = std::fs::read_to_string(group.join("memory.current"));
+        now.is_ok_and(|now| {
+            now.trim()
+                .parse()
+                .is_ok_and(|now: u64| now >= megabytes << 20)
+        })
+    };
+    assert!(eventually(|| holds("alice", 48) && holds("bob", 8)));
+    assert_eq!(due(machine), "");
+    let told = once_a_window_is_full(|| due(machine));
+    assert_eq!(told, "alice cpu_quota 40% -> 20% 1 user changed");
+    terminal.expect("berth: memory ");
+    terminal.expect(
+        " over 1min, above 24M: penalty hog, step 1 of 2, leaves you 50% of your cpu_quota until ",
+    );
+    let memory = machine
+        .cgroups()
+        .user(machine.uid("alice"))
+        .join("memory.max");
+    assert_eq!(std::fs::read_to_string(memory).unwrap(), "268435456\n");
+    assert_eq!(quota(machine, "bob"), "40000 100000");
+    assert!(
+        machine
+            .logged("penalty user=alice")
+            .contains("because=\"memory ")
+    );
+
+    // Who lets go of it has all back.
+    of_alice.end();
+    let mut told = String::new();
+    assert!(
+        within(SEVERAL_MINUTES, || {
+            told += &due(machine);
+            told.contains("alice cpu_quota 20% -> 40%")
+        }),
+        "{told}"
+    );
+    terminal.expect("berth: penalty hog is over: your cpu_quota is whole again");
+    assert!(!told.contains("bob"), "{told}");
+    of_bob.end();
+    terminal.send("exit");
+    terminal.wait();
+}
+
 fn standing(machine: &mut Machine) {
     machine.settled();
     let alice = machine.uid("alice");
@@ -240,6 +302,25 @@ fn standing(machine: &mut Machine) {
         shown.contains("  Penalty: hog, step 1 of 2 until "),
         "{shown}"
     );
+
+    // She sees it herself from the next round on, and nobody else.
+    assert_eq!(due(machine), "");
+    let own = machine.ssh("alice", &format!("{PROGRAMS}/berth show")).ok();
+    assert!(own.contains("  Penalty: hog, step 1 of 2 until "), "{own}");
+    let own = machine
+        .ssh("alice", &format!("{PROGRAMS}/berth explain"))
+        .ok();
+    assert!(own.contains("penalty hog, step 1 of 2 until "), "{own}");
+    let standing = format!("/run/berth-standings/{alice}");
+    assert!(
+        machine
+            .host(&format!("cat {standing}"))
+            .ok()
+            .contains("\"alice\"")
+    );
+    machine
+        .ssh("bob", &format!("cat {standing} || ls /run/berth-standings"))
+        .refused();
 
     // An exception wins, for as long as there is one.
     berth(machine, "set alice cpu_quota=70% --for 1h").ok();
@@ -277,7 +358,7 @@ fn standing(machine: &mut Machine) {
             .contains("because=\"forgiven by root\"")
     );
     assert_eq!(berth(machine, "unset alice penalty").status.code(), Some(1));
-    assert!(!Path::new(FILE).exists());
+    assert!(!Path::new(FILE).exists() && !Path::new(&standing).exists());
 
     // A policy that has it no more gives it back.
     put(&on_step(&[(alice, "alice")], 2));
@@ -311,7 +392,7 @@ fn damaged(machine: &mut Machine) {
     // Nor does it keep anybody out.
     put(&text[..text.len() / 2]);
     let (second, _) = machine.stay("alice");
-    let logged = machine.logged("exceptions uid=");
+    let logged = machine.logged("penalties uid=");
     assert!(logged.contains(&format!("{FILE} is damaged")), "{logged}");
     login.end();
     second.end();

@@ -94,6 +94,9 @@ fn small_limits(machine: &mut Machine) {
         // All descriptors are taken but those that su needs itself.
         let take = "bash -c 'for n in {6..63}; do eval \"exec $n</\"; done; exec \"$@\"' bash";
         assert_eq!(su_of_bob(take, "--nofile=64").ok(), "berth-init");
+        // And the limit is far below the next number that is free.
+        let take = "bash -c 'for n in {10..900}; do eval \"exec $n</\"; done; exec \"$@\"' bash";
+        assert_eq!(su_of_bob(take, "--nofile=10").ok(), "berth-init");
     }
     machine.policy(&Policy::default());
     // Not the address space's, which su itself raises.

@@ -37,7 +37,14 @@ fn assert_stands(machine: &Booted, user: &str) {
 
 fn user(machine: &Booted) {
     let capped = "user = { memory_max = \"200M\" }\nlogout = { grace = \"1s\" }";
-    machine.berth("sshd", &Policy::with_profile(capped));
+    // Nothing is started in a slice that is frozen, so nobody can stand there (257); nor is one let in without a berth.
+    machine.berth(
+        "sshd",
+        &Policy {
+            defaults: "frozen_login = \"freeze\"\non_error = \"allow\"".into(),
+            ..Policy::with_profile(capped)
+        },
+    );
     let before = machine.settled();
     let (alice, _) = machine.background("alice", COUNT, "sh");
     assert_goes_on(machine, "alice");

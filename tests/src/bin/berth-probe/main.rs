@@ -4,11 +4,19 @@
 //! wait for the end of their standard input, or for a signal.
 
 mod exhaust;
+mod host;
 mod load;
 mod log_in;
 mod privilege;
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
+use std::os::fd::FromRawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Where lines are said: standard output, unless a probe has closed that.
+static SAY_TO: AtomicI32 = AtomicI32::new(1);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +41,7 @@ fn main() {
         ["open-among-threads", count, service, user] => {
             log_in::open_among_threads(number(count), service, user);
         }
+        ["host", ref words @ ..] => host::host(words),
         ["open-close-stay", service, user] => log_in::open_close_stay(service, user),
         _ => {
             eprintln!("berth-probe: no such probe: {arguments:?}");
@@ -47,9 +56,11 @@ fn number(text: &str) -> u64 {
 
 /// Prints a line, at once.
 fn say(line: &str) {
-    let mut out = std::io::stdout();
+    // SAFETY: open for as long as the program runs, and not closed here.
+    let out = unsafe { File::from_raw_fd(SAY_TO.load(Ordering::Relaxed)) };
+    let mut out = ManuallyDrop::new(out);
     // Nobody may be listening any more, which is no reason to let go of what is held.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let _ = writeln!(out, "{line}");
 }
 
 /// Keeps what is held until standard input ends; for ever, if there is none.

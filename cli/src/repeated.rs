@@ -1,0 +1,128 @@
+//! What a round each minute says is said once: cron sends it by mail, and systemd keeps it in the journal.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use berth_session::Line;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::{dup, dup2_stderr, dup2_stdout};
+
+use crate::exit::Exit;
+
+/// What was wrong at the last round, if anything was. In /run, so that each boot tells it once.
+const WRONG: &str = "/run/berth-due-wrong";
+
+/// Does a round, and says what it said, unless something is as wrong as it was at the last one. The log has when it
+/// began and when it was over.
+pub fn once(round: impl FnOnce() -> Exit) -> Exit {
+    let Ok(heard) = Heard::begin() else {
+        return round(); // Said again is better than never.
+    };
+    let exit = round();
+    let (out, err) = heard.end();
+    let before = fs::read_to_string(WRONG).ok();
+    let wrong = (exit != Exit::Done).then(|| gist(&format!("{err}{out}")));
+    if wrong.is_some() && wrong == before {
+        return exit;
+    }
+    print!("{out}");
+    eprint!("{err}");
+    let noted = match &wrong {
+        Some(gist) => note(gist),
+        None => match fs::remove_file(WRONG) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        },
+    };
+    if let Err(error) = noted {
+        eprintln!("berth: cannot keep in {WRONG} what was said: {error}");
+    }
+    match (&wrong, &before) {
+        (Some(gist), _) => {
+            let first = gist.lines().next().unwrap_or_default();
+            let first = first.strip_prefix("berth: ").unwrap_or(first);
+            let line = Line::new("due").field("result", "error");
+            line.field("error", first).error();
+        }
+        (None, Some(_)) => Line::new("due").field("result", "ok").info(),
+        (None, None) => {}
+    }
+    exit
+}
+
+/// What it is about: what is in use when a cap is left is another amount each minute.
+fn gist(said: &str) -> String {
+    let lines = said.lines().map(|line| match line.split_once(": ") {
+        Some(("berth", left)) if left.starts_with("left ") => {
+            let whose = left.split_once(": ").map_or(left, |(whose, _)| whose);
+            format!("berth: {whose}\n")
+        }
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+fn note(gist: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    options.open(WRONG)?.write_all(gist.as_bytes())
+}
+
+/// Standard output and error, kept back.
+struct Heard {
+    kept: [File; 2],
+    own: [OwnedFd; 2],
+}
+
+impl Heard {
+    fn begin() -> nix::Result<Heard> {
+        let file = || memfd_create("said", MFdFlags::MFD_CLOEXEC).map(File::from);
+        let kept = [file()?, file()?];
+        let own = [dup(io::stdout().as_fd())?, dup(io::stderr().as_fd())?];
+        let [out, err] = &kept;
+        dup2_stdout(out)?;
+        if let Err(errno) = dup2_stderr(err) {
+            let [stdout, _] = &own;
+            dup2_stdout(stdout)?;
+            return Err(errno);
+        }
+        Ok(Heard { kept, own })
+    }
+
+    fn end(self) -> (String, String) {
+        let _ = io::stdout().flush(); // into a file in memory
+        let [stdout, stderr] = &self.own;
+        // They were open a moment ago, so this cannot fail.
+        let _ = dup2_stdout(stdout);
+        let _ = dup2_stderr(stderr);
+        let [out, err] = self.kept.map(|mut file| {
+            let mut bytes = Vec::new();
+            let _ = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        (out, err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_use_is_no_other_thing_each_minute() {
+        let left = |used: &str| {
+            gist(&format!(
+                "berth: left alice's memory_max: {used} is in use\n"
+            ))
+        };
+        assert_eq!(left("1.1G"), left("1.2G"));
+        assert_ne!(
+            left("1.1G"),
+            gist("berth: left bob's memory_max: 1.1G is in use\n")
+        );
+        let broken = |line: u32| gist(&format!("policy.toml:{line}:1: error: unknown key\n"));
+        assert_ne!(broken(1), broken(2));
+    }
+}

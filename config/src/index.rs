@@ -1,0 +1,108 @@
+//! Which rules can match a login at all: of many rules, most name a user, a UID or a group, and those that name
+//! another need not be tried.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::facts::Login;
+use crate::read::OneOf;
+use crate::read::table::value;
+use crate::setting::Setting;
+use crate::tables::{Rule, Tests};
+use crate::value::{Glob, UidRange};
+
+/// What a rule tests first, of the account: `user alice`, `uid 1000`, `group students`, `primary_group staff`.
+pub(crate) type Key = String;
+
+/// The keys of which a login has one wherever the rule matches, since all of its tests must hold; `None` where no
+/// test lists names or single UIDs alone, so that the rule has to be tried for everybody.
+pub(crate) fn keys_of(rule: &Rule) -> Option<HashSet<Key>> {
+    let Tests {
+        user,
+        uid,
+        group,
+        primary_group,
+        ..
+    } = &rule.tests;
+    names("user", user)
+        .or_else(|| uids(uid))
+        .or_else(|| names("primary_group", primary_group))
+        .or_else(|| names("group", group))
+}
+
+/// All keys that a login has.
+pub(crate) fn keys_for(login: &Login) -> Vec<Key> {
+    let groups = login.groups.iter().map(|group| key("group", &group.name));
+    let mut keys: Vec<Key> = groups.collect();
+    keys.push(key("primary_group", login.primary_group()));
+    keys.push(key("user", &login.user));
+    keys.push(key("uid", login.uid));
+    keys
+}
+
+fn key(test: &str, value: impl std::fmt::Display) -> Key {
+    format!("{test} {value}")
+}
+
+fn names(test: &str, globs: &Option<Setting<OneOf<Glob>>>) -> Option<HashSet<Key>> {
+    let globs = &value(globs)?.0;
+    let keys = globs.iter().map(|glob| Some(key(test, glob.literal()?)));
+    keys.collect()
+}
+
+fn uids(ranges: &Option<Setting<OneOf<UidRange>>>) -> Option<HashSet<Key>> {
+    let ranges = &value(ranges)?.0;
+    let single = |range: &UidRange| {
+        let range = range.range();
+        (range.start() == range.end()).then(|| key("uid", range.start()))
+    };
+    ranges.iter().map(single).collect()
+}
+
+/// Rules by their keys. They are told by their numbers, in the order in which they are tried.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    by_key: HashMap<Key, Vec<usize>>,
+    /// Those without keys.
+    others: Vec<usize>,
+}
+
+impl Index {
+    /// Adds a rule behind those that it has.
+    pub(crate) fn push(&mut self, number: usize, rule: &Rule) {
+        let Some(keys) = keys_of(rule) else {
+            return self.others.push(number);
+        };
+        for key in keys {
+            self.by_key.entry(key).or_default().push(number);
+        }
+    }
+
+    /// The rules that may match whatever this rule matches: they test nothing that it does not, and nothing narrower.
+    pub(crate) fn wider(&self, than: &Rule) -> Vec<usize> {
+        let tests = &than.tests;
+        // One of its values is enough: a wider rule has them all.
+        let name = |test, globs: &Option<Setting<OneOf<Glob>>>| {
+            let first = value(globs)?.0.first()?;
+            Some(key(test, first.literal()?))
+        };
+        let uid = || {
+            let first = value(&tests.uid)?.0.first()?.range();
+            (first.start() == first.end()).then(|| key("uid", first.start()))
+        };
+        let keys = [
+            name("user", &tests.user),
+            uid(),
+            name("primary_group", &tests.primary_group),
+            name("group", &tests.group),
+        ];
+        let keyed = keys.iter().flatten().filter_map(|key| self.by_key.get(key));
+        let mut rules: Vec<usize> = keyed.flatten().chain(&self.others).copied().collect();
+        rules.sort_unstable();
+        rules
+    }
+
+    /// The rules by key, in the order of the keys.
+    pub(crate) fn keyed(&self) -> impl Iterator<Item = (&Key, &[usize])> {
+        self.by_key.iter().map(|(key, rules)| (key, &rules[..]))
+    }
+}

@@ -1,0 +1,53 @@
+//! A policy's text, and drop-ins over it.
+
+use crate::input;
+use crate::policy::checked;
+use berth_config::fuzzing;
+
+/// The first part is policy.toml, each further one a drop-in.
+pub fn run(input: &[u8]) {
+    let text = input::text(input);
+    let mut files = files(&text);
+    let Some(policy) = checked(&files) else {
+        return;
+    };
+    let whole = fuzzing::contents(&policy);
+
+    // A drop-in that says nothing changes nothing, wherever it stands.
+    files.push(("99-empty.toml", "# nothing\n"));
+    let with_empty = checked(&files).expect("a policy");
+    assert_eq!(fuzzing::contents(&with_empty), whole);
+
+    // Read twice, a drop-in without rules and expectations says no more than once.
+    files.pop();
+    let (name, last) = *files.last().expect("a file");
+    if files.len() > 1 && !last.contains("rule") && !last.contains("expect") {
+        files.push((name, last));
+        let twice = checked(&files).expect("a policy");
+        assert_eq!(without_places(&twice), without_places(&policy));
+    }
+}
+
+/// The files that an input stands for.
+fn files(text: &str) -> Vec<(&'static str, &str)> {
+    let names = ["policy.toml", "10-a.toml", "20-b.toml", "30-c.toml"];
+    names.into_iter().zip(input::parts(text)).collect()
+}
+
+/// The policy that an input is.
+pub fn policy(text: &str) -> Option<berth_config::Policy> {
+    checked(&files(text))
+}
+
+/// A policy without the places where its values stand: of two files with one text each value has another.
+fn without_places(policy: &berth_config::Policy) -> Vec<String> {
+    let (rules, profiles) = policy.size();
+    let exempt = policy.exempt().render();
+    let accounting = format!("{:?}", policy.accounting());
+    vec![
+        format!("{rules} {profiles} {:?}", policy.default_on_error()),
+        format!("{}", policy.owner_uid_base()),
+        exempt,
+        accounting,
+    ]
+}

@@ -1,0 +1,105 @@
+//! What sessions have of their own, beside their user's caps.
+
+use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
+use berth_config::{Layers, Login, Places};
+use berth_session::{Applied, Group, Record, Whose};
+
+use super::Work;
+use crate::cgroup::live::{How, UserCaps};
+use crate::cgroup::{self, Setting};
+use crate::error::{Error, Result};
+use crate::systemd::live::{Kept, bring};
+
+/// A session, and what its own cgroup is to have.
+pub struct Own<'r> {
+    record: &'r Record,
+    group: Group,
+    settings: Vec<Setting>,
+    missing: MissingController,
+}
+
+impl Own<'_> {
+    fn told(&self) -> Applied {
+        Applied::to(Whose::Session {
+            id: self.record.id,
+            user: self.record.user.clone(),
+        })
+    }
+}
+
+impl Work<'_> {
+    /// What there is to set on the cgroups of a user's sessions.
+    pub fn own_caps<'r>(&self, records: &'r [Record]) -> Result<Vec<Own<'r>>> {
+        let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
+        let mut all = Vec::new();
+        let Some(first) = records.first() else {
+            return Ok(all);
+        };
+        let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
+        // One that cannot be read is told of where the user's caps are worked out.
+        let layers = Layers::in_force(&Places::system(), login.uid, |_, _| ());
+        // What a service manager runs is no session of its own.
+        for record in records.iter().filter(|record| record.is_login()) {
+            let Some(cgroup) = &record.cgroup else {
+                continue;
+            };
+            login.service.clone_from(&record.service);
+            login.tty.clone_from(&record.tty);
+            login.rhost.clone_from(&record.rhost);
+            let decision = self.policy.decide_with(&login, &self.machine, &layers);
+            let (caps, missing) = match decision.map_err(|error| failed(&error))?.outcome {
+                Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => continue,
+                Outcome::Berth(berth) if berth.enforce => {
+                    (berth.session_caps, berth.missing_controller)
+                }
+                Outcome::Berth(_) | Outcome::Exempt => (Caps::default(), MissingController::Warn),
+                // As a user's: they stay until the login ends.
+                Outcome::Deny { .. } => continue,
+            };
+            all.push(Own {
+                record,
+                group: self.tree.group(cgroup),
+                settings: cgroup::settings(&caps, self.tree)?,
+                missing,
+            });
+        }
+        Ok(all)
+    }
+
+    pub fn bring_sessions(
+        &self,
+        user: &UserCaps,
+        all: &[Own<'_>],
+        how: How,
+        of_sessions: &mut Vec<Applied>,
+    ) {
+        for one in all.iter().filter(|one| one.group.exists()) {
+            let how = How {
+                missing_controller: one.missing,
+                ..how
+            };
+            let mut told = one.told();
+            user.bring_session(&one.group, &one.settings, how, &mut told);
+            of_sessions.push(told);
+        }
+    }
+
+    /// The same where the cgroups are systemd's scopes. The caller holds the lock on the user's folder.
+    pub fn bring_scopes(&self, all: &[Own<'_>], how: How, of_sessions: &mut Vec<Applied>) {
+        for one in all.iter().filter(|one| one.group.exists()) {
+            let how = How {
+                missing_controller: one.missing,
+                ..how
+            };
+            let mut told = one.told();
+            let (group, settings) = (&one.group, &one.settings);
+            of_sessions.push(
+                match bring(self.tree, group, Kept::Scope, settings, how, &mut told) {
+                    Ok(()) => told,
+                    Err(_) if !group.exists() => continue, // It has just ended.
+                    Err(error) => told.failed(error),
+                },
+            );
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! How a cgroup stands to a setting, and what it has where nobody has set anything.
+
+use berth_session::{Controller, Group};
+
+use super::Setting;
+use crate::systemd::is_same;
+
+/// What a cgroup has where nobody has set anything.
+const UNSET: [(&str, Controller, &str, &str); 13] = [
+    ("memory_min", Controller::Memory, "memory.min", "0"),
+    ("memory_low", Controller::Memory, "memory.low", "0"),
+    ("memory_high", Controller::Memory, "memory.high", "max"),
+    ("memory_max", Controller::Memory, "memory.max", "max"),
+    (
+        "memory_swap_max",
+        Controller::Memory,
+        "memory.swap.max",
+        "max",
+    ),
+    ("cpu_weight", Controller::Cpu, "cpu.idle", "0"),
+    ("cpu_weight", Controller::Cpu, "cpu.weight", "100"),
+    ("cpu_quota", Controller::Cpu, "cpu.max", "max 100000"),
+    ("allowed_cpus", Controller::Cpuset, "cpuset.cpus", ""),
+    (
+        "allowed_memory_nodes",
+        Controller::Cpuset,
+        "cpuset.mems",
+        "",
+    ),
+    ("tasks_max", Controller::Pids, "pids.max", "max"),
+    ("io_weight", Controller::Io, "io.weight", "default 100"),
+    ("io_weight", Controller::Io, "io.bfq.weight", "default 100"),
+];
+
+/// What a cgroup has where nobody has set anything.
+pub fn unset() -> impl Iterator<Item = Setting> {
+    UNSET
+        .into_iter()
+        .map(|(cap, controller, file, value)| Setting::new(cap, controller, file, value.into()))
+}
+
+/// Whether this is what a cgroup has where nobody has set anything.
+pub fn is_unset(setting: &Setting) -> bool {
+    let mut all = UNSET.iter();
+    all.any(|(_, _, file, value)| *file == setting.file && *value == setting.value)
+        || setting.file == "io.max" && setting.value.split(' ').skip(1).all(is_no_ceiling)
+}
+
+fn is_no_ceiling(word: &str) -> bool {
+    word.ends_with("=max")
+}
+
+/// The settings, and for all that they leave open what a cgroup has by itself.
+pub fn whole(group: &Group, settings: &[Setting]) -> Vec<Setting> {
+    let is_set = |file: &str| settings.iter().any(|setting| setting.file == file);
+    let mut all: Vec<_> = unset()
+        .filter(|one| !is_set(one.file))
+        // An idle cgroup takes no weight.
+        .filter(|one| one.file != "cpu.weight" || !is_set("cpu.idle"))
+        .collect();
+    let disk = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    let now = group.read("io.max").unwrap_or_default();
+    for disk_now in now.lines().map(disk).filter(|disk| !disk.is_empty()) {
+        let mut set = settings.iter().filter(|setting| setting.file == "io.max");
+        if !set.any(|setting| disk(&setting.value) == disk_now) {
+            let none = format!("{disk_now} rbps=max wbps=max riops=max wiops=max");
+            all.push(Setting::new("io.max", Controller::Io, "io.max", none));
+        }
+    }
+    all.extend(settings.iter().cloned().map(|mut setting| {
+        if setting.file == "io.max" {
+            for key in ["rbps", "wbps", "riops", "wiops"] {
+                if !setting.value.contains(&format!(" {key}=")) {
+                    setting.value += &format!(" {key}=max");
+                }
+            }
+        }
+        setting
+    }));
+    all
+}
+
+/// How a cgroup stands to a setting.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has it.
+    Same,
+    /// It has something else.
+    Differs(String),
+    /// It has more memory in use, and is not to be forced.
+    InUse(String),
+    /// There is no such file.
+    NoFile,
+}
+
+/// Looks at a setting of a cgroup.
+pub fn standing(group: &Group, setting: &Setting, force: bool) -> Standing {
+    let Ok(now) = group.read(setting.file) else {
+        return Standing::NoFile;
+    };
+    let now = now.trim();
+    if is_same(setting, now) {
+        return Standing::Same;
+    }
+    let wanted = setting.value.parse::<u64>().ok();
+    let current = group.number::<u64>("memory.current");
+    match wanted.zip(current) {
+        Some((wanted, current)) if setting.file == "memory.max" && current > wanted && !force => {
+            let text = berth_config::value::bytes_text;
+            Standing::InUse(format!(
+                "{} are in use, and {} would be the most; it stays (--force lowers it, and the kernel may kill for it)",
+                text(current),
+                text(wanted)
+            ))
+        }
+        _ => Standing::Differs(of_disk(setting, now)),
+    }
+}
+
+/// Of a file with a line for each disk, the setting's line.
+fn of_disk(setting: &Setting, now: &str) -> String {
+    if setting.file != "io.max" {
+        return now.lines().next().unwrap_or_default().into();
+    }
+    let disk = setting.value.split(' ').next().unwrap_or_default();
+    let line = now
+        .lines()
+        .find(|line| line.split(' ').next() == Some(disk));
+    line.map_or_else(|| format!("{disk} max"), String::from)
+}
