@@ -31,9 +31,12 @@ fn main() {
         ["--short"] => suite::run(Wanted::Short),
         ["--point", ..] if words.len() > 1 => suite::run(Wanted::These(arguments[1..].to_vec())),
         ["--about", ..] if words.len() > 1 => suite::run(Wanted::About(arguments[1..].to_vec())),
+        ["--left-out", ..] if words.len() > 1 => {
+            suite::run(Wanted::LeftOut(arguments[1..].to_vec()))
+        }
         _ => {
             eprintln!(
-                "usage: berth-faults [--list | --short | --point NAME... | --about WORDS...]"
+                "usage: berth-faults [--list | --short | --point NAME... | --about WORDS... | --left-out WORDS...]"
             );
             std::process::exit(2);
         }

@@ -50,6 +50,7 @@ macro_rules! calls {
 use Shown::{Descriptor, Numbers, Path};
 
 calls! {
+    SYS_accept4 Descriptor => EMFILE;
     SYS_access Path(0) => EIO;
     SYS_arch_prctl Numbers(1) =>;
     SYS_bind Descriptor => ENOMEM;
@@ -67,21 +68,32 @@ calls! {
     SYS_close_range Numbers(2) => ENOMEM;
     SYS_connect Descriptor => ECONNREFUSED EAGAIN;
     SYS_dup Descriptor => EMFILE;
+    SYS_dup2 Numbers(2) => EBUSY;
     SYS_dup3 Numbers(2) => EBUSY;
+    SYS_epoll_create1 Numbers(0) => EMFILE;
+    SYS_epoll_ctl Descriptor => ENOMEM ENOSPC;
+    SYS_epoll_wait Descriptor => EINTR;
+    SYS_eventfd2 Numbers(0) => EMFILE;
     SYS_execve Path(0) => ENOMEM EIO;
     SYS_exit Numbers(1) =>;
     SYS_exit_group Numbers(1) =>;
     SYS_faccessat Path(1) => EIO;
     SYS_faccessat2 Path(1) => EIO;
+    SYS_fallocate Descriptor => ENOSPC;
     SYS_fchdir Descriptor => EIO;
     SYS_fchmod Descriptor => EIO EPERM;
     SYS_fchmodat Path(1) => EIO EPERM;
     SYS_fchown Descriptor => EIO EPERM;
     SYS_fchownat Path(1) => EIO EPERM;
     SYS_fcntl Descriptor => EMFILE;
+    SYS_fdatasync Descriptor => EIO;
+    SYS_fgetxattr Descriptor => EIO;
     SYS_flock Descriptor => EINTR ENOLCK;
+    SYS_fremovexattr Descriptor => EIO;
+    SYS_fsetxattr Descriptor => ENOSPC EPERM;
     SYS_fstat Descriptor => ENOMEM;
     SYS_fstatfs Descriptor => EIO;
+    SYS_fsync Descriptor => EIO;
     SYS_ftruncate Descriptor => EIO;
     SYS_futex Numbers(2) => EAGAIN;
     SYS_getcwd Numbers(0) => ENOMEM;
@@ -98,14 +110,19 @@ calls! {
     SYS_getsockopt Descriptor => ENOMEM;
     SYS_gettid Numbers(0) =>;
     SYS_getuid Numbers(0) =>;
+    SYS_getxattr Path(0) => EIO;
     SYS_inotify_add_watch Path(1) => ENOSPC;
     SYS_inotify_init1 Numbers(0) => EMFILE;
     SYS_ioctl Numbers(2) => EIO;
     SYS_keyctl Numbers(1) => ENOMEM EPERM;
     SYS_kill Numbers(2) => EPERM;
     SYS_lchown Path(0) => EIO EPERM;
+    SYS_lgetxattr Path(0) => EIO;
     SYS_link Path(1) => ENOSPC;
+    SYS_listen Descriptor => ENOMEM;
+    SYS_lremovexattr Path(0) => EIO;
     SYS_lseek Descriptor => EINVAL;
+    SYS_lsetxattr Path(0) => ENOSPC EPERM;
     SYS_lstat Path(0) => ENOMEM;
     SYS_madvise Numbers(0) => EAGAIN;
     SYS_mkdir Path(0) => ENOSPC EIO;
@@ -139,6 +156,7 @@ calls! {
     SYS_recvfrom Descriptor => EINTR ENOMEM;
     // Berth's own do not wait, and so are not interrupted.
     SYS_recvmsg Descriptor => ENOBUFS ENOMEM;
+    SYS_removexattr Path(0) => EIO;
     SYS_rename Path(1) => ENOSPC EIO;
     SYS_renameat Path(3) => ENOSPC EIO;
     SYS_renameat2 Path(3) => ENOSPC EIO;
@@ -150,6 +168,7 @@ calls! {
     SYS_rt_sigreturn Numbers(0) =>;
     SYS_rt_sigtimedwait Numbers(0) => EINTR EAGAIN;
     SYS_sched_getaffinity Numbers(0) => EPERM;
+    SYS_sched_setaffinity Numbers(0) => EPERM;
     SYS_sched_yield Numbers(0) =>;
     SYS_seccomp Numbers(2) => ENOMEM EPERM;
     SYS_sendmsg Descriptor => ENOBUFS EINTR;
@@ -159,10 +178,13 @@ calls! {
     SYS_setgid Numbers(1) => EPERM;
     SYS_setgroups Numbers(1) => ENOMEM EPERM;
     SYS_setns Numbers(2) => ENOMEM EPERM;
+    SYS_setpgid Numbers(2) => EPERM;
+    SYS_setpriority Numbers(2) => EPERM;
     SYS_setresgid Numbers(3) => EAGAIN EPERM;
     SYS_setresuid Numbers(3) => EAGAIN EPERM;
     SYS_setsid Numbers(0) => EPERM;
     SYS_setsockopt Descriptor => ENOMEM;
+    SYS_setxattr Path(0) => ENOSPC EPERM;
     SYS_shutdown Descriptor => ENOMEM;
     SYS_sigaltstack Numbers(0) => ENOMEM;
     SYS_signalfd4 Numbers(0) => EMFILE ENOMEM;
@@ -171,7 +193,12 @@ calls! {
     SYS_stat Path(0) => ENOMEM EIO;
     SYS_statfs Path(0) => EIO;
     SYS_statx Path(1) => ENOMEM EIO;
+    SYS_symlink Path(1) => ENOSPC;
     SYS_sysinfo Numbers(0) => EPERM;
+    SYS_tgkill Numbers(0) =>;
+    SYS_timerfd_create Numbers(0) => EMFILE;
+    SYS_timerfd_settime Descriptor => ENOMEM;
+    SYS_truncate Path(0) => EIO;
     SYS_umask Numbers(1) =>;
     SYS_umount2 Path(0) => EBUSY ENOMEM;
     SYS_uname Numbers(0) =>;

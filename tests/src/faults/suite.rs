@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
-use super::point::{OnError, Point};
+use super::point::{Fault, OnError, Point};
 use super::trying::{self, Stage};
 use crate::{Build, Machine};
 
@@ -21,6 +21,8 @@ pub enum Wanted {
     These(Vec<String>),
     /// Those whose line in the list has all words of one of these.
     About(Vec<String>),
+    /// The steps of the same, left out as if a program took no notice of their failure.
+    LeftOut(Vec<String>),
 }
 
 /// The parts of a line that a machine prints, between them.
@@ -138,8 +140,13 @@ pub fn run(wanted: Wanted) -> bool {
         }
         wanted => {
             let mut all = list();
-            if let Wanted::About(texts) = &wanted {
+            if let Wanted::About(texts) | Wanted::LeftOut(texts) = &wanted {
                 all.retain(|(point, shown)| is_about(&format!("{point} {shown}"), texts));
+            }
+            if let Wanted::LeftOut(_) = &wanted {
+                all.retain(|(point, _)| point.fault == Fault::Kill); // each step has one
+                all.iter_mut()
+                    .for_each(|(point, _)| point.fault = Fault::Ignored);
             }
             let names = all.iter().map(|(point, _)| point.to_string());
             let mut names = match wanted {
