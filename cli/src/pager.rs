@@ -18,6 +18,12 @@ pub fn print(text: &str) {
     let _ = io::stdout().write_all(text.as_bytes());
 }
 
+/// The same of lines without their ends.
+pub fn lines(lines: &[impl AsRef<str>]) {
+    let lines = lines.iter().map(|line| format!("{}\n", line.as_ref()));
+    print(&lines.collect::<String>());
+}
+
 fn paged(text: &str) -> io::Result<()> {
     let pager = std::env::var_os("PAGER").filter(|pager| !pager.is_empty());
     let mut pager = Command::new("/bin/sh")

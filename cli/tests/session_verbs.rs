@@ -27,6 +27,35 @@ Session 9 has lost its keeper: `berth kill 9` removes what is left of it.
 }
 
 #[test]
+fn a_list_that_is_longer_than_the_terminal_is_shown_by_a_pager() {
+    let run = three();
+    // In a terminal of its own (script(1)), which is so high.
+    let list = |rows: u32, arguments: &str| {
+        let shown = run
+            .shell(&format!(
+                "exec script -qec 'stty rows {rows} cols 80; PAGER=\"sed s/^/paged:/\" /run/berth-program {arguments}' /dev/null"
+            ))
+            .output()
+            .unwrap();
+        String::from_utf8(shown.stdout).unwrap()
+    };
+    for (arguments, first) in [("list", "SESSION"), ("list --users", "USER")] {
+        let shown = list(3, arguments);
+        let title = shown.lines().find(|line| line.contains(first)).unwrap();
+        assert!(
+            title.contains("paged:")
+                && shown.contains("paged:3 sessions") | shown.contains("paged:2 users"),
+            "{shown}"
+        );
+        let shown = list(40, arguments);
+        assert!(
+            !shown.contains("paged:") && shown.contains(first),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
 fn list_of_users_and_for_programs() {
     let run = three();
     assert_eq!(

@@ -11,7 +11,7 @@ use crate::figures::{age, harmless, percent, size};
 use crate::live::{self, Sessions};
 use crate::reading::{self, Figures, Rates};
 use crate::stale::Stale;
-use crate::{at_once, json, own, paint, table};
+use crate::{at_once, json, own, pager, paint, table};
 
 /// The arguments.
 #[derive(Debug, Default, clap::Args)]
@@ -119,19 +119,20 @@ impl List<'_> {
                 (*state).into(),
             ]);
         }
-        for line in table::lines(&table, &[0, 5, 6, 7, 8]) {
-            println!("{}", paint::alarm(&line, "dead"));
-        }
+        let mut text: Vec<_> = table::lines(&table, &[0, 5, 6, 7, 8])
+            .iter()
+            .map(|line| paint::alarm(line, "dead"))
+            .collect();
         let users = live::by_user(self.records).len();
-        println!("{}, {}.", self.counted(), counted(users, "user"));
-        for (record, _, state) in lines {
-            if state == "dead" {
-                println!(
-                    "Session {0} has lost its keeper: `berth kill {0}` removes what is left of it.",
-                    record.id
-                );
-            }
-        }
+        text.push(format!("{}, {}.", self.counted(), counted(users, "user")));
+        let dead = lines.iter().filter(|(_, _, state)| *state == "dead");
+        text.extend(dead.map(|(record, ..)| {
+            format!(
+                "Session {0} has lost its keeper: `berth kill {0}` removes what is left of it.",
+                record.id
+            )
+        }));
+        pager::lines(&text);
     }
 
     fn users(&self) {
@@ -176,10 +177,13 @@ impl List<'_> {
             line.extend(used);
             table.push(line);
         }
-        for line in table::lines(&table, &[1, 2, 5, 6, 7, 8]) {
-            println!("{line}");
-        }
-        println!("{}, {}.", counted(users.len(), "user"), self.counted());
+        let mut text = table::lines(&table, &[1, 2, 5, 6, 7, 8]);
+        text.push(format!(
+            "{}, {}.",
+            counted(users.len(), "user"),
+            self.counted()
+        ));
+        pager::lines(&text);
     }
 
     fn pools(&self) {

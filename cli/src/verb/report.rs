@@ -1,6 +1,6 @@
 //! `berth report`: what sessions that have ended used, summed up.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::figures::{bar, cpu_time, harmless, size, span};
-use crate::{json, place, table, when};
+use crate::{json, pager, place, table, when};
 
 mod sums;
 
@@ -76,14 +76,12 @@ fn report(arguments: &Arguments) -> Result<Exit, Exit> {
     if arguments.json {
         print_json(arguments, &report, torn);
     } else {
-        let mut text = if arguments.csv {
+        let text = if arguments.csv {
             csv(&report)
         } else {
             text(&report, io::stdout().is_terminal())
         };
-        text.push('\n');
-        // Whoever reads may have seen enough (a pager, `head`).
-        let _ = io::stdout().write_all(text.as_bytes());
+        pager::lines(&[text]);
     }
     if torn == 0 {
         return Ok(Exit::Done);
