@@ -66,7 +66,10 @@ impl Talk {
 
     /// Says a line, and gives back the line of the answer that begins like this.
     fn ask(&mut self, line: &str, begins: &[&str]) -> String {
-        self.0.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        self.0
+            .get_mut()
+            .write_all(format!("{line}\r\n").as_bytes())
+            .unwrap();
         loop {
             let answer = self.line();
             let is_it = |begin: &&str| answer.starts_with(begin);
@@ -104,7 +107,10 @@ fn by_imap(_: &Machine, user: &str) -> Option<Login> {
         return None;
     }
     assert!(talk.ask("a SELECT INBOX", &["a "]).starts_with("a OK"));
-    assert!(talk.ask("a APPEND INBOX {7}", &["+", "a "]).starts_with('+'));
+    assert!(
+        talk.ask("a APPEND INBOX {7}", &["+", "a "])
+            .starts_with('+')
+    );
     assert!(talk.ask("Hello!\n", &["a "]).starts_with("a OK"));
     let body = talk.ask("a FETCH 1 BODY[]", &["Hello!"]);
     assert!(body.starts_with("Hello!"), "{body}");
@@ -113,7 +119,9 @@ fn by_imap(_: &Machine, user: &str) -> Option<Login> {
 
 fn by_sesman(machine: &Machine, user: &str) -> Option<Login> {
     drop(Talk::with(3350));
-    let run = format!("xrdp-sesrun -c /etc/xrdp/sesman.ini -t Xvnc -s 127.0.0.1 -p {PASSWORD} {user} 2>&1");
+    let run = format!(
+        "xrdp-sesrun -c /etc/xrdp/sesman.ini -t Xvnc -s 127.0.0.1 -p {PASSWORD} {user} 2>&1"
+    );
     let said = machine.host(&run).stdout;
     if !said.contains("ok data=1") {
         return None;
@@ -124,8 +132,13 @@ fn by_sesman(machine: &Machine, user: &str) -> Option<Login> {
 
 fn by_cockpit(machine: &Machine, user: &str) -> Option<Login> {
     drop(Talk::with(9090));
-    let curl = format!("curl -sS --max-time 60 -u {user}:{PASSWORD} http://127.0.0.1:9090/cockpit/login");
-    machine.host(&curl).stdout.contains("csrf-token").then_some(Login::Daemon)
+    let curl =
+        format!("curl -sS --max-time 60 -u {user}:{PASSWORD} http://127.0.0.1:9090/cockpit/login");
+    machine
+        .host(&curl)
+        .stdout
+        .contains("csrf-token")
+        .then_some(Login::Daemon)
 }
 
 fn by_lightdm(machine: &Machine, user: &str) -> Option<Login> {
@@ -357,12 +370,26 @@ fn place(machine: &Machine, user: &str) -> Place {
 
 /// The host's mounts, and what of a login's could be left.
 fn traces(machine: &Machine) -> Vec<String> {
-    let mut traces: Vec<String> = Process::own().file("mountinfo").lines().map(String::from).collect();
-    for name in ["berth-helper", "berth-init", "sleep", "Xvfb", "cockpit-bridge", "imap"] {
+    let mut traces: Vec<String> = Process::own()
+        .file("mountinfo")
+        .lines()
+        .map(String::from)
+        .collect();
+    for name in [
+        "berth-helper",
+        "berth-init",
+        "sleep",
+        "Xvfb",
+        "cockpit-bridge",
+        "imap",
+    ] {
         let all = Process::named(name).into_iter();
         traces.extend(all.map(|one| format!("{name} {}", one.0)));
     }
-    for folder in ["/run/berth/sessions".into(), machine.cgroups().root().join("berth")] {
+    for folder in [
+        "/run/berth/sessions".into(),
+        machine.cgroups().root().join("berth"),
+    ] {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let entries = entries.filter(|entry| {
             let name = entry.file_name().to_string_lossy().into_owned();
@@ -374,7 +401,10 @@ fn traces(machine: &Machine) -> Vec<String> {
         });
         traces.extend(
             entries
-                .filter(|entry| entry.path().starts_with("/run") || entry.file_name().to_string_lossy().starts_with("user-"))
+                .filter(|entry| {
+                    entry.path().starts_with("/run")
+                        || entry.file_name().to_string_lossy().starts_with("user-")
+                })
                 .map(|entry| entry.path().display().to_string()),
         );
     }
@@ -420,9 +450,19 @@ impl Application {
         let said = machine.host(self.version);
         let said = said.stdout + &said.stderr;
         let mut words = said.split(|c: char| c.is_whitespace() || c == '/' || c == ',' || c == '"');
-        let is_version = |word: &&str| word.contains('.') && word.trim_start_matches('v').starts_with(|c: char| c.is_ascii_digit());
+        let is_version = |word: &&str| {
+            word.contains('.')
+                && word
+                    .trim_start_matches('v')
+                    .starts_with(|c: char| c.is_ascii_digit())
+        };
         let version = words.find(is_version).unwrap_or_else(|| panic!("{said}"));
-        format!("| {} {} | `{}` | {without} | {named} |", self.name, version.trim_matches(|c: char| !c.is_ascii_digit()), self.service)
+        format!(
+            "| {} {} | `{}` | {without} | {named} |",
+            self.name,
+            version.trim_matches(|c: char| !c.is_ascii_digit()),
+            self.service
+        )
     }
 }
 
@@ -449,7 +489,9 @@ fn try_application(machine: &Machine, application: &Application, users: &[&str])
     let set_password = users.iter().map(|user| format!("{user}:{PASSWORD}\n"));
     let set_password: String = set_password.collect();
     machine.host(&format!("printf '{set_password}' | chpasswd; grep -q /bin/sh /etc/shells || echo /bin/sh >>/etc/shells")).ok();
-    machine.host(&format!("{DESKTOP}{}", application.set_up)).ok();
+    machine
+        .host(&format!("{DESKTOP}{}", application.set_up))
+        .ok();
     stack(application.service);
     assert!(Path::new("/etc/pam.d").join(application.service).exists());
 
@@ -511,7 +553,10 @@ fn cockpit_is_as_the_table_says() {
 }
 
 #[test]
-#[cfg_attr(any(no_lightdm, no_xvfb), ignore = "no lightdm, dbus-daemon or Xvfb here")]
+#[cfg_attr(
+    any(no_lightdm, no_xvfb),
+    ignore = "no lightdm, dbus-daemon or Xvfb here"
+)]
 fn lightdm_is_as_the_table_says() {
     Machine::run(|machine| try_application(machine, &LIGHTDM, &["alice"]));
 }
