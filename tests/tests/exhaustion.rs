@@ -45,7 +45,7 @@ fn a_thousand_quick_logins_say_two_lines_each_and_leave_nothing() {
             let all = machine.log_lines().into_iter();
             all.filter(|line| line.contains("user=alice")).count()
         };
-        let log_in = "for n in $(seq 10); do (for n in $(seq 100); do su alice -c true || echo failed; done) & done; wait";
+        let log_in = "for n in $(seq 10); do (for n in $(seq 100); do su alice -c true 2>&1 || echo failed $?; done) & done; wait";
         let logins = std::process::Command::new("sh")
             .args(["-c", log_in])
             .stdout(std::process::Stdio::piped())
