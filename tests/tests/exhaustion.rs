@@ -36,6 +36,29 @@ fn all_inotify_instances_of_one_session_are_its_own() {
     });
 }
 
+/// Ten at a time: neither the log nor anything else grows by more than a login is worth.
+#[test]
+fn a_thousand_quick_logins_say_two_lines_each_and_leave_nothing() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let lines = |machine: &Machine| {
+            let all = machine.log_lines().into_iter();
+            all.filter(|line| line.contains("user=alice")).count()
+        };
+        let log_in = "for n in $(seq 10); do (for n in $(seq 100); do su alice -c true 2>&1 || echo failed $?; done) & done; wait";
+        let logins = std::process::Command::new("sh")
+            .args(["-c", log_in])
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let logins = Background(logins.unwrap());
+        assert_eq!(machine.ssh("bob", "echo in").ok(), "in", "meanwhile");
+        assert_eq!(machine.ssh("root", "echo in").ok(), "in", "meanwhile");
+        assert_eq!(logins.wait().stdout, "");
+        machine.assert_nothing_left(&before);
+        assert_eq!(lines(machine), 2000, "opened and closed");
+    });
+}
+
 #[test]
 fn all_message_queues_of_one_session_are_its_own() {
     Machine::run(|machine| {

@@ -1,6 +1,6 @@
 //! What a session cannot gain.
 
-use berth_tests::{Door, Machine, Policy, Stack};
+use berth_tests::{Door, Machine, Policy, Process, Stack};
 
 #[test]
 fn a_setuid_program_gains_nothing() {
@@ -168,6 +168,48 @@ fn the_users_own_environment_steers_nothing() {
             assert_eq!(lines[0], "berth-init", "{door:?}");
             assert_eq!(lines[1], format!("yes {}", lines[2]), "{door:?}: {said}");
         }
+    });
+}
+
+/// Where pam_env reads ~/.pam_environment: the loader, the locale and the terminal's description name files of the user's.
+#[test]
+fn what_a_user_has_in_their_environment_reaches_neither_the_keeper_nor_the_init() {
+    Machine::run(|machine| {
+        let lines = "LD_DEBUG=libs\nLD_DEBUG_OUTPUT=/home/alice/ld\nTERM=../../../home/alice\n\
+                     TERMINFO=/home/alice\nLANG=../../../home/alice\nLOCPATH=/home/alice\n";
+        std::fs::write("/home/alice/.pam_environment", lines).unwrap();
+        machine.stack(&Stack {
+            before: "session required pam_env.so user_readenv=1".into(),
+            ..Stack::default()
+        });
+        let mut login =
+            machine.ssh_background("alice", "echo $LANG $TERM $TERMINFO; exec sleep 1000");
+        let mut said = String::new();
+        let out = login.0.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut said).unwrap();
+        // It reaches the user's own programs, or this shows nothing.
+        assert_eq!(
+            said.trim_end(),
+            "../../../home/alice ../../../home/alice /home/alice"
+        );
+        let of_berth = ["berth-helper", "berth-init"].map(Process::named).concat();
+        assert!(of_berth.len() >= 2, "{of_berth:?}");
+        for process in of_berth {
+            let environment = process.file("environ");
+            assert_eq!(
+                environment, "PATH=/usr/sbin:/usr/bin:/sbin:/bin\0",
+                "{process:?}"
+            );
+        }
+        let of_root = machine
+            .host("find /home/alice -uid 0 ! -name .pam_environment")
+            .ok();
+        assert_eq!(of_root, "", "what root's programs have written");
+        let of_alice = machine.host("ls /home/alice/ld.*");
+        assert!(
+            of_alice.success(),
+            "the loader's own words, of alice's programs"
+        );
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 
 use nix::mqueue::{MQ_OFlag, mq_open};
 use nix::sys::stat::Mode;
@@ -130,6 +130,15 @@ pub const ATTEMPTS: &[Attempt] = &[
         Verdict::of_io(TcpStream::connect(("127.0.0.1", port)))
     })
     .promised_by(NO_NETWORK)
+    .without(NoBerth),
+    call("log", "a line in the system's log", |_| {
+        let socket = UnixDatagram::unbound();
+        let line = b"<13>attempt: a line of anybody's";
+        Verdict::of_io(socket.and_then(|socket| socket.send_to(line, "/dev/log")))
+    })
+    .promised_by(Nothing(
+        "the log is everybody's to write in; how much, rsyslog and journald limit",
+    ))
     .without(NoBerth),
     // What Berth writes.
     shell(
