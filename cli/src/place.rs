@@ -9,7 +9,8 @@ use crate::exit::Exit;
 /// Where to look for the policy.
 #[derive(Debug, clap::Args)]
 pub struct Root {
-    /// Work on the system mounted at DIR instead of the running one
+    /// Work on the policy of the system mounted at DIR; accounts, groups, PAM's files and the hardware are still those
+    /// of the running one
     #[arg(
         long,
         value_name = "DIR",
