@@ -104,7 +104,13 @@ fn explain_tells_who_is_denied_who_is_exempt_and_who_is_nobody() {
         "--policy",
         path,
     ]);
-    assert!(ran.out.ends_with("\nTHIS LOGIN   denied\n"), "{}", ran.out);
+    assert!(
+        ran.out.ends_with(
+            "\nUSER CAPS    base; not set by this login\n\nTHIS LOGIN   denied\n"
+        ),
+        "{}",
+        ran.out
+    );
     let ran = berth(&["explain", "no-such-user", "--policy", path]);
     assert_eq!(ran.code, Some(1));
     assert!(
@@ -206,6 +212,26 @@ fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
     )
     .out;
     assert!(told.ends_with("\nlab1 enforces all of this.\n"), "{told}");
+}
+
+#[test]
+fn explain_says_that_a_login_from_nowhere_misses_what_tests_from_where() {
+    let told = |rule: &str, more: &[&str]| {
+        let system = System::new(&format!(
+            "version = 1\n[exempt]\nuids = [1]\n[[rule]]\n{rule}\naction = \"deny\"\n"
+        ));
+        let path = system.policy();
+        let mut arguments = vec!["explain", "nobody", "--policy", path.to_str().unwrap()];
+        arguments.extend(more);
+        berth(&arguments).out.contains(
+            "\n  rules test rhost, and this login comes from nowhere: try --rhost ADDRESS\n",
+        )
+    };
+    let from = "rhost = \"192.0.2.0/24\"";
+    assert!(told(from, &[]));
+    assert!(told(&format!("except = {{ {from} }}"), &[]));
+    assert!(!told(from, &["--rhost", "198.51.100.1"]));
+    assert!(!told("service = \"cron\"", &[]));
 }
 
 #[test]

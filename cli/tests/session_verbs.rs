@@ -410,3 +410,42 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
         (Some(1), "berth: there is no session 13\n")
     );
 }
+
+#[test]
+fn explain_that_is_typed_in_a_session_is_about_it() {
+    let run = Run::new();
+    for (id, user, uid) in [(14, "root", 0), (15, "nobody", 65_534)] {
+        let mut login = record(id, user, uid, 3600);
+        login["service"] = "login".into();
+        run.write(id, &login);
+    }
+    let policy = run.sessions.with_extension("toml");
+    std::fs::write(&policy, "version = 1\n").unwrap();
+    let service = |session: &str, more: &str| {
+        let before = format!("env BERTH_SESSION={session}");
+        let policy = policy.display();
+        let ran = run.berth(&before, &format!("explain {more} --policy {policy} --json"));
+        let object: Value = serde_json::from_str(&ran.out).unwrap();
+        (
+            object["session"]["session"].clone(),
+            object["login"]["service"].as_str().unwrap().to_owned(),
+        )
+    };
+    assert_eq!(service("14", ""), (json!(14), "login".into()));
+    // What is asked about another login is not about this one, nor is a session of somebody else's one's own.
+    for (session, more) in [
+        ("14", "root"),
+        ("14", "--service sshd"),
+        ("14", "--rhost 192.0.2.1"),
+        ("15", ""),
+        ("99", ""),
+        ("../14", ""),
+    ] {
+        assert_eq!(
+            service(session, more),
+            (Value::Null, "sshd".into()),
+            "{session} {more}"
+        );
+    }
+    std::fs::remove_file(&policy).unwrap();
+}

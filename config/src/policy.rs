@@ -20,7 +20,7 @@ use crate::places::Places;
 use crate::read::table::value;
 use crate::setting::Setting;
 use crate::source::{SourceError, Trust};
-use crate::tables::{Rule, UidBase};
+use crate::tables::{Tests, UidBase};
 use crate::value::{Name, UidRange};
 
 /// The UIDs that `[exempt]` covers where it does not say: system accounts and what systemd allots.
@@ -109,11 +109,18 @@ impl Policy {
 
     /// Whether rules test the time.
     pub fn has_windows(&self) -> bool {
-        let tests = |rule: &Rule| {
-            let of_except = rule.except.as_ref().and_then(|except| value(&except.time));
-            value(&rule.tests.time).or(of_except).is_some()
-        };
-        self.contents.rules.iter().any(tests)
+        self.some_rule(|tests| value(&tests.time).is_some())
+    }
+
+    /// Whether rules test where a login comes from.
+    pub fn tests_rhost(&self) -> bool {
+        self.some_rule(|tests| value(&tests.rhost).is_some())
+    }
+
+    /// Whether it holds for what some rule asks, or excepts.
+    fn some_rule(&self, holds: impl Fn(&Tests) -> bool) -> bool {
+        let mut rules = self.contents.rules.iter();
+        rules.any(|rule| holds(&rule.tests) || rule.except.as_ref().is_some_and(&holds))
     }
 
     /// Whether a profile names a penalty.

@@ -117,6 +117,22 @@ fn a_service_without_berth_in_its_stack() {
 }
 
 #[test]
+fn a_service_whose_name_is_nearly_that_of_one() {
+    let told = |services: &str| {
+        let body = format!("[[rule]]\nservice = {services}\naction = \"deny\"\n");
+        warnings(&body, &Site::default())
+    };
+    assert_eq!(
+        told("\"ssh\""),
+        ["3:1 there is no PAM service `ssh` here | did you mean `sshd`?"]
+    );
+    // Other machines may have what this one has not.
+    assert!(told("\"crond\"").len() == 1);
+    assert!(told("[\"cron\", \"crond\"]").is_empty());
+    assert!(told("[\"gdm\", \"ssh*\"]").is_empty());
+}
+
+#[test]
 fn a_session_cap_above_the_users() {
     let body = |session: &str| {
         format!(
@@ -139,6 +155,21 @@ fn a_session_cap_above_the_users() {
         ),
         [""; 0]
     );
+}
+
+#[test]
+fn a_users_cap_above_the_pools() {
+    let body = |user: &str| {
+        format!(
+            "[pool.cs]\nmemory_max = \"16G\"\n[profile.a]\nuser = {{ {user} }}\npool = \"cs\"\n\
+             [[rule]]\nprofile = \"a\"\n"
+        )
+    };
+    assert_eq!(
+        warnings(&body("memory_max = \"17G\", tasks_max = 9"), &site(&[])),
+        ["5:10 the user's memory_max is above the pool's | it never matters"]
+    );
+    assert!(warnings(&body("memory_max = \"50% of pool\""), &site(&[])).is_empty());
 }
 
 #[test]

@@ -32,7 +32,8 @@ Shown are the rules that were tried and why each does or does not match, and eve
 place and the profile that set it. LOGIN marks the rule that decides the login, USER the rule that
 the user's caps come from, BOTH the rule that does both.")]
 pub struct Arguments {
-    /// The account; by default, yours. Or a session (12), whose login is explained
+    /// The account, or a session (12), whose login is explained; by default, the session that this is typed in, or
+    /// your account
     #[arg(value_name = "USER|SESSION")]
     object: Option<Object>,
     /// The PAM service [default: sshd]
@@ -66,6 +67,13 @@ pub struct Arguments {
     root: place::Root,
 }
 
+impl Arguments {
+    /// Whether nothing is said of the login.
+    fn asks_about_here(&self) -> bool {
+        self.service.is_none() && self.tty.is_none() && self.rhost.is_none()
+    }
+}
+
 fn parse_time(text: &str) -> Result<LocalTime, String> {
     LocalTime::parse(text).ok_or_else(|| "write it as in 2026-12-14T09:00".into())
 }
@@ -85,6 +93,7 @@ pub fn run(arguments: Arguments) -> Exit {
 fn explain(arguments: &Arguments) -> Result<(), Exit> {
     let session = match &arguments.object {
         Some(Object::Session(id)) => Some(Session::read(*id)?),
+        None if arguments.asks_about_here() => Session::own(),
         Some(Object::User(_)) | None => None,
         Some(Object::Pool(_) | Object::Profile(_)) => {
             eprintln!("berth: name a user, as in alice, or a session, as in 12");

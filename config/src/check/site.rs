@@ -24,6 +24,8 @@ pub trait Site {
     fn has_group(&self, name: &str) -> bool;
     /// How a PAM service is set up.
     fn pam_stack(&self, service: &str) -> PamStack;
+    /// The PAM services that there are.
+    fn pam_services(&self) -> Vec<String>;
     /// The accounts that may use sudo, as far as membership in its usual groups says so.
     fn sudoers(&self) -> Vec<Login>;
     /// How big it is, if that can be told.
@@ -44,6 +46,9 @@ pub struct ThisMachine {
 /// Groups that distributions give sudo to.
 const SUDO_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 
+/// Where PAM looks for services' files, the first that has one first (pam.conf(5)).
+const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
+
 /// A stack includes others; not deeper than this.
 const INCLUDE_DEPTH: usize = 8;
 
@@ -58,8 +63,15 @@ impl Site for ThisMachine {
     }
 
     fn pam_stack(&self, service: &str) -> PamStack {
-        let folders = ["/etc/pam.d", "/usr/lib/pam.d"].map(Path::new);
-        pam_stack(&folders, service, 0)
+        pam_stack(&PAM_FOLDERS.map(Path::new), service, 0)
+    }
+
+    fn pam_services(&self) -> Vec<String> {
+        let files = PAM_FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+        files
+            .flatten()
+            .filter_map(|file| file.ok()?.file_name().into_string().ok())
+            .collect()
     }
 
     fn sudoers(&self) -> Vec<Login> {

@@ -9,8 +9,9 @@ use crate::facts::Machine;
 use crate::layers::Layers;
 use crate::outcome::{Caps, FrozenLogin, Limit, Outcome};
 use crate::policy::exempt_list;
+use crate::read::nearest::nearest;
 use crate::read::table::value;
-use crate::setting::Setting;
+use crate::setting::{Mark, Setting};
 use crate::tables::{Profile, Rule, Tests};
 use crate::value::Glob;
 
@@ -33,7 +34,7 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     }
     if let Some(machine) = site.machine() {
         for rule in &contents.rules {
-            session_above_user(checker, rule, &machine);
+            caps_above_caps(checker, rule, &machine);
         }
         sudoers(checker, site, &machine);
     }
@@ -64,20 +65,40 @@ fn unknown_groups(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
 }
 
 fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
-    for service in names(&tests.service) {
-        if let (Some(setting), PamStack::WithoutBerth) = (&tests.service, site.pam_stack(service)) {
-            checker.findings.push(Finding::warning(
+    let Some(setting) = &tests.service else {
+        return;
+    };
+    let named = names(&tests.service);
+    for service in &named {
+        let warning = match site.pam_stack(service) {
+            PamStack::WithBerth => continue,
+            PamStack::WithoutBerth => Finding::warning(
                 setting.at,
                 format!("service `{service}` has no pam_berth in its PAM stack"),
                 "its logins never reach this rule",
-            ));
-        }
+            ),
+            // A policy is for many machines, and not each has all services. What is only nearly the name of one may be
+            // meant to be it, unless that is named as well, as cron is beside crond.
+            PamStack::Absent => {
+                let services = site.pam_services();
+                let meant = nearest(service, services.iter().map(String::as_str));
+                let Some(meant) = meant.filter(|meant| !named.contains(meant)) else {
+                    continue;
+                };
+                Finding::warning(
+                    setting.at,
+                    format!("there is no PAM service `{service}` here"),
+                    format!("did you mean `{meant}`?"),
+                )
+            }
+        };
+        checker.findings.push(warning);
     }
 }
 
-/// Compares a rule's session caps with its own user caps: for a rule that tests the service the
-/// user's caps come from elsewhere.
-fn session_above_user(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
+/// Compares a rule's session caps with its own user caps, and those with the pool's: for a rule that tests the service
+/// the user's caps come from elsewhere.
+fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
     if rule.is_login_rule() {
         return;
     }
@@ -85,15 +106,28 @@ fn session_above_user(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine)
     let Some((user, bases)) = user_caps(checker, rule, &merged, machine) else {
         return;
     };
-    let Ok(session) = decide::caps(&merged.session, &bases) else {
-        return;
-    };
-    for (key, mark) in merged.session.marks() {
-        if let (Some(session), Some(user)) = (limit(&session, key), limit(&user, key)) {
-            if session > user {
+    if let Ok(session) = decide::caps(&merged.session, &bases) {
+        let of = ("session's", "user's");
+        never_matter(checker, &merged.session.marks(), of, (&session, &user));
+    }
+    if let Some(pool) = &bases.pool {
+        never_matter(checker, &merged.user.marks(), ("user's", "pool's"), (&user, pool));
+    }
+}
+
+/// Warns of caps that lie above those of what holds them.
+fn never_matter(
+    checker: &mut Checker<'_>,
+    marks: &[(&str, Mark)],
+    (inner, outer): (&str, &str),
+    (caps, around): (&Caps, &Caps),
+) {
+    for (key, mark) in marks {
+        if let (Some(cap), Some(bound)) = (limit(caps, key), limit(around, key)) {
+            if cap > bound {
                 checker.findings.push(Finding::warning(
                     mark.at,
-                    format!("the session's {key} is above the user's"),
+                    format!("the {inner} {key} is above the {outer}"),
                     "it never matters",
                 ));
             }

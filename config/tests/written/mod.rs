@@ -80,6 +80,9 @@ impl berth_config::Site for Site {
             false => PamStack::Absent,
         }
     }
+    fn pam_services(&self) -> Vec<String> {
+        ["sshd", "cron", "su"].map(String::from).into()
+    }
     fn sudoers(&self) -> Vec<Login> {
         self.sudoers.clone()
     }

@@ -25,6 +25,15 @@ impl Session {
         }
     }
 
+    /// The session in which this command was typed, as its environment names it. That is a hint, which anybody can
+    /// set to anything: so the session has to be its reader's own, as a record that only its owner and root can read
+    /// says.
+    pub fn own() -> Option<Session> {
+        let id = std::env::var("BERTH_SESSION").ok()?.parse().ok()?;
+        let session = Session(Record::read(id).ok()?);
+        (berth_config::own_name().as_deref() == Some(session.user())).then_some(session)
+    }
+
     /// Whose it is.
     pub fn user(&self) -> &str {
         &self.0.user

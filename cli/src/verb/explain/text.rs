@@ -28,17 +28,25 @@ pub fn print(
         return;
     }
     rules(explanation);
+    if session.is_none() && login.rhost.is_empty() && policy.tests_rhost() {
+        println!("  rules test rhost, and this login comes from nowhere: try --rhost ADDRESS");
+    }
     let pool = match &explanation.decision.pool {
         Some(pool) => format!(", pool {pool}"),
         None => String::new(),
     };
     let user = &explanation.user_profile;
     let profile = if user.is_empty() { "no profile" } else { user };
-    section(
-        "USER CAPS",
-        &format!("{profile}{pool}"),
-        &explanation.user_caps,
-    );
+    match &explanation.decision.outcome {
+        Outcome::Berth(_) => section(
+            "USER CAPS",
+            &format!("{profile}{pool}"),
+            &explanation.user_caps,
+        ),
+        Outcome::Exempt | Outcome::Deny { .. } => {
+            println!("\n{:<13}{profile}{pool}; not set by this login", "USER CAPS");
+        }
+    }
     let pool = explanation.decision.pool.as_deref().unwrap_or_default();
     section("POOL CAPS", pool, &explanation.pool_caps);
     section("EVERYONE", "", &explanation.everyone_caps);
