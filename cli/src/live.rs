@@ -209,16 +209,6 @@ pub fn opened(record: &Record) -> SystemTime {
 
 /// A session for programs: its record, and its figures.
 pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale: bool) -> Value {
-    let namespaces = &record.namespaces;
-    let own: Vec<&str> = [
-        ("user", namespaces.user),
-        ("pid", namespaces.pid),
-        ("ipc", namespaces.ipc),
-        ("mount", namespaces.mount),
-    ]
-    .into_iter()
-    .filter_map(|(name, inode)| inode.map(|_| name))
-    .collect();
     let mut object = json!({
         "session": record.id,
         "user": record.user,
@@ -235,7 +225,7 @@ pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale:
         "state": state(record, tree),
         "stale": is_stale,
         "cgroup": record.cgroup.as_deref().map(path),
-        "namespaces": own,
+        "namespaces": record.namespaces.kinds(),
         "leader_pid": record.leader.pid,
         "keeper_pid": record.keeper.pid,
         "init_pid": record.init.map(|init| init.pid),

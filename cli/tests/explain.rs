@@ -156,7 +156,7 @@ profile = \"p\"
   cgroup            keep                    policy.toml:11  profile p
   contact           Help: help@example.edu  policy.toml:6
 
-lab1 enforces all of this.
+lab1 can enforce all of this.
 "
     );
 }
@@ -178,7 +178,7 @@ fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
     let lacks = lacks.replace("refused.", "refused (on_error = \"deny\").");
     assert!(told.ends_with(&lacks), "{told}");
     let told = with_files(&system, &[(limit, "7\n")], &arguments).out;
-    assert!(told.ends_with("\nlab1 enforces all of this.\n"), "{told}");
+    assert!(told.ends_with("\nlab1 can enforce all of this.\n"), "{told}");
 
     // A policy in force is for services that ask it.
     assert_eq!(system.berth("reload", &[]).code, Some(0));
@@ -308,7 +308,7 @@ fn explain_tells_what_becomes_of_a_login_whose_cap_this_machine_cannot_keep() {
         ),
     ] {
         let expected = match offered {
-            Some(true) => "lab1 enforces all of this.".to_owned(),
+            Some(true) => "lab1 can enforce all of this.".to_owned(),
             Some(false) => format!(
                 "lab1 does not offer the cgroup controllers memory, so it cannot keep their caps:\n{then}"
             ),

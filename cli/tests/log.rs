@@ -280,3 +280,17 @@ fn steps_of_a_penalty_are_told_in_words() {
          2026-11-24 12:40:05  alice       penalty   hog ends, its time is over\n"
     );
 }
+
+#[test]
+fn what_a_login_did_not_get_is_told() {
+    let log = Log::new(
+        "2026-11-24T12:10:05+00:00 lab1 berth[5]: open session=3 user=alice uid=1001 service=sshd tty=ssh \
+         rhost=- profile=student rule=all user_rule=all ns=pid,mount not_enforced=\"io_max: no controller\" \
+         result=ok setup_us=812\n",
+    );
+    assert_eq!(
+        log.ok(&[]),
+        "2026-11-24 12:10:05  alice       login     session 3, sshd on ssh: profile student, rule all, \
+         own pid mount, not enforced: io_max: no controller\n"
+    );
+}

@@ -208,6 +208,10 @@ pub struct Namespaces {
     pub ipc: bool,
     /// A mount namespace.
     pub mount: bool,
+    /// A host name of its own, which is the host's as it was when the berth was made.
+    pub uts: bool,
+    /// A network of its own, which has the loopback interface and no other.
+    pub net: bool,
     /// A /tmp and /var/tmp of its own.
     pub private_tmp: PrivateTmp,
     /// Names in the host's /tmp that stay visible in a private one.
@@ -223,7 +227,21 @@ pub struct Namespaces {
 impl Namespaces {
     /// Whether any namespace is asked for at all.
     pub fn any(&self) -> bool {
-        self.user != UserNamespace::Off || self.pid || self.ipc || self.mount
+        !self.kinds().is_empty()
+    }
+
+    /// The kinds that are asked for, by the policy's names.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        let kinds = [
+            (self.user != UserNamespace::Off, "user"),
+            (self.pid, "pid"),
+            (self.ipc, "ipc"),
+            (self.mount, "mount"),
+            (self.uts, "uts"),
+            (self.net, "net"),
+        ];
+        let wanted = kinds.into_iter().filter(|(wanted, _)| *wanted);
+        wanted.map(|(_, kind)| kind).collect()
     }
 }
 

@@ -22,10 +22,8 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
     for profile in contents.profiles.values().map(|named| &named.table) {
         let namespaces = &profile.namespaces;
         for (name, setting) in [
-            ("uts", &namespaces.uts),
             ("time", &namespaces.time),
             ("cgroup", &namespaces.cgroup),
-            ("net", &namespaces.net),
         ] {
             if let Some(at) = set_to(setting, |on| *on) {
                 refuse(at, &format!("{name} namespaces"));

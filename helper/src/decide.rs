@@ -259,6 +259,8 @@ impl Planned {
             pid: false,
             ipc: false,
             mount: false,
+            uts: false,
+            net: false,
             private_tmp: PrivateTmp::Off,
             tmp_keep: Vec::new(),
             private_shm: None,
@@ -274,17 +276,7 @@ impl Planned {
 
     /// The names of the berth's namespaces, as the log has them.
     pub fn namespace_names(&self) -> String {
-        let namespaces = &self.berth.namespaces;
-        let names: Vec<&str> = [
-            (namespaces.user != UserNamespace::Off, "user"),
-            (namespaces.pid, "pid"),
-            (namespaces.ipc, "ipc"),
-            (namespaces.mount, "mount"),
-        ]
-        .into_iter()
-        .filter_map(|(wanted, name)| wanted.then_some(name))
-        .collect();
-        names.join(",")
+        self.berth.namespaces.kinds().join(",")
     }
 
     /// The log line of a login's beginning, up to the result.

@@ -5,10 +5,10 @@
 //! holds nothing: no capability, no descriptor, no UID that is mapped.
 //!
 //! The order is the point (each was seen to fail otherwise):
-//! 1. mount, PID and IPC namespaces, by clone, so that the host's user namespace owns them: made
-//!    inside the new user namespace, root in there could remount them, and a container with a masked
-//!    /proc would not let a fresh one be mounted;
-//! 2. the mounts, with the host's privilege;
+//! 1. all namespaces but the user namespace, by clone, so that the host's user namespace owns them: made
+//!    inside the new user namespace, root in there could remount them and set up the network, and a
+//!    container with a masked /proc would not let a fresh one be mounted;
+//! 2. the mounts and the loopback interface, with the host's privilege;
 //! 3. the owner's UID, then the user namespace, so that it and all that is counted in it is the
 //!    owner's; the keeper writes the maps from outside;
 //! 4. no nested user namespaces, by the new namespace's own limit;
@@ -106,6 +106,8 @@ impl Plan<'_> {
             (namespaces.pid, libc::CLONE_NEWPID),
             (namespaces.ipc, libc::CLONE_NEWIPC),
             (namespaces.mount, libc::CLONE_NEWNS),
+            (namespaces.uts, libc::CLONE_NEWUTS),
+            (namespaces.net, libc::CLONE_NEWNET),
         ]
         .into_iter()
         .filter_map(|(wanted, flag)| wanted.then_some(flag))
@@ -151,6 +153,9 @@ impl Plan<'_> {
         nix::unistd::chdir("/").map_err(system("change to /"))?;
         if self.mounts.namespaces.mount {
             self.mounts.carry_out()?;
+        }
+        if self.mounts.namespaces.net {
+            sys::loopback_up().map_err(system("bring up the berth's loopback interface"))?;
         }
         for (resource, rlimit) in &self.rlimits {
             // Where the right to raise them is missing (a container without CAP_SYS_RESOURCE), the

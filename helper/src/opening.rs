@@ -390,5 +390,7 @@ fn namespace_ids(init: &Init, flags: i32) -> NamespaceIds {
         ipc: inode(libc::CLONE_NEWIPC, "ipc"),
         mount: inode(libc::CLONE_NEWNS, "mnt"),
         user: inode(libc::CLONE_NEWUSER, "user"),
+        uts: inode(libc::CLONE_NEWUTS, "uts"),
+        net: inode(libc::CLONE_NEWNET, "net"),
     }
 }

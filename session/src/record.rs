@@ -69,6 +69,26 @@ pub struct NamespaceIds {
     pub mount: Option<u64>,
     #[serde(rename = "user_namespace")]
     pub user: Option<u64>,
+    #[serde(rename = "uts_namespace")]
+    pub uts: Option<u64>,
+    #[serde(rename = "net_namespace")]
+    pub net: Option<u64>,
+}
+
+impl NamespaceIds {
+    /// The kinds that the session has of its own, by the policy's names.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        let kinds = [
+            (self.user, "user"),
+            (self.pid, "pid"),
+            (self.ipc, "ipc"),
+            (self.mount, "mount"),
+            (self.uts, "uts"),
+            (self.net, "net"),
+        ];
+        let own = kinds.into_iter().filter(|(id, _)| id.is_some());
+        own.map(|(_, kind)| kind).collect()
+    }
 }
 
 /// How far a session has come.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use serde_json::{Map, Value};
+
 use crate::namespaces::PROGRAMS;
 
 /// Where the policy of a test's machine stands.
@@ -94,41 +96,21 @@ impl Policy {
     }
 }
 
-/// What a profile of an example says, as the example says it, with all that it inherits.
-fn line(example: &str, profile: &str, key: &str) -> String {
-    let table = |header: String| {
-        let mut lines = example
-            .lines()
-            .skip_while(move |line| !line.starts_with(&header));
-        lines.next();
-        lines.take_while(|line| !line.starts_with('['))
-    };
-    let without_comment = |line: &str| {
-        let words = line
-            .split('#')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace();
-        words.collect::<Vec<_>>().join(" ")
-    };
-    let of_its_own = table(format!("[profile.{profile}.{key}]")).map(without_comment);
-    let of_its_own: Vec<String> = of_its_own.filter(|line| !line.is_empty()).collect();
-    if !of_its_own.is_empty() {
-        return of_its_own.join(", ");
-    }
-    let mut own = table(format!("[profile.{profile}]"));
-    match own.clone().find(|line| line.starts_with(key)) {
-        Some(line) => {
-            let (_, value) = line.split_once(" {").expect("a table");
-            value.split('}').next().unwrap_or_default().trim().into()
-        }
-        None => own
-            .find_map(|line| line.strip_prefix("inherits"))
-            .map_or(String::new(), |rest| {
-                let parent = rest.split('"').nth(1).expect("a name");
-                self::line(example, parent, key)
-            }),
-    }
+/// The keys of a table of a profile of an example's, with all that it inherits.
+fn line(example: &str, profile: &str, table: &str) -> String {
+    let policy: Value = toml::from_str(example).expect("TOML");
+    // A truth value, a number, a text and a list are written the same in both.
+    let keys = keys(&policy["profile"], profile, table).into_iter();
+    let keys: Vec<String> = keys.map(|(key, value)| format!("{key} = {value}")).collect();
+    keys.join(", ")
+}
+
+fn keys(profiles: &Value, profile: &str, table: &str) -> Map<String, Value> {
+    let profile = &profiles[profile];
+    let parent = profile["inherits"].as_str();
+    let mut keys = parent.map_or_else(Map::new, |parent| keys(profiles, parent, table));
+    keys.extend(profile[table].as_object().cloned().unwrap_or_default());
+    keys
 }
 
 /// The PAM stack that every login service of a test's machine has.

@@ -139,6 +139,8 @@ fn namespaces(record: &Record) -> CloneFlags {
         (own.pid, CloneFlags::CLONE_NEWPID),
         (own.ipc, CloneFlags::CLONE_NEWIPC),
         (own.mount, CloneFlags::CLONE_NEWNS),
+        (own.uts, CloneFlags::CLONE_NEWUTS),
+        (own.net, CloneFlags::CLONE_NEWNET),
     ]
     .into_iter()
     .filter_map(|(inode, flag)| inode.map(|_| flag))

@@ -83,6 +83,8 @@ fn namespaces(profile: &Profile) -> Namespaces {
         pid: on(&table.pid),
         ipc: on(&table.ipc),
         mount: on(&table.mount),
+        uts: on(&table.uts),
+        net: on(&table.net),
         private_tmp: value(&table.private_tmp).map_or(PrivateTmp::Off, |room| room.0),
         tmp_keep: value(&table.tmp_keep)
             .map(|names| names.iter().map(|name| name.as_str().to_owned()).collect())

@@ -186,6 +186,8 @@ fn namespace_text(key: &str, namespaces: &Namespaces) -> Option<String> {
         "pid" => on(namespaces.pid),
         "ipc" => on(namespaces.ipc),
         "mount" => on(namespaces.mount),
+        "uts" => on(namespaces.uts),
+        "net" => on(namespaces.net),
         "private_tmp" => match namespaces.private_tmp {
             PrivateTmp::Off => None,
             PrivateTmp::Disk => Some("private_tmp=disk".into()),

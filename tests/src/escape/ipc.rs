@@ -7,8 +7,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
 use nix::mqueue::{MQ_OFlag, mq_open};
 use nix::sys::stat::Mode;
 
-use super::Promise::{NoManager, Nothing, OwnBerth, PrivateShm};
-use super::Without::NoBerth;
+use super::Promise::{Network, NoManager, Nothing, OwnBerth, PrivateShm};
+use super::Without::{HostRoot, NoBerth};
 use super::{Attempt, Verdict, call, shell, system_call};
 
 /// The key of the user's System V objects outside.
@@ -18,8 +18,6 @@ pub const OTHERS_KEY: u64 = 0x4712;
 
 /// The name of an abstract socket outside.
 pub const ABSTRACT: &str = "of-the-host";
-
-const NO_NETWORK: super::Promise = Nothing("there are no network namespaces yet");
 
 pub const ATTEMPTS: &[Attempt] = &[
     call(
@@ -123,14 +121,19 @@ pub const ATTEMPTS: &[Attempt] = &[
             Verdict::of_io(address.and_then(|address| UnixStream::connect_addr(&address)))
         },
     )
-    .promised_by(NO_NETWORK)
+    .promised_by(Network)
     .without(NoBerth),
     call("loopback", "a service on the loopback", |to| {
         let port = to.number("PORT") as u16;
         Verdict::of_io(TcpStream::connect(("127.0.0.1", port)))
     })
-    .promised_by(NO_NETWORK)
+    .promised_by(Network)
     .without(NoBerth),
+    call("packets", "a socket that hears the network's packets", |_| {
+        let (family, kind) = (libc::AF_PACKET as u64, libc::SOCK_RAW as u64);
+        Verdict::of(system_call(libc::SYS_socket, &[family, kind, 0]))
+    })
+    .without(HostRoot),
     call("log", "a line in the system's log", |_| {
         let socket = UnixDatagram::unbound();
         let line = b"<13>attempt: a line of anybody's";

@@ -74,6 +74,8 @@ pub enum Promise {
     PrivateShm,
     /// That the user's service manager is out of reach.
     NoManager,
+    /// A network of its own.
+    Network,
     /// Nothing: it leads out of every berth, for this reason, and the threat model says so.
     Nothing(&'static str),
 }

@@ -25,7 +25,7 @@ const fn profile(name: &'static str, text: &'static str, profile: &'static str) 
 }
 
 /// Those that differ in their namespaces and privileges.
-pub const PROFILES: [Profile; 6] = [
+pub const PROFILES: [Profile; 7] = [
     profile(
         "policy.toml",
         include_str!("../../../packaging/policy.toml"),
@@ -40,10 +40,11 @@ pub const PROFILES: [Profile; 6] = [
     profile("tilde, free", TILDE, "free"),
     profile("tilde, web", TILDE, "web"),
     profile("lab", LAB, "base"),
+    profile("lab, exam", LAB, "exam"),
 ];
 
 /// The one with every protection, for what the host's root tries on it.
-pub const STRICTEST: &Profile = &PROFILES[5];
+pub const STRICTEST: &Profile = &PROFILES[6];
 
 /// Nobody is in a berth.
 pub const NO_BERTH: &str = "version = 1\n[[rule]]\nname = \"none\"\naction = \"exempt\"\n";
@@ -70,6 +71,7 @@ impl Profile {
             Promise::NoNestedUserns => user && !profile.contains("nested_userns = true"),
             Promise::OwnBerth => !has("scope = \"user\""),
             Promise::PrivateShm => has("private_shm"),
+            Promise::Network => has("net = true"),
             Promise::NoManager => user || has("user_manager = \"hidden\""),
         }
     }

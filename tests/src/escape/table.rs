@@ -28,6 +28,7 @@ fn promise(promise: Promise) -> String {
         Promise::OwnBerth => "`scope = \"session\"`",
         Promise::PrivateShm => "`private_shm`",
         Promise::NoManager => "`user_manager = \"hidden\"`",
+        Promise::Network => "`net`",
         Promise::Nothing(why) => return format!("**none**: {why}"),
     };
     berths.into()

@@ -14,7 +14,7 @@ const OLDEST: (u32, u32) = (5, 14);
 pub type Has = fn(&Berth) -> bool;
 
 /// Namespaces: the sysctl that limits them, and who needs them.
-const LIMITS: [(&str, &str, Has); 4] = [
+const LIMITS: [(&str, &str, Has); 6] = [
     ("user", "max_user_namespaces", |berth| {
         berth.namespaces.user != UserNamespace::Off
     }),
@@ -23,6 +23,8 @@ const LIMITS: [(&str, &str, Has); 4] = [
     ("mount", "max_mnt_namespaces", |berth| {
         berth.namespaces.mount
     }),
+    ("UTS", "max_uts_namespaces", |berth| berth.namespaces.uts),
+    ("network", "max_net_namespaces", |berth| berth.namespaces.net),
 ];
 
 /// What keeps users from user namespaces of their own, with the value that does.

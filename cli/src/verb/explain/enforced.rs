@@ -19,9 +19,10 @@ pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, berth: &
     if policy.loaded().is_some() {
         lacks.extend(line_of_pam(login));
     }
-    match lacks.is_empty() {
-        true => println!("{} enforces all of this.", login.host),
-        false => println!("{}", lacks.join("\n")),
+    match (lacks.is_empty(), policy.loaded()) {
+        (true, Some(_)) => println!("{} enforces all of this.", login.host),
+        (true, None) => println!("{} can enforce all of this.", login.host),
+        (false, _) => println!("{}", lacks.join("\n")),
     }
 }
 

@@ -9,7 +9,10 @@ use super::event::Event;
 /// The word for it in its column, and how bad it is.
 pub fn word(event: &Event) -> (&str, Alarm) {
     match (event.word.as_str(), event.get("result")) {
-        ("open", Some("ok")) => ("login", Alarm::None),
+        ("open", Some("ok")) => match event.get("not_enforced") {
+            Some(_) => ("login", Alarm::Warning),
+            None => ("login", Alarm::None),
+        },
         ("open", Some("deny")) => ("refused", Alarm::Warning),
         ("open", _) => ("failed", Alarm::Failure),
         ("close", Some("ok")) => ("logout", Alarm::None),
@@ -40,6 +43,8 @@ pub fn text(event: &Event) -> String {
                     .get("ns")
                     .map(|kinds| format!("own {}", kinds.replace(',', " "))),
             );
+            let not_enforced = event.get("not_enforced");
+            parts.extend(not_enforced.map(|what| format!("not enforced: {what}")));
         }
         ("open", Some("deny")) => {
             parts.extend(event.get("reason").map(String::from));

@@ -306,16 +306,7 @@ fn processes(record: &Record) -> String {
 
 /// `user, pid, ipc and mount namespaces`
 fn namespaces(ids: &NamespaceIds) -> Option<String> {
-    let all = [
-        (ids.user, "user"),
-        (ids.pid, "pid"),
-        (ids.ipc, "ipc"),
-        (ids.mount, "mount"),
-    ];
-    let own: Vec<&str> = all
-        .into_iter()
-        .filter_map(|(inode, name)| inode.map(|_| name))
-        .collect();
+    let own = ids.kinds();
     let (last, rest) = own.split_last()?;
     Some(match rest {
         [] => format!("{last} namespace"),
