@@ -105,9 +105,8 @@ fn explain_tells_who_is_denied_who_is_exempt_and_who_is_nobody() {
         path,
     ]);
     assert!(
-        ran.out.ends_with(
-            "\nUSER CAPS    base; not set by this login\n\nTHIS LOGIN   denied\n"
-        ),
+        ran.out
+            .ends_with("\nUSER CAPS    base; not set by this login\n\nTHIS LOGIN   denied\n"),
         "{}",
         ran.out
     );
@@ -178,7 +177,10 @@ fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
     let lacks = lacks.replace("refused.", "refused (on_error = \"deny\").");
     assert!(told.ends_with(&lacks), "{told}");
     let told = with_files(&system, &[(limit, "7\n")], &arguments).out;
-    assert!(told.ends_with("\nlab1 can enforce all of this.\n"), "{told}");
+    assert!(
+        told.ends_with("\nlab1 can enforce all of this.\n"),
+        "{told}"
+    );
 
     // A policy in force is for services that ask it.
     assert_eq!(system.berth("reload", &[]).code, Some(0));

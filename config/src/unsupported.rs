@@ -21,10 +21,7 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
 
     for profile in contents.profiles.values().map(|named| &named.table) {
         let namespaces = &profile.namespaces;
-        for (name, setting) in [
-            ("time", &namespaces.time),
-            ("cgroup", &namespaces.cgroup),
-        ] {
+        for (name, setting) in [("time", &namespaces.time), ("cgroup", &namespaces.cgroup)] {
             if let Some(at) = set_to(setting, |on| *on) {
                 refuse(at, &format!("{name} namespaces"));
             }

@@ -101,7 +101,9 @@ fn line(example: &str, profile: &str, table: &str) -> String {
     let policy: Value = toml::from_str(example).expect("TOML");
     // A truth value, a number, a text and a list are written the same in both.
     let keys = keys(&policy["profile"], profile, table).into_iter();
-    let keys: Vec<String> = keys.map(|(key, value)| format!("{key} = {value}")).collect();
+    let keys: Vec<String> = keys
+        .map(|(key, value)| format!("{key} = {value}"))
+        .collect();
     keys.join(", ")
 }
 

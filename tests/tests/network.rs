@@ -18,7 +18,9 @@ fn a_network_of_its_own_has_the_loopback_interface_alone() {
         machine.policy(&alone());
         let before = machine.settled();
         let reach = |port: u16| {
-            format!("python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5)' 2>&1 | tail -n 1")
+            format!(
+                "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5)' 2>&1 | tail -n 1"
+            )
         };
         // The door itself is open on the host's loopback.
         let reach = reach(machine.sshd().port);

@@ -6,7 +6,7 @@ use berth_config::{Checked, Trust, check_edited, check_files, counted};
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{json, live, paint, place};
+use crate::{json, live, pager, paint, place};
 
 mod users;
 
@@ -85,17 +85,14 @@ pub fn run(arguments: Arguments) -> Exit {
         }
         json::print(&object);
     } else {
-        for diagnostic in &checked.diagnostics {
-            println!("{}", paint::diagnostic(diagnostic));
-        }
+        let mut out: Vec<String> = checked.diagnostics.iter().map(paint::diagnostic).collect();
         let mut summary = summary(&checked);
         if edited && checked.errors() > 0 {
             summary = format!("{summary}; {}", place::in_force(&places));
         }
-        println!("{summary}");
-        if let Some(survey) = &survey {
-            users::print(survey);
-        }
+        out.push(summary);
+        out.extend(survey.iter().flat_map(users::lines));
+        pager::lines(&out);
     }
     match exit(&checked, arguments.strict) {
         Exit::Done if survey.is_some_and(|survey| !survey.undecided.is_empty()) => Exit::NotSo,

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::progress::Progress;
-use crate::{json, live, place};
+use crate::{json, live, pager, place};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -87,16 +87,22 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
             "differing": users,
         }));
     } else {
+        let mut out = Vec::new();
         for (account, changes) in &differing {
-            println!("{} ({})", account.user, account.uid);
+            out.push(format!("{} ({})", account.user, account.uid));
             for (services, lines) in changes {
-                println!("  {}", services.join(", "));
+                out.push(format!("  {}", services.join(", ")));
                 for line in lines.iter() {
-                    println!("    {line}");
+                    out.push(format!("    {line}"));
                 }
             }
         }
-        println!("{} of {} users differ", differing.len(), logins.len());
+        out.push(format!(
+            "{} of {} users differ",
+            differing.len(),
+            logins.len()
+        ));
+        pager::lines(&out);
     }
     Ok(match differing.is_empty() {
         true => Exit::Done,

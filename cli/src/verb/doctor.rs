@@ -22,7 +22,7 @@ use berth_config::{LocalTime, counted};
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{json, live, paint};
+use crate::{json, live, pager, paint};
 use finding::{Finding, Level};
 use world::World;
 
@@ -80,14 +80,9 @@ pub fn run(arguments: &Arguments) -> Exit {
             "findings": findings.iter().map(Finding::object).collect::<Vec<_>>(),
         }));
     } else {
-        for finding in &findings {
-            print!("{}", paint::level(&finding.to_string()));
-        }
-        println!(
-            "{}, {}",
-            counted(failures, "failure"),
-            counted(warnings, "warning")
-        );
+        let told = findings.iter().map(|one| paint::level(&one.to_string()));
+        let (failed, warned) = (counted(failures, "failure"), counted(warnings, "warning"));
+        pager::print(&format!("{}{failed}, {warned}\n", told.collect::<String>()));
     }
     match failures {
         0 => Exit::Done,

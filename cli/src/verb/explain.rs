@@ -13,7 +13,7 @@ use berth_session::systemd::{is_booted, slice};
 
 use crate::exit::Exit;
 use crate::live::{self, Object};
-use crate::{penalties, place, units};
+use crate::{pager, penalties, place, units};
 
 mod enforced;
 mod object;
@@ -120,7 +120,13 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
     if arguments.json {
         object::print(&login, session, &policy, &explanation, &others);
     } else {
-        text::print(&login, session, &policy, &explanation, &others);
+        pager::lines(&text::lines(
+            &login,
+            session,
+            &policy,
+            &explanation,
+            &others,
+        ));
     }
     Ok(())
 }

@@ -67,7 +67,9 @@ impl Site for ThisMachine {
     }
 
     fn pam_services(&self) -> Vec<String> {
-        let files = PAM_FOLDERS.iter().filter_map(|folder| std::fs::read_dir(folder).ok());
+        let files = PAM_FOLDERS
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(folder).ok());
         files
             .flatten()
             .filter_map(|file| file.ok()?.file_name().into_string().ok())

@@ -111,7 +111,12 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
         never_matter(checker, &merged.session.marks(), of, (&session, &user));
     }
     if let Some(pool) = &bases.pool {
-        never_matter(checker, &merged.user.marks(), ("user's", "pool's"), (&user, pool));
+        never_matter(
+            checker,
+            &merged.user.marks(),
+            ("user's", "pool's"),
+            (&user, pool),
+        );
     }
 }
 

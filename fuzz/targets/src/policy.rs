@@ -25,6 +25,10 @@ impl Site for Somewhere {
         }
     }
 
+    fn pam_services(&self) -> Vec<String> {
+        vec!["sshd".into()]
+    }
+
     fn sudoers(&self) -> Vec<Login> {
         vec![Login {
             user: "alice".into(),

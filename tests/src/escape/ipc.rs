@@ -129,10 +129,14 @@ pub const ATTEMPTS: &[Attempt] = &[
     })
     .promised_by(Network)
     .without(NoBerth),
-    call("packets", "a socket that hears the network's packets", |_| {
-        let (family, kind) = (libc::AF_PACKET as u64, libc::SOCK_RAW as u64);
-        Verdict::of(system_call(libc::SYS_socket, &[family, kind, 0]))
-    })
+    call(
+        "packets",
+        "a socket that hears the network's packets",
+        |_| {
+            let (family, kind) = (libc::AF_PACKET as u64, libc::SOCK_RAW as u64);
+            Verdict::of(system_call(libc::SYS_socket, &[family, kind, 0]))
+        },
+    )
     .without(HostRoot),
     call("log", "a line in the system's log", |_| {
         let socket = UnixDatagram::unbound();

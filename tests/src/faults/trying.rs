@@ -35,7 +35,7 @@ fn policy(machine: &Machine, on_error: OnError) -> Policy {
         ),
         rest: "[accounting]\nfile = \"/var/log/berth/sessions.jsonl\"".into(),
         ..Policy::with_namespaces(
-            "user = \"identity\", pid = true, ipc = true, mount = true, private_tmp = \"disk\", private_shm = \"16M\"",
+            "user = \"identity\", pid = true, ipc = true, mount = true, uts = true, net = true, private_tmp = \"disk\", private_shm = \"16M\"",
         )
     }
 }

@@ -18,8 +18,9 @@ pub fn survey(policy: &Policy) -> Result<Survey, Exit> {
     Ok(policy.survey(&accounts, &machine, |done, all| progress.tell(done, all)))
 }
 
-/// Prints it.
-pub fn print(survey: &Survey) {
+/// Its lines.
+pub fn lines(survey: &Survey) -> Vec<String> {
+    let mut out = Vec::new();
     let count = |lists: &std::collections::BTreeMap<String, Vec<String>>| {
         lists.values().map(Vec::len).sum::<usize>()
     };
@@ -40,25 +41,28 @@ pub fn print(survey: &Survey) {
         }
     }
     let accounts = counted(survey.accounts, "account");
-    println!("\n{accounts}, by what an ssh login of each gets:\n");
+    out.push(format!(
+        "\n{accounts}, by what an ssh login of each gets:\n"
+    ));
     for line in table::lines(&lines, &[2]) {
-        println!("{line}");
+        out.push(line);
     }
     for (_, title, lists) in apart {
         if !lists.is_empty() {
-            println!("\n{title}");
+            out.push(format!("\n{title}"));
         }
         for (why, users) in lists {
             let users: Vec<&str> = users.iter().map(String::as_str).collect();
-            println!("  {why}: {}", named(&users));
+            out.push(format!("  {why}: {}", named(&users)));
         }
     }
     if !survey.unmatched.is_empty() {
-        println!("\nRULES THAT MATCH NOBODY");
+        out.push("\nRULES THAT MATCH NOBODY".into());
         let lines = survey.unmatched.iter();
         let lines = lines.map(|rule| line([&rule.rule, &rule.place, &rule.why]));
         for line in table::lines(&lines.collect::<Vec<_>>(), &[]) {
-            println!("  {line}");
+            out.push(format!("  {line}"));
         }
     }
+    out
 }

@@ -24,7 +24,9 @@ const LIMITS: [(&str, &str, Has); 6] = [
         berth.namespaces.mount
     }),
     ("UTS", "max_uts_namespaces", |berth| berth.namespaces.uts),
-    ("network", "max_net_namespaces", |berth| berth.namespaces.net),
+    ("network", "max_net_namespaces", |berth| {
+        berth.namespaces.net
+    }),
 ];
 
 /// What keeps users from user namespaces of their own, with the value that does.

@@ -9,8 +9,13 @@ use berth_protocol::service::is_never_joined;
 use crate::place;
 use crate::verb::doctor::{cgroup, kernel};
 
-/// Says it, or that there is nothing of the kind.
-pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, berth: &Berth) {
+/// In lines, or that there is nothing of the kind.
+pub fn lines(
+    login: &Login,
+    policy: &Policy,
+    explanation: &Explanation,
+    berth: &Berth,
+) -> Vec<String> {
     let mut lacks: Vec<String> = Vec::new();
     lacks.extend(controllers(login, explanation, berth));
     lacks.extend(namespaces(login, berth));
@@ -20,9 +25,9 @@ pub fn print(login: &Login, policy: &Policy, explanation: &Explanation, berth: &
         lacks.extend(line_of_pam(login));
     }
     match (lacks.is_empty(), policy.loaded()) {
-        (true, Some(_)) => println!("{} enforces all of this.", login.host),
-        (true, None) => println!("{} can enforce all of this.", login.host),
-        (false, _) => println!("{}", lacks.join("\n")),
+        (true, Some(_)) => vec![format!("{} enforces all of this.", login.host)],
+        (true, None) => vec![format!("{} can enforce all of this.", login.host)],
+        (false, _) => lacks,
     }
 }
 

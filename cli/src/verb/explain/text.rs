@@ -10,26 +10,29 @@ use super::session::Session;
 use crate::place;
 use crate::units::Other;
 
-/// Prints it.
-pub fn print(
+/// Its lines.
+pub fn lines(
     login: &Login,
     session: Option<&Session>,
     policy: &Policy,
     explanation: &Explanation,
     others: &[Other],
-) {
-    head(login, policy);
+) -> Vec<String> {
+    let mut out = Vec::new();
+    head(&mut out, login, policy);
     if let Some(session) = session {
-        println!("{}", session.text(explanation));
+        out.push(session.text(explanation));
     }
     if let Some(because) = &explanation.exempt {
-        println!("\nEXEMPT       {because}");
-        println!("\nBerth leaves {} alone.", login.user);
-        return;
+        out.push(format!("\nEXEMPT       {because}"));
+        out.push(format!("\nBerth leaves {} alone.", login.user));
+        return out;
     }
-    rules(explanation);
+    rules(&mut out, explanation);
     if session.is_none() && login.rhost.is_empty() && policy.tests_rhost() {
-        println!("  rules test rhost, and this login comes from nowhere: try --rhost ADDRESS");
+        out.push(
+            "  rules test rhost, and this login comes from nowhere: try --rhost ADDRESS".into(),
+        );
     }
     let pool = match &explanation.decision.pool {
         Some(pool) => format!(", pool {pool}"),
@@ -39,43 +42,49 @@ pub fn print(
     let profile = if user.is_empty() { "no profile" } else { user };
     match &explanation.decision.outcome {
         Outcome::Berth(_) => section(
+            &mut out,
             "USER CAPS",
             &format!("{profile}{pool}"),
             &explanation.user_caps,
         ),
         Outcome::Exempt | Outcome::Deny { .. } => {
-            println!("\n{:<13}{profile}{pool}; not set by this login", "USER CAPS");
+            out.push(format!(
+                "\n{:<13}{profile}{pool}; not set by this login",
+                "USER CAPS"
+            ));
         }
     }
     let pool = explanation.decision.pool.as_deref().unwrap_or_default();
-    section("POOL CAPS", pool, &explanation.pool_caps);
-    section("EVERYONE", "", &explanation.everyone_caps);
+    section(&mut out, "POOL CAPS", pool, &explanation.pool_caps);
+    section(&mut out, "EVERYONE", "", &explanation.everyone_caps);
     if !others.is_empty() {
         section(
+            &mut out,
             "SYSTEMD",
             &slice(login.uid),
             &others.iter().map(shown).collect::<Vec<_>>(),
         );
     }
     match &explanation.decision.outcome {
-        Outcome::Exempt => println!("\nTHIS LOGIN   exempt: Berth leaves it alone."),
-        Outcome::Deny { message: None } => println!("\nTHIS LOGIN   denied"),
+        Outcome::Exempt => out.push("\nTHIS LOGIN   exempt: Berth leaves it alone.".into()),
+        Outcome::Deny { message: None } => out.push("\nTHIS LOGIN   denied".into()),
         Outcome::Deny {
             message: Some(message),
-        } => println!("\nTHIS LOGIN   denied: {message}"),
+        } => out.push(format!("\nTHIS LOGIN   denied: {message}")),
         Outcome::Berth(berth) => {
             let profile = berth.profile.replace('+', " + ");
-            section("THIS LOGIN", &profile, &explanation.login);
-            println!();
+            section(&mut out, "THIS LOGIN", &profile, &explanation.login);
+            out.push(String::new());
             match berth.enforce {
-                false => println!("Nothing of this is enforced: enforce = false."),
-                true => enforced::print(login, policy, explanation, berth),
+                false => out.push("Nothing of this is enforced: enforce = false.".into()),
+                true => out.extend(enforced::lines(login, policy, explanation, berth)),
             }
         }
     }
+    out
 }
 
-fn head(login: &Login, policy: &Policy) {
+fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {
     let groups: Vec<&str> = login
         .groups
         .iter()
@@ -87,28 +96,28 @@ fn head(login: &Login, policy: &Policy) {
         rhost => format!(" from {rhost}"),
     };
     let at = login.at.map(|at| format!(", {at}")).unwrap_or_default();
-    println!(
+    out.push(format!(
         "{} ({}), groups {}; service {}{from}; {}{at}",
         login.user,
         login.uid,
         groups.join(" "),
         login.service,
         login.host,
-    );
+    ));
     match (policy.loaded(), place::loaded_at(policy)) {
         (Some(loaded), Some(at)) => {
             let changed = loaded.changed();
             if changed.is_empty() {
-                println!("policy loaded {at}, files unchanged since");
+                out.push(format!("policy loaded {at}, files unchanged since"));
             } else {
                 let paths: Vec<_> = changed
                     .iter()
                     .map(|path| path.display().to_string())
                     .collect();
-                println!(
+                out.push(format!(
                     "policy loaded {at}; edited since, not in force: {}",
                     paths.join(", ")
-                );
+                ));
             }
         }
         _ => {
@@ -117,13 +126,13 @@ fn head(login: &Login, policy: &Policy) {
                 .iter()
                 .map(|path| path.display().to_string())
                 .collect();
-            println!("policy of {}, not loaded", paths.join(", "));
+            out.push(format!("policy of {}, not loaded", paths.join(", ")));
         }
     }
 }
 
-fn rules(explanation: &Explanation) {
-    println!("\nRULES");
+fn rules(out: &mut Vec<String>, explanation: &Explanation) {
+    out.push("\nRULES".into());
     let width = |text: fn(&berth_config::Tried) -> &str| {
         explanation
             .rules
@@ -140,30 +149,30 @@ fn rules(explanation: &Explanation) {
             Verdict::User => "USER",
             Verdict::Both => "BOTH",
         };
-        println!(
+        out.push(format!(
             "  {mark:<5}  {:<names$}  {:<places$}  {}",
             rule.name, rule.place, rule.why
-        );
+        ));
     }
     match explanation.not_reached {
         0 => {}
-        1 => println!("  1 later rule not reached"),
-        later => println!("  {later} later rules not reached"),
+        1 => out.push("  1 later rule not reached".into()),
+        later => out.push(format!("  {later} later rules not reached")),
     }
     let matched = explanation
         .rules
         .iter()
         .any(|rule| rule.verdict != Verdict::Missed);
     if !matched {
-        println!("  no rule matches: [defaults] no_match decides");
+        out.push("  no rule matches: [defaults] no_match decides".into());
     }
 }
 
-fn section(title: &str, of: &str, lines: &[Shown]) {
+fn section(out: &mut Vec<String>, title: &str, of: &str, lines: &[Shown]) {
     if lines.is_empty() && of.is_empty() {
         return;
     }
-    println!("\n{}", format!("{title:<13}{of}").trim_end());
+    out.push(format!("\n{}", format!("{title:<13}{of}").trim_end()));
     let width = |text: fn(&Shown) -> &str| {
         lines
             .iter()
@@ -174,7 +183,7 @@ fn section(title: &str, of: &str, lines: &[Shown]) {
     let keys = width(|line| &line.key).max(16);
     let values = width(|line| &line.value).max(18);
     let places = width(|line| &line.place);
-    let print = |line: &Shown, key: &str, value: &str| {
+    let mut print = |line: &Shown, key: &str, value: &str| {
         let text = match (&line.because, &line.profile) {
             (Some(because), _) => format!("  {key:<keys$}  {value:<values$}  {because}"),
             (None, Some(profile)) => format!(
@@ -183,7 +192,7 @@ fn section(title: &str, of: &str, lines: &[Shown]) {
             ),
             (None, None) => format!("  {key:<keys$}  {value:<values$}  {}", line.place),
         };
-        println!("{text}");
+        out.push(format!("{text}"));
     };
     for line in lines {
         print(line, &line.key, &line.value);
@@ -192,7 +201,7 @@ fn section(title: &str, of: &str, lines: &[Shown]) {
         }
     }
     if lines.is_empty() {
-        println!("  none");
+        out.push("  none".into());
     }
 }
 

@@ -14,7 +14,7 @@ use crate::live;
 use crate::reading::{self, Figures};
 use crate::stale::Stale;
 use crate::verb::log::bites;
-use crate::{exceptions, json, penalties};
+use crate::{exceptions, json, pager, penalties};
 
 /// How many of the last events are shown.
 const EVENTS: usize = 3;
@@ -190,37 +190,44 @@ impl Page {
         if as_json {
             return json::print(&self.whole_object());
         }
-        println!("{}", self.title);
-        let line = |label: &str, text: &str| println!("{label:>9}: {text}");
+        let mut out = vec![self.title.clone()];
+        let line = |out: &mut Vec<String>, label: &str, text: &str| {
+            out.push(format!("{label:>9}: {text}"))
+        };
         if let Some((since, age)) = self.since {
             if let Some(time) = LocalTime::of(since) {
                 let day = format!("{:?}", time.weekday());
-                line("Since", &format!("{day} {time}; {} ago", span(age)));
+                line(
+                    &mut out,
+                    "Since",
+                    &format!("{day} {time}; {} ago", span(age)),
+                );
             }
         }
         for (label, text) in &self.about {
-            line(label, text);
+            line(&mut out, label, text);
         }
         if let Some(cgroup) = &self.cgroup {
-            line("Cgroup", &live::path(cgroup));
+            line(&mut out, "Cgroup", &live::path(cgroup));
         }
         for (label, text) in figures(&self.figures) {
-            line(label, &text);
+            line(&mut out, label, &text);
         }
         if let Some(penalty) = &self.penalty {
-            line("Penalty", penalty);
+            line(&mut out, "Penalty", penalty);
         }
         for exception in &self.exceptions {
-            line("Exception", exception);
+            line(&mut out, "Exception", exception);
         }
         for (label, lines) in [("Sessions", &self.sessions), ("Events", &self.events)] {
             for (index, text) in lines.iter().enumerate() {
                 match index {
-                    0 => line(label, text),
-                    _ => println!("{:11}{text}", ""),
+                    0 => line(&mut out, label, text),
+                    _ => out.push(format!("{:11}{text}", "")),
                 }
             }
         }
+        pager::lines(&out);
     }
 
     fn whole_object(&self) -> Value {
