@@ -53,6 +53,22 @@ fn a_list_that_is_longer_than_the_terminal_is_shown_by_a_pager() {
             "{shown}"
         );
     }
+    let policy = run.sessions.with_extension("toml");
+    std::fs::write(&policy, "version = 1\n").unwrap();
+    let with_policy = |verb: &str| format!("{verb} {}", policy.display());
+    for arguments in [
+        "show alice".to_owned(),
+        "doctor".to_owned(),
+        with_policy("explain root --policy"),
+        with_policy("check --users"),
+        with_policy(&with_policy("diff")),
+    ] {
+        // What is one line fits.
+        let shown = list(2, &arguments);
+        let lines = shown.lines().count();
+        assert_eq!(shown.contains("paged:"), lines > 1, "{arguments}: {shown}");
+    }
+    std::fs::remove_file(&policy).unwrap();
 }
 
 #[test]

@@ -19,6 +19,7 @@ const SETUP: &[Capability] = &[
     Capability::CAP_SETFCAP,      // a UID map that has UID 0 in it (Linux 5.12)
     Capability::CAP_SETPCAP,      // emptying the init's bounding set
     Capability::CAP_SYS_RESOURCE, // rlimits, oom_score_adj, user.max_user_namespaces
+    Capability::CAP_NET_ADMIN,    // the loopback interface of a network of its own
     Capability::CAP_SYS_NICE,     // enabling cpuset over processes, moving them into one
     Capability::CAP_SYS_PTRACE,   // the login's and the init's entries in /proc
     Capability::CAP_DAC_OVERRIDE, // proc files of a process with other IDs

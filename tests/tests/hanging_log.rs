@@ -11,6 +11,7 @@ use berth_tests::{Background, Machine, Process, eventually};
 const SETUP_ONLY: u64 = 1 << 6 // CAP_SETGID
     | 1 << 7 // CAP_SETUID
     | 1 << 8 // CAP_SETPCAP
+    | 1 << 12 // CAP_NET_ADMIN
     | 1 << 19 // CAP_SYS_PTRACE
     | 1 << 21 // CAP_SYS_ADMIN
     | 1 << 24 // CAP_SYS_RESOURCE

@@ -395,7 +395,7 @@ fn traces(machine: &Machine) -> Vec<String> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let user = name.strip_prefix("user-").and_then(|uid| uid.parse().ok());
             // Other tests have theirs in the same tree.
-            user.is_none_or(|uid| ["alice", "bob"].iter().any(|name| machine.uid(name) == uid))
+            user.is_none_or(|uid: u32| ["alice", "bob"].iter().any(|name| machine.uid(name) == uid))
                 && !name.contains('.')
                 && entry.file_type().is_ok()
         });

@@ -1,5 +1,9 @@
 //! A network and a host name of a berth's own.
 
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+
 use berth_tests::{Door, Machine, Policy};
 
 /// A client and a server that find each other at an address, in Python: `ok`, or the error's name.
@@ -17,13 +21,11 @@ fn a_network_of_its_own_has_the_loopback_interface_alone() {
     Machine::run(|machine| {
         machine.policy(&alone());
         let before = machine.settled();
-        let reach = |port: u16| {
-            format!(
-                "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5)' 2>&1 | tail -n 1"
-            )
-        };
-        // The door itself is open on the host's loopback.
-        let reach = reach(machine.sshd().port);
+        let service = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = service.local_addr().unwrap().port();
+        let reach = format!(
+            "python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}), 5)' 2>&1 | tail -n 1"
+        );
         assert_eq!(machine.host(&reach).ok(), "");
         for door in Door::ALL {
             let interfaces =
@@ -42,8 +44,8 @@ fn a_network_of_its_own_has_the_loopback_interface_alone() {
 fn an_abstract_socket_of_the_hosts_is_out_of_reach() {
     Machine::run(|machine| {
         let name = format!("berth-test-{}", std::process::id());
-        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let _socket = UnixListener::bind_addr(&address).unwrap();
         let reach = format!(
             "python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"\\0{name}\")' 2>&1 | tail -n 1"
         );
@@ -57,13 +59,16 @@ fn an_abstract_socket_of_the_hosts_is_out_of_reach() {
 #[test]
 fn nobody_inside_changes_the_network_or_the_name() {
     Machine::run(|machine| {
-        machine.policy(&Policy::with_profile(
-            "namespaces = { user = \"identity\", pid = true, mount = true, uts = true, net = true }\n\
-             privileges = { nested_userns = true }",
-        ));
+        machine.policy(&Policy {
+            profile: "privileges = { nested_userns = true }".into(),
+            ..alone()
+        });
         let host = machine.host("uname -n").ok();
         assert_eq!(machine.ssh("alice", "uname -n").ok(), host);
         // Root of a user namespace of their own, too.
+        machine
+            .ssh("alice", "unshare --user --map-root-user true")
+            .ok();
         for command in ["ip link set lo down", "hostname other"] {
             for before in ["", "unshare --user --map-root-user "] {
                 let ran = machine.ssh("alice", &format!("{before}{command}"));
@@ -88,14 +93,12 @@ fn the_commands_know_them() {
         for (own, host) in own.iter().zip(&host) {
             assert_ne!(own, host);
         }
-        let page = machine.berth("show alice --json").ok();
-        let page: serde_json::Value = serde_json::from_str(&page).unwrap();
-        let id = page["sessions"][0].to_string();
-        let kinds = machine.berth(&format!("show {id} --json")).ok();
-        assert!(
-            kinds.contains("\"uts\"") && kinds.contains("\"net\""),
-            "{kinds}"
-        );
+        let list: serde_json::Value =
+            serde_json::from_str(&machine.berth("list --json").ok()).unwrap();
+        let session = &list["sessions"][0];
+        let kinds = serde_json::json!(["user", "pid", "mount", "uts", "net"]);
+        assert_eq!(session["namespaces"], kinds);
+        let id = &session["session"];
         let entered = machine.berth(&format!(
             "enter {id} readlink /proc/self/ns/uts /proc/self/ns/net"
         ));

@@ -9,7 +9,7 @@ use crate::facts::Machine;
 use crate::layers::Layers;
 use crate::outcome::{Caps, FrozenLogin, Limit, Outcome};
 use crate::policy::exempt_list;
-use crate::read::nearest::nearest;
+use crate::read::nearest;
 use crate::read::table::value;
 use crate::setting::{Mark, Setting};
 use crate::tables::{Profile, Rule, Tests};

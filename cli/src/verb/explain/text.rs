@@ -192,7 +192,7 @@ fn section(out: &mut Vec<String>, title: &str, of: &str, lines: &[Shown]) {
             ),
             (None, None) => format!("  {key:<keys$}  {value:<values$}  {}", line.place),
         };
-        out.push(format!("{text}"));
+        out.push(text);
     };
     for line in lines {
         print(line, &line.key, &line.value);
