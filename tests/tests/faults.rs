@@ -58,6 +58,7 @@ fn a_login_that_is_let_in_although_a_step_was_left_out_is_seen_to_be_wrong() {
         "deny.init.mount /dev/mqueue",
         "deny.init.mount /dev/shm",
         "deny.init.mount /tmp",
+        "deny.init.ioctl",                         // the loopback interface
         "deny.keeper.unlink /run/berth/sessions/", // the record's removal
     ];
     let (ran, said) = faults(&[&["--left-out"], &left_out[..]].concat());

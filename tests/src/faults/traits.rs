@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
 
@@ -138,6 +139,9 @@ pub fn account() {
     for kind in NAMESPACES {
         println!("namespace {kind} = {}", own_namespace(kind));
     }
+    let socket = UdpSocket::bind("0.0.0.0:0");
+    let loopback = socket.and_then(|socket| socket.connect("127.0.0.1:9"));
+    println!("its loopback is up: {}", loopback.is_ok());
     println!("session keyring {}", session_keyring());
     println!("PID 1 is {}", Process(1).name());
     let strangers = Process::all().into_iter().filter(|one| {
