@@ -26,7 +26,12 @@ fn a_session_and_its_init_have_no_capability_no_new_privileges_and_a_filter() {
     Machine::run(|machine| {
         let both = Door::ALL.map(|door| [(door, "self"), (door, "1")]);
         for (door, process) in both.into_iter().flatten() {
-            let look = format!("grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/{process}/status");
+            let status = format!("/proc/{process}/status");
+            // The init takes its filter on when it has said that it is ready.
+            let look = format!(
+                "for look in $(seq 100); do grep -q 'Seccomp:.2' {status} && break; sleep 0.1; done; \
+                 grep -E '^(Cap|NoNewPrivs|Seccomp:)' {status}"
+            );
             let said = machine.through(door, "alice", &look);
             for line in said.lines() {
                 let (field, value) = line.split_once(":\t").unwrap();
