@@ -146,6 +146,10 @@ fn a_wrong_type_unit_or_range_is_an_error() {
             "units are K, M, G, T: powers of 1024",
         ),
         ("memory_max = \"1M\"", "at least 16M"),
+        (
+            "memory_max = 4",
+            "a number alone is bytes; did you mean \"4G\"?",
+        ),
         ("memory_max = \"unlimited\"", "write \"infinity\""),
         ("memory_high = \"120%\"", "at most 100%"),
         (

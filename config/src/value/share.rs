@@ -199,7 +199,10 @@ impl MemoryMax {
         match memory.0 {
             Share::Amount(bytes) if bytes < MEMORY_MAX_FLOOR => Err(Wrong::new(
                 format!("memory_max of {} holds no login", bytes_text(bytes)),
-                "at least 16M",
+                match bytes {
+                    ..1024 => format!("a number alone is bytes; did you mean \"{bytes}G\"?"),
+                    _ => "at least 16M".into(),
+                },
             )),
             share => Ok(MemoryMax(share)),
         }

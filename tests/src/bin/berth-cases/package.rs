@@ -85,6 +85,9 @@ fn pam(machine: &Booted) {
     assert!(kept.ends_with("# mine\n"));
     everybody_logs_in(machine);
 
+    machine
+        .host("mkdir -p /run/berth-standings && touch /run/berth-due-wrong /run/berth-penalties /run/berth-pam.lock")
+        .ok();
     machine.host("dpkg --purge berth").ok();
     assert_eq!(pam_files(), before);
     for gone in [
@@ -96,6 +99,7 @@ fn pam(machine: &Booted) {
         "/run/berth-penalties",
         "/run/berth-standings",
         "/run/berth-due-wrong",
+        "/run/berth-pam.lock",
     ] {
         assert!(!Path::new(gone).exists(), "{gone}");
     }
