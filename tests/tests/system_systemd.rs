@@ -71,6 +71,7 @@ cases! {
     without_pam_systemd_a_login_is_in_a_scope_of_berths
     past_logins_of_logind_nobody_is_uncapped
     su_in_a_session_is_in_its_users_slice
+    a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     the_users_service_manager_is_under_the_caps
     a_killed_part_of_a_capped_login_leaves_nothing_under_systemd
     a_helper_killed_while_it_opens_leaves_nothing_under_systemd

@@ -18,6 +18,10 @@ pub const CASES: &[BootedCase] = &[
     ("su_in_a_session_is_in_its_users_slice", su),
     ("the_users_service_manager_is_under_the_caps", manager),
     (
+        "a_login_without_a_network_is_one_to_logind_and_ends_like_any_other",
+        no_network,
+    ),
+    (
         "a_killed_part_of_a_capped_login_leaves_nothing_under_systemd",
         killed,
     ),
@@ -78,6 +82,29 @@ fn no_pam_systemd(machine: &Booted) {
     machine
         .ssh("alice", "setsid sleep 2000 >/dev/null 2>&1 &")
         .ok();
+    login.end();
+    assert_all_gone(machine, &before);
+}
+
+fn no_network(machine: &Booted) {
+    machine.berth(
+        "sshd",
+        &Policy::with_namespaces(
+            r#"user = "identity", pid = true, mount = true, uts = true, net = true"#,
+        ),
+    );
+    let before = machine.settled();
+    let (login, sleep) = machine.stay("alice");
+    for kind in ["net", "uts"] {
+        assert_ne!(sleep.namespace(kind), Process(1).namespace(kind), "{kind}");
+    }
+    assert_eq!(machine.sessions().len(), 1);
+    // logind and the bus are reached by sockets that are files.
+    let look = "tail -n +3 /proc/net/dev | cut -d: -f1; loginctl list-sessions --no-legend";
+    let said = machine.ssh("alice", look).ok();
+    let (interface, sessions) = said.split_once('\n').unwrap_or((&said, ""));
+    assert_eq!(interface.trim(), "lo");
+    assert!(sessions.contains("alice"), "{said}");
     login.end();
     assert_all_gone(machine, &before);
 }
