@@ -80,6 +80,28 @@ for call in (41, 40, 1, 0), (41, 1, 1, 0), (425, 8, 0): print(c.syscall(*call) >
     });
 }
 
+/// What the server connects to is in the berth; what comes from the client's side is the client's to give.
+#[test]
+fn forwardings_end_at_its_own_loopback_and_the_clients_network_comes_in_by_them() {
+    Machine::run(|machine| {
+        machine.policy(&alone());
+        let service = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = service.local_addr().unwrap().port();
+        let to = format!("127.0.0.1:{port}");
+        let came = std::thread::spawn(move || service.accept().is_ok());
+        let said = machine.client(&format!("$SSH -W {to} alice@127.0.0.1 </dev/null"));
+        assert!(
+            !said.status.success() && said.stderr.contains("forwarding failed"),
+            "{said:?}"
+        );
+        let reach =
+            r#"python3 -c "import socket; socket.create_connection((\"127.0.0.1\", 7003), 5)""#;
+        let back = machine.client(&format!("$SSH -R 7003:{to} alice@127.0.0.1 '{reach}'"));
+        back.ok();
+        assert!(came.join().unwrap(), "nobody came by the client");
+    });
+}
+
 /// Without a user namespace there is a way back, for modules that want the network at the end.
 #[test]
 fn the_application_comes_back_to_the_hosts_network() {
