@@ -72,6 +72,42 @@ fn a_list_that_is_longer_than_the_terminal_is_shown_by_a_pager() {
 }
 
 #[test]
+fn ctrl_c_is_the_pagers_and_for_another_the_pager_is_less_alone() {
+    let run = three();
+    let folder = run.sessions.with_extension("bin");
+    std::fs::create_dir_all(&folder).unwrap();
+    let less = folder.join("less");
+    let says = "#!/bin/sh\necho less $LESSSECURE:$LESSSECURE_ALLOW\ncat\n";
+    std::fs::write(&less, says).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&less, executable).unwrap();
+    let list = |before: &str| {
+        let shown = run
+            .shell(&format!(
+                "exec script -qec 'stty rows 3 cols 80; export PATH={}:$PATH LESSSECURE_ALLOW=shell \
+                 PAGER=\"kill -INT \\$PPID; sed s/^/paged:/\"; {before} /run/berth-program list; echo code $?' /dev/null",
+                folder.display()
+            ))
+            .output()
+            .unwrap();
+        String::from_utf8(shown.stdout).unwrap()
+    };
+    let shown = list("");
+    assert!(
+        shown.contains("paged:3 sessions") && shown.contains("code 0"),
+        "{shown}"
+    );
+    for another in ["SUDO_UID=1000", "DOAS_USER=alice"] {
+        let shown = list(another);
+        assert!(
+            shown.starts_with("less 1:\r\n") && !shown.contains("paged:"),
+            "{shown}"
+        );
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn list_of_users_and_for_programs() {
     let run = three();
     assert_eq!(

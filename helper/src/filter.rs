@@ -3,7 +3,7 @@
 //! It refuses two ways of typing into somebody else's terminal (`TIOCSTI`, `TIOCLINUX`): after an
 //! interactive `su - user` the user's processes share root's terminal, and could type commands into
 //! root's shell. And where there is no user namespace of Berth's whose limit would do it, it refuses
-//! new user namespaces.
+//! new user namespaces. In a network of one's own it refuses sockets that lead past it.
 //!
 //! Written here and not generated: existing generators answer system calls of the other word size
 //! with a kill, which would break every 32-bit program, or let them by.
@@ -20,10 +20,23 @@ pub enum UserNamespaces {
     Refused,
 }
 
+/// Whether the filter refuses sockets of families that no network namespace holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sockets {
+    /// The filter has nothing to say about them.
+    Any,
+    /// They fail with EPERM. So does socketcall for any socket, since it passes the family in memory: 32-bit programs of
+    /// old C libraries have none. io_uring, which makes sockets without socket(2), fails with ENOSYS.
+    OfTheNetwork,
+}
+
 /// The system calls of one architecture that the filter looks at.
 struct Abi {
     /// `AUDIT_ARCH_*` (linux/audit.h).
     arch: u32,
+    socket: u32,
+    /// The call of old for all that is done with sockets.
+    socketcall: Option<u32>,
     ioctl: u32,
     unshare: u32,
     clone: u32,
@@ -35,6 +48,8 @@ struct Abi {
 const ABIS: [Abi; 2] = [
     Abi {
         arch: 0xc000_003e,
+        socket: 41,
+        socketcall: None,
         ioctl: 16,
         unshare: 272,
         clone: 56,
@@ -42,6 +57,8 @@ const ABIS: [Abi; 2] = [
     }, // x86-64
     Abi {
         arch: 0x4000_0003,
+        socket: 359,
+        socketcall: Some(102),
         ioctl: 54,
         unshare: 310,
         clone: 120,
@@ -52,6 +69,8 @@ const ABIS: [Abi; 2] = [
 const ABIS: [Abi; 2] = [
     Abi {
         arch: 0xc000_00b7,
+        socket: 198,
+        socketcall: None,
         ioctl: 29,
         unshare: 97,
         clone: 220,
@@ -59,6 +78,8 @@ const ABIS: [Abi; 2] = [
     }, // AArch64
     Abi {
         arch: 0x4000_0028,
+        socket: 281,
+        socketcall: None,
         ioctl: 54,
         unshare: 337,
         clone: 120,
@@ -86,6 +107,13 @@ const KILL: u32 = 0x8000_0000; // SECCOMP_RET_KILL_PROCESS
 const TIOCSTI: u32 = 0x5412;
 const TIOCLINUX: u32 = 0x541c;
 const CLONE_NEWUSER: u32 = 0x1000_0000;
+/// AF_VSOCK, to the hypervisor and between all who are on its machine, and AF_QIPCRTR, to the processors of a Qualcomm
+/// board. Other families are a network namespace's own, or the first one's alone.
+const OF_NO_NETWORK: [u32; 2] = [40, 42];
+/// What socketcall(2) is told to make a socket (linux/net.h).
+const SYS_SOCKET: u32 = 1;
+/// The same in all ABIs.
+const IO_URING_SETUP: u32 = 425;
 /// x32 system calls carry this bit under x86-64's arch. Debian and EL kernels have them switched off
 /// by default; refusing them whole leaves no third numbering to get wrong.
 #[cfg(target_arch = "x86_64")]
@@ -109,10 +137,10 @@ fn refuse(errno: i32) -> Instruction {
 }
 
 /// Builds the filter.
-pub fn build(user_namespaces: UserNamespaces) -> Vec<Instruction> {
+pub fn build(user_namespaces: UserNamespaces, sockets: Sockets) -> Vec<Instruction> {
     let mut program = Vec::new();
     for abi in &ABIS {
-        let body = body(abi, user_namespaces);
+        let body = body(abi, user_namespaces, sockets);
         program.push(instruction(LOAD, ARCH, 0, 0));
         program.push(unless_equal_skip(abi.arch, body.len() as u8));
         program.extend(body);
@@ -141,7 +169,7 @@ pub fn only(calls: &[libc::c_long]) -> Vec<Instruction> {
 }
 
 /// What is asked of one ABI's calls; ends in an answer on every path.
-fn body(abi: &Abi, user_namespaces: UserNamespaces) -> Vec<Instruction> {
+fn body(abi: &Abi, user_namespaces: UserNamespaces, sockets: Sockets) -> Vec<Instruction> {
     let mut body = vec![instruction(LOAD, NR, 0, 0)];
     #[cfg(target_arch = "x86_64")]
     body.extend([instruction(IF_ANY_BIT, X32, 0, 1), refuse(libc::ENOSYS)]);
@@ -154,6 +182,26 @@ fn body(abi: &Abi, user_namespaces: UserNamespaces) -> Vec<Instruction> {
         refuse(libc::EPERM),
         answer(ALLOW),
     ]);
+    if sockets == Sockets::OfTheNetwork {
+        body.extend([unless_equal_skip(IO_URING_SETUP, 1), refuse(libc::ENOSYS)]);
+        let [vsock, router] = OF_NO_NETWORK;
+        let makes = [
+            (abi.socketcall, [SYS_SOCKET, SYS_SOCKET]),
+            (Some(abi.socket), [vsock, router]),
+        ];
+        for (call, [one, other]) in makes {
+            body.extend(call.into_iter().flat_map(|call| {
+                [
+                    unless_equal_skip(call, 5),
+                    instruction(LOAD, argument(0), 0, 0),
+                    instruction(IF_EQUAL, one, 1, 0),
+                    unless_equal_skip(other, 1),
+                    refuse(libc::EPERM),
+                    answer(ALLOW),
+                ]
+            }));
+        }
+    }
     if user_namespaces == UserNamespaces::Refused {
         body.extend([
             unless_equal_skip(abi.clone3, 1),
@@ -199,7 +247,7 @@ mod tests {
     #[test]
     fn typing_into_a_terminal_is_refused_in_every_abi_and_nothing_else_is() {
         for user_namespaces in [UserNamespaces::Allowed, UserNamespaces::Refused] {
-            let program = build(user_namespaces);
+            let program = build(user_namespaces, Sockets::OfTheNetwork);
             for abi in &ABIS {
                 assert_eq!(run(&program, abi.arch, abi.ioctl, [0, TIOCSTI]), EPERM);
                 assert_eq!(run(&program, abi.arch, abi.ioctl, [0, TIOCLINUX]), EPERM);
@@ -217,7 +265,7 @@ mod tests {
             (UserNamespaces::Refused, 17, ALLOW),
             (UserNamespaces::Allowed, CLONE_NEWUSER, ALLOW),
         ] {
-            let program = build(user_namespaces);
+            let program = build(user_namespaces, Sockets::OfTheNetwork);
             for abi in &ABIS {
                 assert_eq!(run(&program, abi.arch, abi.clone, [flags, 0]), expected);
                 assert_eq!(run(&program, abi.arch, abi.unshare, [flags, 0]), expected);
@@ -227,6 +275,30 @@ mod tests {
                     ALLOW
                 };
                 assert_eq!(run(&program, abi.arch, abi.clone3, [0, 0]), clone3);
+            }
+        }
+    }
+
+    #[test]
+    fn sockets_of_no_network_are_refused_however_they_are_asked_for_and_no_others() {
+        let [any, own] = [Sockets::Any, Sockets::OfTheNetwork]
+            .map(|sockets| build(UserNamespaces::Refused, sockets));
+        for abi in &ABIS {
+            let socket = |program: &[_], family| run(program, abi.arch, abi.socket, [family, 1]);
+            for family in 0..64 {
+                let refused = OF_NO_NETWORK.contains(&family);
+                let expected = if refused { EPERM } else { ALLOW };
+                assert_eq!(socket(&own, family), expected, "{family}");
+                assert_eq!(socket(&any, family), ALLOW, "{family}");
+            }
+            let ring = |program: &[_]| run(program, abi.arch, IO_URING_SETUP, [8, 0]);
+            assert_eq!([ring(&own), ring(&any)], [ENOSYS, ALLOW]);
+            if let Some(nr) = abi.socketcall {
+                let call = |program: &[_], call| run(program, abi.arch, nr, [call, 0]);
+                assert_eq!(
+                    [call(&own, 1), call(&own, 3), call(&any, 1)],
+                    [EPERM, ALLOW, ALLOW]
+                );
             }
         }
     }
@@ -251,7 +323,7 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn x32_is_no_way_round() {
-        let program = build(UserNamespaces::Refused);
+        let program = build(UserNamespaces::Refused, Sockets::Any);
         assert_eq!(run(&program, ABIS[0].arch, X32 | 514, [0, TIOCSTI]), ENOSYS);
     }
 }

@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::apply;
 use crate::decide::{self, Planned};
 use crate::error::{Error, Result};
-use crate::filter::{self, UserNamespaces};
+use crate::filter::{self, Sockets, UserNamespaces};
 use crate::frozen;
 use crate::init::{self, Init};
 use crate::keeper::Berth;
@@ -273,13 +273,17 @@ impl<'a> Opening<'a> {
     fn session(&self, namespaces: i32) -> Session {
         let berth = &self.planned.berth;
         let user = berth.namespaces.user != UserNamespace::Off;
+        let sockets = match berth.namespaces.net {
+            true => Sockets::OfTheNetwork,
+            false => Sockets::Any,
+        };
         let filter = if namespaces == 0 && !berth.privileges.no_new_privs {
             Vec::new()
         } else if user || berth.privileges.nested_userns {
             // With a user namespace its own limit does it, for every way to ask for one.
-            filter::build(UserNamespaces::Allowed)
+            filter::build(UserNamespaces::Allowed, sockets)
         } else {
-            filter::build(UserNamespaces::Refused)
+            filter::build(UserNamespaces::Refused, sockets)
         };
         Session {
             id: self.prepared.id.to_string(),

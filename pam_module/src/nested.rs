@@ -59,6 +59,7 @@ struct Record {
     user: String,
     pid_namespace: Option<u64>,
     mount_namespace: Option<u64>,
+    net_namespace: Option<u64>,
 }
 
 /// The process's namespaces, as inode numbers.
@@ -66,6 +67,7 @@ struct Record {
 struct Namespaces {
     pid: Option<u64>,
     mount: Option<u64>,
+    net: Option<u64>,
 }
 
 impl Namespaces {
@@ -77,12 +79,15 @@ impl Namespaces {
         Namespaces {
             pid: inode("pid"),
             mount: inode("mnt"),
+            net: inode("net"),
         }
     }
 
     fn are_of(self, record: &Record) -> bool {
         let same = |own: Option<u64>, recorded| own.is_some() && own == recorded;
-        same(self.pid, record.pid_namespace) || same(self.mount, record.mount_namespace)
+        same(self.pid, record.pid_namespace)
+            || same(self.mount, record.mount_namespace)
+            || same(self.net, record.net_namespace)
     }
 }
 

@@ -131,6 +131,16 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
     place.run(&["--uninstall"]).ok();
 }
 
+/// As into a folder for a package: there is no service to look at, and each that is left out is a way round.
+#[test]
+fn where_no_service_is_known_the_usual_ones_are_named_and_none_is_left_out() {
+    let place = Place::new("unknown");
+    fs::remove_file(place.path("etc/pam.d/sshd")).unwrap();
+    let said = place.run(&[]).ok();
+    let line = "\n       berth pam enable sshd login su cron atd\n";
+    assert!(said.contains(line), "{said}");
+}
+
 #[test]
 fn lines_are_asked_for_where_they_are_needed_and_not_twice() {
     let place = Place::new("services");

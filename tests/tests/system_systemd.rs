@@ -80,6 +80,7 @@ cases! {
     a_systemd_that_does_not_answer_costs_a_moment
     without_its_own_socket_systemd_is_asked_over_the_bus
     a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden
+    a_hidden_manager_starts_what_its_user_has_enabled_outside
     a_hidden_managers_folder_is_the_berths_own_and_usable
     a_manager_that_starts_after_a_login_is_hidden_from_it_too
     an_isolated_manager_runs_in_its_users_berth

@@ -21,6 +21,10 @@ pub const CASES: &[BootedCase] = &[
         "a_manager_that_starts_after_a_login_is_hidden_from_it_too",
         later,
     ),
+    (
+        "a_hidden_manager_starts_what_its_user_has_enabled_outside",
+        enabled,
+    ),
 ];
 
 const BERTH: &str = r#"user = "identity", pid = true, ipc = true, mount = true"#;
@@ -155,5 +159,28 @@ fn later(machine: &Booted) {
     machine.host("rm /home/alice/go /home/alice/done").ok();
     assert_eq!(inside.as_deref(), Some(""));
     assert!(!mounted.success(), "{mounted:?}");
+    machine.assert_nothing_left(&before);
+}
+
+/// Nobody inside can ask it, but it reads its user's files. The threat model says so.
+fn enabled(machine: &Booted) {
+    machine.berth("sshd", &policy("hidden"));
+    let before = machine.settled();
+    let write = "cd .config/systemd/user && echo \"[Service]\nExecStart=/bin/sh -c 'readlink /proc/self/ns/pid >/home/alice/ran'\" \
+                 >own.service && ln -s ../own.service default.target.wants/";
+    machine
+        .ssh(
+            "alice",
+            &format!("mkdir -p .config/systemd/user/default.target.wants && {write}"),
+        )
+        .ok();
+    let manager = format!("/run/user/{}/systemd/private", machine.uid("alice"));
+    assert!(eventually(|| !Path::new(&manager).exists()), "it stays");
+    machine.ssh("alice", "sleep 5").ok();
+    let ran = fs::read_to_string("/home/alice/ran").unwrap_or_default();
+    assert_eq!(ran.trim(), machine.host("readlink /proc/self/ns/pid").ok());
+    machine
+        .host("rm -r /home/alice/.config /home/alice/ran")
+        .ok();
     machine.assert_nothing_left(&before);
 }
