@@ -225,17 +225,20 @@ mod tests {
     #[test]
     fn accounts_are_counted_where_they_land_and_idle_rules_are_named() {
         let policy = policy(
-            "version = 1\n[exempt]\ngroups = [\"sudo\"]\n[profile.p]\n[pool.cs]\n\
+            "version = 1\n[exempt]\ngroups = [\"sudo\"]\nuids = [1006, \"1007-1008\"]\n[profile.p]\n[pool.cs]\n\
              [[rule]]\nname = \"none\"\ngroup = \"nosuch\"\naction = \"deny\"\n\
              [[rule]]\nname = \"jobs\"\nservice = \"batchd\"\nprofile = \"p\"\n\
              [[rule]]\nname = \"glob\"\nservice = \"x*\"\nprofile = \"p\"\n\
              [[rule]]\nname = \"bad\"\ngroup = \"bad\"\naction = \"deny\"\n\
              [[rule]]\nname = \"cs\"\ngroup = \"cs*\"\nprofile = \"p\"\npool = \"cs\"\n\
              [[rule]]\nname = \"cs1\"\ngroup = \"cs1\"\nprofile = \"p\"\n\
+             [[rule]]\nname = \"but\"\ngroup = \"cs1\"\nexcept = { user = \"x\" }\nprofile = \"p\"\n\
+             [[rule]]\nname = \"no group\"\nexcept = { group = \"*\" }\nprofile = \"p\"\n\
+             [[rule]]\nname = \"how\"\ngroup = \"nosuch\"\nexcept = { service = \"su\" }\nprofile = \"p\"\n\
              [[rule]]\nname = \"admins\"\ngroup = \"sudo\"\nprofile = \"p\"\n\
              [[rule]]\nname = \"rest\"\nexcept = { group = \"ta\" }\nprofile = \"p\"\n",
         );
-        let groups = ["cs1", "cs2", "bad", "sudo", "other", "ta"];
+        let groups = ["cs1", "cs2", "bad", "sudo", "other", "ta", "one", "range"];
         let accounts: Vec<_> = (0..).zip(groups).map(|(n, g)| account(n, g)).collect();
         let machine = Machine {
             memory: 1 << 36,
@@ -249,6 +252,8 @@ mod tests {
         assert_eq!(landings.collect::<Vec<_>>(), [(None, 1), (Some("cs"), 2)]);
         assert_eq!(survey.denied["rule bad"], ["u2"]);
         assert_eq!(survey.exempt["[exempt] lists the group sudo"], ["u3"]);
+        assert_eq!(survey.exempt["[exempt] lists UID 1006"], ["u6"]);
+        assert_eq!(survey.exempt["[exempt] lists the UIDs 1007-1008"], ["u7"]);
         let no_match = "no rule matches: [defaults] no_match decides";
         assert_eq!(survey.exempt[no_match], ["u5"]);
         let unmatched = survey
@@ -260,6 +265,9 @@ mod tests {
             [
                 ("none", "no account is it: group nosuch"),
                 ("cs1", "earlier rules match all whom it fits"),
+                ("but", "earlier rules match all whom it fits"),
+                ("no group", "no account is it: except group *"),
+                ("how", "no account is it: group nosuch"),
                 ("admins", "no account is it: group sudo"),
             ]
         );

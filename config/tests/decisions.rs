@@ -9,7 +9,7 @@ use berth_config::outcome::{
     UserNamespace,
 };
 use berth_config::{
-    DecideError, Decision, Login, Places, Policy, Trust, check_edited, check_files,
+    DecideError, Decision, LocalTime, Login, Places, Policy, Trust, check_edited, check_files,
 };
 use written::{Written, login, machine};
 
@@ -249,6 +249,8 @@ fn later_files_win_and_their_rules_are_tried_first() {
         .unwrap()
         .policy
         .unwrap();
+    assert_eq!((policy.files().len(), policy.size()), (4, (3, 1)));
+    assert_eq!(policy.files()[0], written.path());
     let alice = login("alice", 1001, &[]);
     let decision = decide(&policy, &alice);
     assert_eq!(
@@ -352,4 +354,137 @@ fn however_profiles_inherit_each_is_laid_once() {
         berth(&decision).user_caps.memory_max,
         Some(Limit::Finite(1 << 30))
     );
+}
+
+#[test]
+fn the_caps_of_all_users_and_of_each_pool_can_be_asked_for() {
+    let with = policy(
+        "[everyone]\nmemory_max = \"50%\"\n[pool.a]\nmemory_max = \"8G\"\n[pool.b]\nmemory_max = \"4G\"\n\
+         [profile.p]\n[[rule]]\nuser = \"x\"\nprofile = \"p\"\npool = \"a\"\n\
+         [[rule]]\nprofile = \"p\"\npool = \"b\"\n",
+    );
+    let memory_max = |pool| {
+        let caps = with.caps_of_many(pool, &machine()).unwrap();
+        caps.map(|caps| caps.memory_max)
+    };
+    assert_eq!(memory_max(None), Some(Some(Limit::Finite(32 << 30))));
+    assert_eq!(memory_max(Some("a")), Some(Some(Limit::Finite(8 << 30))));
+    assert_eq!(memory_max(Some("b")), Some(Some(Limit::Finite(4 << 30))));
+    assert_eq!(memory_max(Some("c")), None, "no such pool");
+    let without = policy("").caps_of_many(None, &machine()).unwrap();
+    assert!(without.unwrap().is_empty());
+}
+
+#[test]
+fn a_policy_knows_what_its_rules_and_their_exceptions_test() {
+    let tests = |rule: &str| {
+        let policy = policy(&format!(
+            "[time.exam]\nhours = \"08:00-10:00\"\n[[rule]]\nname = \"r\"\n{rule}\naction = \"deny\"\n"
+        ));
+        assert_eq!(policy.place_of_rule("r").as_deref(), Some("policy.toml:4"));
+        assert_eq!(policy.place_of_rule("x"), None);
+        (
+            policy.has_windows(),
+            policy.tests_rhost(),
+            policy.is_due_each_minute(),
+        )
+    };
+    assert_eq!(tests("user = \"x\""), (false, false, false));
+    assert_eq!(tests("time = \"exam\""), (true, false, true));
+    assert_eq!(tests("except = { time = \"exam\" }"), (true, false, true));
+    assert_eq!(tests("rhost = \"192.0.2.7\""), (false, true, false));
+    let both = "rhost = \"192.0.2.7\"\nexcept = { user = \"x\" }";
+    assert_eq!(tests(both), (false, true, false));
+}
+
+#[test]
+fn a_machine_can_play_another_role() {
+    let text = "[host]\nroles = [\"lab\"]\n[[rule]]\nrole = \"login\"\naction = \"deny\"\n\
+                [[rule]]\naction = \"exempt\"\n";
+    let mut policy = policy(text);
+    let alice = login("alice", 1001, &[]);
+    assert_eq!(decide(&policy, &alice).outcome, Outcome::Exempt);
+    policy.play(vec![berth_config::value::Name::parse("login").unwrap()]);
+    let denied = Outcome::Deny { message: None };
+    assert_eq!(decide(&policy, &alice).outcome, denied);
+}
+
+#[test]
+fn what_disks_may_do_is_handed_on_for_each() {
+    let policy = policy(
+        "[profile.a]\nuser = { io_read_iops_max = { \"/srv\" = 500, \"/home\" = \"infinity\" } }\n\
+         [[rule]]\nprofile = \"a\"\n",
+    );
+    let decision = decide(&policy, &login("alice", 1001, &[]));
+    let caps = &berth(&decision).user_caps;
+    let expected = [
+        ("/home".into(), Limit::Infinity),
+        ("/srv".into(), Limit::Finite(500)),
+    ];
+    assert_eq!(caps.io_read_iops_max, expected.into());
+    assert!(caps.io_write_iops_max.is_empty());
+}
+
+#[test]
+fn a_rule_with_a_time_holds_while_it_lasts_and_why_is_told() {
+    let policy = policy(
+        "[time.exam]\nhours = \"08:00-10:00\"\n[[rule]]\ntime = \"exam\"\naction = \"deny\"\n",
+    );
+    let at = |time: Option<&str>| {
+        let alice = Login {
+            at: time.map(|time| LocalTime::parse(time).unwrap()),
+            ..login("alice", 1001, &[])
+        };
+        let explanation = policy.explain(&alice, &machine()).unwrap();
+        let denied = decide(&policy, &alice).outcome != Outcome::Exempt;
+        (denied, explanation.rules[0].why.clone())
+    };
+    assert_eq!(at(Some("2026-12-14T09:00")), (true, "time exam".into()));
+    let not_now = "time: exam is 08:00..10:00";
+    assert_eq!(at(Some("2026-12-14T10:00")), (false, not_now.into()));
+    assert!(!at(None).0, "no clock");
+}
+
+#[test]
+fn why_a_rule_matches_or_does_not_is_told() {
+    let mut alice = login("alice", 1001, &["staff", "cs101"]);
+    alice.ruser = "al".into();
+    let why = |tests: &str| {
+        let policy = policy(&format!(
+            "[host]\nroles = [\"lab\"]\n[[rule]]\n{tests}\naction = \"deny\"\n"
+        ));
+        let explanation = policy.explain(&alice, &machine()).unwrap();
+        explanation.rules[0].why.clone()
+    };
+    for (tests, told) in [
+        ("", "tests nothing"),
+        ("user = \"a*\"", "user alice"),
+        ("uid = \"1000-\"\ngroup = \"cs*\"", "uid 1001, group cs101"),
+        ("primary_group = \"staff\"", "primary_group staff"),
+        ("host = \"lab?\"\nrole = \"l*\"", "host lab1, role lab"),
+        ("service = \"s*\"\ntty = \"*\"", "service sshd, tty ssh"),
+        ("rhost = \"192.0.2.0/24\"", "rhost 192.0.2.7"),
+        ("ruser = \"al\"", "ruser al"),
+        ("except = { user = \"bob\" }", "tests nothing"),
+        ("except = { group = \"cs*\" }", "except: group cs101"),
+        ("user = [\"bob\", \"eve\"]", "user: not bob, eve"),
+        ("uid = [7, \"2000-\"]", "uid: 1001 is not in 7, 2000-"),
+        ("group = \"wheel\"", "group: not in wheel"),
+        ("primary_group = \"x\"", "primary_group: staff is not x"),
+        ("host = \"x\"", "host: lab1 is not x"),
+        ("role = \"x\"", "role: not x"),
+        ("service = \"cron\"", "service: sshd is not cron"),
+        ("tty = \"pts/*\"", "tty: ssh is not pts/*"),
+        (
+            "rhost = \"10.0.0.0/8\"",
+            "rhost: 192.0.2.7 is not 10.0.0.0/8",
+        ),
+        ("ruser = \"x\"", "ruser: al is not x"),
+    ] {
+        assert_eq!(why(tests), told, "{tests}");
+    }
+    alice.tty = String::new();
+    let policy = policy("[[rule]]\ntty = \"pts/*\"\naction = \"deny\"\n");
+    let explanation = policy.explain(&alice, &machine()).unwrap();
+    assert_eq!(explanation.rules[0].why, "tty: none, not pts/*");
 }

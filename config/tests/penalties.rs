@@ -5,7 +5,10 @@ mod written;
 use std::time::Duration;
 
 use berth_config::outcome::{Caps, Limit, Outcome};
-use berth_config::{Exception, Exceptions, Layers, Policy, Standing, parse_exception};
+use berth_config::{
+    Exception, ExceptionFile, Exceptions, Layers, Places, Policy, Standing, Standings,
+    parse_exception,
+};
 use written::{Site, Written, login, machine, short};
 
 const HOG: &str = "[penalty.hog]\ncpu_above = \"200%\"\nmemory_above = \"25%\"\nwindow = \"10min\"\n\
@@ -92,6 +95,21 @@ fn a_penalty_is_worked_out_for_the_machine_and_is_the_user_rules() {
 }
 
 #[test]
+fn above_what_may_be_told_of_the_machine_or_as_an_amount() {
+    let penalty = |from: &str, to: &str| {
+        let text = HOG.replace(from, to);
+        let policy = policy(&format!(
+            "{text}[profile.p]\npenalty = \"hog\"\n[[rule]]\nprofile = \"p\"\n"
+        ));
+        let alice = login("alice", 1001, &[]);
+        policy.decide(&alice, &machine()).unwrap().penalty.unwrap()
+    };
+    let of_machine = penalty("200%", "50% of machine");
+    assert_eq!(of_machine.cpu_above, Some(8_000_000));
+    assert_eq!(penalty("25%", "3G").memory_above, Some(3 << 30));
+}
+
+#[test]
 fn a_step_leaves_a_share_of_the_quota_and_all_of_the_memory() {
     let quota = |user: &str, layers: &Layers| user_caps(&watched(user), layers).cpu_quota;
     let capped = "cpu_quota = \"400%\", memory_max = \"2G\"";
@@ -129,6 +147,45 @@ fn a_step_leaves_a_share_of_the_quota_and_all_of_the_memory() {
         quota(capped, &excepted("tasks_max=99")),
         Some(Limit::Finite(2_000_000))
     );
+}
+
+#[test]
+fn an_exception_that_the_machine_cannot_give_keeps_nobody_out() {
+    let policy = watched("allowed_cpus = \"0-3\"");
+    let caps = user_caps(&policy, &excepted("allowed_cpus=64-"));
+    assert_eq!(caps.allowed_cpus.as_deref(), Some("0-3"));
+}
+
+#[test]
+fn exceptions_and_steps_in_force_are_those_on_the_disk_and_a_damaged_file_is_named() {
+    let written = Written::new("");
+    let places = Places::under(&written.folder);
+    ExceptionFile::folder(&places).unwrap();
+    let over = excepted("tasks_max=99");
+    let file = ExceptionFile::of(&places, 1001);
+    file.write(over.exceptions.list()).unwrap();
+    let mut ended = over.standing.clone().unwrap();
+    ended.is_over = true;
+    let users = [(1001, over.standing.clone().unwrap()), (1002, ended)];
+    Standings {
+        users: users.into(),
+    }
+    .write(&places)
+    .unwrap();
+    let in_force = |uid| {
+        let mut damaged = Vec::new();
+        let layers = Layers::in_force(&places, uid, |of, _| damaged.push(of.to_owned()));
+        (layers, damaged)
+    };
+    let (layers, damaged) = in_force(1001);
+    assert_eq!(layers.exceptions.list(), over.exceptions.list());
+    assert_eq!((layers.standing, damaged.len()), (over.standing, 0));
+    assert_eq!(in_force(1002).0.standing, None, "its step is over");
+    std::fs::write(file.path(), "x").unwrap();
+    std::fs::write(&places.penalties, "x").unwrap();
+    let (layers, damaged) = in_force(1001);
+    assert!(layers.exceptions.list().is_empty() && layers.standing.is_none());
+    assert_eq!(damaged, ["exceptions", "penalties"]);
 }
 
 #[test]

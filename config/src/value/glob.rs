@@ -193,8 +193,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_covers_itself_and_names_that_it_matches_and_only_all_covers_another() {
+        let covers = |wide: &str, narrow: &str| {
+            let [wide, narrow] = [wide, narrow].map(|text| Glob::parse(text).unwrap());
+            wide.covers(&narrow)
+        };
+        for (wide, narrow) in [("a*", "a*"), ("*", "a?"), ("a*", "ab"), ("a", "a")] {
+            assert!(covers(wide, narrow), "{wide} {narrow}");
+        }
+        for (wide, narrow) in [("a*", "ab*"), ("a*", "b"), ("a", "b"), ("a", "a*")] {
+            assert!(!covers(wide, narrow), "{wide} {narrow}");
+        }
+        assert_eq!(Glob::parse("a*").unwrap().as_str(), "a*");
+    }
+
+    #[test]
     fn broken_patterns_are_refused() {
-        for pattern in ["", "a[", "[z-a]", "[", "!x", "[]"] {
+        for pattern in ["", "a[", "[z-a]", "[", "!x", "[]", "[a-"] {
             assert!(Glob::parse(pattern).is_err(), "{pattern}");
         }
     }

@@ -182,6 +182,11 @@ mod tests {
         assert_eq!(on("0,1,2").as_deref(), Some("0-2"));
         assert_eq!(on("16-"), None, "the machine has none of these");
         assert_eq!(on("16-20"), None);
+        assert_eq!(on("2-2").as_deref(), Some("2"));
+        for text in ["2-", "0-3,8-", "0-3,8"] {
+            assert_eq!(IdList::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(IdSet::parse("2-5,7").unwrap().len(), 5);
     }
 
     #[test]

@@ -182,11 +182,16 @@ mod tests {
             assert!(Name::parse(text).is_err(), "{text}");
         }
         assert!(RuleName::parse("a\nb").is_err());
-        assert!(AccountName::parse("gw-*").is_err());
+        assert!(RuleName::parse(&"x".repeat(64)).is_ok());
+        assert!(RuleName::parse("").is_err() && RuleName::parse(&"x".repeat(65)).is_err());
+        for text in ["gw-*", "", "a:b", "a,b", "a\tb", "a\u{a0}b", "a\x1bb"] {
+            assert!(AccountName::parse(text).is_err(), "{text:?}");
+        }
         assert!(AccountName::parse("domain users").is_ok());
         assert!(TmpName::parse("..").is_err());
         assert!(Path::parse("/srv/../etc").is_err());
         assert!(Text::parse("\x1b[2J").is_err());
+        assert!(Text::parse("a\n\tb").is_ok());
         assert!(Line::parse("a\nb").is_err());
     }
 }

@@ -124,6 +124,7 @@ mod tests {
     fn the_plain_part_of_a_pattern_can_be_looked_up() {
         let split = |text: &str| {
             let glob = PathGlob::parse(text).unwrap();
+            assert_eq!(glob.as_str(), text);
             let (plain, rest) = glob.split();
             (plain, rest.join(" "))
         };

@@ -158,12 +158,45 @@ mod tests {
         assert!(matches("::ffff:10.1.4.22", "::ffff:10.1.4.22"));
         assert!(!matches("::ffff:10.1.0.0/112", "10.2.4.22"));
         assert!(matches("2001:db8::/32", "2001:db8::7"));
+        assert!(matches("10.1.4.22/32", "10.1.4.22"));
+        assert!(matches("2001:db8::/112", "2001:db8::7"));
+        assert!(matches("2001:db8::/32", "2001:db8:1::7"));
         assert!(matches("fe80::/10", "fe80::1%eth0"));
         assert!(matches("0.0.0.0/0", "192.0.2.1"));
         assert!(!matches("0.0.0.0/0", "2001:db8::1"));
         assert!(matches("192.0.2.7", "192.0.2.7"));
         assert!(matches("*.Lab.example", "seat1.lab.EXAMPLE"));
         assert!(!matches("*", ""));
+    }
+
+    #[test]
+    fn a_network_covers_those_within_it_and_prints_as_it_is_written() {
+        let covers = |wide: &str, narrow: &str| {
+            let [wide, narrow] = [wide, narrow].map(|text| Remote::parse(text).unwrap());
+            wide.covers(&narrow)
+        };
+        for (wide, narrow) in [
+            ("10.0.0.0/8", "10.1.0.0/16"),
+            ("10.1.0.0/16", "10.1.0.0/16"),
+            ("2001:db8::/32", "2001:db8::7"),
+            ("*", "gw-*"),
+        ] {
+            assert!(covers(wide, narrow), "{wide} {narrow}");
+        }
+        for (wide, narrow) in [
+            ("10.1.0.0/16", "10.0.0.0/8"),
+            ("10.0.0.0/16", "10.0.0.0/8"),
+            ("10.1.0.0/16", "10.2.0.0/24"),
+            ("10.0.0.0/8", "::/16"),
+            ("0.0.0.0/0", "2001:db8::7"),
+            ("gw-*", "x"),
+            ("*", "10.1.0.0/16"),
+        ] {
+            assert!(!covers(wide, narrow), "{wide} {narrow}");
+        }
+        for text in ["10.0.0.0/8", "10.1.4.22", "2001:db8::/32", "gw-*"] {
+            assert_eq!(Remote::parse(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -156,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn each_limit_prints_the_name_that_it_is_written_with() {
+        for (name, resource) in Resource::ALL {
+            assert_eq!(resource.name(), name);
+        }
+        assert_eq!(Resource::Nofile.name(), "nofile");
+    }
+
+    #[test]
     fn what_is_no_limit_is_refused() {
         for (resource, text) in [
             (Resource::Nofile, "unlimited"),

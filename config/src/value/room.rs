@@ -72,3 +72,15 @@ fn off(on: bool, right: &str) -> Result<(), Wrong> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_room_holds_at_least_64k() {
+        assert_eq!(PrivateShm::parse("64K"), Ok(PrivateShm(Some(64 << 10))));
+        assert!(PrivateShm::parse("65535").is_err());
+        assert!(PrivateShm::parse("infinity").is_err());
+    }
+}

@@ -261,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn a_percentage_is_digits_on_both_sides_and_no_endless_number() {
+        for text in [".5%", "5.%", "+5%", "5.+5%", "1234567890%"] {
+            assert!(Percent::parse(text).is_err(), "{text}");
+        }
+        assert!(Percent::parse("123456789%").is_ok());
+        let is_within = |text: &str| Percent::parse(text).unwrap().is_within(1, 100);
+        assert!(Part::parse("100% of machine").is_ok());
+        assert!(is_within("1%") && is_within("100%"));
+        assert!(!is_within("0.99%") && !is_within("100.01%"));
+    }
+
+    #[test]
     fn caps_have_floors() {
         assert!(MemoryMax::of(Memory::parse("15M").unwrap()).is_err());
         assert!(MemoryMax::of(Memory::parse("16M").unwrap()).is_ok());

@@ -95,6 +95,9 @@ mod tests {
         assert!(range.holds(20_000) && range.holds(29_999));
         assert!(!range.holds(19_999) && !range.holds(30_000));
         assert!(UidRange::parse("1000-").unwrap().holds(LAST));
+        for text in ["7", "20000-29999", "1000-"] {
+            assert_eq!(UidRange::parse(text).unwrap().to_string(), text);
+        }
         for text in ["", "-", "-5", "5-1", "4294967295", "x", "1-2-3", "+1"] {
             assert!(UidRange::parse(text).is_err(), "{text}");
         }

@@ -165,6 +165,35 @@ mod tests {
         assert!(window.holds(&at("2026-12-14T08:45")));
         assert!(!window.holds(&at("2026-12-14T12:15")));
         assert_eq!(window.to_string(), "12-14 08:45..12:15");
+        for until in ["2026-12-15T12:15", "2027-12-14T12:15"] {
+            let until = Some(at(until));
+            let told = Window {
+                until,
+                ..window.clone()
+            }
+            .to_string();
+            assert!(told.starts_with("12-14 08:45..12-1"), "{told}");
+        }
+    }
+
+    #[test]
+    fn hours_of_a_day_hold_from_the_first_minute_to_before_the_last() {
+        let window = Window {
+            hours: Some(Hours::parse("08:00-18:30").unwrap()),
+            ..Window::default()
+        };
+        for (time, held) in [
+            ("07:59", false),
+            ("08:00", true),
+            ("18:29", true),
+            ("18:30", false),
+        ] {
+            assert_eq!(
+                window.holds(&at(&format!("2026-12-14T{time}"))),
+                held,
+                "{time}"
+            );
+        }
     }
 
     #[test]
@@ -180,6 +209,19 @@ mod tests {
         ] {
             assert!(Hours::parse(text).is_err(), "{text}");
         }
-        assert!(Hours::parse("00:00-24:00").is_ok());
+        for text in [
+            "8:00-18:00",
+            "x8:00-18:00",
+            "0+1:00-18:00",
+            "00:00-24:01",
+            "08:0x-09:00",
+            "08:60-10:00",
+        ] {
+            assert!(Hours::parse(text).is_err(), "{text}");
+        }
+        for text in ["00:00-24:00", "22:15-07:00"] {
+            let told = Hours::parse(text).unwrap().to_string();
+            assert_eq!(told, text.replace('-', ".."));
+        }
     }
 }
