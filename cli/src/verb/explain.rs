@@ -25,12 +25,12 @@ use session::Session;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 explained; 1 there is no such user or session; 3 the policy has an error; 4 only root may see what
-others get.
+Exit status: 0 explained; 1 there is no such user or session; 3 the policy has an error; 4 only
+root may see what others get.
 
-Shown are the rules that were tried and why each does or does not match, and every value with the
-place and the profile that set it. LOGIN marks the rule that decides the login, USER the rule that
-the user's caps come from, BOTH the rule that does both.")]
+Shown are the rules that were tried and why each does or does not match, and every value with
+the place and the profile that set it. LOGIN marks the rule that decides the login, USER the
+rule that the user's caps come from, BOTH the rule that does both.")]
 pub struct Arguments {
     /// The account, or a session (12), whose login is explained; by default, the session that this is typed in, or
     /// your account
