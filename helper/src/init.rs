@@ -22,6 +22,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use berth_config::outcome::UserNamespace;
+use berth_protocol::install_filter;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -137,7 +138,7 @@ impl Plan<'_> {
                 // Not before READY, since the login waits for that and the kernel takes a while. It fails where the kernel has
                 // no filters, and where the application's own forbids this one, as it then forbids the module's, which is an
                 // error. The init holds nothing all the same.
-                let _ = sys::seccomp(&filter::only(&NEEDED));
+                let _ = install_filter(&filter::only(&NEEDED));
                 reap()
             }
         }

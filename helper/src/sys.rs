@@ -3,7 +3,6 @@
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use berth_protocol::Instruction;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
@@ -118,33 +117,6 @@ pub fn prlimit(pid: Pid, resource: u32, new: libc::rlimit) -> nix::Result<libc::
 pub fn close_from(first: u32) -> nix::Result<()> {
     // SAFETY: only called where nothing that owns a descriptor is used afterwards.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
-    Errno::result(result).map(drop)
-}
-
-/// Installs a seccomp filter for this process and all that it starts (seccomp(2)); needs no_new_privs.
-pub fn seccomp(filter: &[Instruction]) -> nix::Result<()> {
-    let mut program: Vec<libc::sock_filter> = filter
-        .iter()
-        .map(|one| libc::sock_filter {
-            code: one.code,
-            jt: one.jt,
-            jf: one.jf,
-            k: one.k,
-        })
-        .collect();
-    let program = libc::sock_fprog {
-        len: program.len().try_into().map_err(|_| Errno::E2BIG)?,
-        filter: program.as_mut_ptr(),
-    };
-    // SAFETY: the program's length is its vector's, which lives until the end of this function.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &raw const program,
-        )
-    };
     Errno::result(result).map(drop)
 }
 

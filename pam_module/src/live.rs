@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::{Exempt, ExemptError};
-use berth_protocol::{Ack, Instruction, Phase, Reply, Request, Rlimit};
+use berth_protocol::{Ack, Instruction, Phase, Reply, Request, Rlimit, install_filter};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -214,7 +214,7 @@ impl Host for Live<'_> {
     }
 
     fn filter(&mut self, filter: &[Instruction]) -> Result<(), Errno> {
-        join::filter(filter)
+        install_filter(filter)
     }
 
     fn new_keyring(&mut self) -> Result<(), Errno> {

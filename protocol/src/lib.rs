@@ -12,8 +12,10 @@
 
 mod channel;
 pub mod exempt;
+mod filter;
 mod message;
 pub mod service;
 
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError};
+pub use filter::install_filter;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};

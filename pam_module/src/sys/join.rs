@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
-use berth_protocol::{Instruction, Rlimit};
+use berth_protocol::Rlimit;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
@@ -137,33 +137,6 @@ pub fn empty_bounding_set() -> Result<(), Errno> {
         }
     }
     Ok(())
-}
-
-/// Installs a seccomp filter for this thread, and all that it starts.
-pub fn filter(filter: &[Instruction]) -> Result<(), Errno> {
-    let mut program: Vec<libc::sock_filter> = filter
-        .iter()
-        .map(|i| libc::sock_filter {
-            code: i.code,
-            jt: i.jt,
-            jf: i.jf,
-            k: i.k,
-        })
-        .collect();
-    let program = libc::sock_fprog {
-        len: program.len().try_into().map_err(|_| Errno::E2BIG)?,
-        filter: program.as_mut_ptr(),
-    };
-    // SAFETY: the program's length is its vector's, which lives until the end of this function.
-    Errno::result(unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            0,
-            &program,
-        )
-    })
-    .map(drop)
 }
 
 /// A new, empty session keyring in place of the one that came along.

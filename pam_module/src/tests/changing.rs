@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 
-use berth_protocol::Instruction;
+use berth_protocol::{Instruction, install_filter};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 
@@ -22,7 +22,7 @@ const fn instruction(code: u16, jf: u8, k: u32) -> Instruction {
 /// Answers EPERM to a system call from here on.
 pub fn forbid(call: libc::c_long) {
     join::no_new_privs().unwrap();
-    join::filter(&[
+    install_filter(&[
         LOAD_NUMBER,
         instruction(0x15, 1, call.try_into().unwrap()),
         instruction(6, 0, 0x0005_0000 | libc::EPERM as u32),
@@ -108,7 +108,7 @@ fn a_filter_holds() {
 fn a_filter_that_is_none_is_an_error() {
     alone(|| {
         join::no_new_privs().unwrap();
-        assert_eq!(join::filter(&[LOAD_NUMBER]), Err(Errno::EINVAL));
+        assert_eq!(install_filter(&[LOAD_NUMBER]), Err(Errno::EINVAL));
     });
 }
 
