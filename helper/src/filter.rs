@@ -151,20 +151,32 @@ pub fn build(user_namespaces: UserNamespaces, sockets: Sockets) -> Vec<Instructi
     program
 }
 
-/// A filter that leaves a process of this program these system calls (of the machine's own ABI), and ends it at any
-/// other: a process that calls what it was not written to call is no longer ours.
-pub fn only(calls: &[libc::c_long]) -> Vec<Instruction> {
+/// What becomes of a process that makes a system call which it is not left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// It ends: a process that calls what it was not written to call is no longer ours.
+    End,
+    /// The call fails with ENOSYS, and a C library that has a newer one falls back to one that it is left.
+    Fail,
+}
+
+/// A filter that leaves a process of this program these system calls, of the machine's own ABI.
+pub fn only(calls: &[libc::c_long], others: Others) -> Vec<Instruction> {
     let [native, _] = &ABIS;
+    let others = match others {
+        Others::End => answer(KILL),
+        Others::Fail => refuse(libc::ENOSYS),
+    };
     let mut program = vec![
         instruction(LOAD, ARCH, 0, 0),
         instruction(IF_EQUAL, native.arch, 1, 0),
-        answer(KILL),
+        others,
         instruction(LOAD, NR, 0, 0),
     ];
     for call in calls {
         program.extend([unless_equal_skip(*call as u32, 1), answer(ALLOW)]);
     }
-    program.push(answer(KILL));
+    program.push(others);
     program
 }
 
@@ -306,18 +318,18 @@ mod tests {
     #[test]
     fn nothing_passes_but_the_calls_that_are_listed_and_only_in_the_machines_own_abi() {
         let calls = [libc::SYS_wait4, libc::SYS_exit_group];
-        let program = only(&calls);
-        for nr in 0..1000 {
-            let listed = calls.contains(&libc::c_long::from(nr));
-            let expected = if listed { ALLOW } else { KILL };
-            assert_eq!(run(&program, ABIS[0].arch, nr, [0, 0]), expected, "{nr}");
-            assert_eq!(run(&program, ABIS[1].arch, nr, [0, 0]), KILL, "{nr}");
+        for (others, otherwise) in [(Others::End, KILL), (Others::Fail, ENOSYS)] {
+            let program = only(&calls, others);
+            let run = |abi: &Abi, nr| run(&program, abi.arch, nr, [0, 0]);
+            for nr in 0..1000 {
+                let listed = calls.contains(&libc::c_long::from(nr));
+                let expected = if listed { ALLOW } else { otherwise };
+                assert_eq!(run(&ABIS[0], nr), expected, "{nr}");
+                assert_eq!(run(&ABIS[1], nr), otherwise, "{nr}");
+            }
+            let wait4 = libc::SYS_wait4 as u32;
+            assert_eq!(run(&ABIS[0], 0x4000_0000 | wait4), otherwise);
         }
-        let wait4 = libc::SYS_wait4 as u32;
-        assert_eq!(
-            run(&program, ABIS[0].arch, 0x4000_0000 | wait4, [0, 0]),
-            KILL
-        );
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -31,8 +31,9 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::error::{Error, Result, system};
+use crate::filter::{self, Others};
 use crate::sys::{self, Cloned};
-use crate::{filter, mounts, privilege};
+use crate::{mounts, privilege};
 
 /// What an init is made from.
 #[derive(Debug)]
@@ -138,7 +139,7 @@ impl Plan<'_> {
                 // Not before READY, since the login waits for that and the kernel takes a while. It fails where the kernel has
                 // no filters, and where the application's own forbids this one, as it then forbids the module's, which is an
                 // error. The init holds nothing all the same.
-                let _ = install_filter(&filter::only(&NEEDED));
+                let _ = install_filter(&filter::only(&NEEDED, Others::End));
                 reap()
             }
         }

@@ -3,11 +3,13 @@
 //! It starts as root because its caller is, never by a setuid bit, and keeps at each stage only the
 //! capabilities (capabilities(7)) that the stage needs.
 
+use berth_protocol::install_filter;
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, getresgid, getresuid};
 
 use crate::error::{Error, Result, system};
+use crate::filter::{self, Others};
 use crate::sys;
 
 /// While a login is set up.
@@ -40,6 +42,99 @@ const KEEP: &[Capability] = &[
     Capability::CAP_AUDIT_WRITE, // the records of the session's end
 ];
 
+/// The system calls of a process that keeps a session, or stands by: the waiting, the user's notices, the end of what
+/// is left, the records. No exec, so that no other program gets what it holds; nothing that traces, mounts, enters or
+/// makes namespaces, or changes IDs.
+const KEEPS: &[libc::c_long] = &[
+    // Waiting.
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_inotify_add_watch,
+    libc::SYS_inotify_init1,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_restart_syscall,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_wait4,
+    // Other processes, and the child that writes on terminals.
+    libc::SYS_clone3,
+    libc::SYS_close_range,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    // Files: cgroups, records, accounting, a private /tmp.
+    libc::SYS_close,
+    libc::SYS_fchdir,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_fcntl,
+    libc::SYS_fdatasync,
+    libc::SYS_flock,
+    libc::SYS_fsetxattr,
+    libc::SYS_fstat,
+    libc::SYS_fsync,
+    libc::SYS_ftruncate,
+    libc::SYS_getdents64,
+    libc::SYS_lseek,
+    libc::SYS_mkdirat,
+    libc::SYS_newfstatat,
+    libc::SYS_openat,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_read,
+    libc::SYS_readlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_statx,
+    libc::SYS_unlinkat,
+    libc::SYS_utimensat,
+    libc::SYS_write,
+    libc::SYS_writev,
+    // The same as a C library calls them where there are such calls.
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chmod,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_readlink,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rename,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_rmdir,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_unlink,
+    // Sockets: the module's, the log's, audit's, systemd's.
+    libc::SYS_connect,
+    libc::SYS_getsockopt,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_sendto,
+    libc::SYS_setsockopt,
+    libc::SYS_shutdown,
+    libc::SYS_socket,
+    // The C library's own, and who this is.
+    libc::SYS_brk,
+    libc::SYS_futex,
+    libc::SYS_geteuid,
+    libc::SYS_getpid,
+    libc::SYS_getrandom,
+    libc::SYS_gettid,
+    libc::SYS_madvise,
+    libc::SYS_mmap,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_sigaltstack,
+];
+
 /// Refuses to run for anybody but root, or with privilege that came from the file: whoever could
 /// start the helper and choose its request could make cgroups and namespaces at will.
 pub fn refuse_unless_root() -> std::result::Result<(), String> {
@@ -68,7 +163,9 @@ pub fn for_setup() -> Result<()> {
 
 /// Gives up what keeping a session does not need.
 pub fn for_keeping() -> Result<()> {
-    limit_to(KEEP)
+    limit_to(KEEP)?;
+    // A call that was forgotten here fails and is logged by who makes it; that must not end anybody's session.
+    install_filter(&filter::only(KEEPS, Others::Fail)).map_err(system("give up system calls"))
 }
 
 /// The init's last step: the owner's UID and GID, which no map contains, and no capability at all.

@@ -1,6 +1,6 @@
 //! What a session cannot gain.
 
-use berth_tests::{Door, Machine, Policy, Process, Stack};
+use berth_tests::{Door, Machine, Policy, Process, Stack, eventually};
 
 #[test]
 fn a_setuid_program_gains_nothing() {
@@ -43,6 +43,21 @@ fn a_session_and_its_init_have_no_capability_no_new_privileges_and_a_filter() {
                 assert_eq!(value, wanted, "{door:?} {process} {field}");
             }
             assert_eq!(said.lines().count(), 7, "{door:?} {process}: {said}");
+        }
+    });
+}
+
+#[test]
+fn who_keeps_a_session_has_few_capabilities_and_few_system_calls() {
+    Machine::run(|machine| {
+        let (_login, _) = machine.stay("alice");
+        let both = Process::named("berth-helper");
+        assert_eq!(both.len(), 2, "keeper and standby");
+        // CAP_CHOWN, DAC_OVERRIDE, FOWNER, KILL, SYS_NICE and AUDIT_WRITE.
+        let wanted = [("Seccomp", "2"), ("CapEff", "000000002080002b")];
+        for (process, (field, value)) in both.into_iter().flat_map(|one| wanted.map(|w| (one, w))) {
+            let is_so = || process.status(field).as_deref() == Some(value);
+            assert!(eventually(is_so), "{field}: {:?}", process.status(field));
         }
     });
 }
