@@ -239,14 +239,15 @@ impl Keeper {
     /// Asks what is left to end, and gives it the time of the policy.
     fn ask_to_end(&self) {
         let Some(group) = &self.group else { return };
-        if !self.is_populated(group) {
+        // Who is given no time is asked nothing: a thousand signals would only make the end later.
+        if self.logout.grace.is_zero() || !self.is_populated(group) {
             return;
         }
         // A shell ends at a hang-up and not at SIGTERM; what is stopped must go on to end at all.
         self.signal(group, &[Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCONT]);
         let until = Instant::now() + self.logout.grace;
         while self.is_populated(group) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5).min(self.logout.grace));
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 
