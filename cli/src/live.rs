@@ -138,7 +138,7 @@ pub fn only_root(may: &str) -> Result<(), Exit> {
 /// Whether nobody looks after a session any more. Its keeper goes last but for the record, and a
 /// record that is gone is no session. Who is not root cannot tell: from a berth nobody sees a keeper.
 pub fn is_dead(record: &Record) -> bool {
-    is_root() && !record.keeper.is_alive() && Record::path(record.id).exists()
+    is_root() && record.keeper.is_gone() && Record::path(record.id).exists()
 }
 
 /// All that [`state`] can say.

@@ -375,8 +375,7 @@ fn report(id: SessionId, result: Result<()>) {
 fn clean_up_after_the_dead(tree: Option<&Tree>, uid: u32) {
     let sessions = UserFolder::lock(uid).and_then(|folder| folder.sessions());
     for id in sessions.unwrap_or_default() {
-        // A session is entered after its record is written: an entry without one is a dead one's.
-        if Record::read(id).map_or(true, |record| !record.keeper.is_alive()) {
+        if Record::is_abandoned(id) {
             report(id, sweep(tree, uid, id).map_err(Error::from));
         }
     }

@@ -11,7 +11,7 @@
 //! one berth, and one that comes while the last is leaving makes a new one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -170,8 +170,13 @@ impl Membership {
     /// When the last login ended; `None` while one is on.
     pub fn all_logins_ended(&self) -> Option<SystemTime> {
         let path = self.logins_file();
-        let Ok(file) = File::open(&path) else {
-            return Some(SystemTime::UNIX_EPOCH); // The berth itself is gone.
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // The berth itself is gone.
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Some(SystemTime::UNIX_EPOCH);
+            }
+            Err(_) => return None,
         };
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
         lock.metadata()
@@ -198,7 +203,7 @@ impl Membership {
         init.kill();
         for path in [path, self.logins_file()] {
             match fs::remove_file(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 removed => removed.map_err(file("remove", &path))?,
             }
         }

@@ -171,11 +171,13 @@ fn numbers<N: FromStr>(path: &Path) -> Result<Vec<N>> {
         .collect())
 }
 
+/// One that cannot be looked at counts.
 fn count_logins(sessions: &[SessionId]) -> usize {
-    let is_on = |id: &&SessionId| {
-        Record::read(**id).is_ok_and(|record| {
-            record.is_login() && record.state != State::Linger && record.keeper.is_alive()
-        })
+    let is_on = |id: &&SessionId| match Record::read(**id) {
+        Ok(record) => {
+            record.is_login() && record.state != State::Linger && !record.keeper.is_gone()
+        }
+        Err(error) => !error.is_not_found(),
     };
     sessions.iter().filter(is_on).count()
 }

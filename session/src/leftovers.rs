@@ -33,9 +33,9 @@ impl Leftover {
                 found.alive(id);
                 continue;
             };
-            match record.keeper.is_alive() {
-                true => found.alive(id),
-                false => {
+            match record.keeper.is_gone() {
+                false => found.alive(id),
+                true => {
                     let one = found.one(id, Some(record.uid), Record::path(id));
                     one.user = Some(record.user);
                 }

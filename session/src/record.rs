@@ -1,11 +1,12 @@
 //! The record of a session: what `berth list` shows, and what a successor needs to clean up.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, DirEntryExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_protocol::service::MANAGER;
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, SessionId, sys};
@@ -28,29 +29,50 @@ pub struct Role {
 impl Role {
     /// The process that has this PID now.
     pub fn of(pid: i32) -> Option<Role> {
-        start_of(pid).map(|start| Role { pid, start })
+        let start = start_of(pid).ok()??;
+        Some(Role { pid, start })
     }
 
-    /// Whether the process is still there (a zombie counts as gone).
+    /// Whether the process is known to be there still (a zombie is not).
     pub fn is_alive(&self) -> bool {
-        start_of(self.pid) == Some(self.start)
+        start_of(self.pid).is_ok_and(|start| start == Some(self.start))
+    }
+
+    /// Whether the process is known to have ended. Where it cannot be looked at (no memory, no descriptor) it is neither
+    /// this nor alive, and nothing may be ended for its sake.
+    pub fn is_gone(&self) -> bool {
+        start_of(self.pid).is_ok_and(|start| start != Some(self.start))
     }
 }
 
-fn start_of(pid: i32) -> Option<u64> {
-    let [state, _, start] = stat(pid)?;
-    (!matches!(state.as_str(), "Z" | "X")).then_some(start.parse().ok()?)
+/// When a process was started that has not ended.
+fn start_of(pid: i32) -> io::Result<Option<u64>> {
+    let started = |[state, _, start]: [String; 3]| {
+        let has_ended = matches!(state.as_str(), "Z" | "X");
+        start.parse().ok().filter(|_| !has_ended)
+    };
+    Ok(stat(pid)?.and_then(started))
 }
 
 /// The parent of a process.
 pub(crate) fn parent_of(pid: i32) -> Option<i32> {
-    let [_, parent, _] = stat(pid)?;
+    let [_, parent, _] = stat(pid).ok()??;
     parent.parse().ok()
 }
 
-/// State, parent and start time of a process.
-fn stat(pid: i32) -> Option<[String; 3]> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// State, parent and start time of a process; none where there is no such process.
+fn stat(pid: i32) -> io::Result<Option<[String; 3]>> {
+    let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => stat,
+        // ESRCH: it has ended between the open and the read.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(fields_of(&stat))
+}
+
+fn fields_of(stat: &str) -> Option<[String; 3]> {
     // The name in parentheses may contain anything; what follows the last one is numbers.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let mut next = |skipped| fields.nth(skipped).map(String::from);
@@ -167,7 +189,7 @@ impl Record {
     pub fn prepare() -> Result<()> {
         for path in [STATE, RECORDS, crate::folder::USERS] {
             match fs::DirBuilder::new().mode(0o755).create(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::file("create", Path::new(path), error));
                 }
                 _ => {}
@@ -221,6 +243,15 @@ impl Record {
         record.write()
     }
 
+    /// Whether a session that has an entry is known to have nobody who keeps it.
+    pub fn is_abandoned(id: SessionId) -> bool {
+        match Record::read(id) {
+            Ok(record) => record.keeper.is_gone(),
+            // An entry is made after its record: without one it is what a killed sweep has left.
+            Err(error) => error.is_not_found(),
+        }
+    }
+
     /// The ids of all sessions, in order.
     pub fn ids() -> Result<Vec<SessionId>> {
         Ok(Record::files()?.into_iter().map(|(id, _)| id).collect())
@@ -232,7 +263,7 @@ impl Record {
         let path = Path::new(RECORDS);
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(Error::file("list", path, error)),
         };
         let mut files: Vec<(SessionId, u64)> = entries
@@ -253,17 +284,15 @@ mod tests {
     #[test]
     fn a_process_is_known_by_its_start_time() {
         let me = Role::of(std::process::id() as i32).unwrap();
-        assert!(me.is_alive());
-        assert!(
-            !Role {
-                start: me.start + 1,
-                ..me
-            }
-            .is_alive()
-        );
+        assert!(me.is_alive() && !me.is_gone());
+        let earlier = Role {
+            start: me.start - 1,
+            ..me
+        };
+        assert!(earlier.is_gone() && !earlier.is_alive());
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let role = Role::of(child.id() as i32);
         child.wait().unwrap();
-        assert!(role.is_none_or(|role| !role.is_alive()));
+        assert!(role.is_none_or(|role| role.is_gone() && !role.is_alive()));
     }
 }

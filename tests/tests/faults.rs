@@ -35,6 +35,9 @@ fn what_was_found_stays_mended() {
         "keeper.rmdir EBUSY /sessions/",        // left the session's cgroup for good
         "account.munmap",                       // a panic where assertions are on
         "account.close EIO /proc/",             // a panic, and so a refusal
+        // Ended the user's other login, which was taken for dead:
+        "joins.keeper.openat EMFILE /run/berth/sessions/",
+        "joins.keeper.read EIO /proc/",
     ];
     let (ran, said) = faults(&[&["--about"], &found[..]].concat());
     let complaints = String::from_utf8_lossy(&ran.stderr);

@@ -205,6 +205,7 @@ calls! {
     SYS_unlink Path(0) => EBUSY EIO;
     SYS_unlinkat Path(1) => EBUSY EIO;
     SYS_unshare Numbers(1) => ENOSPC EPERM;
+    SYS_utimensat Descriptor => EPERM;
     SYS_vfork Numbers(0) => EAGAIN ENOMEM;
     SYS_wait4 Numbers(1) => EINTR;
     SYS_waitid Numbers(2) => EINTR;

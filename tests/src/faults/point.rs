@@ -86,11 +86,60 @@ impl OnError {
     }
 }
 
+/// What the logins are like that are made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Setting {
+    /// Each has a berth of its own. Where that cannot be had it is refused.
+    Deny,
+    /// As before, but then it goes on without a berth.
+    Allow,
+    /// `scope = "user"`, and the login makes its user's berth. `on_error` is deny.
+    Founds,
+    /// The same, and it joins the berth of a login that is on, and stays so.
+    Joins,
+}
+
+impl Setting {
+    /// All of them.
+    pub const ALL: [Setting; 4] = [
+        Setting::Deny,
+        Setting::Allow,
+        Setting::Founds,
+        Setting::Joins,
+    ];
+
+    /// What its points begin with.
+    pub fn name(self) -> &'static str {
+        match self {
+            Setting::Deny => "deny",
+            Setting::Allow => "allow",
+            Setting::Founds => "founds",
+            Setting::Joins => "joins",
+        }
+    }
+
+    /// What its policy says of failures.
+    pub fn on_error(self) -> OnError {
+        match self {
+            Setting::Allow => OnError::Allow,
+            Setting::Deny | Setting::Founds | Setting::Joins => OnError::Deny,
+        }
+    }
+
+    /// Whether what is done in a place may be another thing here than with `deny`.
+    pub fn is_about(self, place: Place) -> bool {
+        match self {
+            Setting::Deny | Setting::Allow => true,
+            Setting::Founds | Setting::Joins => matches!(place, Place::Keeper | Place::Init),
+        }
+    }
+}
+
 /// One login that fails at one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
-    /// Under which policy.
-    pub on_error: OnError,
+    /// Of which login.
+    pub setting: Setting,
     /// Where.
     pub step: Step,
     /// How.
@@ -107,7 +156,7 @@ impl fmt::Display for Place {
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Step { place, call, nth } = &self.step;
-        write!(f, "{}.{place}.{call}.{nth}.", self.on_error.name())?;
+        write!(f, "{}.{place}.{call}.{nth}.", self.setting.name())?;
         match self.fault {
             Fault::Error(errno) => write!(f, "{errno:?}"),
             Fault::Kill => f.write_str("KILL"),
@@ -122,18 +171,16 @@ impl FromStr for Point {
     fn from_str(name: &str) -> Result<Point, String> {
         let parts: Vec<&str> = name.split('.').collect();
         let unknown = || format!("no point is called {name}: see --list");
-        let [on_error, place, call, nth, fault] = parts[..] else {
+        let [setting, place, call, nth, fault] = parts[..] else {
             return Err(unknown());
         };
+        let mut settings = Setting::ALL.into_iter();
+        let setting = settings.find(|one| one.name() == setting);
         let call = calls::named(call).ok_or_else(unknown)?;
         let place = PLACES.iter().find(|(_, name)| *name == place);
         let mut errnos = call.errnos.iter().copied();
         Ok(Point {
-            on_error: match on_error {
-                "deny" => OnError::Deny,
-                "allow" => OnError::Allow,
-                _ => return Err(unknown()),
-            },
+            setting: setting.ok_or_else(unknown)?,
             step: Step {
                 place: place.ok_or_else(unknown)?.0,
                 call: call.name(),
@@ -151,13 +198,13 @@ impl FromStr for Point {
     }
 }
 
-/// Every way in which a step can fail, under one policy.
-pub fn points_of(on_error: OnError, step: &Step) -> Vec<Point> {
+/// Every way in which a step can fail.
+pub fn points_of(setting: Setting, step: &Step) -> Vec<Point> {
     let errnos = calls::named(step.call).map_or(&[][..], |call| call.errnos);
     let errors = errnos.iter().map(|errno| Fault::Error(*errno));
     let faults = errors.chain([Fault::Kill]);
     let point = |fault| Point {
-        on_error,
+        setting,
         step: step.clone(),
         fault,
     };

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
-use super::point::{Fault, OnError, Point};
+use super::point::{Fault, Point, Setting};
 use super::trying::{self, Stage};
 use crate::{Build, Machine};
 
@@ -71,7 +71,7 @@ pub fn try_these(names: &[String]) {
     let points = names.iter().map(|name| name.parse().expect("a point"));
     let points: Vec<Point> = points.collect();
     Machine::run_named("", |machine| {
-        let mut stage = Stage::set(machine, OnError::Deny);
+        let mut stage = Stage::set(machine, Setting::Deny);
         for point in &points {
             let mut notes = Vec::new();
             let mut tried = stage.try_point(point);
@@ -114,7 +114,7 @@ fn scattered(name: &str) -> u32 {
     })
 }
 
-/// One of each kind of call in each place, under one of the two policies, in one of its ways to fail.
+/// One of each kind of call in each place, in one of the settings, in one of its ways to fail.
 fn short(points: &[(Point, String)]) -> Vec<String> {
     let mut kinds: BTreeMap<(super::point::Place, &str), Vec<&Point>> = BTreeMap::new();
     for (point, _) in points {

@@ -158,6 +158,11 @@ pub fn first_argument(pid: Pid, argument: u64) -> nix::Result<()> {
     ptrace::setregs(pid, registers)
 }
 
+/// What the call has returned that the process has made.
+pub fn result(pid: Pid) -> nix::Result<i64> {
+    Ok(ptrace::getregs(pid)?.rax as i64)
+}
+
 /// Gives the call that the process has made another result.
 pub fn give(pid: Pid, result: i64) -> nix::Result<()> {
     let mut registers = ptrace::getregs(pid)?;

@@ -42,6 +42,8 @@ struct State {
     seen: Option<Vec<Seen>>,
     /// How many minutes were not waited for.
     minutes: u32,
+    /// A call of Berth's that the kernel does not know, or that a process of Berth's has given up and makes all the same.
+    unknown: Option<u64>,
     /// How many processes are followed.
     followed: usize,
 }
@@ -116,6 +118,11 @@ impl Tracer {
         let mut state = self.0.state();
         state.armed = None;
         (state.has_fired, state.minutes)
+    }
+
+    /// The number of a call of Berth's in the last login for which there is none (ENOSYS), if any was made.
+    pub fn unknown(&self) -> Option<u64> {
+        self.0.state().unknown
     }
 
     /// Waits until nothing of a login runs any more, and says whether it came to that.
@@ -382,6 +389,8 @@ impl Followed<'_> {
         };
         if let Some(result) = tracee.result.take() {
             tracee::give(pid, result)?;
+        } else if tracee.place().is_some() && tracee::result(pid)? == -i64::from(libc::ENOSYS) {
+            self.shared.state().unknown = Some(tracee.number);
         }
         let has_mapped = Ok(tracee.number) == u64::try_from(libc::SYS_mmap);
         if tracee.role == Role::Connection && tracee.functions.is_none() && has_mapped {

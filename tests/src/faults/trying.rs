@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::point::{Fault, OnError, Place, Point, points_of};
+use super::point::{Fault, Place, Point, Setting, points_of};
 use super::tracer::{Seen, Tracer};
 use super::traits::{END, Traits};
 use super::verdict::{Good, Login, Verdict, judge};
-use crate::{Machine, Policy, Process, Snapshot, Stack, eventually, within};
+use crate::{Background, Machine, Policy, Process, Snapshot, Stack, eventually, within};
 
 /// How long the last processes of a login may take to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,20 +23,24 @@ const ACCOUNT: &str = "/berth/berth-faults account";
 
 /// The berth that all logins are to have. Every kind of thing that Berth makes or sets is in it, but for caps where the
 /// kernel offers none.
-fn policy(machine: &Machine, on_error: OnError) -> Policy {
+fn policy(machine: &Machine, setting: Setting) -> Policy {
     let caps = match machine.cgroups().offers("pids") {
         true => "user = { tasks_max = 500 }\n",
         false => "",
     };
+    let scope = match setting {
+        Setting::Deny | Setting::Allow => "session",
+        Setting::Founds | Setting::Joins => "user",
+    };
     Policy {
-        defaults: format!("on_error = \"{}\"", on_error.name()),
+        defaults: format!("on_error = \"{}\"", setting.on_error().name()),
         profile: format!(
             "logout = {{ grace = \"1s\" }}\n{caps}rlimits = {{ core = 0, nofile = \"500:600\" }}"
         ),
         rest: "[accounting]\nfile = \"/var/log/berth/sessions.jsonl\"".into(),
-        ..Policy::with_namespaces(
-            "user = \"identity\", pid = true, ipc = true, mount = true, uts = true, net = true, private_tmp = \"disk\", private_shm = \"16M\"",
-        )
+        ..Policy::with_namespaces(&format!(
+            "scope = \"{scope}\", user = \"identity\", pid = true, ipc = true, mount = true, uts = true, net = true, private_tmp = \"disk\", private_shm = \"16M\""
+        ))
     }
 }
 
@@ -44,7 +48,9 @@ fn policy(machine: &Machine, on_error: OnError) -> Policy {
 pub struct Stage<'m> {
     machine: &'m mut Machine,
     tracer: Tracer,
-    on_error: OnError,
+    setting: Setting,
+    /// The login that is on meanwhile, where there is to be one.
+    other: Option<Background>,
     before: Snapshot,
     good: Good,
 }
@@ -62,13 +68,14 @@ pub struct Tried {
 
 impl<'m> Stage<'m> {
     /// Sets it, and has a good login.
-    pub fn set(machine: &'m mut Machine, on_error: OnError) -> Stage<'m> {
+    pub fn set(machine: &'m mut Machine, setting: Setting) -> Stage<'m> {
         let tracer = Tracer::follow(machine.sshd().process());
         let mut stage = Stage {
             before: machine.snapshot(),
             machine,
             tracer,
-            on_error,
+            setting,
+            other: None,
             good: Good {
                 inside: Traits::default(),
                 outside: Traits::default(),
@@ -76,40 +83,65 @@ impl<'m> Stage<'m> {
             },
         };
         // Without a helper, and so without a berth.
-        let without = policy(stage.machine, OnError::Allow);
+        let without = policy(stage.machine, Setting::Allow);
         stage.machine.policy(&without);
-        stage.stack(OnError::Allow, "/nonexistent");
+        stage.stack(Setting::Allow, "/nonexistent");
         stage.good.outside = stage.good_login();
-        stage.prepare(on_error);
+        stage.prepare(setting);
         let caps = Policy {
             namespaces: String::new(),
-            ..policy(stage.machine, on_error)
+            ..policy(stage.machine, setting)
         };
         stage.machine.policy(&caps);
         stage.good_login();
         stage.good.caps = stage.good_login();
-        stage.prepare(on_error);
+        stage.prepare(setting);
         // The first leaves a keyring, which the kernel keeps.
         stage.good_login();
         stage.good.inside = stage.good_login();
-        stage.before = stage.machine.settled();
         assert!(stage.tracer.is_quiet_within(PATIENCE), "it does not settle");
+        stage.before = stage.machine.settled();
         stage
     }
 
-    /// Goes on under another policy.
-    pub fn prepare(&mut self, on_error: OnError) {
-        self.on_error = on_error;
-        self.machine.policy(&policy(self.machine, on_error));
-        self.stack(on_error, "/berth/berth-helper");
+    /// Goes on with other logins.
+    pub fn prepare(&mut self, setting: Setting) {
+        self.setting = setting;
+        self.machine.policy(&policy(self.machine, setting));
+        self.stack(setting, "/berth/berth-helper");
+        self.begin();
     }
 
-    fn stack(&self, on_error: OnError, helper: &str) {
+    /// Has the other login where there is to be one, and looks at the machine as it is between logins.
+    fn begin(&mut self) {
+        drop(self.other.take());
+        self.before = self.machine.settled();
+        if self.setting != Setting::Joins {
+            return;
+        }
+        // By su, which is not followed. It is `sh` that stays, as every login sees one of its own.
+        let mut su = Command::new("su");
+        su.args(["alice", "-c", "read line; true"])
+            .stdin(Stdio::piped());
+        self.other = Some(Background(su.spawn().expect("su")));
+        let is_on = |one: &Process| one.name() == "sh";
+        let on = eventually(|| self.machine.processes_of("alice").iter().any(is_on));
+        assert!(on, "the other login");
+        let rests = eventually(|| {
+            std::thread::sleep(Duration::from_millis(100));
+            let last = std::mem::replace(&mut self.before, self.machine.snapshot());
+            last == self.before
+        });
+        assert!(rests, "the other login does not come to rest");
+    }
+
+    fn stack(&self, setting: Setting, helper: &str) {
         let stack = Stack {
             helper: helper.into(),
             ..Stack::default()
         };
-        self.machine.stack(&stack.on_error(on_error.name()));
+        self.machine
+            .stack(&stack.on_error(setting.on_error().name()));
     }
 
     fn good_login(&mut self) -> Traits {
@@ -125,6 +157,11 @@ impl<'m> Stage<'m> {
         assert!(self.tracer.is_quiet_within(PATIENCE), "it does not end");
         let seen = self.tracer.recorded();
         self.tracer.disarm();
+        assert_eq!(
+            self.tracer.unknown(),
+            None,
+            "a system call that was given up"
+        );
         seen
     }
 
@@ -166,8 +203,8 @@ impl<'m> Stage<'m> {
 
     /// Has a login fail at a point.
     pub fn try_point(&mut self, point: &Point) -> Tried {
-        if point.on_error != self.on_error {
-            self.prepare(point.on_error);
+        if point.setting != self.setting {
+            self.prepare(point.setting);
         }
         self.tracer.arm(point.step.clone(), point.fault);
         let logged = self.machine.log_lines().len();
@@ -183,6 +220,11 @@ impl<'m> Stage<'m> {
         });
         if !was_reached && verdict != Ok(Verdict::Whole) {
             verdict = Err(format!("never reached, and {verdict:?}"));
+        }
+        if let Some(number) = self.tracer.unknown() {
+            verdict = Err(format!(
+                "Berth makes a system call that it has given up: {number}"
+            ));
         }
         if let Err(wrong) = &mut verdict {
             *wrong += &format!("; after {:?}; log: {}", login.took, login.log.join(" | "));
@@ -230,20 +272,21 @@ impl<'m> Stage<'m> {
             process.kill();
         }
         self.machine.su("alice", "true");
-        eventually(|| Process::named("berth-helper").is_empty());
-        self.before = self.machine.snapshot();
+        self.begin();
         Err(left.join(", "))
     }
 }
 
-/// All points of a login under both policies, with what is shown of each.
+/// All points, with what is shown of each.
 pub fn list(machine: &mut Machine) -> Vec<(Point, String)> {
-    let mut stage = Stage::set(machine, OnError::Deny);
+    let mut stage = Stage::set(machine, Setting::Deny);
     let mut all = Vec::new();
-    for on_error in [OnError::Deny, OnError::Allow] {
-        stage.prepare(on_error);
-        for seen in stage.record() {
-            let points = points_of(on_error, &seen.step).into_iter();
+    for setting in Setting::ALL {
+        stage.prepare(setting);
+        let mut steps = stage.record();
+        steps.retain(|seen| setting.is_about(seen.step.place));
+        for seen in steps {
+            let points = points_of(setting, &seen.step).into_iter();
             all.extend(points.map(|point| (point, seen.shown.clone())));
         }
     }

@@ -62,7 +62,7 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
             true => Verdict::Whole,
             false => Verdict::Ended,
         }),
-        Some(traits) if *traits == good.outside => match point.on_error {
+        Some(traits) if *traits == good.outside => match point.setting.on_error() {
             OnError::Deny => Err("it was let in without a berth".into()),
             OnError::Allow if !says("on_error = allow") => {
                 Err("it was let in without a berth, and the log says nothing".into())
@@ -71,7 +71,7 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
         },
         Some(traits)
             if *traits == good.caps
-                && point.on_error == OnError::Allow
+                && point.setting.on_error() == OnError::Allow
                 && says("not_enforced=\"caps only") =>
         {
             Ok(Verdict::CapsOnly)
@@ -84,7 +84,7 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
         None if login.ended_well => Err("it was let in, and nothing ran".into()),
         // sshd's own process is gone, and with it whoever could log anything or let anybody in.
         None if point.fault == Fault::Kill && point.step.place.is_module() => Ok(Verdict::Refused),
-        None => match point.on_error {
+        None => match point.setting.on_error() {
             OnError::Deny if says("on_error") => Ok(Verdict::Refused),
             OnError::Allow if says("whatever on_error says") => Ok(Verdict::Refused),
             OnError::Allow if says("on_error = allow") => {
