@@ -179,6 +179,9 @@ fn open(
         }
     };
     worker.has_opened();
+    // Only now may the application go on: until the standby knew, the death of this process would have put it back where
+    // it came from. One that does not get this is refused, and hangs up.
+    let _ = reply(&channel, &Reply::Kept);
     let watch = prepared
         .tree
         .as_ref()

@@ -122,7 +122,8 @@ pub trait Host {
     /// Gets the helper's reply before the deadline: of the one that waits since the account phase, or of a new
     /// one. A helper that is late is told to end, and one that gives no reply has rolled everything back.
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error>;
-    /// Sends the last word. One of failure waits until the helper has rolled the session back.
+    /// Says how the join went, and waits for what the helper does with it: that it keeps the session, or that it has rolled
+    /// it back.
     fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error>;
     /// Lets the helper go, and everything that came with the reply.
     fn hang_up(&mut self);

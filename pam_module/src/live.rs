@@ -4,10 +4,12 @@ use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use berth_protocol::exempt::{Exempt, ExemptError};
-use berth_protocol::{Ack, Instruction, Phase, Reply, Request, Rlimit, install_filter};
+use berth_protocol::{
+    Ack, ChannelError, Instruction, Phase, Reply, Request, Rlimit, install_filter,
+};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -25,6 +27,9 @@ use crate::text::{LONGEST_LINE, LONGEST_MESSAGE, Lines, escaped};
 
 /// No call writes more lines than this: a user who makes calls must not fill the log.
 const MOST_LINES: u32 = 8;
+
+/// How long the helper may take to say that it keeps a session. It has nothing else to do then.
+const KEPT: Duration = Duration::from_secs(10);
 
 /// A PAM application, and what is open during one call.
 #[derive(Debug)]
@@ -174,14 +179,24 @@ impl Host for Live<'_> {
 
     fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
         let Some(helper) = &self.helper else {
-            return Err(Error::Acknowledge(berth_protocol::ChannelError::Closed));
+            return Err(Error::Acknowledge(ChannelError::Closed));
         };
         helper.channel.send(ack, None).map_err(Error::Acknowledge)?;
-        if matches!(ack, Ack::Failed { .. }) {
-            // It says what we know already, but not before everything is rolled back.
-            let _ = helper.channel.receive::<Reply>(end_of_roll_back());
+        let failed = |error| Err(Error::Acknowledge(error));
+        let until = Instant::now().checked_add(KEPT);
+        match ack {
+            Ack::Joined => match helper.channel.receive(until.unwrap_or_else(Instant::now)) {
+                Ok((Reply::Kept, _)) => Ok(()),
+                Ok((Reply::Failed { message, .. }, _)) => Err(Error::Helper(message)),
+                Ok(_) => failed(ChannelError::Malformed),
+                Err(error) => failed(error),
+            },
+            Ack::Failed { .. } => {
+                // It says what we know already, but not before everything is rolled back.
+                let _ = helper.channel.receive::<Reply>(end_of_roll_back());
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     fn hang_up(&mut self) {

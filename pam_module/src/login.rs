@@ -125,6 +125,7 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
             Ok(Reply::Refused { .. }) => "refused",
             Ok(Reply::Failed { .. }) => "failed",
             Ok(Reply::Ready(_)) => "ready",
+            Ok(Reply::Kept) => "kept",
             Err(_) => "none",
         };
         let (user, join) = (quoted(&request.user), request.join);
@@ -139,6 +140,11 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
     let verdict = match (reply, request.phase) {
         (Ok(Reply::Ready(session)), Phase::Session) => {
             return join::complete(host, arguments, &request.user, &session);
+        }
+        (Ok(Reply::Kept), _) => {
+            host.hang_up();
+            let message = "the helper keeps a session that was never joined".into();
+            failure(host, arguments.on_error, &Error::Helper(message))
         }
         (Ok(Reply::Ready(_)), Phase::Account) => {
             let message = String::from("the helper made a session where only a decision was due");

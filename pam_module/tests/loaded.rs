@@ -377,6 +377,15 @@ fn a_failed_join_leaves_the_application_as_it_was() {
 }
 
 #[test]
+fn an_application_whose_helper_dies_before_it_says_that_it_keeps_the_session_does_not_go_on() {
+    let stage = Stage::new("unkept", "unkept");
+    let ran = stage.run("session required MODULE", USER, "open_session");
+    assert!(!ran.success, "although on_error is allow: {ran:?}");
+    assert!(ran.log.contains("whatever on_error says"), "{ran:?}");
+    assert_eq!(stage.read("ended"), "Joined");
+}
+
+#[test]
 fn the_library_needs_little_and_shows_little() {
     let run = |program: &str, arguments: &[&str]| {
         let output = Command::new(program)
@@ -481,6 +490,13 @@ fn keep(dir: &Path, part: &str, channel: &Channel) {
     channel.send(&Reply::Ready(session), fd).unwrap();
     let soon = Instant::now() + Duration::from_secs(60);
     let (ack, _): (Ack, _) = channel.receive(soon).unwrap();
+    if part == "unkept" {
+        fs::write(dir.join("ended"), format!("{ack:?}")).unwrap();
+        return;
+    }
+    if ack == Ack::Joined {
+        channel.send(&Reply::Kept, None).unwrap();
+    }
     assert!(channel.receive::<Ack>(soon).is_err());
     if let Some(init) = &mut init {
         init.unshare.kill().unwrap();

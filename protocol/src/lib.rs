@@ -1,10 +1,12 @@
 //! The conversation between Berth's PAM module and its helper.
 //!
-//! One `SOCK_SEQPACKET` socket pair, three messages, in this order:
+//! One `SOCK_SEQPACKET` socket pair, four messages, in this order:
 //!
 //! 1. module → helper: [`Request`], all that the module knows of the login;
 //! 2. helper → module: [`Reply`], with the init's pidfd attached where there are namespaces to join;
-//! 3. module → helper: [`Ack`], after which the helper keeps the session until the login ends.
+//! 3. module → helper: [`Ack`], how the join went;
+//! 4. helper → module: [`Reply::Kept`], after which the application goes on, and the helper keeps the session until the
+//!    login ends.
 //!
 //! The kernel keeps the messages apart, so there is no framing. Both ends are of one version and come
 //! from one package; a version that differs (an upgrade between the two) is an error that says so.

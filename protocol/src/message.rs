@@ -1,4 +1,4 @@
-//! The three messages.
+//! The messages.
 
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +82,9 @@ pub enum Reply {
     },
     /// The session is set up, and waits for the module's [`Ack`].
     Ready(Session),
+    /// That it has joined was heard, and the session is kept from here on, or ended. Until this has come a helper that
+    /// dies leaves an application which may be out of its session's cgroup, so it must not go on.
+    Kept,
 }
 
 /// What the module must do to the application to complete a session. With `namespaces` not 0 the
@@ -132,7 +135,7 @@ pub struct Instruction {
     pub k: u32,
 }
 
-/// The module's last word.
+/// What the module says to [`Reply::Ready`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ack {
     /// The application is in its berth.

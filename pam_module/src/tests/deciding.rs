@@ -322,3 +322,17 @@ fn a_session_where_only_a_decision_was_due_is_a_failure() {
         Verdict::Failed
     );
 }
+
+#[test]
+fn a_session_that_is_kept_and_was_never_joined_is_a_failure() {
+    for phase in [Phase::Account, Phase::Session] {
+        let login = Login::new(phase, "");
+        let rest = [
+            Due::HangUp,
+            Due::Log(Level::Error, "never joined"),
+            Due::Keep(phase, Verdict::Failed, Ok(())),
+        ];
+        let asked = login.asked(Ok(Reply::Kept));
+        assert_eq!(login.play(asked, rest), Verdict::Failed);
+    }
+}
