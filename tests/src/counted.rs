@@ -1,6 +1,7 @@
-//! What the kernel counts for each user, and of which a user can have so many: one of each.
+//! What the kernel counts, for each user or for the machine, and of which there are so many: one of each.
 
 use std::ffi::CString;
+use std::fs::{self, File};
 use std::os::fd::{AsRawFd, IntoRawFd};
 
 use nix::errno::Errno;
@@ -77,12 +78,40 @@ pub fn pipe() -> Result<(), Errno> {
     Ok(())
 }
 
+/// A pseudo terminal. The kernel counts them for the machine.
+pub fn terminal() -> Result<File, Errno> {
+    let mut options = File::options();
+    let options = options.read(true).write(true);
+    options.open("/dev/ptmx").map_err(errno)
+}
+
+/// Some POSIX shared memory, under a name.
+pub fn shared_memory(name: &str) -> Result<(), Errno> {
+    fs::write(shared(name), [1; 65536]).map_err(errno)
+}
+
+/// Gives that back; false if there is none.
+pub fn free_shared_memory(name: &str) -> bool {
+    fs::remove_file(shared(name)).is_ok()
+}
+
+fn shared(name: &str) -> String {
+    format!("/dev/shm/{name}")
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
+}
+
 /// Takes one of each, and says of which there was none left.
 pub fn one_of_each() -> String {
-    let mine = format!("/one-of-each-{}", std::process::id());
+    let name = format!("one-of-each-{}", std::process::id());
+    let mine = format!("/{name}");
     let queue = queue(&mine);
     // Refused where the queue was.
     let _ = mq_unlink(mine.as_str());
+    let memory = shared_memory(&name);
+    free_shared_memory(&name);
     block_signals();
     let results = [
         ("inotify", inotify().err()),
@@ -91,6 +120,8 @@ pub fn one_of_each() -> String {
         ("signal", signal().err()),
         ("key", key("one-of-each").err()),
         ("pipe", pipe().err()),
+        ("memory", memory.err()),
+        ("terminal", terminal().err()),
     ];
     let refused: Vec<String> = results
         .iter()

@@ -173,6 +173,12 @@ impl Machine {
         find().unwrap_or_default()
     }
 
+    /// Leaves the machine few pseudo terminals: its own, and not the real machine's, which others use.
+    pub fn few_terminals(&self) {
+        let options = "remount,ptmxmode=0666,mode=620,gid=5,max=40";
+        self.host(&format!("mount -o {options} /dev/pts")).ok();
+    }
+
     /// Everything there is on the machine now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.cgroups, self.first_uid)

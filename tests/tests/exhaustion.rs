@@ -1,8 +1,9 @@
 //! One session that uses up what the kernel counts takes nothing from root or from another user.
 
 use std::io::{BufRead, BufReader};
+use std::process::Command;
 
-use berth_tests::{Background, Machine};
+use berth_tests::{Background, Machine, Terminal};
 
 /// Starts a probe by ssh that takes all of something and keeps it; gives back what it said.
 fn exhaust(machine: &mut Machine, user: &str, what: &str) -> (Background, String) {
@@ -76,6 +77,27 @@ fn all_timers_of_one_session_are_its_own() {
         assert!(said.ends_with("then EAGAIN"), "{said}");
         others_have_all(machine);
         login.end();
+    });
+}
+
+/// The kernel counts them for the machine, so nobody has one; but nobody needs one to get in.
+#[test]
+fn who_uses_up_all_terminals_keeps_out_nobody_and_root_can_end_it() {
+    Machine::run(|machine| {
+        machine.few_terminals();
+        let ssh = machine.client("echo $SSH root@127.0.0.1").ok();
+        let mut roots = Terminal::start(Command::new("sh"));
+        let (login, said) = exhaust(machine, "alice", "terminals");
+        assert!(said.ends_with("then ENOSPC"), "{said}");
+        for user in ["root", "bob"] {
+            assert_eq!(machine.ssh(user, "echo in").ok(), "in", "{user}");
+        }
+        roots.send(&ssh);
+        roots.expect("PTY allocation request failed");
+        roots.send("tty; pkill -u alice berth-probe");
+        roots.expect("not a tty");
+        login.wait();
+        assert_eq!(machine.ssh_terminal("root").run("echo in"), "in");
     });
 }
 

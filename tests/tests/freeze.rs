@@ -228,6 +228,37 @@ fn a_login_that_the_policy_lets_stand_goes_on_when_its_user_does() {
     });
 }
 
+/// Its client may have gone, so nothing but `max_sessions` says how many of a user's logins stand.
+#[test]
+fn logins_that_stand_count_and_one_whose_program_is_killed_no_more() {
+    Machine::run(|machine| {
+        machine.policy(&Policy {
+            defaults: "frozen_login = \"freeze\"".into(),
+            profile: "max_sessions = 2\nlogout = { grace = \"1s\" }".into(),
+            ..Policy::default()
+        });
+        let before = machine.settled();
+        let alice = machine.ssh_background("alice", COUNT);
+        assert_goes_on("alice");
+        machine.berth("freeze alice").ok();
+        let gave_up = machine.ssh_background("alice", "true");
+        assert_states(machine, &["frozen", "frozen"]);
+        gave_up.end();
+        assert!(machine.refuses_without_session("alice"));
+        assert_states(machine, &["frozen", "frozen"]);
+        machine
+            .host("kill -KILL $(pgrep -n -f '^sshd.*: alice .priv')")
+            .ok();
+        assert_states(machine, &["frozen"]);
+        let late = machine.ssh_background("alice", "true");
+        assert_states(machine, &["frozen", "frozen"]);
+        machine.berth("thaw alice").ok();
+        late.wait();
+        alice.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
 #[test]
 fn the_users_of_a_pool_are_frozen_together() {
     Machine::run(|machine| {

@@ -7,7 +7,8 @@ use std::process::Command;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::Without::Victim;
+use super::Promise::{Nothing, PrivateShm};
+use super::Without::{NoBerth, Victim};
 use super::{Attempt, Verdict, call};
 use crate::counted;
 
@@ -47,6 +48,22 @@ pub const ATTEMPTS: &[Attempt] = &[
         until_refused(|_| counted::pipe())
     })
     .without(Victim),
+    call("posix-memory", "all memory of /dev/shm", |_| {
+        let name = |number| format!("attempt-{number}");
+        let verdict = until_refused(|number| counted::shared_memory(&name(number)));
+        // The last one, too, of which there is no more than the name.
+        let _ = (0..ENOUGH).find(|number| !counted::free_shared_memory(&name(*number)));
+        verdict
+    })
+    .promised_by(PrivateShm)
+    .without(NoBerth),
+    call("terminals", "all pseudo terminals", |_| {
+        until_refused(|_| counted::terminal().map(std::mem::forget))
+    })
+    .promised_by(Nothing(
+        "the kernel counts them for the machine; logins without a terminal go on",
+    ))
+    .without(NoBerth),
 ];
 
 /// Who is asked: the sockets of processes outside, root's and another user's.

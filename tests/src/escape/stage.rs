@@ -38,6 +38,9 @@ impl<'a> Stage<'a> {
         fs::write("/proc/sys/kernel/ns_last_pid", "30000").expect("ns_last_pid");
         trying::write_reach();
         keys_of_before(machine);
+        machine.few_terminals();
+        // Not half of the real machine's.
+        machine.host("mount -o remount,size=1M /dev/shm").ok();
         for folder in ["/tmp", "/var/tmp", "/dev/shm"] {
             fs::write(format!("{folder}/of-the-host"), "").expect("a file of the host's");
         }

@@ -35,6 +35,11 @@ pub fn queues() {
     });
 }
 
+/// Opens pseudo terminals until the kernel refuses one, and keeps them.
+pub fn terminals() {
+    until_refused("terminals", |_| counted::terminal());
+}
+
 /// Makes timers until the kernel refuses one, and keeps them.
 pub fn timers() {
     until_refused("timers", |_| counted::timer());

@@ -29,6 +29,7 @@ fn main() {
         ["inotify"] => exhaust::inotify(),
         ["queues"] => exhaust::queues(),
         ["timers"] => exhaust::timers(),
+        ["terminals"] => exhaust::terminals(),
         ["one-of-each"] => say(&berth_tests::counted::one_of_each()),
         ["type", text] => privilege::type_into_terminal(text),
         ["user-namespace", call] => privilege::user_namespace(call),
