@@ -53,6 +53,7 @@ fn a_cron_job_does_not_change_what_the_user_may_have() {
     assert_eq!(ssh.rule.as_deref(), Some("students"));
     assert_eq!(cron.rule.as_deref(), Some("jobs"));
     assert_eq!(cron.user_rule, ssh.user_rule);
+    assert!(!berth(&ssh).user_caps.is_empty());
     assert_eq!(berth(&cron).profile, "big+batch");
     assert_eq!(berth(&cron).user_caps, berth(&ssh).user_caps);
     assert_eq!(
@@ -298,7 +299,8 @@ fn namespaces_of_a_profile_are_all_handed_on() {
     let decision = decide(&policy, &login("alice", 1001, &[]));
     let namespaces = &berth(&decision).namespaces;
     assert_eq!(namespaces.user, UserNamespace::Identity);
-    assert!(namespaces.pid && namespaces.ipc && namespaces.mount);
+    assert_eq!(namespaces.kinds(), ["user", "pid", "ipc", "mount"]);
+    assert!(namespaces.any() && namespaces.pid && namespaces.ipc && namespaces.mount);
     assert_eq!(namespaces.private_tmp, PrivateTmp::Tmpfs(128 << 20));
     assert_eq!(namespaces.private_shm, Some(64 << 20));
     assert_eq!(namespaces.tmp_keep, [".X11-unix"]);
