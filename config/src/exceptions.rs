@@ -272,6 +272,7 @@ mod tests {
             "=8G",
             "a.b=1",
             "memory_max=8G\"\nx=\"",
+            "memory_max=8G\" # ",
             "Memory=1",
         ] {
             assert!(parse(bad).is_err(), "{bad}");

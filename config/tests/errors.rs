@@ -414,6 +414,13 @@ fn under_systemd_a_pool_and_the_hosts_user_manager_do_not_go_together() {
 }
 
 #[test]
+fn an_error_behind_a_key_without_a_value_is_told_with_its_own_place() {
+    let told = errors("version = 1\n[profile.p]\nmotd\n[[rule]]\nprofile = \"p\"\nusr = \"x\"\n");
+    assert!(told[0].starts_with("3:"), "{told:?}");
+    assert!(told[1].starts_with("6:1 unknown key `usr`"), "{told:?}");
+}
+
+#[test]
 fn a_part_of_what_is_not_there_is_an_error() {
     in_profile(
         "session = { memory_max = \"50% of user\" }",

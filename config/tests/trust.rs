@@ -96,6 +96,11 @@ fn a_file_that_is_being_edited_is_checked_as_if_it_were_saved() {
     std::fs::write(&places.drop_ins, "").unwrap();
     check_edited_with(&places, Trust::Root, None, (&places.policy, &policy)).unwrap_err();
     std::fs::remove_file(&places.drop_ins).unwrap();
+    // Nor one that others can take files out of, whatever is in it.
+    std::fs::create_dir(&places.drop_ins).unwrap();
+    chmod(&places.drop_ins, 0o777);
+    check_edited_with(&places, Trust::Root, None, (&places.policy, &policy)).unwrap_err();
+    std::fs::remove_dir(&places.drop_ins).unwrap();
     std::fs::rename(&moved, &places.drop_ins).unwrap();
     // A new one has its place by its name.
     let new = places.drop_ins.join("20-new.toml");
