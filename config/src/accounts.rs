@@ -157,7 +157,8 @@ mod tests {
         let listed = looked_up(Groups::listed(), |_, _| {});
         let asked = looked_up(Groups::asked(), |_, _| {});
         assert!(listed.iter().any(|login| login.uid == 0));
-        for all in [listed, asked] {
+        for all in [listed, asked, accounts(|_, _| {})] {
+            assert!(all.iter().any(|login| login.user == "root"));
             for login in all {
                 let sorted = |login: &Login| {
                     let mut gids: Vec<_> = login.groups.iter().map(|group| group.gid).collect();
@@ -166,6 +167,7 @@ mod tests {
                 };
                 let one = Login::of(&login.user).unwrap();
                 assert_eq!(sorted(&login), sorted(&one), "{}", login.user);
+                assert_eq!((login.host, login.at.is_some()), (one.host, true));
             }
         }
     }

@@ -272,10 +272,47 @@ mod tests {
             "=8G",
             "a.b=1",
             "memory_max=8G\"\nx=\"",
+            "memory_max=8G\" # ",
             "Memory=1",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_exception_that_comes_to_nothing_on_this_machine_is_refused() {
+        let machine = Machine::read(None).unwrap();
+        for (text, expected) in [
+            ("memory_max=8G", None),
+            ("memory_max=\"50%\"", None),
+            ("memory_max=\"50% of pool\"", Some("a part of the pool's")),
+            (
+                "allowed_cpus=\"8000\"",
+                Some("nothing in common with this machine's"),
+            ),
+        ] {
+            let exceptions = Exceptions::of(vec![exception(text)]).unwrap();
+            let error = exceptions.check(&machine).err();
+            match expected {
+                None => assert_eq!(error, None, "{text}"),
+                Some(expected) => assert!(error.clone().unwrap().contains(expected), "{error:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_end_is_told_by_the_clock_and_with_its_day_if_that_is_another() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let ends = |until| Exception {
+            until,
+            ..exception("tasks_max=9")
+        };
+        let today = ends(now.as_secs());
+        let at = LocalTime::of(today.end()).unwrap().to_string();
+        assert_eq!(today.until_text(), &at[11..16]);
+        let long_ago = ends(366 * 86_400);
+        let at = LocalTime::of(long_ago.end()).unwrap().to_string();
+        assert_eq!(long_ago.until_text(), at);
     }
 
     #[test]

@@ -247,6 +247,7 @@ mod tests {
             tasks: 1000,
         };
         let survey = policy.survey(&accounts, &machine, |_, _| {});
+        assert_eq!(survey.accounts, accounts.len());
         let landings = survey.landings.iter();
         let landings = landings.map(|landing| (landing.pool.as_deref(), landing.users));
         assert_eq!(landings.collect::<Vec<_>>(), [(None, 1), (Some("cs"), 2)]);
@@ -271,5 +272,8 @@ mod tests {
                 ("admins", "no account is it: group sudo"),
             ]
         );
+        let admins_alone = policy.survey(&[account(3, "sudo")], &machine, |_, _| {});
+        let jobs = admins_alone.unmatched.iter().find(|one| one.rule == "jobs");
+        assert_eq!(jobs.unwrap().why, "no account gets as far as a rule");
     }
 }

@@ -53,6 +53,7 @@ fn a_cron_job_does_not_change_what_the_user_may_have() {
     assert_eq!(ssh.rule.as_deref(), Some("students"));
     assert_eq!(cron.rule.as_deref(), Some("jobs"));
     assert_eq!(cron.user_rule, ssh.user_rule);
+    assert!(!berth(&ssh).user_caps.is_empty());
     assert_eq!(berth(&cron).profile, "big+batch");
     assert_eq!(berth(&cron).user_caps, berth(&ssh).user_caps);
     assert_eq!(
@@ -298,7 +299,8 @@ fn namespaces_of_a_profile_are_all_handed_on() {
     let decision = decide(&policy, &login("alice", 1001, &[]));
     let namespaces = &berth(&decision).namespaces;
     assert_eq!(namespaces.user, UserNamespace::Identity);
-    assert!(namespaces.pid && namespaces.ipc && namespaces.mount);
+    assert_eq!(namespaces.kinds(), ["user", "pid", "ipc", "mount"]);
+    assert!(namespaces.any() && namespaces.pid && namespaces.ipc && namespaces.mount);
     assert_eq!(namespaces.private_tmp, PrivateTmp::Tmpfs(128 << 20));
     assert_eq!(namespaces.private_shm, Some(64 << 20));
     assert_eq!(namespaces.tmp_keep, [".X11-unix"]);
@@ -487,4 +489,52 @@ fn why_a_rule_matches_or_does_not_is_told() {
     let policy = policy("[[rule]]\ntty = \"pts/*\"\naction = \"deny\"\n");
     let explanation = policy.explain(&alice, &machine()).unwrap();
     assert_eq!(explanation.rules[0].why, "tty: none, not pts/*");
+}
+
+#[test]
+fn explain_tells_every_cap_and_namespace_as_it_is_and_what_a_percentage_comes_to() {
+    let policy = policy(
+        "[defaults]\non_error = \"allow\"\nmissing_controller = \"warn\"\n[profile.p]\nenforce = true\n\
+         contact = \"help@example.org\"\nmax_sessions = 8\nlogout = { linger = \"1h\" }\n\
+         user = { memory_min = \"16M\", memory_low = \"10%\", memory_high = \"2G\", memory_swap_max = 0, \
+         cpu_quota = \"50% of machine\", allowed_cpus = \"12-\", allowed_memory_nodes = \"0\", io_weight = 50 }\n\
+         namespaces = { scope = \"user\", user = \"identity\", pid = true, ipc = true, mount = true, uts = true, \
+         net = true, private_tmp = \"128M\", tmp_keep = [\"x\"], private_shm = \"64M\", propagation = \"private\", \
+         user_manager = \"hidden\" }\n[[rule]]\nprofile = \"p\"\n",
+    );
+    let explained = policy
+        .explain(&login("alice", 1001, &[]), &machine())
+        .unwrap();
+    let told = |all: &[berth_config::Shown]| {
+        let one = |one: &berth_config::Shown| format!("{}: {}", one.key, one.value);
+        all.iter().map(one).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        told(&explained.user_caps),
+        [
+            "memory_min: 16M",
+            "memory_low: 10% of 64G = 6.4G",
+            "memory_high: 2G",
+            "memory_swap_max: 0",
+            "cpu_quota: 50% of machine = 8 of 16 CPUs",
+            "allowed_cpus: 12- = 12-15",
+            "allowed_memory_nodes: 0",
+            "io_weight: 50",
+        ]
+    );
+    assert_eq!(
+        told(&explained.login),
+        [
+            "enforce: true",
+            "contact: help@example.org",
+            "max_sessions: 8",
+            "on_error: allow",
+            "missing_controller: warn",
+            "namespaces: scope=user user=identity pid ipc mount uts net private_tmp=128M tmp_keep=x \
+             private_shm=64M propagation=private user_manager=hidden",
+            "no_new_privs: true",
+            "nested_userns: false",
+            "linger: 1h",
+        ]
+    );
 }

@@ -299,6 +299,13 @@ fn a_user_namespace_needs_no_new_privs() {
         "namespaces = { user = \"identity\" }\nprivileges = { no_new_privs = false }",
         "4:16 a user namespace without no_new_privs | a setuid program in there would be root on the host | leave this out, or write namespaces.user = \"off\"",
     );
+    for fine in [
+        "namespaces = { user = \"identity\" }\nprivileges = { no_new_privs = true }",
+        "privileges = { no_new_privs = false }",
+    ] {
+        let text = format!("version = 1\n[profile.p]\n{fine}\n[[rule]]\nprofile = \"p\"\n");
+        assert_eq!(errors(&text), [""; 0], "{fine}");
+    }
     // Also where the two come from different profiles.
     one(
         "[profile.a]\nnamespaces = { user = \"identity\" }\n[profile.b]\nprivileges = { no_new_privs = false }\n\
@@ -380,11 +387,12 @@ fn under_systemd_a_pool_and_the_hosts_user_manager_do_not_go_together() {
             "6:8 pool `p` with user_manager = \"host\" | the user's service manager would have the cap a second time | set namespaces.user_manager to \"hidden\""
         ]
     );
-    assert_eq!(told(false, text), [""; 0]);
+    assert_eq!(told(false, text), [""; 0], "no user has a manager");
     let isolated = text.replace(
         "[profile.a]",
         "[profile.a]\nnamespaces = { scope = \"user\", pid = true, mount = true, user_manager = \"isolated\" }",
     );
+    assert_eq!(told(false, &isolated), [""; 0]);
     let errors = told(true, &isolated);
     assert!(
         errors.len() == 1 && errors[0].contains("\"isolated\""),
@@ -406,6 +414,13 @@ fn under_systemd_a_pool_and_the_hosts_user_manager_do_not_go_together() {
 }
 
 #[test]
+fn an_error_behind_a_key_without_a_value_is_told_with_its_own_place() {
+    let told = errors("version = 1\n[profile.p]\nmotd\n[[rule]]\nprofile = \"p\"\nusr = \"x\"\n");
+    assert!(told[0].starts_with("3:"), "{told:?}");
+    assert!(told[1].starts_with("6:1 unknown key `usr`"), "{told:?}");
+}
+
+#[test]
 fn a_part_of_what_is_not_there_is_an_error() {
     in_profile(
         "session = { memory_max = \"50% of user\" }",
@@ -423,6 +438,30 @@ fn a_part_of_what_is_not_there_is_an_error() {
     };
     assert_eq!(with("user = { memory_max = \"1G\" }"), [""; 0]);
     assert_eq!(with("").len(), 1);
+    // Nobody's caps come from a rule that tests how the user logs in.
+    let by_service = errors(
+        "version = 1\n[profile.p]\nuser = { memory_max = \"1G\" }\n\
+         [profile.batch]\nsession = { memory_max = \"50% of user\" }\n\
+         [[rule]]\nservice = \"cron\"\nprofile = \"batch\"\n\
+         [[rule]]\nservice = \"sshd\"\nprofile = \"p\"\n",
+    );
+    let has_none = "`memory_max` is a part of the user's, which has none";
+    assert!(
+        by_service.iter().any(|one| one.contains(has_none)),
+        "{by_service:?}"
+    );
+    let of_pool = |pool: &str| {
+        errors(&format!(
+            "version = 1\n[pool.a]\ntasks_max = 100\n[pool.b]\nmemory_max = \"1G\"\n[profile.p]\n\
+             session = {{ tasks_max = \"50% of pool\" }}\n[[rule]]\nprofile = \"p\"\n{pool}\n"
+        ))
+    };
+    assert_eq!(of_pool("pool = \"a\""), [""; 0]);
+    for pool in ["", "pool = \"b\""] {
+        let told = of_pool(pool);
+        let expected = "`tasks_max` is a part of the pool's, which has none";
+        assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+    }
 }
 
 #[test]
@@ -454,6 +493,8 @@ fn an_expectation_that_is_not_met_is_an_error() {
         ]
     );
     assert_eq!(expect("user = \"x\"").len(), 1);
+    let two = expect("user = \"x\"\nprofile = \"a\"\naction = \"deny\"");
+    assert!(two[0].contains("an expectation of two outcomes"), "{two:?}");
     assert_eq!(expect("action = \"deny\"").len(), 1);
 }
 
@@ -497,6 +538,8 @@ fn an_accounting_file_has_a_path_and_some_room() {
         "max_size = \"1K\"",
         "3:1 a max_size below 4K | at least \"4K\"",
     );
+    let least = "version = 1\n[accounting]\nfile = \"/var/log/x\"\nmax_size = \"4K\"\n";
+    assert_eq!(errors(least), [""; 0]);
     told(
         "keep = 400",
         "3:8 `400`: seconds, minutes, hours? | write \"400s\", \"400min\" or \"400h\"",

@@ -6,7 +6,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use berth_config::{Places, Policy, PolicyError, SourceError, install};
+use berth_config::{Places, Policy, PolicyError, SourceError, Trust, check_edited_with, install};
 use written::Written;
 
 /// A policy of root's.
@@ -66,6 +66,46 @@ fn what_is_no_file_is_refused_and_holds_nobody_up() {
     assert!(refusal(&written.path()).contains("No such file"));
     std::fs::write(written.path(), b"version = 1\n\n# \xff\n").unwrap();
     assert!(refusal(&written.path()).ends_with("line 3 is not UTF-8"));
+}
+
+#[test]
+fn a_file_that_is_being_edited_is_checked_as_if_it_were_saved() {
+    let written = written("");
+    let places = Places::under(&written.folder);
+    std::fs::create_dir_all(&places.drop_ins).unwrap();
+    let [one, three] = ["10-one.toml", "30-three.toml"].map(|name| places.drop_ins.join(name));
+    let exempt = |key: &str, name: &str| format!("[exempt]\n{key} = [\"{name}\"]\n");
+    std::fs::write(&places.policy, "version = 1\n").unwrap();
+    std::fs::write(&one, exempt("users", "one")).unwrap();
+    std::fs::write(&three, exempt("groups", "three")).unwrap();
+    let exempted = |path: &Path, text: &str| {
+        let checked = check_edited_with(&places, Trust::Root, None, (path, text)).unwrap();
+        assert_eq!(checked.errors() + checked.warnings(), 0);
+        let policy = checked.policy.unwrap();
+        let exempt = policy.exempt();
+        format!("{:?} {:?}", exempt.users, exempt.groups)
+    };
+    let x = exempt("users", "x");
+    assert_eq!(exempted(&one, &x), r#"["x"] ["three"]"#);
+    let policy = format!("version = 1\n{x}");
+    assert_eq!(exempted(&places.policy, &policy), r#"["one"] ["three"]"#);
+    // A folder of drop-ins that is not there is an empty one, and one that is none is an error.
+    let moved = written.folder.join("moved");
+    std::fs::rename(&places.drop_ins, &moved).unwrap();
+    assert_eq!(exempted(&places.policy, &policy), r#"["x"] []"#);
+    std::fs::write(&places.drop_ins, "").unwrap();
+    check_edited_with(&places, Trust::Root, None, (&places.policy, &policy)).unwrap_err();
+    std::fs::remove_file(&places.drop_ins).unwrap();
+    // Nor one that others can take files out of, whatever is in it.
+    std::fs::create_dir(&places.drop_ins).unwrap();
+    chmod(&places.drop_ins, 0o777);
+    check_edited_with(&places, Trust::Root, None, (&places.policy, &policy)).unwrap_err();
+    std::fs::remove_dir(&places.drop_ins).unwrap();
+    std::fs::rename(&moved, &places.drop_ins).unwrap();
+    // A new one has its place by its name.
+    let new = places.drop_ins.join("20-new.toml");
+    let both = format!("{x}groups = [\"x\"]\n");
+    assert_eq!(exempted(&new, &both), r#"["x"] ["three"]"#);
 }
 
 #[test]

@@ -41,6 +41,7 @@ fn a_file_beside_the_drop_ins_that_is_not_read() {
         )
     };
     assert_eq!(told, [ignored("20-y.toml.bak"), ignored("README")]);
+    assert_eq!((checked.errors(), checked.warnings()), (0, 2));
 }
 
 #[test]
@@ -57,7 +58,8 @@ fn a_profile_that_no_rule_uses() {
 fn a_rule_behind_an_equal_or_a_wider_one() {
     let behind = |first: &str, second: &str| {
         let body = format!(
-            "[[rule]]\n{first}\naction = \"deny\"\n[[rule]]\n{second}\naction = \"deny\"\n"
+            "[[rule]]\n{first}\naction = \"deny\"\n[[rule]]\n{second}\naction = \"deny\"\n\
+             [time.t]\nhours = \"08:00-09:00\"\n"
         );
         let told = warnings(&body, &site(&["a", "b", "abc"]));
         match told.as_slice() {
@@ -89,6 +91,10 @@ fn a_rule_behind_an_equal_or_a_wider_one() {
         ("group = \"abc\"", "group = \"a*\""),
         ("uid = \"1000-2000\"", "uid = \"1500-2500\""),
         ("except = { group = \"a\" }", "user = \"x\""),
+        (
+            "except = { group = \"a\" }",
+            "except = { group = \"b\", time = \"t\" }",
+        ),
     ] {
         assert!(!behind(first, second), "{first} / {second}");
     }
@@ -144,6 +150,22 @@ fn a_session_cap_above_the_users() {
         warnings(&body("memory_max = \"17G\""), &site(&[])),
         ["4:13 the session's memory_max is above the user's | it never matters"]
     );
+    assert_eq!(warnings(&body("tasks_max = 64"), &site(&[])), [""; 0]);
+    for (key, less, more) in [
+        ("memory_high", "\"1G\"", "\"2G\""),
+        ("memory_max", "\"1G\"", "\"2G\""),
+        ("memory_swap_max", "\"1G\"", "\"2G\""),
+        ("cpu_quota", "\"100%\"", "\"200%\""),
+        ("tasks_max", "64", "65"),
+    ] {
+        let body = format!(
+            "[profile.a]\nuser = {{ {key} = {less} }}\nsession = {{ {key} = {more} }}\n\
+             [[rule]]\nprofile = \"a\"\n"
+        );
+        let told = warnings(&body, &site(&[]));
+        let expected = format!("the session's {key} is above the user's");
+        assert!(told.iter().any(|one| one.contains(&expected)), "{told:?}");
+    }
     assert_eq!(
         warnings(&body("tasks_max = \"infinity\""), &site(&[])).len(),
         1

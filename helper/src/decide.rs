@@ -301,3 +301,6 @@ pub fn about(event: Line, session: impl std::fmt::Display, login: &Login) -> Lin
         .field("tty", &login.tty)
         .field("rhost", &login.rhost)
 }
+
+#[cfg(test)]
+pub mod tests;

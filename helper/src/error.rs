@@ -183,3 +183,39 @@ fn user_namespace_hint(errno: Errno) -> &'static str {
         _ => "see user_namespaces(7)",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_to_do_where_that_is_known() {
+        let namespaces = |errno| Error::Namespaces(errno).to_string();
+        assert!(namespaces(Errno::ENOSPC).contains("user.max_pid_namespaces"));
+        assert!(!namespaces(Errno::EPERM).contains(';'));
+        for (errno, expected) in [
+            (Errno::EPERM, "a container's seccomp profile"),
+            (Errno::ENOSPC, "user.max_user_namespaces"),
+            (Errno::EINVAL, "CONFIG_USER_NS"),
+            (Errno::ENOMEM, "user_namespaces(7)"),
+        ] {
+            let text = Error::UserNamespace(errno).to_string();
+            assert!(text.contains(expected), "{text}");
+        }
+        for (errno, is_full) in [
+            (Errno::ENOSPC, true),
+            (Errno::EDQUOT, true),
+            (Errno::EACCES, false),
+        ] {
+            let error = Error::File {
+                action: "create",
+                path: "/var/tmp".into(),
+                source: std::io::Error::from_raw_os_error(errno as i32),
+            };
+            let error = error.of_private_tmp();
+            assert_eq!(matches!(error, Error::TmpFull(_)), is_full, "{error}");
+        }
+        let other = Error::CannotJoin("x".into()).of_private_tmp();
+        assert!(!matches!(other, Error::TmpFull(_)));
+    }
+}

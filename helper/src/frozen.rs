@@ -54,3 +54,100 @@ fn is_frozen(tree: &Tree, planned: &Planned) -> bool {
     let mut places = places.into_iter().flatten();
     places.any(|group| tree.frozen(&group).is_some())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use berth_config::outcome::Caps;
+
+    use super::*;
+    use crate::decide::tests::{planned, request};
+
+    #[test]
+    fn only_a_login_from_another_host_that_is_joined_can_stand() {
+        use JoinAbility::*;
+        for (join, is_named, rhost, expected) in [
+            (Yes, false, "192.0.2.7", true),
+            (Yes, true, "", false),
+            (IfNamed, true, "192.0.2.7", true),
+            (IfNamed, false, "192.0.2.7", false),
+            (Threaded, true, "192.0.2.7", false),
+        ] {
+            let mut request = request(join);
+            request.rhost = rhost.into();
+            assert_eq!(
+                can_stand(&request, is_named),
+                expected,
+                "{join:?} {rhost:?}"
+            );
+        }
+    }
+
+    /// A tree in which somebody has frozen one cgroup.
+    struct Frozen(PathBuf);
+
+    impl Frozen {
+        fn new(name: &str, cgroup: &str) -> Frozen {
+            let root = std::env::temp_dir().join(format!("berth-{name}-{}", std::process::id()));
+            fs::create_dir_all(root.join(cgroup)).unwrap();
+            fs::write(root.join(cgroup).join("cgroup.freeze"), "1\n").unwrap();
+            Frozen(root)
+        }
+
+        fn tree(&self, manager: Manager) -> Tree {
+            Tree::at(self.0.clone(), manager)
+        }
+    }
+
+    impl Drop for Frozen {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    const REFUSED: &str = "Your sessions are frozen, and no others can be opened.";
+
+    #[test]
+    fn a_login_of_a_frozen_user_is_refused_or_stands_as_the_policy_says() {
+        let frozen = Frozen::new("frozen", "berth/user-1001");
+        let tree = frozen.tree(Manager::Berth);
+        let mut alice = planned("frozen", "", "");
+        assert_eq!(refusal(&tree, &alice).as_deref(), Some(REFUSED));
+        assert!(!stands(&tree, &alice));
+        alice.berth.contact = Some("help@example.org".into());
+        let help = refusal(&tree, &alice).unwrap();
+        assert_eq!(help, format!("{REFUSED} Help: help@example.org"));
+
+        alice.frozen_login = FrozenLogin::Freeze;
+        assert_eq!(refusal(&tree, &alice), None);
+        assert!(stands(&tree, &alice));
+        // A batch job's login does not go there, and others are not frozen.
+        let mut stays = planned("frozen", "", "cgroup = \"keep\"");
+        assert_eq!(refusal(&tree, &stays), None);
+        stays.frozen_login = FrozenLogin::Freeze;
+        assert!(!stands(&tree, &stays));
+        alice.login.uid = 1002;
+        assert!(!stands(&tree, &alice));
+    }
+
+    #[test]
+    fn under_systemd_a_login_of_a_frozen_user_is_always_refused_wherever_they_are_frozen() {
+        for cgroup in [
+            "user.slice/user-1001.slice",
+            "user.slice/user-pool_cs101.slice",
+            "user.slice/user-pool_cs101.slice/user-pool_cs101-1001.slice",
+        ] {
+            let frozen = Frozen::new("slice", cgroup);
+            let pool = "user.slice/user-pool_cs101.slice/user-pool_cs101-1001.slice";
+            fs::create_dir_all(frozen.0.join(pool)).unwrap();
+            let tree = frozen.tree(Manager::Systemd);
+            let mut alice = planned("slice", "", "");
+            alice.pool = Some(("cs101".into(), Caps::default()));
+            alice.frozen_login = FrozenLogin::Freeze;
+            assert_eq!(refusal(&tree, &alice).as_deref(), Some(REFUSED), "{cgroup}");
+            assert!(!stands(&tree, &alice), "{cgroup}");
+        }
+    }
+}

@@ -41,17 +41,8 @@ pub fn owner(base: u32, uid: u32) -> Result<u32> {
 /// would have every right over its init.
 pub fn identity(own: &str, base: u32) -> Result<String> {
     let base = u64::from(base);
-    let allowed = [
-        Extent {
-            first: 0,
-            count: base,
-        },
-        // Owners are base + UID with UID < base, so what is past 2 * base is nobody's.
-        Extent {
-            first: 2 * base,
-            count: u64::from(u32::MAX).saturating_sub(2 * base),
-        },
-    ];
+    // Owners are base + UID with UID < base, so what is past 2 * base is nobody's.
+    let allowed = [0..base, 2 * base..u64::from(u32::MAX)];
     let mut extents = Vec::new();
     for line in own.lines() {
         let mut numbers = line.split_whitespace().map(|word| word.parse::<u64>());
@@ -60,9 +51,9 @@ pub fn identity(own: &str, base: u32) -> Result<String> {
         else {
             continue;
         };
-        for range in allowed {
-            let start = first.max(range.first);
-            let end = (first + count).min(range.first + range.count);
+        for range in &allowed {
+            let start = first.max(range.start);
+            let end = (first + count).min(range.end);
             if start < end {
                 extents.push(Extent {
                     first: start,
@@ -118,6 +109,9 @@ mod tests {
     fn identity_in_a_container_maps_what_the_container_has() {
         let map = identity("0 100000 65536\n", 2_000_000_000).unwrap();
         assert_eq!(map, "0 0 65536\n");
+        // Nor does it have an extent of nothing, where it ends with the owners: the kernel would take no part of the map.
+        let map = identity("0 0 4000000000\n", 2_000_000_000).unwrap();
+        assert_eq!(map, "0 0 2000000000\n");
     }
 
     #[test]
@@ -131,6 +125,8 @@ mod tests {
         let error = minimal("the login's groups", (0..400).map(|n| 2 * n)).unwrap_err();
         assert!(error.to_string().contains("400 extents"), "{error}");
         assert_eq!(minimal("groups", 1000..1400).unwrap(), "1000 1000 400\n");
+        minimal("groups", (0..340).map(|n| 2 * n)).unwrap();
+        minimal("groups", (0..341).map(|n| 2 * n)).unwrap_err();
         // Few enough extents, but more than a page of text.
         minimal("groups", (0..300).map(|n| 1_000_000_000 + 2 * n)).unwrap_err();
     }

@@ -89,4 +89,22 @@ mod tests {
             None
         );
     }
+    #[test]
+    fn a_login_is_told_its_caps_if_the_policy_says_so_and_there_are_any() {
+        let planned = |profile: &str| crate::decide::tests::planned("motd", "", profile);
+        let caps = "user = { tasks_max = 64 }\n";
+        assert_eq!(
+            line(&planned(&format!("motd = true\n{caps}"))).as_deref(),
+            Some("berth: you have tasks_max 64")
+        );
+        assert_eq!(line(&planned(&format!("motd = false\n{caps}"))), None);
+        assert_eq!(line(&planned("motd = true\n")), None);
+        // Nor has the log anything where nothing would be.
+        assert_eq!(unenforced(&planned("")), None);
+        let namespaces = unenforced(&planned("namespaces = { ipc = true }"));
+        assert_eq!(
+            namespaces.as_deref(),
+            Some("enforce = false; with it own ipc")
+        );
+    }
 }

@@ -273,6 +273,40 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_task_is_laid_to_the_cap_that_is_full_wherever_the_kernel_counts_it() {
+        let fake = Fake::new("refused");
+        fake.write("session/pids.max", "64\n");
+        fake.write("session/pids.current", "3\n");
+        fake.write("pids.max", "100\n");
+        fake.write("pids.current", "100\n");
+        let mut watch = fake.watch().unwrap();
+        let mut now = Instant::now();
+        let mut refused = || {
+            now += AGAIN;
+            let bites = watch.look(now).into_iter();
+            let bites = bites.filter(|notice| notice.bite.is_some());
+            bites
+                .map(|notice| notice.text)
+                .collect::<Vec<_>>()
+                .join("; ")
+        };
+        let full = "berth: refused to start a task: tasks_max 100 reached. Help: help@example.org";
+        fake.write("session/pids.events", "max 1\n");
+        assert_eq!(refused(), full);
+        fake.write("pids.events", "max 1\n");
+        fake.write("session/pids.events", "max 2\n");
+        assert_eq!(refused(), full, "counted in both");
+        fake.write("session/pids.current", "64\n");
+        fake.write("pids.current", "80\n");
+        fake.write("pids.events", "max 2\n");
+        assert_eq!(
+            refused(),
+            full.replace("tasks_max 100", "session.tasks_max 64")
+        );
+        assert_eq!(refused(), "");
+    }
+
+    #[test]
     fn a_cap_that_comes_close_is_told_once_until_it_has_been_far() {
         let fake = Fake::new("close");
         fake.write("memory.max", "1000\n");

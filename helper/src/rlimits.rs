@@ -58,3 +58,45 @@ fn number(resource: Resource) -> u32 {
         Resource::Stack => libc::RLIMIT_STACK,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_application_gets_its_limits_and_a_namespace_the_highest_of_those_that_are_ceilings() {
+        let limit = |resource, soft, hard| Rlimit {
+            resource,
+            soft: Limit::Finite(soft),
+            hard,
+        };
+        let limits = [
+            limit(Resource::Nofile, 1024, Limit::Finite(65536)),
+            limit(Resource::Memlock, 7, Limit::Finite(9)),
+            limit(Resource::Sigpending, 1, Limit::Infinity),
+        ];
+        let told = of_application(&limits);
+        let told = told.iter().map(|one| (one.resource, one.soft, one.hard));
+        let infinity = libc::RLIM_INFINITY;
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                (libc::RLIMIT_NOFILE, 1024, 65536),
+                (libc::RLIMIT_MEMLOCK, 7, 9),
+                (libc::RLIMIT_SIGPENDING, 1, infinity),
+            ]
+        );
+        let ceilings = ceilings(&limits).into_iter();
+        assert_eq!(
+            ceilings
+                .map(|(resource, both)| (resource, both.rlim_cur, both.rlim_max))
+                .collect::<Vec<_>>(),
+            [
+                (libc::RLIMIT_MEMLOCK, 9, 9),
+                (libc::RLIMIT_SIGPENDING, infinity, infinity),
+                // Each user has a count of their own in there: the cap is tasks_max.
+                (libc::RLIMIT_NPROC, infinity, infinity),
+            ]
+        );
+    }
+}

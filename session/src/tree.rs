@@ -59,15 +59,23 @@ impl Tree {
         let path = Path::new("/proc/self/mountinfo");
         let table = fs::read_to_string(path).map_err(|error| Error::file("read", path, error))?;
         cgroup2_mount(&table)
-            .map(|path| Tree {
-                root: path.into(),
-                manager: if systemd::is_booted() {
+            .map(|path| {
+                let manager = if systemd::is_booted() {
                     Manager::Systemd
                 } else {
                     Manager::Berth
-                },
+                };
+                Tree::at(path, manager)
             })
             .ok_or(Error::NoCgroup2)
+    }
+
+    /// The hierarchy below a folder; in a test, one of files that the test writes.
+    pub fn at(root: PathBuf, manager: Manager) -> Tree {
+        Tree {
+            root: root.into(),
+            manager,
+        }
     }
 
     /// Who makes and changes the cgroups of users.
@@ -306,10 +314,7 @@ mod tests {
     #[test]
     fn a_user_is_where_their_cgroup_is() {
         let root = std::env::temp_dir().join(format!("berth-tree-{}", std::process::id()));
-        let tree = Tree {
-            root: root.clone().into(),
-            manager: Manager::Berth,
-        };
+        let tree = Tree::at(root.clone(), Manager::Berth);
         let names = |uid| {
             let line = tree.line_to(&tree.user(uid));
             line.iter()
@@ -331,10 +336,7 @@ mod tests {
 
     #[test]
     fn under_systemd_nothing_of_a_session_is_berths_to_remove() {
-        let tree = Tree {
-            root: PathBuf::from("/nowhere").into(),
-            manager: Manager::Systemd,
-        };
+        let tree = Tree::at("/nowhere".into(), Manager::Systemd);
         let id = "12".parse().unwrap();
         assert_eq!(
             tree.below(&tree.user(1001)),

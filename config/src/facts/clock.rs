@@ -302,4 +302,18 @@ mod tests {
             assert_eq!(LocalTime::parse(text), None, "{text}");
         }
     }
+    #[test]
+    fn a_month_has_the_days_that_the_calendar_gives_it() {
+        for (year, month, expected) in [
+            (2026, 4, 30),
+            (2026, 12, 31),
+            (2026, 2, 28),
+            (2028, 2, 29),
+            (2100, 2, 28),
+            (2000, 2, 29),
+        ] {
+            assert_eq!(days_in(year, month), Some(expected), "{year}-{month}");
+        }
+        assert_eq!(days_in(2026, 13), None);
+    }
 }

@@ -191,6 +191,18 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_told_with_its_end() {
+        let standing = offence(None, 366 * 86_400);
+        let [until, forgotten] = [standing.until, standing.forgotten].map(clock_text);
+        assert_eq!(
+            standing.text(),
+            format!("{}, step 1 of 3 until {until}", penalty().name)
+        );
+        assert_eq!(standing.forgotten_text(), forgotten);
+        assert!(until.starts_with("1971-01-") && forgotten.starts_with("1971-01-"));
+    }
+
+    #[test]
     fn another_penalty_begins_at_its_first_step() {
         let first = offence(None, 1000);
         let mut other = penalty();

@@ -59,6 +59,61 @@ fn a_mean_is_over_real_time_and_the_whole_window() {
 }
 
 #[test]
+fn a_track_that_begins_long_after_the_boot_has_no_mean_before_a_window_is_over() {
+    let mut track = Track::begin(look(90_000, 100, &[]));
+    assert_eq!(track.look(look(90_060, 110, &[]), WINDOW), None);
+    let mean = track.look(look(90_120, 160, &[]), WINDOW).unwrap();
+    assert_eq!(mean.cpu, SECOND / 2);
+}
+
+#[test]
+fn what_a_program_used_before_it_was_seen_is_judged_with_its_end_and_once() {
+    let make = |children| process(1, 0, 0, children, true);
+    // A compiler: 50 s before it is seen and 10 s after. Beside make, others use 50 s.
+    let compiler = |own| process(2, 1, own, 0, true);
+    assert_eq!(
+        counted(&[
+            (0, &[make(0)]),
+            (50, &[make(0), compiler(50)]),
+            (60, &[make(0), compiler(60)]),
+            (160, &[make(110)]),
+        ]),
+        50
+    );
+    // A shell that becomes the compiler: what it used until then counts, and is not taken back.
+    let shell = |own| process(2, 1, own, 0, false);
+    assert_eq!(
+        counted(&[
+            (0, &[make(0)]),
+            (20, &[make(0), shell(20)]),
+            (30, &[make(0), compiler(30)]),
+            (80, &[make(30)]),
+        ]),
+        80
+    );
+}
+
+#[test]
+fn tracks_are_read_as_they_were_written() {
+    let root = std::env::temp_dir().join(format!("berth-tracks-{}", std::process::id()));
+    let places = crate::Places::under(&root);
+    assert_eq!(
+        Tracks::read(&places).unwrap(),
+        Tracks::default(),
+        "none yet"
+    );
+    std::fs::create_dir_all(places.tracks.parent().unwrap()).unwrap();
+    let tracks = Tracks {
+        users: [(1001, Track::begin(look(7, 8, &[process(2, 1, 9, 0, true)])))].into(),
+        wall: 5,
+        boot: 6,
+    };
+    tracks.write(&places).unwrap();
+    assert_eq!(Tracks::read(&places).unwrap(), tracks);
+    std::fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
 fn memory_counts_as_long_as_it_is_in_use() {
     let with = |second, memory: u64| Look {
         memory,
@@ -225,6 +280,8 @@ fn a_clock_that_is_set_is_told_from_time_that_passes() {
     assert_eq!(tracks.jump(10_060, 110_000), 0);
     assert_eq!(tracks.jump(13_660, 110_000), 3600);
     assert_eq!(tracks.jump(6_460, 110_000), -3600);
+    let drift = [10_065, 10_066, 10_055, 10_054].map(|wall| tracks.jump(wall, 110_000));
+    assert_eq!(drift, [0, 6, 0, -6]);
     assert_eq!(tracks.jump(99_000, 1_000), 0, "another boot");
     assert_eq!(Tracks::default().jump(10_000, 50_000), 0, "the first round");
 }

@@ -187,7 +187,7 @@ mod tests {
     use std::path::PathBuf;
 
     use berth_config::outcome::{CpuWeight, Limit};
-    use berth_session::Whose;
+    use berth_session::{Controller, Whose};
 
     use super::*;
 
@@ -267,6 +267,10 @@ mod tests {
         assert_eq!(folder.group().read("memory.max").unwrap(), "max\n");
         let forced = How { force: true, ..HOW };
         assert_eq!(brought(&folder, &memory(8192), forced).changes.len(), 1);
+        // As much as is in use fits.
+        fs::write(folder.0.join("memory.max"), "max\n").unwrap();
+        fs::write(folder.0.join("memory.current"), "8192\n").unwrap();
+        assert_eq!(brought(&folder, &memory(8192), HOW).changes.len(), 1);
         assert_eq!(folder.group().read("memory.max").unwrap(), "8192");
     }
 
@@ -293,6 +297,62 @@ mod tests {
     }
 
     #[test]
+    fn each_disk_keeps_the_ceilings_of_the_policy_and_loses_all_others() {
+        let now =
+            "8:0 rbps=5 wbps=max riops=max wiops=max\n8:16 rbps=max wbps=7 riops=max wiops=max\n";
+        let folder = Folder::new("disks", &[("io.max", now)]);
+        let ceilings = |value: &str| Setting::new("io_max", Controller::Io, "io.max", value.into());
+        let told = |settings: &[Setting]| {
+            let all = whole(&folder.group(), settings);
+            let dry = How {
+                dry_run: true,
+                ..HOW
+            };
+            let told = brought(&folder, &all, dry).changes.into_iter();
+            told.map(|one| format!("{} -> {}", one.from, one.to))
+                .collect::<Vec<_>>()
+        };
+        let none = "rbps=max wbps=max riops=max wiops=max";
+        let (first, second) = now.split_once('\n').unwrap();
+        let second = second.trim_end();
+        assert_eq!(
+            told(&[]),
+            [
+                format!("{first} -> 8:0 {none}"),
+                format!("{second} -> 8:16 {none}")
+            ]
+        );
+        // Of a disk that the policy names, what it does not say is lifted, and nothing else of it touched.
+        assert_eq!(
+            told(&[ceilings("8:16 riops=9")]),
+            [
+                format!("{first} -> 8:0 {none}"),
+                format!("{second} -> 8:16 riops=9 rbps=max wbps=max wiops=max")
+            ]
+        );
+        assert_eq!(
+            told(&[ceilings("8:0 rbps=5"), ceilings("8:16 wbps=7")]),
+            [""; 0]
+        );
+        // One that has no ceiling has no line.
+        assert_eq!(
+            told(&[
+                ceilings("8:0 rbps=5"),
+                ceilings("8:16 wbps=7"),
+                ceilings("8:32 wbps=7")
+            ]),
+            ["8:32 max -> 8:32 wbps=7 rbps=max riops=max wiops=max"]
+        );
+        // What is lifted of a disk that the kernel has not is no lack; a ceiling is.
+        let gone = Folder::new("no-disks", &[]);
+        let left = |value: &str| brought(&gone, &[ceilings(value)], HOW).left.len();
+        assert_eq!(
+            (left("8:0 rbps=max wbps=max"), left("8:0 rbps=5 wbps=max")),
+            (0, 1)
+        );
+    }
+
+    #[test]
     fn an_idle_cgroup_is_given_no_weight() {
         let folder = Folder::new("idle", &[]);
         let caps = Caps {
@@ -301,10 +361,9 @@ mod tests {
         };
         let all = whole(&folder.group(), &super::super::cpu::settings(&caps));
         assert!(all.iter().all(|setting| setting.file != "cpu.weight"));
-        assert!(
-            all.iter()
-                .any(|one| one.file == "cpu.idle" && one.value == "1")
-        );
+        let idle = all.iter().filter(|one| one.file == "cpu.idle");
+        let idle: Vec<_> = idle.map(|one| one.value.as_str()).collect();
+        assert_eq!(idle, ["1"], "nor is it made busy before");
     }
 
     #[test]

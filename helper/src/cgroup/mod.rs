@@ -309,47 +309,4 @@ fn limit(limit: berth_config::outcome::Limit) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
-        let path = std::env::temp_dir().join(format!("berth-left-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        let files = [
-            ("memory.max", "max\n"),
-            ("memory.high", "max\n"),
-            ("memory.current", "9000000\n"),
-        ];
-        for (file, text) in files {
-            std::fs::write(path.join(file), text).unwrap();
-        }
-        let limit = |bytes| Some(berth_config::outcome::Limit::Finite(bytes));
-        let of = |max| {
-            memory::settings(&Caps {
-                memory_max: limit(max),
-                memory_high: limit(4096),
-                ..Caps::default()
-            })
-        };
-        let brought = |max| {
-            let mut left = Vec::new();
-            let settings = but_in_use("user 1001", &path.clone().into(), &of(max), &mut left);
-            (
-                settings.iter().map(|one| one.file).collect::<Vec<_>>(),
-                left,
-            )
-        };
-        let (files, left) = brought(8192);
-        assert_eq!(files, ["memory.high"]);
-        assert!(
-            left[0].starts_with("cannot set memory_max of user 1001: "),
-            "{left:?}"
-        );
-        assert_eq!(
-            brought(9_000_960),
-            (vec!["memory.high", "memory.max"], Vec::new())
-        );
-        std::fs::remove_dir_all(path).unwrap();
-    }
-}
+mod tests;

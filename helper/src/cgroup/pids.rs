@@ -58,7 +58,7 @@ impl UserTasks {
         let (Some(max), Some(current)) = (self.max, sessions.number::<u64>("pids.current")) else {
             return false;
         };
-        current.saturating_add(NEEDED.min(max)) > max && current > 0
+        current.saturating_add(NEEDED.min(max)) > max
     }
 }
 
@@ -87,5 +87,30 @@ mod tests {
         assert_eq!(value(tasks.with_reserve()), "116");
         assert_eq!(value(tasks.reserve()), "16");
         assert!(UserTasks::of(&Caps::default()).cap().is_empty());
+    }
+
+    #[test]
+    fn a_login_that_finds_fewer_tasks_left_than_it_needs_is_opened_on_the_reserve() {
+        let path = std::env::temp_dir().join(format!("berth-pids-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        for (max, current, expected) in [
+            (Some(Limit::Finite(100)), 92, false),
+            (Some(Limit::Finite(100)), 93, true),
+            // With a cap below what a login needs, whoever has nothing running has it all left.
+            (Some(Limit::Finite(4)), 0, false),
+            (Some(Limit::Finite(4)), 1, true),
+            (Some(Limit::Infinity), 1000, false),
+            (None, 1000, false),
+        ] {
+            std::fs::write(path.join("pids.current"), format!("{current}\n")).unwrap();
+            let tasks_max = max;
+            let tasks = UserTasks::of(&Caps {
+                tasks_max,
+                ..Caps::default()
+            });
+            let used_up = tasks.are_used_up(&path.clone().into());
+            assert_eq!(used_up, expected, "{current} of {max:?}");
+        }
+        std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -112,3 +112,76 @@ fn move_aside(root: &Group) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use berth_session::Manager;
+
+    use super::*;
+
+    /// A root with two controllers, and a cgroup below that has one of them enabled, as files. What is written replaces
+    /// what is there, so that the last command of each is seen.
+    fn tree(name: &str) -> Tree {
+        let root = std::env::temp_dir().join(format!("berth-{name}-{}", std::process::id()));
+        fs::create_dir_all(root.join("berth/user-1001")).unwrap();
+        fs::create_dir_all(root.join(ASIDE)).unwrap();
+        for (file, text) in [
+            ("cgroup.controllers", "cpu memory\n"),
+            ("cgroup.subtree_control", ""),
+            ("cgroup.procs", "41\n42\n"),
+            ("berth/cgroup.subtree_control", "cpu\n"),
+            ("berth-init/cgroup.procs", ""),
+        ] {
+            fs::write(root.join(file), text).unwrap();
+        }
+        Tree::at(root, Manager::Berth)
+    }
+
+    fn told(group: &Group) -> String {
+        group.read("cgroup.subtree_control").unwrap()
+    }
+
+    #[test]
+    fn what_is_not_enabled_is_enabled_all_the_way_down_and_what_cannot_be_is_named() {
+        let tree = tree("enabled");
+        let available = open(&[tree.berth()], &tree).unwrap();
+        assert_eq!(
+            [told(tree.root()), told(&tree.berth())],
+            ["+memory", "+memory"]
+        );
+        assert_eq!(available.reason_against(Controller::Memory), None);
+        let root = tree.root().path().display();
+        let missing = format!("the io controller is not enabled in {root}");
+        assert_eq!(available.reason_against(Controller::Io), Some(missing));
+
+        // A file that refuses what is written to it.
+        let user = tree.user(1001);
+        symlink("/proc/version", user.path().join("cgroup.subtree_control")).unwrap();
+        let available = open(&[tree.berth(), user.clone()], &tree).unwrap();
+        let reasons = [Controller::Cpu, Controller::Memory]
+            .map(|controller| available.reason_against(controller).unwrap());
+        for (reason, name) in reasons.iter().zip(["+cpu", "+memory"]) {
+            assert!(reason.contains(name), "{reason}");
+        }
+        enable(&user, &available).unwrap();
+        let all = open(&[], &tree).unwrap();
+        enable(&user, &all).unwrap_err();
+        fs::remove_dir_all(tree.root().path()).unwrap();
+    }
+
+    #[test]
+    fn the_processes_of_a_containers_root_are_moved_aside_and_those_of_the_real_one_are_not() {
+        let tree = tree("aside");
+        let aside = tree.root().child(ASIDE);
+        open(&[], &tree).unwrap();
+        assert!(aside.processes().unwrap().is_empty());
+        fs::write(tree.root().path().join("cgroup.type"), "domain\n").unwrap();
+        fs::write(tree.berth().path().join("cgroup.procs"), "43\n").unwrap();
+        open(&[tree.berth()], &tree).unwrap();
+        assert_eq!(aside.processes().unwrap(), [42]);
+        fs::remove_dir_all(tree.root().path()).unwrap();
+    }
+}

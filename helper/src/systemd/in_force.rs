@@ -68,7 +68,8 @@ pub fn is_same(setting: &Setting, now: &str) -> bool {
         }
         "io.max" => {
             let (disk, ceilings) = wanted.split_once(' ').unwrap_or((wanted, ""));
-            let line = now.lines().find_map(|line| line.strip_prefix(disk));
+            let mut lines = now.lines().filter_map(|line| line.split_once(' '));
+            let line = lines.find_map(|(one, has)| (one == disk).then_some(has));
             let has: Vec<_> = line.unwrap_or_default().split(' ').collect();
             // A disk without any ceiling has no line.
             ceilings
@@ -84,6 +85,62 @@ mod tests {
     use berth_session::Controller;
 
     use super::*;
+
+    #[test]
+    fn what_systemd_has_not_done_yet_is_awaited_and_what_the_kernel_cannot_is_not() {
+        let root = std::env::temp_dir().join(format!("berth-look-{}", std::process::id()));
+        let slice = root.join("user.slice");
+        std::fs::create_dir_all(&slice).unwrap();
+        let write = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();
+        write("cgroup.controllers", "memory pids\n");
+        write("user.slice/cgroup.controllers", "pids\n");
+        write("user.slice/pids.max", "max\n");
+        let tree = Tree::at(root.clone(), berth_session::Manager::Systemd);
+        let seen = |controller, file, value: &str| {
+            let setting = Setting {
+                cap: "x",
+                controller,
+                file,
+                value: value.into(),
+            };
+            match look(&tree, &slice.clone().into(), &setting) {
+                State::InForce => "in force".to_string(),
+                State::Awaited(why) => format!("awaited: {why}"),
+                State::Impossible(why) => format!("impossible: {why}"),
+            }
+            .replace(slice.to_str().unwrap(), "user.slice")
+        };
+        for (controller, file, value, expected) in [
+            (Controller::Pids, "pids.max", "max", "in force"),
+            (
+                Controller::Pids,
+                "pids.max",
+                "7",
+                "awaited: systemd has set pids.max of user.slice to \"max\" and not to \"7\"",
+            ),
+            (
+                Controller::Memory,
+                "memory.max",
+                "7",
+                "awaited: systemd has not enabled the memory controller for user.slice",
+            ),
+            (
+                Controller::Pids,
+                "pids.none",
+                "7",
+                "impossible: this kernel has no pids.none in user.slice",
+            ),
+            (
+                Controller::Io,
+                "io.max",
+                "8:0 rbps=5",
+                "impossible: this kernel has no io controller here",
+            ),
+        ] {
+            assert_eq!(seen(controller, file, value), expected);
+        }
+        std::fs::remove_dir_all(root).unwrap();
+    }
 
     #[test]
     fn the_kernels_words_are_known_for_the_same() {
@@ -102,6 +159,8 @@ mod tests {
         assert!(same("memory.swap.max", "max", "max"));
         // Another period, the same quota; and none.
         assert!(same("cpu.max", "5000 1000000", "1000 200000"));
+        assert!(same("cpu.max", "1500 1000000", "149 100000"));
+        assert!(!same("cpu.max", "1500 1000000", "140 100000"));
         assert!(!same("cpu.max", "50000 100000", "max 100000"));
         assert!(same("cpu.max", "max 100000", "max 100000"));
         assert!(same("cpuset.cpus", "0,1,2", "0-2"));
@@ -113,6 +172,11 @@ mod tests {
         ));
         assert!(!same("io.max", "8:0 rbps=5", "8:0 rbps=50 wbps=max"));
         assert!(!same("io.max", "8:0 rbps=5", ""));
+        // The number of one disk may begin with another's.
+        let both = "253:10 rbps=5 wbps=max\n253:1 rbps=6 wbps=max";
+        assert!(same("io.max", "253:1 rbps=6", both));
+        assert!(!same("io.max", "253:1 rbps=5", both));
+        assert!(!same("io.max", "253:1 rbps=5", "253:10 rbps=5 wbps=max"));
         assert!(same("pids.max", "7", "7"));
         assert!(!same("pids.max", "7", "77"));
     }

@@ -398,3 +398,6 @@ fn start_scope(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,3 +57,32 @@ impl Slice {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use berth_session::{Controller, Manager};
+
+    use super::*;
+
+    #[test]
+    fn a_pools_slice_has_the_tasks_of_its_policy_and_no_others_and_goes_with_its_last_session() {
+        let tree = Tree::at("/nowhere".into(), Manager::Systemd);
+        let tasks = Setting {
+            cap: "tasks_max",
+            controller: Controller::Pids,
+            file: "pids.max",
+            value: "7".into(),
+        };
+        let goes = Property::new("StopWhenUnneeded", Value::Flag(true));
+        for (caps, tasks) in [(vec![tasks], 7), (Vec::new(), u64::MAX)] {
+            let tasks = Property::new("TasksMax", Value::Number(tasks));
+            assert_eq!(
+                Slice::of_pool(&tree, "cs101", &caps).to_be_made(),
+                (
+                    "user-pool_cs101.slice".to_string(),
+                    vec![tasks, goes.clone()]
+                )
+            );
+        }
+    }
+}

@@ -134,7 +134,7 @@ mod tests {
             memory_swap_max: Some(Limit::Infinity),
             cpu_weight: Some(CpuWeight::Idle),
             cpu_quota: Some(Limit::Finite(500_000)),
-            allowed_cpus: Some("0-1,9".into()),
+            allowed_cpus: Some("0-1,19".into()),
             allowed_memory_nodes: Some("0".into()),
             tasks_max: Some(Limit::Finite(7)),
             io_weight: Some(200),
@@ -154,12 +154,23 @@ mod tests {
         ] {
             assert_eq!(value(&properties, name), Value::Number(wanted), "{name}");
         }
-        assert_eq!(value(&properties, "AllowedCPUs"), Value::Bytes(vec![3, 2]));
+        assert_eq!(
+            value(&properties, "AllowedCPUs"),
+            Value::Bytes(vec![3, 0, 8])
+        );
         assert_eq!(
             value(&properties, "AllowedMemoryNodes"),
             Value::Bytes(vec![1])
         );
+        // In whatever order they are listed.
+        assert_eq!(mask("8,1,16"), [2, 1, 1]);
         assert_eq!(properties.len(), 11);
+        let weighed = Caps {
+            cpu_weight: Some(CpuWeight::Weight(300)),
+            ..Caps::default()
+        };
+        let properties = of(&crate::cgroup::settings(&weighed, &tree).unwrap());
+        assert_eq!(value(&properties, "CPUWeight"), Value::Number(300));
     }
 
     #[test]

@@ -29,11 +29,10 @@ pub fn with_room(
     if now.saturating_add(NEEDED.min(max)) <= max {
         return Ok(user);
     }
-    let mut bus = Bus::connect()?;
-    for unit in units(tree, slice) {
-        let has = unit.number::<u64>("pids.current").unwrap_or(0);
-        // One that has none has just ended, or is about to begin.
-        if Some(&unit) != session && has > 0 && unit.number::<u64>("pids.max") != Some(has) {
+    let others = to_be_held(tree, slice, session);
+    if !others.is_empty() {
+        let mut bus = Bus::connect()?;
+        for (unit, has) in others {
             let held = Property::new("TasksMax", Value::Number(has));
             match set_while_it_runs(&mut bus, unit.name(), held) {
                 Err(_) if !unit.exists() => {} // It has ended meanwhile.
@@ -45,6 +44,17 @@ pub fn with_room(
     Ok(user)
 }
 
+/// The units beside a session that are not yet held at what they have, and that.
+fn to_be_held(tree: &Tree, slice: &Group, session: Option<&Group>) -> Vec<(Group, u64)> {
+    let others = units(tree, slice).into_iter().filter_map(|unit| {
+        let has = unit.number::<u64>("pids.current")?;
+        // One that has none has just ended, or is about to begin.
+        let is_held = has == 0 || unit.number::<u64>("pids.max") == Some(has);
+        (Some(&unit) != session && !is_held).then_some((unit, has))
+    });
+    others.collect()
+}
+
 fn units(tree: &Tree, slice: &Group) -> Vec<Group> {
     let all = fs::read_dir(slice.path()).into_iter().flatten().flatten();
     let folders = all.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
@@ -54,4 +64,44 @@ fn units(tree: &Tree, slice: &Group) -> Vec<Group> {
             Some(tree.group(&tree.below(slice).join(name.to_str()?)))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_session::{Controller, Manager};
+
+    use super::*;
+
+    #[test]
+    fn a_user_without_room_for_a_login_gets_some_that_nobody_else_of_theirs_can_take() {
+        let root = std::env::temp_dir().join(format!("berth-room-{}", std::process::id()));
+        let tree = Tree::at(root.clone(), Manager::Systemd);
+        let slice = tree.user_in(None, 1001);
+        let write = |group: &Group, [current, max]: [&str; 2]| {
+            fs::create_dir_all(group.path()).unwrap();
+            fs::write(group.path().join("pids.current"), current).unwrap();
+            fs::write(group.path().join("pids.max"), max).unwrap();
+        };
+        write(&slice, ["92\n", "100\n"]);
+        let cap = |value: &str| Setting {
+            cap: "tasks_max",
+            controller: Controller::Pids,
+            file: "pids.max",
+            value: value.into(),
+        };
+        let with_room = |caps: &[Setting]| with_room(&tree, &slice, None, caps).unwrap();
+        for caps in [vec![cap("100")], vec![cap("max")], Vec::new()] {
+            assert_eq!(with_room(&caps), caps);
+        }
+        write(&slice, ["93\n", "100\n"]);
+        assert_eq!(with_room(&[cap("100")]), [cap("116")]);
+        let [grows, held, ended, next] =
+            [1, 2, 3, 4].map(|n| slice.child(&format!("session-{n}.scope")));
+        write(&grows, ["60\n", "max\n"]);
+        write(&held, ["33\n", "33\n"]);
+        write(&ended, ["0\n", "max\n"]);
+        write(&next, ["1\n", "max\n"]);
+        assert_eq!(to_be_held(&tree, &slice, Some(&next)), [(grows, 60)]);
+        fs::remove_dir_all(root).unwrap();
+    }
 }

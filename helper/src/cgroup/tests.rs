@@ -1,0 +1,111 @@
+//! How a login writes caps, on folders that look like cgroups.
+
+use super::*;
+
+#[test]
+fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
+    let path = std::env::temp_dir().join(format!("berth-left-{}", std::process::id()));
+    std::fs::create_dir_all(&path).unwrap();
+    let files = [
+        ("memory.max", "max\n"),
+        ("memory.high", "max\n"),
+        ("memory.current", "9000000\n"),
+    ];
+    for (file, text) in files {
+        std::fs::write(path.join(file), text).unwrap();
+    }
+    let limit = |bytes| Some(berth_config::outcome::Limit::Finite(bytes));
+    let of = |max| {
+        memory::settings(&Caps {
+            memory_max: limit(max),
+            memory_high: limit(4096),
+            ..Caps::default()
+        })
+    };
+    let brought = |max| {
+        let mut left = Vec::new();
+        let settings = but_in_use("user 1001", &path.clone().into(), &of(max), &mut left);
+        (
+            settings.iter().map(|one| one.file).collect::<Vec<_>>(),
+            left,
+        )
+    };
+    let (files, left) = brought(8192);
+    assert_eq!(files, ["memory.high"]);
+    assert!(
+        left[0].starts_with("cannot set memory_max of user 1001: "),
+        "{left:?}"
+    );
+    assert_eq!(
+        brought(9_000_960),
+        (vec!["memory.high", "memory.max"], Vec::new())
+    );
+    std::fs::remove_dir_all(path).unwrap();
+}
+#[test]
+fn a_cap_is_written_once_or_missed_as_the_policy_says() {
+    let root = std::env::temp_dir().join(format!("berth-writer-{}", std::process::id()));
+    std::fs::create_dir_all(&root).unwrap();
+    let write = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();
+    write("cgroup.controllers", "memory\n");
+    write("cgroup.subtree_control", "memory\n");
+    write("memory.max", " 8192\n");
+    let tree = Tree::at(root.clone(), berth_session::Manager::Berth);
+    let available = subtree::open(&[], &tree).unwrap();
+    let limit = |value| Some(berth_config::outcome::Limit::Finite(value));
+    let caps = |max, high, tasks| {
+        let caps = Caps {
+            memory_max: max,
+            memory_high: high,
+            tasks_max: tasks,
+            ..Caps::default()
+        };
+        settings(&caps, &tree).unwrap()
+    };
+    let written = |settings: &[Setting], missing_controller| {
+        let mut writer = Writer {
+            available: &available,
+            missing_controller,
+            missing: Vec::new(),
+        };
+        // Of a user and a session: what is missing for the same reason is told once.
+        for _ in 0..2 {
+            writer.write_all("user 1001", tree.root(), settings)?;
+        }
+        Ok::<_, Error>(writer.missing)
+    };
+    use MissingController::{Deny, Warn};
+    let max = || std::fs::read_to_string(root.join("memory.max")).unwrap();
+    assert!(
+        written(&caps(limit(8192), None, None), Deny)
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(max(), " 8192\n", "what is in force is not written again");
+    assert!(
+        written(&caps(limit(12288), None, None), Deny)
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(max(), "12288\n");
+    for (settings, reason) in [
+        (
+            caps(None, limit(5), None),
+            "this kernel has no memory.high in",
+        ),
+        (
+            caps(None, None, limit(5)),
+            "the pids controller is not enabled in",
+        ),
+    ] {
+        let error = written(&settings, Deny).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+        assert_eq!(written(&settings, Warn).unwrap(), [error]);
+    }
+    // In use: it stays, whatever the policy says of controllers.
+    write("memory.current", "9000000\n");
+    let left = written(&caps(limit(4096), None, None), Deny).unwrap();
+    assert!(left[0].contains("are in use"), "{left:?}");
+    assert_eq!(max(), "12288\n");
+    std::fs::remove_dir_all(root).unwrap();
+}

@@ -1,0 +1,196 @@
+//! What becomes of what the policy says, by what the application can be given.
+
+use berth_config::{Machine, Trust, check_files};
+use berth_protocol::Phase;
+
+use super::*;
+
+/// What a policy of one rule plans for alice, before it is known what her application can be given.
+pub fn planned(name: &str, rule: &str, profile: &str) -> Planned {
+    let path = std::env::temp_dir().join(format!("berth-planned-{name}-{}", std::process::id()));
+    let text = format!(
+        "version = 1\n[pool.cs101]\nmemory_max = \"9G\"\n\
+         [[rule]]\nname = \"r\"\nprofile = \"p\"\n{rule}\n[profile.p]\n{profile}\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    let checked = check_files(std::slice::from_ref(&path), Trust::Anybody, None).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let policy = checked
+        .policy
+        .unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
+    let login = Login {
+        user: "alice".into(),
+        uid: 1001,
+        ..Login::default()
+    };
+    let decision = policy.decide(&login, &Machine::read(None).unwrap());
+    let decision = decision.unwrap();
+    let Outcome::Berth(berth) = decision.outcome else {
+        panic!("{:?}", decision.outcome);
+    };
+    Planned {
+        login,
+        berth: *berth,
+        rule: decision.rule,
+        user_rule: decision.user_rule,
+        pool: decision.pool.map(|pool| (pool, decision.pool_caps)),
+        everyone_caps: decision.everyone_caps,
+        frozen_login: policy.frozen_login(),
+        owner_uid_base: policy.owner_uid_base(),
+        accounting: policy.accounting(),
+        notes: Vec::new(),
+        policy: None,
+        by: (Source::default(), Source::default().basis()),
+    }
+}
+
+/// A request of alice's by ssh.
+pub fn request(join: JoinAbility) -> Request {
+    Request {
+        phase: Phase::Session,
+        user: "alice".into(),
+        service: "sshd".into(),
+        tty: "ssh".into(),
+        rhost: "192.0.2.7".into(),
+        ruser: Vec::new(),
+        policy: None,
+        join,
+        debug: false,
+    }
+}
+
+const CAPS: &str =
+    "max_sessions = 2\nuser = { memory_max = \"3G\" }\nsession = { tasks_max = 64 }\n";
+const NAMESPACES: &str =
+    "namespaces = { user = \"identity\", pid = true, mount = true, ipc = true }\n";
+const ALL: &str = "user,pid,ipc,mount";
+
+#[test]
+fn an_application_is_joined_if_it_can_be_and_the_log_says_why_not() {
+    use JoinAbility::*;
+    let threaded = "has more than one thread";
+    let unnamed = "caps only: no rule names this service";
+    for (join, service, is_named, profile, expected) in [
+        (Yes, "sshd", false, NAMESPACES, Ok((ALL, ""))),
+        (IfNamed, "xrdp", true, NAMESPACES, Ok((ALL, ""))),
+        (IfNamed, "xrdp", false, NAMESPACES, Ok(("", unnamed))),
+        (
+            Service,
+            "sudo",
+            true,
+            NAMESPACES,
+            Ok(("", "caps only: this service is never joined")),
+        ),
+        // There is nothing to be left out, and nothing to be told.
+        (Service, "sudo", true, "", Ok(("", ""))),
+        // A display manager, which nobody has asked to be joined.
+        (
+            Threaded,
+            "gdm-password",
+            false,
+            NAMESPACES,
+            Ok(("", unnamed)),
+        ),
+        (Threaded, "gdm-password", true, NAMESPACES, Err(threaded)),
+        (Threaded, "sshd", false, NAMESPACES, Err(threaded)),
+        (Threaded, "sshd", true, "", Ok(("", ""))),
+        (
+            Threaded,
+            "sshd",
+            false,
+            "on_error = \"allow\"\nnamespaces = { pid = true, mount = true }\n",
+            Ok(("", "caps only: the application has more than one thread")),
+        ),
+    ] {
+        let mut planned = planned("joined", "", &format!("{CAPS}{profile}"));
+        planned.login.service = service.into();
+        let fit = planned.fit_to_application(join, is_named);
+        let case = format!("{join:?} {service} {is_named} {profile}");
+        let Ok((namespaces, note)) = expected else {
+            let error = fit.unwrap_err().to_string();
+            assert!(error.contains(expected.unwrap_err()), "{case}: {error}");
+            continue;
+        };
+        fit.unwrap();
+        assert_eq!(planned.namespace_names(), namespaces, "{case}");
+        assert_eq!(planned.notes.join("; "), note, "{case}");
+        let is_joined = !namespaces.is_empty();
+        assert_eq!(planned.berth.privileges.no_new_privs, is_joined, "{case}");
+        assert_eq!(planned.berth.max_sessions, Some(2), "caps stay: {case}");
+        assert!(!planned.berth.session_caps.is_empty(), "caps stay: {case}");
+    }
+    // What a profile without namespaces denies is told as well.
+    let mut bare = planned("privileges", "", "privileges = { no_new_privs = true }");
+    bare.fit_to_application(Service, false).unwrap();
+    assert_eq!(bare.notes, ["caps only: this service is never joined"]);
+}
+
+#[test]
+fn a_service_manager_is_no_session_and_in_the_berth_only_if_the_policy_isolates_it() {
+    let isolated = NAMESPACES.replace("pid", "scope = \"user\", user_manager = \"isolated\", pid");
+    for (namespaces, expected) in [(NAMESPACES, ""), (&isolated, ALL)] {
+        let profile = format!("{CAPS}{namespaces}");
+        let mut planned = planned("manager", "pool = \"cs101\"", &profile);
+        assert!(planned.pool.is_some());
+        planned
+            .fit_to_application(JoinAbility::Manager, false)
+            .unwrap();
+        assert_eq!(planned.namespace_names(), expected);
+        assert_eq!(planned.notes.is_empty(), !expected.is_empty());
+        assert!(planned.pool.is_none() && planned.berth.session_caps.is_empty());
+        assert_eq!(planned.berth.max_sessions, None);
+        assert!(!planned.berth.user_caps.is_empty(), "the user's caps hold");
+    }
+}
+
+#[test]
+fn what_is_not_enforced_changes_nothing_and_the_log_has_what_would_be() {
+    let profile = format!("enforce = false\nlogout = {{ linger = \"1h\" }}\n{CAPS}{NAMESPACES}");
+    let mut planned = planned("enforce", "pool = \"cs101\"", &profile);
+    planned.fit_to_application(JoinAbility::Yes, true).unwrap();
+    assert_eq!(
+        planned.notes,
+        [
+            "enforce = false; with it the user has memory_max 3G; this login tasks_max 64; \
+             all in cs101 together memory_max 9G; own user,pid,ipc,mount; max_sessions 2",
+            "caps only: enforce = false"
+        ]
+    );
+    let berth = &planned.berth;
+    assert!(berth.user_caps.is_empty() && berth.session_caps.is_empty());
+    assert!(planned.pool.is_none() && !berth.namespaces.any());
+    assert_eq!((berth.max_sessions, berth.logout.linger), (None, None));
+}
+
+#[test]
+fn as_many_sessions_as_max_sessions_are_open_and_no_more() {
+    let mut planned = planned("sessions", "", CAPS);
+    let refusal = |planned: &Planned, logins| planned.refusal(|| Ok(logins)).unwrap();
+    assert_eq!(refusal(&planned, 1), None);
+    for logins in [2, 3] {
+        assert_eq!(
+            refusal(&planned, logins).as_deref(),
+            Some("You have 2 sessions already, and no more are allowed.")
+        );
+    }
+    planned.berth.max_sessions = None;
+    assert_eq!(refusal(&planned, 1000), None);
+}
+
+#[test]
+fn what_nss_said_in_the_account_phase_is_not_asked_again_but_of_another_user() {
+    let no_such_user = |name: &str| Login {
+        user: name.into(),
+        uid: 1001,
+        ..Login::default()
+    };
+    let request = Request {
+        user: b"berth-nobody-has-this-name".into(),
+        ..request(JoinAbility::Yes)
+    };
+    let mut account = Some(no_such_user("berth-nobody-has-this-name"));
+    let found = login(&request, &mut account).unwrap();
+    assert_eq!((found.uid, found.rhost.as_str()), (1001, "192.0.2.7"));
+    assert!(account.is_some(), "for the session phase");
+    login(&request, &mut Some(no_such_user("alice"))).unwrap_err();
+}
