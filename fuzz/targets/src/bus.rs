@@ -33,9 +33,12 @@ pub fn run(input: &[u8]) {
         }
     }
     called(&input, greeted, &messages);
-    // As the specification has a message, and not as it is read: whatever the body is.
+    // As the specification has a message, and not as it is read: whatever the body is, if it is not too long.
     let mut answer = returned(7, &input);
-    assert_eq!(take(&mut answer), Ok(Some(Incoming::Returned(7, input))));
+    match input.len() <= 1 << 20 {
+        true => assert_eq!(take(&mut answer), Ok(Some(Incoming::Returned(7, input)))),
+        false => assert!(take(&mut answer).is_err()),
+    }
 }
 
 /// The messages in it, as they come in in pieces, and what is wrong at the end.
