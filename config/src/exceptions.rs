@@ -330,6 +330,11 @@ mod tests {
         // What is over counts no more.
         let now = Exceptions::in_force(&places, 1001).unwrap();
         assert_eq!(now.list(), &list[..1]);
+        // One digit of a cap is enough.
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        std::fs::write(file.path(), text.replace("8G", "9G")).unwrap();
+        let error = file.read().unwrap_err().to_string();
+        assert!(error.contains("it is not what was written"), "{error}");
         std::fs::write(file.path(), "{\"format\":1,\"exc").unwrap();
         let error = Exceptions::in_force(&places, 1001).unwrap_err().to_string();
         assert!(error.contains("exceptions/1001 is damaged"), "{error}");

@@ -1,13 +1,17 @@
 //! For the fuzz targets (`fuzz/`): policies that are in no file. Nothing else is built with it.
 
+use std::fs::File;
 use std::time::UNIX_EPOCH;
+
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::check::Site;
 use crate::checked::{Checked, sources_checked};
 use crate::facts::Login;
-use crate::loaded::{Stamp, decode, decode_for, encode};
+use crate::loaded::{Stamp, decode, decode_for, encode, read_for};
 use crate::policy::Policy;
 use crate::source::Source;
+use crate::state;
 
 /// Checks texts as one policy, of which the last wins; each has its file's name.
 pub fn checked(files: &[(&str, &str)], site: &dyn Site) -> Checked {
@@ -22,12 +26,33 @@ pub fn copied(policy: &Policy) -> Option<Policy> {
     decode(copy(policy)?)
 }
 
+/// What a copy's text says.
+pub fn read(copy: String) -> Option<Policy> {
+    decode(copy)
+}
+
+/// What one login reads of a copy in a file, so much of it at once.
+pub fn narrowed_in(file: File, start: usize, login: &Login) -> Option<Policy> {
+    read_for(file, start, login)
+}
+
+/// The text of a file of Berth's own.
+pub fn state(state: &impl Serialize) -> Option<String> {
+    state::text_of(state).ok()
+}
+
+/// What such a text says.
+pub fn stated<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    state::parsed(text)
+}
+
 /// What one login reads of that copy.
 pub fn narrowed(policy: &Policy, login: &Login) -> Option<Policy> {
     decode_for(copy(policy)?, login)
 }
 
-fn copy(policy: &Policy) -> Option<String> {
+/// The text of the copy of a policy.
+pub fn copy(policy: &Policy) -> Option<String> {
     let sources = policy.files.iter().map(|path| Stamp {
         path: path.clone(),
         sha256: String::new(),

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::loaded::InstallError;
+use crate::loaded::{InstallError, sha256};
 use crate::pending::Pending;
 use crate::source::{self, SourceError, Trust};
 
@@ -14,7 +15,7 @@ use crate::source::{self, SourceError, Trust};
 const LARGEST: u64 = 64 << 20;
 
 /// Counts changes of what is in a file.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Why such a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,9 @@ pub enum StateError {
 #[derive(Serialize, Deserialize)]
 struct Stored<T> {
     format: u32,
+    /// The SHA-256 of the state: a digit that is another by damage would be another cap, or a penalty without an end.
+    #[serde(default)]
+    check: String,
     state: T,
 }
 
@@ -64,12 +68,31 @@ pub(crate) fn read<T: DeserializeOwned>(
     file.take(LARGEST)
         .read_to_string(&mut text)
         .map_err(|error| damaged(error.to_string()))?;
-    let stored: Stored<T> =
-        serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-    match stored.format {
-        FORMAT => Ok(Some(stored.state)),
-        other => Err(damaged(format!("its format is {other}, and not {FORMAT}"))),
+    parsed(&text).map(Some).map_err(damaged)
+}
+
+/// What a file's text says, or what is wrong with it.
+pub(crate) fn parsed<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let wrong = |error: serde_json::Error| error.to_string();
+    let stored: Stored<&RawValue> = serde_json::from_str(text).map_err(wrong)?;
+    let state = stored.state.get();
+    if stored.format != FORMAT {
+        return Err(format!("its format is {}, and not {FORMAT}", stored.format));
     }
+    if stored.check != sha256(state.as_bytes()) {
+        return Err("it is not what was written".into());
+    }
+    serde_json::from_str(state).map_err(wrong)
+}
+
+/// What a file says of a state.
+pub(crate) fn text_of<T: Serialize>(state: &T) -> Result<String, serde_json::Error> {
+    let state = RawValue::from_string(serde_json::to_string(state)?)?;
+    serde_json::to_string(&Stored {
+        format: FORMAT,
+        check: sha256(state.get().as_bytes()),
+        state,
+    })
 }
 
 /// Writes a file; without anything to write it goes.
@@ -84,11 +107,7 @@ pub(crate) fn write<T: Serialize>(path: &Path, state: Option<T>) -> Result<(), S
             _ => Ok(()),
         };
     };
-    let stored = Stored {
-        format: FORMAT,
-        state,
-    };
-    let text = serde_json::to_string(&stored).map_err(InstallError::Encode)?;
+    let text = text_of(&state).map_err(InstallError::Encode)?;
     Pending::write_for_root(path, &text)?.put()?;
     Ok(())
 }

@@ -5,8 +5,8 @@
 //! all rules without keys, and one of expectations; and last the directory, the places of the buckets. A key's bucket
 //! follows from its checksum, as in D. J. Bernstein's cdb.
 //!
-//! Each part carries its own checksum, with its name in it. So a place that is wrong is found out as damage is, and a
-//! damaged copy is as good as none.
+//! Each part carries its own checksum, with its name and the policy's in it. So a place that is wrong is found out as
+//! damage is, also where it has what stood there in an older copy; and a damaged copy is as good as none.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -25,10 +25,10 @@ use crate::index::{self, Index, Key};
 use crate::tables::{Expect, Rule};
 
 /// Counts changes of what is in a copy. A copy is for the version that wrote it, and no other.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Read at once when a copy is opened: all of it, for most policies.
-const START: usize = 64 << 10;
+pub(super) const START: usize = 64 << 10;
 
 /// No head is longer.
 const LONGEST_HEAD: usize = 16 << 20;
@@ -51,7 +51,7 @@ struct Envelope<H> {
     loaded: u64,
     /// Of all that the policy says.
     sha256: String,
-    /// Of the head.
+    /// Of the head and both of these.
     check: String,
     head: H,
 }
@@ -88,6 +88,8 @@ pub(super) struct Copy {
     /// Where pages begin.
     data: u64,
     pages: Pages,
+    /// The policy's.
+    pub(super) sha256: String,
 }
 
 /// What a head says.
@@ -100,7 +102,6 @@ pub(super) struct Opened {
     pub(super) sources: Vec<Stamp>,
     /// Seconds since 1970.
     pub(super) loaded: u64,
-    pub(super) sha256: String,
 }
 
 /// The text of a copy.
@@ -113,7 +114,7 @@ pub(super) fn encode(
     let sha256 = super::sha256(serde_json::to_string(&(contents, names, &sources))?.as_bytes());
     let mut head = contents.clone();
     let rules = std::mem::take(&mut head.rules);
-    let (data, pages) = encode_pages(&rules, &head.expects.take())?;
+    let (data, pages) = encode_pages(&rules, &head.expects.take(), &sha256)?;
     let head = serde_json::to_string(&Head {
         contents: head,
         names: names.to_vec(),
@@ -124,8 +125,8 @@ pub(super) fn encode(
         version: env!("CARGO_PKG_VERSION").into(),
         format: FORMAT,
         loaded,
+        check: check_of_head(loaded, &sha256, &head),
         sha256,
-        check: super::sha256(head.as_bytes()),
         head: RawValue::from_string(head)?,
     })?;
     Ok(envelope + "\n" + &data)
@@ -134,8 +135,12 @@ pub(super) fn encode(
 fn encode_pages(
     rules: &[Rule],
     expects: &Option<Vec<Expect>>,
+    sha256: &str,
 ) -> Result<(String, Pages), serde_json::Error> {
-    let mut data = String::new();
+    let mut data = Data {
+        text: String::new(),
+        sha256,
+    };
     let mut index = Index::default();
     let mut others = Vec::new();
     let mut places = BTreeMap::new();
@@ -143,7 +148,7 @@ fn encode_pages(
         index.push(number, rule);
         match index::keys_of(rule) {
             Some(_) => {
-                places.insert(number, add(&mut data, &of_rule(number), rule)?);
+                places.insert(number, data.add(&of_rule(number), rule)?);
             }
             None => others.push((number, rule)),
         }
@@ -163,18 +168,18 @@ fn encode_pages(
         let mut bucket = filled.remove(&number).unwrap_or_default();
         // The same policy makes the same copy.
         bucket.sort_by_key(|(key, _)| *key);
-        let Place(at, length) = add(&mut data, &of_bucket(number), &bucket)?;
+        let Place(at, length) = data.add(&of_bucket(number), &bucket)?;
         directory += &format!("{at:016x}{length:016x}");
     }
     let mut pages = Pages {
         rules: rules.len(),
         buckets,
         directory: 0,
-        others: add(&mut data, "others", &others)?,
-        expects: add(&mut data, "expects", expects)?,
+        others: data.add("others", &others)?,
+        expects: data.add("expects", expects)?,
     };
-    pages.directory = data.len() as u64;
-    Ok((data + &directory, pages))
+    pages.directory = data.text.len() as u64;
+    Ok((data.text + &directory, pages))
 }
 
 fn of_rule(number: usize) -> String {
@@ -185,21 +190,32 @@ fn of_bucket(number: u64) -> String {
     format!("bucket {number}")
 }
 
-/// Adds a page.
-fn add(data: &mut String, name: &str, page: &impl Serialize) -> Result<Place, serde_json::Error> {
-    let text = serde_json::to_string(page)?;
-    let at = data.len() as u64;
-    data.push_str(&check(name, &text));
-    data.push_str(&text);
-    data.push('\n');
-    Ok(Place(at, (CHECK + text.len()) as u64))
+/// The pages of a policy.
+struct Data<'p> {
+    text: String,
+    sha256: &'p str,
 }
 
-/// The checksum of a page under its name.
-fn check(name: &str, text: &str) -> String {
-    let mut sum = super::sha256(format!("{name}\n{text}").as_bytes());
+impl Data<'_> {
+    fn add(&mut self, name: &str, page: &impl Serialize) -> Result<Place, serde_json::Error> {
+        let text = serde_json::to_string(page)?;
+        let at = self.text.len() as u64;
+        self.text.push_str(&check(self.sha256, name, &text));
+        self.text.push_str(&text);
+        self.text.push('\n');
+        Ok(Place(at, (CHECK + text.len()) as u64))
+    }
+}
+
+/// The checksum of a policy's page under its name.
+fn check(sha256: &str, name: &str, text: &str) -> String {
+    let mut sum = super::sha256(format!("{sha256} {name}\n{text}").as_bytes());
     sum.truncate(CHECK);
     sum
+}
+
+fn check_of_head(loaded: u64, sha256: &str, head: &str) -> String {
+    super::sha256(format!("{loaded} {sha256}\n{head}").as_bytes())
 }
 
 fn bucket_of(key: &str, buckets: u64) -> u64 {
@@ -210,8 +226,8 @@ fn bucket_of(key: &str, buckets: u64) -> u64 {
 }
 
 /// The beginning of a file, at least to the end of its first line, and where that is.
-fn with_head(file: &File, whole: usize) -> Option<(Vec<u8>, usize)> {
-    let (mut bytes, mut wanted) = (Vec::new(), START.min(whole));
+fn with_head(file: &File, whole: usize, start: usize) -> Option<(Vec<u8>, usize)> {
+    let (mut bytes, mut wanted) = (Vec::new(), start.clamp(1, LONGEST_HEAD).min(whole));
     loop {
         let had = bytes.len();
         bytes.resize(wanted, 0);
@@ -232,7 +248,8 @@ fn head(line: &str) -> Option<(Head, u64, String)> {
     let envelope: Envelope<&RawValue> = serde_json::from_str(line).ok()?;
     let is_ours = envelope.version == env!("CARGO_PKG_VERSION") && envelope.format == FORMAT;
     let text = envelope.head.get();
-    if !is_ours || super::sha256(text.as_bytes()) != envelope.check {
+    let check = check_of_head(envelope.loaded, &envelope.sha256, text);
+    if !is_ours || check != envelope.check {
         return None;
     }
     let head = serde_json::from_str(text).ok()?;
@@ -240,10 +257,10 @@ fn head(line: &str) -> Option<(Head, u64, String)> {
 }
 
 impl Copy {
-    /// Opens a copy for a login; `None` if it is damaged, or another version's.
-    pub(super) fn open(file: File) -> Option<Opened> {
+    /// Opens a copy for a login, and reads so much of it at once; `None` if it is damaged, or another version's.
+    pub(super) fn open(file: File, start: usize) -> Option<Opened> {
         let length = file.metadata().ok()?.len();
-        let (start, end) = with_head(&file, usize::try_from(length).ok()?)?;
+        let (start, end) = with_head(&file, usize::try_from(length).ok()?, start)?;
         Copy::with(Some(file), length, start, end)
     }
 
@@ -263,12 +280,12 @@ impl Copy {
                 start,
                 data: end as u64 + 1,
                 pages: head.pages,
+                sha256,
             },
             contents: head.contents,
             names: head.names,
             sources: head.sources,
             loaded,
-            sha256,
         })
     }
 
@@ -334,7 +351,7 @@ impl Copy {
     fn page<P: DeserializeOwned>(&self, name: &str, place: Place) -> Option<P> {
         let text = self.text(place)?;
         let (sum, page) = text.split_at_checked(CHECK)?;
-        if check(name, page) != sum {
+        if check(&self.sha256, name, page) != sum {
             return None;
         }
         serde_json::from_str(page).ok()

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use self::copy::{Copy, Opened};
+use self::copy::{Copy, Opened, START};
 use crate::checked;
 use crate::facts::Login;
 use crate::index;
@@ -73,7 +73,8 @@ const LARGEST: u64 = 1 << 30;
 
 /// The loaded copy, of which rules are read later; `None` where there is none that can be used.
 pub(crate) fn open(path: &Path) -> Result<Option<Unread>, SourceError> {
-    Ok(file(path)?.and_then(Copy::open).and_then(unread))
+    let copy = file(path)?.and_then(|file| Copy::open(file, START));
+    Ok(copy.and_then(unread))
 }
 
 /// The loaded copy; `None` where there is none that can be used.
@@ -109,13 +110,20 @@ pub(crate) fn decode_for(text: String, login: &Login) -> Option<Policy> {
     unread.narrowed(login)
 }
 
+/// The same of a file, of which so much is read at once.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_for(file: File, start: usize, login: &Login) -> Option<Policy> {
+    let unread = Copy::open(file, start).and_then(unread)?;
+    unread.narrowed(login)
+}
+
 fn unread(opened: Opened) -> Option<Unread> {
     let sources = opened.sources.iter();
     let files = sources.map(|stamp| stamp.path.clone()).collect();
     let mut head = Policy::new(opened.contents, opened.names, files);
     head.loaded = Some(Loaded {
         at: UNIX_EPOCH.checked_add(Duration::from_secs(opened.loaded))?,
-        sha256: opened.sha256,
+        sha256: opened.copy.sha256.clone(),
         sources: opened.sources,
     });
     Some(Unread {
@@ -223,7 +231,7 @@ fn stamp(path: &Path) -> Result<Stamp, SourceError> {
     })
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     let mut text = String::with_capacity(64);
     for byte in digest {

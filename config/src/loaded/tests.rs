@@ -34,7 +34,7 @@ fn whole(text: &[u8]) -> Option<Policy> {
 }
 
 fn narrowed(text: &[u8], login: &Login) -> Option<Policy> {
-    let unread = Copy::open(file(text)).and_then(unread)?;
+    let unread = Copy::open(file(text), START).and_then(unread)?;
     unread.narrowed(login)
 }
 
@@ -195,7 +195,7 @@ fn a_copy_of_another_version_is_none() {
     let text = encode(&policy(RULES), UNIX_EPOCH, Vec::new()).unwrap();
     for (from, to) in [
         (env!("CARGO_PKG_VERSION"), "99.0.0"),
-        ("\"format\":2", "\"format\":1"),
+        ("\"format\":3", "\"format\":2"),
     ] {
         assert!(text.contains(from), "{from}");
         assert!(
@@ -240,4 +240,27 @@ fn no_damage_to_a_copy_changes_what_is_decided() {
         damaged(&text[..length], length);
     }
     assert!(whole(&text[..text.len() / 2]).is_none() && whole(b"").is_none());
+}
+
+#[test]
+fn a_page_that_an_older_policy_left_is_damage() {
+    let copy = |profile: &str| {
+        let text = format!(
+            "version = 1\n[profile.a]\n[profile.b]\n[[rule]]\nuser = \"alice\"\nprofile = \"{profile}\"\n"
+        );
+        encode(&policy(&text), UNIX_EPOCH, Vec::new()).unwrap()
+    };
+    let (new, old) = (copy("a"), copy("b"));
+    let pages = new.find('\n').unwrap();
+    assert_eq!(old.find('\n'), Some(pages));
+    let mixed = new[..pages].to_owned() + &old[pages..];
+    let alice = Login {
+        user: "alice".into(),
+        ..Login::default()
+    };
+    assert!(narrowed(new.as_bytes(), &alice).is_some());
+    assert!(narrowed(mixed.as_bytes(), &alice).is_none() && whole(mixed.as_bytes()).is_none());
+    // Nor does it say that it is of another time, or another policy.
+    let later = new.replace("\"loaded\":0", "\"loaded\":9");
+    assert!(later != new && whole(later.as_bytes()).is_none());
 }

@@ -189,16 +189,12 @@ fn excepted(before: &[Process], now: &mut [Process]) -> u64 {
     let alive: HashSet<_> = now.iter().map(Process::key).collect();
     let is_alive = |one: &Process| alive.contains(&one.key());
     // Of who has ended, to whom it went: the next one above that is alive.
+    let heirs = first_at_or_above(before, is_alive);
     let mut went: HashMap<i32, u64> = HashMap::new();
     for ended in before.iter().filter(|one| !is_alive(one)) {
-        let mut above = known.get(&ended.parent).copied();
-        let mut left = before.len();
-        while let Some(one) = above.filter(|one| !is_alive(one) && left > 0) {
-            above = known.get(&one.parent).copied();
-            left -= 1;
-        }
-        if let Some(heir) = above {
-            *went.entry(heir.pid).or_default() += ended.judged();
+        if let Some(heir) = heirs.get(&ended.key()) {
+            let sum = went.entry(*heir).or_default();
+            *sum = sum.saturating_add(ended.judged());
         }
     }
     let was_under = under(before);
@@ -227,19 +223,39 @@ fn excepted(before: &[Process], now: &mut [Process]) -> u64 {
 
 /// Those at or above which there is an excepted program.
 fn under(processes: &[Process]) -> HashSet<(i32, u64)> {
+    let excepted = first_at_or_above(processes, |one| one.is_excepted);
+    excepted.into_keys().collect()
+}
+
+/// Of each process the PID of the first that is it, at or above it. Each is passed once only, since users choose how
+/// long a chain of parents is.
+fn first_at_or_above(
+    processes: &[Process],
+    is_it: impl Fn(&Process) -> bool,
+) -> HashMap<(i32, u64), i32> {
     let by_pid: HashMap<i32, &Process> = processes.iter().map(|one| (one.pid, one)).collect();
-    let is_under = |one: &&Process| {
-        let (mut at, mut left) = (Some(*one), processes.len());
-        while let Some(process) = at.filter(|process| !process.is_excepted && left > 0) {
-            at = by_pid.get(&process.parent).copied();
-            left -= 1;
-        }
-        at.is_some_and(|process| process.is_excepted)
-    };
-    processes
-        .iter()
-        .filter(is_under)
-        .map(Process::key)
+    let mut first = HashMap::with_capacity(processes.len());
+    for process in processes {
+        let (mut at, mut passed) = (Some(process), Vec::new());
+        let found = loop {
+            let Some(one) = at else { break None };
+            // In a circle too: nobody in it is it.
+            if let Some(known) = first.get(&one.key()) {
+                break *known;
+            }
+            let found = is_it(one).then_some(one.pid);
+            first.insert(one.key(), found);
+            if found.is_some() {
+                break found;
+            }
+            passed.push(one.key());
+            at = by_pid.get(&one.parent).copied();
+        };
+        first.extend(passed.into_iter().map(|key| (key, found)));
+    }
+    let found = first.into_iter();
+    found
+        .filter_map(|(key, first)| Some((key, first?)))
         .collect()
 }
 
@@ -268,12 +284,13 @@ impl Tracks {
     /// By how many seconds the wall clock was set since the last round, if it was.
     pub fn jump(&self, wall: u64, boot: u64) -> i64 {
         /// Less is drift, and how long a look takes.
-        const DRIFT: i64 = 5;
-        let went = |from: u64, to: u64| {
-            i64::try_from(to).unwrap_or(i64::MAX) - i64::try_from(from).unwrap_or(0)
-        };
+        const DRIFT: u64 = 5;
+        let went = |from: u64, to: u64| i128::from(to) - i128::from(from);
         let jump = went(self.wall, wall) - went(self.boot, boot) / 1000;
-        let is_jump = self.wall != 0 && boot >= self.boot && jump.abs() > DRIFT;
+        // A clock may show anything.
+        let jump = jump.clamp(i64::MIN.into(), i64::MAX.into());
+        let jump = i64::try_from(jump).unwrap_or(0);
+        let is_jump = self.wall != 0 && boot >= self.boot && jump.unsigned_abs() > DRIFT;
         if is_jump { jump } else { 0 }
     }
 }

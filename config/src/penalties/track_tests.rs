@@ -271,6 +271,38 @@ fn nothing_is_below_zero_and_no_circle_of_parents_is_endless() {
 }
 
 #[test]
+fn a_long_chain_of_parents_is_gone_through_once() {
+    // Each of 100,000 processes by itself, up to the top, would take an hour.
+    let chain = |top: bool| {
+        let below = (2..100_000).map(|pid| process(pid, pid - 1, 1, 0, false));
+        let above = top.then(|| process(1, 0, 0, 7, true));
+        above.into_iter().chain(below).rev().collect::<Vec<_>>()
+    };
+    let (all, top) = (chain(true), chain(true).split_off(99_998));
+    assert_eq!(counted(&[(0, &all), (9, &all), (9, &top)]), 9);
+    assert_eq!(counted(&[(0, &chain(false)), (9, &chain(false))]), 9);
+}
+
+#[test]
+fn figures_of_a_file_add_up_to_no_more_than_there_are() {
+    let hog = |pid| Process {
+        own: u64::MAX,
+        ..process(pid, 1, 0, 0, false)
+    };
+    let looks: &[(u64, &[Process])] = &[
+        (0, &[process(1, 0, 0, 0, true), hog(2), hog(3)]),
+        (5, &[process(1, 0, 0, 9, true)]),
+    ];
+    assert_eq!(counted(looks), 5);
+    let tracks = Tracks {
+        wall: u64::MAX >> 1,
+        ..Tracks::default()
+    };
+    assert!(tracks.jump(0, u64::MAX) < 0);
+    assert!(tracks.jump(u64::MAX, 0) > 0);
+}
+
+#[test]
 fn a_clock_that_is_set_is_told_from_time_that_passes() {
     let tracks = Tracks {
         wall: 10_000,

@@ -72,7 +72,7 @@ fn whoever_is_exempt_is_let_in(policy: &Policy, login: &Login, machine: &Machine
 }
 
 /// Caps under which somebody can log in.
-fn livable(caps: &Caps) {
+pub fn livable(caps: &Caps) {
     let least = |limit: Option<Limit>, least: u64| {
         assert!(limit.is_none_or(|limit| limit >= Limit::Finite(least)));
     };
@@ -82,7 +82,7 @@ fn livable(caps: &Caps) {
 }
 
 /// `key=value`, a line each; what is not there is empty.
-fn login(facts: &str) -> Login {
+pub fn login(facts: &str) -> Login {
     let of = |key: &str| fact(facts, key).unwrap_or_default();
     let number = |key| of(key).parse().unwrap_or(1001);
     let groups = of("groups").split(',');
@@ -108,7 +108,7 @@ fn login(facts: &str) -> Login {
     }
 }
 
-fn machine(facts: &str) -> Machine {
+pub fn machine(facts: &str) -> Machine {
     let of = |key: &str| fact(facts, key).unwrap_or_default();
     let default = policy::machine();
     Machine {

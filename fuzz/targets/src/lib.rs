@@ -1,18 +1,24 @@
 //! The fuzz targets: each takes any bytes, feeds them to a part of Berth, and panics where something does not hold
 //! that must. `fuzz/run` drives them with coverage, `tests/smoke.rs` with the corpora and their mutations.
 
+mod bus;
 mod cgroup;
+mod damage;
 mod decide;
+mod exceptions;
 mod globs;
 mod input;
 mod ledger;
 mod lists;
+mod loaded;
 mod merge;
 mod mounts;
 mod pam;
+mod penalties;
 mod policy;
 mod protocol;
 mod records;
+mod state;
 
 // The module's own files, but for those that talk to libpam and the kernel. They name each other from the root, and
 // more is in them than is used here.
@@ -39,17 +45,22 @@ of_the_module! {
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 15] = [
+    ("bus", bus::run),
     ("cgroup", cgroup::run),
     ("decide", decide::run),
+    ("exceptions", exceptions::run),
     ("globs", globs::run),
     ("ledger", ledger::run),
     ("lists", lists::run),
+    ("loaded", loaded::run),
     ("merge", merge::run),
     ("mounts", mounts::run),
     ("pam", pam::run),
+    ("penalties", penalties::run),
     ("protocol", protocol::run),
     ("records", records::run),
+    ("state", state::run),
 ];
 
 /// Runs one of them, by name.

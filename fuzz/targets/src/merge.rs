@@ -1,7 +1,7 @@
 //! A policy's text, and drop-ins over it.
 
 use crate::input;
-use crate::policy::checked;
+use crate::policy::{checked, read};
 use berth_config::fuzzing;
 
 /// The first part is policy.toml, each further one a drop-in.
@@ -11,19 +11,20 @@ pub fn run(input: &[u8]) {
     let Some(policy) = checked(&files) else {
         return;
     };
-    let whole = fuzzing::contents(&policy);
 
-    // A drop-in that says nothing changes nothing, wherever it stands.
-    files.push(("99-empty.toml", "# nothing\n"));
-    let with_empty = checked(&files).expect("a policy");
-    assert_eq!(fuzzing::contents(&with_empty), whole);
-
-    // Read twice, a drop-in without rules and expectations says no more than once.
-    files.pop();
+    // To read is what takes time: one more reading of each input, of one kind or the other.
     let (name, last) = *files.last().expect("a file");
-    if files.len() > 1 && !last.contains("rule") && !last.contains("expect") {
+    let says_no_more = files.len() > 1 && !last.contains("rule") && !last.contains("expect");
+    if input.len() % 2 == 0 || !says_no_more {
+        // A drop-in that says nothing changes nothing, wherever it stands.
+        files.push(("99-empty.toml", "# nothing\n"));
+        let with_empty = read(&files).expect("a policy");
+        let contents = fuzzing::contents(&policy);
+        assert_eq!(fuzzing::contents(&with_empty), contents);
+    } else {
+        // Read twice, a drop-in without rules and expectations says no more than once.
         files.push((name, last));
-        let twice = checked(&files).expect("a policy");
+        let twice = read(&files).expect("a policy");
         assert_eq!(without_places(&twice), without_places(&policy));
     }
 }

@@ -104,7 +104,7 @@ macro_rules! smoke {
         }
     };
 }
-smoke!(cgroup decide globs ledger lists merge mounts pam protocol records);
+smoke!(bus cgroup decide exceptions globs ledger lists loaded merge mounts pam penalties protocol records state);
 
 #[test]
 fn the_inputs_for_a_policy_are_policies() {

@@ -63,8 +63,19 @@ impl Bus {
         patience: Duration,
     ) -> Result<Bus> {
         let deadline = Instant::now() + patience;
+        let stream = connected(path, deadline).map_err(|errno| failed(path, errno.desc()))?;
+        Bus::over(stream, path, destination, deadline)
+    }
+
+    /// Speaks with whom the stream leads to.
+    pub(super) fn over(
+        stream: UnixStream,
+        path: &str,
+        destination: Option<&'static str>,
+        deadline: Instant,
+    ) -> Result<Bus> {
         let mut bus = Bus {
-            stream: connected(path, deadline).map_err(|errno| failed(path, errno.desc()))?,
+            stream,
             deadline,
             destination,
             read: Vec::new(),

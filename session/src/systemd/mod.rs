@@ -2,6 +2,9 @@
 
 mod bus;
 mod caps;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;
 mod units;

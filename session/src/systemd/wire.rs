@@ -58,7 +58,7 @@ impl Property {
 pub struct Writer(Vec<u8>);
 
 impl Writer {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -122,7 +122,7 @@ impl Writer {
         })
     }
 
-    fn variant(&mut self, value: &Value) {
+    pub(super) fn variant(&mut self, value: &Value) {
         match value {
             Value::Flag(flag) => self.signature("b").flag(*flag),
             Value::Number(number) => self.signature("t").u64(*number),

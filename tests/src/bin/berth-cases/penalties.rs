@@ -66,10 +66,16 @@ fn on_step(users: &[(u32, &str)], step: usize) -> String {
         )
     });
     let users: Vec<_> = users.collect();
-    format!(
-        "{{\"format\":1,\"state\":{{\"users\":{{{}}}}}}}",
-        users.join(",")
-    )
+    let state = format!("{{\"users\":{{{}}}}}", users.join(","));
+    let check = sha256(&state);
+    format!("{{\"format\":2,\"check\":\"{check}\",\"state\":{state}}}")
+}
+
+fn sha256(text: &str) -> String {
+    let mut sum = std::process::Command::new("sh");
+    sum.args(["-c", "printf %s \"$1\" | sha256sum", "sh", text]);
+    let told = String::from_utf8(sum.output().unwrap().stdout).unwrap();
+    told.split(' ').next().unwrap().into()
 }
 
 fn put(text: &str) {
