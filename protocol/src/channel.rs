@@ -9,7 +9,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, Shutdown, SockFlag, SockType,
-    recvmsg, sendmsg, shutdown, socketpair,
+    recv, recvmsg, sendmsg, shutdown, socketpair,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -133,7 +133,8 @@ impl Channel {
         deadline: Instant,
     ) -> Result<(M, Option<OwnedFd>), ChannelError> {
         self.wait_readable(deadline)?;
-        let mut bytes = vec![0; MAX_MESSAGE + 1];
+        // No more than it takes: an application may have hardly any memory left that it may allocate (RLIMIT_DATA).
+        let mut bytes = vec![0; self.next_length()?.min(MAX_MESSAGE) + 1];
         let mut control = nix::cmsg_space!([i32; MOST_DESCRIPTORS]);
         let mut descriptors = Vec::new();
         let length = {
@@ -198,6 +199,15 @@ impl Channel {
     pub fn hang_up_both(&self, deadline: Instant) -> Result<(), ChannelError> {
         shutdown(self.0.as_raw_fd(), Shutdown::Write)?;
         self.wait_readable(deadline)
+    }
+
+    /// How many bytes the next message has, which stays where it is; 0 where none is to come.
+    fn next_length(&self) -> Result<usize, ChannelError> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC | MsgFlags::MSG_DONTWAIT;
+        match recv(self.0.as_raw_fd(), &mut [], flags) {
+            Err(Errno::ECONNRESET) => Err(ChannelError::Closed),
+            length => Ok(length?),
+        }
     }
 
     fn wait_readable(&self, deadline: Instant) -> Result<(), ChannelError> {
