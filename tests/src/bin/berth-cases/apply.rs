@@ -212,9 +212,11 @@ fn in_use(machine: &mut Machine) {
         logged.contains("are in use, and 32M would be the most"),
         "{logged}"
     );
-    assert_eq!(berth(machine, "apply --force").status.code(), Some(0));
-    assert_eq!(of_user(machine, "alice", "memory.max"), "33554432");
-    assert!(eventually(|| kills(machine) >= 1));
+    let told = berth(machine, "apply --force").ok();
+    assert!(told.contains("alice     memory_max 128M -> 32M"), "{told}");
+    // The kernel may kill all that is theirs, and then their cgroup is gone.
+    let closed = machine.logged("close session=1");
+    assert!(!closed.contains("oom_kills=0"), "{closed}");
     stays.end();
     drop(holder);
 }
