@@ -57,12 +57,10 @@ fn is_frozen(tree: &Tree, planned: &Planned) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::PathBuf;
-
     use berth_config::outcome::Caps;
 
     use super::*;
+    use crate::cgroup::folder::Folder;
     use crate::decide::tests::{planned, request};
 
     #[test]
@@ -86,32 +84,15 @@ mod tests {
     }
 
     /// A tree in which somebody has frozen one cgroup.
-    struct Frozen(PathBuf);
-
-    impl Frozen {
-        fn new(name: &str, cgroup: &str) -> Frozen {
-            let root = std::env::temp_dir().join(format!("berth-{name}-{}", std::process::id()));
-            fs::create_dir_all(root.join(cgroup)).unwrap();
-            fs::write(root.join(cgroup).join("cgroup.freeze"), "1\n").unwrap();
-            Frozen(root)
-        }
-
-        fn tree(&self, manager: Manager) -> Tree {
-            Tree::at(self.0.clone(), manager)
-        }
-    }
-
-    impl Drop for Frozen {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
+    fn frozen(name: &str, cgroup: &str) -> Folder {
+        Folder::new(name, &[(&format!("{cgroup}/cgroup.freeze"), "1\n")])
     }
 
     const REFUSED: &str = "Your sessions are frozen, and no others can be opened.";
 
     #[test]
     fn a_login_of_a_frozen_user_is_refused_or_stands_as_the_policy_says() {
-        let frozen = Frozen::new("frozen", "berth/user-1001");
+        let frozen = frozen("frozen", "berth/user-1001");
         let tree = frozen.tree(Manager::Berth);
         let mut alice = planned("frozen", "", "");
         assert_eq!(refusal(&tree, &alice).as_deref(), Some(REFUSED));
@@ -139,9 +120,9 @@ mod tests {
             "user.slice/user-pool_cs101.slice",
             "user.slice/user-pool_cs101.slice/user-pool_cs101-1001.slice",
         ] {
-            let frozen = Frozen::new("slice", cgroup);
+            let frozen = frozen("slice", cgroup);
             let pool = "user.slice/user-pool_cs101.slice/user-pool_cs101-1001.slice";
-            fs::create_dir_all(frozen.0.join(pool)).unwrap();
+            std::fs::create_dir_all(frozen.path().join(pool)).unwrap();
             let tree = frozen.tree(Manager::Systemd);
             let mut alice = planned("slice", "", "");
             alice.pool = Some(("cs101".into(), Caps::default()));

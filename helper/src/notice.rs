@@ -188,19 +188,14 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-    use std::path::PathBuf;
+    use crate::cgroup::folder::Folder;
 
-    /// A session's cgroup below its user's, as files that a test writes.
-    struct Fake(PathBuf);
+    /// A session's cgroup below its user's.
+    struct Fake(Folder);
 
     impl Fake {
         fn new(name: &str) -> Fake {
-            let path =
-                std::env::temp_dir().join(format!("berth-notice-{name}-{}", std::process::id()));
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir_all(path.join("session")).unwrap();
-            let fake = Fake(path);
+            let fake = Fake(Folder::new(&format!("notice-{name}"), &[]));
             for level in ["", "session/"] {
                 fake.write(&format!("{level}memory.events"), "oom_kill 0\n");
                 fake.write(&format!("{level}pids.events"), "max 0\n");
@@ -210,24 +205,14 @@ mod tests {
         }
 
         fn write(&self, file: &str, text: &str) {
-            fs::write(self.0.join(file), text).unwrap();
+            self.0.write(file, text);
         }
 
         fn watch(&self) -> Option<Watch> {
-            let level = |path: PathBuf, name| {
-                Level::new(path.into(), "/".into(), (name, String::new()), true)
-            };
-            let levels = vec![
-                level(self.0.join("session"), "session."),
-                level(self.0.clone(), ""),
-            ];
+            let user = self.0.group();
+            let level = |group, name| Level::new(group, "/".into(), (name, String::new()), true);
+            let levels = vec![level(user.child("session"), "session."), level(user, "")];
             Watch::of(levels, 1001, Some("help@example.org".into()))
-        }
-    }
-
-    impl Drop for Fake {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
         }
     }
 

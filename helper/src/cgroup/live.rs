@@ -184,37 +184,11 @@ pub fn missing(told: &mut Applied, setting: &Setting, how: How, reason: &str) {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use berth_config::outcome::{CpuWeight, Limit};
     use berth_session::{Controller, Whose};
 
     use super::*;
-
-    /// A folder that looks like a cgroup.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str, files: &[(&str, &str)]) -> Folder {
-            let path =
-                std::env::temp_dir().join(format!("berth-live-{}-{name}", std::process::id()));
-            fs::create_dir_all(&path).unwrap();
-            for (file, text) in files {
-                fs::write(path.join(file), text).unwrap();
-            }
-            Folder(path)
-        }
-
-        fn group(&self) -> Group {
-            self.0.clone().into()
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
-    }
+    use crate::cgroup::folder::Folder;
 
     const HOW: How = How {
         dry_run: false,
@@ -238,7 +212,7 @@ mod tests {
     #[test]
     fn what_differs_is_written_once_and_told() {
         let folder = Folder::new(
-            "once",
+            "live-once",
             &[("memory.max", "8192\n"), ("memory.current", "5\n")],
         );
         let dry = How {
@@ -259,7 +233,7 @@ mod tests {
     #[test]
     fn memory_in_use_is_not_taken_without_force() {
         let folder = Folder::new(
-            "use",
+            "live-use",
             &[("memory.max", "max\n"), ("memory.current", "9000\n")],
         );
         let told = brought(&folder, &memory(8192), HOW);
@@ -268,8 +242,8 @@ mod tests {
         let forced = How { force: true, ..HOW };
         assert_eq!(brought(&folder, &memory(8192), forced).changes.len(), 1);
         // As much as is in use fits.
-        fs::write(folder.0.join("memory.max"), "max\n").unwrap();
-        fs::write(folder.0.join("memory.current"), "8192\n").unwrap();
+        folder.write("memory.max", "max\n");
+        folder.write("memory.current", "8192\n");
         assert_eq!(brought(&folder, &memory(8192), HOW).changes.len(), 1);
         assert_eq!(folder.group().read("memory.max").unwrap(), "8192");
     }
@@ -277,7 +251,7 @@ mod tests {
     #[test]
     fn a_cap_that_the_policy_drops_is_lifted() {
         let folder = Folder::new(
-            "lifted",
+            "live-lifted",
             &[
                 ("memory.max", "8192\n"),
                 ("cpu.idle", "1\n"),
@@ -300,7 +274,7 @@ mod tests {
     fn each_disk_keeps_the_ceilings_of_the_policy_and_loses_all_others() {
         let now =
             "8:0 rbps=5 wbps=max riops=max wiops=max\n8:16 rbps=max wbps=7 riops=max wiops=max\n";
-        let folder = Folder::new("disks", &[("io.max", now)]);
+        let folder = Folder::new("live-disks", &[("io.max", now)]);
         let ceilings = |value: &str| Setting::new("io_max", Controller::Io, "io.max", value.into());
         let told = |settings: &[Setting]| {
             let all = whole(&folder.group(), settings);
@@ -344,7 +318,7 @@ mod tests {
             ["8:32 max -> 8:32 wbps=7 rbps=max riops=max wiops=max"]
         );
         // What is lifted of a disk that the kernel has not is no lack; a ceiling is.
-        let gone = Folder::new("no-disks", &[]);
+        let gone = Folder::new("live-no-disks", &[]);
         let left = |value: &str| brought(&gone, &[ceilings(value)], HOW).left.len();
         assert_eq!(
             (left("8:0 rbps=max wbps=max"), left("8:0 rbps=5 wbps=max")),
@@ -354,7 +328,7 @@ mod tests {
 
     #[test]
     fn an_idle_cgroup_is_given_no_weight() {
-        let folder = Folder::new("idle", &[]);
+        let folder = Folder::new("live-idle", &[]);
         let caps = Caps {
             cpu_weight: Some(CpuWeight::Idle),
             ..Caps::default()
@@ -368,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_controller_that_is_not_there_is_told_as_the_policy_says() {
-        let folder = Folder::new("missing", &[]);
+        let folder = Folder::new("live-missing", &[]);
         assert_eq!(brought(&folder, &memory(8192), HOW).left.len(), 1);
         let warn = How {
             missing_controller: MissingController::Warn,

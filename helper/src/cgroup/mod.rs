@@ -2,6 +2,8 @@
 
 mod cpu;
 mod cpuset;
+#[cfg(test)]
+pub mod folder;
 mod io;
 pub mod live;
 mod memory;

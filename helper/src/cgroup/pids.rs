@@ -74,6 +74,7 @@ fn setting(value: Limit) -> Setting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cgroup::folder::Folder;
 
     #[test]
     fn the_reserve_is_above_the_users_cap_and_beside_their_sessions() {
@@ -91,8 +92,7 @@ mod tests {
 
     #[test]
     fn a_login_that_finds_fewer_tasks_left_than_it_needs_is_opened_on_the_reserve() {
-        let path = std::env::temp_dir().join(format!("berth-pids-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
+        let folder = Folder::new("pids", &[]);
         for (max, current, expected) in [
             (Some(Limit::Finite(100)), 92, false),
             (Some(Limit::Finite(100)), 93, true),
@@ -102,15 +102,13 @@ mod tests {
             (Some(Limit::Infinity), 1000, false),
             (None, 1000, false),
         ] {
-            std::fs::write(path.join("pids.current"), format!("{current}\n")).unwrap();
-            let tasks_max = max;
+            folder.write("pids.current", &format!("{current}\n"));
             let tasks = UserTasks::of(&Caps {
-                tasks_max,
+                tasks_max: max,
                 ..Caps::default()
             });
-            let used_up = tasks.are_used_up(&path.clone().into());
+            let used_up = tasks.are_used_up(&folder.group());
             assert_eq!(used_up, expected, "{current} of {max:?}");
         }
-        std::fs::remove_dir_all(path).unwrap();
     }
 }

@@ -77,6 +77,7 @@ mod tests {
     use berth_config::outcome::{Caps, Limit};
 
     use super::*;
+    use crate::cgroup::folder::Folder;
     use crate::cgroup::memory;
 
     #[test]
@@ -100,14 +101,13 @@ mod tests {
             .collect();
         assert_eq!(taken, [("memory.min", "max")]);
     }
+
     #[test]
     fn what_users_have_of_their_own_is_covered_above_by_its_sum_and_no_more() {
-        let path = std::env::temp_dir().join(format!("berth-cover-{}", std::process::id()));
+        let folder = Folder::new("cover", &[]);
         let has = |low: &[&str]| {
             for (user, low) in low.iter().enumerate() {
-                let user = path.join(format!("user-{user}"));
-                fs::create_dir_all(&user).unwrap();
-                fs::write(user.join("memory.low"), format!("{low}\n")).unwrap();
+                folder.write(&format!("user-{user}/memory.low"), &format!("{low}\n"));
             }
         };
         let low = |bytes: Option<u64>| {
@@ -117,9 +117,9 @@ mod tests {
             })
         };
         let covered = |below, own| {
-            fs::write(path.join("memory.low"), "0\n").unwrap();
-            cover(&path.clone().into(), &low(below), &low(own)).unwrap();
-            fs::read_to_string(path.join("memory.low")).unwrap()
+            folder.write("memory.low", "0\n");
+            cover(&folder.group(), &low(below), &low(own)).unwrap();
+            folder.read("memory.low")
         };
         has(&["5", "70"]);
         assert_eq!(covered(Some(70), None), "75");
@@ -127,6 +127,5 @@ mod tests {
         assert_eq!(covered(None, None), "0\n", "nobody has any");
         has(&["5", "max"]);
         assert_eq!(covered(Some(5), None), "max");
-        fs::remove_dir_all(path).unwrap();
     }
 }

@@ -115,29 +115,28 @@ fn move_aside(root: &Group) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::os::unix::fs::symlink;
 
     use berth_session::Manager;
 
     use super::*;
+    use crate::cgroup::folder::Folder;
 
-    /// A root with two controllers, and a cgroup below that has one of them enabled, as files. What is written replaces
-    /// what is there, so that the last command of each is seen.
-    fn tree(name: &str) -> Tree {
-        let root = std::env::temp_dir().join(format!("berth-{name}-{}", std::process::id()));
-        fs::create_dir_all(root.join("berth/user-1001")).unwrap();
-        fs::create_dir_all(root.join(ASIDE)).unwrap();
-        for (file, text) in [
-            ("cgroup.controllers", "cpu memory\n"),
-            ("cgroup.subtree_control", ""),
-            ("cgroup.procs", "41\n42\n"),
-            ("berth/cgroup.subtree_control", "cpu\n"),
-            ("berth-init/cgroup.procs", ""),
-        ] {
-            fs::write(root.join(file), text).unwrap();
-        }
-        Tree::at(root, Manager::Berth)
+    /// A root with two controllers, and a cgroup below that has one of them enabled. What is written replaces what is
+    /// there, so that the last command of each is seen.
+    fn root(name: &str) -> Folder {
+        let root = Folder::new(
+            name,
+            &[
+                ("cgroup.controllers", "cpu memory\n"),
+                ("cgroup.subtree_control", ""),
+                ("cgroup.procs", "41\n42\n"),
+                ("berth/cgroup.subtree_control", "cpu\n"),
+                ("berth-init/cgroup.procs", ""),
+            ],
+        );
+        std::fs::create_dir_all(root.path().join("berth/user-1001")).unwrap();
+        root
     }
 
     fn told(group: &Group) -> String {
@@ -146,15 +145,18 @@ mod tests {
 
     #[test]
     fn what_is_not_enabled_is_enabled_all_the_way_down_and_what_cannot_be_is_named() {
-        let tree = tree("enabled");
+        let root = root("enabled");
+        let tree = root.tree(Manager::Berth);
         let available = open(&[tree.berth()], &tree).unwrap();
         assert_eq!(
             [told(tree.root()), told(&tree.berth())],
             ["+memory", "+memory"]
         );
         assert_eq!(available.reason_against(Controller::Memory), None);
-        let root = tree.root().path().display();
-        let missing = format!("the io controller is not enabled in {root}");
+        let missing = format!(
+            "the io controller is not enabled in {}",
+            root.path().display()
+        );
         assert_eq!(available.reason_against(Controller::Io), Some(missing));
 
         // A file that refuses what is written to it.
@@ -169,19 +171,18 @@ mod tests {
         enable(&user, &available).unwrap();
         let all = open(&[], &tree).unwrap();
         enable(&user, &all).unwrap_err();
-        fs::remove_dir_all(tree.root().path()).unwrap();
     }
 
     #[test]
     fn the_processes_of_a_containers_root_are_moved_aside_and_those_of_the_real_one_are_not() {
-        let tree = tree("aside");
+        let root = root("aside");
+        let tree = root.tree(Manager::Berth);
         let aside = tree.root().child(ASIDE);
         open(&[], &tree).unwrap();
         assert!(aside.processes().unwrap().is_empty());
-        fs::write(tree.root().path().join("cgroup.type"), "domain\n").unwrap();
-        fs::write(tree.berth().path().join("cgroup.procs"), "43\n").unwrap();
+        root.write("cgroup.type", "domain\n");
+        root.write("berth/cgroup.procs", "43\n");
         open(&[tree.berth()], &tree).unwrap();
         assert_eq!(aside.processes().unwrap(), [42]);
-        fs::remove_dir_all(tree.root().path()).unwrap();
     }
 }

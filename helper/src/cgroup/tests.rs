@@ -1,19 +1,18 @@
 //! How a login writes caps, on folders that look like cgroups.
 
+use super::folder::Folder;
 use super::*;
 
 #[test]
 fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
-    let path = std::env::temp_dir().join(format!("berth-left-{}", std::process::id()));
-    std::fs::create_dir_all(&path).unwrap();
-    let files = [
-        ("memory.max", "max\n"),
-        ("memory.high", "max\n"),
-        ("memory.current", "9000000\n"),
-    ];
-    for (file, text) in files {
-        std::fs::write(path.join(file), text).unwrap();
-    }
+    let folder = Folder::new(
+        "left",
+        &[
+            ("memory.max", "max\n"),
+            ("memory.high", "max\n"),
+            ("memory.current", "9000000\n"),
+        ],
+    );
     let limit = |bytes| Some(berth_config::outcome::Limit::Finite(bytes));
     let of = |max| {
         memory::settings(&Caps {
@@ -24,7 +23,7 @@ fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
     };
     let brought = |max| {
         let mut left = Vec::new();
-        let settings = but_in_use("user 1001", &path.clone().into(), &of(max), &mut left);
+        let settings = but_in_use("user 1001", &folder.group(), &of(max), &mut left);
         (
             settings.iter().map(|one| one.file).collect::<Vec<_>>(),
             left,
@@ -40,17 +39,19 @@ fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
         brought(9_000_960),
         (vec!["memory.high", "memory.max"], Vec::new())
     );
-    std::fs::remove_dir_all(path).unwrap();
 }
+
 #[test]
 fn a_cap_is_written_once_or_missed_as_the_policy_says() {
-    let root = std::env::temp_dir().join(format!("berth-writer-{}", std::process::id()));
-    std::fs::create_dir_all(&root).unwrap();
-    let write = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();
-    write("cgroup.controllers", "memory\n");
-    write("cgroup.subtree_control", "memory\n");
-    write("memory.max", " 8192\n");
-    let tree = Tree::at(root.clone(), berth_session::Manager::Berth);
+    let root = Folder::new(
+        "writer",
+        &[
+            ("cgroup.controllers", "memory\n"),
+            ("cgroup.subtree_control", "memory\n"),
+            ("memory.max", " 8192\n"),
+        ],
+    );
+    let tree = root.tree(berth_session::Manager::Berth);
     let available = subtree::open(&[], &tree).unwrap();
     let limit = |value| Some(berth_config::outcome::Limit::Finite(value));
     let caps = |max, high, tasks| {
@@ -75,7 +76,7 @@ fn a_cap_is_written_once_or_missed_as_the_policy_says() {
         Ok::<_, Error>(writer.missing)
     };
     use MissingController::{Deny, Warn};
-    let max = || std::fs::read_to_string(root.join("memory.max")).unwrap();
+    let max = || root.read("memory.max");
     assert!(
         written(&caps(limit(8192), None, None), Deny)
             .unwrap()
@@ -103,9 +104,8 @@ fn a_cap_is_written_once_or_missed_as_the_policy_says() {
         assert_eq!(written(&settings, Warn).unwrap(), [error]);
     }
     // In use: it stays, whatever the policy says of controllers.
-    write("memory.current", "9000000\n");
+    root.write("memory.current", "9000000\n");
     let left = written(&caps(limit(4096), None, None), Deny).unwrap();
     assert!(left[0].contains("are in use"), "{left:?}");
     assert_eq!(max(), "12288\n");
-    std::fs::remove_dir_all(root).unwrap();
 }

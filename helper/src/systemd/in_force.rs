@@ -85,17 +85,20 @@ mod tests {
     use berth_session::Controller;
 
     use super::*;
+    use crate::cgroup::folder::Folder;
 
     #[test]
     fn what_systemd_has_not_done_yet_is_awaited_and_what_the_kernel_cannot_is_not() {
-        let root = std::env::temp_dir().join(format!("berth-look-{}", std::process::id()));
-        let slice = root.join("user.slice");
-        std::fs::create_dir_all(&slice).unwrap();
-        let write = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();
-        write("cgroup.controllers", "memory pids\n");
-        write("user.slice/cgroup.controllers", "pids\n");
-        write("user.slice/pids.max", "max\n");
-        let tree = Tree::at(root.clone(), berth_session::Manager::Systemd);
+        let root = Folder::new(
+            "look",
+            &[
+                ("cgroup.controllers", "memory pids\n"),
+                ("user.slice/cgroup.controllers", "pids\n"),
+                ("user.slice/pids.max", "max\n"),
+            ],
+        );
+        let tree = root.tree(berth_session::Manager::Systemd);
+        let slice = root.group().child("user.slice");
         let seen = |controller, file, value: &str| {
             let setting = Setting {
                 cap: "x",
@@ -103,12 +106,12 @@ mod tests {
                 file,
                 value: value.into(),
             };
-            match look(&tree, &slice.clone().into(), &setting) {
+            match look(&tree, &slice, &setting) {
                 State::InForce => "in force".to_string(),
                 State::Awaited(why) => format!("awaited: {why}"),
                 State::Impossible(why) => format!("impossible: {why}"),
             }
-            .replace(slice.to_str().unwrap(), "user.slice")
+            .replace(slice.path().to_str().unwrap(), "user.slice")
         };
         for (controller, file, value, expected) in [
             (Controller::Pids, "pids.max", "max", "in force"),
@@ -139,7 +142,6 @@ mod tests {
         ] {
             assert_eq!(seen(controller, file, value), expected);
         }
-        std::fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

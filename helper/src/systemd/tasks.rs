@@ -71,11 +71,12 @@ mod tests {
     use berth_session::{Controller, Manager};
 
     use super::*;
+    use crate::cgroup::folder::Folder;
 
     #[test]
     fn a_user_without_room_for_a_login_gets_some_that_nobody_else_of_theirs_can_take() {
-        let root = std::env::temp_dir().join(format!("berth-room-{}", std::process::id()));
-        let tree = Tree::at(root.clone(), Manager::Systemd);
+        let root = Folder::new("room", &[]);
+        let tree = root.tree(Manager::Systemd);
         let slice = tree.user_in(None, 1001);
         let write = |group: &Group, [current, max]: [&str; 2]| {
             fs::create_dir_all(group.path()).unwrap();
@@ -102,6 +103,5 @@ mod tests {
         write(&ended, ["0\n", "max\n"]);
         write(&next, ["1\n", "max\n"]);
         assert_eq!(to_be_held(&tree, &slice, Some(&next)), [(grows, 60)]);
-        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -1,24 +1,22 @@
 //! What a login waits for, on folders that look like systemd's cgroups.
 
-use std::fs;
-
 use berth_config::outcome::{Caps, Limit};
 use berth_session::Manager;
 
 use super::*;
+use crate::cgroup::folder::Folder;
 
 #[test]
 fn a_cap_that_systemd_does_not_put_in_force_fails_the_login_or_is_named_as_the_policy_says() {
-    let root = std::env::temp_dir().join(format!("berth-wait-{}", std::process::id()));
-    fs::create_dir_all(&root).unwrap();
-    for (file, text) in [
-        ("cgroup.controllers", "memory pids"),
-        ("pids.max", "7"),
-        ("memory.max", "max"),
-    ] {
-        fs::write(root.join(file), format!("{text}\n")).unwrap();
-    }
-    let tree = Tree::at(root.clone(), Manager::Systemd);
+    let root = Folder::new(
+        "wait",
+        &[
+            ("cgroup.controllers", "memory pids\n"),
+            ("pids.max", "7\n"),
+            ("memory.max", "max\n"),
+        ],
+    );
+    let tree = root.tree(Manager::Systemd);
     let mut place = Place {
         group: None,
         missing: Vec::new(),
@@ -55,8 +53,7 @@ fn a_cap_that_systemd_does_not_put_in_force_fails_the_login_or_is_named_as_the_p
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| wait(&place, &caps(7, Some(8192)), soon));
         std::thread::sleep(Duration::from_millis(50));
-        fs::write(root.join("memory.max"), "8192\n").unwrap();
+        root.write("memory.max", "8192\n");
         assert_eq!(waiting.join().unwrap(), Ok(Vec::new()));
     });
-    fs::remove_dir_all(root).unwrap();
 }
