@@ -7,7 +7,7 @@ use super::Bus;
 use super::wire::Writer;
 use crate::Result;
 
-pub use super::wire::{Incoming, Value, take, variant as value};
+pub use super::wire::{Incoming, Value, answer, take, variant as value};
 
 /// The client on a stream that does not block.
 pub fn bus(stream: UnixStream) -> Result<Bus> {

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::bus::Bus;
-use super::wire::{self, Incoming, Property, Value, Writer};
+use super::wire::{self, Incoming, Property, Value, Writer, answer};
 use super::{pool_of, pool_slice, slice_in_pool};
 
 /// SetUnitProperties("a.slice", true, [("TasksMax", 50)]), as a little-endian machine sends it.
@@ -54,27 +54,6 @@ fn connect(path: &std::path::Path) -> crate::Result<Bus> {
 }
 
 const OK: &[u8] = b"OK 0123456789abcdef0123456789abcdef\r\n";
-
-/// A header whose one field says what it answers, and a body.
-fn answer(kind: u8, serial: u32, body: &[u8]) -> Vec<u8> {
-    let mut message = vec![
-        if cfg!(target_endian = "little") {
-            b'l'
-        } else {
-            b'B'
-        },
-        kind,
-        1,
-        1,
-    ];
-    message.extend((body.len() as u32).to_ne_bytes());
-    message.extend(9_u32.to_ne_bytes());
-    message.extend(8_u32.to_ne_bytes());
-    message.extend(b"\x05\x01u\0");
-    message.extend(serial.to_ne_bytes());
-    message.extend(body);
-    message
-}
 
 #[cfg(target_endian = "little")]
 #[test]
