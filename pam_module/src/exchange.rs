@@ -27,8 +27,20 @@ const ROLL_BACK: Duration = Duration::from_secs(2);
 
 /// When a roll-back that begins now is waited for no longer.
 pub fn end_of_roll_back() -> Instant {
+    from_now(ROLL_BACK)
+}
+
+/// How long the helper may take to say that it keeps a session. It has nothing else to do then.
+const KEPT: Duration = Duration::from_secs(10);
+
+/// Until when it is waited for that word, from now on.
+pub fn until_kept() -> Instant {
+    from_now(KEPT)
+}
+
+fn from_now(span: Duration) -> Instant {
     let now = Instant::now();
-    now.checked_add(ROLL_BACK).unwrap_or(now)
+    now.checked_add(span).unwrap_or(now)
 }
 
 /// How long the end of a session waits for the keeper to read what the session has used.
@@ -67,9 +79,8 @@ impl Helper {
     pub fn end_session(&self) {
         // Not by a process that was forked from the application, whose session goes on.
         if self.application == std::process::id() {
-            let until = Instant::now().checked_add(READING);
             // A keeper that is gone, or late, has no figures: what it then does not know it says.
-            let _ = until.map(|until| self.channel.hang_up_both(until));
+            let _ = self.channel.hang_up_both(from_now(READING));
         }
     }
 

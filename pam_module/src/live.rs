@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use berth_protocol::exempt::{Exempt, ExemptError};
 use berth_protocol::{
@@ -14,7 +14,7 @@ use nix::errno::Errno;
 
 use crate::code::Verdict;
 use crate::error::Error;
-use crate::exchange::{Answered, Helper, ask, end_of_roll_back};
+use crate::exchange::{Answered, Helper, ask, end_of_roll_back, until_kept};
 use crate::host::{ExemptList, Host, Item, Level, Privilege};
 use crate::kept::{Home, Kept, slot};
 use crate::nested::{Nested, nested};
@@ -27,9 +27,6 @@ use crate::text::{LONGEST_LINE, LONGEST_MESSAGE, Lines, escaped};
 
 /// No call writes more lines than this: a user who makes calls must not fill the log.
 const MOST_LINES: u32 = 8;
-
-/// How long the helper may take to say that it keeps a session. It has nothing else to do then.
-const KEPT: Duration = Duration::from_secs(10);
 
 /// A PAM application, and what is open during one call.
 #[derive(Debug)]
@@ -182,14 +179,12 @@ impl Host for Live<'_> {
             return Err(Error::Acknowledge(ChannelError::Closed));
         };
         helper.channel.send(ack, None).map_err(Error::Acknowledge)?;
-        let failed = |error| Err(Error::Acknowledge(error));
-        let until = Instant::now().checked_add(KEPT);
         match ack {
-            Ack::Joined => match helper.channel.receive(until.unwrap_or_else(Instant::now)) {
+            Ack::Joined => match helper.channel.receive(until_kept()) {
                 Ok((Reply::Kept, _)) => Ok(()),
                 Ok((Reply::Failed { message, .. }, _)) => Err(Error::Helper(message)),
-                Ok(_) => failed(ChannelError::Malformed),
-                Err(error) => failed(error),
+                Ok(_) => Err(Error::Acknowledge(ChannelError::Malformed)),
+                Err(error) => Err(Error::Acknowledge(error)),
             },
             Ack::Failed { .. } => {
                 // It says what we know already, but not before everything is rolled back.

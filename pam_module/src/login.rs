@@ -141,11 +141,6 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
         (Ok(Reply::Ready(session)), Phase::Session) => {
             return join::complete(host, arguments, &request.user, &session);
         }
-        (Ok(Reply::Kept), _) => {
-            host.hang_up();
-            let message = "the helper keeps a session that was never joined".into();
-            failure(host, arguments.on_error, &Error::Helper(message))
-        }
         (Ok(Reply::Ready(_)), Phase::Account) => {
             let message = String::from("the helper made a session where only a decision was due");
             // If it does not get this, it sees the end of the socket, which says the same.
@@ -153,6 +148,11 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
                 message: message.clone(),
             });
             host.hang_up();
+            failure(host, arguments.on_error, &Error::Helper(message))
+        }
+        (Ok(Reply::Kept), _) => {
+            host.hang_up();
+            let message = "the helper keeps a session that was never joined".into();
             failure(host, arguments.on_error, &Error::Helper(message))
         }
         // The helper waits for the session's request, which then costs no second start.
