@@ -109,7 +109,9 @@ impl<'m> Stage<'m> {
         self.setting = setting;
         self.machine.policy(&policy(self.machine, setting));
         self.stack(setting, "/berth/berth-helper");
-        self.begin();
+        if self.other.is_some() != (setting == Setting::Joins) {
+            self.begin();
+        }
     }
 
     /// Has the other login where there is to be one, and looks at the machine as it is between logins.
