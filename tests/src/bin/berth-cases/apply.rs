@@ -215,6 +215,12 @@ fn in_use(machine: &mut Machine) {
     let told = berth(machine, "apply --force").ok();
     assert!(told.contains("alice     memory_max 128M -> 32M"), "{told}");
     // The kernel may kill all that is theirs, and then their cgroup is gone.
+    let path = machine.cgroups().user(uid).join("memory.max");
+    let max = std::fs::read_to_string(path).ok();
+    assert!(
+        max.as_deref().is_none_or(|max| max == "33554432\n"),
+        "{max:?}"
+    );
     let closed = machine.logged("close session=1");
     assert!(!closed.contains("oom_kills=0"), "{closed}");
     stays.end();
