@@ -66,17 +66,14 @@ const KEEPS: &[libc::c_long] = &[
     libc::SYS_pidfd_send_signal,
     // Files: cgroups, records, accounting, a private /tmp.
     libc::SYS_close,
-    libc::SYS_fchdir,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,
     libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_fcntl,
-    libc::SYS_fdatasync,
     libc::SYS_flock,
     libc::SYS_fsetxattr,
     libc::SYS_fstat,
-    libc::SYS_fsync,
     libc::SYS_ftruncate,
     libc::SYS_getdents64,
     libc::SYS_lseek,
@@ -93,7 +90,6 @@ const KEEPS: &[libc::c_long] = &[
     libc::SYS_unlinkat,
     libc::SYS_utimensat,
     libc::SYS_write,
-    libc::SYS_writev,
     // The same as a C library calls them where there are such calls.
     #[cfg(target_arch = "x86_64")]
     libc::SYS_chmod,
@@ -111,7 +107,6 @@ const KEEPS: &[libc::c_long] = &[
     libc::SYS_unlink,
     // Sockets: the module's, the log's, audit's, systemd's.
     libc::SYS_connect,
-    libc::SYS_getsockopt,
     libc::SYS_recvfrom,
     libc::SYS_recvmsg,
     libc::SYS_sendmsg,
