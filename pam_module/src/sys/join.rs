@@ -123,14 +123,9 @@ pub fn set_rlimit(to: &Rlimit) -> Result<(), Errno> {
 pub fn empty_bounding_set() -> Result<(), Errno> {
     for capability in 0..MOST_CAPABILITIES {
         // SAFETY: touches no memory.
-        let held = unsafe { libc::prctl(libc::PR_CAPBSET_READ, capability, 0, 0, 0) };
-        match Errno::result(held) {
-            Ok(0) => {}
-            Ok(_) => {
-                // SAFETY: touches no memory.
-                let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
-                Errno::result(dropped)?;
-            }
+        let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+        match Errno::result(dropped) {
+            Ok(_) => {}
             // Past the last one.
             Err(Errno::EINVAL) if capability > 0 => break,
             Err(errno) => return Err(errno),
