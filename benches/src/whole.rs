@@ -23,8 +23,8 @@ const AT_ONCE: usize = 16;
 const BY_SSH: usize = 40;
 
 /// Programs started in a round, and rounds.
-const PROGRAMS: usize = 1_000;
-const ROUNDS: usize = 9;
+const PROGRAMS: usize = 400;
+const ROUNDS: usize = 25;
 
 /// Processes of a session that is left.
 const LEFT: usize = 1_000;
