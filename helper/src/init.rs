@@ -10,19 +10,24 @@
 //!    container with a masked /proc would not let a fresh one be mounted;
 //! 2. the mounts and the loopback interface, with the host's privilege;
 //! 3. the owner's UID, then the user namespace, so that it and all that is counted in it is the
-//!    owner's; the keeper writes the maps from outside;
+//!    owner's;
 //! 4. no nested user namespaces, by the new namespace's own limit;
 //! 5. no privilege;
 //! 6. once that is done and told, no system call but the few that reaping takes.
+//!
+//! The keeper writes the maps from outside, when it is told: nothing that the init does needs them, and to wait for
+//! them in between would cost the login two wake-ups more.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use berth_config::outcome::UserNamespace;
 use berth_protocol::install_filter;
+use berth_session::{NamespaceIds, Role};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -69,8 +74,6 @@ pub struct Init {
     pipe: UnixStream,
 }
 
-/// What the init says when its user namespace is there and wants its maps.
-const WANTS_MAPS: u8 = b'm';
 /// What the init says when it has given up everything. Anything else is a message of failure.
 const READY: u8 = b'r';
 
@@ -124,7 +127,7 @@ impl Plan<'_> {
             Cloned::Child => {
                 drop(ours);
                 let mut pipe = theirs;
-                if let Err(error) = self.set_up(&mut pipe) {
+                if let Err(error) = self.set_up() {
                     let _ = pipe.write_all(error.to_string().as_bytes()); // nobody else to tell
                     sys::exit(1);
                 }
@@ -145,7 +148,7 @@ impl Plan<'_> {
         }
     }
 
-    fn set_up(&self, pipe: &mut UnixStream) -> Result<()> {
+    fn set_up(&self) -> Result<()> {
         // By this name the module knows that a login is inside of a berth (nested.rs).
         prctl::set_name(c"berth-init").map_err(system("name the init"))?;
         end_with_the_keeper()?;
@@ -168,10 +171,6 @@ impl Plan<'_> {
         end_with_the_keeper()?;
         if self.maps.is_some() {
             unshare(CloneFlags::CLONE_NEWUSER).map_err(Error::UserNamespace)?;
-            let mut answer = [0];
-            pipe.write_all(&[WANTS_MAPS])
-                .and_then(|()| pipe.read_exact(&mut answer))
-                .map_err(|error| Error::Init(error.to_string()))?;
             if !self.nested_userns {
                 // The limit is the new namespace's own, and counts for all who are in it.
                 let path = Path::new("/proc/sys/user/max_user_namespaces");
@@ -210,31 +209,45 @@ fn reap() -> ! {
 }
 
 impl Init {
-    /// Writes the maps when the init wants them, and waits until it has given up everything.
-    pub fn finish(&mut self, plan: &Plan<'_>) -> Result<()> {
-        loop {
-            let mut word = [0];
-            match self.pipe.read(&mut word) {
-                Ok(0) => return Err(Error::Init("died while it was set up".into())),
-                Ok(_) => {}
-                Err(error) => return Err(Error::Init(error.to_string())),
-            }
-            match (word, plan.maps) {
-                ([READY], _) => return Ok(()),
-                ([WANTS_MAPS], Some(maps)) => {
-                    self.write_map("uid_map", &maps.uids)?;
-                    self.write_map("gid_map", &maps.gids)?;
-                    self.pipe
-                        .write_all(&[WANTS_MAPS])
-                        .map_err(|error| Error::Init(error.to_string()))?;
-                }
-                ([first], _) => {
-                    let mut rest = String::from(char::from(first));
-                    let _ = self.pipe.read_to_string(&mut rest); // what came is what there is to tell
-                    return Err(Error::Init(format!("failed: {rest}")));
-                }
-            }
+    /// Waits until the init has given up everything, and writes the maps. Returns which process it is, seen from the
+    /// host, and what it has made.
+    pub fn finish(&mut self, plan: &Plan<'_>) -> Result<(Role, NamespaceIds)> {
+        // While it mounts.
+        let role = Role::of(self.pid.as_raw()).ok_or(Error::Init("ended at once".into()))?;
+        let first = plan.first_flags();
+        let mut namespaces = NamespaceIds {
+            pid: self.inode(first & libc::CLONE_NEWPID, "pid"),
+            ipc: self.inode(first & libc::CLONE_NEWIPC, "ipc"),
+            mount: self.inode(first & libc::CLONE_NEWNS, "mnt"),
+            user: None,
+            uts: self.inode(first & libc::CLONE_NEWUTS, "uts"),
+            net: self.inode(first & libc::CLONE_NEWNET, "net"),
+        };
+        let mut told = [0];
+        match self.pipe.read(&mut told) {
+            Ok(0) => return Err(Error::Init("died while it was set up".into())),
+            Ok(_) => {}
+            Err(error) => return Err(Error::Init(error.to_string())),
         }
+        if told != [READY] {
+            let mut text = told.to_vec();
+            let _ = self.pipe.read_to_end(&mut text); // what came is what there is to tell
+            let text = String::from_utf8_lossy(&text);
+            return Err(Error::Init(format!("failed: {text}")));
+        }
+        if let Some(maps) = plan.maps {
+            namespaces.user = self.inode(libc::CLONE_NEWUSER, "user");
+            self.write_map("uid_map", &maps.uids)?;
+            self.write_map("gid_map", &maps.gids)?;
+        }
+        Ok((role, namespaces))
+    }
+
+    /// The inode number of its namespace of a kind, where that is one that it has made.
+    fn inode(&self, made: i32, name: &str) -> Option<u64> {
+        let path = format!("/proc/{}/ns/{name}", self.pid);
+        let metadata = (made != 0).then(|| fs::metadata(path))?;
+        metadata.ok().map(|metadata| metadata.ino())
     }
 
     fn write_map(&self, file: &str, map: &str) -> Result<()> {
@@ -244,11 +257,6 @@ impl Init {
             path: path.into(),
             source,
         })
-    }
-
-    /// Its PID, seen from the host.
-    pub fn pid(&self) -> Pid {
-        self.pid
     }
 
     /// Its descriptor: setns(2) takes all its namespaces from it.

@@ -1,8 +1,6 @@
 //! Steps 2 to 4 of a login, each with the undo that goes with it.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::{Scope, UserNamespace};
@@ -17,7 +15,7 @@ use crate::decide::{self, Planned};
 use crate::error::{Error, Result};
 use crate::filter::{self, Sockets, UserNamespaces};
 use crate::frozen;
-use crate::init::{self, Init};
+use crate::init;
 use crate::keeper::Berth;
 use crate::motd;
 use crate::mounts;
@@ -96,14 +94,14 @@ impl<'a> Opening<'a> {
     fn carry_out(&mut self, channel: &Channel) -> std::result::Result<Opened, Reason> {
         let (planned, prepared) = (self.planned, self.prepared);
         let Prepared { id, leader, .. } = prepared;
-        clean_up_after_the_dead(prepared.tree.as_ref(), planned.login.uid);
 
-        // The init mounts while this process makes cgroups.
+        // First, so that the init mounts while this process makes cgroups.
         let plan = self.init_plan();
         let mut own = match (plan.flags(), planned.berth.namespaces.scope) {
             (0, _) | (_, Scope::User) => None,
             (_, Scope::Session) => Some(plan.start()?),
         };
+        clean_up_after_the_dead(prepared.tree.as_ref(), planned.login.uid);
 
         // 2. The session's cgroup, under the user's lock.
         let mut record = self.record()?;
@@ -138,11 +136,11 @@ impl<'a> Opening<'a> {
                 Some(found) => found,
                 None => {
                     let mut init = plan.start()?;
-                    init.finish(&plan)?;
-                    let namespaces = namespace_ids(&init, plan.flags());
-                    Membership::found_by(&folder, *id, &needs, init, namespaces)?
+                    let (role, namespaces) = init.finish(&plan)?;
+                    Membership::found_by(&folder, *id, &needs, init, role, namespaces)?
                 }
             };
+            (record.init, record.namespaces) = (Some(membership.init()), membership.namespaces());
             if !record.is_login() {
                 // logind ends the manager after the last login, which must not wait for it then.
                 membership.login_ended();
@@ -151,7 +149,8 @@ impl<'a> Opening<'a> {
         }
         drop(folder);
         if let Some(mut init) = own.take() {
-            init.finish(&plan)?;
+            let (role, namespaces) = init.finish(&plan)?;
+            (record.init, record.namespaces) = (Some(role), namespaces);
             self.berth = Berth::Own(init);
         }
 
@@ -169,14 +168,6 @@ impl<'a> Opening<'a> {
         self.refuse_the_frozen()?;
 
         // 4. Over to the module.
-        (record.init, record.namespaces) = match &self.berth {
-            Berth::None => (None, NamespaceIds::default()),
-            Berth::Own(init) => (
-                Role::of(init.pid().as_raw()),
-                namespace_ids(init, plan.flags()),
-            ),
-            Berth::Shared(membership) => (Some(membership.init()), membership.namespaces()),
-        };
         // Before the answer, so that whoever has logged in finds the session in `berth list`.
         record.state = State::Active;
         record.write()?;
@@ -378,22 +369,5 @@ fn clean_up_after_the_dead(tree: Option<&Tree>, uid: u32) {
         if Record::is_abandoned(id) {
             report(id, sweep(tree, uid, id).map_err(Error::from));
         }
-    }
-}
-
-/// The inode numbers of an init's namespaces, of those that it does not share with the host.
-fn namespace_ids(init: &Init, flags: i32) -> NamespaceIds {
-    let inode = |flag: i32, name: &str| {
-        let path = format!("/proc/{}/ns/{name}", init.pid());
-        let metadata = (flags & flag != 0).then(|| fs::metadata(path))?;
-        metadata.ok().map(|metadata| metadata.ino())
-    };
-    NamespaceIds {
-        pid: inode(libc::CLONE_NEWPID, "pid"),
-        ipc: inode(libc::CLONE_NEWIPC, "ipc"),
-        mount: inode(libc::CLONE_NEWNS, "mnt"),
-        user: inode(libc::CLONE_NEWUSER, "user"),
-        uts: inode(libc::CLONE_NEWUTS, "uts"),
-        net: inode(libc::CLONE_NEWNET, "net"),
     }
 }

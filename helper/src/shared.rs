@@ -107,10 +107,10 @@ impl Membership {
         id: SessionId,
         needs: &str,
         init: Init,
+        role: Role,
         namespaces: NamespaceIds,
     ) -> Result<Membership> {
         let folder = folder.path();
-        let role = Role::of(init.pid().as_raw()).ok_or(Error::Init("ended at once".into()))?;
         let entry = Entry {
             needs: needs.into(),
             init: role,
