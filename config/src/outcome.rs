@@ -225,6 +225,24 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
+    /// The host's, all of them.
+    pub const fn none() -> Namespaces {
+        Namespaces {
+            scope: Scope::Session,
+            user: UserNamespace::Off,
+            pid: false,
+            ipc: false,
+            mount: false,
+            uts: false,
+            net: false,
+            private_tmp: PrivateTmp::Off,
+            tmp_keep: Vec::new(),
+            private_shm: None,
+            propagation: Propagation::Slave,
+            user_manager: UserManager::Host,
+        }
+    }
+
     /// Whether any namespace is asked for at all.
     pub fn any(&self) -> bool {
         !self.kinds().is_empty()

@@ -1,8 +1,8 @@
 //! Step 1 of a login: what the policy says, and what this application and machine allow.
 
 use berth_config::outcome::{
-    Accounting, Berth, Caps, FrozenLogin, Logout, Namespaces, OnError, Outcome, PrivateTmp,
-    Privileges, Propagation, Scope, UserManager, UserNamespace,
+    Accounting, Berth, Caps, FrozenLogin, Logout, Namespaces, OnError, Outcome, Privileges,
+    UserManager,
 };
 use berth_config::{Decision, Layers, Login, Machine, Places, PolicyError};
 use berth_protocol::{JoinAbility, Request, service};
@@ -253,20 +253,7 @@ impl Planned {
         if self.berth.namespaces.any() || self.berth.privileges.no_new_privs {
             self.notes.push(format!("caps only: {reason}"));
         }
-        self.berth.namespaces = Namespaces {
-            scope: Scope::Session,
-            user: UserNamespace::Off,
-            pid: false,
-            ipc: false,
-            mount: false,
-            uts: false,
-            net: false,
-            private_tmp: PrivateTmp::Off,
-            tmp_keep: Vec::new(),
-            private_shm: None,
-            propagation: Propagation::Slave,
-            user_manager: UserManager::Host,
-        };
+        self.berth.namespaces = Namespaces::none();
         self.berth.privileges = Privileges {
             no_new_privs: false,
             nested_userns: true,

@@ -115,7 +115,7 @@ impl Plan<'_> {
         .fold(0, |all, flag| all | flag)
     }
 
-    /// Starts the init. It mounts while the caller does other things, then waits for [`Init::finish`].
+    /// Starts the init. It mounts while the caller does other things; [`Init::finish`] waits for it.
     pub fn start(&self) -> Result<Init> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| Error::Init(error.to_string()))?;
         match sys::clone(self.first_flags(), None).map_err(Error::Namespaces)? {
@@ -212,8 +212,8 @@ impl Init {
     /// Waits until the init has given up everything, and writes the maps. Returns which process it is, seen from the
     /// host, and what it has made.
     pub fn finish(&mut self, plan: &Plan<'_>) -> Result<(Role, NamespaceIds)> {
-        // While it mounts.
-        let role = Role::of(self.pid.as_raw()).ok_or(Error::Init("ended at once".into()))?;
+        // While it mounts. Where it has failed already, it has told why.
+        let role = Role::of(self.pid.as_raw());
         let first = plan.first_flags();
         let mut namespaces = NamespaceIds {
             pid: self.inode(first & libc::CLONE_NEWPID, "pid"),
@@ -240,6 +240,7 @@ impl Init {
             self.write_map("uid_map", &maps.uids)?;
             self.write_map("gid_map", &maps.gids)?;
         }
+        let role = role.ok_or(Error::Init("ended at once".into()))?;
         Ok((role, namespaces))
     }
 
@@ -281,5 +282,48 @@ impl Drop for Init {
         // the machine's PID 1 that must reap it, which some containers' do only now and then. So
         // whatever others wait for is done before this.
         while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use berth_config::outcome::Namespaces;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::zombie_processes)] // the drop of an Init waits for it
+    fn an_init_that_has_failed_before_anybody_looks_has_told_why() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"cannot mount").unwrap();
+        drop(theirs);
+        let child = Command::new("true").spawn().unwrap();
+        let pid = Pid::from_raw(child.id() as i32);
+        while Role::of(pid.as_raw()).is_some() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut init = Init {
+            pid,
+            pidfd: sys::pidfd_open(pid).unwrap(),
+            pipe: ours,
+        };
+        let namespaces = Namespaces::none();
+        let plan = Plan {
+            mounts: mounts::Plan {
+                namespaces: &namespaces,
+                id: "1".parse().unwrap(),
+                uid: 1001,
+                gid: 1001,
+            },
+            owner: 1,
+            maps: None,
+            nested_userns: true,
+            rlimits: Vec::new(),
+        };
+        let error = init.finish(&plan).unwrap_err().to_string();
+        assert!(error.ends_with("failed: cannot mount"), "{error}");
     }
 }
