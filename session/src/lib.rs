@@ -40,6 +40,7 @@ mod record;
 mod sweep;
 mod sys;
 pub mod systemd;
+mod text;
 mod tree;
 mod usage;
 
@@ -58,5 +59,6 @@ pub use outcome::{Cause, Outcome};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
 pub use sys::let_read;
+pub use text::kernel_text;
 pub use tree::{Manager, Tree, mounts_of};
 pub use usage::Usage;
