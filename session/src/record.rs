@@ -9,7 +9,7 @@ use berth_protocol::service::MANAGER;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, SessionId, kernel_text, sys};
+use crate::{Error, Result, SessionId, kernel_text, read_file, sys};
 
 /// Where everything that lives no longer than the machine is up is kept.
 pub const STATE: &str = "/run/berth";
@@ -228,7 +228,7 @@ impl Record {
     /// Reads one record.
     pub fn read(id: SessionId) -> Result<Record> {
         let path = Record::path(id);
-        let text = fs::read(&path).map_err(|error| Error::file("read", &path, error))?;
+        let text = read_file(&path).map_err(|error| Error::file("read", &path, error))?;
         serde_json::from_slice(&text).map_err(|error| Error::Record {
             path,
             reason: error.to_string(),
