@@ -11,6 +11,14 @@ pub const CASES: &[BootedCase] = &[
         lingering,
     ),
     (
+        "an_isolated_manager_has_no_network_where_its_berth_has_none",
+        without_a_network,
+    ),
+    (
+        "a_lingering_manager_stays_hidden_from_logins_that_come_and_go",
+        lingering_hidden,
+    ),
+    (
         "a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside",
         outside,
     ),
@@ -145,6 +153,62 @@ fn lingering(machine: &Booted) {
     assert!(eventually(|| sleeping().is_none()), "it goes on");
     machine.host("loginctl disable-linger alice").ok();
     disable(machine);
+    machine.assert_nothing_left(&before);
+}
+
+fn without_a_network(machine: &Booted) {
+    let mut policy = policy("identity");
+    policy.namespaces += ", net = true";
+    machine.berth("sshd", &policy);
+    let before = machine.settled();
+    enable(machine);
+    machine.host("loginctl enable-linger alice").ok();
+    assert!(
+        eventually(|| manager(machine).is_some()),
+        "no service manager"
+    );
+    // What it starts is in there, and it can be asked by who is, over a socket that is a file.
+    let look = "readlink /proc/self/ns/net; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '";
+    let said = machine.ssh(
+        "alice",
+        &format!("{look}; systemd-run --user --quiet --wait --pipe sh -c \"{look}\""),
+    );
+    let said = said.ok();
+    let [here, lo, there, lo_there] = said.lines().collect::<Vec<_>>()[..] else {
+        panic!("{said}");
+    };
+    assert_eq!((here, lo, lo_there), (there, "lo", "lo"));
+    assert_ne!(here, machine.host("readlink /proc/self/ns/net").ok());
+    machine.host("loginctl disable-linger alice").ok();
+    assert!(eventually(|| manager(machine).is_none()), "it stays");
+    disable(machine);
+    machine.assert_nothing_left(&before);
+}
+
+fn lingering_hidden(machine: &Booted) {
+    let hidden = Policy::with_namespaces(
+        r#"scope = "user", user = "identity", pid = true, mount = true, user_manager = "hidden""#,
+    );
+    machine.berth("sshd", &hidden);
+    let before = machine.settled();
+    machine.host("loginctl enable-linger alice").ok();
+    assert!(
+        eventually(|| manager(machine).is_some()),
+        "no service manager"
+    );
+    for _ in 0..2 {
+        let said = machine.ssh("alice", "ls /run/user/$(id -u); systemd-run --user true");
+        said.refused();
+    }
+    let running = manager(machine).expect("it goes on");
+    let unit = format!(
+        "{}/user@{}.service",
+        machine.slice("alice"),
+        machine.uid("alice")
+    );
+    assert_eq!(running.cgroup(), Some(format!("{unit}/init.scope")));
+    machine.host("loginctl disable-linger alice").ok();
+    assert!(eventually(|| manager(machine).is_none()), "it stays");
     machine.assert_nothing_left(&before);
 }
 
