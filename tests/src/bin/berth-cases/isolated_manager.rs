@@ -15,10 +15,6 @@ pub const CASES: &[BootedCase] = &[
         without_a_network,
     ),
     (
-        "a_lingering_manager_stays_hidden_from_logins_that_come_and_go",
-        lingering_hidden,
-    ),
-    (
         "a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside",
         outside,
     ),
@@ -182,33 +178,6 @@ fn without_a_network(machine: &Booted) {
     machine.host("loginctl disable-linger alice").ok();
     assert!(eventually(|| manager(machine).is_none()), "it stays");
     disable(machine);
-    machine.assert_nothing_left(&before);
-}
-
-fn lingering_hidden(machine: &Booted) {
-    let hidden = Policy::with_namespaces(
-        r#"scope = "user", user = "identity", pid = true, mount = true, user_manager = "hidden""#,
-    );
-    machine.berth("sshd", &hidden);
-    let before = machine.settled();
-    machine.host("loginctl enable-linger alice").ok();
-    assert!(
-        eventually(|| manager(machine).is_some()),
-        "no service manager"
-    );
-    for _ in 0..2 {
-        let said = machine.ssh("alice", "ls /run/user/$(id -u); systemd-run --user true");
-        said.refused();
-    }
-    let running = manager(machine).expect("it goes on");
-    let unit = format!(
-        "{}/user@{}.service",
-        machine.slice("alice"),
-        machine.uid("alice")
-    );
-    assert_eq!(running.cgroup(), Some(format!("{unit}/init.scope")));
-    machine.host("loginctl disable-linger alice").ok();
-    assert!(eventually(|| manager(machine).is_none()), "it stays");
     machine.assert_nothing_left(&before);
 }
 
