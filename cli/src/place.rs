@@ -1,8 +1,9 @@
 //! Where the policy is, and what is known of the machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use berth_config::{LocalTime, Login, Places, Policy, PolicyError, SourceError, ThisMachine};
+use berth_session::Tree;
 
 use crate::exit::Exit;
 
@@ -36,13 +37,8 @@ pub fn this_machine() -> ThisMachine {
 
 /// Where the cgroup v2 tree is mounted.
 pub fn cgroup_root() -> Option<PathBuf> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    mounts.lines().find_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        let kind = after.split(' ').next()?;
-        let point = before.split(' ').nth(4)?;
-        (kind == "cgroup2").then(|| Path::new(point).to_owned())
-    })
+    let tree = Tree::find().ok()?;
+    Some(tree.root().path().into())
 }
 
 /// All accounts that NSS lists.

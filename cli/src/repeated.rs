@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use berth_session::Line;
+use berth_session::{Line, read_file};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{dup, dup2_stderr, dup2_stdout};
 
@@ -22,7 +22,8 @@ pub fn once(round: impl FnOnce() -> Exit) -> Exit {
     };
     let exit = round();
     let (out, err) = heard.end();
-    let before = fs::read_to_string(WRONG).ok();
+    let before = read_file(WRONG).ok();
+    let before = before.and_then(|text| String::from_utf8(text).ok());
     let wrong = (exit != Exit::Done).then(|| gist(&format!("{err}{out}")));
     if wrong.is_some() && wrong == before {
         return exit;
@@ -65,8 +66,9 @@ fn gist(said: &str) -> String {
 }
 
 fn note(gist: &str) -> io::Result<()> {
+    let _ = fs::remove_file(WRONG); // what cannot go is told below
     let mut options = OpenOptions::new();
-    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let options = options.write(true).create_new(true).mode(0o600);
     options.open(WRONG)?.write_all(gist.as_bytes())
 }
 

@@ -5,6 +5,7 @@ use berth_config::outcome::{CgroupPlace, FrozenLogin};
 use berth_protocol::{JoinAbility, Request};
 use berth_session::{Manager, Tree};
 
+use crate::cgroup::UserTasks;
 use crate::decide::Planned;
 
 /// Whether nobody but the user waits for this application: it serves one login, and one from another host. Where `su` is
@@ -20,11 +21,25 @@ pub fn can_stand(request: &Request, service_named: bool) -> bool {
 
 /// Why a login cannot go where it belongs, for its user.
 pub fn refusal(tree: &Tree, planned: &Planned) -> Option<String> {
-    (!is_let_in(tree, planned) && is_frozen(tree, planned)).then(|| {
-        let contact = planned.berth.contact.as_ref();
-        let help = contact.map_or(String::new(), |contact| format!(" Help: {contact}"));
-        format!("Your sessions are frozen, and no others can be opened.{help}")
-    })
+    (!is_let_in(tree, planned) && is_frozen(tree, planned)).then(|| message(planned))
+}
+
+/// The same of a login that is not there yet. At the user's tasks_max there is room for who cleans up, and one that stands
+/// cannot; there would be no end of them, since the kernel refuses tasks to who makes them, and not to who is moved.
+pub fn refusal_at_the_door(tree: &Tree, planned: &Planned) -> Option<String> {
+    let is_full = || {
+        let user = tree.existing_user(planned.login.uid);
+        let tasks = UserTasks::of(&planned.berth.user_caps);
+        user.is_some_and(|user| tasks.are_used_up(&user.child("sessions")))
+    };
+    let refused = || (stands(tree, planned) && is_full()).then(|| message(planned));
+    refusal(tree, planned).or_else(refused)
+}
+
+fn message(planned: &Planned) -> String {
+    let contact = planned.berth.contact.as_ref();
+    let help = contact.map_or(String::new(), |contact| format!(" Help: {contact}"));
+    format!("Your sessions are frozen, and no others can be opened.{help}")
 }
 
 /// Whether a login that is let in stands now.
@@ -97,6 +112,7 @@ mod tests {
         let mut alice = planned("frozen", "", "");
         assert_eq!(refusal(&tree, &alice).as_deref(), Some(REFUSED));
         assert!(!stands(&tree, &alice));
+        assert!(refusal_at_the_door(&tree, &alice).is_some());
         alice.berth.contact = Some("help@example.org".into());
         let help = refusal(&tree, &alice).unwrap();
         assert_eq!(help, format!("{REFUSED} Help: help@example.org"));
@@ -111,6 +127,22 @@ mod tests {
         assert!(!stands(&tree, &stays));
         alice.login.uid = 1002;
         assert!(!stands(&tree, &alice));
+    }
+
+    #[test]
+    fn no_login_stands_on_what_is_kept_for_cleaning_up() {
+        let frozen = frozen("full", "berth/user-1001");
+        std::fs::create_dir(frozen.path().join("berth/user-1001/sessions")).unwrap();
+        let tree = frozen.tree(Manager::Berth);
+        let mut alice = planned("full", "", "user = { tasks_max = 20 }");
+        alice.frozen_login = FrozenLogin::Freeze;
+        for (current, expected) in [("12\n", None), ("13\n", Some(REFUSED))] {
+            frozen.write("berth/user-1001/sessions/pids.current", current);
+            let refusal = refusal_at_the_door(&tree, &alice);
+            assert_eq!(refusal.as_deref(), expected, "{current}");
+            // One that is there already is not sent away.
+            assert_eq!(super::refusal(&tree, &alice), None);
+        }
     }
 
     #[test]

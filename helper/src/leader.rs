@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use berth_session::{Group, Line, Manager, Record, Role, SessionId, Tree};
+use berth_session::{Group, Line, Manager, Record, Role, SessionId, Tree, kernel_text};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 
@@ -64,7 +64,7 @@ impl Leader {
 
     /// The groups it has now: pam_group may have added some that no database knows.
     pub fn groups(&self) -> Vec<u32> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.role.pid));
+        let status = kernel_text(format!("/proc/{}/status", self.role.pid));
         let status = status.unwrap_or_default();
         let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
         groups
@@ -81,7 +81,7 @@ impl Leader {
 
     /// Whether it is still root's application, and not the user's program in its place.
     pub fn is_roots(&self) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.role.pid));
+        let status = kernel_text(format!("/proc/{}/status", self.role.pid));
         let status = status.unwrap_or_default();
         let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
         uids.and_then(|uids| uids.split_whitespace().nth(1)) == Some("0")

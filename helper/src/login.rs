@@ -83,7 +83,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                 let frozen = tree
                     .as_ref()
                     .ok()
-                    .and_then(|tree| frozen::refusal(tree, &planned));
+                    .and_then(|tree| frozen::refusal_at_the_door(tree, &planned));
                 let refusal = match frozen {
                     Some(message) => Ok(Some(message)),
                     None => planned.refusal(|| UserFolder::logins_of(planned.login.uid)),

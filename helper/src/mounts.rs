@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::{Namespaces, PrivateTmp, Propagation, UserManager};
-use berth_session::{SessionId, make_private_tmp};
+use berth_session::{SessionId, kernel_text, make_private_tmp};
 use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
@@ -134,15 +134,29 @@ impl Plan<'_> {
     ///
     /// /tmp is everybody's to write in: a symbolic link there leads wherever its owner likes, so none
     /// is followed; and what neither root nor the user owns is not kept, because its owner could not
-    /// otherwise put anything into this user's /tmp.
+    /// otherwise put anything into this user's /tmp. A user's own file system (FUSE) is not even
+    /// asked: it refuses root, or has everybody's login wait for an answer.
     fn kept(&self) -> Result<Vec<Kept>> {
         let mut kept = Vec::new();
+        if self.namespaces.tmp_keep.is_empty() {
+            return Ok(kept);
+        }
+        let table = mount_table()?;
         for name in &self.namespaces.tmp_keep {
             let path = Path::new("/tmp").join(name);
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let Ok(fd) = open(&path, flags, Mode::empty()) else {
                 continue; // Not there today: there is nothing to keep.
             };
+            let known = PathBuf::from(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
+            let known = kernel_text(&known).map_err(|source| Error::File {
+                action: "read",
+                path: known.clone(),
+                source,
+            })?;
+            if is_a_users(&table, &known) {
+                continue;
+            }
             let source = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
             let metadata = fs::metadata(&source).map_err(|source| Error::File {
                 action: "inspect",
@@ -241,13 +255,30 @@ fn mount_at(
 
 /// Mount points of procfs other than /proc and what lies below it.
 fn other_procs() -> Result<Vec<PathBuf>> {
+    Ok(procs_in(&mount_table()?))
+}
+
+fn mount_table() -> Result<String> {
     let path = Path::new("/proc/self/mountinfo");
-    let table = fs::read_to_string(path).map_err(|source| Error::File {
+    kernel_text(path).map_err(|source| Error::File {
         action: "read",
         path: path.into(),
         source,
-    })?;
-    Ok(procs_in(&table))
+    })
+}
+
+/// Whether a descriptor is in a file system that a user has mounted, by what /proc knows of it (proc_pid_fdinfo(5)):
+/// FUSE alone can be one, and says in its options whose it is.
+fn is_a_users(table: &str, known: &str) -> bool {
+    let mut lines = known.lines();
+    let Some(mount) = lines.find_map(|line| line.strip_prefix("mnt_id:")) else {
+        return false;
+    };
+    let mut mounts = table.lines();
+    let is_it = |line: &&str| line.split(' ').next() == Some(mount.trim());
+    let options = mounts.find(is_it).and_then(|line| line.rsplit(' ').next());
+    let mut options = options.unwrap_or_default().split(',');
+    options.any(|option| matches!(option.strip_prefix("user_id="), Some(uid) if uid != "0"))
 }
 
 fn procs_in(table: &str) -> Vec<PathBuf> {
@@ -267,6 +298,20 @@ mod tests {
         assert!(!is_there(Path::new("/proc/no-such-folder")).unwrap());
         assert!(!is_there(Path::new("/proc/self/status")).unwrap());
         assert!(is_there(&std::env::temp_dir().join(too_long)).is_err());
+    }
+
+    #[test]
+    fn a_users_own_file_system_is_known_by_its_options() {
+        let table = "28 1 8:1 / / rw - ext4 /dev/vda rw\n\
+            31 28 0:40 / /tmp/hers rw - fuse.sshfs user_id=0 rw,user_id=1001,group_id=1001\n\
+            32 28 0:41 / /tmp/roots rw - fuse.sshfs x rw,user_id=0,group_id=0\n";
+        let known = |mount: u32| format!("pos:\t0\nflags:\t012100000\nmnt_id:\t{mount}\nino:\t1\n");
+        assert!(is_a_users(table, &known(31)));
+        assert!(
+            [28, 32, 3]
+                .into_iter()
+                .all(|mount| !is_a_users(table, &known(mount)))
+        );
     }
 
     #[test]

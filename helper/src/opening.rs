@@ -110,7 +110,10 @@ impl<'a> Opening<'a> {
         if let Some(message) = planned.refusal(|| folder.logins())? {
             return Err(Reason::Refused(message));
         }
-        self.refuse_the_frozen()?;
+        let tree = prepared.tree.as_ref();
+        if let Some(message) = tree.and_then(|tree| frozen::refusal_at_the_door(tree, planned)) {
+            return Err(Reason::Refused(message));
+        }
         folder.add(*id)?;
         let mut place = match (&prepared.caps, &prepared.tree) {
             (Some(caps), Some(tree)) => Some((caps.carry_out(tree, *id, leader, &folder)?, tree)),

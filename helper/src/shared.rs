@@ -17,7 +17,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use berth_session::{NamespaceIds, Role, SessionId, UserFolder};
+use berth_session::{NamespaceIds, Role, SessionId, UserFolder, read_file};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ impl Membership {
 
     fn try_join(folder: &Path, id: SessionId, needs: &str) -> Result<Option<Membership>> {
         let path = berth_file(folder, id);
-        let text = fs::read(&path).map_err(file("read", &path))?;
+        let text = read_file(&path).map_err(file("read", &path))?;
         let Ok(entry) = serde_json::from_slice::<Entry>(&text) else {
             return Ok(None); // Half written by a helper that was killed; its standby removes it.
         };

@@ -112,7 +112,9 @@ impl Host for Live<'_> {
     fn threads(&mut self) -> Threads {
         let _room = Room::make();
         // Not by counting /proc/self/task: std panics where that cannot be closed.
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        // The program has the name by which somebody called it, which need not be text.
+        let status = std::fs::read("/proc/self/status").unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
         let count = status
             .lines()
             .find_map(|line| line.strip_prefix("Threads:"));

@@ -5,11 +5,13 @@
 //! a name up in it, in /etc/passwd and in /etc/group, before anything else happens. The helper uses
 //! the same look-up, so the two can never disagree.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+
+use nix::fcntl::OFlag;
 
 /// Where `berth reload` installs the list.
 pub const EXEMPT_FILE: &str = "/var/lib/berth/exempt";
@@ -40,12 +42,18 @@ pub enum ExemptError {
     /// Somebody other than root could have written the file.
     #[error("{EXEMPT_FILE} is not owned by root, or others can write to it: not used")]
     Untrusted,
+    /// It is a folder, a FIFO or the like.
+    #[error("{EXEMPT_FILE} is not a regular file: not used")]
+    NoFile,
 }
 
 impl Exempt {
     /// Reads the installed list. A missing file is an empty list: no policy has been loaded.
     pub fn load() -> Result<Exempt, ExemptError> {
-        let file = match File::open(EXEMPT_FILE) {
+        // Not blocking: whoever opens a FIFO in its place would wait, and root, too, asks here.
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+        let file = match options.open(EXEMPT_FILE) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Exempt::default());
@@ -56,6 +64,9 @@ impl Exempt {
         let metadata = file.metadata()?;
         if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
             return Err(ExemptError::Untrusted);
+        }
+        if !metadata.is_file() {
+            return Err(ExemptError::NoFile);
         }
         let mut text = String::new();
         file.take(MAX_FILE).read_to_string(&mut text)?;

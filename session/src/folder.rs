@@ -1,12 +1,12 @@
 //! A user's folder under /run/berth/users: the lock on the user's sessions, and the list of them.
 
-use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
 use crate::{Error, Record, Result, SessionId, State};
 
@@ -18,6 +18,9 @@ const EVERYONE: &str = "everyone";
 
 /// The folder of who brings the caps of all users up to date.
 const APPLYING: &str = "applying";
+
+/// How often the folders above are made anew. One that cannot be is a link to nothing.
+const ENOUGH: u32 = 100;
 
 /// A user's folder, locked. While it is held nobody else makes or removes cgroups, berths or
 /// sessions of this user; other users are not held up. The kernel lets the lock go with the process.
@@ -45,12 +48,14 @@ impl UserFolder {
     }
 
     fn lock_path(path: PathBuf) -> Result<UserFolder> {
+        let mut prepared = 0;
         loop {
             // Root only: whoever can open a folder can lock it.
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 // Somebody has emptied /run/berth. Sessions that go on must still come to their end.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound && prepared < ENOUGH => {
                     Record::prepare()?;
+                    prepared += 1;
                     continue;
                 }
                 Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -58,7 +63,11 @@ impl UserFolder {
                 }
                 _ => {}
             }
-            let file = match File::open(&path) {
+            // Nothing but a folder: what a link leads to may not be there, or be somebody else's.
+            let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+            let mut options = OpenOptions::new();
+            let options = options.read(true).custom_flags(flags.bits());
+            let file = match options.open(&path) {
                 Ok(file) => file,
                 // Its last session ended just now.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,

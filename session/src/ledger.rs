@@ -16,7 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use crate::{Entry, Error, Result};
+use crate::{Entry, Error, Result, open_file};
 
 /// How long whoever appends waits for the others. Each holds the lock for one line; one whose disk hangs
 /// must not hold up all that come after.
@@ -62,7 +62,7 @@ impl Ledger {
     /// this began. Says how many lines are none.
     pub fn read(&self, since: SystemTime, mut each: impl FnMut(&Entry<'_>)) -> Result<u64> {
         // Opened before the look at the folder: should it be set aside in between, it is found there, and known.
-        let current = match File::open(&self.file) {
+        let current = match open_file(&self.file) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::file("read", &self.file, error)),
@@ -73,7 +73,7 @@ impl Ledger {
             if at < since {
                 continue; // All of its sessions had ended by then.
             }
-            let file = match File::open(&path) {
+            let file = match open_file(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // Too old just now.
                 Err(error) => return Err(Error::file("read", &path, error)),
@@ -93,7 +93,7 @@ impl Ledger {
     /// are no record are passed over.
     pub fn read_back(&self, mut each: impl FnMut(&Entry<'_>) -> ControlFlow<()>) -> Result<()> {
         // In this order, as in `read`. What is set aside in between is read from where it was then, too.
-        let current = match File::open(&self.file) {
+        let current = match open_file(&self.file) {
             Ok(file) => Some(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::file("read", &self.file, error)),
@@ -106,7 +106,7 @@ impl Ledger {
             }
         }
         for (_, path) in self.aside()?.into_iter().rev() {
-            let file = match File::open(&path) {
+            let file = match open_file(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // Too old just now.
                 Err(error) => return Err(Error::file("read", &path, error)),

@@ -9,7 +9,7 @@ use berth_protocol::service::MANAGER;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, SessionId, sys};
+use crate::{Error, Result, SessionId, kernel_text, read_file, sys};
 
 /// Where everything that lives no longer than the machine is up is kept.
 pub const STATE: &str = "/run/berth";
@@ -62,7 +62,7 @@ pub(crate) fn parent_of(pid: i32) -> Option<i32> {
 
 /// State, parent and start time of a process; none where there is no such process.
 fn stat(pid: i32) -> io::Result<Option<[String; 3]>> {
-    let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+    let stat = match kernel_text(format!("/proc/{pid}/stat")) {
         Ok(stat) => stat,
         // ESRCH: it has ended between the open and the read.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -228,7 +228,7 @@ impl Record {
     /// Reads one record.
     pub fn read(id: SessionId) -> Result<Record> {
         let path = Record::path(id);
-        let text = fs::read(&path).map_err(|error| Error::file("read", &path, error))?;
+        let text = read_file(&path).map_err(|error| Error::file("read", &path, error))?;
         serde_json::from_slice(&text).map_err(|error| Error::Record {
             path,
             reason: error.to_string(),

@@ -29,10 +29,12 @@
 //!                                                          a session of a user of the pool, under the user's caps
 //! ```
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Group, Result, SessionId, systemd};
+use crate::{Error, Group, Result, SessionId, kernel_text, systemd};
 
 /// What the name of a pool's cgroup begins with.
 const POOL: &str = "pool-";
@@ -57,7 +59,7 @@ impl Tree {
     /// Finds the hierarchy in the mount table.
     pub fn find() -> Result<Tree> {
         let path = Path::new("/proc/self/mountinfo");
-        let table = fs::read_to_string(path).map_err(|error| Error::file("read", path, error))?;
+        let table = kernel_text(path).map_err(|error| Error::file("read", path, error))?;
         cgroup2_mount(&table)
             .map(|path| {
                 let manager = if systemd::is_booted() {
@@ -90,10 +92,13 @@ impl Tree {
 
     /// The cgroup of a process, below this root; `None` where it cannot be seen from here.
     pub fn of_process(&self, pid: i32) -> Option<Group> {
-        let table = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace.
-        let path = table.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        (!path.starts_with("..") && !path.ends_with(" (deleted)")).then(|| self.root.child(path))
+        let table = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+        // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace. Who has a cgroup of their
+        // own to divide may call the parts as they like.
+        let mut lines = table.split(|byte| *byte == b'\n');
+        let path = lines.find_map(|line| line.strip_prefix(b"0::/"))?;
+        let is_seen = !path.starts_with(b"..") && !path.ends_with(b" (deleted)");
+        is_seen.then(|| self.group(Path::new(OsStr::from_bytes(path))))
     }
 
     /// A path below the root, as records hold it.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use berth_tests::escape::table;
+use berth_tests::escape::{self, table};
 
 const THREATS: &str = include_str!("../../docs/threat-model.md");
 
@@ -60,4 +60,36 @@ fn every_test_that_the_threat_model_names_is_there() {
         found += 1;
     }
     assert!(found > 20, "{found} tests");
+}
+
+/// Attempts stand there as `class/name`.
+#[test]
+fn every_published_escape_is_tried_or_cannot_apply() {
+    let attempts: Vec<String> = escape::all().map(|(name, _)| name).collect();
+    let (_, section) = THREATS.split_once("\n## Published escapes\n").expect("it");
+    let (section, _) = section.split_once("\n## ").expect("its end");
+    let lines = section.lines().filter(|line| line.starts_with("| "));
+    let mut rows = 0;
+    for line in lines.skip(1) {
+        let (_, tried_by) = line
+            .trim_end_matches(" |")
+            .rsplit_once(" | ")
+            .expect("columns");
+        let plain: String = tried_by.split('`').step_by(2).collect();
+        let ends = |letter: char| letter == ',' || letter == '.' || letter == ' ';
+        let mut named = plain
+            .split(ends)
+            .filter(|word| word.contains('/'))
+            .peekable();
+        let is_tried = named.peek().is_some() || tried_by.contains("::");
+        assert!(is_tried != tried_by.starts_with("cannot apply: "), "{line}");
+        for word in named {
+            assert!(
+                attempts.iter().any(|attempt| attempt == word),
+                "no {word}: {line}"
+            );
+        }
+        rows += 1;
+    }
+    assert!(rows > 25, "{rows} rows");
 }

@@ -1,6 +1,6 @@
 //! Paths that a user changes while Berth, as root, is about to use them.
 
-use berth_tests::{Machine, Policy};
+use berth_tests::{Machine, Policy, eventually};
 
 /// root is in a folder of alice's, who makes its name that of a link meanwhile.
 #[test]
@@ -33,5 +33,93 @@ fn a_working_directory_that_becomes_a_link_leads_nowhere() {
             );
             assert!(said.contains("/home/alice/"), "{said}");
         }
+    });
+}
+
+/// What a berth keeps of /tmp is mounted by root; alice makes its name that of a link meanwhile.
+#[test]
+fn a_kept_name_of_tmp_that_becomes_a_link_shows_nothing_of_where_it_leads() {
+    Machine::run(|machine| {
+        machine
+            .host("mkdir -p /root/open && chmod 700 /root && chmod 755 /root/open && echo of-root >/root/open/secret")
+            .ok();
+        let uid = machine.uid("alice");
+        machine.policy(&Policy::with_namespaces(
+            r#"pid = true, mount = true, private_tmp = "16M", tmp_keep = ["own"]"#,
+        ));
+        let swap = machine.probe("swap /tmp/own /tmp/link");
+        let said = machine.host(&format!(
+            "cd /tmp && mkdir own && touch own/hers && ln -s /root/open link && chown -hR alice: own link
+             setpriv --reuid={uid} --regid={uid} --clear-groups {swap} >/dev/null &
+             swapping=$!
+             for login in $(seq 30); do su alice -c 'ls /tmp/own; cat /tmp/own/secret'; done 2>/dev/null
+             kill $swapping"
+        ));
+        let said = said.ok();
+        assert!(said.contains("hers") && !said.contains("secret"), "{said}");
+        assert!(!said.contains("of-root"), "{said}");
+    });
+}
+
+/// Has alice mount a file system of her own somewhere, as fusermount lets her, which nobody answers for. It goes with the
+/// machine.
+fn mount_of_alices(machine: &Machine, at: &str, options: &str) {
+    let uid = machine.uid("alice");
+    machine
+        .host(&format!(
+            "test -c /dev/fuse || mknod /dev/fuse c 10 229
+             mkdir -p \"{at}\" && chown alice: \"{at}\" && exec 9<>/dev/fuse
+             mount -i -t fuse -o fd=9,rootmode=40000,user_id={uid},group_id={uid}{options} hers \"{at}\"
+             sleep 1000 >/dev/null 2>&1 &"
+        ))
+        .ok();
+}
+
+/// One that asks her before it lets anybody look, and one that lets nobody else look: neither may hold up bob.
+#[test]
+fn a_users_own_file_system_in_a_kept_names_place_is_not_kept_and_holds_up_nobody() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"pid = true, mount = true, private_tmp = "16M", tmp_keep = ["hers", "open", "roots"]"#,
+        ));
+        machine.host("mkdir /tmp/roots").ok();
+        mount_of_alices(machine, "/tmp/hers", "");
+        mount_of_alices(machine, "/tmp/open", ",allow_other");
+        for user in ["alice", "bob"] {
+            assert_eq!(machine.su(user, "ls /tmp").ok(), "roots");
+        }
+    });
+}
+
+/// Nor may one in a place whose name is no text, which stands in everybody's mount table.
+#[test]
+fn a_mount_point_whose_name_is_no_text_keeps_nobody_out() {
+    Machine::run(|machine| {
+        mount_of_alices(machine, "$(printf '/home/alice/\\377')", "");
+        for user in ["alice", "bob"] {
+            assert_eq!(machine.ssh(user, "echo in").ok(), "in");
+        }
+        let said = machine.berth("doctor").stdout;
+        assert!(!said.contains("no cgroup v2 tree"), "{said}");
+        assert!(eventually(|| machine
+            .host("ls /run/berth/sessions")
+            .ok()
+            .is_empty()));
+    });
+}
+
+/// A program has the name by which it was called.
+#[test]
+fn a_login_program_whose_name_is_no_text_leads_in_all_the_same() {
+    Machine::run(|machine| {
+        let said = machine.host(
+            "ln -s $(command -v su) $(printf '/srv/\\377'); exec /srv/?* alice -c 'echo $BERTH_SESSION; readlink /proc/self/ns/pid'",
+        );
+        let said = said.ok();
+        let (session, namespace) = said.split_once('\n').expect("a session");
+        assert!(session.parse::<u32>().is_ok(), "{said}");
+        assert_ne!(namespace, machine.host("readlink /proc/self/ns/pid").ok());
+        let ended = machine.logged(&format!("close session={session}"));
+        assert!(ended.contains("result=ok"), "{ended}");
     });
 }

@@ -85,6 +85,7 @@ cases! {
     a_manager_that_starts_after_a_login_is_hidden_from_it_too
     an_isolated_manager_runs_in_its_users_berth
     a_lingering_manager_makes_the_berth_that_logins_join
+    an_isolated_manager_has_no_network_where_its_berth_has_none
     a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside
     a_drop_in_wins_or_loses_as_the_commands_say
     a_users_record_loses_against_the_policy

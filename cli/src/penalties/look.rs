@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use berth_config::value::{PathGlob, names_match};
 use berth_config::{Look, Process, roots_alone};
-use berth_session::Group;
+use berth_session::{Group, kernel_text};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -57,7 +57,7 @@ fn pids(group: &Group) -> Vec<i32> {
 }
 
 fn process(pid: i32, programs: &mut Programs<'_>) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = kernel_text(format!("/proc/{pid}/stat")).ok()?;
     // Behind the name, which may have anything in it: the state, field 3 of proc_pid_stat(5).
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();

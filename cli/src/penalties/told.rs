@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use berth_config::Standing;
-use berth_session::let_read;
+use berth_session::{let_read, read_file};
 
 /// Of this boot only: the next round writes it anew.
 const FOLDER: &str = "/run/berth-standings";
@@ -33,8 +33,10 @@ pub fn write(standings: &BTreeMap<u32, Standing>) -> io::Result<()> {
     }
     for (uid, standing) in standings {
         let new = folder.join(format!(".{uid}"));
+        // What a round that was killed has left.
+        let _ = fs::remove_file(&new);
         let mut options = OpenOptions::new();
-        let options = options.write(true).create(true).truncate(true).mode(0o600);
+        let options = options.write(true).create_new(true).mode(0o600);
         let mut file = options.open(&new)?;
         let_read(&file, *uid)?;
         file.write_all(&serde_json::to_vec(standing)?)?;
@@ -45,6 +47,6 @@ pub fn write(standings: &BTreeMap<u32, Standing>) -> io::Result<()> {
 
 /// Where a user stands, as they are told themselves.
 pub fn read(uid: u32) -> Option<Standing> {
-    let text = fs::read(Path::new(FOLDER).join(uid.to_string())).ok()?;
+    let text = read_file(Path::new(FOLDER).join(uid.to_string())).ok()?;
     serde_json::from_slice(&text).ok()
 }

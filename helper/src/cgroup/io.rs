@@ -99,7 +99,7 @@ fn disk_of(path: &Path) -> Result<(u64, u64)> {
 /// The block device that a mount of this (anonymous) device number comes from.
 fn mounted_from(device: u64) -> Option<u64> {
     let number = format!("{}:{}", major(device), minor(device));
-    let table = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let table = berth_session::kernel_text("/proc/self/mountinfo").ok()?;
     let source = table.lines().find_map(|line| {
         let (mount, kind) = line.split_once(" - ")?;
         (mount.split(' ').nth(2)? == number).then(|| kind.split(' ').nth(1))?

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bus, Property};
 use crate::folder::remove_if_there;
-use crate::{Error, Group, Result, Tree, UserFolder, freezer};
+use crate::{Error, Group, Result, Tree, UserFolder, freezer, read_file};
 
 /// Where systemd keeps what was set until the next boot (systemd.unit(5)).
 pub const DROP_INS: &str = "/run/systemd/system.control";
@@ -170,7 +170,7 @@ fn write(path: &Path, known: &[Before]) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Vec<Before>> {
-    match fs::read(path) {
+    match read_file(path) {
         Ok(text) => serde_json::from_slice(&text).map_err(|error| broken(path, &error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::file("read", path, error)),

@@ -1,15 +1,16 @@
 //! Joining namespaces of the host's, and making new ones.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{getegid, setgroups};
 
 use super::Promise::{NoNestedUserns, UserNamespace};
-use super::Without::NoBerth;
+use super::Without::{Never, NoBerth};
 use super::targets::Targets;
-use super::{Attempt, Verdict, call, system_call};
+use super::{Attempt, Verdict, call, shell, system_call};
 
 /// From linux/nsfs.h.
 const NS_GET_USERNS: u64 = 0xb701;
@@ -82,6 +83,32 @@ pub const ATTEMPTS: &[Attempt] = &[
     )
     .promised_by(NoNestedUserns)
     .without(NoBerth),
+    call(
+        "user-sharing-root",
+        "a user namespace that shares root and working directory with the one above, by clone",
+        |_| {
+            let flags = libc::CLONE_NEWUSER | libc::CLONE_FS | libc::SIGCHLD;
+            child(system_call(libc::SYS_clone, &[flags as u64, 0, 0, 0, 0]))
+        },
+    )
+    .without(Never("the kernel refuses it to everybody")),
+    shell(
+        "six-extents",
+        "a map of six extents for a user namespace",
+        SIX_EXTENTS,
+    ),
+    call(
+        "drop-groups",
+        "rid of one's groups, and of what is closed to these, by setgroups in a user namespace",
+        |_| {
+            let group = getegid();
+            Verdict::of(super::mounts::nest().and_then(|()| {
+                // Without it no group is there to be set; the host's root needs none.
+                let _ = fs::write("/proc/self/gid_map", format!("0 {group} 1"));
+                setgroups(&[])
+            }))
+        },
+    ),
     call("new-mount", "a mount namespace", |_| {
         fresh(libc::CLONE_NEWNS)
     }),
@@ -101,6 +128,15 @@ pub const ATTEMPTS: &[Attempt] = &[
         clone3(libc::CLONE_NEWNS, None)
     }),
 ];
+
+/// Who may not make one has no process to write it for.
+const SIX_EXTENTS: &str = r#"
+    unshare -U sleep 5 & child=$!
+    while [ "$(readlink /proc/$child/ns/user)" = "$(readlink /proc/self/ns/user)" ]; do sleep 0.05; done
+    printf '0 0 1\n1 1 1\n2 2 1\n3 3 1\n4 4 1\n5 5 1\n' >/proc/$child/uid_map; written=$?
+    kill $child
+    exit $written
+"#;
 
 fn join(to: &Targets, kind: i32) -> Verdict {
     let pidfd = system_call(libc::SYS_pidfd_open, &[to.number("INIT").into(), 0]);

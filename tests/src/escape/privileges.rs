@@ -5,6 +5,8 @@ use std::fs::{File, OpenOptions};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, setgroups, setresuid, setuid};
 
+use crate::Process;
+
 use super::Promise::UserNamespace;
 use super::Without::NoBerth;
 use super::{Attempt, Verdict, call, pointer, shell, system_call};
@@ -46,6 +48,28 @@ pub const ATTEMPTS: &[Attempt] = &[
         let (header, sets) = (header.as_ptr() as u64, sets.as_ptr() as u64);
         Verdict::of(system_call(libc::SYS_capset, &[header, sets]))
     }),
+    call(
+        "held-capabilities",
+        "a capability that the login was left with: inheritable, permitted, effective or ambient",
+        |_| {
+            let is_held = |set: &&str| {
+                let bits = Process::own().status(set).unwrap_or_default();
+                bits.bytes().any(|digit| digit != b'0')
+            };
+            let sets = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
+            Verdict::found(sets.into_iter().find(is_held).map(Into::into))
+        },
+    ),
+    shell(
+        "nested-capable-program",
+        "file capabilities that root of a user namespace gives on an overlay, outside of both",
+        NESTED_CAPABLE,
+    ),
+    shell(
+        "enter",
+        "`berth enter` into another user's session",
+        "/berth/berth enter $VICTIMS_SESSION true",
+    ),
     call("secrets", "reading /etc/shadow", |_| {
         Verdict::of_io(File::open("/etc/shadow"))
     }),
@@ -112,6 +136,15 @@ pub const ATTEMPTS: &[Attempt] = &[
         |_| by_io_uring(),
     ),
 ];
+
+/// Whoever it is that gave them, the user tries what they are good for.
+const NESTED_CAPABLE: &str = r#"
+    at=/home/alice/overlay; mkdir -p $at/lower $at/upper $at/work $at/both
+    options=userxattr,lowerdir=$at/lower,upperdir=$at/upper,workdir=$at/work
+    nested "mount -t overlay -o $options none $at/both && cp /bin/cat $at/both/ && setcap cap_dac_override+ep $at/both/cat"
+    if [ "$(id -u)" = 0 ]; then user="setpriv --reuid=$ALICE --regid=$ALICE --clear-groups"; fi
+    $user $at/upper/cat /root/secret
+"#;
 
 fn write(path: &str, create: bool) -> Verdict {
     let mut options = OpenOptions::new();

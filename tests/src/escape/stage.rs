@@ -79,6 +79,9 @@ impl<'a> Stage<'a> {
         targets.insert("VICTIMS_TERMINAL", terminal.run("tty"));
         targets.insert("VICTIM", victim.0.to_string());
         targets.insert("VICTIMS_CGROUP", cgroup_of(machine, victim));
+        let session = machine
+            .host("grep -l '\"user\":\"bob\"' /run/berth/sessions/* | head -n 1 | xargs basename");
+        targets.insert("VICTIMS_SESSION", session.ok());
 
         let loopback = TcpListener::bind("127.0.0.1:0").expect("listen");
         let port = loopback.local_addr().expect("an address").port();

@@ -1,10 +1,10 @@
 //! What the checks look at: the machine's files, the policy, and what it decides for each account.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::{Berth, Caps, Outcome};
 use berth_config::{Decision, Login, Machine, Places, Policy};
+use berth_session::kernel_text;
 
 use crate::place;
 
@@ -59,7 +59,7 @@ impl World {
 
     /// A file of the machine's; `None` where it cannot be read.
     pub fn text(&self, path: &str) -> Option<String> {
-        fs::read_to_string(self.path(path)).ok()
+        kernel_text(self.path(path)).ok()
     }
 
     /// A number that the kernel shows.
@@ -94,6 +94,8 @@ impl World {
 
 #[cfg(test)]
 pub mod tests {
+    use std::fs;
+
     use super::*;
     use berth_config::{Group, Trust, check_files};
 

@@ -11,6 +11,10 @@ pub const CASES: &[BootedCase] = &[
         lingering,
     ),
     (
+        "an_isolated_manager_has_no_network_where_its_berth_has_none",
+        without_a_network,
+    ),
+    (
         "a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside",
         outside,
     ),
@@ -144,6 +148,35 @@ fn lingering(machine: &Booted) {
     wrapper.kill();
     assert!(eventually(|| sleeping().is_none()), "it goes on");
     machine.host("loginctl disable-linger alice").ok();
+    disable(machine);
+    machine.assert_nothing_left(&before);
+}
+
+fn without_a_network(machine: &Booted) {
+    let mut policy = policy("identity");
+    policy.namespaces += ", net = true";
+    machine.berth("sshd", &policy);
+    let before = machine.settled();
+    enable(machine);
+    machine.host("loginctl enable-linger alice").ok();
+    assert!(
+        eventually(|| manager(machine).is_some()),
+        "no service manager"
+    );
+    // What it starts is in there, and it can be asked by who is, over a socket that is a file.
+    let look = "readlink /proc/self/ns/net; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '";
+    let said = machine.ssh(
+        "alice",
+        &format!("{look}; systemd-run --user --quiet --wait --pipe sh -c \"{look}\""),
+    );
+    let said = said.ok();
+    let [here, lo, there, lo_there] = said.lines().collect::<Vec<_>>()[..] else {
+        panic!("{said}");
+    };
+    assert_eq!((here, lo, lo_there), (there, "lo", "lo"));
+    assert_ne!(here, machine.host("readlink /proc/self/ns/net").ok());
+    machine.host("loginctl disable-linger alice").ok();
+    assert!(eventually(|| manager(machine).is_none()), "it stays");
     disable(machine);
     machine.assert_nothing_left(&before);
 }

@@ -10,6 +10,10 @@ pub const CASES: &[Case] = &[
         "a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in",
         fork_bomb,
     ),
+    (
+        "logins_that_stand_with_their_user_are_no_more_than_tasks_max",
+        standing,
+    ),
     ("a_fork_bomb_is_over_when_its_login_is", bomb_ends),
     ("a_session_at_its_tasks_max_can_be_entered", entered),
 ];
@@ -53,6 +57,47 @@ fn bomb_ends(machine: &mut Machine) {
     let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
     assert!(eventually(|| children() > 10));
     bomb.end();
+    machine.assert_nothing_left(&before);
+}
+
+/// A login is moved to where it stands, which the kernel refuses to nobody.
+fn standing(machine: &mut Machine) {
+    machine.policy(&Policy {
+        defaults: "frozen_login = \"freeze\"".into(),
+        profile: "user = { tasks_max = 16 }\nlogout = { grace = \"1s\" }".into(),
+        ..Policy::default()
+    });
+    let before = machine.settled();
+    let (login, _) = machine.stay("alice");
+    machine.host(&format!("{PROGRAMS}/berth freeze alice")).ok();
+    let records = || std::fs::read_dir("/run/berth/sessions").map_or(0, |all| all.count());
+    let mut waiting = Vec::new();
+    let said = loop {
+        let mut late = machine.ssh_background("alice", "true");
+        let mut has_ended = false;
+        assert!(eventually(|| {
+            has_ended = late.0.try_wait().is_ok_and(|ended| ended.is_some());
+            // Hers of before, and one for each.
+            has_ended || records() == waiting.len() + 2
+        }));
+        if has_ended {
+            break late.wait();
+        }
+        waiting.push(late);
+        assert!(
+            waiting.len() <= 16,
+            "one more than there may be tasks stands"
+        );
+    };
+    assert!(!said.success(), "{said:?}");
+    machine.logged("result=deny reason=\"Your sessions are frozen");
+    assert!(!waiting.is_empty(), "none stands");
+    assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
+    machine.host(&format!("{PROGRAMS}/berth thaw alice")).ok();
+    for late in waiting {
+        late.wait();
+    }
+    login.end();
     machine.assert_nothing_left(&before);
 }
 
