@@ -222,21 +222,11 @@ impl<'a> Work<'a> {
             Manager::Berth => Err(UserCaps::new(&caps, self.tree)?),
             Manager::Systemd => Ok(cgroup::settings(&caps, self.tree)?),
         };
-        if how.dry_run {
-            // Only a look: no folder is made, and no login held up.
-            return match systemd {
-                Err(user) => {
-                    user.bring(self.tree, uid, how, told);
-                    self.bring_sessions(&user, &own, how, of_sessions);
-                    Ok(())
-                }
-                Ok(settings) => {
-                    let folder = UserFolder::lock(uid)?;
-                    bring_user(self.tree, &folder, uid, &settings, how, told)?;
-                    self.bring_scopes(&own, how, of_sessions);
-                    Ok(folder.remove_if_empty()?)
-                }
-            };
+        if let (Err(user), true) = (&systemd, how.dry_run) {
+            // Only a look: no folder is made, and no login held up. What systemd had before stands in the folder.
+            user.bring(self.tree, uid, how, told);
+            self.bring_sessions(user, &own, how, of_sessions);
+            return Ok(());
         }
         let folder = UserFolder::lock(uid)?;
         if folder.sessions()?.is_empty() {

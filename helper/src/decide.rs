@@ -215,7 +215,7 @@ impl Planned {
             }
             JoinAbility::IfNamed if service_named => Ok(()),
             JoinAbility::IfNamed => self.caps_only("no rule names this service"),
-            JoinAbility::Threaded if !self.berth.namespaces.any() => Ok(()),
+            JoinAbility::Threaded if !self.changes_the_application() => Ok(()),
             // Nobody has asked for it to be joined, so that it cannot be is no failure: a display manager.
             JoinAbility::Threaded
                 if !service_named && !service::is_joined(self.login.service.as_bytes()) =>
@@ -229,9 +229,9 @@ impl Planned {
                 self.caps_only("the application has more than one thread")
             }
             JoinAbility::Threaded => Err(Error::CannotJoin(format!(
-                "cannot put the application of service {} into namespaces: it has more than one \
-                 thread; give this service a rule with a profile without namespaces, or set \
-                 on_error = \"allow\" for caps only",
+                "cannot put the application of service {} into a berth: it has more than one \
+                 thread; give this service a rule with a profile that has neither namespaces nor \
+                 privileges, or set on_error = \"allow\" for caps only",
                 self.login.service
             ))),
         }
@@ -249,8 +249,19 @@ impl Planned {
         Ok((logins()? >= max as usize).then(message))
     }
 
+    /// Whether more is asked for than caps. no_new_privs and a filter of system calls, too, are of one thread: what another
+    /// one starts would be without.
+    fn changes_the_application(&self) -> bool {
+        let Berth {
+            namespaces,
+            privileges,
+            ..
+        } = &self.berth;
+        namespaces.any() || privileges.no_new_privs || !privileges.nested_userns
+    }
+
     fn caps_only(&mut self, reason: &str) -> Result<(), Error> {
-        if self.berth.namespaces.any() || self.berth.privileges.no_new_privs {
+        if self.changes_the_application() {
             self.notes.push(format!("caps only: {reason}"));
         }
         self.berth.namespaces = Namespaces::none();

@@ -20,6 +20,7 @@ berth_tests::cases! { UserModeLinux:
     two_logins_share_one_quota
     cpu_weights_share_a_cpu_between_users
     an_idle_user_gets_what_others_leave_of_a_cpu
+    who_was_idle_has_a_weight_from_their_next_login_on
     io_max_slows_a_write_of_the_users_only
     a_cap_of_a_session_is_in_its_own_cgroup
     every_cap_is_in_its_file

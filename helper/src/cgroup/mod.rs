@@ -242,8 +242,8 @@ impl Writer<'_> {
                     return Ok(());
                 }
                 // The kernel takes the value or refuses it; a refused value is an error in any case.
-                return group
-                    .write(setting.file, &setting.value)
+                return wake(group, setting)
+                    .and_then(|()| group.write(setting.file, &setting.value))
                     .map_err(|error| Error::Cap {
                         cap: setting.cap.into(),
                         whom: whom.into(),
@@ -266,6 +266,14 @@ impl Writer<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// Makes a cgroup that an older policy has made idle an ordinary one: the kernel refuses it a weight.
+fn wake(group: &Group, setting: &Setting) -> berth_session::Result<()> {
+    match setting.file == "cpu.weight" && group.number("cpu.idle") == Some(1) {
+        true => group.write("cpu.idle", "0"),
+        false => Ok(()),
     }
 }
 

@@ -109,3 +109,31 @@ fn a_cap_is_written_once_or_missed_as_the_policy_says() {
     assert!(left[0].contains("are in use"), "{left:?}");
     assert_eq!(max(), "12288\n");
 }
+
+#[test]
+fn a_cgroup_that_was_idle_has_a_weight_again() {
+    let root = Folder::new(
+        "idle",
+        &[
+            ("cgroup.controllers", "cpu\n"),
+            ("cgroup.subtree_control", "cpu\n"),
+            ("cpu.weight", "0\n"),
+            ("cpu.idle", "1\n"),
+        ],
+    );
+    let tree = root.tree(berth_session::Manager::Berth);
+    let mut writer = Writer {
+        available: &subtree::open(&[], &tree).unwrap(),
+        missing_controller: MissingController::Deny,
+        missing: Vec::new(),
+    };
+    let settings = cpu::settings(&Caps {
+        cpu_weight: Some(berth_config::outcome::CpuWeight::Weight(50)),
+        ..Caps::default()
+    });
+    writer
+        .write_all("user 1001", tree.root(), &settings)
+        .unwrap();
+    assert_eq!(root.read("cpu.idle"), "0\n");
+    assert_eq!(root.read("cpu.weight"), "50");
+}

@@ -119,10 +119,15 @@ fn an_application_is_joined_if_it_can_be_and_the_log_says_why_not() {
         assert_eq!(planned.berth.max_sessions, Some(2), "caps stay: {case}");
         assert!(!planned.berth.session_caps.is_empty(), "caps stay: {case}");
     }
-    // What a profile without namespaces denies is told as well.
-    let mut bare = planned("privileges", "", "privileges = { no_new_privs = true }");
-    bare.fit_to_application(Service, false).unwrap();
-    assert_eq!(bare.notes, ["caps only: this service is never joined"]);
+    // What a profile without namespaces denies is told as well, and would be one thread's alone.
+    for privileges in ["no_new_privs = true", "nested_userns = false"] {
+        let profile = format!("privileges = {{ {privileges} }}");
+        let mut bare = planned("privileges", "", &profile);
+        let error = bare.fit_to_application(Threaded, true).unwrap_err();
+        assert!(error.to_string().contains(threaded), "{error}");
+        bare.fit_to_application(Service, false).unwrap();
+        assert_eq!(bare.notes, ["caps only: this service is never joined"]);
+    }
 }
 
 #[test]

@@ -9,6 +9,10 @@ use super::Case;
 pub const CASES: &[Case] = &[
     ("cpu_weights_share_a_cpu_between_users", cpu_weight),
     ("an_idle_user_gets_what_others_leave_of_a_cpu", cpu_idle),
+    (
+        "who_was_idle_has_a_weight_from_their_next_login_on",
+        cpu_weight_after_idle,
+    ),
 ];
 
 /// What disks are shared by needs a kernel that user-mode Linux's is not.
@@ -73,6 +77,17 @@ fn cpu_idle(machine: &mut Machine) {
     two_users(machine, "cpu_weight = \"idle\"", "");
     let ratio = bob_to_alice(machine, &burn, cpu_time);
     assert!(ratio > 15.0, "the idle user got 1 part of {ratio}");
+}
+
+fn cpu_weight_after_idle(machine: &mut Machine) {
+    two_users(machine, "cpu_weight = \"idle\"", "");
+    let (first, _) = machine.stay("alice");
+    two_users(machine, "cpu_weight = 50", "");
+    let (second, _) = machine.stay("alice");
+    let user = machine.cgroups().user(machine.uid("alice"));
+    let weight = std::fs::read_to_string(user.join("cpu.weight")).unwrap();
+    assert_eq!(weight.trim(), "50");
+    [first, second].into_iter().for_each(Background::end);
 }
 
 /// The disk below /disk, as the kernel numbers it.
