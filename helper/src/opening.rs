@@ -271,13 +271,13 @@ impl<'a> Opening<'a> {
             true => Sockets::OfTheNetwork,
             false => Sockets::Any,
         };
-        let filter = if namespaces == 0 && !berth.privileges.no_new_privs {
-            Vec::new()
-        } else if user || berth.privileges.nested_userns {
-            // With a user namespace its own limit does it, for every way to ask for one.
+        let filter = if !user && !berth.privileges.nested_userns {
+            filter::build(UserNamespaces::Refused, sockets)
+        } else if namespaces != 0 || berth.privileges.no_new_privs {
+            // With a user namespace its own limit refuses them, for every way to ask for one.
             filter::build(UserNamespaces::Allowed, sockets)
         } else {
-            filter::build(UserNamespaces::Refused, sockets)
+            Vec::new()
         };
         Session {
             id: self.prepared.id.to_string(),

@@ -88,18 +88,23 @@ fn nested_user_namespaces_are_refused_unless_the_policy_allows_them() {
                 "{call} where allowed"
             );
         }
-        // Without a user namespace of its own, the filter refuses them.
-        machine.policy(&Policy {
-            profile: "privileges = { no_new_privs = true, nested_userns = false }".into(),
-            ..Policy::with_namespaces("pid = true, mount = true")
-        });
-        for call in calls {
-            let make = machine.probe(&format!("user-namespace {call}"));
-            let said = machine.ssh("alice", &make).ok();
-            assert!(
-                ["EPERM", "ENOSYS"].contains(&&*said),
-                "{call} under the filter: {said}"
-            );
+        // Without a user namespace of its own, the filter refuses them, also where there is nothing else.
+        for (namespaces, privileges) in [
+            ("pid = true, mount = true", "no_new_privs = true, "),
+            ("", ""),
+        ] {
+            machine.policy(&Policy {
+                profile: format!("privileges = {{ {privileges}nested_userns = false }}"),
+                ..Policy::with_namespaces(namespaces)
+            });
+            for call in calls {
+                let make = machine.probe(&format!("user-namespace {call}"));
+                let said = machine.ssh("alice", &make).ok();
+                assert!(
+                    ["EPERM", "ENOSYS"].contains(&&*said),
+                    "{call} under the filter, {namespaces:?}: {said}"
+                );
+            }
         }
     });
 }
