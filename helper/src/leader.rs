@@ -62,6 +62,11 @@ impl Leader {
             .unwrap_or_default()
     }
 
+    /// How far it may raise a resource limit.
+    pub fn hard_limit(&self, resource: u32) -> nix::Result<u64> {
+        sys::hard_limit(Pid::from_raw(self.role.pid), resource)
+    }
+
     /// The groups it has now: pam_group may have added some that no database knows.
     pub fn groups(&self) -> Vec<u32> {
         let status = kernel_text(format!("/proc/{}/status", self.role.pid));

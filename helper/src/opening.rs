@@ -226,7 +226,9 @@ impl<'a> Opening<'a> {
             owner: prepared.owner,
             maps: prepared.maps.as_ref(),
             nested_userns: planned.berth.privileges.nested_userns,
-            rlimits: rlimits::ceilings(&planned.berth.rlimits),
+            rlimits: rlimits::ceilings(&planned.berth.rlimits, |resource| {
+                prepared.leader.hard_limit(resource)
+            }),
         }
     }
 

@@ -14,20 +14,26 @@ pub fn of_application(rlimits: &[Rlimit]) -> Vec<berth_protocol::Rlimit> {
 }
 
 /// What a user namespace takes from its maker as ceilings for everybody in it: as high as the policy
-/// lets the user go, and no ceiling of its own on processes.
-pub fn ceilings(rlimits: &[Rlimit]) -> Vec<(u32, libc::rlimit)> {
+/// lets the user go, or the application, for what the policy leaves to it: pam_limits may have raised that since the
+/// helper was started. And no ceiling of its own on processes.
+pub fn ceilings(
+    rlimits: &[Rlimit],
+    application: impl Fn(u32) -> nix::Result<u64>,
+) -> Vec<(u32, libc::rlimit)> {
     let both = |value| libc::rlimit {
         rlim_cur: value,
         rlim_max: value,
     };
-    let ceilings = rlimits.iter().filter(|rlimit| {
-        matches!(
-            rlimit.resource,
-            Resource::Memlock | Resource::Msgqueue | Resource::Sigpending
-        )
-    });
-    ceilings
-        .map(|rlimit| (number(rlimit.resource), both(value(rlimit.hard))))
+    let of = |resource| {
+        let own = rlimits.iter().find(|rlimit| rlimit.resource == resource);
+        let number = number(resource);
+        // One that has ended needs none.
+        let hard = own.map_or_else(|| application(number).ok(), |own| Some(value(own.hard)));
+        hard.map(|hard| (number, both(hard)))
+    };
+    [Resource::Memlock, Resource::Msgqueue, Resource::Sigpending]
+        .into_iter()
+        .filter_map(of)
         .chain([(libc::RLIMIT_NPROC, both(libc::RLIM_INFINITY))])
         .collect()
 }
@@ -86,13 +92,14 @@ mod tests {
                 (libc::RLIMIT_SIGPENDING, 1, infinity),
             ]
         );
-        let ceilings = ceilings(&limits).into_iter();
+        let ceilings = ceilings(&limits, |_| Ok(5)).into_iter();
         assert_eq!(
             ceilings
                 .map(|(resource, both)| (resource, both.rlim_cur, both.rlim_max))
                 .collect::<Vec<_>>(),
             [
                 (libc::RLIMIT_MEMLOCK, 9, 9),
+                (libc::RLIMIT_MSGQUEUE, 5, 5),
                 (libc::RLIMIT_SIGPENDING, infinity, infinity),
                 // Each user has a count of their own in there: the cap is tasks_max.
                 (libc::RLIMIT_NPROC, infinity, infinity),

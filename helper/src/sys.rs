@@ -113,6 +113,17 @@ pub fn prlimit(pid: Pid, resource: u32, new: libc::rlimit) -> nix::Result<libc::
     Errno::result(result).map(|_| old)
 }
 
+/// How far another process may raise a resource limit of its own (prlimit(2)).
+pub fn hard_limit(pid: Pid, resource: u32) -> nix::Result<u64> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the structure outlives the call; there is no new limit.
+    let result = unsafe { libc::prlimit(pid.as_raw(), resource, std::ptr::null(), &raw mut limit) };
+    Errno::result(result).map(|_| limit.rlim_max)
+}
+
 /// Closes every descriptor from `first` on (close_range(2)).
 pub fn close_from(first: u32) -> nix::Result<()> {
     // SAFETY: only called where nothing that owns a descriptor is used afterwards.

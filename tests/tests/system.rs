@@ -29,6 +29,7 @@ berth_tests::cases! { UserModeLinux:
     a_killed_part_of_a_capped_login_leaves_nothing
     in_a_container_the_root_is_cleared_and_caps_hold
     a_limit_above_the_applications_own_can_be_had
+    a_limit_that_pam_limits_has_raised_counts_in_a_user_namespace
     the_audit_log_has_every_record_of_a_login
     a_program_in_the_applications_place_stays_under_its_caps
     a_tiny_stack_of_the_user_who_runs_su_is_not_the_helpers

@@ -1,13 +1,46 @@
 //! Resource limits above those of the application, which need a right that not every container has.
 
-use berth_tests::{Machine, Policy};
+use std::fs;
+
+use berth_tests::{Machine, Policy, Stack};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[(
-    "a_limit_above_the_applications_own_can_be_had",
-    above_the_applications,
-)];
+pub const CASES: &[Case] = &[
+    (
+        "a_limit_above_the_applications_own_can_be_had",
+        above_the_applications,
+    ),
+    (
+        "a_limit_that_pam_limits_has_raised_counts_in_a_user_namespace",
+        raised_by_pam_limits,
+    ),
+];
+
+/// The helper is started in the account phase, before it was raised.
+fn raised_by_pam_limits(machine: &mut Machine) {
+    let limits = "/etc/security/limits.conf";
+    machine.policy(&Policy::with_namespaces(r#"user = "identity", ipc = true"#));
+    machine.stack(&Stack {
+        before: "session required pam_limits.so\n".into(),
+        ..Stack::default()
+    });
+    let queues = |bytes: u32| -> u32 {
+        fs::write(limits, format!("alice - msgqueue {bytes}\n")).expect(limits);
+        // It keeps what it has made until it is ended.
+        let make = format!("timeout 3 {}; true", machine.probe("queues"));
+        let said = machine.su("alice", &make).ok();
+        let number = said.split_whitespace().next();
+        let number = number.and_then(|word| word.parse().ok());
+        number.unwrap_or_else(|| panic!("{said}"))
+    };
+    let (few, many) = (queues(200_000), queues(4_000_000));
+    fs::write(limits, "").expect(limits);
+    assert!(
+        many > 15 * few,
+        "{few} with 200,000 bytes, {many} with 4,000,000"
+    );
+}
 
 fn above_the_applications(machine: &mut Machine) {
     for user in ["identity", "off"] {
