@@ -264,9 +264,7 @@ impl Init {
     pub fn pidfd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
-}
 
-impl Init {
     /// Ends it, and with it everything in its PID namespace. Does not wait: see below.
     pub fn kill(&self) {
         // Already gone is as good.

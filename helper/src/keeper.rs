@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use berth_config::outcome::{Accounting, Logout};
 use berth_protocol::Channel;
@@ -179,7 +179,10 @@ impl Keeper {
         let Some(group) = self.group.clone() else {
             return; // What cannot be counted cannot linger.
         };
-        let mut ended = SystemTime::now();
+        // By the monotonic clock, whatever becomes of the other one meanwhile. When the last login of a shared berth ended is
+        // told by a change of a time stamp, whose own time does not count.
+        let mut ended = Instant::now();
+        let mut last_ended = None;
         // Begun before the first look, so that no change after it is missed.
         let logins = self.watch_logins();
         let look_up = if self.leader_stays {
@@ -193,19 +196,20 @@ impl Keeper {
             self.tell(watch);
             let until = match &self.berth {
                 Berth::Shared(membership) => match membership.all_logins_ended() {
-                    Some(last) => {
-                        ended = last.max(ended);
+                    Some(stamp) => {
+                        if last_ended.replace(stamp) != Some(stamp) {
+                            ended = Instant::now();
+                        }
                         self.deadline(ended)
                     }
                     None => None, // Somebody of the same user is still logged in.
                 },
                 Berth::None | Berth::Own(_) => self.deadline(ended),
             };
-            let left = until.map(|until| until.duration_since(SystemTime::now()));
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             match left {
-                Some(Err(_)) => return, // The time is up.
-                Some(Ok(left)) if left.is_zero() => return,
-                Some(Ok(left)) => wait_for_change(&group, logins.as_ref(), left.min(look_up)),
+                Some(left) if left.is_zero() => return,
+                Some(left) => wait_for_change(&group, logins.as_ref(), left.min(look_up)),
                 None => wait_for_change(&group, logins.as_ref(), look_up),
             }
         }
@@ -219,7 +223,7 @@ impl Keeper {
         group.is_populated() && !spared
     }
 
-    fn deadline(&self, ended: SystemTime) -> Option<SystemTime> {
+    fn deadline(&self, ended: Instant) -> Option<Instant> {
         self.logout
             .linger
             .and_then(|linger| ended.checked_add(linger))

@@ -196,22 +196,7 @@ fn open(
     let executable = prepared.leader.executable();
     give_up_what_keeping_does_not_need(prepared.id);
     Counters::count_opened(took);
-    let mut line = planned.line(prepared.id).field("result", "ok");
-    line = line.field("setup_us", took.as_micros());
-    let mut missing = [missing, planned.notes].concat();
-    let outside = |tree| systemd::has_manager_outside(tree, planned.login.uid);
-    if request.join != JoinAbility::Manager
-        && planned.berth.namespaces.user_manager == UserManager::Isolated
-        && prepared.tree.as_ref().is_some_and(outside)
-    {
-        missing
-            .push("the service manager is hidden and not in the berth (see berth doctor)".into());
-    }
-    if missing.is_empty() {
-        line.info();
-    } else {
-        line.field("not_enforced", missing.join("; ")).warning();
-    }
+    log_opened(request, &planned, &prepared, took, missing);
     // 5. The session is kept by this process until it ends.
     let keeper = Keeper {
         executable,
@@ -228,6 +213,32 @@ fn open(
     };
     keeper.keep(watch);
     Ok(())
+}
+
+/// The line of a session that is open. What the policy asks for and the session does not have makes it a warning.
+fn log_opened(
+    request: &Request,
+    planned: &Planned,
+    prepared: &Prepared,
+    took: Duration,
+    mut missing: Vec<String>,
+) {
+    missing.extend_from_slice(&planned.notes);
+    let outside = |tree| systemd::has_manager_outside(tree, planned.login.uid);
+    if request.join != JoinAbility::Manager
+        && planned.berth.namespaces.user_manager == UserManager::Isolated
+        && prepared.tree.as_ref().is_some_and(outside)
+    {
+        missing
+            .push("the service manager is hidden and not in the berth (see berth doctor)".into());
+    }
+    let line = planned.line(prepared.id).field("result", "ok");
+    let line = line.field("setup_us", took.as_micros());
+    if missing.is_empty() {
+        line.info();
+    } else {
+        line.field("not_enforced", missing.join("; ")).warning();
+    }
 }
 
 /// For a session that is open, and that somebody has to keep: where this fails there is more privilege than needed,

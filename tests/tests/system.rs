@@ -42,6 +42,7 @@ berth_tests::cases! { UserModeLinux:
     with_namespaces_forbidden_root_gets_in_and_others_as_on_error_says
     with_no_process_ids_left_root_gets_in_and_others_do_not
     a_clock_that_is_set_back_holds_up_no_login
+    a_clock_that_is_set_forward_ends_nothing_that_lingers
     a_record_has_what_its_session_used
     apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do
     apply_reaches_the_caps_of_sessions

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use berth_tests::{Background, Machine, Policy, Stack};
+use berth_tests::{Background, Machine, Policy, Process, Stack};
 
 use super::Case;
 
@@ -23,6 +23,10 @@ pub const CASES: &[Case] = &[
         no_process_ids,
     ),
     ("a_clock_that_is_set_back_holds_up_no_login", clock),
+    (
+        "a_clock_that_is_set_forward_ends_nothing_that_lingers",
+        clock_while_lingering,
+    ),
 ];
 
 fn set_answer(machine: &Machine, answer: &str) {
@@ -153,4 +157,23 @@ fn clock(machine: &mut Machine) {
     );
     machine.stack(&Stack::default());
     assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+}
+
+fn clock_while_lingering(machine: &mut Machine) {
+    for scope in ["session", "user"] {
+        machine.policy(&Policy {
+            profile: "logout = { linger = \"1h\", grace = \"0s\" }".into(),
+            ..Policy::with_namespaces(&format!("scope = \"{scope}\", pid = true, mount = true"))
+        });
+        let leave = "sleep 1000 >/dev/null 2>&1 </dev/null &";
+        machine.su("alice", leave).ok();
+        assert_eq!(Process::named("sleep").len(), 1, "{scope}");
+        machine.host("date -s '2 hours'").ok();
+        // The keeper looks each second.
+        std::thread::sleep(Duration::from_secs(4));
+        let still = Process::named("sleep").len();
+        machine.host("date -s '2 hours ago'").ok();
+        assert_eq!(still, 1, "{scope}");
+        machine.berth("kill alice --yes").ok();
+    }
 }
