@@ -62,7 +62,13 @@ impl Plan<'_> {
     fn proc(&self) -> Result<()> {
         let flags = SAFE | MsFlags::MS_NOEXEC;
         for instance in other_procs()? {
-            mount_at("proc", &instance, Some("proc"), flags, "")?;
+            // Not passed over where it cannot be reached: it would be seen once nothing hides it any more.
+            let action = format!(
+                "mount proc on {}, where there is one (if another mount hides it, unmount either)",
+                instance.display()
+            );
+            mount(Some("proc"), &instance, Some("proc"), flags, Some(""))
+                .map_err(system(action))?;
         }
         mount_at("proc", Path::new("/proc"), Some("proc"), flags, "")
     }

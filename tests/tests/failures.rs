@@ -166,6 +166,24 @@ fn each_mount_that_fails_fails_the_login() {
     });
 }
 
+#[test]
+fn another_proc_that_a_mount_hides_is_named_with_what_to_do() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::default());
+        let folder = "/run/elsewhere";
+        let hide = format!(
+            "mkdir -p {folder}/proc && mount -t proc none {folder}/proc && mount -t tmpfs none {folder}"
+        );
+        machine.host(&hide).ok();
+        machine.su("alice", "true").refused();
+        let line = machine.logged("another mount hides it");
+        let expected = format!("mount proc on {folder}/proc, where there is one");
+        assert!(line.contains(&expected), "{line}");
+        machine.host(&format!("umount {folder}")).ok();
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+    });
+}
+
 /// Kills the helper at its first step, and `stride` steps later each time, until a login is in its berth.
 /// Each other one must end in `without`. Gives back how many there were. The worker, which does what leaves
 /// traces, is not killed by this: see below.
