@@ -162,14 +162,15 @@ fn clock(machine: &mut Machine) {
 fn clock_while_lingering(machine: &mut Machine) {
     for scope in ["session", "user"] {
         machine.policy(&Policy {
-            profile: "logout = { linger = \"1h\", grace = \"0s\" }".into(),
+            profile: "user = { tasks_max = 99 }\nlogout = { linger = \"1h\", grace = \"0s\" }"
+                .into(),
             ..Policy::with_namespaces(&format!("scope = \"{scope}\", pid = true, mount = true"))
         });
         let leave = "sleep 1000 >/dev/null 2>&1 </dev/null &";
         machine.su("alice", leave).ok();
         assert_eq!(Process::named("sleep").len(), 1, "{scope}");
         machine.host("date -s '2 hours'").ok();
-        // The keeper looks each second.
+        // With a cap to tell of the keeper looks each second.
         std::thread::sleep(Duration::from_secs(4));
         let still = Process::named("sleep").len();
         machine.host("date -s '2 hours ago'").ok();
