@@ -51,15 +51,16 @@ impl Pressure {
 /// `QUOTA PERIOD` in microseconds, as percent of one CPU; `max PERIOD` is no limit.
 fn quota(text: &str) -> Option<f64> {
     let (quota, period) = text.trim().split_once(' ')?;
-    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
-    (period > 0.0).then(|| quota / period * 100.0)
+    let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
+    (period > 0).then(|| quota as f64 / period as f64 * 100.0)
 }
 
 /// `avg60` of the line `some`.
 fn last_minute(text: &str) -> Option<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
-    line.split(' ')
-        .find_map(|word| word.strip_prefix("avg60=")?.parse().ok())
+    let average = line.split(' ').find_map(|word| word.strip_prefix("avg60="));
+    let average: f64 = average?.parse().ok()?;
+    (average.is_finite() && average >= 0.0).then_some(average)
 }
 
 #[cfg(test)]
@@ -71,6 +72,9 @@ mod tests {
         assert_eq!(quota("400000 100000\n"), Some(400.0));
         assert_eq!(quota("50000 100000\n"), Some(50.0));
         assert_eq!(quota("max 100000\n"), None);
+        for odd in ["1e309 100000", "inf 1", "nan 1", "-1 1", "1 0"] {
+            assert_eq!(quota(odd), None, "{odd}");
+        }
     }
 
     #[test]
@@ -78,6 +82,8 @@ mod tests {
         let text = "some avg10=1.00 avg60=4.20 avg300=0.10 total=5\n\
                     full avg10=9.00 avg60=9.00 avg300=9.00 total=9\n";
         assert_eq!(last_minute(text), Some(4.2));
-        assert_eq!(last_minute(""), None);
+        for none in ["", "some avg60=inf", "some avg60=nan", "some avg60=-1"] {
+            assert_eq!(last_minute(none), None, "{none}");
+        }
     }
 }
