@@ -144,10 +144,6 @@ impl Plan<'_> {
     /// asked: it refuses root, or has everybody's login wait for an answer.
     fn kept(&self) -> Result<Vec<Kept>> {
         let mut kept = Vec::new();
-        if self.namespaces.tmp_keep.is_empty() {
-            return Ok(kept);
-        }
-        let table = mount_table()?;
         for name in &self.namespaces.tmp_keep {
             let path = Path::new("/tmp").join(name);
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -160,7 +156,8 @@ impl Plan<'_> {
                 path: known.clone(),
                 source,
             })?;
-            if is_a_users(&table, &known) {
+            // The table comes after the descriptor, so that the mount it is in cannot be newer.
+            if is_a_users(&mount_table()?, &known) {
                 continue;
             }
             let source = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
