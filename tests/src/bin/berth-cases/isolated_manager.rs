@@ -113,16 +113,21 @@ fn isolated(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn lingering(machine: &Booted) {
-    machine.berth("sshd", &policy("minimal"));
-    let before = machine.settled();
+/// Has alice's manager isolated and started before she logs in.
+fn lingers(machine: &Booted) -> Process {
     enable(machine);
     machine.host("loginctl enable-linger alice").ok();
     assert!(
         eventually(|| manager(machine).is_some()),
         "no service manager"
     );
-    let running = manager(machine).expect("a service manager");
+    manager(machine).expect("a service manager")
+}
+
+fn lingering(machine: &Booted) {
+    machine.berth("sshd", &policy("minimal"));
+    let before = machine.settled();
+    let running = lingers(machine);
     let berth = machine.ssh("alice", WHERE).ok();
     assert_eq!(place(running), berth);
     let alone = eventually(|| {
@@ -157,12 +162,7 @@ fn without_a_network(machine: &Booted) {
     policy.namespaces += ", net = true";
     machine.berth("sshd", &policy);
     let before = machine.settled();
-    enable(machine);
-    machine.host("loginctl enable-linger alice").ok();
-    assert!(
-        eventually(|| manager(machine).is_some()),
-        "no service manager"
-    );
+    lingers(machine);
     // What it starts is in there, and it can be asked by who is, over a socket that is a file.
     let look = "readlink /proc/self/ns/net; tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '";
     let said = machine.ssh(
