@@ -69,15 +69,41 @@ pub struct Undecided {
     pub reason: String,
 }
 
-/// Decides. `account` is what NSS has said already: the account phase's answer serves the session's too,
-/// a moment later. The policy is read each time, so that a reload counts from the next request on.
+/// What the account phase has found out, which serves the session's request too, a moment later.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// What NSS said.
+    account: Option<Login>,
+    /// What was asked, and decided.
+    decided: Option<(Request, Box<Planned>)>,
+}
+
+impl Known {
+    /// Keeps a decision.
+    pub fn keep(&mut self, asked: Request, planned: Box<Planned>) {
+        self.decided = Some((asked, planned));
+    }
+
+    /// The decision that was kept, if it was about the same and would be the same now: a reload counts from the next
+    /// request on.
+    fn still_holds(&mut self, request: &Request, basis: &Basis) -> Option<Box<Planned>> {
+        let (mut asked, planned) = self.decided.take()?;
+        asked.phase = request.phase;
+        (asked == *request && planned.by.1 == *basis).then_some(planned)
+    }
+}
+
+/// Decides, by what is known already and the policy as it is now.
 pub fn decide(
     request: &Request,
-    account: &mut Option<Login>,
+    known: &mut Known,
     tree: Option<&Tree>,
 ) -> Result<Verdict, Undecided> {
     let source = Source::of(request.policy.as_deref());
     let basis = source.basis();
+    if let Some(planned) = known.still_holds(request, &basis) {
+        return Ok(Verdict::Berth(planned));
+    }
     let no_policy = |error: PolicyError| Undecided {
         on_error: None,
         cause: Cause::Policy,
@@ -98,7 +124,7 @@ pub fn decide(
     };
     let default_on_error = in_force.default_on_error();
     let by_default = |cause| undecided(default_on_error, cause);
-    let login = login(request, account).map_err(by_default(Cause::Account))?;
+    let login = login(request, &mut known.account).map_err(by_default(Cause::Account))?;
     let policy = in_force.narrowed(&login).map_err(no_policy)?;
     let root = tree.map(|tree| tree.root().path());
     let machine =

@@ -8,7 +8,7 @@ use berth_protocol::{Channel, ChannelError, JoinAbility, Phase, Reply, Request};
 use berth_session::{Cause, Counters, Line, Manager, Outcome, Record, SessionId, Tree, UserFolder};
 use nix::unistd::Pid;
 
-use crate::decide::{self, Planned, Undecided, Verdict};
+use crate::decide::{self, Known, Planned, Undecided, Verdict};
 use crate::error::{Error, Result};
 use crate::frozen;
 use crate::keeper::Keeper;
@@ -39,12 +39,12 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
 fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> {
     // Without a hierarchy there can still be namespaces (cgroup = "keep"), or nothing to do.
     let tree = Tree::find();
-    let mut account = None;
+    let mut known = Known::default();
     let (mut request, _): (Request, _) = channel.receive(Instant::now() + REQUEST)?;
     loop {
         let begun = Instant::now();
         // 1. What does the policy say?
-        let planned = match decide::decide(&request, &mut account, tree.as_ref().ok()) {
+        let planned = match decide::decide(&request, &mut known, tree.as_ref().ok()) {
             Ok(Verdict::Untouched) => None,
             Ok(Verdict::Berth(planned)) => Some(planned),
             Ok(Verdict::Refused {
@@ -98,6 +98,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                     }
                 }
                 *ahead = prepare(&planned, tree.as_ref().ok());
+                known.keep(request, planned);
             }
         }
         // Whoever has passed the account phase is waited for: a request that reaches this socket is answered.

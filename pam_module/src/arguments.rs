@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use berth_protocol::OnError;
@@ -112,14 +112,16 @@ impl Arguments {
 }
 
 fn absolute(name: &str, path: &[u8]) -> Result<PathBuf, String> {
-    let path = Path::new(OsStr::from_bytes(path));
-    if path.is_absolute() {
-        Ok(path.into())
-    } else {
-        // A relative path would depend on where the application happens to stand.
-        let path = quoted(path.as_os_str().as_bytes());
-        Err(format!("{name}={path} is not an absolute path"))
+    let wrong = |problem| Err(format!("{name}={} is {problem}", quoted(path)));
+    if !path.starts_with(b"/") {
+        // It would depend on where the application happens to stand.
+        return wrong("not an absolute path");
     }
+    if path.len() >= libc::PATH_MAX as usize {
+        // And would not fit into a request.
+        return wrong("longer than a path can be");
+    }
+    Ok(OsStr::from_bytes(path).into())
 }
 
 fn timeout(seconds: &[u8]) -> Result<Duration, String> {
@@ -171,7 +173,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_a_problem_and_changes_nothing() {
+        let longer_than_a_path = format!("policy=/{}", "x".repeat(4095));
         for line in [
+            &longer_than_a_path,
             "polcy=/x",
             "debug=1",
             "helper",

@@ -199,3 +199,33 @@ fn what_nss_said_in_the_account_phase_is_not_asked_again_but_of_another_user() {
     assert!(account.is_some(), "for the session phase");
     login(&request, &mut Some(no_such_user("alice"))).unwrap_err();
 }
+
+#[test]
+fn an_account_phases_decision_serves_a_session_that_is_the_same_under_the_same_policy() {
+    let session = request(JoinAbility::Yes);
+    let account = Request {
+        phase: Phase::Account,
+        ..session.clone()
+    };
+    let decided = || Box::new(planned("known", "", ""));
+    let basis = decided().by.1;
+    let holds = |request: &Request, basis: &Basis| {
+        let mut known = Known::default();
+        known.keep(account.clone(), decided());
+        known.still_holds(request, basis).is_some()
+    };
+    assert!(holds(&session, &basis));
+    let other_policy = Source::of(Some(b"/")).basis();
+    assert!(!holds(&session, &other_policy));
+    let others: [fn(&mut Request); 4] = [
+        |request| request.user = "bob".into(),
+        |request| request.tty = "/dev/pts/1".into(),
+        |request| request.join = JoinAbility::Threaded,
+        |request| request.policy = Some("/etc/berth/strict.toml".into()),
+    ];
+    for other in others {
+        let mut request = session.clone();
+        other(&mut request);
+        assert!(!holds(&request, &basis), "{request:?}");
+    }
+}
