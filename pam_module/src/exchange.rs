@@ -30,13 +30,9 @@ pub fn end_of_roll_back() -> Instant {
     from_now(ROLL_BACK)
 }
 
-/// How long the helper may take to say that it keeps a session. It has nothing else to do then.
-const KEPT: Duration = Duration::from_secs(10);
-
-/// Until when it is waited for that word, from now on.
-pub fn until_kept() -> Instant {
-    from_now(KEPT)
-}
+/// How long the helper may take at least to say that it keeps a session. It has nothing else to do then, but the join
+/// may have used up the call's time, or the user was frozen in it.
+const KEPT: Duration = Duration::from_secs(2);
 
 fn from_now(span: Duration) -> Instant {
     let now = Instant::now();
@@ -84,6 +80,22 @@ impl Helper {
         }
     }
 
+    /// Waits for the helper's word that it keeps the session, in a call that should end at the deadline.
+    pub fn kept(&mut self, deadline: Instant) -> Result<(), Error> {
+        let reply = self.channel.receive(deadline.max(from_now(KEPT)));
+        if matches!(reply, Err(ChannelError::TimedOut)) {
+            self.process.end();
+            self.process.wait(end_of_roll_back());
+        }
+        self.process.let_go();
+        match reply {
+            Ok((Reply::Kept, _)) => Ok(()),
+            Ok((Reply::Failed { message, .. }, _)) => Err(Error::Helper(message)),
+            Ok(_) => Err(Error::Acknowledge(ChannelError::Malformed)),
+            Err(error) => Err(Error::Acknowledge(error)),
+        }
+    }
+
     /// Whether the request has reached it. Another program, or the helper of the process that this one was
     /// forked from, is not asked; one that has waited long enough has ended, and takes no request.
     fn takes(&self, path: &Path, request: &Request) -> bool {
@@ -101,7 +113,7 @@ pub fn ask(
     request: &Request,
     deadline: Instant,
 ) -> Result<Answered, Error> {
-    let mut helper = match waiting.filter(|helper| helper.takes(path, request)) {
+    let helper = match waiting.filter(|helper| helper.takes(path, request)) {
         Some(helper) => Ok(helper),
         None => Helper::start(path).and_then(|helper| {
             let sent = helper.channel.send(request, None);
@@ -109,16 +121,11 @@ pub fn ask(
         }),
     }?;
     match helper.channel.receive(deadline) {
-        Ok((reply, init)) => {
-            if matches!(reply, Reply::Ready(_)) {
-                helper.process.let_go();
-            }
-            Ok(Answered {
-                reply,
-                helper,
-                init,
-            })
-        }
+        Ok((reply, init)) => Ok(Answered {
+            reply,
+            helper,
+            init,
+        }),
         Err(error) => {
             // Hung: it may never look at the socket's end, and so has to be told to end and to roll back. A
             // helper that said something else sees the end of the socket, and rolls back by itself.

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 
 use crate::code::Verdict;
 use crate::error::Error;
-use crate::exchange::{Answered, Helper, ask, end_of_roll_back, until_kept};
+use crate::exchange::{Answered, Helper, ask, end_of_roll_back};
 use crate::host::{ExemptList, Host, Item, Level, Privilege};
 use crate::kept::{Home, Kept, slot};
 use crate::nested::{Nested, nested};
@@ -35,6 +35,8 @@ pub struct Live<'a> {
     lines: u32,
     helper: Option<Helper>,
     init: Option<OwnedFd>,
+    /// When the call should end.
+    deadline: Instant,
     home: Home,
 }
 
@@ -46,6 +48,7 @@ impl<'a> Live<'a> {
             lines: 0,
             helper: None,
             init: None,
+            deadline: Instant::now(),
             home: Home::default(),
         }
     }
@@ -160,6 +163,7 @@ impl Host for Live<'_> {
     }
 
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error> {
+        self.deadline = deadline;
         // For the init's descriptor, too, which comes with the reply.
         let _room = Room::make();
         let waiting = self.application.with_kept(slot(Phase::Account), |kept| {
@@ -177,17 +181,12 @@ impl Host for Live<'_> {
     }
 
     fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
-        let Some(helper) = &self.helper else {
+        let Some(helper) = &mut self.helper else {
             return Err(Error::Acknowledge(ChannelError::Closed));
         };
         helper.channel.send(ack, None).map_err(Error::Acknowledge)?;
         match ack {
-            Ack::Joined => match helper.channel.receive(until_kept()) {
-                Ok((Reply::Kept, _)) => Ok(()),
-                Ok((Reply::Failed { message, .. }, _)) => Err(Error::Helper(message)),
-                Ok(_) => Err(Error::Acknowledge(ChannelError::Malformed)),
-                Err(error) => Err(Error::Acknowledge(error)),
-            },
+            Ack::Joined => helper.kept(self.deadline),
             Ack::Failed { .. } => {
                 // It says what we know already, but not before everything is rolled back.
                 let _ = helper.channel.receive::<Reply>(end_of_roll_back());

@@ -217,6 +217,20 @@ fn a_hung_helper_costs_the_time_allowed_and_is_killed() {
 }
 
 #[test]
+fn a_helper_that_hangs_after_the_join_costs_the_time_allowed_or_two_seconds_and_is_killed() {
+    let stage = Stage::new("hung-joined", "hang-joined");
+    let stack = "session required MODULE timeout=1";
+    let ran = stage.run(stack, USER, "open_session");
+    assert!(!ran.success, "although on_error is allow: {ran:?}");
+    assert!(ran.log.contains("whatever on_error says"), "{ran:?}");
+    assert!((2000..8000).contains(&ran.took.as_millis()), "{ran:?}");
+    let pid = stage.read("pid");
+    eventually("the helper is gone", || {
+        !Path::new("/proc").join(&pid).exists()
+    });
+}
+
+#[test]
 fn a_refusal_reaches_the_user() {
     let stage = Stage::new("refused", "refuse");
     let ran = stage.run(PLAIN, USER, "acct_mgmt");
@@ -490,6 +504,9 @@ fn keep(dir: &Path, part: &str, channel: &Channel) {
     channel.send(&Reply::Ready(session), fd).unwrap();
     let soon = Instant::now() + Duration::from_secs(60);
     let (ack, _): (Ack, _) = channel.receive(soon).unwrap();
+    if part == "hang-joined" {
+        std::thread::sleep(Duration::from_secs(1000));
+    }
     if part == "unkept" {
         fs::write(dir.join("ended"), format!("{ack:?}")).unwrap();
         return;

@@ -81,6 +81,25 @@ fn a_helper_that_hangs_at_any_step_is_given_up_and_leaves_nothing() {
 }
 
 #[test]
+fn a_helper_that_hangs_once_the_application_has_joined_is_given_up_and_leaves_nothing() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        // Its answer, which the application acts on.
+        let stack = Stack {
+            helper: helper_with("sendmsg:when=1", "STOP"),
+            arguments: "timeout=1".into(),
+            account: false,
+            ..Stack::default()
+        };
+        set_answer(machine, "allow", &stack);
+        let start = Instant::now();
+        assert_eq!(machine.su("alice", LOOK).refused().stdout, "");
+        assert!(start.elapsed() > Duration::from_secs(1));
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
 fn a_worker_or_an_init_killed_at_any_step_leaves_nothing() {
     Machine::run(|machine| {
         let before = machine.settled();

@@ -19,6 +19,7 @@ dd bs=65536 count=1 <&3 2>/dev/null >/dev/null
 cat untouched >&3
 dd bs=65536 count=1 <&3 2>/dev/null >/dev/null
 cat ready >&3
+cat kept >&3
 cat <&3 >/dev/null
 echo $$ >>ends";
 
@@ -43,6 +44,7 @@ fn stage(script: &str) -> Stage {
         motd: None,
     };
     stage.message("ready", &Reply::Ready(session));
+    stage.message("kept", &Reply::Kept);
     stage
 }
 
@@ -65,8 +67,9 @@ fn one_helper_serves_the_account_phase_and_the_session() {
     let descriptors = open_descriptors().len();
     let account = asked(None, &stage.helper(), Phase::Account);
     assert_eq!(account.reply, Reply::Untouched);
-    let session = asked(Some(account.helper), &stage.helper(), Phase::Session);
+    let mut session = asked(Some(account.helper), &stage.helper(), Phase::Session);
     assert!(matches!(session.reply, Reply::Ready(_)));
+    session.helper.kept(Instant::now()).unwrap();
     assert_eq!(lines(&stage, "starts"), 1);
     let open = open_descriptors().len() - descriptors;
     assert_eq!(open, 1, "with a session there is the socket alone");
