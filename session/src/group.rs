@@ -185,8 +185,9 @@ impl Group {
             .read("cgroup.procs")?
             .lines()
             .filter_map(|line| line.parse().ok())
-            // 0 is a process of another PID namespace, which cannot be named from here.
-            .filter(|pid| *pid != 0)
+            // 0 is a process of another PID namespace, which cannot be named from here; to signal what is below would
+            // signal many.
+            .filter(|pid| *pid > 0)
             .collect())
     }
 

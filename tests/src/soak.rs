@@ -191,6 +191,10 @@ impl Soak<'_> {
         match said.stdout.trim() {
             "berth-init" => self.count("logins were let in"),
             "" if !said.status.success() => self.count("logins were refused, or killed"),
+            // sshd shows the client why a session was not opened.
+            text if text.starts_with("Your sessions are frozen") && !said.status.success() => {
+                self.count("logins were refused, or killed");
+            }
             // Killed before its command had said anything, with a shell that takes no notice.
             "" => self.count("logins ended early"),
             _ => self.is_wrong(format!("{user} is in no berth: {said:?}")),
