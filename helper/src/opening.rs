@@ -105,7 +105,6 @@ impl<'a> Opening<'a> {
 
         // 2. The session's cgroup, under the user's lock.
         let mut record = self.record()?;
-        record.write()?;
         let folder = UserFolder::lock(planned.login.uid)?;
         if let Some(message) = planned.refusal(|| folder.logins())? {
             return Err(Reason::Refused(message));
@@ -114,7 +113,9 @@ impl<'a> Opening<'a> {
         if let Some(message) = tree.and_then(|tree| frozen::refusal_at_the_door(tree, planned)) {
             return Err(Reason::Refused(message));
         }
+        // The entry before the record: by it the user's next login finds what is left, should everybody be killed.
         folder.add(*id)?;
+        record.write()?;
         let mut place = match (&prepared.caps, &prepared.tree) {
             (Some(caps), Some(tree)) => Some((caps.carry_out(tree, *id, leader, &folder)?, tree)),
             _ => None,

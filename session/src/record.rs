@@ -247,7 +247,7 @@ impl Record {
     pub fn is_abandoned(id: SessionId) -> bool {
         match Record::read(id) {
             Ok(record) => record.keeper.is_gone(),
-            // An entry is made after its record: without one it is what a killed sweep has left.
+            // Both are made under the user's lock: an entry without a record is what was left by somebody who was killed.
             Err(error) => error.is_not_found(),
         }
     }

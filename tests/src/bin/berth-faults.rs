@@ -29,6 +29,9 @@ fn main() {
         }
         [] => suite::run(Wanted::All),
         ["--short"] => suite::run(Wanted::Short),
+        ["--twice", number] if number.parse::<usize>().is_ok() => {
+            suite::run(Wanted::Twice(number.parse().unwrap_or_default()))
+        }
         ["--point", ..] if words.len() > 1 => suite::run(Wanted::These(arguments[1..].to_vec())),
         ["--about", ..] if words.len() > 1 => suite::run(Wanted::About(arguments[1..].to_vec())),
         ["--left-out", ..] if words.len() > 1 => {
@@ -36,7 +39,7 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "usage: berth-faults [--list | --short | --point NAME... | --about WORDS... | --left-out WORDS...]"
+                "usage: berth-faults [--list | --short | --twice NUMBER | --point NAME... | --about WORDS... | --left-out WORDS...]"
             );
             std::process::exit(2);
         }

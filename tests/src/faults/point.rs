@@ -37,13 +37,6 @@ const PLACES: [(Place, &str); 7] = [
     (Place::Init, "init"),
 ];
 
-impl Place {
-    /// Whether it is sshd's own process.
-    pub fn is_module(self) -> bool {
-        matches!(self, Place::Account | Place::Open | Place::Close)
-    }
-}
-
 /// What happens at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -54,6 +47,24 @@ pub enum Fault {
     /// The call is not made, and seems to have succeeded: as for a program that takes no notice of its failure. What
     /// follows is to be seen as wrong, or nothing would be.
     Ignored,
+}
+
+/// A second failure in the same login, in whichever of Berth's processes that comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Second {
+    /// How many of Berth's calls after the first failure.
+    pub after: u32,
+    /// In which way.
+    pub way: Way,
+}
+
+/// How it fails a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The first call from there on that can.
+    Error,
+    /// The process is killed.
+    Kill,
 }
 
 /// The n-th occurrence of a call in a place.
@@ -144,6 +155,8 @@ pub struct Point {
     pub step: Step,
     /// How.
     pub fault: Fault,
+    /// What fails after that, where that is tried.
+    pub second: Option<Second>,
 }
 
 impl fmt::Display for Place {
@@ -158,9 +171,13 @@ impl fmt::Display for Point {
         let Step { place, call, nth } = &self.step;
         write!(f, "{}.{place}.{call}.{nth}.", self.setting.name())?;
         match self.fault {
-            Fault::Error(errno) => write!(f, "{errno:?}"),
-            Fault::Kill => f.write_str("KILL"),
-            Fault::Ignored => f.write_str("IGNORED"),
+            Fault::Error(errno) => write!(f, "{errno:?}")?,
+            Fault::Kill => f.write_str("KILL")?,
+            Fault::Ignored => f.write_str("IGNORED")?,
+        }
+        match self.second {
+            None => Ok(()),
+            Some(Second { after, way }) => write!(f, "+{after}.{way:?}"),
         }
     }
 }
@@ -169,8 +186,21 @@ impl FromStr for Point {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Point, String> {
-        let parts: Vec<&str> = name.split('.').collect();
         let unknown = || format!("no point is called {name}: see --list");
+        let (first, second) = match name.split_once('+') {
+            Some((first, second)) => (first, Some(second)),
+            None => (name, None),
+        };
+        let second = second.map(|second| {
+            let (after, way) = second.split_once('.').ok_or_else(unknown)?;
+            let mut ways = [Way::Error, Way::Kill].into_iter();
+            let way = ways.find(|one| format!("{one:?}") == way);
+            Ok::<Second, String>(Second {
+                after: after.parse().map_err(|_| unknown())?,
+                way: way.ok_or_else(unknown)?,
+            })
+        });
+        let parts: Vec<&str> = first.split('.').collect();
         let [setting, place, call, nth, fault] = parts[..] else {
             return Err(unknown());
         };
@@ -194,6 +224,7 @@ impl FromStr for Point {
                     Fault::Error(found.ok_or_else(unknown)?)
                 }
             },
+            second: second.transpose()?,
         })
     }
 }
@@ -207,6 +238,7 @@ pub fn points_of(setting: Setting, step: &Step) -> Vec<Point> {
         setting,
         step: step.clone(),
         fault,
+        second: None,
     };
     faults.map(point).collect()
 }

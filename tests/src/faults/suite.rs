@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
-use super::point::{Fault, Point, Setting};
+use super::point::{Fault, Point, Setting, Way};
 use super::trying::{self, Stage};
 use crate::{Build, Machine};
 
@@ -17,6 +17,8 @@ pub enum Wanted {
     All,
     /// Some of all kinds.
     Short,
+    /// So many, after each of which something else fails.
+    Twice(usize),
     /// These.
     These(Vec<String>),
     /// Those whose line in the list has all words of one of these.
@@ -130,6 +132,20 @@ fn short(points: &[(Point, String)]) -> Vec<String> {
     chosen.collect()
 }
 
+/// So many points in which a second call fails, or a second process is killed: soon after the first mostly, as then something
+/// is being rolled back.
+fn twice(mut points: Vec<String>, number: usize) -> Vec<String> {
+    points.sort_by_key(|name| scattered(name));
+    let points = points.into_iter().cycle().take(number).enumerate();
+    let add = |(turn, name): (usize, String)| {
+        let chance = scattered(&format!("{turn} {name}"));
+        let after = 1 + (chance >> 8) % (2 << (chance >> 4) % 8);
+        let way = [Way::Error, Way::Kill][chance as usize % 2];
+        format!("{name}+{after}.{way:?}")
+    };
+    points.map(add).collect()
+}
+
 /// Tries what is wanted, and prints what came of it. Says whether all is as it must be.
 pub fn run(wanted: Wanted) -> bool {
     let shown: HashMap<String, String>;
@@ -151,6 +167,7 @@ pub fn run(wanted: Wanted) -> bool {
             let names = all.iter().map(|(point, _)| point.to_string());
             let mut names = match wanted {
                 Wanted::Short => short(&all),
+                Wanted::Twice(number) => twice(names.collect(), number),
                 _ => names.collect(),
             };
             // So that one that is stopped has seen something of everything.

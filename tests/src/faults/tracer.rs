@@ -14,9 +14,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::calls;
+use super::calls::{self, Call};
 use super::module::Module;
-use super::point::{Fault, Place, Step};
+use super::point::{Fault, Place, Point, Step, Way};
 use super::tracee::{self, Breakpoint, Stop};
 use crate::Process;
 
@@ -32,12 +32,23 @@ pub struct Seen {
     pub shown: String,
 }
 
+/// A call that has failed, or a process that was killed before it.
+#[derive(Debug, Clone)]
+pub struct Fired {
+    /// Which.
+    pub step: Step,
+    /// How.
+    pub fault: Fault,
+}
+
 /// What happened to the login that is followed.
 #[derive(Debug, Default)]
 struct State {
-    armed: Option<(Step, Fault)>,
-    /// Whether the step was reached.
-    has_fired: bool,
+    armed: Option<Point>,
+    /// What has failed.
+    fired: Vec<Fired>,
+    /// How many calls were made after the first of these.
+    calls: u32,
     /// Every step, where that is wanted.
     seen: Option<Vec<Seen>>,
     /// How many minutes were not waited for.
@@ -46,6 +57,31 @@ struct State {
     unknown: Option<u64>,
     /// How many processes are followed.
     followed: usize,
+}
+
+impl State {
+    /// How the call is to fail that is made now.
+    fn fault_of(&mut self, step: &Step, call: &Call) -> Option<Fault> {
+        let point = self.armed.as_ref()?;
+        let fault = match self.fired.len() {
+            0 if point.step == *step => point.fault,
+            1 => {
+                let second = point.second?;
+                self.calls += 1;
+                match second.way {
+                    _ if self.calls < second.after => return None,
+                    Way::Kill => Fault::Kill,
+                    Way::Error => Fault::Error(*call.errnos.first()?),
+                }
+            }
+            _ => return None,
+        };
+        self.fired.push(Fired {
+            step: step.clone(),
+            fault,
+        });
+        Some(fault)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -84,11 +120,10 @@ impl Tracer {
         Tracer(shared)
     }
 
-    /// Makes the next login fail at a step.
-    pub fn arm(&self, step: Step, fault: Fault) {
-        let armed = Some((step, fault));
+    /// Makes the next login fail at a point.
+    pub fn arm(&self, point: Point) {
         self.begin(State {
-            armed,
+            armed: Some(point),
             ..State::default()
         });
     }
@@ -113,11 +148,11 @@ impl Tracer {
         self.0.state().seen.take().unwrap_or_default()
     }
 
-    /// Lets logins be. Says whether the step was reached, and how many minutes went by.
-    pub fn disarm(&self) -> (bool, u32) {
+    /// Lets logins be. Says what has failed, and how many minutes went by.
+    pub fn disarm(&self) -> (Vec<Fired>, u32) {
         let mut state = self.0.state();
         state.armed = None;
-        (state.has_fired, state.minutes)
+        (std::mem::take(&mut state.fired), state.minutes)
     }
 
     /// The number of a call of Berth's in the last login for which there is none (ENOSYS), if any was made.
@@ -359,19 +394,15 @@ impl Followed<'_> {
                 shown: tracee::shown(pid, call, arguments),
             });
         }
-        let fault = match &state.armed {
-            Some((armed, fault)) if *armed == step && !state.has_fired => *fault,
-            _ => {
-                let sleeps = place == Place::Keeper && call.name() == "clock_nanosleep";
-                if sleeps && state.has_fired && tracee::word(pid, arguments[2])? >= LONG {
-                    state.minutes += 1;
-                    tracee::skip(pid)?;
-                    tracee.result = Some(0);
-                }
-                return Ok(());
+        let Some(fault) = state.fault_of(&step, call) else {
+            let sleeps = place == Place::Keeper && call.name() == "clock_nanosleep";
+            if sleeps && !state.fired.is_empty() && tracee::word(pid, arguments[2])? >= LONG {
+                state.minutes += 1;
+                tracee::skip(pid)?;
+                tracee.result = Some(0);
             }
+            return Ok(());
         };
-        state.has_fired = true;
         match fault {
             Fault::Kill => kill(pid, Signal::SIGKILL)?,
             Fault::Error(errno) => tracee.result = tracee::fail(pid, call, errno)?,

@@ -208,16 +208,17 @@ impl<'m> Stage<'m> {
         if point.setting != self.setting {
             self.prepare(point.setting);
         }
-        self.tracer.arm(point.step.clone(), point.fault);
+        self.tracer.arm(point.clone());
         let logged = self.machine.log_lines().len();
         let mut login = self.log_in();
         let has_ended = self.tracer.is_quiet_within(PATIENCE);
-        let (was_reached, minutes) = self.tracer.disarm();
+        let (fired, minutes) = self.tracer.disarm();
+        let was_reached = !fired.is_empty();
         let mut verdict = Err(String::new());
         // What was logged last may not have been read yet.
         within(SOON, || {
             login.log = self.machine.log_lines().split_off(logged);
-            verdict = judge(point, &login, &self.good);
+            verdict = judge(point.setting, &fired, &login, &self.good);
             verdict.is_ok()
         });
         if !was_reached && verdict != Ok(Verdict::Whole) {
@@ -230,6 +231,9 @@ impl<'m> Stage<'m> {
         }
         if let Err(wrong) = &mut verdict {
             *wrong += &format!("; after {:?}; log: {}", login.took, login.log.join(" | "));
+            if let [_, second] = &fired[..] {
+                *wrong += &format!("; second: {second:?}");
+            }
         }
         let root = self.machine.su("root", "echo in");
         if !root.success() || root.stdout != "in" {
@@ -238,8 +242,11 @@ impl<'m> Stage<'m> {
         let mut cleared_by = (minutes > 0).then_some("the keeper's next try");
         match self.left(has_ended) {
             Ok(None) => {}
-            // A cgroup that cannot be removed is taken for one that another login is in.
-            Ok(by) if point.fault == Fault::Error(Errno::EBUSY) => cleared_by = by,
+            // A cgroup that cannot be removed is taken for one that another login is in. And both who keep a session may have
+            // been killed.
+            Ok(by) if fired.len() > 1 || point.fault == Fault::Error(Errno::EBUSY) => {
+                cleared_by = by
+            }
             Ok(_) => verdict = Err("it was left to the user's next login to clear up".into()),
             Err(left) => verdict = Err(format!("left over: {left}")),
         }

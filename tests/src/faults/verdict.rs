@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::point::{Fault, OnError, Place, Point};
+use super::point::{Fault, OnError, Place, Setting};
+use super::tracer::Fired;
 use super::traits::Traits;
 
 /// One that takes longer hangs: the module's deadline is 10 s for each of its two calls, a roll-back may take 2 s more, and
@@ -52,17 +53,31 @@ pub struct Good {
 }
 
 /// Judges a login; the error says what must not be.
-pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, String> {
+pub fn judge(
+    setting: Setting,
+    fired: &[Fired],
+    login: &Login,
+    good: &Good,
+) -> Result<Verdict, String> {
     if login.took > LONGEST {
         return Err(format!("it took {:?}", login.took));
     }
+    let was_killed = |place: Place| {
+        let mut fired = fired.iter();
+        fired.any(|one| one.fault == Fault::Kill && one.step.place == place)
+    };
+    let module_was_killed = [Place::Account, Place::Open, Place::Close]
+        .into_iter()
+        .any(was_killed);
+    let were_killed = was_killed(Place::Keeper) && was_killed(Place::Helper);
+    let keeper_failed = fired.iter().any(|one| one.step.place == Place::Keeper);
     let says = |text: &str| login.log.iter().any(|line| line.contains(text));
     match &login.traits {
         Some(traits) if *traits == good.inside => Ok(match login.ended_well {
             true => Verdict::Whole,
             false => Verdict::Ended,
         }),
-        Some(traits) if *traits == good.outside => match point.setting.on_error() {
+        Some(traits) if *traits == good.outside => match setting.on_error() {
             OnError::Deny => Err("it was let in without a berth".into()),
             OnError::Allow if !says("on_error = allow") => {
                 Err("it was let in without a berth, and the log says nothing".into())
@@ -71,7 +86,7 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
         },
         Some(traits)
             if *traits == good.caps
-                && point.setting.on_error() == OnError::Allow
+                && setting.on_error() == OnError::Allow
                 && says("not_enforced=\"caps only") =>
         {
             Ok(Verdict::CapsOnly)
@@ -83,8 +98,8 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
         None if login.has_begun => Ok(Verdict::Ended),
         None if login.ended_well => Err("it was let in, and nothing ran".into()),
         // sshd's own process is gone, and with it whoever could log anything or let anybody in.
-        None if point.fault == Fault::Kill && point.step.place.is_module() => Ok(Verdict::Refused),
-        None => match point.setting.on_error() {
+        None if module_was_killed => Ok(Verdict::Refused),
+        None => match setting.on_error() {
             OnError::Deny if says("on_error") => Ok(Verdict::Refused),
             OnError::Allow if says("whatever on_error says") => Ok(Verdict::Refused),
             OnError::Allow if says("on_error = allow") => {
@@ -92,8 +107,10 @@ pub fn judge(point: &Point, login: &Login, good: &Good) -> Result<Verdict, Strin
             }
             // Let in, and ended with its keeper before anything of the user's ran.
             _ if says("result=ok") || says("result=killed") => Ok(Verdict::Ended),
+            // The same, and nobody was left to say so.
+            _ if were_killed => Ok(Verdict::Ended),
             // Joined, as far as the module knows, when its keeper failed to read so.
-            _ if point.step.place == Place::Keeper && says("result=error") => Ok(Verdict::Ended),
+            _ if keeper_failed && says("result=error") => Ok(Verdict::Ended),
             OnError::Deny => Err("it was refused, and the log does not say why".into()),
             OnError::Allow => Err("it was refused although on_error = allow".into()),
         },
