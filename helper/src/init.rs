@@ -265,16 +265,18 @@ impl Init {
         self.pidfd.as_fd()
     }
 
-    /// Ends it, and with it everything in its PID namespace. Does not wait: see below.
-    pub fn kill(&self) {
-        // Already gone is as good.
-        let _ = sys::pidfd_kill(self.pidfd.as_fd(), Signal::SIGKILL);
+    /// Ends it, and with it everything in its PID namespace. Does not wait: see below. Says whether it will be gone.
+    pub fn kill(&self) -> bool {
+        let killed = sys::pidfd_kill(self.pidfd.as_fd(), Signal::SIGKILL);
+        matches!(killed, Ok(()) | Err(Errno::ESRCH))
     }
 }
 
 impl Drop for Init {
     fn drop(&mut self) {
-        self.kill();
+        if !self.kill() {
+            return; // it ends with this process, which must not wait for it then
+        }
         // The kernel lets it go once everything in its PID namespace has been reaped. That may take
         // seconds: sshd's child is in there, its parent is outside, and when that has ended too it is
         // the machine's PID 1 that must reap it, which some containers' do only now and then. So
@@ -291,6 +293,20 @@ mod tests {
     use berth_config::outcome::Namespaces;
 
     use super::*;
+
+    #[test]
+    fn one_that_cannot_be_killed_is_not_waited_for() {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let init = Init {
+            pid: Pid::from_raw(child.id() as i32),
+            // Nothing that a signal can be sent by.
+            pidfd: fs::File::open("/dev/null").unwrap().into(),
+            pipe: UnixStream::pair().unwrap().0,
+        };
+        drop(init);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 
     #[test]
     #[expect(clippy::zombie_processes)] // the drop of an Init waits for it

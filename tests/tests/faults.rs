@@ -24,6 +24,13 @@ fn whichever_call_fails_a_login_is_whole_or_refused_and_nothing_is_left() {
     }
 }
 
+#[test]
+fn when_two_fail_in_one_login_it_is_whole_or_refused_and_nothing_is_left() {
+    let (ran, said) = faults(&["--twice", "40"]);
+    let complaints = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "{said}{complaints}");
+}
+
 /// Each of these was wrong once.
 #[test]
 fn what_was_found_stays_mended() {

@@ -44,6 +44,12 @@ impl Traits {
         more.chain(less).collect()
     }
 
+    /// Whether the cgroup is all that the two differ by.
+    pub fn differ_by_cgroup(&self, other: &Traits) -> bool {
+        let differences = self.differences(other);
+        differences.iter().all(|one| one.contains("is in /"))
+    }
+
     /// A login's account of itself, and what the host sees of it. `None` where the account has no end, since the login
     /// has ended before.
     pub fn of(machine: &Machine, user: &str, account: &str) -> Option<Traits> {

@@ -231,9 +231,6 @@ impl<'m> Stage<'m> {
         }
         if let Err(wrong) = &mut verdict {
             *wrong += &format!("; after {:?}; log: {}", login.took, login.log.join(" | "));
-            if let [_, second] = &fired[..] {
-                *wrong += &format!("; second: {second:?}");
-            }
         }
         let root = self.machine.su("root", "echo in");
         if !root.success() || root.stdout != "in" {
@@ -249,6 +246,9 @@ impl<'m> Stage<'m> {
             }
             Ok(_) => verdict = Err("it was left to the user's next login to clear up".into()),
             Err(left) => verdict = Err(format!("left over: {left}")),
+        }
+        if let (Err(wrong), [_, second]) = (&mut verdict, &fired[..]) {
+            *wrong += &format!("; second: {second:?}");
         }
         Tried {
             verdict,

@@ -84,6 +84,15 @@ pub fn judge(
             }
             OnError::Allow => Ok(Verdict::WithoutBerth),
         },
+        // Nobody was left to move it back.
+        Some(traits)
+            if were_killed
+                && setting.on_error() == OnError::Allow
+                && says("on_error = allow")
+                && traits.differ_by_cgroup(&good.outside) =>
+        {
+            Ok(Verdict::WithoutBerth)
+        }
         Some(traits)
             if *traits == good.caps
                 && setting.on_error() == OnError::Allow
