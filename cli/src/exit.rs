@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// Shown under `berth --help`.
 pub const HELP: &str = "\
 Exit status:
-  0  done, or so
+  0  done, or the answer is yes
   1  not so: diff differs, check --strict has a warning, no such session
   2  usage
   3  the policy has an error

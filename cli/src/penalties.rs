@@ -76,7 +76,7 @@ impl Changing {
         tracks
             .and_then(|()| self.standings.write(&self.places))
             .map_err(|error| failed(&error))?;
-        // Without it users see less of themselves, and no more is lost.
+        // No caps hang on it. The next round writes it anew, and until then a step that is over shows as over by its time.
         let _ = told::write(&self.standings.users);
         Ok(())
     }

@@ -311,3 +311,36 @@ fn a_user_in_400_groups_has_them_all() {
     assert_eq!(object["login"]["groups"].as_array().unwrap().len(), 401);
     assert_eq!(object["outcome"]["action"], "deny");
 }
+
+#[test]
+fn pam_status_is_that_of_the_system_that_root_names() {
+    let system = System::new("");
+    let pam = system.root.join("etc/pam.d");
+    std::fs::create_dir(&pam).unwrap();
+    std::fs::write(pam.join("login"), "session required pam_unix.so\n").unwrap();
+    let root = system.root.to_str().unwrap();
+    let ran = berth(&["pam", "status", "--root", root]);
+    assert_eq!(ran.out, "SERVICE  PAM_BERTH\nlogin    disabled\n");
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn a_policy_that_cannot_be_written_is_no_policy_with_an_error() {
+    needs_root();
+    let system = System::new("version = 1\n");
+    let copy = system.root.join("var/lib/berth/policy.json");
+    std::fs::create_dir_all(&copy).unwrap();
+    let ran = system.berth("reload", &[]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(1), ""));
+    assert!(ran.err.contains("policy.json"), "{}", ran.err);
+    let output = Command::new(env!("CARGO_BIN_EXE_berth"))
+        .args(["edit", "--yes", "--root", system.root.to_str().unwrap()])
+        .env("SUDO_EDITOR", "sed -i $a#more")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let path = system.policy();
+    let expected = format!("{} is saved, and not in force\n", path.display());
+    assert!(said.ends_with(&expected), "{said}");
+}

@@ -275,7 +275,9 @@ fn fail(
 ) -> Result<()> {
     let sent = tell_failure(channel, on_error, reason);
     // One that is let in all the same comes again with its session, and is counted then.
-    if request.phase == Phase::Session || on_error != Some(OnError::Allow) {
+    let is_let_in =
+        on_error.map_or(request.on_error, decide::on_error) == berth_protocol::OnError::Allow;
+    if request.phase == Phase::Session || !is_let_in {
         Counters::count_failure(Outcome::Failed, cause);
     }
     log_failure(request, reason);

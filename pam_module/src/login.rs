@@ -111,6 +111,7 @@ fn request<H: Host>(
         ruser,
         policy: policy.map(|path| path.as_os_str().as_encoded_bytes().to_vec()),
         debug: arguments.debug,
+        on_error: arguments.on_error,
     })
 }
 

@@ -97,11 +97,12 @@ pub fn nested(user: &[u8]) -> Nested {
 }
 
 fn nested_in(proc: &Path, records: &Path, user: &[u8]) -> Nested {
-    let under_init = fs::read(proc.join("1/comm")).is_ok_and(|comm| comm == INIT);
+    // Where it cannot be read (no descriptor left, a chroot without /proc) the records decide alone.
+    let under_init = fs::read(proc.join("1/comm")).map(|comm| comm == INIT).ok();
     let own = Namespaces::of(&proc.join("self"));
     // The usual case, without reading thousands of records: together with PID 1, and that is not an init
     // of ours.
-    if !under_init && own.pid.is_some() && own == Namespaces::of(&proc.join("1")) {
+    if under_init == Some(false) && own.pid.is_some() && own == Namespaces::of(&proc.join("1")) {
         return Nested::Outside;
     }
     let mut other = None;
@@ -116,7 +117,7 @@ fn nested_in(proc: &Path, records: &Path, user: &[u8]) -> Nested {
     }
     match other {
         Some(other) => Nested::Other(other),
-        None if under_init => Nested::Unrecorded,
+        None if under_init == Some(true) => Nested::Unrecorded,
         None => Nested::Outside,
     }
 }
@@ -231,6 +232,17 @@ mod tests {
             .at("self", "berth", "berth");
         assert_eq!(berth.nested("alice"), Nested::Unrecorded);
         let berth = berth.session("1", "bob");
+        assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
+        assert_eq!(berth.nested("bob"), Nested::Same);
+    }
+
+    #[test]
+    fn where_the_name_of_pid_1_cannot_be_read_the_records_decide() {
+        let berth = Machine::new("unread", "berth-init")
+            .at("1", "berth", "berth")
+            .at("self", "berth", "berth")
+            .session("1", "bob");
+        fs::remove_file(berth.0.join("proc/1/comm")).unwrap();
         assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
         assert_eq!(berth.nested("bob"), Nested::Same);
     }

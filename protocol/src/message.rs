@@ -59,6 +59,8 @@ pub struct Request {
     pub join: JoinAbility,
     /// The module argument `debug`.
     pub debug: bool,
+    /// The module argument `on_error`, for the count of a login whose policy cannot be read.
+    pub on_error: OnError,
 }
 
 /// The helper's answer.

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Process, eventually, within};
+use berth_tests::{Machine, Process, Stack, eventually, within};
 
 /// alice gets a berth, bob is refused, carol is left alone.
 const POLICY: &str = r#"
@@ -89,6 +89,9 @@ fn a_login_is_counted_once_by_what_became_of_it() {
         let policy = "berth_login_failures_total{cause=\"policy\"}";
         assert_counts(machine, &[(OK, 2.0), (FAILED, 1.0), (policy, 1.0)]);
         assert_eq!(figure(&metrics(machine), "berth_policy_usable"), 0.0);
+        machine.stack(&Stack::default().on_error("allow"));
+        machine.ssh("alice", "true").ok();
+        assert_counts(machine, &[(OK, 2.0), (FAILED, 2.0), (policy, 2.0)]);
     });
 }
 

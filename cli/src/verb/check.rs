@@ -17,13 +17,13 @@ Exit status: 0 no error; 1 a warning, with --strict, or an account for which the
 be worked out here, with --users; 3 an error; 4 a file that may not be read.
 
 Without FILE, the edited policy is checked: /etc/berth/policy.toml and
-/etc/berth/policy.d/*.toml. With several, they are one policy, of which the last wins. FILE may
-be anybody's.
+/etc/berth/policy.d/*.toml. Several FILEs are one policy, in which the last one wins. A FILE may
+belong to anybody.
 
---users looks at every account that NSS lists; large directories list nobody. Who lands where is
-told for a login by ssh. A rule counts as matching nobody if no account is what it tests, or
-earlier rules match all who are, by ssh, login, su, cron and each service that a rule names. A
-rule that tests where or when a login comes from, or a pattern of services, is told only in the
+--users looks at every account that NSS lists; large directories list nobody. It shows what an
+ssh login of each gets. A rule matches nobody if no account passes its tests, or earlier rules
+match all those that do, with ssh, login, su, cron and each service that a rule names. A rule
+that tests where or when a login comes from, or a pattern of services, is shown only in the
 first case.")]
 pub struct Arguments {
     /// Check these instead of the files under /etc/berth

@@ -20,7 +20,7 @@ use crate::{json, live, pager, place};
 Exit status: 0 they do not differ; 1 they do; 3 one has an error; 4 only root may see what
 others get.
 
-Who is not root may look at themselves (--user), or at two FILEs. Every account that NSS lists
+Users other than root may look at themselves (--user), or at two FILEs. Every account that NSS lists
 is looked at, for sshd, login, su, cron and each service that a rule names. Large directories
 list nobody: name accounts with --user.")]
 pub struct Arguments {

@@ -31,7 +31,7 @@ use world::World;
 #[command(after_help = "\
 Exit status: 0 no failure; 1 a failure; 4 only root may look.
 
-FAIL is what keeps logins from what the policy says; WARN is what may, or surprises users.
+FAIL: logins do not get what the policy says. WARN: they may not, or users may be surprised.
 Without --fix nothing is changed.")]
 pub struct Arguments {
     /// Remove what sessions left that nobody looks after

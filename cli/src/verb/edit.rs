@@ -17,13 +17,13 @@ mod who;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 in force, or nothing was changed; 1 not saved; 2 usage; 3 the edited policy has
+Exit status: 0 in force, or nothing was changed; 1 not saved, or not in force; 2 usage; 3 the edited policy has
 an error, with --yes; 4 only root may do this.
 
-The editor is $SUDO_EDITOR, $VISUAL, $EDITOR or `editor`, and gets a copy. If the copy has an
-error, it is asked whether to edit it again or leave all as it is. If not, it is shown what
-changes, in the text and for whom; then it is asked. Then the file is replaced in one step, and
-the policy put in force as by `berth reload`.")]
+The editor is $SUDO_EDITOR, $VISUAL, $EDITOR, `editor` or `vi`, and edits a copy. If the copy has
+an error, you are asked whether to edit it again or leave all as it is. If not, you see what
+changes, in the text and for whom, and are asked. Then the file is replaced in one step, and the
+policy put in force as by `berth reload`.")]
 pub struct Arguments {
     /// A drop-in, as in 20-cron.toml or /etc/berth/policy.d/20-cron.toml, which need not be there yet; by default,
     /// policy.toml
@@ -99,7 +99,9 @@ fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
                         );
                         return Err(Exit::NotSo);
                     }
-                    super::reload::put(policy, &places)?;
+                    super::reload::put(policy, &places).inspect_err(|_| {
+                        eprintln!("berth: {} is saved, and not in force", path.display());
+                    })?;
                     println!("{} is saved, and in force", path.display());
                     return Ok(Exit::Done);
                 }

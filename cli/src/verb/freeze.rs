@@ -18,9 +18,9 @@ Exit status: 0 done; 1 there is no such session, or no cgroup v2; 4 only root ma
 5 something does not stop, and is named.
 
 OBJECT is a session, as in 12, a user, as in alice or user:alice, a pool, as in pool:cs101,
-or a profile, as in profile:student: its sessions, and no user. What is frozen uses no CPU,
-keeps its memory and its files, and goes on where it was when it is thawed. As long as a
-user or their pool is frozen, they cannot log in, or stand as soon as they have.")]
+or a profile, as in profile:student: its sessions. What is frozen uses no CPU, keeps its
+memory and its files, and goes on where it was when it is thawed. While a user or their pool
+is frozen, new logins are refused, or wait frozen, as the policy says.")]
 pub struct Arguments {
     /// A session, a user, a pool or a profile
     object: Object,

@@ -1,20 +1,21 @@
 //! `berth kill`: ends sessions, or signals what runs in them.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use berth_config::value::Span;
 use berth_config::{LocalTime, counted};
-use berth_session::{Record, Role, STATE, SessionId, Tree, sweep};
-use nix::errno::Errno;
+use berth_session::{Record, Tree, sweep};
 use nix::sys::signal::Signal;
 use serde_json::json;
+
+mod target;
 
 use super::show::{none, way_in};
 use crate::exit::Exit;
 use crate::live::{self, Object, Sessions};
 use crate::stale::Stale;
-use crate::{ask, deed, figures, json, sys};
+use crate::{ask, deed, figures, json};
+use target::Target;
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -28,17 +29,16 @@ const LOOK: Duration = Duration::from_millis(20);
 Exit status: 0 ended, or signalled; 1 there is no such session, or the answer was no; 4
 only root may do this; 5 something is left, and is named.
 
-OBJECT is a session, as in 12, or a user, as in alice or user:alice: all of the user's
-sessions; or pool:NAME or profile:NAME. What runs in a session gets SIGTERM, the time of
---grace, and then SIGKILL, all of it at once; the session's keeper removes the rest. What is
-frozen could not handle SIGTERM, and is killed at once. A session whose keeper is dead is
-removed here. --stale: of these, or of all, only sessions that were opened before the policy
-in force was loaded.")]
+OBJECT is a session, as in 12, or all sessions of a user, as in alice or user:alice, of a pool
+(pool:NAME) or of a profile (profile:NAME). All that runs in a session gets SIGTERM, and after
+the time of --grace SIGKILL; the session's keeper removes the rest. What is frozen cannot
+handle SIGTERM, and is killed at once. A session whose keeper is dead is removed by this
+command. --stale: only the sessions that `berth list --stale` shows.")]
 pub struct Arguments {
     /// A session, a user, a pool or a profile; with --stale, by default everybody
     #[arg(required_unless_present = "stale")]
     object: Option<Object>,
-    /// Only sessions that were opened under an older policy than the one in force
+    /// Only sessions that are stale, as `berth list --stale` shows them
     #[arg(long)]
     stale: bool,
     /// Only send this signal, as in HUP, and end nothing
@@ -97,7 +97,7 @@ fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
         .collect();
     deed::log("kill", arguments.object.as_ref(), &fields);
     Ok(match arguments.signal {
-        Some(signal) => send(&targets, signal, arguments.json),
+        Some(signal) => send(&targets, signal, tree.as_ref(), arguments.json),
         None => end(&targets, tree.as_ref(), arguments),
     })
 }
@@ -118,7 +118,7 @@ fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
         };
         chosen.retain(|record| stale.has(record));
         if chosen.is_empty() {
-            eprintln!("berth: all of these sessions were opened under the policy in force");
+            eprintln!("berth: none of these sessions is stale");
             return Err(Exit::NotSo);
         }
     }
@@ -144,122 +144,11 @@ fn named(record: &Record) -> String {
     format!("session {} of {user} ({})", record.id, way_in(record))
 }
 
-/// A session, and what of it can be signalled.
-struct Target<'a> {
-    record: &'a Record,
-    group: Option<berth_session::Group>,
-    /// Without a cgroup: the login, and the init if no other session lives under it.
-    roles: Vec<Role>,
-    /// The sessions that stay, and live in the same berth.
-    sharers: Vec<SessionId>,
-    dead: bool,
-}
-
-impl<'a> Target<'a> {
-    fn new(
-        record: &'a Record,
-        chosen: &[Record],
-        everybody: &[Record],
-        tree: Option<&Tree>,
-    ) -> Target<'a> {
-        let stays = |other: &&Record| chosen.iter().all(|chosen| chosen.id != other.id);
-        let shares = |other: &&Record| other.init.is_some() && other.init == record.init;
-        let sharers = everybody.iter().filter(stays).filter(shares);
-        let sharers: Vec<_> = sharers.map(|other| other.id).collect();
-        let init = record.init.filter(|_| sharers.is_empty());
-        Target {
-            record,
-            group: live::group(tree, record).filter(berth_session::Group::exists),
-            // With one, an application that has left it goes on outside the session.
-            roles: match record.cgroup {
-                Some(_) => Vec::new(),
-                None => init.into_iter().chain([record.leader]).collect(),
-            },
-            sharers,
-            dead: live::is_dead(record),
-        }
-    }
-
-    /// Sends a signal to all that runs in the session; says to how many processes.
-    fn signal(&self, signal: Signal, tree: Option<&Tree>) -> Result<usize, String> {
-        let mut sent = 0;
-        let Some(group) = &self.group else {
-            for role in &self.roles {
-                sent += usize::from(to(role.pid, signal, || role.is_alive())?);
-            }
-            return Ok(sent);
-        };
-        for pid in group.processes().map_err(|error| error.to_string())? {
-            // The PID may be another's by now; the descriptor, once looked at, cannot.
-            let still_there = || tree.and_then(|tree| tree.of_process(pid)).as_ref() == Some(group);
-            sent += usize::from(to(pid, signal, still_there)?);
-        }
-        Ok(sent)
-    }
-
-    /// Whether anything runs in it.
-    fn runs(&self) -> bool {
-        match &self.group {
-            Some(group) => group.is_populated(),
-            None => self.roles.iter().any(Role::is_alive),
-        }
-    }
-
-    /// Whether what runs in it is stopped: a signal waits there until it is thawed, but for SIGKILL.
-    fn is_frozen(&self) -> bool {
-        self.group
-            .as_ref()
-            .is_some_and(berth_session::Group::is_frozen)
-    }
-
-    /// Kills all that runs in it.
-    fn kill(&self, tree: Option<&Tree>) -> Result<(), String> {
-        match (&self.group, tree) {
-            (Some(group), Some(tree)) if group.exists() => {
-                tree.kill(group).map_err(|error| error.to_string())
-            }
-            (Some(_), _) => Ok(()),
-            (None, _) => self.signal(Signal::SIGKILL, None).map(drop),
-        }
-    }
-
-    fn is_gone(&self) -> bool {
-        !Record::path(self.record.id).exists()
-    }
-
-    /// Whether nothing runs in it, and its keeper stays only for others: it is the one that made the
-    /// berth that they share, and holds it until the last of them ends.
-    fn is_held(&self) -> bool {
-        !self.sharers.is_empty() && is_holder(self.record) && !self.runs()
-    }
-}
-
-/// Whether a session made a berth that its user's logins share (`scope = "user"`).
-fn is_holder(record: &Record) -> bool {
-    let folder = Path::new(STATE).join("users").join(record.uid.to_string());
-    folder.join(format!("berth-{}", record.id)).exists()
-}
-
-/// Sends a signal to a process, if it is still the one that is meant.
-fn to(pid: i32, signal: Signal, is_meant: impl Fn() -> bool) -> Result<bool, String> {
-    let sent = match sys::pidfd_open(pid) {
-        Ok(process) if is_meant() => sys::pidfd_send_signal(&process, signal),
-        Ok(_) => Err(Errno::ESRCH),
-        Err(errno) => Err(errno),
-    };
-    match sent {
-        Ok(()) => Ok(true),
-        Err(Errno::ESRCH) => Ok(false), // It has ended.
-        Err(errno) => Err(format!("cannot send {signal} to process {pid}: {errno}")),
-    }
-}
-
-fn send(targets: &[Target], signal: Signal, as_json: bool) -> Exit {
-    let tree = Tree::find().ok();
+fn send(targets: &[Target], signal: Signal, tree: Option<&Tree>, as_json: bool) -> Exit {
     let mut sent = Vec::new();
     let mut failed = Vec::new();
     for target in targets {
-        match target.signal(signal, tree.as_ref()) {
+        match target.signal(signal, tree) {
             Ok(count) => {
                 sent.push(json!({ "session": target.record.id, "processes": count }));
                 if !as_json {
@@ -290,23 +179,15 @@ fn counted_processes(count: usize) -> String {
 
 fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
     let mut failed: Vec<(&Target, String)> = Vec::new();
-    let mut asked = Vec::new();
     for target in targets {
-        match target.signal(Signal::SIGTERM, tree) {
-            Ok(_) => asked.push(target),
-            // The kill may do what a signal did not.
-            Err(why) => {
-                eprintln!("berth: {}: {why}", named(target.record));
-                asked.push(target);
-            }
+        // The kill may do what a signal did not.
+        if let Err(why) = target.signal(Signal::SIGTERM, tree) {
+            eprintln!("berth: {}: {why}", named(target.record));
         }
     }
-    wait(arguments.grace, || {
-        !asked
-            .iter()
-            .any(|target| target.runs() && !target.is_frozen())
-    });
-    for target in asked {
+    let may_handle_it = |target: &Target| target.runs() && !target.is_frozen();
+    wait(arguments.grace, || !targets.iter().any(may_handle_it));
+    for target in targets {
         if target.runs() {
             if let Err(why) = target.kill(tree) {
                 failed.push((target, why));

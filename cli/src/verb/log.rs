@@ -25,25 +25,25 @@ const BEFORE_NEW: usize = 10;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 shown; 1 there is no log; 4 only root may read it.
+Exit status: 0 shown; 1 there is no log, or it cannot be read; 4 only root may read it.
 
-The log is systemd's journal where journald runs, and otherwise /var/log/auth.log or
-/var/log/secure with the file that was last set aside. TIME is a date or a date and time in
+The log is systemd's journal if journald runs, and otherwise /var/log/auth.log or
+/var/log/secure with the file that was rotated last. TIME is a date or a date and time in
 the machine's time, as in 2026-11-24 or 2026-11-24T08:00, RFC 3339 with an offset, or a
 length of time before now, as in 7d or 12h.")]
 pub struct Arguments {
     /// Only what is about this user
     user: Option<String>,
-    /// Go on with what happens from now on
+    /// Go on with new events
     #[arg(long, short)]
     follow: bool,
-    /// Only the last N events; with --follow 10 of them, if not said otherwise
+    /// Only the last N events; with --follow, 10 by default
     #[arg(long, short = 'n', value_name = "N")]
     lines: Option<usize>,
     /// Only what happened at this TIME or later
     #[arg(long, value_name = "TIME", value_parser = when::moment)]
     since: Option<SystemTime>,
-    /// Read this file of a syslog daemon's
+    /// Read this file, which a syslog daemon wrote
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Print one JSON object; with --follow one a line

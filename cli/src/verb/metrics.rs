@@ -23,7 +23,7 @@ use exposition::{Exposition, Format};
 Exit status: 0 printed, written or answered; 1 FILE could not be written; 2 standard input is no
 connection; 4 only root may do this; 5 a session's record or the counters could not be read.
 
-The N users of --top are those with the most memory now. Counters of logins begin at boot.")]
+The N users of --top are those who use the most memory now. Counters of logins begin at boot.")]
 pub struct Arguments {
     /// How many users have figures of their own; all others together are user=\"other\"
     #[arg(long, value_name = "N", default_value_t = 100)]

@@ -8,8 +8,11 @@ pub mod standing;
 mod status;
 mod trial;
 
+use std::path::PathBuf;
+
 use crate::exit::Exit;
 use crate::live;
+use crate::stack::Folders;
 use change::Change;
 
 /// The arguments.
@@ -33,6 +36,14 @@ Without SERVICE it is every service that logs people in and is on this machine."
         /// Print one JSON object
         #[arg(long)]
         json: bool,
+        /// Look at PAM's files of the system mounted at DIR
+        #[arg(
+            long,
+            value_name = "DIR",
+            default_value = "/",
+            hide_default_value = true
+        )]
+        root: PathBuf,
     },
     /// Put Berth's lines into a service's file
     #[command(after_help = "\
@@ -67,7 +78,11 @@ struct Services {
 /// Does it.
 pub fn run(arguments: &Arguments) -> Exit {
     let (change, services) = match &arguments.what {
-        What::Status { services, json } => return status::run(services, *json),
+        What::Status {
+            services,
+            json,
+            root,
+        } => return status::run(&Folders::under(root), services, *json),
         What::Enable(services) => (Change::Enable, services),
         What::Disable(services) => (Change::Disable, services),
     };

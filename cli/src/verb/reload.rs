@@ -11,8 +11,8 @@ use crate::{deed, due, json, paint, place};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 in force; 3 the policy has an error, and the one before stays in force; 4 only root
-may do this.
+Exit status: 0 in force; 1 it could not be written; 3 the policy has an error; 4 only root may do
+this. But for 0, the one before stays in force.
 
 Logins use the loaded copy under /var/lib/berth, and see no edit before the next reload.")]
 pub struct Arguments {
@@ -106,7 +106,11 @@ fn installed(policy: &Policy, places: &Places) -> Result<(), Exit> {
             eprintln!("berth: only root may put a policy in force: {error}");
             Exit::Permission
         }
-        InstallError::Write { .. } | InstallError::Encode(_) | InstallError::Source(_) => {
+        InstallError::Write { .. } | InstallError::Encode(_) => {
+            eprintln!("berth: {error}");
+            Exit::NotSo
+        }
+        InstallError::Source(_) => {
             eprintln!("berth: {error}");
             Exit::Policy
         }

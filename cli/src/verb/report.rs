@@ -23,7 +23,7 @@ Exit status: 0 reported; 1 the policy in force names no accounting file, or FILE
 there; 3 the policy has an error; 4 only root may read the file; 5 some of its lines are
 no records.
 
-A session counts for the moment at which it ended. TIME is a date or a date and time in the
+A session counts at the moment when it ended. TIME is a date or a date and time in the
 machine's time, as in 2026-11-24 or 2026-11-24T08:00, RFC 3339 with an offset, or a length
 of time before now, as in 7d or 12h.")]
 pub struct Arguments {

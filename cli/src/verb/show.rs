@@ -18,9 +18,9 @@ Exit status: 0 shown; 1 there is no such session, or the user has none; 4 only r
 see it.
 
 OBJECT is a session, as in 12, a user, as in alice or user:alice, a pool, as in
-pool:cs101, or a profile, as in profile:student. Without one, you are shown yourself. Who
-is not root sees what the kernel says of their own cgroup. Bars are shares of a cap; lines
-that this machine knows nothing of are left out.")]
+pool:cs101, or a profile, as in profile:student. Without one, you see yourself. Users other
+than root see what the kernel says of their own cgroup. Bars are shares of a cap; lines of
+which nothing is known are left out.")]
 pub struct Arguments {
     /// A session, a user, a pool or a profile; by default, you
     object: Option<Object>,

@@ -27,16 +27,16 @@ const FIRST: Duration = Duration::from_millis(300);
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 done; 2 there is no terminal, and no --batch or --json; 4 nothing of it is yours to
-see.
+Exit status: 0 done; 2 there is no terminal, and no --batch or --json; 4 only root may see it, and
+you have no cgroup of Berth's.
 
 Keys: u users, s sessions, p pools; < and > another column to sort by (it is underlined);
 arrows, PgUp, PgDn, Home, End choose a row; f freezes it, t thaws it, k ends it, after a
 question; / finds, Esc goes back; q quits.
 
 PSI is the share of the last minute in which some process had to wait for CPU, memory or
-disk, whichever is most. 3 MIN is the CPU that was used, measured by the most of these 3
-minutes. Who is not root sees what the kernel says of their own cgroup.")]
+disk, whichever is the most. 3 MIN is the CPU that was used in the last 3 minutes, relative
+to the most in that time. Users other than root see what the kernel says of their own cgroup.")]
 pub struct Arguments {
     /// The time between two looks
     #[arg(long, short, value_name = "TIME", default_value = "1s", value_parser = delay)]

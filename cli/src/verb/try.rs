@@ -25,10 +25,9 @@ use crate::{live, paint, place, program};
 Exit status: that of CMD, or 128 and the signal that ended it; 1 the login was refused;
 3 the policy has an error; 4 only root may do this.
 
-The real module and helper open a real session, which `berth list` shows. Of the PAM
-stack only pam_berth is run: no other module, and nobody is asked for a password.
-Without CMD it is the user's login shell. A FILE of --policy must be root's, as the
-policy is.")]
+The real module and helper open a real session, which `berth list` shows. pam_berth is
+the only PAM module that runs, and nobody is asked for a password. Without CMD the user's
+login shell is run. The FILE of --policy must be root's.")]
 pub struct Arguments {
     /// Whose login to try
     #[arg(long, value_name = "USER")]

@@ -19,8 +19,8 @@ Exit status: 0 ended; 1 there is no such user, exception or penalty; 4 only root
 ended, and a cap of the user, who is logged in, could not be changed: memory_max stays above
 what is in use, until `berth apply`.
 
-`berth unset USER penalty` gives back what a penalty took, and forgets it: the next one begins
-at the first step.")]
+`berth unset USER penalty` gives the whole quota back, and forgets the penalty: the next offence
+is a first one.")]
 pub struct Arguments {
     /// The account
     user: String,

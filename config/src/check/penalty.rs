@@ -1,5 +1,7 @@
 //! Penalties: what they need, the range of each value, and profiles whose penalty can never apply.
 
+use std::collections::BTreeSet;
+
 use super::{Checker, Site, warnings};
 use crate::decide;
 use crate::diagnostic::{At, Finding};
@@ -150,12 +152,12 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
 fn unnamed(checker: &mut Checker<'_>) {
     let contents = checker.contents;
     let profiles = contents.profiles.values();
-    let named: Vec<_> = profiles
+    let named: BTreeSet<_> = profiles
         .filter_map(|profile| value(&profile.table.keys.penalty))
         .map(|penalty| &penalty.name)
         .collect();
     for (name, penalty) in &contents.penalties {
-        if !named.contains(&name) {
+        if !named.contains(name) {
             checker.findings.push(Finding::warning(
                 penalty.at,
                 format!("no profile names penalty `{name}`"),

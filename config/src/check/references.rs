@@ -1,6 +1,6 @@
 //! Names that refer to nothing, and profiles that inherit from themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
 use crate::diagnostic::Finding;
@@ -12,27 +12,24 @@ use crate::value::Name;
 
 pub(super) fn check(checker: &mut Checker<'_>) {
     let contents = checker.contents;
-    let profiles: Vec<&Name> = contents.profiles.keys().collect();
-    let pools: Vec<&Name> = contents.pools.keys().collect();
-    let times: Vec<&Name> = contents.times.keys().collect();
-    let penalties: Vec<&Name> = contents.penalties.keys().collect();
-
+    let (profiles, pools) = (&contents.profiles, &contents.pools);
+    let (times, penalties) = (&contents.times, &contents.penalties);
     for profile in contents.profiles.values().map(|named| &named.table) {
-        defined(checker, "profile", profile.inherits(), &profiles);
-        defined(checker, "pool", value(&profile.keys.pool), &pools);
-        defined(checker, "penalty", value(&profile.keys.penalty), &penalties);
+        defined(checker, "profile", profile.inherits(), profiles);
+        defined(checker, "pool", value(&profile.keys.pool), pools);
+        defined(checker, "penalty", value(&profile.keys.penalty), penalties);
     }
     for rule in &contents.rules {
-        defined(checker, "profile", rule.profiles(), &profiles);
-        defined(checker, "pool", value(&rule.keys.pool), &pools);
+        defined(checker, "profile", rule.profiles(), profiles);
+        defined(checker, "pool", value(&rule.keys.pool), pools);
         for tests in std::iter::once(&rule.tests).chain(&rule.except) {
-            defined(checker, "time", windows(tests), &times);
+            defined(checker, "time", windows(tests), times);
         }
     }
     for expect in contents.expects.iter().flatten() {
         let wanted = value(&expect.table.profile).map_or(&[][..], |profiles| &profiles.0);
-        defined(checker, "profile", wanted, &profiles);
-        defined(checker, "pool", value(&expect.table.pool), &pools);
+        defined(checker, "profile", wanted, profiles);
+        defined(checker, "pool", value(&expect.table.pool), pools);
     }
     cycles(checker);
 }
@@ -41,18 +38,18 @@ fn windows(tests: &Tests) -> &[Ref] {
     value(&tests.time).map_or(&[], |windows| &windows.0)
 }
 
-fn defined<'r>(
+fn defined<'r, T>(
     checker: &mut Checker<'_>,
     what: &str,
     refs: impl IntoIterator<Item = &'r Ref>,
-    known: &[&Name],
+    known: &BTreeMap<Name, T>,
 ) {
     for reference in refs {
         let name = &reference.name;
-        if known.contains(&name) {
+        if known.contains_key(name) {
             continue;
         }
-        let label = match nearest(name.as_str(), known.iter().map(|known| known.as_str())) {
+        let label = match nearest(name.as_str(), known.keys().map(Name::as_str)) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("there is no [{what}.{name}]"),
         };

@@ -41,6 +41,16 @@ pub fn grown(input: &[u8]) -> Vec<u8> {
     grown
 }
 
+/// A frame of module or helper. A `v` at its beginning stands for the version that they have now, or the inputs of the
+/// corpus would be refused at once after the next change of it.
+pub fn frame(input: &[u8]) -> Vec<u8> {
+    let mut frame = input.to_vec();
+    if let Some(first @ b'v') = frame.first_mut() {
+        *first = berth_protocol::VERSION;
+    }
+    frame
+}
+
 /// A folder in memory for one input's files, removed at the end.
 pub struct Folder(pub PathBuf);
 

@@ -73,6 +73,16 @@ pub fn run(name: &str, input: &[u8]) {
     target(input);
 }
 
+/// Whether an input of `protocol` is a message.
+pub fn is_message(input: &[u8]) -> bool {
+    protocol::is_message(input)
+}
+
+/// Whether the application of an input of `pam` joins a berth.
+pub fn joins(input: &[u8]) -> bool {
+    pam::joins(input)
+}
+
 /// Whether an input of `merge` is a policy without errors.
 pub fn is_policy(input: &[u8]) -> bool {
     merge::policy(&input::text(input)).is_some()

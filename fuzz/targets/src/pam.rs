@@ -16,13 +16,19 @@ use crate::nested::Nested;
 use crate::service::{Program, Threads};
 use crate::text::{self, Lines};
 
-/// A byte of choices, the arguments, five items, and the helper's frame; between them a byte that is in no text.
+/// A byte of choices, the arguments, five items, and the helper's frame; between them a byte that is in no text. The frame is
+/// the rest.
 pub fn run(input: &[u8]) {
+    joins(input);
+}
+
+/// The same. Says whether the application has joined a berth.
+pub fn joins(input: &[u8]) -> bool {
     let grown = input::grown(input);
     let Some((choices, rest)) = grown.split_first() else {
-        return;
+        return false;
     };
-    let mut parts = rest.split(|byte| *byte == 0xff);
+    let mut parts = rest.splitn(7, |byte| *byte == 0xff);
     let mut next = || parts.next().unwrap_or_default();
     let arguments = Arguments::parse(next().split(|byte| *byte == b' '));
     for problem in &arguments.problems {
@@ -42,7 +48,7 @@ pub fn run(input: &[u8]) {
                 .unwrap_or_default()
                 .to_vec()
         }),
-        frame: next().to_vec(),
+        frame: input::frame(next()),
         now: Instant::now(),
         asked: false,
         joined: false,
@@ -68,6 +74,7 @@ pub fn run(input: &[u8]) {
         assert!(quoted.len() < 150);
     }
     let _ = verdict.code(phase);
+    application.joined
 }
 
 fn is_one_line(line: &str) {

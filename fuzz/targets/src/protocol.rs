@@ -11,15 +11,30 @@ use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::input;
+
 /// The first byte says how many descriptors come along; the rest is the frame.
 pub fn run(input: &[u8]) {
     let Some((first, frame)) = input.split_first() else {
         return;
     };
     let count = usize::from(first % 4);
-    takes::<Request>(frame, count);
-    takes::<Reply>(frame, count);
-    takes::<Ack>(frame, count);
+    let frame = input::frame(frame);
+    takes::<Request>(&frame, count);
+    takes::<Reply>(&frame, count);
+    takes::<Ack>(&frame, count);
+}
+
+/// Whether an input is a message of some kind.
+pub fn is_message(input: &[u8]) -> bool {
+    fn of<M: DeserializeOwned>(frame: &[u8]) -> bool {
+        let (ours, theirs) = Channel::pair().expect("a pair of sockets");
+        let flags = MsgFlags::MSG_DONTWAIT;
+        nix::sys::socket::send(theirs.as_fd().as_raw_fd(), frame, flags).expect("room");
+        ours.receive::<M>(Instant::now()).is_ok()
+    }
+    let frame = input::frame(input.get(1..).unwrap_or_default());
+    of::<Request>(&frame) || of::<Reply>(&frame) || of::<Ack>(&frame)
 }
 
 /// A frame is a message, which is sent and arrives as it is, or an error; what comes after it is not lost, and no

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use berth_fuzz_targets::{TARGETS, is_policy};
+use berth_fuzz_targets::{TARGETS, is_message, is_policy, joins};
 
 /// How many mutations of the inputs of one target.
 const MUTATIONS: usize = 2000;
@@ -107,8 +107,10 @@ macro_rules! smoke {
 smoke!(bus cgroup decide exceptions globs ledger lists loaded merge mounts pam penalties protocol records state);
 
 #[test]
-fn the_inputs_for_a_policy_are_policies() {
+fn the_inputs_for_a_policy_are_policies_and_those_for_a_message_are_messages() {
     // Or the mutations would be of what is refused at once.
+    assert!(corpus("protocol").iter().all(|input| is_message(input)));
+    assert!(corpus("pam").iter().any(|input| joins(input)));
     let inputs = corpus("merge");
     let valid = inputs.iter().filter(|input| is_policy(input)).count();
     assert!(valid >= 6, "{valid} of {}", inputs.len());

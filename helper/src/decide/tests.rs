@@ -56,6 +56,7 @@ pub fn request(join: JoinAbility) -> Request {
         policy: None,
         join,
         debug: false,
+        on_error: berth_protocol::OnError::Deny,
     }
 }
 

@@ -279,6 +279,7 @@ impl Login {
             policy: policy.map(|path| path.to_str().unwrap().into()),
             join: self.join,
             debug: self.arguments.debug,
+            on_error: self.arguments.on_error,
         }
     }
 

@@ -92,6 +92,7 @@ pub fn request() -> Request {
         policy: None,
         join: JoinAbility::Yes,
         debug: false,
+        on_error: OnError::Deny,
     }
 }
 

@@ -43,7 +43,6 @@ pub fn text(event: &Event) -> Option<String> {
                 "login" => "a login",
                 "time" => "time",
                 "expired" => "the end of an exception",
-
                 by => by,
             };
             let whose = match event.get("everyone") {

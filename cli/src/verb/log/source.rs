@@ -51,15 +51,23 @@ pub enum Place {
     Byte(u64),
 }
 
-/// What a program prints, for as long as this is there.
+/// What a program prints, for as long as this is there. Its end is an error if the program failed.
 struct Output {
+    name: &'static str,
     lines: ChildStdout,
     program: Child,
 }
 
 impl Read for Output {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.lines.read(buffer)
+        let length = self.lines.read(buffer)?;
+        if length == 0 && !buffer.is_empty() {
+            let status = self.program.wait()?;
+            if !status.success() {
+                return Err(io::Error::other(format!("{}: {status}", self.name)));
+            }
+        }
+        Ok(length)
     }
 }
 
@@ -257,21 +265,28 @@ fn journal(arguments: impl IntoIterator<Item = String>) -> Result<Output, Exit> 
     )
 }
 
-fn output(program: &str, arguments: impl IntoIterator<Item = OsString>) -> Result<Output, Exit> {
-    let started = Command::new(program)
+fn output(
+    name: &'static str,
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Output, Exit> {
+    let started = Command::new(name)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null()) // tail tells of each file that it goes on with
         .spawn();
     let missing = |error: &io::Error| {
-        eprintln!("berth: cannot run {program}: {error}");
+        eprintln!("berth: cannot run {name}: {error}");
         Exit::NotSo
     };
     let mut program = started.map_err(|error| missing(&error))?;
     let lines = program.stdout.take();
     let lines = lines.ok_or_else(|| missing(&io::ErrorKind::BrokenPipe.into()))?;
-    Ok(Output { lines, program })
+    Ok(Output {
+        name,
+        lines,
+        program,
+    })
 }
 
 fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
@@ -353,6 +368,18 @@ mod tests {
         ] {
             assert_eq!(of_syslog(line, now), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_program_that_fails_is_no_log_without_events() {
+        let said = |script: &str| {
+            let output = output("sh", ["-c", script].map(OsString::from)).unwrap();
+            lines(output).collect::<io::Result<Vec<_>>>()
+        };
+        assert_eq!(said("echo a; echo b").unwrap(), ["a\n", "b\n"]);
+        assert_eq!(said("true").unwrap(), [""; 0]);
+        let error = said("echo a; exit 3").unwrap_err().to_string();
+        assert_eq!(error, "sh: exit status: 3");
     }
 
     #[test]

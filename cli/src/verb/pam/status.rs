@@ -9,8 +9,7 @@ use crate::json;
 use crate::stack::Folders;
 
 /// Does it.
-pub fn run(services: &[String], as_json: bool) -> Exit {
-    let folders = Folders::system();
+pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
     let usual = JOINED.map(String::from);
     let chosen = match services {
         [] => &usual[..],
@@ -18,7 +17,7 @@ pub fn run(services: &[String], as_json: bool) -> Exit {
     };
     let mut found = Vec::new();
     for service in chosen {
-        match Standing::of(&folders, service) {
+        match Standing::of(folders, service) {
             // Not asked for by name.
             Ok(Standing::Absent) if services.is_empty() => {}
             Ok(standing) => found.push((service, standing)),

@@ -208,9 +208,12 @@ fn upgrade(machine: &Booted) {
     assert!(eventually(gone), "{:?}", keepers());
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 
+    machine.host("systemctl start berth-due.timer").ok();
     machine
         .host("sed -i /pam_berth/d /etc/pam.d/sshd && dpkg --remove berth")
         .ok();
+    let timer = machine.host("systemctl is-active berth-due.timer");
+    assert_eq!(timer.stdout.trim(), "inactive");
     assert_eq!(
         machine.of_user("bob", "memory.max"),
         "67108864",

@@ -1,0 +1,120 @@
+//! A session that `berth kill` is about.
+
+use std::path::Path;
+
+use berth_session::{Group, Record, Role, STATE, SessionId, Tree};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+
+use crate::{live, sys};
+
+/// A session, and what of it can be signalled.
+pub struct Target<'a> {
+    pub record: &'a Record,
+    group: Option<Group>,
+    /// Without a cgroup: the login, and the init if no other session lives under it.
+    roles: Vec<Role>,
+    /// The sessions that stay, and live in the same berth.
+    pub sharers: Vec<SessionId>,
+    /// Whether its keeper and its standby were killed.
+    pub dead: bool,
+}
+
+impl<'a> Target<'a> {
+    /// Of one of `chosen`. `everybody` are all sessions: others may live in its berth.
+    pub fn new(
+        record: &'a Record,
+        chosen: &[Record],
+        everybody: &[Record],
+        tree: Option<&Tree>,
+    ) -> Target<'a> {
+        let stays = |other: &&Record| chosen.iter().all(|chosen| chosen.id != other.id);
+        let shares = |other: &&Record| other.init.is_some() && other.init == record.init;
+        let sharers = everybody.iter().filter(stays).filter(shares);
+        let sharers: Vec<_> = sharers.map(|other| other.id).collect();
+        let init = record.init.filter(|_| sharers.is_empty());
+        Target {
+            record,
+            group: live::group(tree, record).filter(Group::exists),
+            // With one, an application that has left it goes on outside the session.
+            roles: match record.cgroup {
+                Some(_) => Vec::new(),
+                None => init.into_iter().chain([record.leader]).collect(),
+            },
+            sharers,
+            dead: live::is_dead(record),
+        }
+    }
+
+    /// Sends a signal to all that runs in the session; says to how many processes.
+    pub fn signal(&self, signal: Signal, tree: Option<&Tree>) -> Result<usize, String> {
+        let mut sent = 0;
+        let Some(group) = &self.group else {
+            for role in &self.roles {
+                sent += usize::from(to(role.pid, signal, || role.is_alive())?);
+            }
+            return Ok(sent);
+        };
+        for pid in group.processes().map_err(|error| error.to_string())? {
+            // The PID may be another's by now; the descriptor, once looked at, cannot.
+            let still_there = || tree.and_then(|tree| tree.of_process(pid)).as_ref() == Some(group);
+            sent += usize::from(to(pid, signal, still_there)?);
+        }
+        Ok(sent)
+    }
+
+    /// Whether anything runs in it.
+    pub fn runs(&self) -> bool {
+        match &self.group {
+            Some(group) => group.is_populated(),
+            None => self.roles.iter().any(Role::is_alive),
+        }
+    }
+
+    /// Whether what runs in it is stopped: a signal waits there until it is thawed, but for SIGKILL.
+    pub fn is_frozen(&self) -> bool {
+        self.group.as_ref().is_some_and(Group::is_frozen)
+    }
+
+    /// Kills all that runs in it.
+    pub fn kill(&self, tree: Option<&Tree>) -> Result<(), String> {
+        match (&self.group, tree) {
+            (Some(group), Some(tree)) if group.exists() => {
+                tree.kill(group).map_err(|error| error.to_string())
+            }
+            (Some(_), _) => Ok(()),
+            (None, _) => self.signal(Signal::SIGKILL, None).map(drop),
+        }
+    }
+
+    /// Whether nothing of it is left.
+    pub fn is_gone(&self) -> bool {
+        !Record::path(self.record.id).exists()
+    }
+
+    /// Whether nothing runs in it, and its keeper stays only for others: it is the one that made the
+    /// berth that they share, and holds it until the last of them ends.
+    pub fn is_held(&self) -> bool {
+        !self.sharers.is_empty() && is_holder(self.record) && !self.runs()
+    }
+}
+
+/// Whether a session made a berth that its user's logins share (`scope = "user"`).
+fn is_holder(record: &Record) -> bool {
+    let folder = Path::new(STATE).join("users").join(record.uid.to_string());
+    folder.join(format!("berth-{}", record.id)).exists()
+}
+
+/// Sends a signal to a process, if it is still the one that is meant.
+fn to(pid: i32, signal: Signal, is_meant: impl Fn() -> bool) -> Result<bool, String> {
+    let sent = match sys::pidfd_open(pid) {
+        Ok(process) if is_meant() => sys::pidfd_send_signal(&process, signal),
+        Ok(_) => Err(Errno::ESRCH),
+        Err(errno) => Err(errno),
+    };
+    match sent {
+        Ok(()) => Ok(true),
+        Err(Errno::ESRCH) => Ok(false), // It has ended.
+        Err(errno) => Err(format!("cannot send {signal} to process {pid}: {errno}")),
+    }
+}
