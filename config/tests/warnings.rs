@@ -195,6 +195,75 @@ fn a_users_cap_above_the_pools() {
 }
 
 #[test]
+fn cpus_of_a_session_or_a_user_that_lie_outside_of_what_holds_them() {
+    let body = |pool: &str, user: &str, session: &str| {
+        format!(
+            "[pool.cs]\n{pool}\n[profile.a]\nuser = {{ {user} }}\nsession = {{ {session} }}\n\
+             pool = \"cs\"\n[[rule]]\nprofile = \"a\"\n"
+        )
+    };
+    for key in ["allowed_cpus", "allowed_memory_nodes"] {
+        let one = |ids: &str| format!("{key} = \"{ids}\"");
+        assert_eq!(
+            warnings(&body("", &one("0"), &one("1")), &site(&[])),
+            [format!(
+                "6:13 the session's {key} has none of the user's | the kernel gives all of those instead"
+            )]
+        );
+        assert_eq!(
+            warnings(&body(&one("0"), &one("1"), ""), &site(&[])),
+            [format!(
+                "5:10 the user's {key} has none of the pool's | the kernel gives all of those instead"
+            )]
+        );
+        assert_eq!(
+            warnings(&body(&one("0-1"), &one("1"), &one("1-")), &site(&[])),
+            [""; 0]
+        );
+    }
+}
+
+#[test]
+fn what_another_key_of_the_profile_takes_away() {
+    let told = |profile: &str, rule: &str| {
+        let body = format!("[profile.a]\n{profile}\n[[rule]]\nprofile = \"a\"\n{rule}\n");
+        warnings(&body, &site(&[]))
+    };
+    assert_eq!(
+        told("namespaces = { pid = true, ipc = true }", ""),
+        [
+            "3:16 `pid` without a mount namespace | /proc is the host's",
+            "3:28 `ipc` without a mount namespace | /dev/mqueue is the host's"
+        ]
+    );
+    for mount in ["pid = true, ipc = true, mount = true", "pid = false"] {
+        assert_eq!(told(&format!("namespaces = {{ {mount} }}"), ""), [""; 0]);
+    }
+    let keep = "3:1 `cgroup = \"keep\"` with caps or linger | no cap is set, and nothing lingers";
+    for (and, expected) in [
+        ("session = { tasks_max = 9 }", &[keep][..]),
+        ("user = { tasks_max = 9 }", &[keep]),
+        ("logout = { linger = \"1h\" }", &[keep]),
+        ("logout = { linger = \"0s\", grace = \"1s\" }", &[]),
+        ("namespaces = { uts = true }", &[]),
+    ] {
+        assert_eq!(
+            told(&format!("cgroup = \"keep\"\n{and}"), ""),
+            expected,
+            "{and}"
+        );
+    }
+    assert_eq!(
+        told("cgroup = \"own\"\nlogout = { linger = \"1h\" }", ""),
+        [""; 0]
+    );
+    // The caps of a user are not this rule's.
+    let body = "[profile.base]\nuser = { tasks_max = 9 }\n[profile.job]\ninherits = \"base\"\ncgroup = \"keep\"\n\
+        [[rule]]\nservice = \"slurm\"\nprofile = \"job\"\n[[rule]]\nprofile = \"base\"\n";
+    assert_eq!(warnings(body, &site(&[])), [""; 0]);
+}
+
+#[test]
 fn who_may_sudo_and_is_in_a_berth() {
     let site = Site {
         sudoers: vec![login("alice", 1001, &["alice", "sudo"])],
@@ -206,17 +275,20 @@ fn who_may_sudo_and_is_in_a_berth() {
         )
     };
     assert_eq!(
-        warnings(&body("", "pid = true"), &site),
+        warnings(&body("", "pid = true, mount = true"), &site),
         [
             "6:1 alice may use sudo, and is in a berth by this rule | sudo cannot leave it | \
           list the account or its group in [exempt], or give a profile of caps alone"
         ]
     );
     assert_eq!(
-        warnings(&body("groups = [\"sudo\"]", "pid = true"), &site),
+        warnings(
+            &body("groups = [\"sudo\"]", "pid = true, mount = true"),
+            &site
+        ),
         [""; 0]
     );
-    assert_eq!(warnings(&body("", "ipc = true"), &site), [""; 0]);
+    assert_eq!(warnings(&body("", "uts = true"), &site), [""; 0]);
 }
 
 #[test]

@@ -10,7 +10,6 @@ use berth_protocol::Channel;
 use berth_session::{Group, Line, Manager, Record, State, Tree, Usage, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
@@ -183,11 +182,10 @@ impl Keeper {
         // told by a change of a time stamp, whose own time does not count.
         let mut ended = Instant::now();
         let mut last_ended = None;
-        // Begun before the first look, so that no change after it is missed.
-        let logins = self.watch_logins();
-        let look_up = if self.leader_stays {
-            Duration::from_secs(1) // No event tells when all others have ended.
-        } else if watch.is_some() {
+        let is_shared = matches!(self.berth, Berth::Shared(_));
+        let look_up = if self.leader_stays || is_shared || watch.is_some() {
+            // No event tells when all others have ended, nor when the last login of a shared berth has: a watch on its file
+            // would be one of the few that root has, and there is no end of sessions that linger.
             notice::LOOK
         } else {
             LOOK_UP
@@ -209,8 +207,8 @@ impl Keeper {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             match left {
                 Some(left) if left.is_zero() => return,
-                Some(left) => wait_for_change(&group, logins.as_ref(), left.min(look_up)),
-                None => wait_for_change(&group, logins.as_ref(), look_up),
+                Some(left) => wait_for_change(&group, left.min(look_up)),
+                None => wait_for_change(&group, look_up),
             }
         }
     }
@@ -227,17 +225,6 @@ impl Keeper {
         self.logout
             .linger
             .and_then(|linger| ended.checked_add(linger))
-    }
-
-    fn watch_logins(&self) -> Option<Inotify> {
-        let Berth::Shared(membership) = &self.berth else {
-            return None;
-        };
-        // Without a watch the wait is only less prompt.
-        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).ok()?;
-        let changes = AddWatchFlags::IN_ATTRIB | AddWatchFlags::IN_MODIFY;
-        watch.add_watch(&membership.logins_file(), changes).ok()?;
-        Some(watch)
     }
 
     /// Asks what is left to end, and gives it the time of the policy.
@@ -370,9 +357,8 @@ impl Keeper {
     }
 }
 
-/// Waits until the session's cgroup becomes empty, another login of the berth ends, or a time has
-/// passed. May return for no reason.
-fn wait_for_change(group: &Group, logins: Option<&Inotify>, at_most: Duration) {
+/// Waits until the session's cgroup becomes empty, or a time has passed. May return for no reason.
+fn wait_for_change(group: &Group, at_most: Duration) {
     let Ok(mut events) = File::open(group.path().join("cgroup.events")) else {
         return;
     };
@@ -383,10 +369,8 @@ fn wait_for_change(group: &Group, logins: Option<&Inotify>, at_most: Duration) {
     if read.is_err() || text.contains("populated 0") {
         return;
     }
-    let mut fds = vec![PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
-    fds.extend(logins.map(|logins| PollFd::new(logins.as_fd(), PollFlags::POLLIN)));
+    let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
     let timeout = PollTimeout::try_from(at_most.saturating_add(Duration::from_millis(1)));
-    // Whatever they return, the caller looks at the state anew.
+    // Whatever it returns, the caller looks at the state anew.
     let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
-    let _ = logins.map(Inotify::read_events);
 }

@@ -79,7 +79,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
             }
             (Phase::Account, None) => reply(&channel, &Reply::Untouched)?,
             (Phase::Account, Some(planned)) => {
-                // The word that counts comes with the session, under the lock; but `ssh -N` opens none.
+                // The word that counts comes with the session, under the lock; but no refusal there ends `ssh -N`.
                 let frozen = tree
                     .as_ref()
                     .ok()

@@ -49,8 +49,6 @@ const KEEPS: &[libc::c_long] = &[
     // Waiting.
     libc::SYS_clock_gettime,
     libc::SYS_clock_nanosleep,
-    libc::SYS_inotify_add_watch,
-    libc::SYS_inotify_init1,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
     libc::SYS_ppoll,

@@ -150,8 +150,7 @@ impl Membership {
         self.namespaces
     }
 
-    /// The file that changes whenever one of the berth's logins ends.
-    pub fn logins_file(&self) -> PathBuf {
+    fn logins_file(&self) -> PathBuf {
         logins_file(&self.folder, self.id)
     }
 
@@ -160,11 +159,7 @@ impl Membership {
         let Some(login) = self.login.take() else {
             return;
         };
-        let file = login.unlock();
-        // After the lock is gone, so that whoever is woken by the change finds it free.
-        if let Ok(file) = file {
-            let _ = file.set_modified(SystemTime::now()); // the close wakes them too, a little early
-        }
+        let _ = login.set_modified(SystemTime::now()); // an older one lets lingering end a little early
     }
 
     /// When the last login ended; `None` while one is on.

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Command;
 
-use berth_tests::{Background, Machine, Terminal};
+use berth_tests::{Background, Machine, Policy, Process, Terminal, eventually};
 
 /// Starts a probe by ssh that takes all of something and keeps it; gives back what it said.
 fn exhaust(machine: &mut Machine, user: &str, what: &str) -> (Background, String) {
@@ -34,6 +34,38 @@ fn all_inotify_instances_of_one_session_are_its_own() {
         assert!(said.ends_with("then EMFILE"), "{said}");
         others_have_all(machine);
         login.end();
+    });
+}
+
+/// Each is kept by a process of root's for as long as another of its user's logins is on, and there may be any number.
+#[test]
+fn what_lingers_in_a_shared_berth_takes_no_inotify_instance_of_roots() {
+    Machine::run(|machine| {
+        let namespaces =
+            r#"scope = "user", user = "identity", pid = true, ipc = true, mount = true"#;
+        machine.policy(&Policy::with_namespaces(namespaces));
+        let before = machine.settled();
+        let (login, _) = machine.stay("alice");
+        for _ in 0..3 {
+            machine
+                .su("alice", "setsid sleep 1000 >/dev/null 2>&1 &")
+                .ok();
+        }
+        let linger = || machine.berth("list").ok().matches(" linger").count();
+        assert!(eventually(|| linger() == 3));
+        let held = |keeper: Process| {
+            let fds = std::fs::read_dir(format!("/proc/{}/fd", keeper.0)).unwrap();
+            let links = fds
+                .flatten()
+                .filter_map(|fd| std::fs::read_link(fd.path()).ok());
+            links
+                .filter(|link| link.ends_with("anon_inode:inotify"))
+                .count()
+        };
+        let keepers = Process::named("berth-helper");
+        assert_eq!(keepers.into_iter().map(held).sum::<usize>(), 0);
+        login.end();
+        machine.assert_nothing_left(&before);
     });
 }
 

@@ -117,11 +117,14 @@ fn many_logins_share_one_connection() {
 fn a_connection_without_a_command_is_a_login_and_can_be_refused() {
     Machine::run(|machine| {
         let before = machine.settled();
+        machine.policy(&Policy::with_profile("max_sessions = 1"));
         let mut ssh = machine.ssh_command("alice", "");
         ssh.arg("-N");
         let connection = Background(ssh.spawn().unwrap());
         let init = || Process::named("berth-init").len() == 1;
         assert!(eventually(init), "no berth");
+        // It counts.
+        machine.su("alice", "true").refused();
         connection.end();
         machine.assert_nothing_left(&before);
 

@@ -7,13 +7,13 @@ use crate::decide::{self, Bases};
 use crate::diagnostic::Finding;
 use crate::facts::Machine;
 use crate::layers::Layers;
-use crate::outcome::{Caps, FrozenLogin, Limit, Outcome};
+use crate::outcome::{Caps, CgroupPlace, FrozenLogin, Limit, Outcome};
 use crate::policy::exempt_list;
 use crate::read::nearest;
 use crate::read::table::value;
 use crate::setting::{Mark, Setting};
 use crate::tables::{Profile, Rule, Tests};
-use crate::value::Glob;
+use crate::value::{Glob, IdSet, Linger, Span};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     let contents = checker.contents;
@@ -22,6 +22,9 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
             unknown_groups(checker, tests, site);
             stacks(checker, tests, site);
         }
+    }
+    for rule in &contents.rules {
+        half_in_force(checker, rule);
     }
     if let (Some(setting), true) = (&contents.defaults.frozen_login, site.systemd()) {
         if setting.value == Some(FrozenLogin::Freeze) {
@@ -37,6 +40,39 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
             caps_above_caps(checker, rule, &machine);
         }
         sudoers(checker, site, &machine);
+    }
+}
+
+/// What a profile asks for and another of its keys takes away.
+fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
+    let merged = merged(checker, rule);
+    let mut warn = |at, message: &str, label: &str| {
+        checker.findings.push(Finding::warning(at, message, label));
+    };
+    let namespaces = &merged.namespaces;
+    if value(&namespaces.mount) != Some(&true) {
+        let host = [
+            ("pid", &namespaces.pid, "/proc"),
+            ("ipc", &namespaces.ipc, "/dev/mqueue"),
+        ];
+        for (key, setting, shown) in host {
+            if let Some(setting) = setting.as_ref().filter(|on| on.value == Some(true)) {
+                let message = format!("`{key}` without a mount namespace");
+                warn(setting.at, &message, &format!("{shown} is the host's"));
+            }
+        }
+    }
+    let caps = !merged.session.marks().is_empty()
+        || !rule.is_login_rule() && !merged.user.marks().is_empty();
+    let lingers =
+        value(&merged.logout.linger).is_some_and(|linger| *linger != Linger(Some(Span(0))));
+    match &merged.keys.cgroup {
+        Some(setting) if setting.value == Some(CgroupPlace::Keep) && (caps || lingers) => warn(
+            setting.at,
+            "`cgroup = \"keep\"` with caps or linger",
+            "no cap is set, and nothing lingers",
+        ),
+        _ => {}
     }
 }
 
@@ -137,6 +173,15 @@ fn never_matter(
                 ));
             }
         }
+        if let (Some(set), Some(bound)) = (ids(caps, key), ids(around, key)) {
+            if !set.meets(&bound) {
+                checker.findings.push(Finding::warning(
+                    mark.at,
+                    format!("the {inner} {key} has none of the {outer}"),
+                    "the kernel gives all of those instead",
+                ));
+            }
+        }
     }
 }
 
@@ -172,6 +217,15 @@ fn limit(caps: &Caps, key: &str) -> Option<Limit> {
         "tasks_max" => caps.tasks_max,
         _ => None,
     }
+}
+
+fn ids(caps: &Caps, key: &str) -> Option<IdSet> {
+    let list = match key {
+        "allowed_cpus" => &caps.allowed_cpus,
+        "allowed_memory_nodes" => &caps.allowed_memory_nodes,
+        _ => return None,
+    };
+    IdSet::parse(list.as_deref()?)
 }
 
 /// sudo cannot leave a PID or user namespace, and does nothing under no_new_privs.
