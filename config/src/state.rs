@@ -111,3 +111,17 @@ pub(crate) fn write<T: Serialize>(path: &Path, state: Option<T>) -> Result<(), S
     Pending::write_for_root(path, &text)?.put()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_no_missing_one() {
+        let path = std::env::temp_dir().join(format!("berth-state-{}", std::process::id()));
+        assert!(matches!(read::<u32>(&path, ""), Ok(None)));
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(read::<u32>(&path, "").is_err());
+        std::fs::remove_file(&path).unwrap();
+    }
+}

@@ -6,7 +6,9 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use berth_config::{Places, Policy, PolicyError, SourceError, Trust, check_edited_with, install};
+use berth_config::{
+    InForce, Places, Policy, PolicyError, SourceError, Trust, check_edited_with, install,
+};
 use written::Written;
 
 /// A policy of root's.
@@ -152,6 +154,25 @@ fn an_edit_counts_from_the_next_reload_on() {
         error,
         PolicyError::Source(SourceError::Untrusted { .. })
     ));
+}
+
+#[test]
+fn a_loaded_copy_that_cannot_be_read_is_no_missing_one() {
+    let written = written("");
+    let places = Places::under(&written.folder);
+    std::fs::create_dir_all(places.policy.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(places.loaded.parent().unwrap()).unwrap();
+    std::fs::write(&places.policy, "version = 1\n").unwrap();
+    let load = || {
+        (
+            Policy::load_in(&places).is_ok(),
+            InForce::open_in(&places).is_ok(),
+        )
+    };
+    assert_eq!(load(), (true, true));
+    std::os::unix::fs::symlink(&places.loaded, &places.loaded).unwrap();
+    // Or what is being edited would be in force.
+    assert_eq!(load(), (false, false));
 }
 
 #[test]

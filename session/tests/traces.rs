@@ -3,9 +3,10 @@
 //! Each test runs again in a process that has these folders to itself, and sees no other.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use berth_session::{
     Leftover, Manager, NamespaceIds, PRIVATE_TMP, Record, Role, STATE, SessionId, State, Tree,
@@ -106,8 +107,10 @@ fn a_record_is_what_was_written_and_its_users_and_roots_alone_to_read() {
         return;
     }
     assert_eq!(Record::ids().unwrap(), []);
-    let one = record(12);
+    let mut one = record(12);
+    (one.namespaces.pid, one.namespaces.user) = (Some(4026532201), Some(4026532202));
     one.write().unwrap();
+    assert_eq!(one.namespaces.kinds(), ["user", "pid"]);
     assert_eq!(Record::read(one.id).unwrap(), one);
     let path = Record::path(one.id);
     assert!(can_read(1001, &path) && !can_read(1002, &path));
@@ -119,7 +122,13 @@ fn a_record_is_what_was_written_and_its_users_and_roots_alone_to_read() {
     let before = Record::files().unwrap();
     Record::leave_cgroup_alone(id(12)).unwrap();
     let cgroup = None;
-    assert_eq!(Record::read(id(12)).unwrap(), Record { cgroup, ..one });
+    assert_eq!(
+        Record::read(id(12)).unwrap(),
+        Record {
+            cgroup,
+            ..one.clone()
+        }
+    );
     let after = Record::files().unwrap();
     assert!(before[0] == after[0] && before[1].0 == after[1].0 && before[1] != after[1]);
     fs::write(&path, "{").unwrap();
@@ -127,6 +136,28 @@ fn a_record_is_what_was_written_and_its_users_and_roots_alone_to_read() {
     assert!(Record::read(id(13)).unwrap_err().is_not_found());
     fs::remove_dir_all(STATE).unwrap();
     assert_eq!(Record::ids().unwrap(), []);
+    // Made anew, and no harm done to one that is there; in something else's place there can be none.
+    Record::prepare().unwrap();
+    one.write().unwrap();
+    Record::prepare().unwrap();
+    assert_eq!(Record::read(one.id).unwrap(), one);
+    fs::remove_dir_all(STATE).unwrap();
+    fs::write(STATE, "").unwrap();
+    Record::prepare().unwrap_err();
+    Record::ids().unwrap_err();
+}
+
+#[test]
+fn a_process_that_cannot_be_looked_at_is_neither_alive_nor_gone() {
+    if elsewhere() {
+        return;
+    }
+    let me = record(1).keeper;
+    assert!(me.is_alive() && !me.is_gone());
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=0:", "--pid", &me.pid.to_string()]);
+    assert!(command.status().unwrap().success());
+    assert!(!me.is_alive() && !me.is_gone());
 }
 
 #[test]
@@ -135,36 +166,38 @@ fn logins_are_the_sessions_that_somebody_keeps_and_that_the_user_is_in() {
         return;
     }
     assert_eq!(UserFolder::logins_of(1001).unwrap(), 0);
-    let linger = State::Linger;
-    let service = "systemd-user".to_owned();
-    enter(&record(1));
+    for number in [1, 7, 8] {
+        enter(&record(number));
+    }
     enter(&dead(2));
-    enter(&Record {
-        state: linger,
-        ..record(3)
-    });
-    enter(&Record {
-        service,
-        ..record(4)
-    });
-    assert_eq!(UserFolder::logins_of(1001).unwrap(), 1);
+    let (mut lingering, mut manager) = (record(3), record(4));
+    lingering.state = State::Linger;
+    manager.service = "systemd-user".into();
+    enter(&lingering);
+    enter(&manager);
+    assert_eq!(UserFolder::logins_of(1001).unwrap(), 3);
     // One that cannot be looked at may be on; one without a record is not.
-    enter(&record(5));
-    enter(&record(6));
+    for number in [5, 6, 9] {
+        enter(&record(number));
+    }
     fs::write(Record::path(id(5)), "{").unwrap();
-    fs::remove_file(Record::path(id(6))).unwrap();
+    for number in [6, 9] {
+        fs::remove_file(Record::path(id(number))).unwrap();
+    }
     let folder = UserFolder::lock(1001).unwrap();
-    assert_eq!(folder.logins().unwrap(), 2);
+    assert_eq!(folder.logins().unwrap(), 4);
     let mut sessions = folder.sessions().unwrap();
     sessions.sort();
-    assert_eq!(sessions, [1, 2, 3, 4, 5, 6].map(id));
+    assert_eq!(sessions, [1, 2, 3, 4, 5, 6, 7, 8, 9].map(id));
     let abandoned = sessions.into_iter().filter(|id| Record::is_abandoned(*id));
-    assert_eq!(abandoned.collect::<Vec<_>>(), [id(2), id(6)]);
+    assert_eq!(abandoned.collect::<Vec<_>>(), [2, 6, 9].map(id));
     drop(UserFolder::lock_everyone().unwrap());
     drop(UserFolder::lock(7).unwrap());
     assert_eq!(UserFolder::uids().unwrap(), [7, 1001]);
     assert_eq!(UserFolder::logins_of(7).unwrap(), 0);
     assert!(folder.add(id(5)).is_err(), "it is there");
+    fs::write("/run/berth/users/8", "").unwrap();
+    UserFolder::logins_of(8).unwrap_err();
 }
 
 #[test]
@@ -205,6 +238,24 @@ fn a_users_folder_is_one_processs_at_a_time_and_goes_with_the_last_session() {
     fs::create_dir("/run/elsewhere").unwrap();
     std::os::unix::fs::symlink("/run/elsewhere", &path).unwrap();
     UserFolder::lock(1001).unwrap_err();
+    // Nor for ever where the folders above cannot be made.
+    fs::remove_dir_all("/run/berth/users").unwrap();
+    std::os::unix::fs::symlink("/run/nowhere", "/run/berth/users").unwrap();
+    UserFolder::lock(1001).unwrap_err();
+}
+
+#[test]
+fn what_cannot_be_removed_of_a_session_is_told() {
+    if elsewhere() {
+        return;
+    }
+    let folder = UserFolder::lock(1001).unwrap();
+    fs::create_dir(folder.path().join("1")).unwrap();
+    folder.remove(id(1)).unwrap_err();
+    fs::remove_dir_all(folder.path()).unwrap();
+    folder.remove_if_empty().unwrap();
+    fs::write(folder.path(), "").unwrap();
+    folder.remove_if_empty().unwrap_err();
 }
 
 #[test]
@@ -287,15 +338,21 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         ]
     );
     // Of what has no record nothing goes while there is a process of Berth's that nobody knows: it may keep that.
-    fs::copy("/bin/sleep", "/run/berth-helper").unwrap();
-    let mut helper = Command::new("/run/berth-helper").arg("60").spawn().unwrap();
-    while fs::read_to_string(format!("/proc/{}/comm", helper.id())).unwrap() != "berth-helper\n" {}
+    fs::copy("/bin/sh", "/run/berth-helper").unwrap();
+    let mut standby = Command::new("/run/berth-helper");
+    standby.args(["-c", "sleep 60 & echo $!; wait"]);
+    let mut standby = standby.stdout(Stdio::piped()).spawn().unwrap();
+    let mut keeper = String::new();
+    let told = standby.stdout.as_mut().unwrap();
+    BufReader::new(told).read_line(&mut keeper).unwrap();
     for one in &left {
         let has_record = one.id == id(2);
         assert_eq!(one.remove(Some(&tree())).is_ok(), has_record, "{one:?}");
     }
-    helper.kill().unwrap();
-    helper.wait().unwrap();
+    // A keeper's parent is known.
+    let mut kept = record(7);
+    kept.keeper = Role::of(keeper.trim().parse().unwrap()).unwrap();
+    kept.write().unwrap();
     // One that began after the look is none.
     record(5).write().unwrap();
     for one in &left {
@@ -303,7 +360,9 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     }
     assert!(private_tmp(id(5)).exists() && private_tmp(id(1)).exists());
     assert!(!Path::new("/run/tree/berth/user-1001/sessions/2").exists());
-    assert_eq!(Record::ids().unwrap(), [1, 3, 5].map(id));
+    assert_eq!(Record::ids().unwrap(), [1, 3, 5, 7].map(id));
     assert_eq!(UserFolder::sessions_of(1001).unwrap().len(), 2);
     assert_eq!(Leftover::find().unwrap(), []);
+    standby.kill().unwrap();
+    standby.wait().unwrap();
 }
