@@ -244,3 +244,21 @@ fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
     eventually("the helper sees the end", || stage.file("done").exists());
     assert_eq!(open_descriptors(), descriptors);
 }
+
+#[test]
+fn the_end_of_a_session_is_told_although_others_have_the_sessions_socket_too() {
+    if elsewhere(
+        "tests::starting::the_end_of_a_session_is_told_although_others_have_the_sessions_socket_too",
+    ) {
+        return;
+    }
+    let stage = Stage::new(GOOD);
+    stage.message("reply", &Reply::Untouched);
+    let answered = stage.ask(LONG).unwrap();
+    let channel = &answered.helper.channel;
+    channel.send(&berth_protocol::Ack::Joined, None).unwrap();
+    let inherited = channel.as_fd().try_clone_to_owned().unwrap();
+    answered.helper.end_session();
+    eventually("the helper sees the end", || stage.file("done").exists());
+    drop(inherited);
+}
