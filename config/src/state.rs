@@ -124,4 +124,18 @@ mod tests {
         assert!(read::<u32>(&path, "").is_err());
         std::fs::remove_file(&path).unwrap();
     }
+
+    #[test]
+    fn what_was_written_is_read_again_and_nothing_is_no_file() {
+        let path = std::env::temp_dir().join(format!("berth-stored-{}", std::process::id()));
+        write(&path, None::<u32>).unwrap();
+        write(&path, Some(7)).unwrap();
+        assert_eq!(read::<u32>(&path, "").unwrap(), Some(7));
+        write(&path, None::<u32>).unwrap();
+        assert!(!path.exists());
+        // It is told if it stays.
+        std::fs::create_dir(&path).unwrap();
+        write(&path, None::<u32>).unwrap_err();
+        std::fs::remove_dir(path).unwrap();
+    }
 }

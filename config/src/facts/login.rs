@@ -103,18 +103,3 @@ impl Group {
         Group { gid, name }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_account_is_known_by_its_name_its_numbers_its_groups_and_when_it_logs_in() {
-        let root = Login::of("root").unwrap();
-        assert_eq!((root.user.as_str(), root.uid, root.gid), ("root", 0, 0));
-        assert_eq!(root.primary_group(), "root");
-        assert_eq!(Some(root.host), sys::host_name());
-        // Without a time no rule with hours would hold.
-        assert!(root.at.is_some());
-    }
-}
