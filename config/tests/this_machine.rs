@@ -130,3 +130,27 @@ fn a_pam_service_has_berth_if_its_stack_leads_there() {
         "no stack includes so many"
     );
 }
+
+#[test]
+fn who_asks_is_who_typed_sudo_and_nobody_but_root_can_say_so() {
+    if elsewhere() {
+        return;
+    }
+    if let Ok(expected) = std::env::var("BERTH_TEST_NAME") {
+        assert_eq!(berth_config::own_name(), Some(expected));
+        return;
+    }
+    std::fs::copy(std::env::current_exe().unwrap(), "/run/test").unwrap();
+    for (uid, sudo, expected) in [
+        (0, "alice", "alice"),
+        (0, "", "root"),
+        (1002, "alice", "bob"),
+    ] {
+        let mut asks = Command::new("setpriv");
+        asks.args([&format!("--reuid={uid}"), "--clear-groups", "/run/test"]);
+        asks.args(["--exact", std::thread::current().name().unwrap()]);
+        asks.env("SUDO_USER", sudo).env("BERTH_TEST_NAME", expected);
+        let ran = asks.output().unwrap();
+        assert!(ran.status.success(), "{expected}: {ran:?}");
+    }
+}
