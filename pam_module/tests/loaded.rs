@@ -245,6 +245,19 @@ fn a_refusal_reaches_the_user() {
 }
 
 #[test]
+fn an_application_that_was_refused_goes_on_without_a_helper() {
+    let stage = Stage::new("refused-on", "refuse");
+    let stack = "account optional MODULE
+        account required SHOW:shown";
+    let ran = stage.run(stack, USER, "acct_mgmt");
+    assert!(ran.log.contains("refused by the policy"), "{ran:?}");
+    let shown = stage.read("shown");
+    let open = |what| shown.lines().filter(|line| line.contains(what)).count();
+    // The socket is the log's.
+    assert_eq!((open("socket:"), open("pidfd")), (1, 0), "{shown}");
+}
+
+#[test]
 fn nothing_that_was_said_can_forge_a_log_line() {
     let stage = Stage::new("forged", "fail");
     let ran = stage.run(PLAIN, USER, "acct_mgmt");
