@@ -499,6 +499,18 @@ fn an_expectation_that_is_not_met_is_an_error() {
         ]
     );
     assert_eq!(expect("user = \"x\"").len(), 1);
+    let pools = "version = 1\n[pool.a]\n[pool.b]\n[profile.p]\n\
+                 [[rule]]\nuser = \"x\"\nprofile = \"p\"\npool = \"a\"\n[[rule]]\nprofile = \"p\"\n";
+    let pool = |user: &str, pool: &str| {
+        let expect = format!("[[expect]]\nuser = \"{user}\"\npool = \"{pool}\"\n");
+        let told = errors(&format!("{pools}{expect}"));
+        told.first()
+            .map(|told| told.split(" | ").next().unwrap().to_owned())
+    };
+    assert_eq!(pool("x", "a"), None);
+    let got = |pool| Some(format!("13:1 expected {pool}"));
+    assert_eq!(pool("x", "b"), got("pool b for x, and got pool a"));
+    assert_eq!(pool("y", "a"), got("pool a for y, and got no pool"));
     let two = expect("user = \"x\"\nprofile = \"a\"\naction = \"deny\"");
     assert!(two[0].contains("an expectation of two outcomes"), "{two:?}");
     assert_eq!(expect("action = \"deny\"").len(), 1);

@@ -68,6 +68,12 @@ fn what_is_no_file_is_refused_and_holds_nobody_up() {
     assert!(refusal(&written.path()).contains("No such file"));
     std::fs::write(written.path(), b"version = 1\n\n# \xff\n").unwrap();
     assert!(refusal(&written.path()).ends_with("line 3 is not UTF-8"));
+    // Not read as far as that, or the rules behind would be gone.
+    let long = |length: usize| "version = 1\n#".to_owned() + &"x".repeat(length - 13);
+    std::fs::write(written.path(), long(4 << 20)).unwrap();
+    Policy::load_file(&written.path()).unwrap();
+    std::fs::write(written.path(), long((4 << 20) + 1)).unwrap();
+    assert!(refusal(&written.path()).ends_with("longer than 4 MiB"));
 }
 
 #[test]
@@ -117,7 +123,13 @@ fn an_edit_counts_from_the_next_reload_on() {
     std::fs::create_dir_all(&places.drop_ins).unwrap();
     let edit = |text: &str| std::fs::write(&places.policy, text).unwrap();
     edit("version = 1\n[exempt]\nusers = [\"one\"]\n");
-    let users = || Policy::load_in(&places).unwrap().exempt().users.clone();
+    let users = || {
+        let users = Policy::load_in(&places).unwrap().exempt().users.clone();
+        // What a login reads of it says the same.
+        let read = InForce::open_in(&places).unwrap();
+        assert_eq!(read.exempt().users, users);
+        users
+    };
     assert_eq!(users(), ["one"], "none is loaded: the files");
     install(&Policy::load_in(&places).unwrap(), &places).unwrap();
     edit("version = 1\n[exempt]\nusers = [\"two\"]\n");

@@ -196,6 +196,8 @@ fn a_helper_that_is_missing_follows_on_error_and_says_so() {
     );
     let ran = stage.run(PLAIN, USER, "acct_mgmt");
     assert!(!ran.success && ran.log.contains(&says), "{ran:?}");
+    // An error (3), for those who may read of logins (AUTHPRIV, 10).
+    assert!(ran.log.starts_with("<83>"), "{ran:?}");
     let allow = PLAIN.replace("MODULE", "MODULE on_error=allow");
     let ran = stage.run(&allow, USER, "acct_mgmt open_session close_session");
     assert!(ran.success && ran.log.contains(&says), "{ran:?}");
