@@ -309,8 +309,12 @@ fn a_session_lasts_from_open_to_close() {
 fn one_application_may_open_one_session_after_the_other() {
     let stage = Stage::new("again", "caps");
     let once = "open_session close_session";
-    let ran = stage.run(PLAIN, USER, &format!("{once} {once}"));
+    let stack = format!("{PLAIN}\n session required SHOW:shown");
+    let ran = stage.run(&stack, USER, &format!("{once} {once}"));
     assert!(ran.success && ran.log.is_empty(), "{ran:?}");
+    // One while each session lasts, and none after it.
+    let shown = stage.read("shown");
+    assert_eq!(shown.matches("socket:").count(), 2, "{shown}");
     let requests = stage.read("requests");
     let phases: Vec<_> = requests
         .lines()
