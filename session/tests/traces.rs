@@ -353,6 +353,11 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     let mut kept = record(7);
     kept.keeper = Role::of(keeper.trim().parse().unwrap()).unwrap();
     kept.write().unwrap();
+    // And of other names, and of other people's, there may be any.
+    let mut roots = Command::new("sleep").arg("60").spawn().unwrap();
+    let mut users = Command::new("setpriv");
+    users.args(["--reuid=1001", "--clear-groups", "/run/berth-helper"]);
+    let mut users = users.args(["-c", "sleep 60; true"]).spawn().unwrap();
     // One that began after the look is none.
     record(5).write().unwrap();
     for one in &left {
@@ -363,6 +368,8 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     assert_eq!(Record::ids().unwrap(), [1, 3, 5, 7].map(id));
     assert_eq!(UserFolder::sessions_of(1001).unwrap().len(), 2);
     assert_eq!(Leftover::find().unwrap(), []);
-    standby.kill().unwrap();
-    standby.wait().unwrap();
+    for process in [&mut standby, &mut roots, &mut users] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 }
