@@ -574,3 +574,30 @@ fn explain_tells_every_cap_and_namespace_as_it_is_and_what_a_percentage_comes_to
         ]
     );
 }
+
+#[test]
+fn explain_tells_where_namespaces_and_privileges_come_from_each_by_its_own_line() {
+    let told = |profile: &str| {
+        let text = format!(
+            "[profile.base]\nnamespaces = {{ pid = true }}\n[profile.p]\ninherits = \"base\"\n\
+             {profile}\n[[rule]]\nprofile = \"p\"\n"
+        );
+        let alice = login("alice", 1001, &[]);
+        let explained = policy(&text).explain(&alice, &machine()).unwrap();
+        let line = |one: &berth_config::Shown| {
+            let line = one.place.rsplit(':').next().unwrap_or_default();
+            format!("{line} {}: {}", one.key, one.value)
+        };
+        explained.login.iter().map(line).collect::<Vec<_>>()
+    };
+    let pid = "3 namespaces: pid";
+    assert_eq!(
+        told("namespaces = { ipc = true }"),
+        [pid, "6 namespaces: ipc"]
+    );
+    assert_eq!(
+        told("privileges = { no_new_privs = true }"),
+        [pid, "6 no_new_privs: true"]
+    );
+    assert_eq!(told("privileges = { no_new_privs = \"unset\" }"), [pid]);
+}

@@ -131,6 +131,9 @@ fn an_edit_counts_from_the_next_reload_on() {
         users
     };
     assert_eq!(users(), ["one"], "none is loaded: the files");
+    // Of an older policy that had penalties.
+    std::fs::create_dir_all(places.due.parent().unwrap()).unwrap();
+    std::fs::write(&places.due, "").unwrap();
     install(&Policy::load_in(&places).unwrap(), &places).unwrap();
     edit("version = 1\n[exempt]\nusers = [\"two\"]\n");
     assert_eq!(users(), ["one"], "the loaded copy");

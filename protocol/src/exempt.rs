@@ -227,10 +227,17 @@ mod tests {
     }
 
     #[test]
+    fn the_files_that_are_asked_are_this_machines() {
+        assert!(Exempt::default().covers(b"root"));
+        assert!(!Exempt::default().covers(b"nobody-knows"));
+    }
+
+    #[test]
     fn names_groups_and_uids_count() {
         assert!(covered(&exempt(&["alice"], &[], &[]), "alice"));
         assert!(!covered(&exempt(&["alice"], &[], &[]), "ali"));
         assert!(covered(&exempt(&[], &["sudo"], &[]), "alice"), "a member");
+        assert!(covered(&exempt(&[], &["sudo"], &[]), "carol"), "the last");
         assert!(
             covered(&exempt(&[], &["sudo"], &[]), "bob"),
             "by the primary group"
