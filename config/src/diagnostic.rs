@@ -149,3 +149,14 @@ pub fn counted(count: usize, what: &str) -> String {
         _ => format!("{count} {what}s"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_one_and_all_others_are_many() {
+        let told = [0, 1, 2].map(|count| counted(count, "error"));
+        assert_eq!(told, ["0 errors", "1 error", "2 errors"]);
+    }
+}

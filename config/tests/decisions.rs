@@ -428,6 +428,33 @@ fn what_disks_may_do_is_handed_on_for_each() {
 }
 
 #[test]
+fn limits_and_the_owners_uids_are_those_that_are_written() {
+    let policy = policy(
+        "[defaults]\nowner_uid_base = 3000000000\n[profile.a]\n\
+         rlimits = { nofile = 1024, core = \"0:infinity\", nice = -5 }\n[[rule]]\nprofile = \"a\"\n",
+    );
+    assert_eq!(policy.owner_uid_base(), 3_000_000_000);
+    let decision = decide(&policy, &login("alice", 1001, &[]));
+    let mut limits: Vec<_> = berth(&decision)
+        .rlimits
+        .iter()
+        .map(|one| (one.resource.name(), one.soft, one.hard))
+        .collect();
+    limits.sort_by_key(|one| one.0);
+    let [none, files] = [Limit::Finite(0), Limit::Finite(1024)];
+    // RLIMIT_NICE counts from 20 down (getrlimit(2)).
+    let nice = Limit::Finite(25);
+    assert_eq!(
+        limits,
+        [
+            ("core", none, Limit::Infinity),
+            ("nice", nice, nice),
+            ("nofile", files, files)
+        ]
+    );
+}
+
+#[test]
 fn a_rule_with_a_time_holds_while_it_lasts_and_why_is_told() {
     let policy = policy(
         "[time.exam]\nhours = \"08:00-10:00\"\n[[rule]]\ntime = \"exam\"\naction = \"deny\"\n",
@@ -497,7 +524,10 @@ fn explain_tells_every_cap_and_namespace_as_it_is_and_what_a_percentage_comes_to
         "[defaults]\non_error = \"allow\"\nmissing_controller = \"warn\"\n[profile.p]\nenforce = true\n\
          contact = \"help@example.org\"\nmax_sessions = 8\nlogout = { linger = \"1h\" }\n\
          user = { memory_min = \"16M\", memory_low = \"10%\", memory_high = \"2G\", memory_swap_max = 0, \
-         cpu_quota = \"50% of machine\", allowed_cpus = \"12-\", allowed_memory_nodes = \"0\", io_weight = 50 }\n\
+         cpu_quota = \"50% of machine\", allowed_cpus = \"12-\", allowed_memory_nodes = \"0\", io_weight = 50, \
+         io_read_bandwidth_max = { \"/srv\" = \"10M\", \"/home\" = \"infinity\" }, io_write_bandwidth_max = { \"/srv\" = \"5M\" }, \
+         io_read_iops_max = { \"/srv\" = 500 }, io_write_iops_max = { \"/srv\" = 200 } }\n\
+         rlimits = { nofile = \"1024:4096\", core = \"infinity\" }\n\
          namespaces = { scope = \"user\", user = \"identity\", pid = true, ipc = true, mount = true, uts = true, \
          net = true, private_tmp = \"128M\", tmp_keep = [\"x\"], private_shm = \"64M\", propagation = \"private\", \
          user_manager = \"hidden\" }\n[[rule]]\nprofile = \"p\"\n",
@@ -520,6 +550,10 @@ fn explain_tells_every_cap_and_namespace_as_it_is_and_what_a_percentage_comes_to
             "allowed_cpus: 12- = 12-15",
             "allowed_memory_nodes: 0",
             "io_weight: 50",
+            "io_read_bandwidth_max: /home infinity, /srv 10M",
+            "io_write_bandwidth_max: /srv 5M",
+            "io_read_iops_max: /srv 500",
+            "io_write_iops_max: /srv 200",
         ]
     );
     assert_eq!(
@@ -530,6 +564,8 @@ fn explain_tells_every_cap_and_namespace_as_it_is_and_what_a_percentage_comes_to
             "max_sessions: 8",
             "on_error: allow",
             "missing_controller: warn",
+            "rlimits.core: infinity",
+            "rlimits.nofile: 1024:4096",
             "namespaces: scope=user user=identity pid ipc mount uts net private_tmp=128M tmp_keep=x \
              private_shm=64M propagation=private user_manager=hidden",
             "no_new_privs: true",
@@ -537,4 +573,31 @@ fn explain_tells_every_cap_and_namespace_as_it_is_and_what_a_percentage_comes_to
             "linger: 1h",
         ]
     );
+}
+
+#[test]
+fn explain_tells_where_namespaces_and_privileges_come_from_each_by_its_own_line() {
+    let told = |profile: &str| {
+        let text = format!(
+            "[profile.base]\nnamespaces = {{ pid = true }}\n[profile.p]\ninherits = \"base\"\n\
+             {profile}\n[[rule]]\nprofile = \"p\"\n"
+        );
+        let alice = login("alice", 1001, &[]);
+        let explained = policy(&text).explain(&alice, &machine()).unwrap();
+        let line = |one: &berth_config::Shown| {
+            let line = one.place.rsplit(':').next().unwrap_or_default();
+            format!("{line} {}: {}", one.key, one.value)
+        };
+        explained.login.iter().map(line).collect::<Vec<_>>()
+    };
+    let pid = "3 namespaces: pid";
+    assert_eq!(
+        told("namespaces = { ipc = true }"),
+        [pid, "6 namespaces: ipc"]
+    );
+    assert_eq!(
+        told("privileges = { no_new_privs = true }"),
+        [pid, "6 no_new_privs: true"]
+    );
+    assert_eq!(told("privileges = { no_new_privs = \"unset\" }"), [pid]);
 }

@@ -465,6 +465,12 @@ fn a_part_of_what_is_not_there_is_an_error() {
 }
 
 #[test]
+fn an_expectation_asks_for_a_login_with_the_uid_that_it_names() {
+    let text = "[[rule]]\nuid = 1001\naction = \"deny\"\n[[expect]]\nuser = \"x\"\nuid = 1001\naction = \"deny\"\n";
+    assert_eq!(errors(&format!("version = 1\n{text}")), [""; 0]);
+}
+
+#[test]
 fn an_expectation_that_is_not_met_is_an_error() {
     let policy = "version = 1\n[profile.a]\n[[rule]]\nname = \"staff\"\ngroup = \"staff\"\nprofile = \"a\"\n[[rule]]\nservice = \"cron\"\naction = \"deny\"\n";
     let expect = |expect: &str| errors(&format!("{policy}[[expect]]\n{expect}\n"));
@@ -493,6 +499,18 @@ fn an_expectation_that_is_not_met_is_an_error() {
         ]
     );
     assert_eq!(expect("user = \"x\"").len(), 1);
+    let pools = "version = 1\n[pool.a]\n[pool.b]\n[profile.p]\n\
+                 [[rule]]\nuser = \"x\"\nprofile = \"p\"\npool = \"a\"\n[[rule]]\nprofile = \"p\"\n";
+    let pool = |user: &str, pool: &str| {
+        let expect = format!("[[expect]]\nuser = \"{user}\"\npool = \"{pool}\"\n");
+        let told = errors(&format!("{pools}{expect}"));
+        told.first()
+            .map(|told| told.split(" | ").next().unwrap().to_owned())
+    };
+    assert_eq!(pool("x", "a"), None);
+    let got = |pool| Some(format!("13:1 expected {pool}"));
+    assert_eq!(pool("x", "b"), got("pool b for x, and got pool a"));
+    assert_eq!(pool("y", "a"), got("pool a for y, and got no pool"));
     let two = expect("user = \"x\"\nprofile = \"a\"\naction = \"deny\"");
     assert!(two[0].contains("an expectation of two outcomes"), "{two:?}");
     assert_eq!(expect("action = \"deny\"").len(), 1);
@@ -543,5 +561,32 @@ fn an_accounting_file_has_a_path_and_some_room() {
     told(
         "keep = 400",
         "3:8 `400`: seconds, minutes, hours? | write \"400s\", \"400min\" or \"400h\"",
+    );
+}
+
+#[test]
+fn a_file_that_does_not_parse_has_no_error_for_what_the_lost_part_may_have_held() {
+    // The profile's head is damaged; a later file that parses does not change that.
+    let written = Written::new("version = 1\n[profile.p\nenforce = true\n");
+    let later = written.folder.join("later.toml");
+    std::fs::write(&later, "[[rule]]\nprofile = \"p\"\n").unwrap();
+    let files = [written.path(), later];
+    let checked = berth_config::check_files(&files, berth_config::Trust::Anybody, None).unwrap();
+    let told = checked.diagnostics.iter().map(|one| &one.path);
+    assert!(checked.errors() > 0 && told.into_iter().all(|path| *path == written.path()));
+}
+
+#[test]
+fn a_rule_or_an_expectation_with_an_error_is_not_told_of_what_it_then_lacks() {
+    let unknown = |line: u32| format!("{line}:1 unknown key `profil` | did you mean `profile`?");
+    one("[[rule]]\nprofil = \"p\"\n", &unknown(3));
+    one("[[expect]]\nuser = \"x\"\nprofil = \"p\"\n", &unknown(4));
+}
+
+#[test]
+fn a_time_is_written_without_quotes() {
+    one(
+        "[time.exam]\nfrom = \"2026-12-14T08:45:00\"\nuntil = 2026-12-14T10:15:00\n",
+        "3:8 a time in quotes | write it without quotes",
     );
 }

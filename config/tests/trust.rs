@@ -6,7 +6,9 @@ use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use berth_config::{Places, Policy, PolicyError, SourceError, Trust, check_edited_with, install};
+use berth_config::{
+    InForce, Places, Policy, PolicyError, SourceError, Trust, check_edited_with, install,
+};
 use written::Written;
 
 /// A policy of root's.
@@ -66,6 +68,12 @@ fn what_is_no_file_is_refused_and_holds_nobody_up() {
     assert!(refusal(&written.path()).contains("No such file"));
     std::fs::write(written.path(), b"version = 1\n\n# \xff\n").unwrap();
     assert!(refusal(&written.path()).ends_with("line 3 is not UTF-8"));
+    // Not read as far as that, or the rules behind would be gone.
+    let long = |length: usize| "version = 1\n#".to_owned() + &"x".repeat(length - 13);
+    std::fs::write(written.path(), long(4 << 20)).unwrap();
+    Policy::load_file(&written.path()).unwrap();
+    std::fs::write(written.path(), long((4 << 20) + 1)).unwrap();
+    assert!(refusal(&written.path()).ends_with("longer than 4 MiB"));
 }
 
 #[test]
@@ -115,8 +123,17 @@ fn an_edit_counts_from_the_next_reload_on() {
     std::fs::create_dir_all(&places.drop_ins).unwrap();
     let edit = |text: &str| std::fs::write(&places.policy, text).unwrap();
     edit("version = 1\n[exempt]\nusers = [\"one\"]\n");
-    let users = || Policy::load_in(&places).unwrap().exempt().users.clone();
+    let users = || {
+        let users = Policy::load_in(&places).unwrap().exempt().users.clone();
+        // What a login reads of it says the same.
+        let read = InForce::open_in(&places).unwrap();
+        assert_eq!(read.exempt().users, users);
+        users
+    };
     assert_eq!(users(), ["one"], "none is loaded: the files");
+    // Of an older policy that had penalties.
+    std::fs::create_dir_all(places.due.parent().unwrap()).unwrap();
+    std::fs::write(&places.due, "").unwrap();
     install(&Policy::load_in(&places).unwrap(), &places).unwrap();
     edit("version = 1\n[exempt]\nusers = [\"two\"]\n");
     assert_eq!(users(), ["one"], "the loaded copy");
@@ -152,6 +169,25 @@ fn an_edit_counts_from_the_next_reload_on() {
         error,
         PolicyError::Source(SourceError::Untrusted { .. })
     ));
+}
+
+#[test]
+fn a_loaded_copy_that_cannot_be_read_is_no_missing_one() {
+    let written = written("");
+    let places = Places::under(&written.folder);
+    std::fs::create_dir_all(places.policy.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(places.loaded.parent().unwrap()).unwrap();
+    std::fs::write(&places.policy, "version = 1\n").unwrap();
+    let load = || {
+        (
+            Policy::load_in(&places).is_ok(),
+            InForce::open_in(&places).is_ok(),
+        )
+    };
+    assert_eq!(load(), (true, true));
+    std::os::unix::fs::symlink(&places.loaded, &places.loaded).unwrap();
+    // Or what is being edited would be in force.
+    assert_eq!(load(), (false, false));
 }
 
 #[test]

@@ -200,6 +200,10 @@ mod tests {
             };
             assert_eq!(rest, Arguments::default(), "{line}");
         }
+        assert_eq!(
+            parse("on_error=yes").problems,
+            ["on_error=\"yes\" is neither allow nor deny"]
+        );
         assert_eq!(parse("open close").problems.len(), 1);
         assert!(parse("open open").problems.is_empty());
     }

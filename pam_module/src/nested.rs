@@ -141,7 +141,7 @@ fn read(path: &Path) -> Option<Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
     use std::path::PathBuf;
 
     /// A made-up /proc and /run/berth/sessions. The "namespaces" are files, told apart by their inodes.
@@ -276,6 +276,9 @@ mod tests {
         assert_eq!(berth.nested("alice"), Nested::Unrecorded);
         fs::set_permissions(&record, fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(berth.nested("alice"), Nested::Same);
+        chown(&record, Some(65534), None).unwrap();
+        assert_eq!(berth.nested("alice"), Nested::Unrecorded);
+        chown(&record, Some(0), None).unwrap();
         fs::rename(&record, berth.0.join("elsewhere")).unwrap();
         symlink(berth.0.join("elsewhere"), &record).unwrap();
         assert_eq!(berth.nested("alice"), Nested::Unrecorded);

@@ -196,6 +196,8 @@ fn a_helper_that_is_missing_follows_on_error_and_says_so() {
     );
     let ran = stage.run(PLAIN, USER, "acct_mgmt");
     assert!(!ran.success && ran.log.contains(&says), "{ran:?}");
+    // An error (3), for those who may read of logins (AUTHPRIV, 10).
+    assert!(ran.log.starts_with("<83>"), "{ran:?}");
     let allow = PLAIN.replace("MODULE", "MODULE on_error=allow");
     let ran = stage.run(&allow, USER, "acct_mgmt open_session close_session");
     assert!(ran.success && ran.log.contains(&says), "{ran:?}");
@@ -242,6 +244,19 @@ fn a_refusal_reaches_the_user() {
     let quiet = PLAIN.replace("MODULE", "MODULE quiet");
     let ran = stage.run(&quiet, USER, "open_session");
     assert!(!ran.success && !ran.output.contains("come back"), "{ran:?}");
+}
+
+#[test]
+fn an_application_that_was_refused_goes_on_without_a_helper() {
+    let stage = Stage::new("refused-on", "refuse");
+    let stack = "account optional MODULE
+        account required SHOW:shown";
+    let ran = stage.run(stack, USER, "acct_mgmt");
+    assert!(ran.log.contains("refused by the policy"), "{ran:?}");
+    let shown = stage.read("shown");
+    let open = |what| shown.lines().filter(|line| line.contains(what)).count();
+    // The socket is the log's.
+    assert_eq!((open("socket:"), open("pidfd")), (1, 0), "{shown}");
 }
 
 #[test]
@@ -294,8 +309,12 @@ fn a_session_lasts_from_open_to_close() {
 fn one_application_may_open_one_session_after_the_other() {
     let stage = Stage::new("again", "caps");
     let once = "open_session close_session";
-    let ran = stage.run(PLAIN, USER, &format!("{once} {once}"));
+    let stack = format!("{PLAIN}\n session required SHOW:shown");
+    let ran = stage.run(&stack, USER, &format!("{once} {once}"));
     assert!(ran.success && ran.log.is_empty(), "{ran:?}");
+    // One while each session lasts, and none after it.
+    let shown = stage.read("shown");
+    assert_eq!(shown.matches("socket:").count(), 2, "{shown}");
     let requests = stage.read("requests");
     let phases: Vec<_> = requests
         .lines()

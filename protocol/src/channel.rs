@@ -213,13 +213,13 @@ impl Channel {
     fn wait_readable(&self, deadline: Instant) -> Result<(), ChannelError> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            // Rounded up, so that the last fraction of a millisecond is not a busy loop.
+            // Rounded up, so that the time is up when the kernel says so.
             let left = left.saturating_add(Duration::from_micros(999));
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
             let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, timeout) {
-                Ok(0) if deadline <= Instant::now() => return Err(ChannelError::TimedOut),
-                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(0) => return Err(ChannelError::TimedOut),
+                Err(Errno::EINTR) => {}
                 Ok(_) => return Ok(()),
                 Err(errno) => return Err(errno.into()),
             }
@@ -252,6 +252,57 @@ mod tests {
         let (received, fd): (Ack, _) = b.receive(soon()).unwrap();
         assert_eq!(received, sent);
         assert!(fd.is_some());
+    }
+
+    #[test]
+    fn a_message_may_be_so_long_and_no_longer() {
+        let (a, b) = Channel::pair().unwrap();
+        // Before the text are the version, which message it is, and the text's length in three bytes.
+        let message = |length| Ack::Failed {
+            message: "x".repeat(length - 5),
+        };
+        let longest = message(MAX_MESSAGE);
+        a.send(&longest, None).unwrap();
+        assert_eq!(b.receive::<Ack>(soon()).unwrap().0, longest);
+        let longer = a.send(&message(MAX_MESSAGE + 1), None);
+        assert!(matches!(longer, Err(ChannelError::TooLong)));
+        let bytes = [VERSION; MAX_MESSAGE + 1];
+        nix::sys::socket::send(a.0.as_raw_fd(), &bytes, MsgFlags::empty()).unwrap();
+        let received = b.receive::<Ack>(soon());
+        assert!(matches!(received, Err(ChannelError::TooLong)));
+    }
+
+    #[test]
+    fn who_never_reads_holds_nobody_up() {
+        let (a, _b) = Channel::pair().unwrap();
+        let full = std::iter::repeat_with(|| a.send(&Ack::Joined, None)).find_map(Result::err);
+        assert!(matches!(full, Some(ChannelError::System(Errno::EAGAIN))));
+    }
+
+    #[test]
+    fn what_the_application_starts_has_no_descriptor_of_ours() {
+        let (a, b) = Channel::pair().unwrap();
+        a.send(&Ack::Joined, Some(a.as_fd())).unwrap();
+        let (_, sent) = b.receive::<Ack>(soon()).unwrap();
+        for fd in [&a.0, &b.0, &sent.unwrap()] {
+            assert_eq!(fcntl(fd, FcntlArg::F_GETFD), Ok(nix::libc::FD_CLOEXEC));
+        }
+    }
+
+    #[test]
+    fn no_end_is_a_standard_stream_of_an_application_that_has_closed_these() {
+        let again = "BERTH_TEST_CLOSED";
+        if std::env::var_os(again).is_none() {
+            // In a process of its own: other tests write to these streams.
+            let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+            command.args(["--exact", std::thread::current().name().unwrap()]);
+            assert!(command.env(again, "").status().unwrap().success());
+            return;
+        }
+        // SAFETY: nobody reads from it here.
+        drop(unsafe { OwnedFd::from_raw_fd(0) });
+        let (a, b) = Channel::pair().unwrap();
+        assert!([a, b].iter().all(|end| end.0.as_raw_fd() >= PAST_STANDARD));
     }
 
     #[test]

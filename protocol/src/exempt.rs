@@ -50,10 +50,14 @@ pub enum ExemptError {
 impl Exempt {
     /// Reads the installed list. A missing file is an empty list: no policy has been loaded.
     pub fn load() -> Result<Exempt, ExemptError> {
+        Exempt::load_from(Path::new(EXEMPT_FILE))
+    }
+
+    fn load_from(path: &Path) -> Result<Exempt, ExemptError> {
         // Not blocking: whoever opens a FIFO in its place would wait, and root, too, asks here.
         let mut options = OpenOptions::new();
         let options = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
-        let file = match options.open(EXEMPT_FILE) {
+        let file = match options.open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Exempt::default());
@@ -178,6 +182,8 @@ fn find_line(path: &Path, wanted: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<u8>> 
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
@@ -221,10 +227,17 @@ mod tests {
     }
 
     #[test]
+    fn the_files_that_are_asked_are_this_machines() {
+        assert!(Exempt::default().covers(b"root"));
+        assert!(!Exempt::default().covers(b"nobody-knows"));
+    }
+
+    #[test]
     fn names_groups_and_uids_count() {
         assert!(covered(&exempt(&["alice"], &[], &[]), "alice"));
         assert!(!covered(&exempt(&["alice"], &[], &[]), "ali"));
         assert!(covered(&exempt(&[], &["sudo"], &[]), "alice"), "a member");
+        assert!(covered(&exempt(&[], &["sudo"], &[]), "carol"), "the last");
         assert!(
             covered(&exempt(&[], &["sudo"], &[]), "bob"),
             "by the primary group"
@@ -235,6 +248,38 @@ mod tests {
             covered(&exempt(&["ldapadmin"], &[], &[]), "ldapadmin"),
             "not a local account"
         );
+    }
+
+    #[test]
+    fn the_list_is_believed_only_where_it_is_a_file_of_roots_that_nobody_else_may_write_to() {
+        if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+            return; // the file is to be root's
+        }
+        let path = std::env::temp_dir().join(format!("berth-exempt-list-{}", std::process::id()));
+        let load = || Exempt::load_from(&path);
+        assert_eq!(load().unwrap(), Exempt::default(), "no policy is loaded");
+        let list = exempt(&["ldapadmin"], &[], &[]);
+        std::fs::write(&path, list.render()).unwrap();
+        let chmod = |mode| std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        for (mode, trusted) in [(0o644, true), (0o664, false), (0o646, false)] {
+            chmod(mode);
+            match load() {
+                Ok(read) => assert!(trusted && read == list, "{mode:o}: {read:?}"),
+                Err(error) => assert!(!trusted && matches!(error, ExemptError::Untrusted)),
+            }
+        }
+        chmod(0o644);
+        std::os::unix::fs::chown(&path, Some(65534), None).unwrap();
+        assert!(matches!(load(), Err(ExemptError::Untrusted)));
+        std::fs::remove_file(&path).unwrap();
+        // Whoever waited for a writer here would never log in.
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        assert!(matches!(load(), Err(ExemptError::NoFile)));
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(matches!(load(), Err(ExemptError::Read(_))));
+        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

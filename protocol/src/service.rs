@@ -29,3 +29,23 @@ pub fn is_never_joined(service: &[u8]) -> bool {
 pub fn is_joined(service: &[u8]) -> bool {
     JOINED.iter().any(|name| name.as_bytes() == service)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_are_joined_and_what_needs_the_host_never_is() {
+        let told = |service: &str| {
+            let service = service.as_bytes();
+            (is_joined(service), is_never_joined(service))
+        };
+        for login in ["sshd", "login", "su", "su-l", "cron"] {
+            assert_eq!(told(login), (true, false), "{login}");
+        }
+        for host in ["systemd-user", "sudo", "cockpit", "gdm-launch-environment"] {
+            assert_eq!(told(host), (false, true), "{host}");
+        }
+        assert_eq!(told("vsftpd"), (false, false), "as the policy says");
+    }
+}

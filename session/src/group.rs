@@ -269,6 +269,40 @@ mod tests {
     }
 
     #[test]
+    fn a_cgroups_files_say_what_is_in_it_what_it_used_and_what_it_may() {
+        let path = std::env::temp_dir().join(format!("berth-group-files-{}", std::process::id()));
+        let group = Group::from(path.clone());
+        group.create().unwrap();
+        group.create().unwrap(); // it is there
+        group.child("no").child("such").create().unwrap_err();
+        for (file, text) in [
+            ("cgroup.controllers", "cpuset cpu io memory hugetlb pids\n"),
+            ("cgroup.subtree_control", "memory pids\n"),
+            ("cgroup.procs", "0\n12\n13\n"),
+            ("cgroup.events", "populated 1\nfrozen 1\n"),
+            ("pids.max", "max\n"),
+            ("memory.current", "4096\n"),
+        ] {
+            fs::write(path.join(file), text).unwrap();
+        }
+        assert_eq!(group.controllers().unwrap(), Controller::ALL);
+        let [memory, pids] = [Controller::Memory, Controller::Pids];
+        assert_eq!(group.enabled().unwrap(), [memory, pids]);
+        assert_eq!(group.processes().unwrap(), [12, 13]);
+        assert!(group.is_populated() && group.is_frozen());
+        assert_eq!(crate::Usage::of(&group).memory, Some(4096));
+        assert_eq!(crate::Limits::of(&group).tasks, None);
+        group.write("pids.max", "500").unwrap();
+        assert_eq!(crate::Limits::of(&group).tasks, Some(500));
+        group
+            .write("cgroup.events", "populated 0\nfrozen 0\n")
+            .unwrap();
+        assert!(!group.is_populated() && !group.is_frozen());
+        assert!(group == Group::from(path.clone()) && group != group.child("x"));
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
     fn keys_are_whole_words() {
         assert_eq!(keyed("oom 1\noom_kill 7\n", "oom_kill"), Some(7));
         assert_eq!(keyed("oom_kill 7\n", "oom"), None);

@@ -290,9 +290,11 @@ mod tests {
             ..me
         };
         assert!(earlier.is_gone() && !earlier.is_alive());
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let role = Role::of(child.id() as i32);
+        let mut child = std::process::Command::new("sleep");
+        let mut child = child.arg("60").spawn().unwrap();
+        let role = Role::of(child.id() as i32).unwrap();
+        child.kill().unwrap();
         child.wait().unwrap();
-        assert!(role.is_none_or(|role| role.is_gone() && !role.is_alive()));
+        assert!(role.is_gone() && !role.is_alive());
     }
 }

@@ -105,6 +105,54 @@ fn what_is_written_is_read_again() {
 }
 
 #[test]
+fn before_the_first_session_there_is_nothing_to_read_and_what_cannot_be_read_is_told() {
+    let written = Written::new("first", 1 << 30);
+    let ledger = &written.ledger;
+    let back = || ledger.read_back(|_| ControlFlow::Continue(()));
+    assert_eq!(written.read(), (vec![], 0));
+    back().unwrap();
+    // One that was too old, and went while the others were read.
+    let aside = written.folder.join("sessions.jsonl.7");
+    std::os::unix::fs::symlink("/nowhere", &aside).unwrap();
+    assert_eq!(written.read(), (vec![], 0));
+    back().unwrap();
+    for path in [&aside, &ledger.file] {
+        let _ = fs::remove_file(path); // the second is not there
+        fs::create_dir(path).unwrap();
+        ledger.read(UNIX_EPOCH, |_| ()).unwrap_err();
+        back().unwrap_err();
+        fs::remove_dir(path).unwrap();
+    }
+}
+
+#[test]
+fn torn_lines_count_in_every_file_and_one_set_aside_at_the_time_asked_for_is_read() {
+    let written = Written::new("torn-aside", 1 << 30);
+    written.ledger.append(&entry(1)).unwrap();
+    let line = fs::read_to_string(&written.ledger.file).unwrap();
+    fs::write(&written.ledger.file, format!("{{\n{line}")).unwrap();
+    let aside = written.folder.join("sessions.jsonl.100");
+    fs::write(aside, format!("{{\n{{\n{line}")).unwrap();
+    assert_eq!(written.read(), (vec![1, 1], 3));
+    let since = |seconds| {
+        let mut read = 0;
+        let since = UNIX_EPOCH + Duration::from_secs(seconds);
+        written.ledger.read(since, |_| read += 1).unwrap();
+        read
+    };
+    // A session may have ended in the rest of that second.
+    assert_eq!((since(100), since(101)), (2, 1));
+}
+
+#[test]
+fn an_empty_file_is_never_full() {
+    let written = Written::new("empty", 1);
+    fs::write(&written.ledger.file, "").unwrap();
+    written.ledger.append(&entry(1)).unwrap();
+    assert_eq!(written.names(), ["sessions.jsonl", "sessions.jsonl.lock"]);
+}
+
+#[test]
 fn nobody_but_root_can_read_it_or_hold_its_lock() {
     let written = Written::new("mode", 1 << 30);
     written.ledger.append(&entry(1)).unwrap();

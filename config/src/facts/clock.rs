@@ -240,7 +240,13 @@ mod tests {
     #[test]
     fn days_of_the_week_are_right_across_leap_years() {
         for (text, day) in [
+            ("2026-12-13", Weekday::Sun),
             ("2026-12-14", Weekday::Mon),
+            ("2026-12-15", Weekday::Tue),
+            ("2026-12-16", Weekday::Wed),
+            ("2026-12-17", Weekday::Thu),
+            ("2026-12-18", Weekday::Fri),
+            ("2026-12-19", Weekday::Sat),
             ("2024-02-29", Weekday::Thu),
             ("2000-03-01", Weekday::Wed),
             ("1999-12-31", Weekday::Fri),
@@ -287,6 +293,32 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_is_written_with_the_offset_of_the_machines_zone() {
+        if let Ok(expected) = std::env::var("BERTH_TEST_1970") {
+            assert_eq!(LocalTime::rfc3339(UNIX_EPOCH), Some(expected));
+            // In winter and in summer.
+            for shown in ["2026-12-14T09:00", "2026-07-14T09:00"] {
+                let shown = LocalTime::parse(shown).unwrap();
+                assert_eq!(LocalTime::of(shown.moment().unwrap()), Some(shown));
+            }
+            return;
+        }
+        for (zone, expected) in [
+            ("IST-5:30", "1970-01-01T05:30:00+05:30"),
+            ("UTC0", "1970-01-01T00:00:00+00:00"),
+            ("CET-1CEST,M3.5.0,M10.5.0/3", "1970-01-01T01:00:00+01:00"),
+            ("NST3:30", "1969-12-31T20:30:00-03:30"),
+        ] {
+            // A process has one zone: this test again, in each.
+            let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+            again.args(["--exact", std::thread::current().name().unwrap()]);
+            again.env("TZ", zone).env("BERTH_TEST_1970", expected);
+            let ran = again.output().unwrap();
+            assert!(ran.status.success(), "{zone}: {ran:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_time_is_not_read() {
         assert!(LocalTime::parse("2026-12-14T08:45:00").is_some());
         assert!(LocalTime::parse("2026-12-14 08:45").is_some());
@@ -297,11 +329,14 @@ mod tests {
             "2026-02-29",
             "2026-12-14T24:00:00",
             "2026-12-14T8:00",
+            "2026-12-14T08:60",
+            "2026-12-14T08:45:61",
             "2026-+2-14",
         ] {
             assert_eq!(LocalTime::parse(text), None, "{text}");
         }
     }
+
     #[test]
     fn a_month_has_the_days_that_the_calendar_gives_it() {
         for (year, month, expected) in [

@@ -194,11 +194,6 @@ pub fn install(policy: &Policy, places: &Places) -> Result<(), InstallError> {
 }
 
 impl Loaded {
-    /// Whether the files are still those that the policy was made from.
-    pub fn is_current(&self) -> bool {
-        self.changed().is_empty()
-    }
-
     /// The files that are not as they were, and drop-ins that were not there.
     pub fn changed(&self) -> Vec<PathBuf> {
         let mut changed: Vec<PathBuf> = self

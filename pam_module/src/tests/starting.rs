@@ -245,3 +245,33 @@ fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
     eventually("the helper sees the end", || stage.file("done").exists());
     assert_eq!(open_descriptors(), descriptors);
 }
+
+#[test]
+fn of_a_helper_that_ends_without_a_word_it_is_said_where_to_look() {
+    if elsewhere("tests::starting::of_a_helper_that_ends_without_a_word_it_is_said_where_to_look") {
+        return;
+    }
+    let error = Stage::new("exit 1").ask(LONG).unwrap_err().to_string();
+    assert!(
+        error.ends_with("(its own log lines say why it ended)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_end_of_a_session_is_told_although_others_have_the_sessions_socket_too() {
+    if elsewhere(
+        "tests::starting::the_end_of_a_session_is_told_although_others_have_the_sessions_socket_too",
+    ) {
+        return;
+    }
+    let stage = Stage::new(GOOD);
+    stage.message("reply", &Reply::Untouched);
+    let answered = stage.ask(LONG).unwrap();
+    let channel = &answered.helper.channel;
+    channel.send(&berth_protocol::Ack::Joined, None).unwrap();
+    let inherited = channel.as_fd().try_clone_to_owned().unwrap();
+    answered.helper.end_session();
+    eventually("the helper sees the end", || stage.file("done").exists());
+    drop(inherited);
+}

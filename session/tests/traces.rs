@@ -1,0 +1,375 @@
+//! What a session leaves under /run and /var/lib while it is on, what others read in it, and that all of it goes.
+//!
+//! Each test runs again in a process that has these folders to itself, and sees no other.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use berth_session::{
+    Leftover, Manager, NamespaceIds, PRIVATE_TMP, Record, Role, STATE, SessionId, State, Tree,
+    UserFolder, make_private_tmp, private_tmp, sweep,
+};
+
+const ALONE: &str = "BERTH_TEST_ALONE";
+
+/// Runs the rest of a test with a /run, a /var/lib and PIDs of its own. False in there.
+fn elsewhere() -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        Record::prepare().unwrap();
+        return false;
+    }
+    let name = std::thread::current().name().unwrap().to_owned();
+    let mounts = "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && exec \"$@\"";
+    let ran = Command::new("unshare")
+        .args(["--mount", "--pid", "--fork", "--mount-proc"])
+        .args(["sh", "-ec", mounts, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &name, "--nocapture"])
+        .env(ALONE, "")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&ran.stdout);
+    assert!(
+        ran.status.success() && text.contains("1 passed"),
+        "{text}{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    true
+}
+
+fn id(number: u64) -> SessionId {
+    number.to_string().parse().unwrap()
+}
+
+/// A session of UID 1001's that this process keeps.
+fn record(number: u64) -> Record {
+    let me = Role::of(std::process::id() as i32).unwrap();
+    Record {
+        id: id(number),
+        user: "alice".into(),
+        uid: 1001,
+        service: "sshd".into(),
+        tty: "pts/3".into(),
+        rhost: "192.0.2.7".into(),
+        profile: "student".into(),
+        rule: None,
+        user_rule: None,
+        pool: None,
+        policy: None,
+        opened: 1_795_511_527,
+        state: State::Active,
+        leader: me,
+        keeper: me,
+        init: None,
+        cgroup: Some(format!("berth/user-1001/sessions/{number}").into()),
+        namespaces: NamespaceIds::default(),
+    }
+}
+
+/// One that nobody keeps any more.
+fn dead(number: u64) -> Record {
+    let mut record = record(number);
+    record.keeper.start -= 1;
+    record
+}
+
+/// Writes a record and enters the session.
+fn enter(record: &Record) {
+    record.write().unwrap();
+    let folder = UserFolder::lock(record.uid).unwrap();
+    folder.add(record.id).unwrap();
+}
+
+/// A tree of folders.
+fn tree() -> Tree {
+    Tree::at("/run/tree".into(), Manager::Berth)
+}
+
+fn cgroup(below: &str) -> PathBuf {
+    let path = Path::new("/run/tree").join(below);
+    fs::create_dir_all(&path).unwrap();
+    path
+}
+
+fn can_read(uid: u32, path: &Path) -> bool {
+    let user = [format!("--reuid={uid}"), "--regid=100".into()];
+    let mut reader = Command::new("setpriv");
+    let reader = reader.args(user).args(["--clear-groups", "cat"]).arg(path);
+    reader.output().unwrap().status.success()
+}
+
+#[test]
+fn a_record_is_what_was_written_and_its_users_and_roots_alone_to_read() {
+    if elsewhere() {
+        return;
+    }
+    assert_eq!(Record::ids().unwrap(), []);
+    let mut one = record(12);
+    (one.namespaces.pid, one.namespaces.user) = (Some(4026532201), Some(4026532202));
+    one.write().unwrap();
+    assert_eq!(one.namespaces.kinds(), ["user", "pid"]);
+    assert_eq!(Record::read(one.id).unwrap(), one);
+    let path = Record::path(one.id);
+    assert!(can_read(1001, &path) && !can_read(1002, &path));
+    record(9).write().unwrap();
+    // What is still being written, or is none, is no session.
+    fs::write("/run/berth/sessions/.13", "{").unwrap();
+    fs::write("/run/berth/sessions/x", "").unwrap();
+    assert_eq!(Record::ids().unwrap(), [id(9), id(12)]);
+    let before = Record::files().unwrap();
+    Record::leave_cgroup_alone(id(12)).unwrap();
+    let cgroup = None;
+    assert_eq!(
+        Record::read(id(12)).unwrap(),
+        Record {
+            cgroup,
+            ..one.clone()
+        }
+    );
+    let after = Record::files().unwrap();
+    assert!(before[0] == after[0] && before[1].0 == after[1].0 && before[1] != after[1]);
+    fs::write(&path, "{").unwrap();
+    assert!(Record::read(id(12)).is_err());
+    assert!(Record::read(id(13)).unwrap_err().is_not_found());
+    fs::remove_dir_all(STATE).unwrap();
+    assert_eq!(Record::ids().unwrap(), []);
+    // Made anew, and no harm done to one that is there; in something else's place there can be none.
+    Record::prepare().unwrap();
+    one.write().unwrap();
+    Record::prepare().unwrap();
+    assert_eq!(Record::read(one.id).unwrap(), one);
+    fs::remove_dir_all(STATE).unwrap();
+    fs::write(STATE, "").unwrap();
+    Record::prepare().unwrap_err();
+    Record::ids().unwrap_err();
+}
+
+#[test]
+fn a_process_that_cannot_be_looked_at_is_neither_alive_nor_gone() {
+    if elsewhere() {
+        return;
+    }
+    let me = record(1).keeper;
+    assert!(me.is_alive() && !me.is_gone());
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=0:", "--pid", &me.pid.to_string()]);
+    assert!(command.status().unwrap().success());
+    assert!(!me.is_alive() && !me.is_gone());
+}
+
+#[test]
+fn logins_are_the_sessions_that_somebody_keeps_and_that_the_user_is_in() {
+    if elsewhere() {
+        return;
+    }
+    assert_eq!(UserFolder::logins_of(1001).unwrap(), 0);
+    for number in [1, 7, 8] {
+        enter(&record(number));
+    }
+    enter(&dead(2));
+    let (mut lingering, mut manager) = (record(3), record(4));
+    lingering.state = State::Linger;
+    manager.service = "systemd-user".into();
+    enter(&lingering);
+    enter(&manager);
+    assert_eq!(UserFolder::logins_of(1001).unwrap(), 3);
+    // One that cannot be looked at may be on; one without a record is not.
+    for number in [5, 6, 9] {
+        enter(&record(number));
+    }
+    fs::write(Record::path(id(5)), "{").unwrap();
+    for number in [6, 9] {
+        fs::remove_file(Record::path(id(number))).unwrap();
+    }
+    let folder = UserFolder::lock(1001).unwrap();
+    assert_eq!(folder.logins().unwrap(), 4);
+    let mut sessions = folder.sessions().unwrap();
+    sessions.sort();
+    assert_eq!(sessions, [1, 2, 3, 4, 5, 6, 7, 8, 9].map(id));
+    let abandoned = sessions.into_iter().filter(|id| Record::is_abandoned(*id));
+    assert_eq!(abandoned.collect::<Vec<_>>(), [2, 6, 9].map(id));
+    drop(UserFolder::lock_everyone().unwrap());
+    drop(UserFolder::lock(7).unwrap());
+    assert_eq!(UserFolder::uids().unwrap(), [7, 1001]);
+    assert_eq!(UserFolder::logins_of(7).unwrap(), 0);
+    assert!(folder.add(id(5)).is_err(), "it is there");
+    fs::write("/run/berth/users/8", "").unwrap();
+    UserFolder::logins_of(8).unwrap_err();
+}
+
+#[test]
+fn a_users_folder_is_one_processs_at_a_time_and_goes_with_the_last_session() {
+    if elsewhere() {
+        return;
+    }
+    enter(&record(1));
+    enter(&record(2));
+    let folder = UserFolder::lock(1001).unwrap();
+    let path = folder.path().to_owned();
+    assert_eq!(
+        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    let another = || {
+        let mut lock = Command::new("flock");
+        let lock = lock.arg("--nonblock").arg(&path).arg("true");
+        lock.status().unwrap().success()
+    };
+    assert!(!another());
+    for berth in ["berth-1", "logins-1"] {
+        File::create(path.join(berth)).unwrap();
+    }
+    folder.remove(id(1)).unwrap();
+    assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+    drop(folder);
+    assert!(another());
+    let folder = UserFolder::lock(1001).unwrap();
+    folder.remove(id(2)).unwrap();
+    assert!(!path.exists());
+    folder.remove(id(2)).unwrap();
+    drop(folder);
+    // Somebody has removed all: the next session makes it anew. Through a link in its place goes nothing.
+    fs::remove_dir_all(STATE).unwrap();
+    drop(UserFolder::lock(1001).unwrap());
+    fs::remove_dir(&path).unwrap();
+    fs::create_dir("/run/elsewhere").unwrap();
+    std::os::unix::fs::symlink("/run/elsewhere", &path).unwrap();
+    UserFolder::lock(1001).unwrap_err();
+    // Nor for ever where the folders above cannot be made.
+    fs::remove_dir_all("/run/berth/users").unwrap();
+    std::os::unix::fs::symlink("/run/nowhere", "/run/berth/users").unwrap();
+    UserFolder::lock(1001).unwrap_err();
+}
+
+#[test]
+fn what_cannot_be_removed_of_a_session_is_told() {
+    if elsewhere() {
+        return;
+    }
+    let folder = UserFolder::lock(1001).unwrap();
+    fs::create_dir(folder.path().join("1")).unwrap();
+    folder.remove(id(1)).unwrap_err();
+    fs::remove_dir_all(folder.path()).unwrap();
+    folder.remove_if_empty().unwrap();
+    fs::write(folder.path(), "").unwrap();
+    folder.remove_if_empty().unwrap_err();
+}
+
+#[test]
+fn with_a_session_go_its_cgroups_its_tmp_and_its_record_and_nothing_of_another() {
+    if elsewhere() {
+        return;
+    }
+    for number in [12, 13] {
+        enter(&record(number));
+        let tmp = make_private_tmp(id(number)).unwrap();
+        fs::write(tmp.join("file"), "").unwrap();
+        cgroup(&format!("berth/user-1001/sessions/{number}"));
+        cgroup(&format!("berth/user-1001/rescue/{number}"));
+    }
+    let is_there = |number: u64| {
+        let session = format!("/run/tree/berth/user-1001/sessions/{number}");
+        let entry = format!("/run/berth/users/1001/{number}");
+        let traces = [Record::path(id(number)), private_tmp(id(number))];
+        let traces = traces.into_iter().chain([session.into(), entry.into()]);
+        traces.map(|trace| trace.exists()).collect::<Vec<_>>()
+    };
+    sweep(Some(&tree()), 1001, id(12)).unwrap();
+    assert_eq!(
+        (is_there(12), is_there(13)),
+        (vec![false; 4], vec![true; 4])
+    );
+    // Something that stays in its cgroup: so does what says that there was a session.
+    let stays = cgroup("berth/user-1001/sessions/13/below");
+    sweep(Some(&tree()), 1001, id(13)).unwrap_err();
+    assert!(Record::path(id(13)).exists() && !private_tmp(id(13)).exists());
+    fs::remove_dir(stays).unwrap();
+    sweep(Some(&tree()), 1001, id(13)).unwrap();
+    assert_eq!(is_there(13), [false; 4]);
+    assert!(!Path::new("/run/tree/berth").exists() && !Path::new("/run/berth/users/1001").exists());
+    sweep(Some(&tree()), 1001, id(13)).unwrap();
+}
+
+#[test]
+fn a_private_tmp_is_empty_and_no_users_to_reach_from_outside() {
+    if elsewhere() {
+        return;
+    }
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    // Twice of an earlier boot: an id begins anew at each.
+    for _ in 0..3 {
+        let tmp = make_private_tmp(id(1)).unwrap();
+        assert_eq!((mode(Path::new(PRIVATE_TMP)), mode(&tmp)), (0o700, 0o700));
+        assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
+        fs::create_dir(tmp.join("of-before")).unwrap();
+    }
+    sweep(None, 1001, id(1)).unwrap();
+    assert_eq!(fs::read_dir(PRIVATE_TMP).unwrap().count(), 0);
+}
+
+#[test]
+fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
+    if elsewhere() {
+        return;
+    }
+    enter(&record(1));
+    make_private_tmp(id(1)).unwrap();
+    enter(&dead(2));
+    cgroup("berth/user-1001/sessions/2");
+    enter(&record(3));
+    fs::write(Record::path(id(3)), "{").unwrap(); // may be alive
+    fs::write("/run/berth/sessions/.4", "{").unwrap();
+    make_private_tmp(id(5)).unwrap();
+    let folder = UserFolder::lock(1001).unwrap();
+    folder.add(id(6)).unwrap();
+    drop(folder);
+    let told = |left: &Leftover| (left.id, left.user.clone(), left.traces.len());
+    let left = Leftover::find().unwrap();
+    assert_eq!(
+        left.iter().map(told).collect::<Vec<_>>(),
+        [
+            (id(2), Some("alice".into()), 2),
+            (id(4), None, 1),
+            (id(5), None, 1),
+            (id(6), None, 1),
+        ]
+    );
+    // Of what has no record nothing goes while there is a process of Berth's that nobody knows: it may keep that.
+    fs::copy("/bin/sh", "/run/berth-helper").unwrap();
+    let mut standby = Command::new("/run/berth-helper");
+    standby.args(["-c", "sleep 60 & echo $!; wait"]);
+    let mut standby = standby.stdout(Stdio::piped()).spawn().unwrap();
+    let mut keeper = String::new();
+    let told = standby.stdout.as_mut().unwrap();
+    BufReader::new(told).read_line(&mut keeper).unwrap();
+    for one in &left {
+        let has_record = one.id == id(2);
+        assert_eq!(one.remove(Some(&tree())).is_ok(), has_record, "{one:?}");
+    }
+    // A keeper's parent is known.
+    let mut kept = record(7);
+    kept.keeper = Role::of(keeper.trim().parse().unwrap()).unwrap();
+    kept.write().unwrap();
+    // And of other names, and of other people's, there may be any.
+    let mut roots = Command::new("sleep").arg("60").spawn().unwrap();
+    let mut users = Command::new("setpriv");
+    users.args(["--reuid=1001", "--clear-groups", "/run/berth-helper"]);
+    let mut users = users.args(["-c", "sleep 60; true"]).spawn().unwrap();
+    // One that began after the look is none.
+    record(5).write().unwrap();
+    for one in &left {
+        one.remove(Some(&tree())).unwrap();
+    }
+    assert!(private_tmp(id(5)).exists() && private_tmp(id(1)).exists());
+    assert!(!Path::new("/run/tree/berth/user-1001/sessions/2").exists());
+    assert_eq!(Record::ids().unwrap(), [1, 3, 5, 7].map(id));
+    assert_eq!(UserFolder::sessions_of(1001).unwrap().len(), 2);
+    assert_eq!(Leftover::find().unwrap(), []);
+    for process in [&mut standby, &mut roots, &mut users] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+}
