@@ -379,7 +379,7 @@ fn kill_stale_ends_who_came_before_the_policy_in_force() {
         let of_bob = machine.berth("kill bob --stale --yes");
         assert_eq!(of_bob.status.code(), Some(1), "{of_bob:?}");
         assert!(
-            of_bob.stderr.contains("under the policy in force"),
+            of_bob.stderr.contains("none of these sessions is stale"),
             "{of_bob:?}"
         );
         let json = machine.berth("kill --stale --yes --json").ok();
