@@ -57,6 +57,9 @@ fn user(machine: &Booted) {
     machine.ssh("alice", "true").ok();
     machine.host(&format!("berth thaw {id}")).ok();
 
+    // That login's keeper has a moment's work after it.
+    let sessions = "berth list | awk '$2 == \"alice\"' | wc -l";
+    assert!(eventually(|| machine.host(sessions).ok() == "1"));
     let said = machine.host("berth freeze alice").ok();
     assert_eq!(said, "frozen user \"alice\": 1 session");
     let list = machine.host("berth list").ok();
