@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::point::{Fault, Place, Point, Setting, points_of};
-use super::tracer::{Seen, Tracer};
+use super::tracer::{Fired, Seen, Tracer};
 use super::traits::{END, Traits};
-use super::verdict::{Good, Login, Verdict, judge};
+use super::verdict::{Good, Login, Verdict, is_left_to_the_next, judge};
 use crate::{Background, Machine, Policy, Process, Snapshot, Stack, eventually, within};
 
 /// How long the last processes of a login may take to end.
@@ -239,11 +239,8 @@ impl<'m> Stage<'m> {
         let mut cleared_by = (minutes > 0).then_some("the keeper's next try");
         match self.left(has_ended) {
             Ok(None) => {}
-            // A cgroup that cannot be removed is taken for one that another login is in. And both who keep a session may have
-            // been killed.
-            Ok(by) if fired.len() > 1 || point.fault == Fault::Error(Errno::EBUSY) => {
-                cleared_by = by
-            }
+            // A cgroup that cannot be removed is taken for one that another login is in.
+            Ok(by) if is_left_to_the_next(&fired) || is_busy(&fired) => cleared_by = by,
             Ok(_) => verdict = Err("it was left to the user's next login to clear up".into()),
             Err(left) => verdict = Err(format!("left over: {left}")),
         }
@@ -284,6 +281,11 @@ impl<'m> Stage<'m> {
         self.begin();
         Err(left.join(", "))
     }
+}
+
+fn is_busy(fired: &[Fired]) -> bool {
+    let mut fired = fired.iter();
+    fired.any(|one| one.fault == Fault::Error(Errno::EBUSY))
 }
 
 /// All points, with what is shown of each.

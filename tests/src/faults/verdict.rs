@@ -52,6 +52,18 @@ pub struct Good {
     pub caps: Traits,
 }
 
+fn was_killed(fired: &[Fired], place: Place) -> bool {
+    fired
+        .iter()
+        .any(|one| one.fault == Fault::Kill && one.step.place == place)
+}
+
+/// Whether nobody but the user's next login cleans up: the keeper was killed, and its standby too, or it failed at the one
+/// try that it has.
+pub fn is_left_to_the_next(fired: &[Fired]) -> bool {
+    was_killed(fired, Place::Keeper) && fired.iter().any(|one| one.step.place == Place::Helper)
+}
+
 /// Judges a login; the error says what must not be.
 pub fn judge(
     setting: Setting,
@@ -62,14 +74,10 @@ pub fn judge(
     if login.took > LONGEST {
         return Err(format!("it took {:?}", login.took));
     }
-    let was_killed = |place: Place| {
-        let mut fired = fired.iter();
-        fired.any(|one| one.fault == Fault::Kill && one.step.place == place)
-    };
     let module_was_killed = [Place::Account, Place::Open, Place::Close]
         .into_iter()
-        .any(was_killed);
-    let were_killed = was_killed(Place::Keeper) && was_killed(Place::Helper);
+        .any(|place| was_killed(fired, place));
+    let were_killed = was_killed(fired, Place::Keeper) && was_killed(fired, Place::Helper);
     let keeper_failed = fired.iter().any(|one| one.step.place == Place::Keeper);
     let says = |text: &str| login.log.iter().any(|line| line.contains(text));
     match &login.traits {
