@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{Accounting, Logout};
 use berth_protocol::Channel;
-use berth_session::{Group, Line, Manager, Record, State, Tree, Usage, sweep};
+use berth_session::{Group, Line, Manager, Record, SessionId, State, Tree, Usage, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -299,16 +299,7 @@ impl Keeper {
         }
         let group = self.group.as_ref().filter(|group| group.exists());
         let usage = group.map(Usage::of).unwrap_or_default().or(early);
-        let mut left = None;
-        while let Err(error) = sweep(self.tree.as_ref(), uid, self.record.id) {
-            let error = error.to_string();
-            if left.as_ref() != Some(&error) {
-                self.line("sweep").field("error", &error).error();
-                left = Some(error);
-            }
-            // As long as anything is left somebody has to be there who knows of it.
-            std::thread::sleep(LOOK_UP);
-        }
+        sweep_until_nothing_is_left(self.tree.as_ref(), uid, self.record.id);
         let took = begun.elapsed().as_secs();
         let seconds = |us: u64| format!("{:.1}", us as f64 / 1e6);
         self.line("close")
@@ -354,6 +345,20 @@ impl Keeper {
                 },
             );
         }
+    }
+}
+
+/// Removes the traces of a session that is over. As long as anything is left somebody has to be there who knows of it.
+pub fn sweep_until_nothing_is_left(tree: Option<&Tree>, uid: u32, id: SessionId) {
+    let mut told = None;
+    while let Err(error) = sweep(tree, uid, id) {
+        let error = error.to_string();
+        if told.as_ref() != Some(&error) {
+            let line = Line::new("sweep").field("session", id).field("uid", uid);
+            line.field("error", &error).error();
+            told = Some(error);
+        }
+        std::thread::sleep(LOOK_UP);
     }
 }
 

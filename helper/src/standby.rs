@@ -18,6 +18,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::error::{Error, Result, system};
+use crate::keeper::sweep_until_nothing_is_left;
 use crate::sys::{self, Cloned};
 use crate::{leader::Leader, privilege};
 
@@ -159,13 +160,20 @@ impl Standby<'_> {
             self.leader.leave(self.tree, self.uid, self.id);
             Counters::count_failure(Outcome::RolledBack, Cause::HelperKilled);
         }
-        let result = sweep(self.tree, self.uid, self.id);
+        let left = match opened {
+            true => {
+                sweep_until_nothing_is_left(self.tree, self.uid, self.id);
+                None
+            }
+            // The module waits for the end of this process. What is left is the user's next login's.
+            false => sweep(self.tree, self.uid, self.id).err(),
+        };
         Line::new("close")
             .field("session", self.id)
             .field("uid", self.uid)
             .field("result", "killed")
             .field("reason", "the session's keeper was killed, or failed")
-            .optional("left", result.err())
+            .optional("left", left)
             .warning();
     }
 }

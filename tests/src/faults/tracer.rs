@@ -395,7 +395,8 @@ impl Followed<'_> {
             });
         }
         let Some(fault) = state.fault_of(&step, call) else {
-            let sleeps = place == Place::Keeper && call.name() == "clock_nanosleep";
+            let sleeps =
+                matches!(place, Place::Keeper | Place::Helper) && call.name() == "clock_nanosleep";
             if sleeps && !state.fired.is_empty() && tracee::word(pid, arguments[2])? >= LONG {
                 state.minutes += 1;
                 tracee::skip(pid)?;

@@ -240,7 +240,7 @@ impl<'m> Stage<'m> {
         match self.left(has_ended) {
             Ok(None) => {}
             // A cgroup that cannot be removed is taken for one that another login is in.
-            Ok(by) if is_left_to_the_next(&fired) || is_busy(&fired) => cleared_by = by,
+            Ok(by) if is_left_to_the_next(&fired, &login) || is_busy(&fired) => cleared_by = by,
             Ok(_) => verdict = Err("it was left to the user's next login to clear up".into()),
             Err(left) => verdict = Err(format!("left over: {left}")),
         }

@@ -59,9 +59,11 @@ fn was_killed(fired: &[Fired], place: Place) -> bool {
 }
 
 /// Whether nobody but the user's next login cleans up: the keeper was killed, and its standby too, or it failed at the one
-/// try that it has.
-pub fn is_left_to_the_next(fired: &[Fired]) -> bool {
-    was_killed(fired, Place::Keeper) && fired.iter().any(|one| one.step.place == Place::Helper)
+/// try that it has before the session is open.
+pub fn is_left_to_the_next(fired: &[Fired], login: &Login) -> bool {
+    let standby_failed = fired.iter().any(|one| one.step.place == Place::Helper);
+    was_killed(fired, Place::Keeper)
+        && (was_killed(fired, Place::Helper) || standby_failed && !login.has_begun)
 }
 
 /// Judges a login; the error says what must not be.
