@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use berth_config::outcome::{Accounting, Logout};
@@ -51,6 +51,8 @@ pub struct Keeper {
     pub tree: Option<Tree>,
     pub record: Record,
     pub leader: Leader,
+    /// Readable once the leader has ended.
+    pub leaders_end: OwnedFd,
     pub executable: String,
     pub channel: Channel,
     /// The session's cgroup, where it has one.
@@ -101,7 +103,7 @@ impl Keeper {
             Berth::Shared(membership) => membership.pidfd(),
         };
         let mut fds = vec![
-            PollFd::new(self.leader.pidfd(), PollFlags::POLLIN),
+            PollFd::new(self.leaders_end.as_fd(), PollFlags::POLLIN),
             // No events but the hang-up: the user's side of sshd inherits the module's end, so nothing that comes
             // from there is read, let alone believed.
             PollFd::new(self.channel.as_fd(), HANG_UP),
@@ -160,7 +162,7 @@ impl Keeper {
     /// is about to be killed. Most end at once, and a move holds up other logins, so it is given a
     /// moment first.
     fn let_the_leader_go(&mut self) {
-        let mut ended = [PollFd::new(self.leader.pidfd(), PollFlags::POLLIN)];
+        let mut ended = [PollFd::new(self.leaders_end.as_fd(), PollFlags::POLLIN)];
         if poll(&mut ended, LEADERS_END) != Ok(0) {
             return;
         }

@@ -1,45 +1,41 @@
 //! The leader of a session: the application process that called `pam_open_session`.
 
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use berth_session::{Group, Line, Manager, Record, Role, SessionId, Tree, kernel_text};
 use nix::errno::Errno;
 use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
 
 use crate::cgroup::ASIDE;
-use crate::error::{Error, Result, system};
+use crate::error::{Error, Result};
 use crate::sys;
 
 /// The application, as the kernel named it (`SO_PEERCRED`), and where it came from.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Leader {
     role: Role,
-    pidfd: OwnedFd,
     origin: Option<Group>,
     /// Its oom_score_adj, where that protects it from the OOM killer.
     oom_protection: Option<String>,
 }
 
 impl Leader {
-    /// Takes hold of the process, before anything is changed.
+    /// Looks at the process, before anything is changed.
     pub fn of(pid: Pid, tree: Option<&Tree>) -> Result<Leader> {
-        let pidfd =
-            sys::pidfd_open(pid).map_err(system(format!("watch the login, process {pid}")))?;
         let role = Role::of(pid.as_raw()).ok_or(Error::System {
             action: format!("look at the login, process {pid}"),
             errno: Errno::ESRCH,
         })?;
         let score = oom_score_adj(role);
-        let score = fs::read_to_string(&score).map_err(|source| Error::File {
+        let score = kernel_text(&score).map_err(|source| Error::File {
             action: "read",
             path: score,
             source,
         })?;
         Ok(Leader {
             role,
-            pidfd,
             origin: tree.and_then(|tree| tree.of_process(pid.as_raw())),
             oom_protection: score.starts_with('-').then(|| score.trim().into()),
         })
@@ -48,11 +44,6 @@ impl Leader {
     /// Which process it is.
     pub fn role(&self) -> Role {
         self.role
-    }
-
-    /// Readable once it has ended.
-    pub fn pidfd(&self) -> BorrowedFd<'_> {
-        self.pidfd.as_fd()
     }
 
     /// The program it runs, for the audit log. Empty if it has ended.

@@ -16,7 +16,7 @@ use crate::notice::Watch;
 use crate::opening::{NotOpened, Opened, Opening, Reason};
 use crate::prepared::Prepared;
 use crate::privilege;
-use crate::standby::Standby;
+use crate::standby::{self, Half, Traces, Worker};
 use crate::systemd;
 
 /// How long the module may take for its request. The first one is sent before the helper has even
@@ -40,6 +40,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
     // Without a hierarchy there can still be namespaces (cgroup = "keep"), or nothing to do.
     let tree = Tree::find();
     let mut known = Known::default();
+    let mut worker = None;
     let (mut request, _): (Request, _) = channel.receive(Instant::now() + REQUEST)?;
     loop {
         let begun = Instant::now();
@@ -70,7 +71,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
         };
         match (request.phase, planned) {
             (Phase::Session, Some(planned)) => {
-                return open(channel, &request, *planned, tree, leader, begun);
+                return open(channel, worker, &request, *planned, tree, leader, begun);
             }
             (Phase::Session, None) => {
                 reply(&channel, &Reply::Untouched)?;
@@ -97,7 +98,33 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                         return fail(&channel, &request, on_error, cause, &error.to_string());
                     }
                 }
-                *ahead = prepare(&planned, tree.as_ref().ok());
+                let tree = tree.as_ref().ok();
+                let tree = tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own);
+                let manager = tree.map(Tree::manager);
+                // Before they part: whoever of the two is left takes it back.
+                *ahead = (manager == Some(Manager::Systemd)).then_some(planned.login.uid);
+                // What can be done for a session already, when nobody waits. Whatever fails here, the session's turn does it
+                // again, and tells.
+                if worker.is_none() {
+                    match standby::split(tree) {
+                        Ok(Half::Worker(new)) => worker = Some(new),
+                        Ok(Half::Standby(standby)) => {
+                            drop(channel);
+                            if let (Some(Manager::Berth), Some(tree)) = (manager, tree) {
+                                begin_a_grace_period(tree);
+                            }
+                            standby.stand_by(tree);
+                            return Ok(());
+                        }
+                        Err(_) => {}
+                    }
+                }
+                if let (Some(Manager::Systemd), Some(tree)) = (manager, tree) {
+                    let plan = systemd::Plan::new(tree, &planned);
+                    let _ = Record::prepare()
+                        .map_err(Error::from)
+                        .and_then(|()| plan?.ahead(tree));
+                }
                 known.keep(request, planned);
             }
         }
@@ -114,6 +141,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
 /// Steps 2 to 5: opens a session, and keeps it until its end.
 fn open(
     channel: Channel,
+    worker: Option<Worker>,
     request: &Request,
     planned: Planned,
     tree: berth_session::Result<Tree>,
@@ -130,25 +158,32 @@ fn open(
         }
     };
 
-    // From here on there may be traces; whoever of the two processes is left removes them.
-    let mut channel = Some(channel);
-    let standby = Standby {
-        tree: prepared.tree.as_ref(),
-        uid: planned.login.uid,
-        id: prepared.id,
-        leader: &prepared.leader,
-    };
-    let worker = match standby.split(|| drop(channel.take())) {
-        Ok(worker) => worker,
-        Err(error) => {
-            return channel.map_or(Ok(()), |channel| {
-                let cause = error.cause();
-                fail(&channel, request, on_error, cause, &error.to_string())
-            });
+    let tree = prepared.tree.as_ref();
+    let half = worker.filter(|worker| worker.fits(tree));
+    let half = half.map_or_else(|| standby::split(tree), |worker| Ok(Half::Worker(worker)));
+    let begun_by = half.and_then(|half| {
+        if let Half::Worker(worker) = &half {
+            // From here on there may be traces; whoever of the two processes is left removes them.
+            worker.begins(Traces {
+                uid: planned.login.uid,
+                id: prepared.id,
+                leader: prepared.leader.clone(),
+                has_cgroup: tree.is_some(),
+            })?;
         }
-    };
-    let (Some(worker), Some(channel)) = (worker, channel) else {
-        return Ok(()); // The standby, after the session's end.
+        Ok(half)
+    });
+    let worker = match begun_by {
+        Ok(Half::Worker(worker)) => worker,
+        Ok(Half::Standby(standby)) => {
+            drop(channel);
+            standby.stand_by(tree);
+            return Ok(());
+        }
+        Err(error) => {
+            let cause = error.cause();
+            return fail(&channel, request, on_error, cause, &error.to_string());
+        }
     };
 
     // 2. to 4.; every failure has rolled everything back by the time it is told.
@@ -204,6 +239,7 @@ fn open(
         tree: prepared.tree,
         record,
         leader: prepared.leader,
+        leaders_end: prepared.leaders_end,
         channel,
         group,
         audits: planned.berth.namespaces.user != UserNamespace::Off,
@@ -304,26 +340,7 @@ fn log_failure(request: &Request, reason: &str) {
         .error();
 }
 
-/// What can be done for a session between its account phase and itself, when nobody waits. Whatever fails
-/// here, the session's turn does it again, and tells. Says for whom [`forget`] may have something to do.
-fn prepare(planned: &Planned, tree: Option<&Tree>) -> Option<u32> {
-    let tree = tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own)?;
-    match tree.manager() {
-        Manager::Berth => {
-            begin_a_grace_period(tree);
-            None
-        }
-        Manager::Systemd => {
-            let plan = systemd::Plan::new(tree, planned);
-            let _ = Record::prepare()
-                .map_err(Error::from)
-                .and_then(|()| plan?.ahead(tree));
-            Some(planned.login.uid)
-        }
-    }
-}
-
-/// Takes back what [`prepare`] has done for a session that did not come, or failed.
+/// Takes back what was done ahead for a session that did not come, or failed.
 fn forget(uid: u32) {
     let tree = Tree::find().map_err(Error::from);
     if let Err(error) = tree.and_then(|tree| systemd::take_back(&tree, uid)) {

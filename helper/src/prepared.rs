@@ -1,16 +1,16 @@
 //! What a login's set-up needs to know, before anything is changed.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::os::fd::OwnedFd;
 
 use berth_config::outcome::{CgroupPlace, UserNamespace};
-use berth_session::{Record, SessionId, Tree};
+use berth_session::{Record, SessionId, Tree, kernel_text};
 use nix::unistd::Pid;
 
 use crate::decide::Planned;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, system};
 use crate::leader::Leader;
-use crate::{caps, chroot, idmap, init, kernel, pam_group};
+use crate::{caps, chroot, idmap, init, kernel, pam_group, sys};
 
 /// What is known before anything is changed.
 pub struct Prepared {
@@ -20,6 +20,8 @@ pub struct Prepared {
     pub id: SessionId,
     /// The application.
     pub leader: Leader,
+    /// The same process, by a descriptor that is readable once it has ended.
+    pub leaders_end: OwnedFd,
     /// The caps, where the session gets a cgroup.
     pub caps: Option<caps::Plan>,
     /// The UID that owns the user's namespaces.
@@ -48,6 +50,8 @@ impl Prepared {
         };
         let caps = tree.as_ref().map(|tree| caps::Plan::new(tree, planned));
         let caps = caps.transpose()?;
+        let leaders_end = sys::pidfd_open(leader)
+            .map_err(system(format!("watch the login, process {leader}")))?;
         let leader = Leader::of(leader, tree.as_ref())?;
         let owner = idmap::owner(planned.owner_uid_base, uid)?;
         let maps = maps(planned, &leader)?;
@@ -56,6 +60,7 @@ impl Prepared {
             tree,
             id: SessionId::next()?,
             leader,
+            leaders_end,
             caps,
             owner,
             maps,
@@ -66,7 +71,7 @@ impl Prepared {
 /// The maps of the login's user namespace, if it gets one.
 fn maps(planned: &Planned, leader: &Leader) -> Result<Option<init::Maps>> {
     let own = |path: &'static str| {
-        fs::read_to_string(path).map_err(|source| Error::File {
+        kernel_text(path).map_err(|source| Error::File {
             action: "read",
             path: path.into(),
             source,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
 use nix::sys::stat::Mode;
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
@@ -47,11 +48,12 @@ impl Controller {
 }
 
 /// One cgroup.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Group {
     path: PathBuf,
     /// Its folder, where many of its files are read at once: the kernel walks every path here step by step, with a lock
     /// for each.
+    #[serde(skip)]
     folder: Option<Arc<OwnedFd>>,
 }
 

@@ -61,6 +61,6 @@ pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use regular::{open_file, read_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
 pub use sys::let_read;
-pub use text::kernel_text;
+pub use text::{kernel_bytes, kernel_text};
 pub use tree::{Manager, Tree, mounts_of};
 pub use usage::Usage;

@@ -1,13 +1,21 @@
 //! What the kernel tells, with names in it that users choose: of mount points, of programs.
 
 use std::fmt::Write;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Reads it whatever is in it. Bytes that are no text stand there as the kernel writes a space in a mount point, `\040`:
 /// nobody whose name is none may keep anybody from being logged in.
 pub fn kernel_text(path: impl AsRef<Path>) -> io::Result<String> {
-    std::fs::read(path).map(|bytes| escaped(&bytes))
+    kernel_bytes(path).map(|bytes| escaped(&bytes))
+}
+
+/// Reads it. Such a file says that it has no length, and so would be read in five pieces: a login reads many.
+pub fn kernel_bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(4096);
+    File::open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn escaped(bytes: &[u8]) -> String {

@@ -34,7 +34,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Group, Result, SessionId, kernel_text, systemd};
+use crate::{Error, Group, Result, SessionId, kernel_bytes, kernel_text, systemd};
 
 /// What the name of a pool's cgroup begins with.
 const POOL: &str = "pool-";
@@ -92,7 +92,7 @@ impl Tree {
 
     /// The cgroup of a process, below this root; `None` where it cannot be seen from here.
     pub fn of_process(&self, pid: i32) -> Option<Group> {
-        let table = fs::read(format!("/proc/{pid}/cgroup")).ok()?;
+        let table = kernel_bytes(format!("/proc/{pid}/cgroup")).ok()?;
         // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace. Who has a cgroup of their
         // own to divide may call the parts as they like.
         let mut lines = table.split(|byte| *byte == b'\n');

@@ -25,6 +25,12 @@ pub struct Login {
     pub log: Vec<String>,
 }
 
+impl Login {
+    fn says(&self, text: &str) -> bool {
+        self.log.iter().any(|line| line.contains(text))
+    }
+}
+
 /// What is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
@@ -62,8 +68,9 @@ fn was_killed(fired: &[Fired], place: Place) -> bool {
 /// try that it has before the session is open.
 pub fn is_left_to_the_next(fired: &[Fired], login: &Login) -> bool {
     let standby_failed = fired.iter().any(|one| one.step.place == Place::Helper);
+    let was_open = login.has_begun || login.says("result=ok");
     was_killed(fired, Place::Keeper)
-        && (was_killed(fired, Place::Helper) || standby_failed && !login.has_begun)
+        && (was_killed(fired, Place::Helper) || standby_failed && !was_open)
 }
 
 /// Judges a login; the error says what must not be.
@@ -81,7 +88,7 @@ pub fn judge(
         .any(|place| was_killed(fired, place));
     let were_killed = was_killed(fired, Place::Keeper) && was_killed(fired, Place::Helper);
     let keeper_failed = fired.iter().any(|one| one.step.place == Place::Keeper);
-    let says = |text: &str| login.log.iter().any(|line| line.contains(text));
+    let says = |text: &str| login.says(text);
     match &login.traits {
         Some(traits) if *traits == good.inside => Ok(match login.ended_well {
             true => Verdict::Whole,
