@@ -12,6 +12,9 @@ pub enum Error {
     /// The module's side of the conversation failed.
     #[error("conversation with the PAM module: {0}")]
     Channel(#[from] berth_protocol::ChannelError),
+    /// The worker and its standby cannot talk.
+    #[error("cannot tell the session's standby what to clean up: {0}")]
+    Standby(berth_protocol::ChannelError),
     /// The policy cannot be used.
     #[error("{0}")]
     Policy(String),
@@ -118,7 +121,7 @@ impl Error {
             Error::Channel(_) => Cause::Module,
             Error::Policy(_) => Cause::Policy,
             Error::Session(error) => error.into(),
-            Error::System { .. } => Cause::SystemCall,
+            Error::System { .. } | Error::Standby(_) => Cause::SystemCall,
             Error::File { .. } => Cause::File,
             Error::TmpFull(_) => Cause::TmpFull,
             Error::Init(_) => Cause::Init,

@@ -80,31 +80,21 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
             }
             (Phase::Account, None) => reply(&channel, &Reply::Untouched)?,
             (Phase::Account, Some(planned)) => {
-                // The word that counts comes with the session, under the lock; but no refusal there ends `ssh -N`.
-                let frozen = tree
-                    .as_ref()
-                    .ok()
-                    .and_then(|tree| frozen::refusal_at_the_door(tree, &planned));
-                let refusal = match frozen {
-                    Some(message) => Ok(Some(message)),
-                    None => planned.refusal(|| UserFolder::logins_of(planned.login.uid)),
-                };
-                match refusal {
+                match refusal(&planned, tree.as_ref().ok()) {
                     Ok(None) => reply(&channel, &Reply::Untouched)?,
                     Ok(Some(message)) => return refuse(&channel, &planned, message),
                     Err(error) => {
                         let on_error = Some(planned.berth.on_error);
-                        let cause = Cause::from(&error);
-                        return fail(&channel, &request, on_error, cause, &error.to_string());
+                        return fail_by(&channel, &request, on_error, &error.into());
                     }
                 }
-                let tree = tree.as_ref().ok();
-                let tree = tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own);
+                // What can be done for a session already, when nobody waits. Whatever fails here, the session's turn does it
+                // again, and tells.
+                let any_tree = tree.as_ref().ok();
+                let tree = any_tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own);
                 let manager = tree.map(Tree::manager);
                 // Before they part: whoever of the two is left takes it back.
                 *ahead = (manager == Some(Manager::Systemd)).then_some(planned.login.uid);
-                // What can be done for a session already, when nobody waits. Whatever fails here, the session's turn does it
-                // again, and tells.
                 if worker.is_none() {
                     match standby::split(tree) {
                         Ok(Half::Worker(new)) => worker = Some(new),
@@ -113,7 +103,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                             if let (Some(Manager::Berth), Some(tree)) = (manager, tree) {
                                 begin_a_grace_period(tree);
                             }
-                            standby.stand_by(tree);
+                            standby.stand_by(any_tree);
                             return Ok(());
                         }
                         Err(_) => {}
@@ -138,6 +128,16 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
     }
 }
 
+/// Why the account phase refuses a login that the policy lets in. The word that counts comes with the session, under the
+/// lock; but no refusal there ends `ssh -N`.
+fn refusal(planned: &Planned, tree: Option<&Tree>) -> berth_session::Result<Option<String>> {
+    let frozen = tree.and_then(|tree| frozen::refusal_at_the_door(tree, planned));
+    match frozen {
+        Some(message) => Ok(Some(message)),
+        None => planned.refusal(|| UserFolder::logins_of(planned.login.uid)),
+    }
+}
+
 /// Steps 2 to 5: opens a session, and keeps it until its end.
 fn open(
     channel: Channel,
@@ -149,42 +149,34 @@ fn open(
     begun: Instant,
 ) -> Result<()> {
     let on_error = Some(planned.berth.on_error);
-    let prepared = Prepared::new(&planned, tree, leader);
-    let prepared = match prepared {
+    let prepared = match Prepared::new(&planned, tree, leader) {
         Ok(prepared) => prepared,
-        Err(error) => {
-            let cause = error.cause();
-            return fail(&channel, request, on_error, cause, &error.to_string());
-        }
+        Err(error) => return fail_by(&channel, request, on_error, &error),
     };
-
     let tree = prepared.tree.as_ref();
-    let half = worker.filter(|worker| worker.fits(tree));
-    let half = half.map_or_else(|| standby::split(tree), |worker| Ok(Half::Worker(worker)));
-    let begun_by = half.and_then(|half| {
-        if let Half::Worker(worker) = &half {
-            // From here on there may be traces; whoever of the two processes is left removes them.
-            worker.begins(Traces {
-                uid: planned.login.uid,
-                id: prepared.id,
-                leader: prepared.leader.clone(),
-                has_cgroup: tree.is_some(),
-            })?;
-        }
-        Ok(half)
-    });
-    let worker = match begun_by {
+    let half = match worker {
+        Some(worker) => Ok(Half::Worker(worker)),
+        None => standby::split(tree),
+    };
+    let worker = match half {
         Ok(Half::Worker(worker)) => worker,
         Ok(Half::Standby(standby)) => {
             drop(channel);
             standby.stand_by(tree);
             return Ok(());
         }
-        Err(error) => {
-            let cause = error.cause();
-            return fail(&channel, request, on_error, cause, &error.to_string());
-        }
+        Err(error) => return fail_by(&channel, request, on_error, &error),
     };
+    // From here on there may be traces; whoever of the two processes is left removes them.
+    let traces = Traces {
+        uid: planned.login.uid,
+        id: prepared.id,
+        leader: prepared.leader.clone(),
+        has_cgroup: tree.is_some(),
+    };
+    if let Err(error) = worker.begins(traces, tree) {
+        return fail_by(&channel, request, on_error, &error);
+    }
 
     // 2. to 4.; every failure has rolled everything back by the time it is told.
     let Opened {
@@ -319,6 +311,21 @@ fn fail(
     log_failure(request, reason);
     // A module that has given up already gets no answer, but the log gets its line.
     sent
+}
+
+fn fail_by(
+    channel: &Channel,
+    request: &Request,
+    on_error: Option<OnError>,
+    error: &Error,
+) -> Result<()> {
+    fail(
+        channel,
+        request,
+        on_error,
+        error.cause(),
+        &error.to_string(),
+    )
 }
 
 fn tell_failure(channel: &Channel, on_error: Option<OnError>, reason: &str) -> Result<()> {

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use berth_protocol::{Channel, ChannelError};
-use berth_session::{Cause, Counters, Group, Line, Outcome, SessionId, Tree, sweep};
+use berth_session::{Cause, Counters, Line, Outcome, SessionId, Tree, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -20,7 +20,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, system};
+use crate::error::{Error, Result, system};
 use crate::keeper::sweep_until_nothing_is_left;
 use crate::leader::Leader;
 use crate::privilege;
@@ -72,7 +72,6 @@ pub struct Standby {
     pidfd: OwnedFd,
     told: Channel,
     terminated: SignalFd,
-    keepers: Option<Group>,
 }
 
 /// Splits in two. With a hierarchy the worker starts in the keepers' cgroup.
@@ -87,47 +86,47 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
         }
         None => None,
     };
-    let (told, standby) = Channel::pair()?;
-    let cgroup = folder.as_ref().map(AsFd::as_fd);
+    let (told, standby) = Channel::pair().map_err(Error::Standby)?;
     // Blocked before there is a worker: from then on it means "end the worker and clean up", which a
     // standby that it had killed could not do.
     let mut terminate = SigSet::empty();
     terminate.add(Signal::SIGTERM);
     terminate.thread_block().map_err(system("block SIGTERM"))?;
-    let terminated = SignalFd::with_flags(&terminate, SfdFlags::SFD_CLOEXEC)
-        .map_err(system("wait for SIGTERM"))?;
-    let place = keepers
-        .as_ref()
-        .map(|keepers| format!(" in {}", keepers.path().display()))
-        .unwrap_or_default();
-    match sys::clone(0, cgroup).map_err(system(format!("start the login's keeper{place}")))? {
-        Cloned::Child => {
-            terminate
-                .thread_unblock()
-                .map_err(system("unblock SIGTERM"))?;
-            Ok(Half::Worker(Worker {
-                standby,
-                is_among_keepers: keepers.is_some(),
-            }))
-        }
-        Cloned::Parent { child, pidfd } => Ok(Half::Standby(Standby {
+    let cloned = SignalFd::with_flags(&terminate, SfdFlags::SFD_CLOEXEC)
+        .map_err(system("wait for SIGTERM"))
+        .and_then(|terminated| {
+            let place = keepers.as_ref().map(|keepers| keepers.path().display());
+            let place = place.map_or(String::new(), |path| format!(" in {path}"));
+            let cloned = sys::clone(0, folder.as_ref().map(AsFd::as_fd));
+            let cloned = cloned.map_err(system(format!("start the login's keeper{place}")))?;
+            Ok((cloned, terminated))
+        });
+    if !matches!(cloned, Ok((Cloned::Parent { .. }, _))) {
+        terminate
+            .thread_unblock()
+            .map_err(system("unblock SIGTERM"))?;
+    }
+    Ok(match cloned? {
+        (Cloned::Child, _) => Half::Worker(Worker {
+            standby,
+            is_among_keepers: keepers.is_some(),
+        }),
+        (Cloned::Parent { child, pidfd }, terminated) => Half::Standby(Standby {
             worker: child,
             pidfd,
             told,
             terminated,
-            keepers,
-        })),
-    }
+        }),
+    })
 }
 
 impl Worker {
-    /// Whether it is where the keeper of a session with a cgroup has to be, or one without.
-    pub fn fits(&self, tree: Option<&Tree>) -> bool {
-        self.is_among_keepers == tree.is_some()
-    }
-
     /// Tells the standby what to look for from now on.
-    pub fn begins(&self, traces: Traces) -> Result<()> {
+    pub fn begins(&self, traces: Traces, tree: Option<&Tree>) -> Result<()> {
+        if let (Some(tree), false) = (tree, self.is_among_keepers) {
+            // The session of the account phase was to have no cgroup: the policy is another one now.
+            tree.make_keepers()?.write("cgroup.procs", "0")?;
+        }
         self.tell(&Word::Begins(traces))
     }
 
@@ -140,7 +139,7 @@ impl Worker {
     fn tell(&self, word: &Word) -> Result<()> {
         match self.standby.send(word, None) {
             Ok(()) | Err(ChannelError::Closed) => Ok(()),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(Error::Standby(error)),
         }
     }
 }
@@ -150,11 +149,15 @@ impl Standby {
     pub fn stand_by(self, tree: Option<&Tree>) {
         // Until the login is through, the worker is dead, or the module has given up.
         let (traces, opened) = self.wait_for_the_session();
-        if let (Some(keepers), Some(traces)) = (&self.keepers, &traces) {
+        let tree = tree.filter(|_| traces.as_ref().is_some_and(|traces| traces.has_cgroup));
+        if let (Some(tree), Some(traces)) = (tree, &traces) {
             // Out of sshd's cgroup, whose limits and kills are not meant for it. Not earlier:
             // a move holds the lock of the whole hierarchy for a grace period of the
             // kernel's, unless it comes right after another one, as it does now.
-            if let Err(error) = keepers.write("cgroup.procs", "0") {
+            let moved = tree
+                .make_keepers()
+                .and_then(|keepers| keepers.write("cgroup.procs", "0"));
+            if let Err(error) = moved {
                 Line::new("standby")
                     .field("session", traces.id)
                     .field("error", error)
@@ -214,7 +217,6 @@ impl Standby {
 
 impl Traces {
     fn remove(&self, tree: Option<&Tree>, opened: bool) {
-        let tree = tree.filter(|_| self.has_cgroup);
         let left = match opened {
             true => {
                 sweep_until_nothing_is_left(tree, self.uid, self.id);

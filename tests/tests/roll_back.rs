@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use berth_tests::{Machine, Output, Policy, Snapshot, Stack};
 
 /// Where it happens to the worker, or to the init that it waits for, and the call after which it does.
-const STEPS: [(&str, &str); 4] = [
+const STEPS: [(&str, &str); 5] = [
+    ("as soon as its standby knows of it", "sendmsg:when=1"),
     ("before its record is there", "/^rename:when=1"),
     ("an init that mounts", "mount:when=3"),
     ("an init that wants its maps", "unshare:when=1"),
@@ -84,9 +85,9 @@ fn a_helper_that_hangs_at_any_step_is_given_up_and_leaves_nothing() {
 fn a_helper_that_hangs_once_the_application_has_joined_is_given_up_and_leaves_nothing() {
     Machine::run(|machine| {
         let before = machine.settled();
-        // Its answer, which the application acts on.
+        // Its answer, which the application acts on. The first word was for the standby.
         let stack = Stack {
-            helper: helper_with("sendmsg:when=1", "STOP"),
+            helper: helper_with("sendmsg:when=2", "STOP"),
             arguments: "timeout=1".into(),
             account: false,
             ..Stack::default()
