@@ -24,9 +24,16 @@ const ACCOUNT: &str = "/berth/berth-faults account";
 /// The berth that all logins are to have. Every kind of thing that Berth makes or sets is in it, but for caps where the
 /// kernel offers none.
 fn policy(machine: &Machine, setting: Setting) -> Policy {
-    let caps = match machine.cgroups().offers("pids") {
-        true => "user = { tasks_max = 500 }\n",
-        false => "",
+    let caps = [
+        ("pids", "tasks_max = 500"),
+        ("memory", "memory_max = \"512M\", memory_high = \"400M\""),
+        ("cpu", "cpu_quota = \"300%\", cpu_weight = 50"),
+    ];
+    let caps = caps.map(|(controller, cap)| machine.cgroups().offers(controller).then_some(cap));
+    let caps: Vec<&str> = caps.into_iter().flatten().collect();
+    let caps = match caps.is_empty() {
+        false => format!("user = {{ {} }}\n", caps.join(", ")),
+        true => String::new(),
     };
     let scope = match setting {
         Setting::Deny | Setting::Allow => "session",
