@@ -146,10 +146,10 @@ fn connections(machine: &mut Machine) {
     assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
     assert!(!machine.ssh("alice", "echo in").success());
     // Who gives some of them up can clean up again.
-    for one in held.drain(4..) {
+    for one in held.drain(6..) {
         one.end();
     }
-    come_to("rescue", 8);
+    come_to("rescue", 12);
     let rescued = machine.ssh("alice", "cat /proc/self/cgroup").ok();
     assert!(rescued.contains("/rescue/"), "{rescued}");
     assert_eq!(tasks("sessions"), 32);
