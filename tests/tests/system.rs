@@ -14,6 +14,7 @@ berth_tests::cases! { UserModeLinux:
     a_session_has_a_memory_max_of_its_own
     a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in
     logins_that_stand_with_their_user_are_no_more_than_tasks_max
+    connections_at_tasks_max_are_no_more_than_its_reserve
     a_fork_bomb_is_over_when_its_login_is
     a_session_at_its_tasks_max_can_be_entered
     a_quota_of_half_a_cpu_is_half_a_cpu

@@ -67,3 +67,49 @@ impl Drop for Room {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::changing::alone;
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    use std::fs::File;
+
+    const OF: [Resource; 3] = [
+        Resource::RLIMIT_NOFILE,
+        Resource::RLIMIT_AS,
+        Resource::RLIMIT_DATA,
+    ];
+
+    fn limits() -> [(u64, u64); 3] {
+        OF.map(|resource| getrlimit(resource).unwrap())
+    }
+
+    /// How many more can be opened, of a few.
+    fn descriptors() -> usize {
+        let open = std::iter::repeat_with(|| File::open("/dev/null"));
+        let open: Vec<_> = open.take(200).map_while(Result::ok).collect();
+        open.len()
+    }
+
+    #[test]
+    fn under_tight_limits_there_is_room_for_a_while() {
+        alone(|| {
+            let before = [(5, 300), (1 << 40, 1 << 41), (1 << 40, 1 << 41)];
+            for (resource, (soft, hard)) in OF.into_iter().zip(before) {
+                setrlimit(resource, soft, hard).unwrap();
+            }
+            assert!(descriptors() < 5);
+            let room = Room::make();
+            assert_eq!(descriptors(), 200);
+            drop(room);
+            assert_eq!(limits(), before);
+            // Without the right to more than the hard limit, that is what there is.
+            nix::unistd::setuid(1000.into()).unwrap();
+            let room = Room::make();
+            assert_eq!(limits(), before.map(|(_, hard)| (hard, hard)));
+            drop(room);
+            assert_eq!(limits(), before);
+        });
+    }
+}

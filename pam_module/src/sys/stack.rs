@@ -55,3 +55,41 @@ impl Drop for Stack {
         // stack stays: no login fails for that.
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::changing::alone;
+
+    /// How the kernel shows what may be done with the memory at an address.
+    fn access(address: usize) -> Option<String> {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().find_map(|line| {
+            let (range, rest) = line.split_once(' ')?;
+            let (from, to) = range.split_once('-')?;
+            let [from, to] = [from, to].map(|end| usize::from_str_radix(end, 16).unwrap());
+            (from..to).contains(&address).then(|| rest[..4].into())
+        })
+    }
+
+    #[test]
+    fn below_a_stack_there_is_memory_that_nobody_can_use_and_all_of_it_goes_away() {
+        alone(|| {
+            let stack = Stack::new().unwrap();
+            let top = stack.top() as usize;
+            let (lowest, guard) = (top - 64 * 1024, top - 128 * 1024);
+            for (address, expected) in [
+                (top - 1, "rw-p"),
+                (lowest, "rw-p"),
+                (lowest - 1, "---p"),
+                (guard, "---p"),
+            ] {
+                assert_eq!(access(address).as_deref(), Some(expected));
+            }
+            drop(stack);
+            for address in [top - 1, lowest, guard] {
+                assert_eq!(access(address), None);
+            }
+        });
+    }
+}

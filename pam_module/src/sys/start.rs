@@ -339,21 +339,17 @@ fn reap(child: c_int) {
 }
 
 fn wait(child: c_int, options: c_int) {
-    loop {
-        // SAFETY: all pointers are null.
-        let result = unsafe {
-            libc::syscall(
-                libc::SYS_wait4,
-                child,
-                ptr::null_mut::<c_int>(),
-                options,
-                ptr::null_mut::<c_void>(),
-            )
-        };
-        if result >= 0 || Errno::last_raw() != libc::EINTR {
-            break; // what is not there needs no reaping
-        }
-    }
+    // SAFETY: all pointers are null. Once is enough: every signal is blocked here, so none interrupts it.
+    let _ = unsafe {
+        libc::syscall(
+            libc::SYS_wait4,
+            child,
+            ptr::null_mut::<c_int>(),
+            options,
+            ptr::null_mut::<c_void>(),
+        )
+    };
+    // What is not there needs no reaping.
 }
 
 /// Sets this thread's signal mask, glibc's internal signals included, and returns the old one.

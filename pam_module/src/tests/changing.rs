@@ -1,14 +1,16 @@
 //! The join's system calls, each looked at through the kernel's own eyes.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
-use berth_protocol::{Instruction, install_filter};
+use berth_protocol::{Instruction, Rlimit, install_filter};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::starting::elsewhere;
+use crate::host::Privilege;
 use crate::kept::Home;
 use crate::sys::join;
 
@@ -19,24 +21,58 @@ const fn instruction(code: u16, jf: u8, k: u32) -> Instruction {
     Instruction { code, jt: 0, jf, k }
 }
 
+/// Loads the lower half of a call's first argument.
+const LOAD_FIRST: Instruction = instruction(
+    0x20,
+    0,
+    if cfg!(target_endian = "little") {
+        16
+    } else {
+        20
+    },
+);
+
 /// Answers EPERM to a system call from here on.
 pub fn forbid(call: libc::c_long) {
+    answer(call, Errno::EPERM);
+}
+
+/// Answers a system call with an error from here on.
+fn answer(call: libc::c_long, errno: Errno) {
     join::no_new_privs().unwrap();
     install_filter(&[
         LOAD_NUMBER,
         instruction(0x15, 1, call.try_into().unwrap()),
+        instruction(6, 0, 0x0005_0000 | errno as u32),
+        instruction(6, 0, 0x7fff_0000),
+    ])
+    .unwrap();
+}
+
+/// Answers EPERM to a system call with this for its first argument, from here on; and to others of its kind, if at all, this.
+pub fn forbid_with(call: libc::c_long, first: i32, others: Option<Errno>) {
+    join::no_new_privs().unwrap();
+    let others = others.map_or(0x7fff_0000, |errno| 0x0005_0000 | errno as u32);
+    install_filter(&[
+        LOAD_NUMBER,
+        instruction(0x15, 3, call.try_into().unwrap()),
+        LOAD_FIRST,
+        instruction(0x15, 2, first as u32),
         instruction(6, 0, 0x0005_0000 | libc::EPERM as u32),
         instruction(6, 0, 0x7fff_0000),
+        instruction(6, 0, others),
     ])
     .unwrap();
 }
 
 /// Runs this in a child with one thread, as setns needs it.
 #[allow(unsafe_code)]
-fn alone(run: impl FnOnce()) {
+pub fn alone(run: impl FnOnce()) {
     // SAFETY: the child makes system calls, allocates (which glibc allows after fork) and exits.
     match unsafe { nix::unistd::fork() }.unwrap() {
         nix::unistd::ForkResult::Child => {
+            // Where it fails it may wait for a lock that another thread had at the fork.
+            nix::unistd::alarm::set(30);
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
             // SAFETY: ends this child, without the test harness's own exit handlers.
             unsafe { libc::_exit(result.is_err().into()) }
@@ -82,6 +118,65 @@ fn a_bounding_set_that_cannot_be_emptied_is_an_error() {
     alone(|| {
         nix::unistd::setuid(1000.into()).unwrap();
         assert_eq!(join::empty_bounding_set(), Err(Errno::EPERM));
+    });
+}
+
+#[test]
+fn a_kernel_that_knows_no_first_capability_is_an_error() {
+    alone(|| {
+        answer(libc::SYS_prctl, Errno::EINVAL);
+        assert_eq!(join::empty_bounding_set(), Err(Errno::EINVAL));
+    });
+}
+
+#[test]
+fn root_is_who_has_roots_effective_uid() {
+    alone(|| {
+        nix::unistd::setresuid(1000.into(), 0.into(), 0.into()).unwrap();
+        assert_eq!(join::privilege(), Privilege::Root);
+        nix::unistd::setresuid(0.into(), 1000.into(), 0.into()).unwrap();
+        assert_eq!(join::privilege(), Privilege::Ordinary);
+    });
+}
+
+#[test]
+fn a_limit_is_set_and_told() {
+    alone(|| {
+        let limit = |soft, hard| Rlimit {
+            name: "nofile".into(),
+            resource: libc::RLIMIT_NOFILE,
+            soft,
+            hard,
+        };
+        join::set_rlimit(&limit(20, 30)).unwrap();
+        assert_eq!(join::rlimit(&limit(0, 0)), Ok(limit(20, 30)));
+        assert_eq!(join::set_rlimit(&limit(31, 30)), Err(Errno::EINVAL));
+    });
+}
+
+#[test]
+fn the_working_directory_is_reached_without_a_right_to_read_and_through_no_link() {
+    alone(|| {
+        let top = std::env::temp_dir().join(format!("berth-changing-{}", std::process::id()));
+        let inner = top.join("inner");
+        fs::create_dir_all(&inner).unwrap();
+        std::os::unix::fs::symlink(&inner, top.join("link")).unwrap();
+        fs::write(top.join("file"), "").unwrap();
+        for folder in [&inner, &top] {
+            fs::set_permissions(folder, Permissions::from_mode(0o711)).unwrap();
+        }
+        nix::unistd::seteuid(1000.into()).unwrap();
+        let went = [&inner, &top.join("link"), &top.join("file"), Path::new("/")].map(|path| {
+            (
+                join::change_directory(path),
+                std::env::current_dir().unwrap(),
+            )
+        });
+        nix::unistd::seteuid(0.into()).unwrap();
+        fs::remove_dir_all(&top).unwrap();
+        let no_folder = (Err(Errno::ENOTDIR), inner.clone());
+        let root = (Ok(()), "/".into());
+        assert_eq!(went, [(Ok(()), inner), no_folder.clone(), no_folder, root]);
     });
 }
 
@@ -133,6 +228,16 @@ fn keys_that_nobody_can_reach_need_no_new_keyring() {
     alone(|| {
         forbid(libc::SYS_keyctl);
         assert_eq!(join::new_keyring(), Ok(()));
+    });
+}
+
+#[test]
+fn a_keyring_that_is_refused_where_there_are_keys_is_an_error() {
+    const JOIN: i32 = 1;
+    alone(|| {
+        // As the kernel answers to what is no operation.
+        forbid_with(libc::SYS_keyctl, JOIN, Some(Errno::EOPNOTSUPP));
+        assert_eq!(join::new_keyring(), Err(Errno::EPERM));
     });
 }
 

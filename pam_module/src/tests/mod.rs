@@ -1,6 +1,6 @@
 //! Tests of the whole core, driven by a scripted host.
 
-mod changing;
+pub mod changing;
 mod closing;
 mod deciding;
 mod joining;

@@ -217,6 +217,22 @@ fn a_helper_that_hangs_costs_the_deadline_and_is_killed() {
 }
 
 #[test]
+fn the_application_goes_on_when_a_helper_that_hung_has_rolled_back() {
+    if elsewhere("tests::starting::the_application_goes_on_when_a_helper_that_hung_has_rolled_back")
+    {
+        return;
+    }
+    let stage = Stage::new(
+        "trap 'sleep 0.5; echo back >back; exit' TERM
+        echo $$ >pid
+        for _ in $(seq 100); do sleep 0.1; done",
+    );
+    stage.ask(Duration::from_millis(1500)).unwrap_err();
+    assert!(stage.file("pid").exists(), "it did not even start");
+    assert!(stage.file("back").exists());
+}
+
+#[test]
 fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
     if elsewhere("tests::starting::a_reply_arrives_and_the_helper_stays_until_the_socket_ends") {
         return;

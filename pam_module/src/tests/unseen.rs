@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use berth_protocol::Reply;
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
 };
 
+use super::changing::{forbid, forbid_with};
 use super::starting::{GOOD, Stage, elsewhere, eventually, no_children, open_descriptors};
 
 const LONG: Duration = Duration::from_secs(60);
@@ -23,6 +25,7 @@ ls -l /proc/$$/fd >fd
 cat /proc/self/status >status
 cat /proc/$$/auxv >auxv
 cat /proc/$$/stat >stat
+cat /proc/self/limits >limits
 umask >umask
 echo $OLDPWD >cwd";
 
@@ -65,8 +68,11 @@ fn an_application_that_counts_its_children_sees_none() {
         return;
     }
     on_child(SigHandler::Handler(count));
+    // Whoever reads this test's output must not wait for it where the test fails.
     let mut own = std::process::Command::new("sleep")
         .arg("1000")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     asked(&Stage::new(GOOD));
@@ -112,7 +118,8 @@ fn the_helper_inherits_nothing() {
     nix::unistd::setresuid(1000.into(), 0.into(), 0.into()).unwrap();
     nix::sys::prctl::set_dumpable(true).unwrap();
     // At its limit of processes, too.
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NPROC, 0, 0).unwrap();
+    setrlimit(Resource::RLIMIT_NPROC, 0, 0).unwrap();
+    setrlimit(Resource::RLIMIT_STACK, 1 << 16, 1 << 26).unwrap();
     let before = own_status();
 
     let stage = Stage::new(&format!("{SEEN}\n{GOOD}"));
@@ -150,6 +157,12 @@ fn the_helper_inherits_nothing() {
     for key in ["SigBlk", "SigIgn"] {
         assert_eq!(status(&seen, key), "0000000000000000", "{key}");
     }
+    let limits = read("limits");
+    let stack = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max stack size"));
+    let stack: Vec<&str> = stack.unwrap().split_whitespace().collect();
+    assert_eq!(stack[..2], ["8388608", "67108864"], "a stack as by default");
     let auxv = fs::read(stage.file("auxv")).unwrap();
     let secure = auxv
         .chunks_exact(16)
@@ -255,15 +268,25 @@ fn a_system_call_that_is_forbidden_is_named() {
     if elsewhere("tests::unseen::a_system_call_that_is_forbidden_is_named") {
         return;
     }
-    let refusal = |stage: &Stage| stage.ask(LONG).unwrap_err().to_string();
     let stage = Stage::new(GOOD);
     let helper = stage.helper();
     let starts = format!("cannot start {}", helper.display());
-    super::changing::forbid(libc::SYS_close_range);
-    let says = " (closing other descriptors): Operation not permitted";
-    assert_eq!(refusal(&stage), format!("{starts}{says}"));
-    super::changing::forbid(libc::SYS_clone);
-    let says = ": Operation not permitted";
-    assert_eq!(refusal(&stage), format!("{starts}{says}"));
+    // The second child's clone, what the first does before, and the first's.
+    let second = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    for (forbid, says) in [
+        (
+            &(|| forbid_with(libc::SYS_clone, second, None)) as &dyn Fn(),
+            "",
+        ),
+        (
+            &|| forbid(libc::SYS_close_range),
+            " (closing other descriptors)",
+        ),
+        (&|| forbid(libc::SYS_clone), ""),
+    ] {
+        forbid();
+        let error = stage.ask(LONG).unwrap_err().to_string();
+        assert_eq!(error, format!("{starts}{says}: Operation not permitted"));
+    }
     assert_eq!(no_children(), Errno::ECHILD);
 }

@@ -1,7 +1,9 @@
 //! The cap on tasks, felt.
 
+use std::process::Stdio;
+
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Policy, Process, eventually};
+use berth_tests::{Background, Machine, Policy, Process, eventually};
 
 use super::Case;
 
@@ -13,6 +15,10 @@ pub const CASES: &[Case] = &[
     (
         "logins_that_stand_with_their_user_are_no_more_than_tasks_max",
         standing,
+    ),
+    (
+        "connections_at_tasks_max_are_no_more_than_its_reserve",
+        connections,
     ),
     ("a_fork_bomb_is_over_when_its_login_is", bomb_ends),
     ("a_session_at_its_tasks_max_can_be_entered", entered),
@@ -98,6 +104,59 @@ fn standing(machine: &mut Machine) {
         late.wait();
     }
     login.end();
+    machine.assert_nothing_left(&before);
+}
+
+/// One that asks for nothing (`ssh -N`) is two processes all the same, and is moved to where tasks are kept for cleaning up.
+fn connections(machine: &mut Machine) {
+    capped(machine);
+    let before = machine.settled();
+    let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
+    let user = machine.cgroups().user(machine.uid("alice"));
+    let tasks = |part: &str| -> usize {
+        let text = std::fs::read_to_string(user.join(part).join("pids.current"));
+        let number = text.ok().and_then(|text| text.trim().parse().ok());
+        number.unwrap_or_default()
+    };
+    let come_to = |part: &str, expected| {
+        let holds = eventually(|| tasks(part) == expected);
+        assert!(holds, "{part}: {}, not {expected}", tasks(part));
+    };
+    come_to("sessions", 32);
+    let mut held = Vec::new();
+    loop {
+        let mut ssh = machine.ssh_command("alice", "");
+        ssh.arg("-N").stdin(Stdio::null()).stderr(Stdio::null());
+        let mut one = Background(ssh.spawn().unwrap());
+        let mut has_ended = false;
+        assert!(eventually(|| {
+            has_ended = one.0.try_wait().is_ok_and(|ended| ended.is_some());
+            has_ended || tasks("rescue") == 2 * held.len() + 2
+        }));
+        if has_ended {
+            break;
+        }
+        held.push(one);
+        assert!(held.len() <= 8, "one more than there are tasks kept");
+    }
+    assert_eq!(held.len(), 8);
+    // It was moved there, too, before sshd found no room for the process that serves it.
+    come_to("rescue", 16);
+    assert_eq!(machine.ssh("root", "echo in").ok(), "in");
+    assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
+    assert!(!machine.ssh("alice", "echo in").success());
+    // Who gives some of them up can clean up again.
+    for one in held.drain(6..) {
+        one.end();
+    }
+    come_to("rescue", 12);
+    let rescued = machine.ssh("alice", "cat /proc/self/cgroup").ok();
+    assert!(rescued.contains("/rescue/"), "{rescued}");
+    assert_eq!(tasks("sessions"), 32);
+    bomb.end();
+    for one in held {
+        one.end();
+    }
     machine.assert_nothing_left(&before);
 }
 
