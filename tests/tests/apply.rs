@@ -60,3 +60,50 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
         assert_eq!(told.count(), 4);
     });
 }
+
+#[test]
+fn another_helper_is_found_from_where_one_is_and_one_that_fails_is_named() {
+    Machine::run(|machine| {
+        let here = format!("cd {PROGRAMS} && ./berth apply --helper ./berth-helper");
+        assert_eq!(machine.host(&here).ok(), "0 users changed");
+        let said = machine.berth("apply --helper /bin/false").refused();
+        assert_eq!(
+            said.stderr,
+            "berth: cannot run /bin/false: exit status: 1\n"
+        );
+    });
+}
+
+#[test]
+fn an_exception_for_who_is_exempt_is_said_to_count_for_nothing() {
+    Machine::run(|machine| {
+        let set = format!("set alice tasks_max=99 --for 1h --helper {PROGRAMS}/berth-helper");
+        let good = Policy::default().text();
+        let nothing = "as long as that is so, this counts for nothing";
+        for (policy, why) in [
+            (
+                format!("{good}[exempt]\nusers = [\"alice\"]\n"),
+                "is exempt ([exempt] lists the user)",
+            ),
+            (
+                "version = 1\n[[rule]]\nname = \"staff\"\naction = \"exempt\"\n".into(),
+                "is exempt at a login by ssh (rule staff)",
+            ),
+            (
+                "version = 1\n".into(),
+                "is exempt at a login by ssh (no rule matches)",
+            ),
+        ] {
+            machine.policy_text(&policy);
+            for set in [set.clone(), format!("{set} --json")] {
+                let said = machine.berth(&set);
+                assert_eq!(said.stderr, format!("berth: alice {why}: {nothing}\n"));
+                assert!(!said.ok().contains("next login"));
+            }
+        }
+        machine.policy_text(&good);
+        let said = machine.berth(&set);
+        assert_eq!(said.stderr, "");
+        assert!(said.ok().contains("it counts from the next login on"));
+    });
+}
