@@ -68,12 +68,13 @@ fn due(arguments: &Arguments) -> Exit {
     let helper = &arguments.helper;
     let mut all = Vec::new();
     // One that cannot be done keeps nobody from the others.
-    let mut failed = None;
+    let changing = Changing::begin();
+    let ended = changing.and_then(|changing| changing.end_those_that_are_over(helper, &mut all));
+    let mut failed = ended.err();
     let mut part = |done: Result<Vec<Applied>, Exit>| match done {
         Ok(done) => all.extend(done),
         Err(exit) => failed = Some(exit),
     };
-    part(Changing::begin().and_then(|changing| changing.end_those_that_are_over(helper)));
     match Policy::load_in(&Places::system()) {
         Ok(policy) => {
             if policy.has_windows() {
