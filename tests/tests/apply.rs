@@ -27,7 +27,7 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
             machine.policy_text(&broken(wrong));
             let said = due(machine);
             let key = wrong.split_whitespace().nth(1).unwrap();
-            assert!(said.stdout.contains(&format!("`{key}`")), "{said:?}");
+            assert!(said.stderr.contains(&format!("`{key}`")), "{said:?}");
             for _ in 0..2 {
                 let silent = due(machine);
                 assert_eq!(silent.status.code(), Some(3), "{silent:?}");
@@ -38,14 +38,17 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
             ));
         }
         // Who asks for an object gets one.
-        assert_eq!(machine.berth("apply --due --json").status.code(), Some(3));
+        let said = machine.berth("apply --due --json");
+        assert_eq!(said.status.code(), Some(3));
+        let object: serde_json::Value = serde_json::from_str(&said.stdout).expect(&said.stdout);
+        assert_eq!(object["applied"], serde_json::json!([]));
         machine.policy_text(&good);
         assert_eq!(due(machine).ok(), "");
         assert!(machine.logged("due result=ok").contains("berth["));
         assert_eq!(due(machine).ok(), "");
         // After that it is news again.
         machine.policy_text(&broken("[profile.test2]\nsecond = 1"));
-        assert!(due(machine).stdout.contains("`second`"));
+        assert!(due(machine).stderr.contains("`second`"));
 
         // What is wrong with one thing keeps nobody from the others.
         machine
@@ -53,7 +56,7 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
             .ok();
         let said = due(machine);
         assert!(said.stderr.contains("/exceptions/1 is damaged"), "{said:?}");
-        assert!(said.stdout.contains("`second`"), "{said:?}");
+        assert!(said.stderr.contains("`second`"), "{said:?}");
         machine.logged("due result=error error=\"/var/lib/berth/exceptions/1 is damaged");
         let lines = machine.log_lines().into_iter();
         let told = lines.filter(|line| line.contains("due result=error"));
