@@ -76,7 +76,13 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
             berth_config::counted(sessions, "session")
         ),
     }
-    for (one, name) in all.iter().zip(&names) {
+    print_left(all)
+}
+
+/// Tells what was left as it is; says whether all is as it should be.
+pub fn print_left(all: &[Applied]) -> Exit {
+    for one in all {
+        let name = named(one);
         for left in &one.left {
             match &left.cap {
                 Some(cap) => eprintln!("berth: left {name}'s {cap}: {}", left.reason),

@@ -86,7 +86,7 @@ fn due(arguments: &Arguments) -> Exit {
     }
     let exit = match arguments.json {
         true => print_json(&all, false),
-        false if all.is_empty() => Exit::Done,
+        false if all.iter().all(|one| one.changes.is_empty()) => caps::print_left(&all),
         false => caps::print(&all, false),
     };
     failed.unwrap_or(exit)

@@ -425,7 +425,7 @@ fn damaged(machine: &mut Machine) {
         said.stdout.contains("bob  memory_max 256M -> 64M"),
         "{said:?}"
     );
-    assert_eq!(said.status.code(), Some(1));
+    assert_eq!((said.status.code(), said.stderr.as_str()), (Some(1), ""));
     of_bob.end();
     berth(machine, "unset alice").ok();
     assert_eq!(berth(machine, "apply").ok(), "0 users changed");
