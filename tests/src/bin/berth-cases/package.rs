@@ -77,13 +77,12 @@ fn pam(machine: &Booted) {
         .ok();
     assert_eq!(machine.install(), "");
 
-    let units = "berth.service berth-metrics.socket berth-textfile.timer";
-    machine.host(&format!("systemctl enable {units}")).ok();
-    let enabled = || {
-        machine
-            .host("find /etc/systemd/system -lname '*/berth*' | wc -l")
-            .ok()
-    };
+    let links =
+        "ls /etc/systemd/system/*.wants | grep -E '^berth(.service|-metrics|-textfile)' | wc -l";
+    let enabled = || machine.host(links).ok();
+    machine
+        .host("systemctl enable berth.service berth-metrics.socket berth-textfile.timer")
+        .ok();
     assert_eq!(enabled(), "3");
     machine.host(&format!("echo '# mine' >>{POLICY}")).ok();
     machine.host("dpkg --remove berth").ok();
