@@ -17,12 +17,14 @@ macro_rules! print {
     }};
 }
 macro_rules! println {
-    ($($text:tt)*) => {{ print!("{}\n", format_args!($($text)*)) }};
+    ($($text:tt)*) => {
+        print!("{}\n", format_args!($($text)*))
+    };
 }
 macro_rules! eprintln {
     ($($text:tt)*) => {{
-        let text = format_args!($($text)*);
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{text}\n"));
+        let mut to = std::io::stderr();
+        let _ = std::io::Write::write_fmt(&mut to, format_args!("{}\n", format_args!($($text)*)));
     }};
 }
 
