@@ -20,7 +20,9 @@ pub fn bring(helper: &Path, arguments: &[String]) -> Result<Vec<Applied>, Exit> 
         eprintln!("berth: cannot run {}: {why}", helper.display());
         Exit::NotSo
     };
-    let output = Command::new(helper)
+    // It is to be found from elsewhere.
+    let program = std::fs::canonicalize(helper).map_err(|error| failed(&error))?;
+    let output = Command::new(program)
         .arg("apply")
         .args(arguments)
         .env_clear()
@@ -31,11 +33,13 @@ pub fn bring(helper: &Path, arguments: &[String]) -> Result<Vec<Applied>, Exit> 
         .map_err(|error| failed(&error))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim();
-        eprintln!(
-            "berth: {}",
-            said.strip_prefix("berth-helper: ").unwrap_or(said)
-        );
+        match said.trim() {
+            "" => return Err(failed(&output.status)),
+            said => eprintln!(
+                "berth: {}",
+                said.strip_prefix("berth-helper: ").unwrap_or(said)
+            ),
+        }
         return Err(Exit::NotSo);
     }
     serde_json::from_slice(&output.stdout).map_err(|error| failed(&error))
@@ -72,7 +76,13 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
             berth_config::counted(sessions, "session")
         ),
     }
-    for (one, name) in all.iter().zip(&names) {
+    print_left(all)
+}
+
+/// Tells what was left as it is; says whether all is as it should be.
+pub fn print_left(all: &[Applied]) -> Exit {
+    for one in all {
+        let name = named(one);
         for left in &one.left {
             match &left.cap {
                 Some(cap) => eprintln!("berth: left {name}'s {cap}: {}", left.reason),

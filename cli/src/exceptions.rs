@@ -44,39 +44,44 @@ impl Changing {
         ExceptionFile::of(&self.places, uid)
     }
 
-    /// Takes back what is over. What still cannot be taken from a user (memory in use) is tried again next time.
-    pub fn end_those_that_are_over(&self, helper: &Path) -> Result<Vec<Applied>, Exit> {
+    /// Takes back what is over, and adds what came of it. What still cannot be taken from a user (memory in use) is tried
+    /// again next time; and one user's trouble keeps no other from theirs.
+    pub fn end_those_that_are_over(
+        &self,
+        helper: &Path,
+        told: &mut Vec<Applied>,
+    ) -> Result<(), Exit> {
         let now = SystemTime::now();
-        let mut over = Vec::new();
-        let mut exit = None;
+        let mut done = Ok(());
         for uid in ExceptionFile::uids(&self.places) {
-            match self.of(uid).read() {
-                Ok(all) if all.iter().any(|one| one.is_over(now)) => over.push((uid, all)),
-                Ok(_) => {}
-                Err(error) => exit = Some(failed(&error)),
-            }
+            done = done.and(self.end(uid, now, helper, told));
         }
-        let mut told = Vec::new();
-        for (uid, all) in over {
-            let applied = bring(helper, uid, "expired")?;
-            if applied.iter().all(|one| one.left.is_empty()) {
-                let (ended, kept): (Vec<_>, Vec<_>) =
-                    all.into_iter().partition(|one| one.is_over(now));
-                self.of(uid).write(&kept).map_err(|error| failed(&error))?;
-                let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-                log(
-                    "unset",
-                    (uid, user.map(|user| user.name)),
-                    "expired",
-                    &ended,
-                );
-            }
-            told.extend(applied);
+        done
+    }
+
+    fn end(
+        &self,
+        uid: u32,
+        now: SystemTime,
+        helper: &Path,
+        told: &mut Vec<Applied>,
+    ) -> Result<(), Exit> {
+        let file = self.of(uid);
+        let all = file.read().map_err(|error| failed(&error))?;
+        let (over, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.is_over(now));
+        if over.is_empty() {
+            return Ok(());
         }
-        match exit {
-            Some(exit) => Err(exit),
-            None => Ok(told),
+        let applied = bring(helper, uid, "expired")?;
+        let is_done = applied.iter().all(|one| one.left.is_empty());
+        told.extend(applied);
+        if is_done {
+            file.write(&kept).map_err(|error| failed(&error))?;
+            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+            let user = user.map(|user| user.name);
+            log("unset", (uid, user), "expired", &over);
         }
+        Ok(())
     }
 }
 

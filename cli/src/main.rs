@@ -9,6 +9,25 @@
     )
 )]
 
+// As std's, but whoever reads no more (`head`) has seen enough, and a disk that is full is no reason either: std's would
+// panic, in the middle of what is being done.
+macro_rules! print {
+    ($($text:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!($($text)*));
+    }};
+}
+macro_rules! println {
+    ($($text:tt)*) => {
+        print!("{}\n", format_args!($($text)*))
+    };
+}
+macro_rules! eprintln {
+    ($($text:tt)*) => {{
+        let mut to = std::io::stderr();
+        let _ = std::io::Write::write_fmt(&mut to, format_args!("{}\n", format_args!($($text)*)));
+    }};
+}
+
 mod ask;
 mod at_once;
 mod caps;

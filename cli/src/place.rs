@@ -76,7 +76,7 @@ pub fn policy_error(error: &PolicyError) -> Exit {
         PolicyError::Source(error) => source_error(error),
         PolicyError::Invalid(diagnostics) => {
             for diagnostic in diagnostics {
-                println!("{}", crate::paint::diagnostic(diagnostic));
+                eprintln!("{}", crate::paint::diagnostic(diagnostic));
             }
             Exit::Policy
         }

@@ -1,4 +1,4 @@
-//! What a round each minute says is said once: cron sends it by mail, and systemd keeps it in the journal.
+//! What a round each minute says is wrong is said once: cron sends it by mail, and systemd keeps it in the journal.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -7,29 +7,28 @@ use std::os::unix::fs::OpenOptionsExt;
 
 use berth_session::{Line, read_file};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::unistd::{dup, dup2_stderr, dup2_stdout};
+use nix::unistd::{dup, dup2_stderr};
 
 use crate::exit::Exit;
 
 /// What was wrong at the last round, if anything was. In /run, so that each boot tells it once.
 const WRONG: &str = "/run/berth-due-wrong";
 
-/// Does a round, and says what it said, unless something is as wrong as it was at the last one. The log has when it
-/// began and when it was over.
+/// Does a round. What it says is wrong is said unless it was at the last one. The log has when that began and when it was
+/// over.
 pub fn once(round: impl FnOnce() -> Exit) -> Exit {
     let Ok(heard) = Heard::begin() else {
         return round(); // Said again is better than never.
     };
     let exit = round();
-    let (out, err) = heard.end();
+    let said = heard.end();
     let before = read_file(WRONG).ok();
     let before = before.and_then(|text| String::from_utf8(text).ok());
-    let wrong = (exit != Exit::Done).then(|| gist(&format!("{err}{out}")));
+    let wrong = (exit != Exit::Done).then(|| gist(&said));
     if wrong.is_some() && wrong == before {
         return exit;
     }
-    print!("{out}");
-    eprint!("{err}");
+    eprint!("{said}");
     let noted = match &wrong {
         Some(gist) => note(gist),
         None => match fs::remove_file(WRONG) {
@@ -72,39 +71,29 @@ fn note(gist: &str) -> io::Result<()> {
     options.open(WRONG)?.write_all(gist.as_bytes())
 }
 
-/// Standard output and error, kept back.
+/// Standard error, kept back.
 struct Heard {
-    kept: [File; 2],
-    own: [OwnedFd; 2],
+    kept: File,
+    own: OwnedFd,
 }
 
 impl Heard {
     fn begin() -> nix::Result<Heard> {
-        let file = || memfd_create("said", MFdFlags::MFD_CLOEXEC).map(File::from);
-        let kept = [file()?, file()?];
-        let own = [dup(io::stdout().as_fd())?, dup(io::stderr().as_fd())?];
-        let [out, err] = &kept;
-        dup2_stdout(out)?;
-        if let Err(errno) = dup2_stderr(err) {
-            let [stdout, _] = &own;
-            dup2_stdout(stdout)?;
-            return Err(errno);
-        }
+        let kept = memfd_create("said", MFdFlags::MFD_CLOEXEC).map(File::from)?;
+        let own = dup(io::stderr().as_fd())?;
+        dup2_stderr(&kept)?;
         Ok(Heard { kept, own })
     }
 
-    fn end(self) -> (String, String) {
-        let _ = io::stdout().flush(); // into a file in memory
-        let [stdout, stderr] = &self.own;
-        // They were open a moment ago, so this cannot fail.
-        let _ = dup2_stdout(stdout);
-        let _ = dup2_stderr(stderr);
-        let [out, err] = self.kept.map(|mut file| {
-            let mut bytes = Vec::new();
-            let _ = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
-            String::from_utf8_lossy(&bytes).into_owned()
-        });
-        (out, err)
+    fn end(mut self) -> String {
+        // It was open a moment ago, so this cannot fail.
+        let _ = dup2_stderr(&self.own);
+        let mut bytes = Vec::new();
+        let _ = self
+            .kept
+            .rewind()
+            .and_then(|()| self.kept.read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 

@@ -74,6 +74,7 @@ pub struct Identity {
 pub fn run_as(command: &mut Command, identity: Identity, terminal: Terminal) {
     let become_user = move || {
         close_on_exec()?;
+        SigSet::empty().thread_set_mask()?;
         if terminal == Terminal::Own {
             take_terminal()?;
         }
@@ -159,11 +160,10 @@ pub struct KeyboardIgnored(Vec<(Signal, SigHandler)>);
 pub fn with_keyboard(command: &mut Command) -> std::io::Result<(Child, KeyboardIgnored)> {
     let mut before = KeyboardIgnored(Vec::new());
     let signals = [Signal::SIGINT, Signal::SIGQUIT];
-    // The program would inherit it if they were ignored now; that they are held back, it does not. Once they are
-    // ignored, what has come meanwhile is gone.
+    // The program would inherit it if they were ignored now. Once they are, what has come meanwhile is gone.
     let held: SigSet = signals.into_iter().collect();
     held.thread_block()?;
-    let child = command.spawn();
+    let child = hold_nothing_back(command).spawn();
     let ignored = signals.into_iter().try_for_each(|signal| {
         before.0.push((signal, handle(signal, SigHandler::SigIgn)?));
         Ok::<_, Errno>(())
@@ -188,7 +188,13 @@ fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
     unsafe { nix::sys::signal::signal(signal, handler) }
 }
 
-/// Holds back every signal that can be, for [`next_signal`]. A program that is started has none of it.
+/// Has a program begin with no signal held back: it would inherit what this one holds back.
+pub fn hold_nothing_back(command: &mut Command) -> &mut Command {
+    // SAFETY: only a system call.
+    unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) }
+}
+
+/// Holds back every signal that can be, for [`next_signal`]. A program that [`run_as`] starts has none of it.
 pub fn hold_signals_back() -> nix::Result<()> {
     SigSet::all().thread_block()
 }
@@ -277,4 +283,26 @@ pub fn has_file_capabilities(path: &Path) -> bool {
     let (name, nowhere) = (c"security.capability", std::ptr::null_mut());
     // SAFETY: strings that end in NUL; nothing is written where the size is 0.
     unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), nowhere, 0) > 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_here_is_not_in_a_program_that_is_started() {
+        hold_signals_back().unwrap();
+        let [mut by_run_as, mut as_is] = [(); 2].map(|()| Command::new("grep"));
+        let root = Identity {
+            uid: Uid::from_raw(0),
+            gid: Gid::from_raw(0),
+            groups: vec![Gid::from_raw(0)],
+            home: "/".into(),
+        };
+        run_as(&mut by_run_as, root, Terminal::Shared);
+        for command in [&mut by_run_as, hold_nothing_back(&mut as_is)] {
+            let said = command.args(["SigBlk", "/proc/self/status"]).output();
+            assert_eq!(said.unwrap().stdout, b"SigBlk:\t0000000000000000\n");
+        }
+    }
 }

@@ -394,6 +394,12 @@ fn the_keyboards_interrupt_is_the_editors() {
     terminal.answer("(y)es, (e)dit again, or e(x)it without saving?", "y\n");
     assert_eq!(terminal.end().0, Some(0));
     assert_eq!(system.text(), POLICY.replace("64", "128"));
+
+    // A shell lets through what was held back when it began, and other programs do not.
+    let mut command = system.command("edit", "");
+    command.env("EDITOR", "grep -h SigBlk /proc/self/status");
+    let ran = Ran::of(&command.arg("--yes").output().unwrap());
+    assert!(ran.out.contains("SigBlk:\t0000000000000000\n"), "{ran:?}");
 }
 
 #[test]

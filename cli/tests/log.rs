@@ -114,6 +114,18 @@ fn append(log: &Log, text: &str) {
 }
 
 #[test]
+fn one_is_told_as_one() {
+    let line = "2026-11-24T17:20:02+00:00 lab1 berth[4821]: close session=12 user=alice service=sshd result=ok \
+                duration_s=3 tasks_peak=1 oom_kills=1 tasks_refused=1\n";
+    let said = Log::new(line).log(&[]).stdout;
+    let said = String::from_utf8(said).unwrap();
+    assert!(
+        said.ends_with("3s, 1 task, 1 OOM kill, 1 task refused\n"),
+        "{said}"
+    );
+}
+
+#[test]
 fn what_happened_is_one_readable_stream() {
     let log = Log::new(LOG);
     assert_eq!(log.ok(&[]), SHOWN);

@@ -389,6 +389,42 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
 }
 
 #[test]
+fn what_cannot_be_shown_stops_nothing() {
+    let run = three();
+    for (arguments, code) in [
+        ("list --pools >/dev/full", 0),
+        ("top --batch --delay 0.1 >/dev/full", 0),
+        ("show 99 2>/dev/full", 1),
+    ] {
+        let ran = run.berth("", arguments);
+        assert_eq!(
+            (ran.code, ran.err.as_str()),
+            (Some(code), ""),
+            "{arguments}"
+        );
+    }
+}
+
+#[test]
+fn what_has_no_cgroup_is_not_said_to_be_frozen() {
+    let run = Run::new();
+    let mut figures = files(0, 0, 1);
+    let stands = ("cgroup.events", "populated 1\nfrozen 1\n".into());
+    figures.retain(|(name, _)| *name != stands.0);
+    figures.push(stands);
+    run.session(12, "alice", 4_000_001, &figures);
+    run.write(14, &record(14, "alice", 4_000_001, 9));
+    let ran = run.berth("", "freeze alice --json");
+    let why = "session 14 has no cgroup of its own (cgroup = \"keep\"), and goes on";
+    assert_eq!((ran.code, ran.err), (Some(5), format!("berth: {why}\n")));
+    let object: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(object["frozen"], json!([12]));
+    assert_eq!(object["failed"], json!([why]));
+    let ran = run.berth("", "thaw alice");
+    assert_eq!(ran.out, "thawed user \"alice\": 1 session\n", "{ran:?}");
+}
+
+#[test]
 fn every_option_is_in_the_document() {
     let run = Run::new();
     let document = include_str!("../../docs/commands.md");

@@ -409,6 +409,28 @@ fn one_look_is_an_object_for_programs() {
 }
 
 #[test]
+fn all_figures_of_one_look_are_of_its_end() {
+    let run = machine();
+    // Of each step memory first: what is read of it later cannot be less.
+    let steps = "for n in $(seq 999); do sleep 0.02; echo $((n<<20)) >new; mv new memory.current; \
+                 echo usage_usec ${n}000000 >new; mv new cpu.stat; done";
+    let looked = run
+        .shell(&format!(
+            "cd {}/berth/user-4000003; echo 0 >memory.current; ({steps}) & \
+             /run/berth-program top --json -d 1; kill $!",
+            run.cgroups.display()
+        ))
+        .output()
+        .unwrap();
+    let look: Value = serde_json::from_slice(&looked.stdout).unwrap();
+    let users = look["users"].as_array().unwrap();
+    let eve = users.iter().find(|user| user["user"] == "eve").unwrap();
+    let memory = eve["memory"]["bytes"].as_u64().unwrap() >> 20;
+    let cpu = eve["cpu"]["seconds"].as_f64().unwrap();
+    assert!(memory as f64 >= cpu, "{eve:#}");
+}
+
+#[test]
 fn who_is_not_root_sees_their_own_cgroup() {
     let run = machine();
     let somebody = |uid: u32| format!("setpriv --reuid={uid} --regid={uid} --clear-groups");

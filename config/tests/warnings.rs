@@ -323,6 +323,37 @@ fn a_throttle_without_a_limit() {
 }
 
 #[test]
+fn a_throttle_that_the_limit_keeps_everybody_from_passing() {
+    let told = |high: &str, rest: &str| {
+        let caps = format!("memory_high = \"{high}\"\nmemory_max = \"16G\"\n");
+        let rest = rest.replace("CAPS", &caps);
+        let told = warnings(&rest, &site(&[]));
+        let expected = "memory_high is not below memory_max | nothing is ever slowed down by it";
+        assert!(
+            told.len() < 2 && told.iter().all(|one| one.ends_with(expected)),
+            "{told:?}"
+        );
+        told.len() == 1
+    };
+    let rule = "[[rule]]\nprofile = \"a\"";
+    let by_service = format!("[[rule]]\nprofile = \"a\"\nservice = \"cron\"\n{rule}");
+    for body in [
+        format!("[profile.a.user]\nCAPS{rule}"),
+        format!("[profile.a.session]\nCAPS{rule}"),
+        format!("[profile.a.session]\nCAPS{by_service}"),
+        "[everyone]\nCAPS".into(),
+        "[pool.p]\nCAPS".into(),
+    ] {
+        for high in ["16G", "17G", "25%"] {
+            assert!(told(high, &body), "{high} {body}");
+        }
+        for high in ["15G", "infinity"] {
+            assert!(!told(high, &body), "{high} {body}");
+        }
+    }
+}
+
+#[test]
 fn a_policy_with_warnings_only_can_be_used() {
     let checked = Written::new("version = 1\n[profile.a]\n").check_on(&site(&[]));
     assert!(checked.policy.is_some());

@@ -18,8 +18,8 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, pivot_root, setsid};
 
+use crate::Cgroups;
 use crate::slot::{Slot, UIDS};
-use crate::{Cgroups, kernel};
 
 /// Where the test's own programs, and the product's, stand on a test's machine.
 pub const PROGRAMS: &str = "/berth";
@@ -319,9 +319,4 @@ fn loopback_up() -> io::Result<()> {
 /// Replaces this process with a program, for tests of what is inherited.
 pub fn exec(program: &str, arguments: &[&str]) -> io::Error {
     Command::new(program).args(arguments).exec()
-}
-
-/// Waits until a path exists.
-pub fn appears(path: &Path) -> bool {
-    kernel::eventually(|| path.exists())
 }

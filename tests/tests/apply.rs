@@ -27,7 +27,7 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
             machine.policy_text(&broken(wrong));
             let said = due(machine);
             let key = wrong.split_whitespace().nth(1).unwrap();
-            assert!(said.stdout.contains(&format!("`{key}`")), "{said:?}");
+            assert!(said.stderr.contains(&format!("`{key}`")), "{said:?}");
             for _ in 0..2 {
                 let silent = due(machine);
                 assert_eq!(silent.status.code(), Some(3), "{silent:?}");
@@ -38,14 +38,17 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
             ));
         }
         // Who asks for an object gets one.
-        assert_eq!(machine.berth("apply --due --json").status.code(), Some(3));
+        let said = machine.berth("apply --due --json");
+        assert_eq!(said.status.code(), Some(3));
+        let object: serde_json::Value = serde_json::from_str(&said.stdout).expect(&said.stdout);
+        assert_eq!(object["applied"], serde_json::json!([]));
         machine.policy_text(&good);
         assert_eq!(due(machine).ok(), "");
         assert!(machine.logged("due result=ok").contains("berth["));
         assert_eq!(due(machine).ok(), "");
         // After that it is news again.
         machine.policy_text(&broken("[profile.test2]\nsecond = 1"));
-        assert!(due(machine).stdout.contains("`second`"));
+        assert!(due(machine).stderr.contains("`second`"));
 
         // What is wrong with one thing keeps nobody from the others.
         machine
@@ -53,10 +56,57 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
             .ok();
         let said = due(machine);
         assert!(said.stderr.contains("/exceptions/1 is damaged"), "{said:?}");
-        assert!(said.stdout.contains("`second`"), "{said:?}");
+        assert!(said.stderr.contains("`second`"), "{said:?}");
         machine.logged("due result=error error=\"/var/lib/berth/exceptions/1 is damaged");
         let lines = machine.log_lines().into_iter();
         let told = lines.filter(|line| line.contains("due result=error"));
         assert_eq!(told.count(), 4);
+    });
+}
+
+#[test]
+fn another_helper_is_found_from_where_one_is_and_one_that_fails_is_named() {
+    Machine::run(|machine| {
+        let here = format!("cd {PROGRAMS} && ./berth apply --helper ./berth-helper");
+        assert_eq!(machine.host(&here).ok(), "0 users changed");
+        let said = machine.berth("apply --helper /bin/false").refused();
+        assert_eq!(
+            said.stderr,
+            "berth: cannot run /bin/false: exit status: 1\n"
+        );
+    });
+}
+
+#[test]
+fn an_exception_for_who_is_exempt_is_said_to_count_for_nothing() {
+    Machine::run(|machine| {
+        let set = format!("set alice tasks_max=99 --for 1h --helper {PROGRAMS}/berth-helper");
+        let good = Policy::default().text();
+        let nothing = "as long as that is so, this counts for nothing";
+        for (policy, why) in [
+            (
+                format!("{good}[exempt]\nusers = [\"alice\"]\n"),
+                "is exempt ([exempt] lists the user)",
+            ),
+            (
+                "version = 1\n[[rule]]\nname = \"staff\"\naction = \"exempt\"\n".into(),
+                "is exempt at a login by ssh (rule staff)",
+            ),
+            (
+                "version = 1\n".into(),
+                "is exempt at a login by ssh (no rule matches)",
+            ),
+        ] {
+            machine.policy_text(&policy);
+            for set in [set.clone(), format!("{set} --json")] {
+                let said = machine.berth(&set);
+                assert_eq!(said.stderr, format!("berth: alice {why}: {nothing}\n"));
+                assert!(!said.ok().contains("next login"));
+            }
+        }
+        machine.policy_text(&good);
+        let said = machine.berth(&set);
+        assert_eq!(said.stderr, "");
+        assert!(said.ok().contains("it counts from the next login on"));
     });
 }

@@ -115,6 +115,28 @@ fn nothing_of_the_callers_comes_along() {
 }
 
 #[test]
+fn who_could_not_enter_is_not_said_to_have_entered() {
+    Machine::run(|machine| {
+        let (alice, _) = machine.stay("alice");
+        let id = session(machine);
+        let path = format!("/run/berth/sessions/{id}");
+        let record = std::fs::read_to_string(&path).unwrap();
+        let mut changed: serde_json::Value = serde_json::from_str(&record).unwrap();
+        changed["init"]["start"] = 1.into();
+        std::fs::write(&path, changed.to_string()).unwrap();
+        let said = machine.berth(&format!("enter {id} true")).refused();
+        assert!(said.stderr.contains("has ended"), "{said:?}");
+        std::fs::write(&path, record).unwrap();
+        machine.berth(&format!("enter {id} true")).ok();
+        machine.logged("enter session=");
+        let lines = machine.log_lines().into_iter();
+        let told = lines.filter(|line| line.contains("enter session="));
+        assert_eq!(told.count(), 1);
+        alice.end();
+    });
+}
+
+#[test]
 fn a_frozen_session_can_be_entered() {
     Machine::run(|machine| {
         let before = machine.settled();

@@ -68,12 +68,13 @@ fn due(arguments: &Arguments) -> Exit {
     let helper = &arguments.helper;
     let mut all = Vec::new();
     // One that cannot be done keeps nobody from the others.
-    let mut failed = None;
+    let changing = Changing::begin();
+    let ended = changing.and_then(|changing| changing.end_those_that_are_over(helper, &mut all));
+    let mut failed = ended.err();
     let mut part = |done: Result<Vec<Applied>, Exit>| match done {
         Ok(done) => all.extend(done),
         Err(exit) => failed = Some(exit),
     };
-    part(Changing::begin().and_then(|changing| changing.end_those_that_are_over(helper)));
     match Policy::load_in(&Places::system()) {
         Ok(policy) => {
             if policy.has_windows() {
@@ -85,7 +86,7 @@ fn due(arguments: &Arguments) -> Exit {
     }
     let exit = match arguments.json {
         true => print_json(&all, false),
-        false if all.is_empty() => Exit::Done,
+        false if all.iter().all(|one| one.changes.is_empty()) => caps::print_left(&all),
         false => caps::print(&all, false),
     };
     failed.unwrap_or(exit)

@@ -6,6 +6,7 @@
 //! only one in there, so it gets what a login gets against whoever it becomes: no_new_privs and a keyring of its own.
 
 use std::io::IsTerminal;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -57,11 +58,14 @@ fn enter(arguments: &Arguments) -> Result<Exit, Exit> {
     let record = records.first().ok_or_else(|| none(&object))?;
     // Before the join: root's account is the host's.
     let shell = shell();
-    deed::log("enter", Some(&object), &[("user", record.user.clone())]);
-    join(record).map_err(|why| {
+    let failed = |why: String| {
         eprintln!("berth: cannot enter session {}: {why}", record.id);
         Exit::NotSo
-    })?;
+    };
+    let init = init(record).map_err(failed)?;
+    // Inside, nobody can tell who this is.
+    deed::log("enter", Some(&object), &[("user", record.user.clone())]);
+    join(record, init).map_err(failed)?;
 
     let (name, words) = match arguments.command.split_first() {
         Some((name, words)) => (PathBuf::from(name), words),
@@ -104,22 +108,26 @@ fn shell() -> PathBuf {
     shell.unwrap_or_else(|| "/bin/sh".into())
 }
 
-/// Puts this process, and whatever it starts, into the session's namespaces.
-fn join(record: &Record) -> Result<(), String> {
+/// The init of the session's namespaces, if it has any.
+fn init(record: &Record) -> Result<Option<OwnedFd>, String> {
     if record.state == State::Opening {
         return Err("it is still being opened".into());
     }
-    match record.init {
-        Some(init) => {
-            let gone = "the init of its namespaces has ended, and they with it";
-            let process = sys::pidfd_open(init.pid).map_err(|_| gone)?;
-            // The PID may be another's by now; the descriptor, once looked at, cannot.
-            if !init.is_alive() {
-                return Err(gone.into());
-            }
-            setns(process, namespaces(record))
-                .map_err(|errno| format!("its namespaces cannot be joined: {errno}"))?;
-        }
+    let Some(init) = record.init else {
+        return Ok(None);
+    };
+    let process = sys::pidfd_open(init.pid).ok();
+    // The PID may be another's by now; the descriptor, once looked at, cannot.
+    let process = process.filter(|_| init.is_alive());
+    let gone = "the init of its namespaces has ended, and they with it";
+    process.map(Some).ok_or_else(|| gone.into())
+}
+
+/// Puts this process, and whatever it starts, into the session's namespaces.
+fn join(record: &Record, init: Option<OwnedFd>) -> Result<(), String> {
+    match init {
+        Some(init) => setns(init, namespaces(record))
+            .map_err(|errno| format!("its namespaces cannot be joined: {errno}"))?,
         None => eprintln!(
             "berth: session {} has no namespaces of its own: this is the host",
             record.id

@@ -95,11 +95,20 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
         );
         return Err(Exit::NotSo);
     }
-    let failed: Vec<String> = groups
+    let mut failed: Vec<String> = groups
         .iter()
         .filter_map(|group| change.to(&tree, group).err())
         .map(|error| error.to_string())
         .collect();
+    let (records, kept): (Vec<Record>, Vec<Record>) = records
+        .into_iter()
+        .partition(|record| record.cgroup.is_some());
+    if change == Change::Freeze {
+        failed.extend(kept.iter().map(|record| {
+            let id = record.id;
+            format!("session {id} has no cgroup of its own (cgroup = \"keep\"), and goes on")
+        }));
+    }
     let result = failed.first().map_or("ok", |_| "error");
     deed::log(change.word(), Some(object), &[("result", result.into())]);
     for why in &failed {

@@ -223,10 +223,9 @@ impl List<'_> {
             line.extend(used);
             table.push(line);
         }
-        for line in table::lines(&table, &[1, 2, 3, 4, 5, 6]) {
-            println!("{line}");
-        }
-        println!("{}.", counted(pools.len(), "pool"));
+        let mut text = table::lines(&table, &[1, 2, 3, 4, 5, 6]);
+        text.push(format!("{}.", counted(pools.len(), "pool")));
+        pager::lines(&text);
     }
 
     fn counted(&self) -> String {
@@ -296,9 +295,7 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Exit {
         } else {
             &[0, 2, 3, 4]
         };
-        for line in table::lines(&table, right) {
-            println!("{line}");
-        }
+        pager::lines(&table::lines(&table, right));
     }
     Exit::Done
 }

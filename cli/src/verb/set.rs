@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use berth_config::outcome::Outcome;
 use berth_config::value::Span;
-use berth_config::{Exception, Exceptions, Login, Machine, parse_exception};
+use berth_config::{Exception, Exceptions, Login, Machine, Places, Policy, parse_exception};
 
 use crate::exceptions::{self, Changing};
 use crate::exit::Exit;
@@ -82,6 +83,13 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
     due::start_the_timer();
 
     let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
+    let exempt = exempt(&login, &machine);
+    if let Some(exempt) = &exempt {
+        eprintln!(
+            "berth: {} {exempt}: as long as that is so, this counts for nothing",
+            login.user
+        );
+    }
     if arguments.json {
         exceptions::print_json(&login, &all, &applied);
         return Ok(caps::exit(&applied));
@@ -95,14 +103,35 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
             one.until_text()
         );
     }
-    if applied.is_empty() {
+    if !applied.is_empty() {
+        return Ok(caps::print(&applied, false));
+    }
+    if exempt.is_none() {
         println!(
             "{} is not logged in: it counts from the next login on",
             login.user
         );
-        return Ok(Exit::Done);
     }
-    Ok(caps::print(&applied, false))
+    Ok(Exit::Done)
+}
+
+/// `is exempt ([exempt] lists the user)`. Without a policy that can be used nobody knows.
+fn exempt(login: &Login, machine: &Machine) -> Option<String> {
+    let by_ssh = Login {
+        service: "sshd".into(),
+        tty: "ssh".into(),
+        ..login.clone()
+    };
+    let policy = Policy::load_in(&Places::system()).ok()?;
+    let explained = policy.explain(&by_ssh, machine).ok()?;
+    match (explained.exempt, explained.decision.outcome) {
+        (Some(why), _) => Some(format!("is exempt ({why})")),
+        (None, Outcome::Exempt) => Some(match explained.decision.rule {
+            Some(rule) => format!("is exempt at a login by ssh (rule {rule})"),
+            None => "is exempt at a login by ssh (no rule matches)".into(),
+        }),
+        _ => None,
+    }
 }
 
 fn new(arguments: &Arguments, by: &str) -> Result<Vec<Exception>, Exit> {

@@ -91,6 +91,8 @@ pub fn run(arguments: &Arguments) -> Exit {
 }
 
 fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Exit {
+    // All rows are read each time.
+    model.fit(usize::MAX);
     for pause in [model.delay, Duration::ZERO] {
         match watch.sample(model) {
             Ok(sample) => model.take(sample),

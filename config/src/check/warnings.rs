@@ -39,6 +39,12 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
         for rule in &contents.rules {
             caps_above_caps(checker, rule, &machine);
         }
+        let pools = contents.pools.values();
+        for many in pools.chain(&contents.everyone) {
+            if let Ok(caps) = decide::caps(&many.table, &Bases::new(&machine, checker.files)) {
+                never_slows(checker, &many.table.marks(), &caps);
+            }
+        }
         sudoers(checker, site, &machine);
     }
 }
@@ -135,16 +141,22 @@ fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
 /// Compares a rule's session caps with its own user caps, and those with the pool's: for a rule that tests the service
 /// the user's caps come from elsewhere.
 fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
-    if rule.is_login_rule() {
-        return;
-    }
     let merged = merged(checker, rule);
-    let Some((user, bases)) = user_caps(checker, rule, &merged, machine) else {
+    let Some((user, mut bases)) = user_caps(checker, rule, &merged, machine) else {
         return;
     };
+    if rule.is_login_rule() {
+        (bases.user, bases.pool) = (None, None);
+        if let Ok(session) = decide::caps(&merged.session, &bases) {
+            never_slows(checker, &merged.session.marks(), &session);
+        }
+        return;
+    }
+    never_slows(checker, &merged.user.marks(), &user);
     if let Ok(session) = decide::caps(&merged.session, &bases) {
-        let of = ("session's", "user's");
-        never_matter(checker, &merged.session.marks(), of, (&session, &user));
+        let (marks, of) = (merged.session.marks(), ("session's", "user's"));
+        never_slows(checker, &marks, &session);
+        never_matter(checker, &marks, of, (&session, &user));
     }
     if let Some(pool) = &bases.pool {
         never_matter(
@@ -153,6 +165,21 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
             ("user's", "pool's"),
             (&user, pool),
         );
+    }
+}
+
+/// Warns of a memory_high that memory_max keeps everybody from passing.
+fn never_slows(checker: &mut Checker<'_>, marks: &[(&str, Mark)], caps: &Caps) {
+    let (Some(high @ Limit::Finite(_)), Some(max)) = (caps.memory_high, caps.memory_max) else {
+        return;
+    };
+    let mark = marks.iter().find(|(key, _)| *key == "memory_high");
+    if let (Some((_, mark)), true) = (mark, high >= max) {
+        checker.findings.push(Finding::warning(
+            mark.at,
+            "memory_high is not below memory_max",
+            "nothing is ever slowed down by it",
+        ));
     }
 }
 

@@ -1,5 +1,7 @@
 //! An event in words.
 
+use berth_config::counted;
+
 use crate::figures::{cpu_time, size, span};
 use crate::paint::Alarm;
 
@@ -107,24 +109,22 @@ fn penalty(event: &Event) -> Vec<String> {
 /// What a session used. That nothing was killed or refused is not worth a word.
 fn used(event: &Event) -> Vec<String> {
     let microseconds = |key| Some((event.number::<f64>(key)? * 1e6) as u64);
-    let some = |key| event.number::<u64>(key).filter(|count| *count > 0);
+    let some = |key| event.number(key).filter(|count| *count > 0);
     let parts = [
         event.number("duration_s").map(span),
         microseconds("cpu_s").map(|cpu| format!("CPU {}", cpu_time(cpu))),
         event
             .number("memory_peak")
             .map(|peak| format!("memory {}", size(peak))),
-        event
-            .number("tasks_peak")
-            .map(|peak: u64| format!("{peak} tasks")),
+        event.number("tasks_peak").map(|peak| counted(peak, "task")),
         event
             .number("io_read")
             .map(|bytes| format!("{} read", size(bytes))),
         event
             .number("io_write")
             .map(|bytes| format!("{} written", size(bytes))),
-        some("oom_kills").map(|kills| format!("{kills} OOM kills")),
-        some("tasks_refused").map(|count| format!("{count} tasks refused")),
+        some("oom_kills").map(|kills| counted(kills, "OOM kill")),
+        some("tasks_refused").map(|count| counted(count, "task") + " refused"),
         microseconds("throttled_s")
             .filter(|time| *time > 0)
             .map(|time| format!("{} throttled", cpu_time(time))),

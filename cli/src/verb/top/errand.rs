@@ -22,12 +22,13 @@ impl Errand {
     pub fn start(arguments: &[String]) -> io::Result<Errand> {
         let said = File::from(memfd_create(c"berth-top", MFdFlags::MFD_CLOEXEC)?);
         // Not by its name: an upgrade may have put another program there.
-        let child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        command
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(said.try_clone()?)
-            .stderr(said.try_clone()?)
-            .spawn()?;
+            .stderr(said.try_clone()?);
+        let child = sys::hold_nothing_back(&mut command).spawn()?;
         let ended = sys::pidfd_open(i32::try_from(child.id()).unwrap_or(0))?;
         Ok(Errand { child, ended, said })
     }

@@ -329,16 +329,16 @@ fn marks(row: &Row) -> String {
     marks.map(|(_, mark)| mark).take(3).collect()
 }
 
-/// `61/512` in seven places.
+/// `61/512` in seven places, or as much of it as they have room for.
 fn tasks(tasks: u64, most: Option<u64>) -> String {
-    let Some(most) = most else {
-        return tasks.to_string();
-    };
-    let text = format!("{tasks}/{most}");
-    match text.len() {
-        ..=7 => text,
-        _ => format!("{tasks}/{}k", most / 1000),
-    }
+    let of = most.map(|most| {
+        [
+            format!("{tasks}/{most}"),
+            format!("{tasks}/{}k", most / 1000),
+        ]
+    });
+    let mut fitting = of.into_iter().flatten().filter(|text| text.len() <= 7);
+    fitting.next().unwrap_or_else(|| tasks.to_string())
 }
 
 /// A text in just so many places; `+` is where it was cut.

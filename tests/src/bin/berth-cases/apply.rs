@@ -415,6 +415,18 @@ fn damaged(machine: &mut Machine) {
         );
         assert_eq!(said.status.code(), Some(code), "{verb}");
     }
+    // It keeps nobody from theirs, and none of it from being told.
+    let (of_bob, _) = machine.stay("bob");
+    berth(machine, "set bob memory_max=256M --for 5s").ok();
+    assert_eq!(of_user(machine, "bob", "memory.max"), "268435456");
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    let said = berth(machine, "apply --due");
+    assert!(
+        said.stdout.contains("bob  memory_max 256M -> 64M"),
+        "{said:?}"
+    );
+    assert_eq!((said.status.code(), said.stderr.as_str()), (Some(1), ""));
+    of_bob.end();
     berth(machine, "unset alice").ok();
     assert_eq!(berth(machine, "apply").ok(), "0 users changed");
     login.end();

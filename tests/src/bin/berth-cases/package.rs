@@ -77,8 +77,19 @@ fn pam(machine: &Booted) {
         .ok();
     assert_eq!(machine.install(), "");
 
+    let links =
+        "ls /etc/systemd/system/*.wants | grep -E '^berth(.service|-metrics|-textfile)' | wc -l";
+    let enabled = || machine.host(links).ok();
+    machine
+        .host("systemctl enable berth.service berth-metrics.socket berth-textfile.timer")
+        .ok();
+    assert_eq!(enabled(), "3");
     machine.host(&format!("echo '# mine' >>{POLICY}")).ok();
     machine.host("dpkg --remove berth").ok();
+    // As after the removal of others' packages.
+    assert_eq!(enabled(), "3");
+    let state = machine.host("systemctl show --property LoadState --value berth-due.service");
+    assert_eq!(state.ok(), "not-found");
     assert_eq!(pam_files(), before);
     assert!(!Path::new(HELPER).exists());
     let kept = fs::read_to_string(POLICY).expect("the policy");
@@ -89,6 +100,7 @@ fn pam(machine: &Booted) {
         .host("mkdir -p /run/berth-standings && touch /run/berth-due-wrong /run/berth-penalties /run/berth-pam.lock")
         .ok();
     machine.host("dpkg --purge berth").ok();
+    assert_eq!(enabled(), "0");
     assert_eq!(pam_files(), before);
     for gone in [
         "/etc/berth",

@@ -386,6 +386,20 @@ fn many_rows_scroll_with_what_is_chosen() {
 }
 
 #[test]
+fn tasks_never_need_more_than_their_places() {
+    let shown = [
+        (61, Some(512), "61/512"),
+        (34, Some(65_536), "34/65k"),
+        (1234, Some(65_536), "1234"),
+        (61, Some(4_194_304), "61"),
+        (1234, None, "1234"),
+    ];
+    for (count, most, text) in shown {
+        assert_eq!(tasks(count, most), text);
+    }
+}
+
+#[test]
 fn another_view_begins_without_rows_and_comes_back_with_its_history() {
     let mut model = model();
     assert_eq!(press(&mut model, "s"), Act::Read);
