@@ -47,7 +47,9 @@ impl Module {
     /// Where they begin in a program, if the module's text is mapped by now.
     pub fn functions_in(&self, pid: Pid) -> Option<[(u64, Place); 3]> {
         let maps = fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
-        let mut own = maps.lines().filter(|line| line.as_bytes().ends_with(FILE.to_bytes()));
+        let mut own = maps
+            .lines()
+            .filter(|line| line.as_bytes().ends_with(FILE.to_bytes()));
         // The first page of the file is where the others are counted from; the text comes after it.
         let base = own.next()?.split('-').next()?;
         let base = u64::from_str_radix(base, 16).ok()?;
