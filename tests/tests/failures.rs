@@ -350,6 +350,35 @@ fn a_disk_that_one_user_fills_is_an_error_that_says_what_to_do_and_root_gets_in(
     });
 }
 
+/// What a server says to whom `ssh -N` forwards to it, and whether that stays connected.
+const FORWARD: &str = "
+    timeout 20 $SSH -N -L 7001:127.0.0.1:22 alice@127.0.0.1 >/dev/null 2>&1 &
+    for try in $(seq 30); do
+        said=$(timeout 2 socat -u TCP:127.0.0.1:7001 - 2>/dev/null | head -c 8)
+        [ -z \"$said\" ] || break
+        sleep 0.1
+    done
+    kill $! && echo \"connected: $said\"";
+
+#[test]
+fn a_connection_whose_session_failed_may_stay_and_do_nothing() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
+        ));
+        let before = machine.settled();
+        assert_eq!(machine.client(FORWARD).ok(), "connected: SSH-2.0-");
+        machine.assert_nothing_left(&before);
+        // The account phase cannot know.
+        machine
+            .host("rm -rf /var/lib/berth/tmp; touch /var/lib/berth/tmp")
+            .ok();
+        assert_eq!(machine.client(FORWARD).ok(), "connected: ");
+        machine.logged("Not a directory");
+        machine.ssh("alice", "echo in").refused();
+    });
+}
+
 #[test]
 fn a_login_service_in_a_chroot_gets_an_error_that_says_so() {
     Machine::run(|machine| {
