@@ -102,7 +102,7 @@ fn used_under_systemd(machine: &Booted) {
     let log = machine.host("berth log alice --since 5min").ok();
     assert!(log.contains(" login ") && log.contains(" logout "), "{log}");
     assert!(
-        log.contains("OOM kills") && !log.contains("forged"),
+        log.contains("1 OOM kill") && !log.contains("forged"),
         "{log}"
     );
     let report = machine
