@@ -100,20 +100,21 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                         Ok(Half::Worker(new)) => worker = Some(new),
                         Ok(Half::Standby(standby)) => {
                             drop(channel);
-                            if let (Some(Manager::Berth), Some(tree)) = (manager, tree) {
-                                begin_a_grace_period(tree);
-                            }
                             standby.stand_by(any_tree);
                             return Ok(());
                         }
                         Err(_) => {}
                     }
                 }
-                if let (Some(Manager::Systemd), Some(tree)) = (manager, tree) {
-                    let plan = systemd::Plan::new(tree, &planned);
-                    let _ = Record::prepare()
-                        .map_err(Error::from)
-                        .and_then(|()| plan?.ahead(tree));
+                match (manager, tree) {
+                    (Some(Manager::Berth), Some(tree)) => begin_a_grace_period(tree),
+                    (Some(Manager::Systemd), Some(tree)) => {
+                        let plan = systemd::Plan::new(tree, &planned);
+                        let _ = Record::prepare()
+                            .map_err(Error::from)
+                            .and_then(|()| plan?.ahead(tree));
+                    }
+                    _ => {}
                 }
                 known.keep(request, planned);
             }
