@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::UNIX_EPOCH;
 
 use berth_config::outcome::{Namespaces, Outcome};
-use berth_config::{Loaded, LocalTime, Login, Machine, Places, Policy};
+use berth_config::{Loaded, LocalTime, Login, Machine, Policy};
 use berth_session::{Record, SessionId};
 
 use crate::{live, place};
@@ -17,7 +17,7 @@ pub struct Stale(HashSet<SessionId>);
 impl Stale {
     /// Finds them; `None` where no policy is loaded, and so none is older.
     pub fn find<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<Stale> {
-        let policy = Policy::load_in(&Places::system()).ok()?;
+        let policy = Policy::load_system().ok()?;
         let loaded = policy.loaded()?;
         let (older, rest): (Vec<_>, Vec<_>) = records
             .into_iter()

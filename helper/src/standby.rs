@@ -120,12 +120,17 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
     })
 }
 
+/// Moves this process to where keepers are.
+fn move_among_keepers(tree: &Tree) -> berth_session::Result<()> {
+    tree.make_keepers()?.write("cgroup.procs", "0")
+}
+
 impl Worker {
     /// Tells the standby what to look for from now on.
     pub fn begins(&self, traces: Traces, tree: Option<&Tree>) -> Result<()> {
         if let (Some(tree), false) = (tree, self.is_among_keepers) {
             // The session of the account phase was to have no cgroup: the policy is another one now.
-            tree.make_keepers()?.write("cgroup.procs", "0")?;
+            move_among_keepers(tree)?;
         }
         self.tell(&Word::Begins(traces))
     }
@@ -154,10 +159,7 @@ impl Standby {
             // Out of sshd's cgroup, whose limits and kills are not meant for it. Not earlier:
             // a move holds the lock of the whole hierarchy for a grace period of the
             // kernel's, unless it comes right after another one, as it does now.
-            let moved = tree
-                .make_keepers()
-                .and_then(|keepers| keepers.write("cgroup.procs", "0"));
-            if let Err(error) = moved {
+            if let Err(error) = move_among_keepers(tree) {
                 Line::new("standby")
                     .field("session", traces.id)
                     .field("error", error)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use berth_config::{LocalTime, Places, Policy};
+use berth_config::{LocalTime, Policy};
 use berth_session::Applied;
 use serde_json::json;
 
@@ -75,7 +75,7 @@ fn due(arguments: &Arguments) -> Exit {
         Ok(done) => all.extend(done),
         Err(exit) => failed = Some(exit),
     };
-    match Policy::load_in(&Places::system()) {
+    match Policy::load_system() {
         Ok(policy) => {
             if policy.has_windows() {
                 part(by_time(helper));

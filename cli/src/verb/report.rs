@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use berth_config::{LocalTime, Places, Policy, counted};
+use berth_config::{LocalTime, Policy, counted};
 use berth_session::{Error, Ledger};
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ fn report(arguments: &Arguments) -> Result<Exit, Exit> {
 }
 
 fn file_of_policy() -> Result<PathBuf, Exit> {
-    let policy = Policy::load_in(&Places::system()).map_err(|error| place::policy_error(&error))?;
+    let policy = Policy::load_system().map_err(|error| place::policy_error(&error))?;
     policy.accounting().file.ok_or_else(|| {
         eprintln!(
             "berth: the policy in force names no accounting file: set `file` in [accounting]"

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::outcome::Outcome;
 use berth_config::value::Span;
-use berth_config::{Exception, Exceptions, Login, Machine, Places, Policy, parse_exception};
+use berth_config::{Exception, Exceptions, Login, Machine, Policy, parse_exception};
 
 use crate::exceptions::{self, Changing};
 use crate::exit::Exit;
@@ -122,7 +122,7 @@ fn exempt(login: &Login, machine: &Machine) -> Option<String> {
         tty: "ssh".into(),
         ..login.clone()
     };
-    let policy = Policy::load_in(&Places::system()).ok()?;
+    let policy = Policy::load_system().ok()?;
     let explained = policy.explain(&by_ssh, machine).ok()?;
     match (explained.exempt, explained.decision.outcome) {
         (Some(why), _) => Some(format!("is exempt ({why})")),

@@ -145,18 +145,18 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
     let Some((user, mut bases)) = user_caps(checker, rule, &merged, machine) else {
         return;
     };
-    if rule.is_login_rule() {
+    let of_users = !rule.is_login_rule();
+    if of_users {
+        never_slows(checker, &merged.user.marks(), &user);
+    } else {
         (bases.user, bases.pool) = (None, None);
-        if let Ok(session) = decide::caps(&merged.session, &bases) {
-            never_slows(checker, &merged.session.marks(), &session);
-        }
-        return;
     }
-    never_slows(checker, &merged.user.marks(), &user);
     if let Ok(session) = decide::caps(&merged.session, &bases) {
-        let (marks, of) = (merged.session.marks(), ("session's", "user's"));
+        let marks = merged.session.marks();
         never_slows(checker, &marks, &session);
-        never_matter(checker, &marks, of, (&session, &user));
+        if of_users {
+            never_matter(checker, &marks, ("session's", "user's"), (&session, &user));
+        }
     }
     if let Some(pool) = &bases.pool {
         never_matter(

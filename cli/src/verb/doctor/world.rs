@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::{Berth, Caps, Outcome};
-use berth_config::{Decision, Login, Machine, Places, Policy};
+use berth_config::{Decision, Login, Machine, Policy};
 use berth_session::kernel_text;
 
 use crate::place;
@@ -25,7 +25,7 @@ impl World {
     /// This machine.
     pub fn here() -> World {
         let cgroup = place::cgroup_root();
-        let policy = Policy::load_in(&Places::system()).ok();
+        let policy = Policy::load_system().ok();
         World::of(Path::new("/"), cgroup, policy, place::accounts())
     }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use berth_config::{LocalTime, Places, Policy, counted};
+use berth_config::{LocalTime, Policy, counted};
 use berth_session::{Group, NamespaceIds, Record, SessionId, Tree};
 use serde_json::{Value, json};
 
@@ -285,7 +285,7 @@ fn decided(records: &[&Record], is_stale: bool) -> String {
         text += &format!(", pool {pool}");
     }
     if !rules.is_empty() {
-        let policy = Policy::load_in(&Places::system()).ok();
+        let policy = Policy::load_system().ok();
         let policy = policy.filter(|policy| policy.loaded().is_some() && !is_stale);
         let rule = |name: &str| {
             let place = policy

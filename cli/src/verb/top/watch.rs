@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
-use berth_config::{LocalTime, Places, Policy};
+use berth_config::{LocalTime, Policy};
 use berth_session::{Group, Record, SessionId, State, Tree};
 
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
@@ -125,7 +125,7 @@ impl Watch {
         if turn % TURNS == 0 {
             let records = self.records.values().map(|(_, record)| record);
             self.stale = Stale::find(records).unwrap_or_default();
-            let policy = Policy::load_in(&Places::system()).ok();
+            let policy = Policy::load_system().ok();
             let file = policy.and_then(|policy| policy.accounting().file);
             let records = &self.records;
             today.account(file, |id| records.contains_key(&id));
