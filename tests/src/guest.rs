@@ -30,7 +30,7 @@ pub enum Guest {
     UserModeLinux,
     /// The same with a whole Debian that systemd runs.
     Systemd(Suite),
-    /// The same Debian as a container on the host's kernel: quick, and without controllers. For measuring.
+    /// The same Debian as a container on the host's kernel: quick, and without controllers.
     Container(Suite),
     /// A whole PC with two CPUs, emulated.
     Qemu,
@@ -48,12 +48,12 @@ pub enum Suite {
 }
 
 impl Guest {
-    /// What its cases and its images are named after.
+    /// What its cases and its image are named after; a container has the image of a booted machine.
     fn name(self) -> &'static str {
         match self {
             Guest::UserModeLinux => "uml",
-            // The container has the same image.
-            Guest::Systemd(_) | Guest::Container(_) => "systemd",
+            Guest::Systemd(_) => "systemd",
+            Guest::Container(_) => "systemd-native",
             Guest::Qemu => "qemu",
             Guest::SystemdOnQemu => "systemd-qemu",
         }
@@ -91,6 +91,35 @@ macro_rules! cases {
             listed.sort_unstable();
             assert_eq!(BOOT.cases(), listed, "its console:\n{}", BOOT.console());
         }
+    };
+}
+
+/// Makes a test of each case of both Debians' machines, whose boots are `BOOTS` where this stands.
+#[macro_export]
+macro_rules! cases_of_debians {
+    ($suite:ident $boot:literal unless $cannot:meta: $($case:ident)*) => {
+        mod $suite {
+            $(
+                #[test]
+                #[cfg_attr($cannot, ignore = "what is built here needs a newer C library than it has")]
+                fn $case() {
+                    super::BOOTS[$boot].assert_passed(stringify!($case));
+                }
+            )*
+
+            #[test]
+            #[cfg_attr($cannot, ignore = "what is built here needs a newer C library than it has")]
+            fn every_case_is_listed_here() {
+                let boot = &super::BOOTS[$boot];
+                let mut listed = [$(stringify!($case)),*];
+                listed.sort_unstable();
+                assert_eq!(boot.cases(), listed, "its console:\n{}", boot.console());
+            }
+        }
+    };
+    ($($case:ident)*) => {
+        $crate::cases_of_debians! { debian_12 0 unless built_past_debian_12: $($case)* }
+        $crate::cases_of_debians! { debian_13 1 unless any(): $($case)* }
     };
 }
 
@@ -220,9 +249,13 @@ fn package(build: &Build, work: &Path) -> PathBuf {
 
 fn image(build: &Build, guest: Guest) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/build-image");
+    let of = match guest {
+        Guest::Container(suite) => Guest::Systemd(suite),
+        guest => guest,
+    };
     let built = Command::new(&script)
         .arg(build.target.join("system"))
-        .arg(guest.name())
+        .arg(of.name())
         .args(guest.suite())
         .stderr(Stdio::inherit())
         .output();

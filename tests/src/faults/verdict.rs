@@ -64,6 +64,14 @@ fn was_killed(fired: &[Fired], place: Place) -> bool {
         .any(|one| one.fault == Fault::Kill && one.step.place == place)
 }
 
+/// Whether the module could not log, which it does when something else has failed.
+fn was_silenced(fired: &[Fired]) -> bool {
+    fired.iter().any(|one| {
+        matches!(one.step.place, Place::Account | Place::Open | Place::Close)
+            && matches!(one.step.call, "socket" | "connect" | "sendto")
+    })
+}
+
 /// Whether nobody but the user's next login cleans up: the keeper was killed, and its standby too, or it failed at the one
 /// try that it has before the session is open.
 pub fn is_left_to_the_next(fired: &[Fired], login: &Login) -> bool {
@@ -96,7 +104,7 @@ pub fn judge(
         }),
         Some(traits) if *traits == good.outside => match setting.on_error() {
             OnError::Deny => Err("it was let in without a berth".into()),
-            OnError::Allow if !says("on_error = allow") => {
+            OnError::Allow if !says("on_error = allow") && !was_silenced(fired) => {
                 Err("it was let in without a berth, and the log says nothing".into())
             }
             OnError::Allow => Ok(Verdict::WithoutBerth),
@@ -126,7 +134,7 @@ pub fn judge(
         // sshd's own process is gone, and with it whoever could log anything or let anybody in.
         None if module_was_killed => Ok(Verdict::Refused),
         None => match setting.on_error() {
-            OnError::Deny if says("on_error") => Ok(Verdict::Refused),
+            OnError::Deny if says("on_error") || was_silenced(fired) => Ok(Verdict::Refused),
             OnError::Allow if says("whatever on_error says") => Ok(Verdict::Refused),
             OnError::Allow if says("on_error = allow") => {
                 Err("it was to go on without a berth, and did not".into())

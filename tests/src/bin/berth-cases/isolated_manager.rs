@@ -4,8 +4,9 @@ use berth_tests::{Booted, Policy, Process, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    ("an_isolated_manager_runs_in_its_users_berth", isolated),
+pub const CASES: &[BootedCase] = &[("an_isolated_manager_runs_in_its_users_berth", isolated)];
+
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
     (
         "a_lingering_manager_makes_the_berth_that_logins_join",
         lingering,
@@ -30,7 +31,7 @@ fn policy(user: &str) -> Policy {
     let shared =
         format!("scope = \"user\", user = \"{user}\", pid = true, ipc = true, mount = true");
     Policy {
-        profile: "max_sessions = 2\nuser = { tasks_max = 200 }\nlogout = { grace = \"1s\" }".into(),
+        profile: "max_sessions = 2\nlogout = { grace = \"1s\" }".into(),
         ..Policy::with_namespaces(&format!("{shared}, user_manager = \"isolated\""))
     }
 }
@@ -65,7 +66,9 @@ fn place(process: Process) -> String {
 }
 
 fn isolated(machine: &Booted) {
-    machine.berth("sshd", &policy("identity"));
+    let mut capped = policy("identity");
+    capped.profile += "\nuser = { tasks_max = 200 }";
+    machine.berth("sshd", &capped);
     let before = machine.settled();
     enable(machine);
     let (login, sleeping) = machine.stay("alice");
@@ -116,6 +119,8 @@ fn isolated(machine: &Booted) {
 /// Has alice's manager isolated and started before she logs in.
 fn lingers(machine: &Booted) -> Process {
     enable(machine);
+    // After the trial login's manager has ended.
+    machine.settled();
     machine.host("loginctl enable-linger alice").ok();
     assert!(
         eventually(|| manager(machine).is_some()),

@@ -1,6 +1,6 @@
 //! The cases that need a booted machine with controllers, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`); `--all GUEST [PART OF A NAME…]` runs each on a
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, `systemd-native`); `--all GUEST [PART OF A NAME…]` runs each on a
 //! login machine of its own, or for `systemd` on the booted machine itself, and prints a line for each:
 //! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
@@ -49,30 +49,40 @@ type BootedCase = (&'static str, fn(&Booted));
 
 /// The cases of one kind of guest that systemd runs.
 fn booted_cases(guest: &str) -> Vec<BootedCase> {
-    if guest == "systemd-qemu" {
-        return cpus::CASES_UNDER_SYSTEMD.to_vec();
+    match guest {
+        "systemd" => [
+            beside_systemd::CASES,
+            systemd_caps::CASES,
+            systemd_freeze::CASES,
+            systemd_units::CASES,
+            isolated_manager::CASES,
+            drop_ins::CASES,
+            systemd_bad_days::CASES,
+            automount::CASES,
+            stacks::CASES,
+            systemd_pools::CASES,
+            package::CASES,
+            accounting::CASES_UNDER_SYSTEMD,
+            metrics::CASES_UNDER_SYSTEMD,
+            apply::CASES_UNDER_SYSTEMD,
+            penalties::CASES_UNDER_SYSTEMD,
+        ]
+        .concat(),
+        "systemd-native" => [
+            beside_systemd::CASES_WITHOUT_CONTROLLERS,
+            systemd_units::CASES_WITHOUT_CONTROLLERS,
+            service_manager::CASES,
+            isolated_manager::CASES_WITHOUT_CONTROLLERS,
+            systemd_bad_days::CASES_WITHOUT_CONTROLLERS,
+            kerberos::CASES,
+            mail::CASES,
+            stacks::CASES_WITHOUT_CONTROLLERS,
+            package::CASES_WITHOUT_CONTROLLERS,
+        ]
+        .concat(),
+        "systemd-qemu" => cpus::CASES_UNDER_SYSTEMD.to_vec(),
+        _ => Vec::new(),
     }
-    [
-        beside_systemd::CASES,
-        systemd_caps::CASES,
-        systemd_freeze::CASES,
-        systemd_units::CASES,
-        service_manager::CASES,
-        isolated_manager::CASES,
-        drop_ins::CASES,
-        systemd_bad_days::CASES,
-        kerberos::CASES,
-        automount::CASES,
-        mail::CASES,
-        stacks::CASES,
-        systemd_pools::CASES,
-        package::CASES,
-        accounting::CASES_UNDER_SYSTEMD,
-        metrics::CASES_UNDER_SYSTEMD,
-        apply::CASES_UNDER_SYSTEMD,
-        penalties::CASES_UNDER_SYSTEMD,
-    ]
-    .concat()
 }
 
 /// The cases of one kind of guest.
@@ -132,7 +142,8 @@ fn main() {
             let is_it = |known: &str| known == name;
             let all = [cases("uml"), cases("qemu")].concat();
             let of_login_machine = all.iter().find(|(known, _)| is_it(known));
-            let booted = [booted_cases("systemd"), booted_cases("systemd-qemu")].concat();
+            let booted = ["systemd", "systemd-qemu", "systemd-native"].map(booted_cases);
+            let booted = booted.concat();
             let of_booted = booted.iter().find(|(known, _)| is_it(known));
             match (of_login_machine, of_booted) {
                 (Some((_, case)), _) => Machine::run_named(name, case),

@@ -9,16 +9,17 @@ use berth_tests::{Booted, Policy, Process, Terminal, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
+pub const CASES: &[BootedCase] = &[(
+    "an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in",
+    upgrade,
+)];
+
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
     ("the_package_touches_nothing_of_pam", pam),
     ("the_package_stays_while_pam_needs_it", needed),
     (
         "berth_pam_puts_the_package_in_force_and_takes_it_out",
         in_force,
-    ),
-    (
-        "an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in",
-        upgrade,
     ),
 ];
 

@@ -7,28 +7,27 @@ use berth_tests::{Booted, Policy, Terminal, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    ("an_admin_gets_all_the_way_out_by_sudo", sudo),
+pub const CASES: &[BootedCase] = &[("an_admin_gets_all_the_way_out_by_sudo", sudo)];
+
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
     ("a_login_at_a_console_is_in_its_berth", console),
     (
-        "runuser_is_under_the_caps_and_joined_where_a_rule_names_it",
+        "runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it",
         runuser,
     ),
-    ("a_unit_with_a_pam_name_is_under_its_users_caps", unit),
+    ("a_unit_with_a_pam_name_is_in_its_users_slice", unit),
 ];
 
 /// Prints in which namespaces and cgroup a process is.
-const WHERE: &str = "readlink /proc/self/ns/user /proc/self/ns/pid; cut -d: -f3 /proc/self/cgroup";
+const WHERE: &str =
+    "readlink /proc/self/ns/user /proc/self/ns/pid; sed -n s/^0:://p /proc/self/cgroup";
 
-/// With a cap on the user.
-fn policy(namespaces: &str) -> Policy {
+fn policy() -> Policy {
     Policy {
-        profile: "user = { memory_max = \"100M\" }\nlogout = { grace = \"1s\" }".into(),
-        ..Policy::with_namespaces(namespaces)
+        profile: "logout = { grace = \"1s\" }".into(),
+        ..Policy::with_namespaces("user = \"identity\", pid = true, ipc = true, mount = true")
     }
 }
-
-const BERTH: &str = "user = \"identity\", pid = true, ipc = true, mount = true";
 
 /// A process, as it said itself where it is.
 #[derive(Debug)]
@@ -49,8 +48,11 @@ fn place(machine: &Booted, said: &str) -> Place {
 
 fn sudo(machine: &Booted) {
     // alice has caps and no berth, bob not even these.
-    let mut policy = policy("");
-    policy.rest = "[exempt]\nusers = [\"bob\"]".into();
+    let policy = Policy {
+        profile: "user = { memory_max = \"100M\" }\nlogout = { grace = \"1s\" }".into(),
+        rest: "[exempt]\nusers = [\"bob\"]".into(),
+        ..Policy::with_namespaces("")
+    };
     machine.berth("sshd", &policy);
     let before = machine.settled();
     let rule = "alice, bob ALL=(ALL) NOPASSWD: ALL\n";
@@ -78,7 +80,7 @@ fn sudo(machine: &Booted) {
 
 /// As a getty on a serial line has it: the line is a pseudoterminal here.
 fn console(machine: &Booted) {
-    machine.berth("login", &policy(BERTH));
+    machine.berth("login", &policy());
     let before = machine.settled();
     for (user, prompt) in [("alice", "$ "), ("root", "# ")] {
         machine
@@ -98,8 +100,8 @@ fn console(machine: &Booted) {
         assert_eq!(place.is_outside, user == "root", "{said}");
         let session = format!("{}/session-", machine.slice(user));
         assert!(place.cgroup.starts_with(&session), "{said}");
-        let who = machine.host("who").stdout;
-        assert!(who.contains(user), "{who}");
+        let sessions = machine.host("loginctl --no-legend list-sessions").ok();
+        assert!(sessions.contains(user), "{sessions}");
         terminal.send("exit");
         terminal.wait();
     }
@@ -108,7 +110,7 @@ fn console(machine: &Booted) {
 
 fn runuser(machine: &Booted) {
     // runuser -l has a file of its own, which includes this one.
-    machine.berth("runuser", &policy(BERTH));
+    machine.berth("runuser", &policy());
     let before = machine.settled();
     let run = |how: &str| {
         let said = machine.host(&format!("runuser {how} -c '{WHERE}'")).ok();
@@ -120,10 +122,7 @@ fn runuser(machine: &Booted) {
     assert!(run("alice"));
     assert!(run("-l alice"));
     let names = "[[rule]]\nservice = [\"runuser\", \"runuser-l\"]";
-    // Without caps of the user's, which no rule for a service may have.
-    let named = Policy::with_namespaces(BERTH)
-        .text()
-        .replace("[[rule]]", names);
+    let named = policy().text().replace("[[rule]]", names);
     fs::write("/etc/berth/policy.toml", named).expect("the policy");
     assert!(!run("alice"));
     assert!(!run("-l alice"));
@@ -134,7 +133,7 @@ fn unit(machine: &Booted) {
     let own = "account required pam_permit.so\nsession required pam_permit.so\n";
     fs::write("/etc/pam.d/berth-web", own).expect("a stack");
     for service in ["berth-web", "login"] {
-        machine.berth(service, &policy(BERTH));
+        machine.berth(service, &policy());
     }
     let before = machine.settled();
     for service in ["berth-web", "login"] {

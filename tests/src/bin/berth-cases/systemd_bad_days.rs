@@ -9,7 +9,6 @@ use super::BootedCase;
 
 pub const CASES: &[BootedCase] = &[
     ("with_the_disk_full_a_private_tmp_on_it_is_what_fails", disk),
-    ("with_no_memory_for_the_helper_on_error_decides", memory),
     (
         "with_namespaces_forbidden_on_error_decides_under_systemd",
         namespaces,
@@ -19,6 +18,9 @@ pub const CASES: &[BootedCase] = &[
         emergency,
     ),
 ];
+
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] =
+    &[("with_no_memory_for_the_helper_on_error_decides", memory)];
 
 const BERTH: &str = "user = \"identity\", pid = true, ipc = true, mount = true";
 

@@ -18,10 +18,6 @@ pub const CASES: &[BootedCase] = &[
     ("su_in_a_session_is_in_its_users_slice", su),
     ("the_users_service_manager_is_under_the_caps", manager),
     (
-        "a_login_without_a_network_is_one_to_logind_and_ends_like_any_other",
-        no_network,
-    ),
-    (
         "a_killed_part_of_a_capped_login_leaves_nothing_under_systemd",
         killed,
     ),
@@ -37,6 +33,11 @@ pub const CASES: &[BootedCase] = &[
         over_the_bus,
     ),
 ];
+
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[(
+    "a_login_without_a_network_is_one_to_logind_and_ends_like_any_other",
+    no_network,
+)];
 
 const PRIVATE: &str = "/run/systemd/private";
 const ASIDE: &str = "/run/systemd/private.aside";

@@ -1,0 +1,36 @@
+//! Logins on machines that systemd runs, as containers on this machine's own kernel: what needs systemd and no
+//! controllers, ten times as quick as on a booted machine.
+
+use std::sync::LazyLock;
+
+use berth_tests::guest::{Boot, Guest, Suite};
+
+/// One after the other: they have the same users, and the kernel counts what these have.
+static BOOTS: LazyLock<[Boot; 2]> = LazyLock::new(|| {
+    [Suite::Bookworm, Suite::Trixie].map(|suite| Boot::run(Guest::Container(suite)))
+});
+
+berth_tests::cases_of_debians! {
+    a_login_by_ssh_is_in_a_scope_of_its_user
+    a_berth_is_in_the_scope_that_logind_made
+    who_and_logind_show_a_login_in_a_berth_and_its_end
+    a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
+    a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden
+    a_hidden_manager_starts_what_its_user_has_enabled_outside
+    a_hidden_managers_folder_is_the_berths_own_and_usable
+    a_manager_that_starts_after_a_login_is_hidden_from_it_too
+    a_lingering_manager_makes_the_berth_that_logins_join
+    an_isolated_manager_has_no_network_where_its_berth_has_none
+    a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside
+    with_no_memory_for_the_helper_on_error_decides
+    tickets_in_a_file_are_in_the_berth_unless_a_private_tmp_covers_it
+    tickets_in_a_keyring_stay_behind_where_there_is_a_user_namespace
+    tickets_in_kcm_are_the_same_in_each_berth
+    mail_of_cron_needs_a_profile_without_no_new_privs
+    a_login_at_a_console_is_in_its_berth
+    runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it
+    a_unit_with_a_pam_name_is_in_its_users_slice
+    the_package_touches_nothing_of_pam
+    the_package_stays_while_pam_needs_it
+    berth_pam_puts_the_package_in_force_and_takes_it_out
+}
