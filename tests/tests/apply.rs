@@ -78,7 +78,7 @@ fn another_helper_is_found_from_where_one_is_and_one_that_fails_is_named() {
 }
 
 #[test]
-fn an_exception_for_who_is_exempt_is_said_to_count_for_nothing() {
+fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
     Machine::run(|machine| {
         let set = format!("set alice tasks_max=99 --for 1h --helper {PROGRAMS}/berth-helper");
         let good = Policy::default().text();
@@ -95,6 +95,10 @@ fn an_exception_for_who_is_exempt_is_said_to_count_for_nothing() {
             (
                 "version = 1\n".into(),
                 "is exempt at a login by ssh (no rule matches)",
+            ),
+            (
+                "version = 1\n[[rule]]\nname = \"exam\"\naction = \"deny\"\n".into(),
+                "is denied at a login by ssh (rule exam)",
             ),
         ] {
             machine.policy_text(&policy);

@@ -23,7 +23,8 @@ fn all_logins_of_a_user_see_each_other_and_nobody_elses() {
             let said = machine.through(door, "alice", "readlink /proc/self/ns/pid; cat /tmp/note");
             assert_eq!(said, format!("{namespace}\nof-the-first"), "{door:?}");
         }
-        let trace = "strace -o /dev/null -p $(pgrep -x sleep) & sleep 0.5; kill %1; ls -A /tmp";
+        let trace =
+            "strace -o /dev/null -p $(pgrep -x sleep) & sleep 0.5; kill -KILL %1; ls -A /tmp";
         assert_eq!(machine.ssh("alice", trace).ok(), "note");
         let bob = machine
             .ssh("bob", "readlink /proc/self/ns/pid; ls -A /tmp")

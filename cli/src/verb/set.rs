@@ -83,10 +83,10 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
     due::start_the_timer();
 
     let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
-    let exempt = exempt(&login, &machine);
-    if let Some(exempt) = &exempt {
+    let in_vain = in_vain(&login, &machine);
+    if let Some(why) = &in_vain {
         eprintln!(
-            "berth: {} {exempt}: as long as that is so, this counts for nothing",
+            "berth: {} {why}: as long as that is so, this counts for nothing",
             login.user
         );
     }
@@ -106,7 +106,7 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
     if !applied.is_empty() {
         return Ok(caps::print(&applied, false));
     }
-    if exempt.is_none() {
+    if in_vain.is_none() {
         println!(
             "{} is not logged in: it counts from the next login on",
             login.user
@@ -115,8 +115,8 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
     Ok(Exit::Done)
 }
 
-/// `is exempt ([exempt] lists the user)`. Without a policy that can be used nobody knows.
-fn exempt(login: &Login, machine: &Machine) -> Option<String> {
+/// `is exempt ([exempt] lists the user)`, or denied. Without a policy that can be used nobody knows.
+fn in_vain(login: &Login, machine: &Machine) -> Option<String> {
     let by_ssh = Login {
         service: "sshd".into(),
         tty: "ssh".into(),
@@ -124,14 +124,18 @@ fn exempt(login: &Login, machine: &Machine) -> Option<String> {
     };
     let policy = Policy::load_system().ok()?;
     let explained = policy.explain(&by_ssh, machine).ok()?;
-    match (explained.exempt, explained.decision.outcome) {
-        (Some(why), _) => Some(format!("is exempt ({why})")),
-        (None, Outcome::Exempt) => Some(match explained.decision.rule {
-            Some(rule) => format!("is exempt at a login by ssh (rule {rule})"),
-            None => "is exempt at a login by ssh (no rule matches)".into(),
-        }),
-        _ => None,
+    if let Some(why) = explained.exempt {
+        return Some(format!("is exempt ({why})"));
     }
+    let what = match explained.decision.outcome {
+        Outcome::Exempt => "exempt",
+        Outcome::Deny { .. } => "denied",
+        Outcome::Berth(_) => return None,
+    };
+    Some(match explained.decision.rule {
+        Some(rule) => format!("is {what} at a login by ssh (rule {rule})"),
+        None => format!("is {what} at a login by ssh (no rule matches)"),
+    })
 }
 
 fn new(arguments: &Arguments, by: &str) -> Result<Vec<Exception>, Exit> {
