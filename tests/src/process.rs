@@ -152,7 +152,6 @@ impl Background {
 
     /// Waits for the program to end by itself.
     pub fn wait(mut self) -> crate::Output {
-        let status = self.0.wait().expect("wait");
         let read = |from: Option<&mut dyn std::io::Read>| {
             let mut text = String::new();
             if let Some(from) = from {
@@ -160,10 +159,13 @@ impl Background {
             }
             text
         };
+        // Before it is waited for: who prints more than a pipe holds would not end.
+        let stdout = read(self.0.stdout.as_mut().map(|out| out as _));
+        let stderr = read(self.0.stderr.as_mut().map(|err| err as _));
         crate::Output {
-            status,
-            stdout: read(self.0.stdout.as_mut().map(|out| out as _)),
-            stderr: read(self.0.stderr.as_mut().map(|err| err as _)),
+            status: self.0.wait().expect("wait"),
+            stdout,
+            stderr,
         }
     }
 
