@@ -32,7 +32,7 @@ const LONG: usize = 16;
 
 const KEYS: &str =
     "u users  s sessions  p pools  <> sort  f freeze  t thaw  k kill  / find  q quit";
-const MARKS: &str = "! at a cap  F frozen  L lingering  S stale: opened under an older policy";
+const MARKS: &str = "! at a cap  F frozen  L lingering  S stale: another policy or window of time";
 
 /// Whether there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

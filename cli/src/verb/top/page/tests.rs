@@ -192,7 +192,7 @@ fn the_screen_is_as_it_was_designed() {
     ];
     expected.resize(22, &blank);
     expected.extend([
-        "! at a cap  F frozen  L lingering  S stale: opened under an older policy        ",
+        "! at a cap  F frozen  L lingering  S stale: another policy or window of time    ",
         "u users  s sessions  p pools  <> sort  f freeze  t thaw  k kill  / find  q quit ",
     ]);
     let mut model = model();
