@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use berth_config::Policy;
 use berth_config::value::bytes_text;
 use berth_session::{Applied, Change, Whose};
 use serde_json::{Value, json};
@@ -40,7 +41,10 @@ pub fn bring(helper: &Path, arguments: &[String]) -> Result<Vec<Applied>, Exit> 
                 said.strip_prefix("berth-helper: ").unwrap_or(said)
             ),
         }
-        return Err(Exit::NotSo);
+        return Err(match Policy::load_system() {
+            Ok(_) => Exit::NotSo,
+            Err(_) => Exit::Policy, // which is what the helper has told
+        });
     }
     serde_json::from_slice(&output.stdout).map_err(|error| failed(&error))
 }

@@ -1,5 +1,6 @@
 //! PAM's files as libpam reads them: entries, continued lines, and what they include.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -155,6 +156,13 @@ impl Folders {
             }
         }
         Err(ErrorKind::NotFound.into())
+    }
+
+    /// The names of all files.
+    pub fn names(&self) -> BTreeSet<String> {
+        let folders = self.0.iter().filter_map(|folder| fs::read_dir(folder).ok());
+        let names = folders.flatten().flatten().map(|file| file.file_name());
+        names.filter_map(|name| name.into_string().ok()).collect()
     }
 
     /// What a package brought for a service, where the admin's file may take its place.

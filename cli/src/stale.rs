@@ -1,4 +1,4 @@
-//! Which sessions are not what they would be if they were opened now: those of an older policy, and those that a window
+//! Which sessions are not what they would be if they were opened now: those of another policy, and those that a window
 //! of time has since given other namespaces or another pool.
 
 use std::collections::{BTreeMap, HashSet};

@@ -379,12 +379,13 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
         assert!(ran.err.contains(said), "{arguments}: {ran:?}");
     }
     for verb in [
-        "list", "show", "kill", "freeze", "thaw", "enter", "log", "try",
+        "check", "edit", "reload", "diff", "explain", "list", "show", "top", "log", "report",
+        "metrics", "apply", "set", "unset", "kill", "freeze", "thaw", "enter", "try", "doctor",
     ] {
         let ran = run.berth("", &format!("{verb} --help"));
         assert!(ran.out.contains("Exit status: "), "{verb}");
         let longest = ran.out.lines().map(str::len).max();
-        assert!(longest < Some(100), "{verb}: {longest:?}");
+        assert!(longest <= Some(100), "{verb}: {longest:?}");
     }
 }
 

@@ -38,7 +38,7 @@ fn a_session_from_before_the_policy_in_force_is_stale() {
         .collect();
     assert_eq!(stale[0], (&json!(true), &json!("active")));
     assert_eq!(stale[3], (&json!(false), &json!("active")));
-    assert!(loaded("show 12").contains("    Stale: opened under an older policy"));
+    assert!(loaded("show 12").contains("    Stale: opened under another policy, or "));
     assert!(loaded("top -b -d 0.1").contains(" S\n"));
     // Without a policy in force nothing is older.
     assert!(

@@ -258,6 +258,11 @@ fn what_a_penalty_needs_and_the_range_of_each_value() {
             "5:1 `window` is out of range | 1min to 1d",
         ),
         (
+            "\"10min\"",
+            "10",
+            "5:10 `10`: seconds, minutes, hours? | write \"10s\", \"10min\" or \"10h\"",
+        ),
+        (
             "\"30min\"",
             "\"59s\"",
             "8:1 `step_time` is out of range | 1min to 366d",

@@ -78,6 +78,19 @@ fn another_helper_is_found_from_where_one_is_and_one_that_fails_is_named() {
 }
 
 #[test]
+fn a_policy_with_an_error_is_told_and_is_3_as_for_all_verbs() {
+    Machine::run(|machine| {
+        let broken = "[profile.test2]\nfirst = 1\n[[rule]]";
+        machine.policy_text(&Policy::default().text().replace("[[rule]]", broken));
+        for command in ["apply", "set alice tasks_max=99 --for 1h"] {
+            let said = machine.berth(&format!("{command} --helper {PROGRAMS}/berth-helper"));
+            assert_eq!(said.status.code(), Some(3), "{said:?}");
+            assert!(said.stderr.contains("`first`"), "{said:?}");
+        }
+    });
+}
+
+#[test]
 fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
     Machine::run(|machine| {
         let set = format!("set alice tasks_max=99 --for 1h --helper {PROGRAMS}/berth-helper");

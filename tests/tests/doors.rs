@@ -141,6 +141,12 @@ fn a_denied_user_gets_in_through_no_door_and_is_told_why() {
         );
         let ssh = machine.ssh("alice", "echo in").refused();
         assert!(!ssh.stdout.contains("in"), "{ssh:?}");
+        // It comes as a banner, which a client shows that is not told to be quiet.
+        let loud = "${SSH%LogLevel=*}LogLevel=INFO${SSH#*LogLevel=ERROR}";
+        let ssh = machine
+            .client(&format!("{loud} alice@127.0.0.1 true"))
+            .refused();
+        assert!(ssh.stderr.contains("See the front desk."), "{ssh:?}");
         for su in [
             machine.su("alice", "echo in"),
             machine.su_login("alice", "echo in"),

@@ -226,3 +226,23 @@ fn the_helper_is_installed_where_the_module_looks_for_it() {
     let (helper, _) = rest.split_once('"').unwrap();
     assert!(place.path(helper).is_file(), "{helper}");
 }
+
+#[test]
+fn what_the_documents_lead_to_is_installed_with_them() {
+    let place = Place::new("links");
+    place.run(&[]).ok();
+    let folder = place.path("usr/share/doc/berth");
+    let mut links = 0;
+    for file in fs::read_dir(&folder).unwrap().flatten() {
+        let Ok(text) = fs::read_to_string(file.path()) else {
+            continue; // The folder of examples.
+        };
+        let targets = text.split("](").skip(1);
+        let targets = targets.filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|target| !target.is_empty() && !target.contains(':')) {
+            assert!(folder.join(target).exists(), "{file:?}: {target}");
+            links += 1;
+        }
+    }
+    assert!(links > 20, "{links}");
+}

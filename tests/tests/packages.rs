@@ -133,6 +133,10 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
     ] {
         assert!(debs.contains_key(file), "{file}: {debs:#?}");
     }
+    let mut readme = Command::new("sh");
+    let read = "dpkg-deb --fsys-tarfile \"$0\" | tar -xO ./usr/share/doc/berth/README.md";
+    readme.args(["-c", read, &deb]);
+    assert!(stdout(readme).contains("(NEWS.md)"));
     // What the admin has edited is kept by both.
     let mut conffiles = Command::new("dpkg-deb");
     conffiles.args(["--info", &deb, "conffiles"]);

@@ -14,8 +14,8 @@ use crate::{caps, json, live, penalties, place, repeated};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 all caps are as the policy says; 1 nothing could be done; 4 only root may do
-this; 5 some caps stay as they were, and are named.
+Exit status: 0 all caps are as the policy says; 1 nothing could be done; 3 the policy has an
+error; 4 only root may do this; 5 some caps stay as they were, and are named.
 
 Caps of users, their sessions, pools and everyone are worked out anew and written where
 they differ. A memory_max is not lowered below what is in use without --force: then the

@@ -17,8 +17,8 @@ mod who;
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 in force, or nothing was changed; 1 not saved, or not in force; 2 usage; 3 the edited policy has
-an error, with --yes; 4 only root may do this.
+Exit status: 0 in force, or nothing was changed; 1 not saved, or not in force; 2 usage; 3 the
+edited policy has an error, with --yes; 4 only root may do this.
 
 The editor is $SUDO_EDITOR, $VISUAL, $EDITOR, `editor` or `vi`, and edits a copy. If the copy has
 an error, you are asked whether to edit it again or leave all as it is. If not, you see what

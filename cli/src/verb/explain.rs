@@ -46,7 +46,7 @@ pub struct Arguments {
     #[arg(long)]
     rhost: Option<String>,
     /// Who the user is there
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", hide_default_value = true)]
     ruser: String,
     /// The machine's name; by default, this one's
     #[arg(long)]

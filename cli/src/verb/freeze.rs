@@ -14,8 +14,8 @@ use crate::{deed, json};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 done; 1 there is no such session, or no cgroup v2; 4 only root may do this;
-5 something does not stop, and is named.
+Exit status: 0 done; 1 there is no such session, or it has no cgroup, or this command runs in
+it; 4 only root may do this; 5 something does not stop, or go on, and is named.
 
 OBJECT is a session, as in 12, a user, as in alice or user:alice, a pool, as in pool:cs101,
 or a profile, as in profile:student: its sessions. What is frozen uses no CPU, keeps its

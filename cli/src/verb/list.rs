@@ -20,9 +20,9 @@ Exit status: 0 listed; 4 nothing of it is yours to see; 5 a session's record cou
 read.
 
 CPU is what was used in 100 ms, in percent of one CPU. A - means not known, or none. STATE:
-opening, active, stale (active, but such a login would now get other namespaces or another
-pool, or it was opened under an older policy), linger (the login has ended, what it left
-running may stay), frozen (by `berth freeze`), dead (its keeper was killed; `berth kill`
+opening, active, stale (active, but opened under another policy, or in another window of time,
+with other namespaces or another pool), linger (the login has ended, what it left running may
+stay), frozen (by `berth freeze`), dead (its keeper and its standby were killed; `berth kill`
 removes what is left). Users other than root see what the kernel says of their own cgroup.")]
 pub struct Arguments {
     /// One line for each user instead of each session
@@ -31,7 +31,7 @@ pub struct Arguments {
     /// One line for each pool
     #[arg(long)]
     pools: bool,
-    /// Only sessions that are stale: opened under an older policy, or before a window of time began or ended
+    /// Only stale sessions: opened under another policy, or before a window of time began or ended
     #[arg(long)]
     stale: bool,
     /// Print one JSON object

@@ -25,7 +25,7 @@ connection; 4 only root may do this; 5 a session's record or the counters could 
 
 The N users of --top are those who use the most memory now. Counters of logins begin at boot.")]
 pub struct Arguments {
-    /// How many users have figures of their own; all others together are user=\"other\"
+    /// How many users have figures of their own; all others together are user="other"
     #[arg(long, value_name = "N", default_value_t = 100)]
     top: usize,
     /// How it is written: OpenMetrics, or the older text that node_exporter reads from files

@@ -40,9 +40,9 @@ pub enum Verb {
     Diff(diff::Arguments),
     /// Show what a user gets, and why
     Explain(explain::Arguments),
-    /// List the sessions, or the users, and what they use
+    /// List sessions, users or pools, and what they use
     List(list::Arguments),
-    /// Show a user or a session in full
+    /// Show a session, a user, a pool or a profile in full
     #[command(visible_alias = "status")]
     Show(show::Arguments),
     /// Watch who uses the machine, and freeze, thaw or end them by a key
@@ -57,13 +57,13 @@ pub enum Verb {
     Apply(apply::Arguments),
     /// Give a user other caps for a while
     Set(set::Arguments),
-    /// End a user's exceptions
+    /// End a user's exceptions, or forgive a penalty
     Unset(unset::Arguments),
     /// End sessions, or signal what runs in them
     Kill(kill::Arguments),
     /// Stop all that a session, a user or a pool runs, until it is thawed
     Freeze(freeze::Arguments),
-    /// Let go on what is frozen
+    /// Let what is frozen go on
     Thaw(freeze::Arguments),
     /// Get a root shell, or run a command, in a session's namespaces
     Enter(enter::Arguments),

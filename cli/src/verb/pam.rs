@@ -28,7 +28,8 @@ enum What {
     #[command(after_help = "\
 Exit status: 0 all of them have the lines, in the right place; 1 one has not.
 
-Without SERVICE it is every service that logs people in and is on this machine.")]
+Without SERVICE it is every service that logs people in and is on this machine, and every
+other that has lines of Berth's.")]
     Status {
         /// A PAM service, as in sshd
         #[arg(value_name = "SERVICE", value_parser = super::service)]

@@ -41,7 +41,7 @@ pub(crate) fn errors(
     };
     references::check(&mut checker);
     accounting::check(&mut checker);
-    penalty::check(&mut checker);
+    penalty::check(&mut checker, whole);
     outcome::check(&mut checker);
     never::check(&mut checker);
     isolation::check(&mut checker, systemd);

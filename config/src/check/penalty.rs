@@ -19,10 +19,13 @@ const LEAST_TIME: u64 = 60;
 /// A year: times to come are added to the clock's.
 const MOST_TIME: u64 = 366 * 86_400;
 
-pub(super) fn check(checker: &mut Checker<'_>) {
+pub(super) fn check(checker: &mut Checker<'_>, whole: bool) {
     let contents = checker.contents;
     for named in contents.penalties.values() {
-        of_table(checker, named.at, &named.table);
+        if whole {
+            needs(checker, named.at, &named.table);
+        }
+        of_table(checker, &named.table);
     }
     let selecting = super::never::selecting(checker);
     for (name, profile) in &contents.profiles {
@@ -55,7 +58,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     }
 }
 
-fn of_table(checker: &mut Checker<'_>, at: At, table: &PenaltyTable) {
+fn needs(checker: &mut Checker<'_>, at: At, table: &PenaltyTable) {
     let missing = [
         ("window", table.window.is_none()),
         ("steps", table.steps.is_none()),
@@ -69,6 +72,9 @@ fn of_table(checker: &mut Checker<'_>, at: At, table: &PenaltyTable) {
     for (key, _) in missing.iter().filter(|(_, missing)| *missing) {
         checker.error(at, format!("no `{key}`"), "a penalty needs it");
     }
+}
+
+fn of_table(checker: &mut Checker<'_>, table: &PenaltyTable) {
     above_infinity(checker, &table.cpu_above, &CpuQuota::Infinity);
     above_infinity(checker, &table.memory_above, &Memory(Share::Infinity));
     span(

@@ -85,19 +85,22 @@ impl Standing {
 
 /// Why a service should have no line of Berth's.
 pub fn never(service: &str) -> Option<&'static str> {
-    if service.starts_with("common-")
-        || matches!(service, "other" | "system-auth" | "password-auth")
-    {
+    if is_included(service) {
         return Some("other services include it, and have lines after that: name those services");
     }
     match service {
         "sudo" | "sudo-i" => Some("it is there to get out of a berth, and is never joined"),
         MANAGER => None, // Berth starts it, where this is enabled.
         _ if is_never_joined(service.as_bytes()) => {
-            Some("it is never joined, as it logs nobody in")
+            Some("it is never joined: lines written by hand give its sessions caps alone")
         }
         _ => None,
     }
+}
+
+/// Whether it is a file that services include, by its name.
+pub fn is_included(file: &str) -> bool {
+    file.starts_with("common-") || matches!(file, "other" | "system-auth" | "password-auth")
 }
 
 /// What may end the stack before it comes to Berth's line; an answer if there is such a line.

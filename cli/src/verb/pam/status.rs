@@ -3,14 +3,14 @@
 use berth_protocol::service::JOINED;
 use serde_json::json;
 
-use super::standing::Standing;
+use super::standing::{Standing, is_included};
 use crate::exit::Exit;
 use crate::json;
-use crate::stack::Folders;
+use crate::stack::{Entry, Folders, entries};
 
 /// Does it.
 pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
-    let usual = JOINED.map(String::from);
+    let usual = usual(folders);
     let chosen = match services {
         [] => &usual[..],
         services => services,
@@ -61,5 +61,40 @@ fn words(standing: &Standing) -> (&'static str, Option<String>) {
         Standing::Disabled => ("disabled", None),
         Standing::Never(why) => ("never", Some((*why).into())),
         Standing::Absent => ("absent", Some("no such service here".into())),
+    }
+}
+
+/// Those that log people in, and whatever else has lines of Berth's.
+fn usual(folders: &Folders) -> Vec<String> {
+    let has_lines = |name: &String| {
+        let text = folders.read(name).map_or(String::new(), |(_, text)| text);
+        entries(name, &text).0.iter().any(Entry::is_berth)
+    };
+    let mut others = folders.names();
+    others.retain(|name| !JOINED.contains(&&**name) && !is_included(name) && has_lines(name));
+    JOINED.map(String::from).into_iter().chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_has_berths_lines_is_shown_whatever_it_is() {
+        let folder = std::env::temp_dir().join(format!("berth-status-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let lines = "account required pam_berth.so\nsession required pam_berth.so\n";
+        for (name, text) in [
+            ("sshd", lines),
+            ("systemd-user", lines),
+            ("common-session", lines),
+            ("sudo", "session required pam_unix.so # pam_berth.so\n"),
+        ] {
+            std::fs::write(folder.join(name), text).unwrap();
+        }
+        let shown = usual(&Folders::from(folder.as_path()));
+        let others: Vec<&String> = shown.iter().skip(JOINED.len()).collect();
+        assert_eq!(others, ["systemd-user"]);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -61,7 +61,7 @@ impl Page {
         if is_stale {
             about.push((
                 "Stale",
-                "opened under an older policy than the one in force".into(),
+                "opened under another policy, or in another window of time".into(),
             ));
         }
         Page {
@@ -105,7 +105,7 @@ impl Page {
                 parts.push(state.into());
             }
             if stale.has(record) {
-                parts.push("stale: opened under an older policy".into());
+                parts.push("stale".into());
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });

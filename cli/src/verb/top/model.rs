@@ -69,7 +69,7 @@ pub struct Row {
     pub object: Option<String>,
     /// All its logins have ended.
     pub lingers: bool,
-    /// A session of it was opened under an older policy.
+    /// A session of it is stale.
     pub is_stale: bool,
     /// All of it is stopped.
     pub is_frozen: bool,
