@@ -88,10 +88,12 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
     };
     let (told, standby) = Channel::pair().map_err(Error::Standby)?;
     // Blocked before there is a worker: from then on it means "end the worker and clean up", which a
-    // standby that it had killed could not do.
+    // standby that it had killed could not do. Where su is typed in a session that ends, SIGHUP comes with it.
     let mut terminate = SigSet::empty();
     terminate.add(Signal::SIGTERM);
-    terminate.thread_block().map_err(system("block SIGTERM"))?;
+    let mut blocked = terminate;
+    blocked.add(Signal::SIGHUP);
+    blocked.thread_block().map_err(system("block SIGTERM"))?;
     let cloned = SignalFd::with_flags(&terminate, SfdFlags::SFD_CLOEXEC)
         .map_err(system("wait for SIGTERM"))
         .and_then(|terminated| {
@@ -102,7 +104,7 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
             Ok((cloned, terminated))
         });
     if !matches!(cloned, Ok((Cloned::Parent { .. }, _))) {
-        terminate
+        blocked
             .thread_unblock()
             .map_err(system("unblock SIGTERM"))?;
     }
