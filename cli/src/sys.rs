@@ -34,6 +34,20 @@ pub fn pidfd_send_signal(process: &OwnedFd, signal: Signal) -> nix::Result<()> {
     Errno::result(sent).map(drop)
 }
 
+/// The device and the number of a file, as the kernel has them (statx(2)). Its file system is not asked: that may be a
+/// user's own, which need not answer.
+pub fn known_file(path: &Path) -> nix::Result<(u64, u64)> {
+    let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
+    let (flags, mask) = (libc::AT_STATX_DONT_SYNC, libc::STATX_INO);
+    // SAFETY: a structure of integers, for which zeroes are valid.
+    let mut seen: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path and the structure outlive the call.
+    let looked = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, mask, &raw mut seen) };
+    Errno::result(looked)?;
+    let device = libc::makedev(seen.stx_dev_major, seen.stx_dev_minor);
+    Ok((device, seen.stx_ino))
+}
+
 /// A new, empty session keyring in place of the caller's.
 pub fn new_keyring() -> nix::Result<()> {
     const JOIN_SESSION_KEYRING: libc::c_int = 1; // keyctl(2); libc does not have it

@@ -77,10 +77,14 @@ impl Leader {
 
     /// Whether it is still root's application, and not the user's program in its place.
     pub fn is_roots(&self) -> bool {
-        let status = kernel_text(format!("/proc/{}/status", self.role.pid));
-        let status = status.unwrap_or_default();
-        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-        uids.and_then(|uids| uids.split_whitespace().nth(1)) == Some("0")
+        self.uid(1).as_deref() == Some("0")
+    }
+
+    /// Its real UID (0), its effective one (1), or another in the kernel's order.
+    fn uid(&self, which: usize) -> Option<String> {
+        let status = kernel_text(format!("/proc/{}/status", self.role.pid)).ok()?;
+        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+        uids.split_whitespace().nth(which).map(String::from)
     }
 
     /// Takes it out of a session that has failed, and may go on without a berth.
@@ -102,7 +106,8 @@ impl Leader {
 
     /// Moves it back, if it is still there and in one of these cgroups: by now it may have opened
     /// another session. Where its old cgroup is gone, the root is better than one that is about to be
-    /// killed.
+    /// killed; but not for one that an ordinary user has started (su), who may have seen to it that it is gone: what
+    /// it runs would be under no caps.
     pub fn go_back(&self, tree: Option<&Tree>, from: &[Group]) {
         // Never the user's program: that stays under its caps, wherever its parent's session is.
         let (Some(tree), true) = (tree, self.role.is_alive() && self.is_roots()) else {
@@ -114,8 +119,9 @@ impl Leader {
         }
         // In a container the origin may be the root that was cleared meanwhile.
         let aside = tree.root().child(ASIDE);
-        let places = [self.origin.as_ref(), Some(&aside), Some(tree.root())];
-        let back = places.into_iter().flatten();
+        let started_by_root = self.uid(0).as_deref() == Some("0");
+        let others = [&aside, tree.root()].into_iter();
+        let back = self.origin.iter().chain(others.filter(|_| started_by_root));
         let moved = back.map(|place| self.move_to(place)).find(Result::is_ok);
         if moved.is_none() {
             Line::new("leader")
@@ -156,4 +162,42 @@ impl Leader {
 
 fn oom_score_adj(role: Role) -> PathBuf {
     format!("/proc/{}/oom_score_adj", role.pid).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::cgroup::folder::Folder;
+
+    #[test]
+    fn whom_an_ordinary_user_has_started_is_never_moved_out_of_all_caps() {
+        if !nix::unistd::geteuid().is_root() {
+            return; // only root can have another real UID than the effective one
+        }
+        for (uid, is_moved) in [("65534", false), ("0", true)] {
+            let folder = Folder::new("leader", &[("cgroup.procs", "")]);
+            let tree = folder.tree(Manager::Berth);
+            let mut setpriv = Command::new("setpriv");
+            let mut child = setpriv
+                .args(["--ruid", uid, "sleep", "60"])
+                .spawn()
+                .unwrap();
+            let pid = child.id() as i32;
+            let leader = Leader {
+                role: Role::of(pid).unwrap(),
+                origin: Some(tree.root().child("gone")),
+                oom_protection: None,
+            };
+            while !leader.executable().ends_with("sleep") {
+                assert_eq!(child.try_wait().unwrap(), None);
+            }
+            leader.go_back(Some(&tree), &[tree.of_process(pid).unwrap()]);
+            let moved = tree.root().processes().unwrap();
+            assert_eq!(moved == [pid], is_moved, "{uid}: {moved:?}");
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
 }

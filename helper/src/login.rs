@@ -32,6 +32,7 @@ pub fn serve(channel: Channel, leader: Pid) -> Result<()> {
     if let Some(uid) = ahead {
         forget(uid);
     }
+    standby::go_to_who_reaps();
     served
 }
 
@@ -100,13 +101,17 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                         Ok(Half::Worker(new)) => worker = Some(new),
                         Ok(Half::Standby(standby)) => {
                             drop(channel);
-                            standby.stand_by(any_tree);
+                            if !standby.stand_by(any_tree) {
+                                *ahead = None; // The worker has taken it back.
+                            }
                             return Ok(());
                         }
-                        Err(_) => {}
+                        // Then nothing is done ahead: there would be nobody to take it back for the one that is killed.
+                        Err(_) => *ahead = None,
                     }
                 }
                 match (manager, tree) {
+                    _ if worker.is_none() => {}
                     (Some(Manager::Berth), Some(tree)) => begin_a_grace_period(tree),
                     (Some(Manager::Systemd), Some(tree)) => {
                         let plan = systemd::Plan::new(tree, &planned);

@@ -49,6 +49,7 @@ use std::process::ExitCode;
 
 use berth_protocol::Channel;
 use berth_session::Line;
+use nix::sys::prctl;
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::unistd::Pid;
 
@@ -84,6 +85,10 @@ fn start() -> Result<(), String> {
         return Err(format!("refusing a request of UID {}", peer.uid()));
     }
     sys::reset_limits();
+    sys::reset_personality();
+    // How late the kernel may wake this process, which comes from the application too: who runs su could have what they leave
+    // running ended a day after the time. It is the kernel's own value, and cannot be refused.
+    let _ = prctl::set_timerslack(50_000);
     // Inherited by the keeper and the init: a user's OOM must not take them. Refused in a container
     // without the right; then they are as killable as their parent.
     let _ = fs::write("/proc/self/oom_score_adj", "-1000");

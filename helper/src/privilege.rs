@@ -117,6 +117,7 @@ const KEEPS: &[libc::c_long] = &[
     libc::SYS_futex,
     libc::SYS_geteuid,
     libc::SYS_getpid,
+    libc::SYS_getppid,
     libc::SYS_getrandom,
     libc::SYS_gettid,
     libc::SYS_madvise,

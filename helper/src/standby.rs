@@ -11,13 +11,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use berth_protocol::{Channel, ChannelError};
-use berth_session::{Cause, Counters, Line, Outcome, SessionId, Tree, sweep};
+use berth_session::{Cause, Counters, Line, Outcome, SessionId, Tree, kernel_text, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, system};
@@ -88,10 +88,12 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
     };
     let (told, standby) = Channel::pair().map_err(Error::Standby)?;
     // Blocked before there is a worker: from then on it means "end the worker and clean up", which a
-    // standby that it had killed could not do.
+    // standby that it had killed could not do. Where su is typed in a session that ends, SIGHUP comes with it.
     let mut terminate = SigSet::empty();
     terminate.add(Signal::SIGTERM);
-    terminate.thread_block().map_err(system("block SIGTERM"))?;
+    let mut blocked = terminate;
+    blocked.add(Signal::SIGHUP);
+    blocked.thread_block().map_err(system("block SIGTERM"))?;
     let cloned = SignalFd::with_flags(&terminate, SfdFlags::SFD_CLOEXEC)
         .map_err(system("wait for SIGTERM"))
         .and_then(|terminated| {
@@ -102,7 +104,7 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
             Ok((cloned, terminated))
         });
     if !matches!(cloned, Ok((Cloned::Parent { .. }, _))) {
-        terminate
+        blocked
             .thread_unblock()
             .map_err(system("unblock SIGTERM"))?;
     }
@@ -123,6 +125,28 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
 /// Moves this process to where keepers are.
 fn move_among_keepers(tree: &Tree) -> berth_session::Result<()> {
     tree.make_keepers()?.write("cgroup.procs", "0")
+}
+
+/// The end of a process among the keepers. Who runs su may have orphans come to a program of their own
+/// (PR_SET_CHILD_SUBREAPER) that reaps none. What stays of this one then is to count as theirs: here there may be any number.
+pub fn go_to_who_reaps() {
+    let me = std::process::id() as i32;
+    let parent = getppid().as_raw();
+    let Ok(tree) = Tree::find() else { return };
+    if is_roots(parent) || tree.of_process(me) != Some(tree.keepers()) {
+        return;
+    }
+    if let Some(there) = tree.of_process(parent) {
+        let _ = there.write("cgroup.procs", "0"); // it may have ended, and then another one reaps
+    }
+}
+
+/// Whether a process is root's own, and no setuid program either. One outside of this container is not seen, and no user's.
+fn is_roots(pid: i32) -> bool {
+    let status = kernel_text(format!("/proc/{pid}/status"));
+    let status = status.unwrap_or_default();
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    uids.is_none_or(|uids| uids.split_whitespace().take(2).all(|uid| uid == "0"))
 }
 
 impl Worker {
@@ -150,8 +174,9 @@ impl Worker {
 }
 
 impl Standby {
-    /// Waits until it is all over, and removes what a worker that was killed has left.
-    pub fn stand_by(self, tree: Option<&Tree>) {
+    /// Waits until it is all over, and removes what a worker that was killed has left. Says whether it was killed, and what
+    /// it would have done at its end is left, too.
+    pub fn stand_by(self, tree: Option<&Tree>) -> bool {
         // Until the login is through, the worker is dead, or the module has given up.
         let (traces, opened) = self.wait_for_the_session();
         let tree = tree.filter(|_| traces.as_ref().is_some_and(|traces| traces.has_cgroup));
@@ -178,14 +203,15 @@ impl Standby {
             }
         };
         match status {
-            Ok(WaitStatus::Exited(_, 0)) => return, // The worker has cleaned up itself.
+            Ok(WaitStatus::Exited(_, 0)) => return false, // The worker has cleaned up itself.
             // Before the session was open that is so whatever became of it: its guard rolls back.
-            Ok(WaitStatus::Exited(..)) if !opened => return,
+            Ok(WaitStatus::Exited(..)) if !opened => return false,
             _ => {}
         }
         if let Some(traces) = traces {
             traces.remove(tree, opened);
         }
+        true
     }
 
     /// Waits until the worker says that the session is open (then `true`), or is dead. Told to end meanwhile,

@@ -2,12 +2,12 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
 
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Record, Result};
@@ -15,6 +15,9 @@ use crate::{Error, Record, Result};
 /// The last id. In /run, so that a reboot starts again at 1; not in [`crate::STATE`], which somebody may remove
 /// while sessions live: with a living session's id, the next one would have its private /tmp and its record.
 const COUNTER: &str = "/run/berth-last-id";
+
+/// How often its bytes are given back, and how many at a time.
+const PAGE: u64 = 4096;
 
 /// The id of one session, as `berth list` shows it. A number and nothing else, so that it can stand
 /// in a path.
@@ -26,18 +29,14 @@ impl SessionId {
     /// The next free id.
     pub fn next() -> Result<SessionId> {
         let path = Path::new(COUNTER);
-        let fail = |source: std::io::Error| Error::file("take a session id from", path, source);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
+        let fail = |source: io::Error| Error::file("take a session id from", path, source);
+        let mut file = OpenOptions::new()
+            .read(true) // or a FIFO in its place would be waited for
+            .append(true)
             .create(true)
-            .truncate(false)
-            // Nobody but root may open it: whoever can open a file can lock it, and hold up logins.
             .mode(0o600)
             .open(path)
             .map_err(fail)?;
-        let mut file =
-            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| fail(errno.into()))?;
         loop {
             let id = next_in(&mut file).map_err(fail)?;
             if !Record::path(id).exists() {
@@ -47,15 +46,20 @@ impl SessionId {
     }
 }
 
-fn next_in(file: &mut File) -> std::io::Result<SessionId> {
-    let mut text = String::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.read_to_string(&mut text)?;
-    // A damaged counter must not stop logins: it starts again, and ids in use are passed over.
-    let id = text.trim().parse().unwrap_or(0_u64).saturating_add(1);
-    file.seek(SeekFrom::Start(0))?;
-    // Fixed width and one write: a reader never sees parts of two numbers.
-    file.write_all(format!("{id:020}\n").as_bytes())?;
+/// An id is how long the file has become by its byte: the kernel makes one append after the other. There is no lock, since
+/// everybody's login would wait for it, and whoever holds it may be where a user can stop it (su, in a cgroup that is theirs
+/// to freeze).
+fn next_in(file: &mut File) -> io::Result<SessionId> {
+    file.write_all(b".")?;
+    let id = file.stream_position()?;
+    if id == 0 {
+        return Err(io::Error::other("not a regular file")); // It would be 0 for ever.
+    }
+    if id % PAGE == 0 {
+        // Nobody reads it, so it need not grow. Where the file system cannot do that it grows by a byte for each login.
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let _ = fallocate(&*file, flags, 0, id as i64);
+    }
     Ok(SessionId(id))
 }
 
@@ -75,25 +79,33 @@ impl FromStr for SessionId {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
-    fn ids_count_up_and_survive_a_damaged_counter() {
+    fn ids_count_up_whoever_takes_them_and_their_file_does_not_grow() {
         let path = std::env::temp_dir().join(format!("berth-id-{}", std::process::id()));
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&path)
-            .unwrap();
-        let mut next = || next_in(&mut file).unwrap().to_string();
-        assert_eq!(
-            (next(), next(), next()),
-            ("1".into(), "2".into(), "3".into())
-        );
-        std::fs::write(&path, "no number").unwrap();
-        assert_eq!(next(), "1");
+        let open = || {
+            let mut options = OpenOptions::new();
+            let file = options.read(true).append(true).create(true).open(&path);
+            file.unwrap()
+        };
+        let many = || {
+            let mut file = open();
+            let ids = (0..5000).map(|_| next_in(&mut file).unwrap());
+            ids.collect::<Vec<_>>()
+        };
+        let mut all = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(many)).collect();
+            let ids = threads.into_iter().map(|thread| thread.join().unwrap());
+            ids.collect::<Vec<_>>().concat()
+        });
+        all.sort_unstable();
+        assert!(all.into_iter().eq((1..=20_000).map(SessionId)));
+        let file = open().metadata().unwrap();
+        assert_eq!(file.len(), 20_000);
+        assert!(file.blocks() * 512 <= 2 * PAGE, "{} blocks", file.blocks());
         std::fs::remove_file(path).unwrap();
     }
 }

@@ -350,6 +350,12 @@ impl Machine {
         }
     }
 
+    /// The id that the next session gets.
+    pub fn next_session(&self) -> u64 {
+        // Each takes a byte.
+        fs::metadata("/run/berth-last-id").map_or(0, |file| file.len()) + 1
+    }
+
     /// Runs a program as root, outside every berth.
     pub fn host(&self, command: &str) -> Output {
         let mut sh = Command::new("sh");

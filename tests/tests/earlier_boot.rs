@@ -26,8 +26,7 @@ fn an_earlier_boots_private_tmp_is_not_the_next_sessions_and_goes_with_it() {
         let bob = machine.uid("bob");
         // Once more where a boot before that had left one, too.
         for put_aside_already in [false, true] {
-            let last = fs::read_to_string("/run/berth-last-id").unwrap();
-            let next = last.trim().parse::<u64>().unwrap() + 1;
+            let next = machine.next_session();
             let own = Path::new(TMPS).join(next.to_string());
             left_behind(&own, bob);
             let aside = Path::new(TMPS).join(format!("stale-{next}"));

@@ -69,6 +69,30 @@ fn what_lingers_in_a_shared_berth_takes_no_inotify_instance_of_roots() {
     });
 }
 
+/// Of each login by su one process of root's stays as a zombie where a user takes in orphans and reaps none. There may be any
+/// number of them, so they are to count as the user's tasks.
+#[test]
+fn what_a_user_does_not_reap_counts_where_they_are() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let before = machine.settled();
+        let (login, said) = exhaust(machine, "alice", "orphans 5 su bob -c true");
+        assert_eq!(said, "5 done");
+        let zombies = || {
+            let all = Process::named("berth-helper").into_iter();
+            all.filter(|one| one.is_zombie()).collect::<Vec<_>>()
+        };
+        assert!(eventually(|| zombies().len() == 5), "{:?}", zombies());
+        let alices = format!("/user-{}/", machine.uid("alice"));
+        for zombie in zombies() {
+            let cgroup = zombie.cgroup().unwrap();
+            assert!(cgroup.contains(&alices), "{cgroup}");
+        }
+        login.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
 /// Ten at a time: neither the log nor anything else grows by more than a login is worth.
 #[test]
 fn a_thousand_quick_logins_say_two_lines_each_and_leave_nothing() {

@@ -262,3 +262,21 @@ fn when_all_of_berth_is_killed_the_processes_end_and_the_next_login_removes_the_
         machine.assert_nothing_left(&before);
     });
 }
+
+/// A user may have the kernel wake what they start a day late, su too, and what it starts (PR_SET_TIMERSLACK).
+#[test]
+fn what_a_login_with_slow_timers_leaves_running_ends_in_time_all_the_same() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let before = machine.settled();
+        let alice = machine.uid("alice");
+        machine
+            .host(&format!(
+                "exec setpriv --reuid={alice} --regid={alice} --clear-groups sh -c '
+                     echo 86400000000000 >/proc/$$/timerslack_ns
+                     exec su bob -c \"trap \\\"\\\" TERM HUP; sleep 1000 >/dev/null 2>&1 &\"'"
+            ))
+            .ok();
+        machine.assert_nothing_left(&before);
+    });
+}

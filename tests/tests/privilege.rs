@@ -254,3 +254,23 @@ fn records_and_keepers_are_out_of_a_sessions_reach() {
         );
     });
 }
+
+/// What fails is let pass here, as it would be if the user could make it fail.
+#[test]
+fn another_kernel_that_the_user_makes_up_before_su_is_not_the_helpers() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::default().on_error("allow"));
+        let alice = machine.uid("alice");
+        for kernel in [
+            "--uname-2.6",
+            "--sticky-timeouts --whole-seconds --short-inode",
+            "linux32",
+        ] {
+            let said = machine.host(&format!(
+                "exec setpriv --reuid={alice} --regid={alice} --clear-groups \
+                 setarch {kernel} su bob -c 'cat /proc/1/comm'"
+            ));
+            assert_eq!(said.ok(), "berth-init", "{kernel}");
+        }
+    });
+}

@@ -123,3 +123,37 @@ fn a_login_program_whose_name_is_no_text_leads_in_all_the_same() {
         assert!(ended.contains("result=ok"), "{ended}");
     });
 }
+
+/// A program of a user's may be in a file system of theirs. One below an overlay in a user namespace of theirs asks its server
+/// for root too, who would wait for ever.
+#[test]
+fn a_look_at_what_users_run_waits_for_no_file_system_of_theirs() {
+    Machine::run(|machine| {
+        machine.policy(&Policy {
+            profile: "penalty = \"hog\"".into(),
+            rest: "[penalty.hog]\ncpu_above = \"50%\"\nwindow = \"1min\"\nsteps = [\"50%\"]\nstep_time = \"1h\"\n\
+                   forget = \"1h\"\nexcept = [\"/usr/bin/**\", \"/bin/**\"]\n"
+                .into(),
+            ..Policy::default()
+        });
+        machine.host("/berth/berth reload").ok();
+        let (login, inside) = machine.stay("alice");
+        let looks = machine.host(
+            "strace -f -qq -o /berth/looks -e trace=%file,statx \
+             /berth/berth apply --due --helper /berth/berth-helper; cat /berth/looks",
+        );
+        let program = format!("/proc/{}/exe\"", inside.0);
+        let looks: Vec<&str> = looks.stdout.lines().collect();
+        let mut looks: Vec<&&str> = looks
+            .iter()
+            .filter(|look| look.contains(&program))
+            .collect();
+        looks.retain(|look| !look.contains("readlink"));
+        assert!(!looks.is_empty());
+        let waits = looks
+            .iter()
+            .find(|look| !look.contains("AT_STATX_DONT_SYNC"));
+        assert_eq!(waits, None);
+        login.end();
+    });
+}

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use berth_tests::{Machine, Output, Policy, Snapshot, Stack};
+use berth_tests::{Machine, Output, Policy, Process, Snapshot, Stack, eventually};
+use nix::fcntl::{Flock, FlockArg};
 
 /// Where it happens to the worker, or to the init that it waits for, and the call after which it does.
 const STEPS: [(&str, &str); 5] = [
@@ -134,5 +135,35 @@ fn a_join_that_fails_leaves_nothing() {
                 .unwrap();
             assert_rolled_back(machine, &before, "setns", answer, login.into());
         }
+    });
+}
+
+/// Its helper is still in the session that ends, and is signalled with all that is in there.
+#[test]
+fn su_in_a_session_that_ends_before_its_own_is_open_leaves_nothing() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let before = machine.settled();
+        // Kept where it is, until all of its session is there but the word that it has joined.
+        let folder = format!("/run/berth/users/{}", machine.uid("bob"));
+        std::fs::create_dir(&folder).unwrap();
+        let folder = std::fs::File::open(folder).unwrap();
+        let lock = Flock::lock(folder, FlockArg::LockExclusive).unwrap();
+        let login = machine.ssh_background("alice", "su bob -c 'sleep 1000'");
+        let su = || Process::named("su").into_iter().next();
+        assert!(eventually(|| su().is_some()));
+        let su = su().unwrap();
+        let is_waiting = || {
+            std::fs::read_to_string("/proc/locks")
+                .unwrap()
+                .contains("->")
+        };
+        assert!(eventually(is_waiting));
+        su.signal(nix::sys::signal::Signal::SIGSTOP);
+        let first = su.cgroup();
+        drop(lock);
+        assert!(eventually(|| su.cgroup() != first));
+        login.end();
+        machine.assert_nothing_left(&before);
     });
 }

@@ -246,3 +246,17 @@ fn the_log_says_what_was_opened_and_closed() {
         );
     });
 }
+
+/// Whoever takes an id may be stopped in the middle: su, in a cgroup that its user can freeze.
+#[test]
+fn no_login_waits_for_another_that_is_just_taking_its_id() {
+    use nix::fcntl::{Flock, FlockArg};
+    Machine::run(|machine| {
+        machine.su("alice", "true").ok();
+        let counter = std::fs::File::open("/run/berth-last-id").unwrap();
+        let _held = Flock::lock(counter, FlockArg::LockExclusive).unwrap();
+        for door in [Door::Ssh, Door::Su] {
+            assert_eq!(machine.through(door, "bob", "echo in"), "in");
+        }
+    });
+}

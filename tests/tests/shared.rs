@@ -78,8 +78,7 @@ fn a_login_that_fails_waits_for_no_other_and_takes_none_with_it() {
         shared(machine);
         let before = machine.settled();
         // The one after those that are over.
-        let last = std::fs::read_to_string("/run/berth-last-id").unwrap();
-        let id = last.trim().parse::<u64>().unwrap() + 1;
+        let id = machine.next_session();
         let user = machine.cgroups().user(machine.uid("alice"));
         let cgroup = user.join(format!("sessions/{id}/cgroup.procs"));
         let cgroup = cgroup.display();

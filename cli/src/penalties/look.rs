@@ -11,6 +11,8 @@ use berth_session::{Group, kernel_text};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
+use crate::sys;
+
 /// Looks at a user's cgroup; `None` where it is gone, or tells no CPU time.
 pub fn look(group: &Group, except: &[PathGlob], files: &mut Files) -> Option<Look> {
     let of_memory = |key| group.keyed("memory.stat", key).unwrap_or(0);
@@ -114,8 +116,8 @@ impl<'f> Programs<'f> {
             let file = roots_alone(path).ok().filter(fs::Metadata::is_file)?;
             Some(is(&file))
         });
-        let runs = fs::metadata(&link).ok()?; // the file itself, wherever it is
-        Some(*known == Some(is(&runs)))
+        let runs = sys::known_file(Path::new(&link)).ok()?; // the file itself, wherever it is
+        Some(*known == Some(runs))
     }
 }
 

@@ -14,6 +14,10 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
     ("a_login_by_ssh_is_in_a_scope_of_its_user", scope),
     ("a_berth_is_in_the_scope_that_logind_made", berth),
     ("who_and_logind_show_a_login_in_a_berth_and_its_end", shown),
+    (
+        "what_an_account_phase_leaves_is_taken_back_by_the_worker_alone",
+        account,
+    ),
 ];
 
 const NAMESPACES: [&str; 4] = ["user", "pid", "ipc", "mnt"];
@@ -73,6 +77,26 @@ fn assert_is_scope(machine: &Booted, user: &str, cgroup: &str) {
     let number = number.map(|number| number.trim_start_matches('c'));
     let is_number = number.is_some_and(|number| number.parse::<u32>().is_ok());
     assert!(is_number, "{user} is in {cgroup}");
+}
+
+/// The standby is still where the application was, which may be a cgroup that its user can freeze: with a lock held, root's
+/// commands would wait.
+fn account(machine: &Booted) {
+    machine.berth("sshd", &Policy::default());
+    let before = machine.settled();
+    let (helper, locks) = ("/root/helper", "/root/locks");
+    machine
+        .host(&format!(
+            "echo '#!/bin/sh\nexec strace -f -qq -e trace=flock -o {locks} /usr/libexec/berth-helper \"$@\"' >{helper}
+             chmod 700 {helper}
+             sed -i 's|pam_berth.so|& helper={helper}|' /etc/pam.d/sshd
+             pamtester sshd alice acct_mgmt"
+        ))
+        .ok();
+    machine.assert_nothing_left(&before);
+    let locks = std::fs::read_to_string(locks).expect("locks");
+    let taken = locks.lines().filter(|line| line.contains("LOCK_EX"));
+    assert_eq!(taken.count(), 1, "{locks}");
 }
 
 fn shown(machine: &Booted) {

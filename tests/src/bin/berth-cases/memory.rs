@@ -95,8 +95,7 @@ fn under_a_daemon(machine: &mut Machine) {
 fn oom_protection_comes_back(machine: &mut Machine) {
     let before = machine.settled();
     // The next session's cgroup is there already and frozen, so the login gets no further than into it.
-    let last = std::fs::read_to_string("/run/berth-last-id").unwrap();
-    let id = last.trim().parse::<u64>().unwrap() + 1;
+    let id = machine.next_session();
     let user = machine.cgroups().user(machine.uid("alice"));
     let session = user.join(format!("sessions/{id}"));
     std::fs::create_dir_all(&session).unwrap();

@@ -1,5 +1,7 @@
 //! Using up what the kernel counts for each user.
 
+use std::process::{Command, ExitStatus};
+
 use berth_tests::counted;
 use nix::errno::Errno;
 
@@ -43,4 +45,15 @@ pub fn terminals() {
 /// Makes timers until the kernel refuses one, and keeps them.
 pub fn timers() {
     until_refused("timers", |_| counted::timer());
+}
+
+/// Has all orphans of what it starts come here, and reaps none of them; runs a program so many times.
+pub fn orphans(times: u64, program: &[&str]) {
+    nix::sys::prctl::set_child_subreaper(true).expect("prctl");
+    let run = |_| Command::new(program[0]).args(&program[1..]).status();
+    let done = (0..times)
+        .map(run)
+        .filter(|status| status.as_ref().is_ok_and(ExitStatus::success));
+    say(&format!("{} done", done.count()));
+    hold_on();
 }

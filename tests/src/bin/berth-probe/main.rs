@@ -30,6 +30,7 @@ fn main() {
         ["queues"] => exhaust::queues(),
         ["timers"] => exhaust::timers(),
         ["terminals"] => exhaust::terminals(),
+        ["orphans", times, ref program @ ..] => exhaust::orphans(number(times), program),
         ["one-of-each"] => say(&berth_tests::counted::one_of_each()),
         ["type", text] => privilege::type_into_terminal(text),
         ["user-namespace", call] => privilege::user_namespace(call),
