@@ -292,6 +292,21 @@ fn who_may_sudo_and_is_in_a_berth() {
 }
 
 #[test]
+fn a_window_that_is_over_before_it_begins() {
+    let body = |until: &str| {
+        let rule = "[[rule]]\ntime = \"exam\"\naction = \"deny\"\n";
+        format!("[time.exam]\nfrom = 2026-12-14T08:45:00\nuntil = {until}\n{rule}")
+    };
+    for never in ["2026-12-14T08:45:00", "2025-12-14T12:15:00"] {
+        assert_eq!(
+            warnings(&body(never), &site(&[])),
+            ["4:1 this can never match | `from` is not before it"]
+        );
+    }
+    assert_eq!(warnings(&body("2026-12-14T08:46:00"), &site(&[])), [""; 0]);
+}
+
+#[test]
 fn a_terminal_that_sshd_never_has() {
     let body = "[[rule]]\nservice = \"sshd\"\ntty = \"pts/*\"\naction = \"deny\"\n";
     assert_eq!(

@@ -16,6 +16,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     unused(checker);
     hidden(checker);
     sshd_tty(checker);
+    past(checker);
     stalled(checker);
 }
 
@@ -159,6 +160,21 @@ fn sshd_tty(checker: &mut Checker<'_>) {
                 )
                 .note("sshd opens the PAM session before it has a terminal"),
             );
+        }
+    }
+}
+
+/// A window that is over before it begins.
+fn past(checker: &mut Checker<'_>) {
+    for named in checker.contents.times.values() {
+        let Some(setting) = &named.table.until else {
+            continue;
+        };
+        let (from, until) = (value(&named.table.from), setting.value.as_ref());
+        if from.zip(until).is_some_and(|(from, until)| until <= from) {
+            let label = "`from` is not before it";
+            let finding = Finding::warning(setting.at, "this can never match", label);
+            checker.findings.push(finding);
         }
     }
 }
