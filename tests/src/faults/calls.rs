@@ -139,6 +139,7 @@ calls! {
     SYS_open_tree Path(1) => ENOMEM EPERM;
     SYS_openat Path(1) => EMFILE EIO;
     SYS_openat2 Path(1) => EMFILE EIO;
+    SYS_personality Numbers(1) => EPERM;
     SYS_pidfd_open Numbers(0) => EMFILE ENOMEM;
     SYS_pidfd_send_signal Descriptor => EPERM;
     SYS_pipe2 Numbers(0) => EMFILE;
