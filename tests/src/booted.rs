@@ -71,15 +71,20 @@ impl Booted {
     #[track_caller]
     pub fn run_named(name: &str, case: impl FnOnce(&Booted)) {
         if std::env::var_os(IS_CASE).is_some() {
-            let machine = Booted {
-                cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
-            };
+            let machine = Booted::here();
             machine.put_back();
             case(&machine);
         } else {
             let mut again = Command::new(std::env::current_exe().expect("this program's path"));
             again.args(["--exact", name]).env(IS_CASE, "1");
             run_within(TEST_TIMEOUT, again);
+        }
+    }
+
+    /// The machine on which this runs.
+    pub fn here() -> Booted {
+        Booted {
+            cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
         }
     }
 
@@ -286,7 +291,8 @@ impl Booted {
         all.map(|entry| entry.path()).collect()
     }
 
-    fn snapshot(&self) -> Snapshot {
+    /// Everything there is now.
+    pub fn snapshot(&self) -> Snapshot {
         Snapshot::take(&self.cgroups, FIRST_UID)
     }
 }

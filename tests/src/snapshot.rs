@@ -76,6 +76,12 @@ impl Snapshot {
         Snapshot(seen)
     }
 
+    /// And the files in another place.
+    pub(crate) fn and_in(mut self, place: &Path) -> Snapshot {
+        files(place, &mut self.0);
+        self
+    }
+
     /// What is there at a later moment and was not, and what was there and is gone.
     pub fn differences(&self, now: &Snapshot) -> Vec<String> {
         let left = now.0.difference(&self.0).map(|one| format!("left {one}"));

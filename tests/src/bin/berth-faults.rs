@@ -4,7 +4,7 @@
 
 use berth_tests::faults::suite::{self, Wanted};
 use berth_tests::faults::traits;
-use berth_tests::guest::{self, Guest};
+use berth_tests::guest::{self, Guest, Suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -28,7 +28,8 @@ fn main() {
             }
             true
         }
-        ["--with-controllers", ..] => with_controllers(&arguments[1..]),
+        ["--with-controllers", ..] => on_guest(Guest::Qemu, &arguments[1..]),
+        ["--under-systemd", ..] => on_guest(Guest::Container(Suite::Bookworm), &arguments[1..]),
         [] => suite::run(Wanted::All),
         ["--short"] => suite::run(Wanted::Short),
         ["--twice", number] if number.parse::<usize>().is_ok() => {
@@ -41,7 +42,7 @@ fn main() {
         }
         _ => {
             eprintln!(
-                "usage: berth-faults [--with-controllers] [--list | --short | --twice NUMBER | --point NAME... | --about WORDS... | --left-out WORDS...]"
+                "usage: berth-faults [--with-controllers | --under-systemd] [--list | --short | --twice NUMBER | --point NAME... | --about WORDS... | --left-out WORDS...]"
             );
             std::process::exit(2);
         }
@@ -49,11 +50,11 @@ fn main() {
     std::process::exit(i32::from(!is_good));
 }
 
-/// Does the same on a booted machine, and prints what its console showed.
-fn with_controllers(arguments: &[String]) -> bool {
+/// Does the same on another machine, and prints what its console showed.
+fn on_guest(guest: Guest, arguments: &[String]) -> bool {
     let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
     let me = std::env::current_exe().expect("this program's path");
-    let console = guest::run(Guest::Qemu, &me, &quoted.collect::<Vec<_>>());
+    let console = guest::run(guest, &me, &quoted.collect::<Vec<_>>());
     println!("{console}");
     // The last thing that it says; a machine that was killed has not.
     arguments == ["--list"] || console.contains(", 0 wrong\n")

@@ -4,6 +4,7 @@
 //! are as many logins as it has ways to fail. A login is whole or refused, as `on_error` says, and nothing is left.
 
 mod calls;
+mod host;
 mod module;
 pub mod point;
 pub mod suite;

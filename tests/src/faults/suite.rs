@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 
+use super::host::{Host, UnderSystemd};
 use super::point::{Fault, Point, Setting, Way};
 use super::trying::{self, Stage};
 use crate::{Build, Machine};
@@ -30,14 +32,34 @@ pub enum Wanted {
 /// The parts of a line that a machine prints, between them.
 const TAB: char = '\t';
 
+/// Whether the machine is the one on which this runs already, which is a guest that systemd runs.
+fn is_under_systemd() -> bool {
+    let me = std::env::current_exe().unwrap_or_default();
+    me.starts_with("/host") && Path::new("/run/systemd/private").exists()
+}
+
+/// Does something on a machine.
+fn on_this(action: impl FnOnce(&mut dyn Host)) {
+    match is_under_systemd() {
+        true => action(&mut UnderSystemd::prepare()),
+        false => Machine::run_named("", |machine| action(machine)),
+    }
+}
+
 /// Starts this program on a machine of its own.
 fn on_a_machine(arguments: &[&str]) -> Child {
     let me = std::env::current_exe().expect("this program's path");
     let build = Build::find();
-    let mut machine = Command::new(build.tools.join("login-machine"));
-    machine.args(build.programs(&me)).arg("--").args(arguments);
-    let machine = machine.stdout(Stdio::piped()).spawn();
-    machine.expect("login-machine")
+    let mut machine = match is_under_systemd() {
+        true => Command::new(&me),
+        false => {
+            let mut machine = Command::new(build.tools.join("login-machine"));
+            machine.args(build.programs(&me)).arg("--");
+            machine
+        }
+    };
+    let machine = machine.args(arguments).stdout(Stdio::piped()).spawn();
+    machine.expect("a machine")
 }
 
 /// What a machine prints, line by line.
@@ -61,7 +83,7 @@ pub fn list() -> Vec<(Point, String)> {
 
 /// On a machine: prints all points.
 pub fn print_points() {
-    Machine::run_named("", |machine| {
+    on_this(|machine| {
         for (point, shown) in trying::list(machine) {
             println!("{point}{TAB}{}", shown.escape_debug());
         }
@@ -72,7 +94,7 @@ pub fn print_points() {
 pub fn try_these(names: &[String]) {
     let points = names.iter().map(|name| name.parse().expect("a point"));
     let points: Vec<Point> = points.collect();
-    Machine::run_named("", |machine| {
+    on_this(|machine| {
         let mut stage = Stage::set(machine, Setting::Deny);
         for point in &points {
             let mut notes = Vec::new();
@@ -180,7 +202,10 @@ pub fn run(wanted: Wanted) -> bool {
         }
     };
     // One more than there are CPUs: each waits a good part of the time.
-    let machines = std::thread::available_parallelism().map_or(1, usize::from) + 1;
+    let machines = match is_under_systemd() {
+        true => 1,
+        false => std::thread::available_parallelism().map_or(1, usize::from) + 1,
+    };
     let machines = machines.min(names.len()).max(1);
     let (say, said) = mpsc::channel();
     let counts = std::thread::scope(|scope| {

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::UdpSocket;
-use std::path::Path;
 use std::process::Command;
 
-use crate::{Machine, Process};
+use super::host::Host;
+use crate::Process;
 
 /// What ends a login's account of itself.
 pub const END: &str = "END";
@@ -52,7 +52,7 @@ impl Traits {
 
     /// A login's account of itself, and what the host sees of it. `None` where the account has no end, since the login
     /// has ended before.
-    pub fn of(machine: &Machine, user: &str, account: &str) -> Option<Traits> {
+    pub fn of(machine: &dyn Host, user: &str, account: &str) -> Option<Traits> {
         let account = account.strip_suffix(END)?;
         let mut traits: BTreeSet<String> = account.lines().map(as_outside).collect();
         let mut all = machine.processes_of(user).into_iter();
@@ -84,9 +84,10 @@ fn whose(is_own: bool) -> &'static str {
 /// With no session's number in its cgroup, its record or its private /tmp: they count up.
 fn without_numbers(line: &str) -> String {
     let mut line = line.to_owned();
-    for before in ["/sessions/", "/var/lib/berth/tmp/"] {
+    for before in ["/sessions/", "/var/lib/berth/tmp/", "/session-", "/berth-"] {
         if let Some((start, rest)) = line.split_once(before) {
-            let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+            let is_of_number = |c: char| c.is_ascii_digit() || c == 'c'; // logind's own begin so
+            let rest = rest.trim_start_matches(is_of_number);
             line = format!("{start}{before}N{rest}");
         }
     }
@@ -108,8 +109,7 @@ fn session_keyring() -> String {
 }
 
 /// What the host sees of a process of the login's.
-fn seen_from_the_host(machine: &Machine, user: &str, process: Process) -> Vec<String> {
-    let uid = machine.uid(user);
+fn seen_from_the_host(machine: &dyn Host, user: &str, process: Process) -> Vec<String> {
     let cgroup = process.cgroup().unwrap_or_default();
     let mut seen: Vec<String> = ["NoNewPrivs", "Seccomp", "CapBnd"]
         .iter()
@@ -124,14 +124,17 @@ fn seen_from_the_host(machine: &Machine, user: &str, process: Process) -> Vec<St
         "oom_score_adj {}",
         process.file("oom_score_adj").trim()
     ));
-    let folder = machine.cgroups().user(uid);
+    let folder = machine.cgroup_of(user);
     for file in ["pids.max", "memory.max", "cpu.max"] {
         let value = fs::read_to_string(folder.join(file)).unwrap_or_default();
         seen.push(format!("the user's {file} {}", value.trim()));
     }
-    let session = cgroup.rsplit('/').next().unwrap_or_default();
-    let record = fs::read_to_string(Path::new("/run/berth/sessions").join(session));
-    let is_active = record.is_ok_and(|text| text.contains("\"active\""));
+    let records = fs::read_dir("/run/berth/sessions").into_iter().flatten();
+    let mut records = records
+        .flatten()
+        .filter_map(|file| fs::read_to_string(file.path()).ok());
+    let here = format!("\"{}\"", cgroup.trim_start_matches('/'));
+    let is_active = records.any(|text| text.contains(&here) && text.contains("\"active\""));
     seen.push(format!("it has an active record: {is_active}"));
     seen
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::host::Host;
 use super::point::{Fault, Place, Point, Setting, points_of};
 use super::tracer::{Fired, Seen, Tracer};
 use super::traits::{END, Traits};
 use super::verdict::{Good, Login, Verdict, is_left_to_the_next, judge};
-use crate::{Background, Machine, Policy, Process, Snapshot, Stack, eventually, within};
+use crate::{Background, Policy, Process, Snapshot, Stack, eventually, within};
 
 /// How long the last processes of a login may take to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,13 +24,13 @@ const ACCOUNT: &str = "/berth/berth-faults account";
 
 /// The berth that all logins are to have. Every kind of thing that Berth makes or sets is in it, but for caps where the
 /// kernel offers none.
-fn policy(machine: &Machine, setting: Setting) -> Policy {
+fn policy(machine: &dyn Host, setting: Setting) -> Policy {
     let caps = [
         ("pids", "tasks_max = 500"),
         ("memory", "memory_max = \"512M\", memory_high = \"400M\""),
         ("cpu", "cpu_quota = \"300%\", cpu_weight = 50"),
     ];
-    let caps = caps.map(|(controller, cap)| machine.cgroups().offers(controller).then_some(cap));
+    let caps = caps.map(|(controller, cap)| machine.takes_caps_of(controller).then_some(cap));
     let caps: Vec<&str> = caps.into_iter().flatten().collect();
     let caps = match caps.is_empty() {
         false => format!("user = {{ {} }}\n", caps.join(", ")),
@@ -40,7 +41,10 @@ fn policy(machine: &Machine, setting: Setting) -> Policy {
         Setting::Founds | Setting::Joins => "user",
     };
     Policy {
-        defaults: format!("on_error = \"{}\"", setting.on_error().name()),
+        defaults: format!(
+            "on_error = \"{}\"\nmissing_controller = \"warn\"",
+            setting.on_error().name()
+        ),
         profile: format!(
             "logout = {{ grace = \"1s\" }}\n{caps}rlimits = {{ core = 0, nofile = \"500:600\" }}"
         ),
@@ -53,7 +57,7 @@ fn policy(machine: &Machine, setting: Setting) -> Policy {
 
 /// A machine on which logins are made to fail.
 pub struct Stage<'m> {
-    machine: &'m mut Machine,
+    machine: &'m mut dyn Host,
     tracer: Tracer,
     setting: Setting,
     /// The login that is on meanwhile, where there is to be one.
@@ -75,8 +79,8 @@ pub struct Tried {
 
 impl<'m> Stage<'m> {
     /// Sets it, and has a good login.
-    pub fn set(machine: &'m mut Machine, setting: Setting) -> Stage<'m> {
-        let tracer = Tracer::follow(machine.sshd().process());
+    pub fn set(machine: &'m mut dyn Host, setting: Setting) -> Stage<'m> {
+        let tracer = Tracer::follow(machine.server());
         let mut stage = Stage {
             before: machine.snapshot(),
             machine,
@@ -296,7 +300,7 @@ fn is_busy(fired: &[Fired]) -> bool {
 }
 
 /// All points, with what is shown of each.
-pub fn list(machine: &mut Machine) -> Vec<(Point, String)> {
+pub fn list(machine: &mut dyn Host) -> Vec<(Point, String)> {
     let mut stage = Stage::set(machine, Setting::Deny);
     let mut all = Vec::new();
     for setting in Setting::ALL {
