@@ -60,16 +60,12 @@ impl Tree {
     pub fn find() -> Result<Tree> {
         let path = Path::new("/proc/self/mountinfo");
         let table = kernel_text(path).map_err(|error| Error::file("read", path, error))?;
-        cgroup2_mount(&table)
-            .map(|path| {
-                let manager = if systemd::is_booted() {
-                    Manager::Systemd
-                } else {
-                    Manager::Berth
-                };
-                Tree::at(path, manager)
-            })
-            .ok_or(Error::NoCgroup2)
+        let path = cgroup2_mount(&table).ok_or(Error::NoCgroup2)?;
+        let manager = match systemd::is_booted()? {
+            true => Manager::Systemd,
+            false => Manager::Berth,
+        };
+        Ok(Tree::at(path, manager))
     }
 
     /// The hierarchy below a folder; in a test, one of files that the test writes.

@@ -154,7 +154,7 @@ fn layers(arguments: &Arguments, login: &Login) -> Layers {
 /// What systemd has of caps for the user besides, on this machine.
 fn others(login: &Login, explanation: &Explanation) -> Vec<units::Other> {
     match &explanation.decision.outcome {
-        Outcome::Berth(berth) if berth.enforce && is_booted() => {
+        Outcome::Berth(berth) if berth.enforce && is_booted().unwrap_or(true) => {
             let keys = units::keys(&berth.user_caps);
             units::others(Path::new("/"), &slice(login.uid), Some(&login.user), &keys)
         }

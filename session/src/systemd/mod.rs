@@ -10,6 +10,8 @@ mod tests;
 mod units;
 mod wire;
 
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -26,9 +28,15 @@ pub use wire::{Property, Value};
 /// The service that Berth's own processes live in.
 pub const SERVICE: &str = "berth.service";
 
-/// Whether it runs this machine (sd_booted(3)).
-pub fn is_booted() -> bool {
-    Path::new("/run/systemd/system").is_dir()
+/// Whether it runs this machine (sd_booted(3)). Where that cannot be seen it is an error: who took it for a no would write in
+/// systemd's tree.
+pub fn is_booted() -> Result<bool> {
+    let path = Path::new("/run/systemd/system");
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::file("look at", path, error)),
+    }
 }
 
 /// The slice of all users.
