@@ -77,14 +77,7 @@ impl Leader {
 
     /// Whether it is still root's application, and not the user's program in its place.
     pub fn is_roots(&self) -> bool {
-        self.uid(1).as_deref() == Some("0")
-    }
-
-    /// Its real UID (0), its effective one (1), or another in the kernel's order.
-    fn uid(&self, which: usize) -> Option<String> {
-        let status = kernel_text(format!("/proc/{}/status", self.role.pid)).ok()?;
-        let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-        uids.split_whitespace().nth(which).map(String::from)
+        uids(self.role.pid).is_some_and(|[_, effective]| effective == "0")
     }
 
     /// Takes it out of a session that has failed, and may go on without a berth.
@@ -119,7 +112,7 @@ impl Leader {
         }
         // In a container the origin may be the root that was cleared meanwhile.
         let aside = tree.root().child(ASIDE);
-        let started_by_root = self.uid(0).as_deref() == Some("0");
+        let started_by_root = uids(self.role.pid).is_some_and(|[real, _]| real == "0");
         let others = [&aside, tree.root()].into_iter();
         let back = self.origin.iter().chain(others.filter(|_| started_by_root));
         let moved = back.map(|place| self.move_to(place)).find(Result::is_ok);
@@ -158,6 +151,14 @@ impl Leader {
             let _ = fs::write(oom_score_adj(self.role), old);
         }
     }
+}
+
+/// A process's real and effective UID, as the kernel writes them; `None` of one that is not to be seen.
+pub fn uids(pid: i32) -> Option<[String; 2]> {
+    let status = kernel_text(format!("/proc/{pid}/status")).ok()?;
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let mut uids = uids.split_whitespace().map(String::from);
+    Some([uids.next()?, uids.next()?])
 }
 
 fn oom_score_adj(role: Role) -> PathBuf {

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use berth_protocol::{Channel, ChannelError};
-use berth_session::{Cause, Counters, Line, Outcome, SessionId, Tree, kernel_text, sweep};
+use berth_session::{Cause, Counters, Line, Outcome, SessionId, Tree, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, system};
 use crate::keeper::sweep_until_nothing_is_left;
-use crate::leader::Leader;
+use crate::leader::{self, Leader};
 use crate::privilege;
 use crate::sys::{self, Cloned};
 
@@ -132,21 +132,17 @@ fn move_among_keepers(tree: &Tree) -> berth_session::Result<()> {
 pub fn go_to_who_reaps() {
     let me = std::process::id() as i32;
     let parent = getppid().as_raw();
+    // Root's own, and no setuid program either. One outside of this container is not seen, and no user's.
+    if leader::uids(parent).is_none_or(|uids| uids.iter().all(|uid| uid == "0")) {
+        return;
+    }
     let Ok(tree) = Tree::find() else { return };
-    if is_roots(parent) || tree.of_process(me) != Some(tree.keepers()) {
+    if tree.of_process(me) != Some(tree.keepers()) {
         return;
     }
     if let Some(there) = tree.of_process(parent) {
         let _ = there.write("cgroup.procs", "0"); // it may have ended, and then another one reaps
     }
-}
-
-/// Whether a process is root's own, and no setuid program either. One outside of this container is not seen, and no user's.
-fn is_roots(pid: i32) -> bool {
-    let status = kernel_text(format!("/proc/{pid}/status"));
-    let status = status.unwrap_or_default();
-    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
-    uids.is_none_or(|uids| uids.split_whitespace().take(2).all(|uid| uid == "0"))
 }
 
 impl Worker {

@@ -7,7 +7,6 @@ use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use crate::elsewhere::{Build, TEST_TIMEOUT, run_within};
 use crate::kernel::eventually;
@@ -262,19 +261,15 @@ impl Booted {
     /// Everything there is on the machine when nobody is logged in any more.
     #[track_caller]
     pub fn settled(&self) -> Snapshot {
-        let mut last = self.snapshot();
-        let quiet = eventually(|| {
-            std::thread::sleep(Duration::from_millis(300));
-            let before = std::mem::replace(&mut last, self.snapshot());
+        let is_quiet = || {
             // As long as logind knows a user it starts no other service manager, whatever has become of theirs.
             let known = fs::read_dir("/run/systemd/users").map_or(0, Iterator::count);
             let gone = self.sessions().is_empty() && self.slices().is_empty() && known == 0;
             // A user's folder is unmounted when their slice is gone.
             let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-            gone && !mounts.contains(" /run/user/") && last == before
-        });
-        assert!(quiet, "the machine does not come to rest: {last:#?}");
-        last
+            gone && !mounts.contains(" /run/user/")
+        };
+        Snapshot::at_rest(|| self.snapshot(), is_quiet)
     }
 
     /// Fails unless everything becomes as it was, soon.
@@ -307,7 +302,7 @@ impl Drop for Booted {
     }
 }
 
-fn ssh(user: &str, command: &str) -> Command {
+pub(crate) fn ssh(user: &str, command: &str) -> Command {
     let mut ssh = client("ssh");
     ssh.args([&format!("{user}@127.0.0.1"), command]);
     ssh

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::kernel::eventually;
 use crate::{Cgroups, Process};
@@ -74,6 +75,19 @@ impl Snapshot {
             }
         }
         Snapshot(seen)
+    }
+
+    /// What is there when it is quiet, and the same at two looks.
+    #[track_caller]
+    pub(crate) fn at_rest(take: impl Fn() -> Snapshot, is_quiet: impl Fn() -> bool) -> Snapshot {
+        let mut last = take();
+        let rests = eventually(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            let before = std::mem::replace(&mut last, take());
+            is_quiet() && last == before
+        });
+        assert!(rests, "the machine does not come to rest: {last:#?}");
+        last
     }
 
     /// And the files in another place.

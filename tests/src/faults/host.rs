@@ -4,10 +4,9 @@ use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
+use crate::booted::ssh;
 use crate::namespaces::PROGRAMS;
-use crate::sshd::client;
 use crate::{Booted, Machine, Output, Policy, Process, Snapshot, Stack, eventually};
 
 /// What the faults need of a machine.
@@ -120,9 +119,7 @@ impl Host for UnderSystemd {
     }
 
     fn ssh_command(&mut self, user: &str, command: &str) -> Command {
-        let mut ssh = client("ssh");
-        ssh.args([&format!("{user}@127.0.0.1"), command]);
-        ssh
+        ssh(user, command)
     }
 
     fn su(&self, user: &str, command: &str) -> Output {
@@ -139,9 +136,7 @@ impl Host for UnderSystemd {
         let without = fs::read("/etc/pam.d/su").expect("su's stack");
         let behind = Stack {
             before: "session required pam_systemd.so".into(),
-            helper: stack.helper.clone(),
-            arguments: stack.arguments.clone(),
-            ..Stack::default()
+            ..stack.clone()
         };
         behind.install();
         fs::write("/etc/pam.d/su", without).expect("su's stack");
@@ -177,15 +172,8 @@ impl Host for UnderSystemd {
     }
 
     fn settled(&mut self) -> Snapshot {
-        let mut last = self.snapshot();
-        let quiet = eventually(|| {
-            std::thread::sleep(Duration::from_millis(300));
-            let before = std::mem::replace(&mut last, self.snapshot());
-            let gone =
-                self.booted.sessions().is_empty() && Process::named("berth-helper").is_empty();
-            gone && last == before
-        });
-        assert!(quiet, "the machine does not come to rest: {last:#?}");
-        last
+        let is_quiet =
+            || self.booted.sessions().is_empty() && Process::named("berth-helper").is_empty();
+        Snapshot::at_rest(|| self.snapshot(), is_quiet)
     }
 }

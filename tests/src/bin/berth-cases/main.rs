@@ -1,8 +1,9 @@
-//! The cases that need a booted machine with controllers, run inside it.
+//! The cases that need a machine with controllers or with systemd, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, `systemd-native`); `--all GUEST [PART OF A NAME…]` runs each on a
-//! login machine of its own, or for `systemd` on the booted machine itself, and prints a line for each:
-//! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, and `systemd-native`, which is a
+//! container). `--all GUEST [PART OF A NAME…]` runs each on a login machine of its own, or where systemd runs the guest on
+//! the guest itself, and prints a line for each: `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started
+//! there.
 
 mod accounting;
 mod apply;
