@@ -5,16 +5,16 @@ use std::thread;
 
 use berth_tests::{Machine, eventually};
 
-/// Pools by user: alice's is the first, bob's the second; whoever is not named has none.
+/// Pools by user: alice's is the first, bob's the second; whoever is not named has none. The tests here run at once, in
+/// one tree of cgroups.
 fn pools(machine: &Machine, alice: &str, bob: &str) {
     machine.policy_text(&format!(
         "version = 1\n[defaults]\nmissing_controller = \"warn\"\n\
-         [pool.{0}]\nmemory_max = \"1G\"\n[pool.{1}]\nmemory_max = \"1G\"\n\
+         [pool]\none.memory_max = \"1G\"\ntwo.memory_max = \"1G\"\nown.memory_max = \"1G\"\n\
          [profile.test]\nlogout = {{ grace = \"1s\" }}\n\
-         [[rule]]\nuser = \"alice\"\nprofile = \"test\"\npool = \"{2}\"\n\
-         [[rule]]\nuser = \"bob\"\nprofile = \"test\"\npool = \"{3}\"\n\
-         [[rule]]\nprofile = \"test\"\n",
-        "one", "two", alice, bob
+         [[rule]]\nuser = \"alice\"\nprofile = \"test\"\npool = \"{alice}\"\n\
+         [[rule]]\nuser = \"bob\"\nprofile = \"test\"\npool = \"{bob}\"\n\
+         [[rule]]\nprofile = \"test\"\n"
     ));
 }
 
@@ -24,13 +24,13 @@ const WHERE: &str = "sed -n 's/^0:://p' /proc/self/cgroup";
 fn a_user_of_a_pool_is_in_it_and_it_goes_with_its_last_user() {
     Machine::run(|machine| {
         let before = machine.settled();
-        pools(machine, "one", "one");
+        pools(machine, "own", "own");
         let uid = |user: &str| machine.uid(user);
         let (alice, bob, carol) = (uid("alice"), uid("bob"), uid("carol"));
         let (login, _) = machine.stay("alice");
         let at = machine.ssh("bob", WHERE).ok();
         assert!(
-            at.starts_with(&format!("/berth/pool-one/user-{bob}/sessions/")),
+            at.starts_with(&format!("/berth/pool-own/user-{bob}/sessions/")),
             "{at}"
         );
         let at = machine.su("carol", WHERE).ok();
@@ -38,16 +38,16 @@ fn a_user_of_a_pool_is_in_it_and_it_goes_with_its_last_user() {
             at.starts_with(&format!("/berth/user-{carol}/sessions/")),
             "{at}"
         );
-        let pool = machine.cgroups().root().join("berth/pool-one");
+        let pool = machine.cgroups().root().join("berth/pool-own");
         assert!(eventually(|| !pool.join(format!("user-{bob}")).exists()));
         assert!(pool.join(format!("user-{alice}")).exists());
         let list = machine.host("/berth/berth list").ok();
-        assert!(list.contains("test") && list.contains(" one "), "{list}");
+        assert!(list.contains("test") && list.contains(" own "), "{list}");
         let show = machine.host("/berth/berth show alice").ok();
-        assert!(show.contains("pool one"), "{show}");
+        assert!(show.contains("pool own"), "{show}");
         login.end();
         machine.assert_nothing_left(&before);
-        assert!(eventually(|| !pool.join(format!("user-{alice}")).exists()));
+        assert!(eventually(|| !pool.exists()));
     });
 }
 
