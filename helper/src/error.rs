@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use berth_session::{Cause, PRIVATE_TMP};
 use nix::errno::Errno;
 
+use crate::idmap::{MAX_EXTENTS, PAGE};
+
 /// What was attempted, on what, what the system said, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -79,15 +81,15 @@ pub enum Error {
     },
     /// The login's groups do not fit into a map.
     #[error(
-        "{what} need {extents} extents in the user namespace's map, and the kernel takes {limit}: use user = \"identity\" for this user"
+        "{what} need {extents} extents, {bytes} bytes, in the user namespace's map, and the kernel takes {MAX_EXTENTS} in less than {PAGE} bytes: use user = \"identity\" for this user"
     )]
     Map {
         /// `the login's groups`
         what: &'static str,
         /// How many.
         extents: usize,
-        /// The most.
-        limit: usize,
+        /// As the map has them.
+        bytes: usize,
     },
     /// The reserved owner UID cannot be used.
     #[error(

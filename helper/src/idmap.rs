@@ -6,10 +6,10 @@ use std::fmt::Write;
 use crate::error::{Error, Result};
 
 /// The most extents that a map may have (Linux 4.15, user_namespaces(7)).
-const MAX_EXTENTS: usize = 340;
+pub const MAX_EXTENTS: usize = 340;
 
 /// A map must be written in one write of less than a page.
-const MAX_BYTES: usize = 4096;
+pub const PAGE: usize = 4096;
 
 /// A range of ids that are mapped to themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +85,11 @@ fn render(what: &'static str, extents: &[Extent]) -> Result<String> {
     for Extent { first, count } in extents {
         let _ = writeln!(text, "{first} {first} {count}"); // writing to a String cannot fail
     }
-    if extents.len() > MAX_EXTENTS || text.len() >= MAX_BYTES {
+    if extents.len() > MAX_EXTENTS || text.len() >= PAGE {
         return Err(Error::Map {
             what,
             extents: extents.len(),
-            limit: MAX_EXTENTS,
+            bytes: text.len(),
         });
     }
     Ok(text)
@@ -128,7 +128,8 @@ mod tests {
         minimal("groups", (0..340).map(|n| 2 * n)).unwrap();
         minimal("groups", (0..341).map(|n| 2 * n)).unwrap_err();
         // Few enough extents, but more than a page of text.
-        minimal("groups", (0..300).map(|n| 1_000_000_000 + 2 * n)).unwrap_err();
+        let error = minimal("groups", (0..300).map(|n| 1_000_000_000 + 2 * n)).unwrap_err();
+        assert!(error.to_string().contains("7200 bytes"), "{error}");
     }
 
     #[test]
