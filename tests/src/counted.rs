@@ -2,12 +2,16 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_unlink};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::inotify::{InitFlags, Inotify};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
+use nix::unistd::geteuid;
 
 /// An inotify instance.
 pub fn inotify() -> Result<Inotify, Errno> {
@@ -85,6 +89,26 @@ pub fn terminal() -> Result<File, Errno> {
     options.open("/dev/ptmx").map_err(errno)
 }
 
+/// A lock on a file that nobody else has.
+pub fn lock() -> Result<Flock<OwnedFd>, Errno> {
+    let file = memfd_create("lock", MFdFlags::MFD_CLOEXEC)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)
+}
+
+/// A namespace, which is there as long as what is given back is open. For who is root, if only in a user namespace.
+pub fn namespace() -> Result<File, Errno> {
+    unshare(CloneFlags::CLONE_NEWUTS)?;
+    File::open("/proc/self/ns/uts").map_err(errno)
+}
+
+/// Becomes root of a user namespace, where this machine lets ordinary users have one.
+pub fn become_root_of_a_namespace() -> Result<(), Errno> {
+    match geteuid().is_root() {
+        true => Ok(()),
+        false => unshare(CloneFlags::CLONE_NEWUSER),
+    }
+}
+
 /// Some POSIX shared memory, under a name.
 pub fn shared_memory(name: &str) -> Result<(), Errno> {
     fs::write(shared(name), [1; 65536]).map_err(errno)
@@ -103,8 +127,31 @@ fn errno(error: std::io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }
 
-/// Takes one of each, and says of which there was none left.
+/// Takes one of each, and says of which there was none left. A berth may have no namespaces to give, so these are not
+/// asked for here.
 pub fn one_of_each() -> String {
+    told(&refused_of_each())
+}
+
+/// The same for a process outside of all berths, with a namespace.
+pub fn one_of_each_outside() -> String {
+    let mut refused = refused_of_each();
+    match become_root_of_a_namespace().and_then(|()| namespace()) {
+        // Debian and EL can be told to refuse ordinary users any.
+        Ok(_) | Err(Errno::EPERM) => {}
+        Err(errno) => refused.push(format!("namespace: {errno:?}")),
+    }
+    told(&refused)
+}
+
+fn told(refused: &[String]) -> String {
+    match refused.is_empty() {
+        true => "all there".into(),
+        false => refused.join(", "),
+    }
+}
+
+fn refused_of_each() -> Vec<String> {
     let name = format!("one-of-each-{}", std::process::id());
     let mine = format!("/{name}");
     let queue = queue(&mine);
@@ -122,13 +169,10 @@ pub fn one_of_each() -> String {
         ("pipe", pipe().err()),
         ("memory", memory.err()),
         ("terminal", terminal().err()),
+        ("lock", lock().err()),
     ];
-    let refused: Vec<String> = results
-        .iter()
+    let refused = results.into_iter();
+    refused
         .filter_map(|(what, error)| error.map(|errno| format!("{what}: {errno:?}")))
-        .collect();
-    match refused.is_empty() {
-        true => "all there".into(),
-        false => refused.join(", "),
-    }
+        .collect()
 }

@@ -12,7 +12,7 @@ fn main() {
         ["try", ..] => trying::each(&arguments[1..]),
         ["one", name] => trying::one(name),
         ["observe", path] => escape::observe(path),
-        ["one-of-each"] => print!("{}", counted::one_of_each()),
+        ["one-of-each"] => print!("{}", counted::one_of_each_outside()),
         ["--table"] => print!("{}", table::text()),
         [] => suite::run(suite::Mode::Berths),
         ["--without-protection"] => suite::run(suite::Mode::WithoutProtection),

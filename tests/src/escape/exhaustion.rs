@@ -1,19 +1,26 @@
 //! Using up what the kernel counts, and asking root and another user whether they still have it.
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Command;
 
 use nix::errno::Errno;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::{ForkResult, fork};
 
 use super::Promise::{Nothing, PrivateShm};
-use super::Without::{NoBerth, Victim};
+use super::Without::{Never, NoBerth, Victim};
 use super::{Attempt, Verdict, call};
 use crate::counted;
 
 /// No limit is higher; past it the attempt shows nothing.
 const ENOUGH: usize = 500_000;
+
+/// Of that which has no limit.
+const MANY: usize = 10_000;
 
 pub const ATTEMPTS: &[Attempt] = &[
     call("inotify", "all inotify instances", |_| {
@@ -48,6 +55,29 @@ pub const ATTEMPTS: &[Attempt] = &[
         until_refused(|_| counted::pipe())
     })
     .without(Victim),
+    call("locks", "many file locks", |_| {
+        until_refused(|made| match made < MANY {
+            true => counted::lock().map(std::mem::forget),
+            false => Err(Errno::ENOLCK),
+        })
+    })
+    .without(Never("the kernel has no limit on them")),
+    call("namespaces", "all namespaces", |_| {
+        let mut held = Vec::new();
+        let _ = counted::become_root_of_a_namespace(); // without it, each of them is refused
+        until_refused(|_| {
+            let one = match counted::namespace() {
+                Err(Errno::EMFILE) => {
+                    keep_in_a_child(std::mem::take(&mut held));
+                    counted::namespace()
+                }
+                one => one,
+            };
+            held.push(one?);
+            Ok(())
+        })
+    })
+    .without(Victim),
     call("posix-memory", "all memory of /dev/shm", |_| {
         let name = |number| format!("attempt-{number}");
         let verdict = until_refused(|number| counted::shared_memory(&name(number)));
@@ -65,6 +95,22 @@ pub const ATTEMPTS: &[Attempt] = &[
     ))
     .without(NoBerth),
 ];
+
+/// Descriptors go on in a process that has nothing else to do, until this one ends.
+fn keep_in_a_child(held: Vec<File>) {
+    let parent = nix::unistd::getpid();
+    // SAFETY: this process has one thread.
+    match unsafe { fork() }.expect("fork") {
+        ForkResult::Parent { .. } => drop(held),
+        ForkResult::Child => {
+            let _ = set_pdeathsig(Signal::SIGKILL); // it cannot be refused
+            while nix::unistd::getppid() == parent {
+                nix::unistd::pause();
+            }
+            std::process::exit(0);
+        }
+    }
+}
 
 /// Who is asked: the sockets of processes outside, root's and another user's.
 pub const OBSERVERS: [&str; 2] = ["/srv/observers/root", "/srv/observers/victim"];
