@@ -10,7 +10,7 @@ use crate::diagnostic::Finding;
 use crate::facts::{Group, Login};
 use crate::policy::exempt_list;
 use crate::read::table::value;
-use crate::tables::{Action, Expect, ExpectTable, NoMatch};
+use crate::tables::{Action, Expect, ExpectTable};
 use crate::value::Line;
 
 /// The UID of an expectation that names none: an ordinary user's.
@@ -100,15 +100,12 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
         let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
         rule.pool(&merged).map(|pool| pool.name.to_string())
     });
+    let action = decide::action(contents, rule);
     let Some(rule) = rule else {
-        let action = match value(&contents.defaults.no_match) {
-            Some(NoMatch::Deny) => Action::Deny,
-            Some(NoMatch::Exempt) | None => Action::Exempt,
-        };
         return Came {
             profile: None,
             pool,
-            action: Some(action),
+            action,
             because: "no rule matches: [defaults] no_match decides".into(),
         };
     };
@@ -121,7 +118,7 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
     Came {
         profile: (!names.is_empty()).then(|| names.join("+")),
         pool,
-        action: value(&rule.keys.action).copied(),
+        action,
         because: match value(&rule.keys.name) {
             Some(name) => format!("rule `{name}` ({place}) matches first"),
             None => format!("the rule at {place} matches first"),

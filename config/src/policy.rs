@@ -20,7 +20,7 @@ use crate::places::Places;
 use crate::read::table::value;
 use crate::setting::Setting;
 use crate::source::{SourceError, Trust};
-use crate::tables::{Tests, UidBase};
+use crate::tables::{Profile, Tests, UidBase};
 use crate::value::{Name, UidRange};
 
 /// The UIDs that `[exempt]` covers where it does not say: system accounts and what systemd allots.
@@ -136,9 +136,15 @@ impl Policy {
 
     /// What a failure does before it is known which profile decides.
     pub fn default_on_error(&self) -> OnError {
-        value(&self.contents.defaults.on_error)
-            .copied()
-            .unwrap_or(OnError::Deny)
+        decide::on_error(&self.contents, &Profile::default())
+    }
+
+    /// What a failure does to a login: as the profile of its rule says, also where the decision is what fails.
+    pub fn on_error(&self, login: &Login) -> OnError {
+        let rule = self.ruling(login).login;
+        let rule = rule.and_then(|index| self.contents.rules.get(index));
+        let profile = rule.map(|rule| decide::merged(&self.contents, rule));
+        decide::on_error(&self.contents, &profile.unwrap_or_default())
     }
 
     /// What a login gets of a user who is frozen.

@@ -19,15 +19,7 @@ use crate::value::{
     RlimitValue, RuleName, Size, Span, Tasks, Text, TmpName, UidRange, Weight, Wrong,
 };
 
-/// What happens to a login that no rule matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum NoMatch {
-    Exempt,
-    Deny,
-}
-
-/// What a rule does other than give a profile.
+/// What a rule does other than give a profile, and what happens to a login that no rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Action {
@@ -67,7 +59,7 @@ table! {
     Defaults {
         on_error: OnError,
         missing_controller: MissingController,
-        no_match: NoMatch,
+        no_match: Action,
         frozen_login: FrozenLogin,
         contact: Line,
         owner_uid_base: UidBase,

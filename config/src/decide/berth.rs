@@ -29,10 +29,7 @@ pub(crate) fn berth(
         .collect();
     Berth {
         profile: names.join("+"),
-        on_error: value(&keys.on_error)
-            .or(value(&defaults.on_error))
-            .copied()
-            .unwrap_or(OnError::Deny),
+        on_error: on_error(contents, profile),
         missing_controller: value(&defaults.missing_controller)
             .copied()
             .unwrap_or(MissingController::Deny),
@@ -57,6 +54,14 @@ pub(crate) fn berth(
             grace: value(&profile.logout.grace).map_or(GRACE, |span| span.duration()),
         },
     }
+}
+
+/// What a failure does to a login with this profile.
+pub(crate) fn on_error(contents: &Contents, profile: &Profile) -> OnError {
+    value(&profile.keys.on_error)
+        .or(value(&contents.defaults.on_error))
+        .copied()
+        .unwrap_or(OnError::Deny)
 }
 
 fn rlimits(profile: &Profile) -> Vec<Rlimit> {

@@ -121,19 +121,15 @@ impl Policy {
             explanation.user_profile = names.join("+");
         }
 
-        let user = match &decision.outcome {
-            Outcome::Berth(berth) => Some(&berth.user_caps),
-            Outcome::Exempt | Outcome::Deny { .. } => None,
-        };
-        let everyone = self.contents.everyone.as_ref();
-        if let Some(everyone) = everyone {
-            explanation.everyone_caps =
-                self.tell_caps(&everyone.table, &decision.everyone_caps, machine);
-        }
-        if let Some(pool) = deciding.pool {
-            explanation.pool_caps = self.tell_caps(pool, &decision.pool_caps, machine);
-        }
-        if let Some(user) = user {
+        if let Outcome::Berth(berth) = &decision.outcome {
+            if let Some(everyone) = &contents.everyone {
+                explanation.everyone_caps =
+                    self.tell_caps(&everyone.table, &decision.everyone_caps, machine);
+            }
+            if let Some(pool) = deciding.pool {
+                explanation.pool_caps = self.tell_caps(pool, &decision.pool_caps, machine);
+            }
+            let user = &berth.user_caps;
             let (without, _) = decide(&Layers::default())?;
             let without = match &without.outcome {
                 Outcome::Berth(berth) => &berth.user_caps,
@@ -152,8 +148,6 @@ impl Policy {
             if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
                 tell_penalty(standing, user, machine, &mut explanation.user_caps);
             }
-        }
-        if let Outcome::Berth(berth) = &decision.outcome {
             explanation.login = self.tell_login(&deciding.login, berth, machine);
         }
         explanation.decision = decision;

@@ -8,7 +8,7 @@ use crate::outcome::{
     CgroupPlace, CpuWeight, FrozenLogin, Limit, MissingController, OnError, Propagation, Scope,
     UserManager, UserNamespace,
 };
-use crate::tables::{Action, NoMatch, UidBase};
+use crate::tables::{Action, UidBase};
 use crate::value::*;
 
 /// Types that are written as a string only.
@@ -223,7 +223,6 @@ macro_rules! words {
 words! {
     OnError: "allow" => OnError::Allow, "deny" => OnError::Deny;
     MissingController: "deny" => MissingController::Deny, "warn" => MissingController::Warn;
-    NoMatch: "exempt" => NoMatch::Exempt, "deny" => NoMatch::Deny;
     FrozenLogin: "deny" => FrozenLogin::Deny, "freeze" => FrozenLogin::Freeze;
     Action: "exempt" => Action::Exempt, "deny" => Action::Deny;
     CgroupPlace: "own" => CgroupPlace::Own, "keep" => CgroupPlace::Keep;
