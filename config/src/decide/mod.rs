@@ -8,6 +8,8 @@ pub(crate) mod tests;
 
 use std::path::PathBuf;
 
+use berth_protocol::service::{is_joined, is_never_joined};
+
 pub(crate) use berth::{berth, can_hide, has_user_namespace, on_error, user_manager};
 pub(crate) use caps::{Bases, caps};
 pub(crate) use penalty::{cpu_time, penalty};
@@ -70,6 +72,12 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Whether a login by this service is taken into its namespaces, where its application can be.
+    pub fn joins(&self, service: &str) -> bool {
+        let service = service.as_bytes();
+        is_joined(service) || self.service_named && !is_never_joined(service)
+    }
+
     /// A login that Berth leaves alone.
     pub(crate) fn exempt() -> Decision {
         Decision {
