@@ -6,6 +6,7 @@ use crate::check::{self, Site};
 use crate::contents::Contents;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expect;
+use crate::loaded::Stamp;
 use crate::places::Places;
 use crate::policy::Policy;
 use crate::read::{self, Part};
@@ -164,7 +165,9 @@ pub(crate) fn sources_checked(sources: Vec<Source>, site: Option<&dyn Site>) -> 
         findings.extend(check::warnings(&contents, &files, site));
     }
     Checked {
-        policy: valid.then(|| Policy::new(contents, names, files.clone())),
+        // As they were read, and not as they are when the policy is put in force: that may be minutes later.
+        policy: valid
+            .then(|| Policy::new(contents, names, sources.iter().map(Stamp::of).collect())),
         diagnostics: source::diagnostics(findings, &sources),
         files,
     }

@@ -14,7 +14,7 @@ use crate::decide::{self, DecideError, Decision, rule_name};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
-use crate::loaded::{self, Loaded};
+use crate::loaded::{self, Loaded, Stamp};
 use crate::outcome::{Accounting, Caps, FrozenLogin, OnError};
 use crate::places::Places;
 use crate::read::table::value;
@@ -37,8 +37,10 @@ pub struct Policy {
     /// The names of profiles, by the numbers that settings carry.
     pub(crate) names: Vec<String>,
     pub(crate) files: Vec<PathBuf>,
+    /// The same, with the checksums of what was read.
+    pub(crate) sources: Vec<Stamp>,
     pub(crate) exempt: Exempt,
-    /// When it was put in force and from what, if it is a loaded copy.
+    /// When it was put in force, if it is a loaded copy.
     pub(crate) loaded: Option<Loaded>,
 }
 
@@ -221,7 +223,7 @@ impl Policy {
         ruling(&self.contents, &Facts::new(login, &self.contents))
     }
 
-    /// When the policy was put in force and from what; `None` where it was read from its files.
+    /// When the policy was put in force; `None` where it was read from its files.
     pub fn loaded(&self) -> Option<&Loaded> {
         self.loaded.as_ref()
     }
@@ -243,12 +245,13 @@ impl Policy {
         (self.contents.rules.len(), self.contents.profiles.len())
     }
 
-    pub(crate) fn new(contents: Contents, names: Vec<String>, files: Vec<PathBuf>) -> Policy {
+    pub(crate) fn new(contents: Contents, names: Vec<String>, sources: Vec<Stamp>) -> Policy {
         Policy {
             exempt: exempt_list(&contents),
             contents,
             names,
-            files,
+            files: sources.iter().map(|stamp| stamp.path.clone()).collect(),
+            sources,
             loaded: None,
         }
     }

@@ -102,9 +102,9 @@ fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {
         login.service,
         login.host,
     ));
-    match (policy.loaded(), place::loaded_at(policy)) {
-        (Some(loaded), Some(at)) => {
-            let changed = loaded.changed();
+    match place::loaded_at(policy) {
+        Some(at) => {
+            let changed = policy.changed();
             if changed.is_empty() {
                 out.push(format!("policy loaded {at}, files unchanged since"));
             } else {
@@ -118,7 +118,7 @@ fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {
                 ));
             }
         }
-        _ => {
+        None => {
             let paths: Vec<_> = policy
                 .files()
                 .iter()
