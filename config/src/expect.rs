@@ -10,6 +10,7 @@ use crate::diagnostic::Finding;
 use crate::facts::{Group, Login};
 use crate::policy::exempt_list;
 use crate::read::table::value;
+use crate::setting::joined;
 use crate::tables::{Action, Expect, ExpectTable};
 use crate::value::Line;
 
@@ -37,10 +38,7 @@ struct Came {
 fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Finding> {
     let table = &expect.table;
     let result = result(contents, files, table);
-    let wanted_profile = value(&table.profile).map(|profiles| {
-        let names: Vec<&str> = profiles.0.iter().map(|name| name.name.as_str()).collect();
-        names.join("+")
-    });
+    let wanted_profile = value(&table.profile).map(|profiles| joined(&profiles.0));
     let came_out = match (&result.action, &result.profile) {
         (Some(action), _) => format!("action {}", action.word()),
         (None, Some(profile)) => format!("profile {profile}"),
@@ -97,7 +95,7 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
     let rule = ruling.login.and_then(|index| contents.rules.get(index));
     let user_rule = ruling.user.and_then(|index| contents.rules.get(index));
     let pool = user_rule.and_then(|rule| {
-        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+        let merged = contents.profile_of(rule);
         rule.pool(&merged).map(|pool| pool.name.to_string())
     });
     let action = decide::action(contents, rule);
@@ -110,13 +108,8 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
         };
     };
     let place = crate::check::short_place(files, rule.at);
-    let names: Vec<&str> = rule
-        .profiles()
-        .iter()
-        .map(|profile| profile.name.as_str())
-        .collect();
     Came {
-        profile: (!names.is_empty()).then(|| names.join("+")),
+        profile: value(&rule.keys.profile).map(|profiles| joined(&profiles.0)),
         pool,
         action,
         because: match value(&rule.keys.name) {

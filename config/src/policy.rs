@@ -145,7 +145,7 @@ impl Policy {
     pub fn on_error(&self, login: &Login) -> OnError {
         let rule = self.ruling(login).login;
         let rule = rule.and_then(|index| self.contents.rules.get(index));
-        let profile = rule.map(|rule| decide::merged(&self.contents, rule));
+        let profile = rule.map(|rule| self.contents.profile_of(rule));
         decide::on_error(&self.contents, &profile.unwrap_or_default())
     }
 

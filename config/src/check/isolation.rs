@@ -10,7 +10,7 @@ use crate::tables::Profile;
 pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
     let contents = checker.contents;
     for rule in &contents.rules {
-        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+        let merged = contents.profile_of(rule);
         user_namespace(checker, &merged);
         mounts(checker, &merged);
         manager(checker, &merged);

@@ -8,6 +8,7 @@ use crate::outcome::{
     Privileges, Propagation, Rlimit, Scope, UserManager, UserNamespace,
 };
 use crate::read::table::value;
+use crate::setting::joined;
 use crate::tables::{Profile, Rule};
 
 /// Time between SIGTERM and the kill.
@@ -22,13 +23,8 @@ pub(crate) fn berth(
 ) -> Berth {
     let defaults = &contents.defaults;
     let keys = &profile.keys;
-    let names: Vec<&str> = rule
-        .profiles()
-        .iter()
-        .map(|profile| profile.name.as_str())
-        .collect();
     Berth {
-        profile: names.join("+"),
+        profile: joined(rule.profiles()),
         on_error: on_error(contents, profile),
         missing_controller: value(&defaults.missing_controller)
             .copied()

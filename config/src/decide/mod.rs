@@ -118,7 +118,7 @@ pub(crate) fn decide<'c>(
     decision.rule = login_rule.map(|rule| rule_name(rule, files));
     decision.user_rule = user_rule.map(|rule| rule_name(rule, files));
     if let Some(rule) = user_rule {
-        deciding.user = merged(contents, rule);
+        deciding.user = contents.profile_of(rule);
         if let Some(pool) = rule.pool(&deciding.user) {
             decision.pool = Some(pool.name.to_string());
             deciding.pool = contents.pools.get(&pool.name).map(|named| &named.table);
@@ -160,7 +160,7 @@ pub(crate) fn decide<'c>(
 
     decision.service_named = value(&rule.tests.service)
         .is_some_and(|globs| globs.0.iter().any(|glob| glob.literal() == Some(service)));
-    deciding.login = merged(contents, rule);
+    deciding.login = contents.profile_of(rule);
     let session_caps = caps(&deciding.login.session, &bases)?;
     decision.outcome = Outcome::Berth(Box::new(berth(
         contents,
@@ -204,10 +204,6 @@ pub(crate) fn caps_of_many(
         }
     };
     table.map(|table| caps(table, &bases)).transpose()
-}
-
-pub(crate) fn merged(contents: &Contents, rule: &Rule) -> Profile {
-    contents.merged(rule.profiles().iter().map(|profile| &profile.name))
 }
 
 /// A rule's name: its own, or the place where it stands.

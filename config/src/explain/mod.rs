@@ -13,7 +13,7 @@ use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
-use crate::setting::Mark;
+use crate::setting::{Mark, joined};
 
 /// A decision and all that it was made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,8 +117,7 @@ impl Policy {
         let (decision, deciding) = decide(layers)?;
         self.tell_rules(login, &mut explanation);
         if let Some(rule) = ruling.user.and_then(|index| self.contents.rules.get(index)) {
-            let names: Vec<&str> = rule.profiles().iter().map(|p| p.name.as_str()).collect();
-            explanation.user_profile = names.join("+");
+            explanation.user_profile = joined(rule.profiles());
         }
 
         if let Outcome::Berth(berth) = &decision.outcome {
