@@ -16,6 +16,9 @@ const UNITS: [(&str, u64); 6] = [
     ("s", 1),
 ];
 
+/// No time that is meant is longer, and this much can be added to any clock's.
+const LONGEST: u64 = 100 * 366 * 86_400;
+
 /// A length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span(pub u64);
@@ -49,6 +52,12 @@ impl Span {
                 .ok_or_else(wrong)?;
             total = total.checked_add(seconds).ok_or_else(wrong)?;
             rest = after.trim_start();
+        }
+        if total > LONGEST {
+            return Err(Wrong::new(
+                format!("`{text}` is too long"),
+                "at most a hundred years",
+            ));
         }
         Ok(Span(total))
     }
@@ -110,6 +119,9 @@ mod tests {
         for text in ["", "5", "h", "5 h", "5y", "-5s", "99999999999999999999s"] {
             assert!(Span::parse(text).is_err(), "{text}");
         }
+        assert!(Span::parse("36600d").is_ok());
+        let too_long = Span::parse("36600d 1s").unwrap_err();
+        assert_eq!(too_long.label, "at most a hundred years");
         assert_eq!(Linger::parse("infinity"), Ok(Linger(None)));
     }
 }
