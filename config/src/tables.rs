@@ -27,15 +27,6 @@ pub(crate) enum Action {
     Deny,
 }
 
-impl Action {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Action::Exempt => "exempt",
-            Action::Deny => "deny",
-        }
-    }
-}
-
 /// The first of the UIDs that own user namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct UidBase(pub(crate) u32);

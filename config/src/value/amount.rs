@@ -73,7 +73,7 @@ pub(super) fn amount(text: &str, powers: Powers) -> Result<u64, Wrong> {
         .ok_or_else(too_large)
 }
 
-pub(super) fn not_negative(number: i64) -> Result<u64, Wrong> {
+pub(crate) fn not_negative(number: i64) -> Result<u64, Wrong> {
     u64::try_from(number).map_err(|_| {
         Wrong::no_limit(&number.to_string())
             .unwrap_or_else(|| Wrong::new(format!("`{number}` is below 0"), "at least 0"))

@@ -119,11 +119,8 @@ impl Window {
             }
         }
         if let Some(days) = &self.days {
-            let names: Vec<&str> = Weekday::ALL
-                .iter()
-                .filter(|(_, day)| days.contains(day))
-                .map(|(name, _)| *name)
-                .collect();
+            let week = Weekday::ALL.iter().filter(|day| days.contains(day));
+            let names: Vec<&str> = week.map(|day| day.word()).collect();
             parts.push(names.join(","));
         }
         if let Some(hours) = self.hours {
