@@ -11,7 +11,7 @@ use crate::facts::{Group, Login};
 use crate::policy::exempt_list;
 use crate::read::table::value;
 use crate::setting::joined;
-use crate::tables::{Action, Expect, ExpectTable};
+use crate::tables::{Action, Expect, ExpectTable, Rule};
 use crate::value::Line;
 
 /// The UID of an expectation that names none: an ordinary user's.
@@ -33,6 +33,7 @@ struct Came {
     pool: Option<String>,
     action: Option<Action>,
     because: String,
+    pool_because: String,
 }
 
 fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Finding> {
@@ -44,7 +45,7 @@ fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Fin
         (None, Some(profile)) => format!("profile {profile}"),
         (None, None) => "nothing".into(),
     };
-    let miss = |at, wanted: String, came_out: String| {
+    let miss = |at, wanted: String, came_out: String, because: &str| {
         let user = value(&table.user).map_or("", |user| user.as_str());
         Some(
             Finding::error(
@@ -52,17 +53,27 @@ fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Fin
                 format!("expected {wanted} for {user}, and got {came_out}"),
                 "",
             )
-            .note(result.because.clone()),
+            .note(because),
         )
     };
     if let (Some(setting), Some(wanted)) = (&table.profile, wanted_profile) {
         if result.profile.as_ref() != Some(&wanted) {
-            return miss(setting.at, format!("profile {wanted}"), came_out);
+            return miss(
+                setting.at,
+                format!("profile {wanted}"),
+                came_out,
+                &result.because,
+            );
         }
     }
     if let (Some(setting), Some(wanted)) = (&table.action, value(&table.action)) {
         if result.action != Some(*wanted) {
-            return miss(setting.at, format!("action {}", wanted.word()), came_out);
+            return miss(
+                setting.at,
+                format!("action {}", wanted.word()),
+                came_out,
+                &result.because,
+            );
         }
     }
     if let (Some(setting), Some(wanted)) = (&table.pool, value(&table.pool)) {
@@ -71,7 +82,12 @@ fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Fin
                 Some(pool) => format!("pool {pool}"),
                 None => "no pool".into(),
             };
-            return miss(setting.at, format!("pool {}", wanted.name), pool);
+            return miss(
+                setting.at,
+                format!("pool {}", wanted.name),
+                pool,
+                &result.pool_because,
+            );
         }
     }
     None
@@ -84,7 +100,8 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
             profile: None,
             pool: None,
             action: Some(Action::Exempt),
-            because,
+            because: because.clone(),
+            pool_because: because,
         };
     }
     let mut facts = Facts::new(&login, contents);
@@ -92,30 +109,40 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
         facts.roles = roles;
     }
     let ruling = ruling(contents, &facts);
-    let rule = ruling.login.and_then(|index| contents.rules.get(index));
-    let user_rule = ruling.user.and_then(|index| contents.rules.get(index));
+    let rule_at = |index: Option<usize>| contents.rules.get(index?);
+    let (rule, user_rule) = (rule_at(ruling.login), rule_at(ruling.user));
     let pool = user_rule.and_then(|rule| {
         let merged = contents.profile_of(rule);
         rule.pool(&merged).map(|pool| pool.name.to_string())
     });
-    let action = decide::action(contents, rule);
+    let because = because(files, rule);
+    Came {
+        profile: rule
+            .and_then(|rule| value(&rule.keys.profile))
+            .map(|profiles| joined(&profiles.0)),
+        pool,
+        action: decide::action(contents, rule),
+        pool_because: match user_rule {
+            _ if ruling.user == ruling.login => because.clone(),
+            Some(_) => format!(
+                "of rules that do not test the login {}",
+                self::because(files, user_rule)
+            ),
+            None => "no rule matches that does not test the login".into(),
+        },
+        because,
+    }
+}
+
+/// Why a login's outcome is what it is.
+fn because(files: &[PathBuf], rule: Option<&Rule>) -> String {
     let Some(rule) = rule else {
-        return Came {
-            profile: None,
-            pool,
-            action,
-            because: "no rule matches: [defaults] no_match decides".into(),
-        };
+        return "no rule matches: [defaults] no_match decides".into();
     };
     let place = crate::check::short_place(files, rule.at);
-    Came {
-        profile: value(&rule.keys.profile).map(|profiles| joined(&profiles.0)),
-        pool,
-        action,
-        because: match value(&rule.keys.name) {
-            Some(name) => format!("rule `{name}` ({place}) matches first"),
-            None => format!("the rule at {place} matches first"),
-        },
+    match value(&rule.keys.name) {
+        Some(name) => format!("rule `{name}` ({place}) matches first"),
+        None => format!("the rule at {place} matches first"),
     }
 }
 
