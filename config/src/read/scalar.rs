@@ -60,7 +60,7 @@ macro_rules! texts_and_numbers {
 }
 
 texts_and_numbers! {
-    Size: "bytes such as \"256M\"", |n| not_negative(n).map(Size);
+    Size: "bytes such as \"256M\"", |n| Size::parse(&n.to_string());
     ByteLimit: "bytes such as \"2G\", or \"infinity\"", |n| not_negative(n).map(|bytes| ByteLimit(Limit::Finite(bytes)));
     Rate: "a rate such as \"50M\", or \"infinity\"", |n| not_negative(n).and_then(Rate::of);
     Count: "a number or \"infinity\"", Count::of;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Wrong;
+use super::wrong::or_infinity;
 
 /// Units and their seconds, the largest first.
 const UNITS: [(&str, u64); 6] = [
@@ -75,13 +76,9 @@ pub struct Linger(pub Option<Span>);
 impl Linger {
     /// Reads a length of time or `infinity`.
     pub fn parse(text: &str) -> Result<Linger, Wrong> {
-        if text == "infinity" {
-            return Ok(Linger(None));
-        }
-        if let Some(wrong) = Wrong::no_limit(text) {
-            return Err(wrong);
-        }
-        Span::parse(text).map(|span| Linger(Some(span)))
+        or_infinity(text, Linger(None), |text| {
+            Span::parse(text).map(|span| Linger(Some(span)))
+        })
     }
 }
 
