@@ -253,15 +253,18 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// The tables that stand in a profile.
-    pub(crate) const TABLES: [&'static str; 6] = [
-        "user",
-        "session",
-        "rlimits",
-        "namespaces",
-        "privileges",
-        "logout",
-    ];
+    /// All keys of a profile, its tables too.
+    pub(crate) fn all_keys() -> Vec<&'static str> {
+        let tables = [
+            "user",
+            "session",
+            "rlimits",
+            "namespaces",
+            "privileges",
+            "logout",
+        ];
+        [ProfileKeys::KEYS, &tables].concat()
+    }
 
     /// Lays another profile over this one, key by key: its keys win.
     pub(crate) fn overlay(&mut self, over: &Profile) {
@@ -295,6 +298,13 @@ pub(crate) struct Rule {
     /// Something in it could not be read: what is missing may only be wrong.
     #[serde(skip)]
     pub(crate) broken: bool,
+}
+
+impl Rule {
+    /// All keys of a rule, its tests too.
+    pub(crate) fn all_keys() -> Vec<&'static str> {
+        [RuleKeys::KEYS, Tests::KEYS, &["except"]].concat()
+    }
 }
 
 /// `[[expect]]`.
