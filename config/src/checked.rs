@@ -1,5 +1,6 @@
 //! From files to a policy, or to all that is wrong with them.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Site};
@@ -127,9 +128,10 @@ pub(crate) fn drop_ins(
         .map_err(error)?;
     // PathBuf's own order is by components; within one folder that is the bytes of the names.
     paths.sort();
+    // `*.toml` as a shell means it: an editor's lock on one (Emacs's `.#20-cron.toml`, which leads nowhere) is none.
     Ok(paths.into_iter().partition(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "toml")
+        let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+        name.ends_with(b".toml") && !name.starts_with(b".")
     }))
 }
 
