@@ -1,11 +1,13 @@
 //! From files to a policy, or to all that is wrong with them.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Site};
 use crate::contents::Contents;
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::expect;
+use crate::loaded::Stamp;
 use crate::places::Places;
 use crate::policy::Policy;
 use crate::read::{self, Part};
@@ -126,9 +128,10 @@ pub(crate) fn drop_ins(
         .map_err(error)?;
     // PathBuf's own order is by components; within one folder that is the bytes of the names.
     paths.sort();
+    // `*.toml` as a shell means it: an editor's lock on one (Emacs's `.#20-cron.toml`, which leads nowhere) is none.
     Ok(paths.into_iter().partition(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "toml")
+        let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+        name.ends_with(b".toml") && !name.starts_with(b".")
     }))
 }
 
@@ -164,7 +167,9 @@ pub(crate) fn sources_checked(sources: Vec<Source>, site: Option<&dyn Site>) -> 
         findings.extend(check::warnings(&contents, &files, site));
     }
     Checked {
-        policy: valid.then(|| Policy::new(contents, names, files.clone())),
+        // As they were read, and not as they are when the policy is put in force: that may be minutes later.
+        policy: valid
+            .then(|| Policy::new(contents, names, sources.iter().map(Stamp::of).collect())),
         diagnostics: source::diagnostics(findings, &sources),
         files,
     }

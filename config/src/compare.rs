@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::decide::Decision;
 use crate::facts::{Login, Machine};
 use crate::policy::{Case, Policy};
 use crate::read::table::value;
@@ -71,13 +72,14 @@ impl<'p> Comparison<'p> {
 }
 
 fn differs(policies: [&Policy; 2], login: &Login, machine: &Machine) -> bool {
-    match policies.map(|policy| policy.decide(login, machine)) {
-        [Ok(old), Ok(new)] => {
-            old.outcome != new.outcome
-                || old.pool != new.pool
-                || old.pool_caps != new.pool_caps
-                || old.everyone_caps != new.everyone_caps
-        }
-        [old, new] => old != new,
-    }
+    let [old, new] = policies.map(|policy| {
+        let decided = policy.decide(login, machine);
+        decided.map(|decision| Decision {
+            rule: None,
+            user_rule: None,
+            service_named: decision.joins(&login.service),
+            ..decision
+        })
+    });
+    old != new
 }

@@ -10,7 +10,8 @@ use crate::diagnostic::Finding;
 use crate::facts::{Group, Login};
 use crate::policy::exempt_list;
 use crate::read::table::value;
-use crate::tables::{Action, Expect, ExpectTable, NoMatch};
+use crate::setting::joined;
+use crate::tables::{Action, Expect, ExpectTable, Rule};
 use crate::value::Line;
 
 /// The UID of an expectation that names none: an ordinary user's.
@@ -32,21 +33,19 @@ struct Came {
     pool: Option<String>,
     action: Option<Action>,
     because: String,
+    pool_because: String,
 }
 
 fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Finding> {
     let table = &expect.table;
     let result = result(contents, files, table);
-    let wanted_profile = value(&table.profile).map(|profiles| {
-        let names: Vec<&str> = profiles.0.iter().map(|name| name.name.as_str()).collect();
-        names.join("+")
-    });
+    let wanted_profile = value(&table.profile).map(|profiles| joined(&profiles.0));
     let came_out = match (&result.action, &result.profile) {
         (Some(action), _) => format!("action {}", action.word()),
         (None, Some(profile)) => format!("profile {profile}"),
         (None, None) => "nothing".into(),
     };
-    let miss = |at, wanted: String, came_out: String| {
+    let miss = |at, wanted: String, came_out: String, because: &str| {
         let user = value(&table.user).map_or("", |user| user.as_str());
         Some(
             Finding::error(
@@ -54,17 +53,27 @@ fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Fin
                 format!("expected {wanted} for {user}, and got {came_out}"),
                 "",
             )
-            .note(result.because.clone()),
+            .note(because),
         )
     };
     if let (Some(setting), Some(wanted)) = (&table.profile, wanted_profile) {
         if result.profile.as_ref() != Some(&wanted) {
-            return miss(setting.at, format!("profile {wanted}"), came_out);
+            return miss(
+                setting.at,
+                format!("profile {wanted}"),
+                came_out,
+                &result.because,
+            );
         }
     }
     if let (Some(setting), Some(wanted)) = (&table.action, value(&table.action)) {
         if result.action != Some(*wanted) {
-            return miss(setting.at, format!("action {}", wanted.word()), came_out);
+            return miss(
+                setting.at,
+                format!("action {}", wanted.word()),
+                came_out,
+                &result.because,
+            );
         }
     }
     if let (Some(setting), Some(wanted)) = (&table.pool, value(&table.pool)) {
@@ -73,7 +82,12 @@ fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Fin
                 Some(pool) => format!("pool {pool}"),
                 None => "no pool".into(),
             };
-            return miss(setting.at, format!("pool {}", wanted.name), pool);
+            return miss(
+                setting.at,
+                format!("pool {}", wanted.name),
+                pool,
+                &result.pool_because,
+            );
         }
     }
     None
@@ -86,7 +100,8 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
             profile: None,
             pool: None,
             action: Some(Action::Exempt),
-            because,
+            because: because.clone(),
+            pool_because: because,
         };
     }
     let mut facts = Facts::new(&login, contents);
@@ -94,38 +109,40 @@ fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
         facts.roles = roles;
     }
     let ruling = ruling(contents, &facts);
-    let rule = ruling.login.and_then(|index| contents.rules.get(index));
-    let user_rule = ruling.user.and_then(|index| contents.rules.get(index));
+    let rule_at = |index: Option<usize>| contents.rules.get(index?);
+    let (rule, user_rule) = (rule_at(ruling.login), rule_at(ruling.user));
     let pool = user_rule.and_then(|rule| {
-        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+        let merged = contents.profile_of(rule);
         rule.pool(&merged).map(|pool| pool.name.to_string())
     });
+    let because = because(files, rule);
+    Came {
+        profile: rule
+            .and_then(|rule| value(&rule.keys.profile))
+            .map(|profiles| joined(&profiles.0)),
+        pool,
+        action: decide::action(contents, rule),
+        pool_because: match user_rule {
+            _ if ruling.user == ruling.login => because.clone(),
+            Some(_) => format!(
+                "of rules that do not test the login {}",
+                self::because(files, user_rule)
+            ),
+            None => "no rule matches that does not test the login".into(),
+        },
+        because,
+    }
+}
+
+/// Why a login's outcome is what it is.
+fn because(files: &[PathBuf], rule: Option<&Rule>) -> String {
     let Some(rule) = rule else {
-        let action = match value(&contents.defaults.no_match) {
-            Some(NoMatch::Deny) => Action::Deny,
-            Some(NoMatch::Exempt) | None => Action::Exempt,
-        };
-        return Came {
-            profile: None,
-            pool,
-            action: Some(action),
-            because: "no rule matches: [defaults] no_match decides".into(),
-        };
+        return "no rule matches: [defaults] no_match decides".into();
     };
     let place = crate::check::short_place(files, rule.at);
-    let names: Vec<&str> = rule
-        .profiles()
-        .iter()
-        .map(|profile| profile.name.as_str())
-        .collect();
-    Came {
-        profile: (!names.is_empty()).then(|| names.join("+")),
-        pool,
-        action: value(&rule.keys.action).copied(),
-        because: match value(&rule.keys.name) {
-            Some(name) => format!("rule `{name}` ({place}) matches first"),
-            None => format!("the rule at {place} matches first"),
-        },
+    match value(&rule.keys.name) {
+        Some(name) => format!("rule `{name}` ({place}) matches first"),
+        None => format!("the rule at {place} matches first"),
     }
 }
 

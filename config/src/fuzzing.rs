@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::check::Site;
 use crate::checked::{Checked, sources_checked};
 use crate::facts::Login;
-use crate::loaded::{Stamp, decode, decode_for, encode, read_for};
+use crate::loaded::{decode, decode_for, encode, read_for};
 use crate::policy::Policy;
 use crate::source::Source;
 use crate::state;
@@ -53,11 +53,7 @@ pub fn narrowed(policy: &Policy, login: &Login) -> Option<Policy> {
 
 /// The text of the copy of a policy.
 pub fn copy(policy: &Policy) -> Option<String> {
-    let sources = policy.files.iter().map(|path| Stamp {
-        path: path.clone(),
-        sha256: String::new(),
-    });
-    encode(policy, UNIX_EPOCH, sources.collect()).ok()
+    encode(policy, UNIX_EPOCH).ok()
 }
 
 /// All that a policy says, as text to be compared.

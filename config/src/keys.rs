@@ -6,8 +6,6 @@ use crate::tables::*;
 
 /// Each table, as a policy writes it, and its keys.
 pub fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
-    let rule = RuleKeys::KEYS.iter().chain(Tests::KEYS).chain(&["except"]);
-    let profile = ProfileKeys::KEYS.iter().chain(&Profile::TABLES);
     vec![
         ("top", TOP.to_vec()),
         ("defaults", Defaults::KEYS.to_vec()),
@@ -16,7 +14,7 @@ pub fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("caps", CapsTable::KEYS.to_vec()),
         ("time.N", TimeTable::KEYS.to_vec()),
         ("penalty.N", PenaltyTable::KEYS.to_vec()),
-        ("profile.P", profile.copied().collect()),
+        ("profile.P", Profile::all_keys()),
         (
             "profile.P.rlimits",
             Resource::ALL.iter().map(|(name, _)| *name).collect(),
@@ -24,7 +22,7 @@ pub fn known_keys() -> Vec<(&'static str, Vec<&'static str>)> {
         ("profile.P.namespaces", NamespacesTable::KEYS.to_vec()),
         ("profile.P.privileges", PrivilegesTable::KEYS.to_vec()),
         ("profile.P.logout", LogoutTable::KEYS.to_vec()),
-        ("rule", rule.copied().collect()),
+        ("rule", Rule::all_keys()),
         ("expect", ExpectTable::KEYS.to_vec()),
         ("accounting", AccountingTable::KEYS.to_vec()),
     ]

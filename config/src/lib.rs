@@ -63,7 +63,7 @@ pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError};
 pub use in_force::InForce;
 pub use keys::known_keys;
 pub use layers::Layers;
-pub use loaded::{InstallError, Loaded, Stamp, install};
+pub use loaded::{InstallError, Loaded, install};
 pub use penalties::{Look, Mean, Process, Standing, Standings, Track, Tracks};
 pub use places::Places;
 pub use policy::{Case, Exempt, Policy, PolicyError};

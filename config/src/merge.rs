@@ -9,6 +9,11 @@ use crate::tables::{Profile, Rule};
 use crate::value::Name;
 
 impl Contents {
+    /// The profiles that a rule gives, as one.
+    pub(crate) fn profile_of(&self, rule: &Rule) -> Profile {
+        self.merged(rule.profiles().iter().map(|profile| &profile.name))
+    }
+
     /// The profiles as one: left to right, the later wins, key by key. A profile's own keys win
     /// over what it inherits.
     pub(crate) fn merged<'n, N>(&self, names: N) -> Profile

@@ -14,13 +14,13 @@ use crate::decide::{self, DecideError, Decision, rule_name};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
-use crate::loaded::{self, Loaded};
+use crate::loaded::{self, Loaded, Stamp};
 use crate::outcome::{Accounting, Caps, FrozenLogin, OnError};
 use crate::places::Places;
 use crate::read::table::value;
 use crate::setting::Setting;
 use crate::source::{SourceError, Trust};
-use crate::tables::{Tests, UidBase};
+use crate::tables::{Profile, Tests, UidBase};
 use crate::value::{Name, UidRange};
 
 /// The UIDs that `[exempt]` covers where it does not say: system accounts and what systemd allots.
@@ -37,8 +37,10 @@ pub struct Policy {
     /// The names of profiles, by the numbers that settings carry.
     pub(crate) names: Vec<String>,
     pub(crate) files: Vec<PathBuf>,
+    /// The same, with the checksums of what was read.
+    pub(crate) sources: Vec<Stamp>,
     pub(crate) exempt: Exempt,
-    /// When it was put in force and from what, if it is a loaded copy.
+    /// When it was put in force, if it is a loaded copy.
     pub(crate) loaded: Option<Loaded>,
 }
 
@@ -136,9 +138,15 @@ impl Policy {
 
     /// What a failure does before it is known which profile decides.
     pub fn default_on_error(&self) -> OnError {
-        value(&self.contents.defaults.on_error)
-            .copied()
-            .unwrap_or(OnError::Deny)
+        decide::on_error(&self.contents, &Profile::default())
+    }
+
+    /// What a failure does to a login: as the profile of its rule says, also where the decision is what fails.
+    pub fn on_error(&self, login: &Login) -> OnError {
+        let rule = self.ruling(login).login;
+        let rule = rule.and_then(|index| self.contents.rules.get(index));
+        let profile = rule.map(|rule| self.contents.profile_of(rule));
+        decide::on_error(&self.contents, &profile.unwrap_or_default())
     }
 
     /// What a login gets of a user who is frozen.
@@ -215,7 +223,7 @@ impl Policy {
         ruling(&self.contents, &Facts::new(login, &self.contents))
     }
 
-    /// When the policy was put in force and from what; `None` where it was read from its files.
+    /// When the policy was put in force; `None` where it was read from its files.
     pub fn loaded(&self) -> Option<&Loaded> {
         self.loaded.as_ref()
     }
@@ -237,12 +245,13 @@ impl Policy {
         (self.contents.rules.len(), self.contents.profiles.len())
     }
 
-    pub(crate) fn new(contents: Contents, names: Vec<String>, files: Vec<PathBuf>) -> Policy {
+    pub(crate) fn new(contents: Contents, names: Vec<String>, sources: Vec<Stamp>) -> Policy {
         Policy {
             exempt: exempt_list(&contents),
             contents,
             names,
-            files,
+            files: sources.iter().map(|stamp| stamp.path.clone()).collect(),
+            sources,
             loaded: None,
         }
     }

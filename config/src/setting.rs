@@ -62,3 +62,9 @@ pub(crate) struct Ref {
     #[serde(rename = "a")]
     pub(crate) at: At,
 }
+
+/// Profiles as `berth list` shows them: `student+batch`.
+pub(crate) fn joined(profiles: &[Ref]) -> String {
+    let names: Vec<&str> = profiles.iter().map(|one| one.name.as_str()).collect();
+    names.join("+")
+}

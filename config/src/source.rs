@@ -247,7 +247,8 @@ pub(crate) fn ignored(path: PathBuf) -> Diagnostic {
         severity: Severity::Warning,
         path,
         place: None,
-        message: "this file is not read: its name does not end in `.toml`".into(),
+        message: "this file is not read: its name begins with a dot, or does not end in `.toml`"
+            .into(),
         label: String::new(),
         notes: Vec::new(),
     }

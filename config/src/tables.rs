@@ -19,29 +19,12 @@ use crate::value::{
     RlimitValue, RuleName, Size, Span, Tasks, Text, TmpName, UidRange, Weight, Wrong,
 };
 
-/// What happens to a login that no rule matches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum NoMatch {
-    Exempt,
-    Deny,
-}
-
-/// What a rule does other than give a profile.
+/// What a rule does other than give a profile, and what happens to a login that no rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Action {
     Exempt,
     Deny,
-}
-
-impl Action {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Action::Exempt => "exempt",
-            Action::Deny => "deny",
-        }
-    }
 }
 
 /// The first of the UIDs that own user namespaces.
@@ -67,7 +50,7 @@ table! {
     Defaults {
         on_error: OnError,
         missing_controller: MissingController,
-        no_match: NoMatch,
+        no_match: Action,
         frozen_login: FrozenLogin,
         contact: Line,
         owner_uid_base: UidBase,
@@ -270,15 +253,18 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// The tables that stand in a profile.
-    pub(crate) const TABLES: [&'static str; 6] = [
-        "user",
-        "session",
-        "rlimits",
-        "namespaces",
-        "privileges",
-        "logout",
-    ];
+    /// All keys of a profile, its tables too.
+    pub(crate) fn all_keys() -> Vec<&'static str> {
+        let tables = [
+            "user",
+            "session",
+            "rlimits",
+            "namespaces",
+            "privileges",
+            "logout",
+        ];
+        [ProfileKeys::KEYS, &tables].concat()
+    }
 
     /// Lays another profile over this one, key by key: its keys win.
     pub(crate) fn overlay(&mut self, over: &Profile) {
@@ -312,6 +298,13 @@ pub(crate) struct Rule {
     /// Something in it could not be read: what is missing may only be wrong.
     #[serde(skip)]
     pub(crate) broken: bool,
+}
+
+impl Rule {
+    /// All keys of a rule, its tests too.
+    pub(crate) fn all_keys() -> Vec<&'static str> {
+        [RuleKeys::KEYS, Tests::KEYS, &["except"]].concat()
+    }
 }
 
 /// `[[expect]]`.

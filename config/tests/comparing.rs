@@ -55,6 +55,33 @@ fn a_login_differs_by_caps_that_it_shares_with_others() {
 }
 
 #[test]
+fn a_login_differs_by_what_its_user_is_watched_for_and_by_whether_it_is_joined() {
+    let alice = login("alice", 1001, &[]);
+    let watched = |steps: &str| {
+        format!(
+            "[penalty.hog]\ncpu_above = \"50%\"\nwindow = \"10min\"\nsteps = {steps}\nstep_time = \"1h\"\nforget = \"3h\"\n\
+             [profile.p]\npenalty = \"hog\"\n[[rule]]\nprofile = \"p\"\n"
+        )
+    };
+    let (half, less) = (watched("[\"50%\"]"), watched("[\"10%\"]"));
+    assert_eq!(differing(&half, &half, &alice).len(), 0);
+    assert_eq!(differing(&half, &less, &alice).len(), 4);
+    let unwatched = half.replace("penalty = \"hog\"\n", "");
+    assert_eq!(differing(&half, &unwatched, &alice).len(), 4);
+    // A service that is not joined by default is joined where a rule names it, and not by a pattern.
+    let by = |service: &str| {
+        format!(
+            "[profile.p]\nnamespaces.pid = true\n[[rule]]\nservice = [{service}]\nprofile = \"p\"\n"
+        )
+    };
+    let named = by("\"sshd\", \"vsftpd\"");
+    assert_eq!(
+        differing(&named, &by("\"s*\", \"v*\""), &alice),
+        ["su", "vsftpd"]
+    );
+}
+
+#[test]
 fn a_policy_that_cannot_be_carried_out_on_this_machine_differs_from_one_that_can() {
     let alice = login("alice", 1001, &[]);
     let on = |cpus: &str| {

@@ -126,6 +126,28 @@ fn cpus_that_the_machine_has_not_are_an_error_and_no_cap_left_out() {
 }
 
 #[test]
+fn caps_that_come_to_nothing_here_let_nobody_in_whom_a_rule_refuses() {
+    let policy = policy(
+        "[defaults]\non_error = \"allow\"\n[everyone]\nallowed_cpus = \"64-\"\n\
+         [profile.strict]\non_error = \"deny\"\n[profile.lax]\n\
+         [[rule]]\nuser = \"mallory\"\naction = \"deny\"\n\
+         [[rule]]\nuser = \"root2\"\naction = \"exempt\"\n\
+         [[rule]]\nuser = \"alice\"\nprofile = \"strict\"\n[[rule]]\nprofile = \"lax\"\n",
+    );
+    let outcome = |user| {
+        let decision = policy.decide(&login(user, 1001, &[]), &machine());
+        decision.map(|decision| decision.outcome)
+    };
+    assert_eq!(outcome("mallory"), Ok(Outcome::Deny { message: None }));
+    assert_eq!(outcome("root2"), Ok(Outcome::Exempt));
+    // And of who cannot be decided the profile says what becomes of them.
+    for (user, expected) in [("alice", OnError::Deny), ("bob", OnError::Allow)] {
+        outcome(user).unwrap_err();
+        assert_eq!(policy.on_error(&login(user, 1001, &[])), expected, "{user}");
+    }
+}
+
+#[test]
 fn defaults_are_those_of_the_documents() {
     let policy = policy("[profile.a]\n[[rule]]\nprofile = \"a\"\n");
     assert_eq!(policy.default_on_error(), OnError::Deny);

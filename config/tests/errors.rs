@@ -511,6 +511,16 @@ fn an_expectation_that_is_not_met_is_an_error() {
     let got = |pool| Some(format!("13:1 expected {pool}"));
     assert_eq!(pool("x", "b"), got("pool b for x, and got pool a"));
     assert_eq!(pool("y", "a"), got("pool a for y, and got no pool"));
+    // The pool is of another rule than the login, and that is the one to look at.
+    let jobs = "[[rule]]\nservice = \"cron\"\nprofile = \"p\"\n[[rule]]";
+    let told = errors(&format!(
+        "{}[[expect]]\nuser = \"x\"\nservice = \"cron\"\npool = \"b\"\n",
+        pools.replacen("[[rule]]", jobs, 1)
+    ));
+    assert!(
+        told[0].ends_with("test the login the rule at policy.toml:8 matches first"),
+        "{told:?}"
+    );
     let two = expect("user = \"x\"\nprofile = \"a\"\naction = \"deny\"");
     assert!(two[0].contains("an expectation of two outcomes"), "{two:?}");
     assert_eq!(expect("action = \"deny\"").len(), 1);

@@ -26,6 +26,8 @@ fn a_file_beside_the_drop_ins_that_is_not_read() {
     for name in ["10-x.toml", "20-y.toml.bak", "README"] {
         std::fs::write(drop_ins.join(name), "").unwrap();
     }
+    // An editor's lock.
+    std::os::unix::fs::symlink("root@lab1.4821", drop_ins.join(".#10-x.toml")).unwrap();
     let places = berth_config::Places {
         policy: written.path(),
         drop_ins: drop_ins.clone(),
@@ -36,12 +38,13 @@ fn a_file_beside_the_drop_ins_that_is_not_read() {
     let ignored = |name: &str| {
         let path = drop_ins.join(name);
         format!(
-            "{}: warning: this file is not read: its name does not end in `.toml`",
+            "{}: warning: this file is not read: its name begins with a dot, or does not end in `.toml`",
             path.display()
         )
     };
-    assert_eq!(told, [ignored("20-y.toml.bak"), ignored("README")]);
-    assert_eq!((checked.errors(), checked.warnings()), (0, 2));
+    let expected = [".#10-x.toml", "20-y.toml.bak", "README"].map(ignored);
+    assert_eq!(told, expected);
+    assert_eq!((checked.errors(), checked.warnings()), (0, 3));
 }
 
 #[test]

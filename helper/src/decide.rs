@@ -136,7 +136,7 @@ pub fn decide(
     });
     let decision = policy
         .decide_with(&login, &machine, &layers)
-        .map_err(|error| by_default(Cause::Policy)(error.to_string()))?;
+        .map_err(|error| undecided(policy.on_error(&login), Cause::Policy)(error.to_string()))?;
     let Decision {
         outcome,
         rule,

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use berth_config::outcome::Outcome;
+use berth_config::outcome::{Outcome, Penalty};
+use berth_config::value::{bytes_text, duration_text};
 use berth_config::{
     Case, Checked, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files,
 };
@@ -219,12 +220,21 @@ fn values(policy: &Policy, login: &Login, machine: &Machine) -> Vec<(String, Str
     let decision = &explanation.decision;
     let action = match &decision.outcome {
         Outcome::Exempt => "exempt".to_owned(),
-        Outcome::Deny { .. } => "deny".to_owned(),
+        Outcome::Deny { message: None } => "deny".to_owned(),
+        Outcome::Deny {
+            message: Some(message),
+        } => format!("deny: {message}"),
         Outcome::Berth(berth) => format!("profile {}", berth.profile),
     };
     let mut values = vec![("outcome".into(), action)];
     if let Some(pool) = &decision.pool {
         values.push(("pool".into(), pool.clone()));
+    }
+    if let Some(penalty) = &decision.penalty {
+        values.push(("penalty".into(), penalty_text(penalty)));
+    }
+    if matches!(&decision.outcome, Outcome::Berth(berth) if berth.namespaces.any()) {
+        values.push(("joined".into(), decision.joins(&login.service).to_string()));
     }
     let sections = [
         ("user.", &explanation.user_caps),
@@ -243,4 +253,23 @@ fn values(policy: &Policy, login: &Login, machine: &Machine) -> Vec<(String, Str
         }
     }
     values
+}
+
+/// `hog: cpu above 200%, over 10min; steps 80% 50% of 30min; forgotten after 3h`.
+fn penalty_text(penalty: &Penalty) -> String {
+    let cpu = |time| format!("cpu above {}%, ", time / 10_000);
+    let memory = |bytes| format!("memory above {}, ", bytes_text(bytes));
+    let steps = penalty.steps.iter().map(|step| format!("{step} "));
+    let except = penalty.except.iter().map(|one| format!("; not {one}"));
+    format!(
+        "{}: {}{}over {}; steps {}of {}; forgotten after {}{}",
+        penalty.name,
+        penalty.cpu_above.map(cpu).unwrap_or_default(),
+        penalty.memory_above.map(memory).unwrap_or_default(),
+        duration_text(penalty.window),
+        steps.collect::<String>(),
+        duration_text(penalty.step_time),
+        duration_text(penalty.forget),
+        except.collect::<String>(),
+    )
 }

@@ -66,7 +66,7 @@ fn signal(text: &str) -> Result<Signal, String> {
 fn grace(text: &str) -> Result<Duration, String> {
     Span::parse(text)
         .map(Span::duration)
-        .map_err(|_| "write a number and one of s, min, h, as in 30s".into())
+        .map_err(|wrong| wrong.label)
 }
 
 /// Does it.

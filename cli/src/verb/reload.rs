@@ -110,10 +110,6 @@ fn installed(policy: &Policy, places: &Places) -> Result<(), Exit> {
             eprintln!("berth: {error}");
             Exit::NotSo
         }
-        InstallError::Source(_) => {
-            eprintln!("berth: {error}");
-            Exit::Policy
-        }
     })
 }
 

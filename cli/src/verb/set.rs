@@ -42,8 +42,9 @@ pub struct Arguments {
 
 fn span(text: &str) -> Result<Duration, String> {
     match Span::parse(text).map(Span::duration) {
-        Ok(time) if !time.is_zero() => Ok(time),
-        _ => Err("write a number and one of s, min, h, d, w, as in 2h".into()),
+        Ok(time) if time.is_zero() => Err("it would end at once".into()),
+        Ok(time) => Ok(time),
+        Err(wrong) => Err(wrong.label),
     }
 }
 

@@ -1,60 +1,46 @@
 //! Percentages `of user` and `of pool` of a cap that the user or the pool has not.
 
+use std::collections::BTreeSet;
+
 use super::Checker;
 use crate::setting::Mark;
-use crate::tables::{CapsTable, Profile, Rule};
+use crate::tables::CapsTable;
 use crate::value::Base;
-
-/// A user rule, its profiles as one, and its pool's caps.
-struct Candidate<'c> {
-    merged: Profile,
-    pool: Option<&'c CapsTable>,
-}
 
 pub(super) fn check(checker: &mut Checker<'_>) {
     let contents = checker.contents;
-    for (index, rule) in contents.rules.iter().enumerate() {
-        let own = candidate(checker, rule);
-        // A rule before this one, matching the same login, would have been the login rule; so the
-        // user rule is this one or a later one.
-        let users: Vec<Candidate<'_>> = if rule.is_login_rule() {
-            contents
-                .rules
-                .iter()
-                .skip(index + 1)
-                .filter(|later| !later.is_login_rule() && !later.profiles().is_empty())
-                .map(|later| candidate(checker, later))
-                .collect()
+    // Who comes by a login rule has the caps of some user rule behind it: one before it, matching the same login, would
+    // have been the login rule.
+    let (mut of_users, mut of_pools) = (BTreeSet::new(), BTreeSet::new());
+    for rule in contents.rules.iter().rev() {
+        let merged = contents.profile_of(rule);
+        let mut parts = merged.session.parts();
+        let own = keys(Some(&merged.user));
+        let pool = rule.pool(&merged);
+        let pool = pool.and_then(|pool| contents.pools.get(&pool.name));
+        let own_pool = keys(pool.map(|named| &named.table));
+        let (user, pool) = if rule.is_login_rule() {
+            (&of_users, &of_pools)
         } else {
-            vec![candidate(checker, rule)]
+            parts.extend(merged.user.parts());
+            of_users.extend(&own);
+            of_pools.extend(&own_pool);
+            (&own, &own_pool)
         };
-        if !rule.is_login_rule() {
-            for (key, base, mark) in own.merged.user.parts() {
-                if base == Base::Pool && !own.pool.is_some_and(|pool| pool.has(key)) {
-                    missing(checker, key, "pool", mark);
-                }
-            }
-        }
-        for (key, base, mark) in own.merged.session.parts() {
-            let of_user = |user: &Candidate<'_>| user.merged.user.has(key);
-            let of_pool = |user: &Candidate<'_>| user.pool.is_some_and(|pool| pool.has(key));
+        for (key, base, mark) in parts {
             match base {
-                Base::User if !users.iter().any(of_user) => missing(checker, key, "user", mark),
-                Base::Pool if !users.iter().any(of_pool) => missing(checker, key, "pool", mark),
+                Base::User if !user.contains(key) => missing(checker, key, "user", mark),
+                Base::Pool if !pool.contains(key) => missing(checker, key, "pool", mark),
                 _ => {}
             }
         }
     }
 }
 
-fn candidate<'c>(checker: &Checker<'c>, rule: &Rule) -> Candidate<'c> {
-    let contents = checker.contents;
-    let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
-    let pool = rule
-        .pool(&merged)
-        .and_then(|pool| contents.pools.get(&pool.name))
-        .map(|named| &named.table);
-    Candidate { merged, pool }
+/// The caps that are set.
+fn keys(table: Option<&CapsTable>) -> BTreeSet<&'static str> {
+    let marks = table.map(CapsTable::marks).unwrap_or_default();
+    marks.into_iter().map(|(key, _)| key).collect()
 }
 
 fn missing(checker: &mut Checker<'_>, key: &str, of: &str, mark: Mark) {
@@ -93,10 +79,5 @@ impl CapsTable {
             tasks_max
         );
         parts
-    }
-
-    /// Whether a cap is set.
-    pub(crate) fn has(&self, key: &str) -> bool {
-        self.marks().iter().any(|(set, _)| *set == key)
     }
 }

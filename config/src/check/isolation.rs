@@ -10,16 +10,14 @@ use crate::tables::Profile;
 pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
     let contents = checker.contents;
     for rule in &contents.rules {
-        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+        let merged = contents.profile_of(rule);
         user_namespace(checker, &merged);
         mounts(checker, &merged);
         manager(checker, &merged);
-        let name = match user_manager(&merged) {
-            UserManager::Host if systemd => "host",
-            UserManager::Isolated if systemd => "isolated",
-            _ => continue,
-        };
-        if let Some(pool) = rule.pool(&merged) {
+        let manager = user_manager(&merged);
+        let in_reach = systemd && manager != UserManager::Hidden;
+        if let (true, Some(pool)) = (in_reach, rule.pool(&merged)) {
+            let name = manager.word();
             checker.findings.push(
                 Finding::error(
                     pool.at,
@@ -53,11 +51,10 @@ fn manager(checker: &mut Checker<'_>, profile: &Profile) {
     let Some(setting) = &profile.namespaces.user_manager else {
         return;
     };
-    let name = match setting.value {
-        Some(UserManager::Hidden) => "hidden",
-        Some(UserManager::Isolated) => "isolated",
-        _ => return,
+    let Some(manager @ (UserManager::Hidden | UserManager::Isolated)) = setting.value else {
+        return;
     };
+    let name = manager.word();
     if !can_hide(profile) {
         checker.error(
             setting.at,
@@ -66,7 +63,7 @@ fn manager(checker: &mut Checker<'_>, profile: &Profile) {
         );
     }
     let scope = value(&profile.namespaces.scope).copied();
-    if name == "isolated" && scope != Some(Scope::User) {
+    if manager == UserManager::Isolated && scope != Some(Scope::User) {
         checker.error(
             setting.at,
             "`user_manager = \"isolated\"` with a berth for each login",

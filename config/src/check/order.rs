@@ -183,7 +183,7 @@ fn past(checker: &mut Checker<'_>) {
 fn stalled(checker: &mut Checker<'_>) {
     let contents = checker.contents;
     for rule in &contents.rules {
-        let merged = contents.merged(rule.profiles().iter().map(|profile| &profile.name));
+        let merged = contents.profile_of(rule);
         for caps in [&merged.user, &merged.session] {
             let high = caps
                 .memory_high

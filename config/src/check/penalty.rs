@@ -176,7 +176,7 @@ fn unnamed(checker: &mut Checker<'_>) {
 /// Whoever is capped at what a penalty allows is never above it.
 fn never_above(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
     let contents = checker.contents;
-    let merged = warnings::merged(checker, rule);
+    let merged = contents.profile_of(rule);
     let Some((caps, _)) = warnings::user_caps(checker, rule, &merged, machine) else {
         return;
     };

@@ -51,7 +51,7 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
 
 /// What a profile asks for and another of its keys takes away.
 fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
-    let merged = merged(checker, rule);
+    let merged = checker.contents.profile_of(rule);
     let mut warn = |at, message: &str, label: &str| {
         checker.findings.push(Finding::warning(at, message, label));
     };
@@ -141,7 +141,7 @@ fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
 /// Compares a rule's session caps with its own user caps, and those with the pool's: for a rule that tests the service
 /// the user's caps come from elsewhere.
 fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
-    let merged = merged(checker, rule);
+    let merged = checker.contents.profile_of(rule);
     let Some((user, mut bases)) = user_caps(checker, rule, &merged, machine) else {
         return;
     };
@@ -210,12 +210,6 @@ fn never_matter(
             }
         }
     }
-}
-
-/// The profile that a rule gives.
-pub(super) fn merged(checker: &Checker<'_>, rule: &Rule) -> Profile {
-    let profiles = rule.profiles().iter().map(|profile| &profile.name);
-    checker.contents.merged(profiles)
 }
 
 /// The user's caps by a rule's profile, and what a session's are worked out by.

@@ -8,6 +8,7 @@ use crate::outcome::{
     Privileges, Propagation, Rlimit, Scope, UserManager, UserNamespace,
 };
 use crate::read::table::value;
+use crate::setting::joined;
 use crate::tables::{Profile, Rule};
 
 /// Time between SIGTERM and the kill.
@@ -22,17 +23,9 @@ pub(crate) fn berth(
 ) -> Berth {
     let defaults = &contents.defaults;
     let keys = &profile.keys;
-    let names: Vec<&str> = rule
-        .profiles()
-        .iter()
-        .map(|profile| profile.name.as_str())
-        .collect();
     Berth {
-        profile: names.join("+"),
-        on_error: value(&keys.on_error)
-            .or(value(&defaults.on_error))
-            .copied()
-            .unwrap_or(OnError::Deny),
+        profile: joined(rule.profiles()),
+        on_error: on_error(contents, profile),
         missing_controller: value(&defaults.missing_controller)
             .copied()
             .unwrap_or(MissingController::Deny),
@@ -57,6 +50,14 @@ pub(crate) fn berth(
             grace: value(&profile.logout.grace).map_or(GRACE, |span| span.duration()),
         },
     }
+}
+
+/// What a failure does to a login with this profile.
+pub(crate) fn on_error(contents: &Contents, profile: &Profile) -> OnError {
+    value(&profile.keys.on_error)
+        .or(value(&contents.defaults.on_error))
+        .copied()
+        .unwrap_or(OnError::Deny)
 }
 
 fn rlimits(profile: &Profile) -> Vec<Rlimit> {

@@ -8,8 +8,10 @@ pub(crate) mod tests;
 
 use std::path::PathBuf;
 
-pub(crate) use berth::{berth, can_hide, has_user_namespace, user_manager};
-pub(crate) use caps::{Bases, caps};
+use berth_protocol::service::{is_joined, is_never_joined};
+
+pub(crate) use berth::{berth, can_hide, has_user_namespace, on_error, user_manager};
+pub(crate) use caps::{Bases, ONE_CPU, caps};
 pub(crate) use penalty::{cpu_time, penalty};
 
 use crate::contents::Contents;
@@ -17,7 +19,7 @@ use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::outcome::{Caps, Outcome, Penalty};
 use crate::read::table::value;
-use crate::tables::{Action, CapsTable, NoMatch, Profile, Rule};
+use crate::tables::{Action, CapsTable, Profile, Rule};
 use rules::Ruling;
 
 /// Why a login could not be decided.
@@ -70,6 +72,12 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// Whether a login by this service is taken into its namespaces, where its application can be.
+    pub fn joins(&self, service: &str) -> bool {
+        let service = service.as_bytes();
+        is_joined(service) || self.service_named && !is_never_joined(service)
+    }
+
     /// A login that Berth leaves alone.
     pub(crate) fn exempt() -> Decision {
         Decision {
@@ -105,25 +113,32 @@ pub(crate) fn decide<'c>(
 ) -> Result<(Decision, Deciding<'c>), DecideError> {
     let mut decision = Decision::exempt();
     let mut deciding = Deciding::default();
-    let name = |index: Option<usize>| {
-        let rule = contents.rules.get(index?)?;
-        Some(rule_name(rule, files))
-    };
-    decision.rule = name(ruling.login);
-    decision.user_rule = name(ruling.user);
-
-    let rule_at = |index: Option<usize>| index.and_then(|index| contents.rules.get(index));
-    let everyone = contents.everyone.as_ref().map(|named| &named.table);
-    let mut bases = Bases::new(machine, files);
-    if let Some(everyone) = everyone {
-        decision.everyone_caps = caps(everyone, &bases)?;
-    }
-    if let Some(rule) = rule_at(ruling.user) {
-        deciding.user = merged(contents, rule);
+    let rule_at = |index: Option<usize>| contents.rules.get(index?);
+    let (login_rule, user_rule) = (rule_at(ruling.login), rule_at(ruling.user));
+    decision.rule = login_rule.map(|rule| rule_name(rule, files));
+    decision.user_rule = user_rule.map(|rule| rule_name(rule, files));
+    if let Some(rule) = user_rule {
+        deciding.user = contents.profile_of(rule);
         if let Some(pool) = rule.pool(&deciding.user) {
             decision.pool = Some(pool.name.to_string());
             deciding.pool = contents.pools.get(&pool.name).map(|named| &named.table);
         }
+    }
+    // Whom a rule refuses or leaves alone it does so on every machine: no cap is worked out that could come to nothing.
+    let rule = match (login_rule, action(contents, login_rule)) {
+        (Some(rule), None) => rule,
+        (_, Some(Action::Deny)) => {
+            let message = login_rule.and_then(|rule| value(&rule.keys.message));
+            let message = message.map(|text| text.as_str().to_owned());
+            decision.outcome = Outcome::Deny { message };
+            return Ok((decision, deciding));
+        }
+        (_, Some(Action::Exempt) | None) => return Ok((decision, deciding)),
+    };
+
+    let mut bases = Bases::new(machine, files);
+    if let Some(everyone) = &contents.everyone {
+        decision.everyone_caps = caps(&everyone.table, &bases)?;
     }
     if let Some(pool) = deciding.pool {
         decision.pool_caps = caps(pool, &bases)?;
@@ -143,34 +158,30 @@ pub(crate) fn decide<'c>(
         penalty::lower(&mut user_caps, standing.share, machine);
     }
 
-    decision.service_named = rule_at(ruling.login).is_some_and(|rule| {
-        let services = value(&rule.tests.service);
-        services.is_some_and(|globs| globs.0.iter().any(|glob| glob.literal() == Some(service)))
-    });
-    decision.outcome = match rule_at(ruling.login) {
-        None => match value(&contents.defaults.no_match) {
-            Some(NoMatch::Deny) => Outcome::Deny { message: None },
-            Some(NoMatch::Exempt) | None => Outcome::Exempt,
-        },
-        Some(rule) => match value(&rule.keys.action) {
-            Some(Action::Exempt) => Outcome::Exempt,
-            Some(Action::Deny) => Outcome::Deny {
-                message: value(&rule.keys.message).map(|text| text.as_str().to_owned()),
-            },
-            None => {
-                deciding.login = merged(contents, rule);
-                let session_caps = caps(&deciding.login.session, &bases)?;
-                Outcome::Berth(Box::new(berth(
-                    contents,
-                    rule,
-                    &deciding.login,
-                    user_caps,
-                    session_caps,
-                )))
-            }
-        },
-    };
+    decision.service_named = value(&rule.tests.service)
+        .is_some_and(|globs| globs.0.iter().any(|glob| glob.literal() == Some(service)));
+    deciding.login = contents.profile_of(rule);
+    let session_caps = caps(&deciding.login.session, &bases)?;
+    decision.outcome = Outcome::Berth(Box::new(berth(
+        contents,
+        rule,
+        &deciding.login,
+        user_caps,
+        session_caps,
+    )));
     Ok((decision, deciding))
+}
+
+/// What is done with a login instead of giving it the profile of its rule.
+pub(crate) fn action(contents: &Contents, login_rule: Option<&Rule>) -> Option<Action> {
+    match login_rule {
+        Some(rule) => value(&rule.keys.action).copied(),
+        None => Some(
+            value(&contents.defaults.no_match)
+                .copied()
+                .unwrap_or(Action::Exempt),
+        ),
+    }
 }
 
 /// The caps of a pool, or of all users together; `None` where there is no such pool.
@@ -193,10 +204,6 @@ pub(crate) fn caps_of_many(
         }
     };
     table.map(|table| caps(table, &bases)).transpose()
-}
-
-fn merged(contents: &Contents, rule: &Rule) -> Profile {
-    contents.merged(rule.profiles().iter().map(|profile| &profile.name))
 }
 
 /// A rule's name: its own, or the place where it stands.

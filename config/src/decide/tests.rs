@@ -294,10 +294,11 @@ impl<'f> Facts<'f> {
             Fact::Host => not_among(&login.host),
             Fact::Time => {
                 let windows = value(&tests.time).map_or(&[][..], |windows| &windows.0);
+                let year = login.at.map_or(0, |at| at.year);
                 let told: Vec<String> = windows
                     .iter()
                     .map(|window| match self.window(window) {
-                        Some(when) => format!("{} is {when}", window.name),
+                        Some(when) => format!("{} is {}", window.name, when.text(year)),
                         None => window.name.to_string(),
                     })
                     .collect();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::Shown;
+use crate::decide::ONE_CPU;
 use crate::exceptions::Exceptions;
 use crate::facts::Machine;
 use crate::outcome::{Caps, CpuWeight, Limit};
@@ -12,9 +13,6 @@ use crate::policy::Policy;
 use crate::read::table::value;
 use crate::tables::CapsTable;
 use crate::value::{Base, CpuQuota, Part, Share, bytes_text, rate_text};
-
-/// CPU time of one CPU, in microseconds per second.
-const ONE_CPU: f64 = 1_000_000.0;
 
 impl Policy {
     /// A line for each cap that is set, in the language's order.
@@ -153,7 +151,7 @@ fn cpu_text(quota: Option<&CpuQuota>, cap: Option<Limit>, machine: &Machine) -> 
 }
 
 fn cpus_text(time: u64, machine: &Machine) -> String {
-    let cpus = format!("{:.2}", time as f64 / ONE_CPU);
+    let cpus = format!("{:.2}", time as f64 / ONE_CPU as f64);
     let cpus = cpus.trim_end_matches('0').trim_end_matches('.');
     format!("{cpus} of {} CPUs", machine.cpus.len())
 }

@@ -13,7 +13,7 @@ use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
-use crate::setting::Mark;
+use crate::setting::{Mark, joined};
 
 /// A decision and all that it was made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,23 +117,18 @@ impl Policy {
         let (decision, deciding) = decide(layers)?;
         self.tell_rules(login, &mut explanation);
         if let Some(rule) = ruling.user.and_then(|index| self.contents.rules.get(index)) {
-            let names: Vec<&str> = rule.profiles().iter().map(|p| p.name.as_str()).collect();
-            explanation.user_profile = names.join("+");
+            explanation.user_profile = joined(rule.profiles());
         }
 
-        let user = match &decision.outcome {
-            Outcome::Berth(berth) => Some(&berth.user_caps),
-            Outcome::Exempt | Outcome::Deny { .. } => None,
-        };
-        let everyone = self.contents.everyone.as_ref();
-        if let Some(everyone) = everyone {
-            explanation.everyone_caps =
-                self.tell_caps(&everyone.table, &decision.everyone_caps, machine);
-        }
-        if let Some(pool) = deciding.pool {
-            explanation.pool_caps = self.tell_caps(pool, &decision.pool_caps, machine);
-        }
-        if let Some(user) = user {
+        if let Outcome::Berth(berth) = &decision.outcome {
+            if let Some(everyone) = &contents.everyone {
+                explanation.everyone_caps =
+                    self.tell_caps(&everyone.table, &decision.everyone_caps, machine);
+            }
+            if let Some(pool) = deciding.pool {
+                explanation.pool_caps = self.tell_caps(pool, &decision.pool_caps, machine);
+            }
+            let user = &berth.user_caps;
             let (without, _) = decide(&Layers::default())?;
             let without = match &without.outcome {
                 Outcome::Berth(berth) => &berth.user_caps,
@@ -152,8 +147,6 @@ impl Policy {
             if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
                 tell_penalty(standing, user, machine, &mut explanation.user_caps);
             }
-        }
-        if let Outcome::Berth(berth) = &decision.outcome {
             explanation.login = self.tell_login(&deciding.login, berth, machine);
         }
         explanation.decision = decision;

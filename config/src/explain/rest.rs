@@ -3,8 +3,7 @@
 use super::Shown;
 use crate::facts::Machine;
 use crate::outcome::{
-    Berth, CgroupPlace, Limit, MissingController, Namespaces, OnError, PrivateTmp, Propagation,
-    Scope, UserManager, UserNamespace,
+    Berth, Limit, Namespaces, PrivateTmp, Propagation, Scope, UserManager, UserNamespace,
 };
 use crate::policy::Policy;
 use crate::read::table::value;
@@ -56,17 +55,14 @@ impl Policy {
         for (key, mark) in profile.keys.marks() {
             let text = match key {
                 "enforce" => berth.enforce.to_string(),
-                "on_error" => on_error(berth),
+                "on_error" => berth.on_error.word().into(),
                 "notify" => berth.notify.to_string(),
                 "motd" => berth.motd.to_string(),
                 "contact" => berth.contact.clone().unwrap_or_default(),
                 "max_sessions" => berth
                     .max_sessions
                     .map_or("infinity".into(), |sessions| sessions.to_string()),
-                "cgroup" => match berth.cgroup {
-                    CgroupPlace::Own => "own".into(),
-                    CgroupPlace::Keep => "keep".into(),
-                },
+                "cgroup" => berth.cgroup.word().into(),
                 // Descriptions and inheritance are how it was written, not what it comes to.
                 _ => continue,
             };
@@ -80,12 +76,9 @@ impl Policy {
         for (key, mark) in self.contents.defaults.marks() {
             let text = match key {
                 _ if own.contains(&key) => continue,
-                "on_error" => on_error(berth),
+                "on_error" => berth.on_error.word().into(),
                 "contact" => berth.contact.clone().unwrap_or_default(),
-                "missing_controller" => match berth.missing_controller {
-                    MissingController::Warn => "warn".into(),
-                    MissingController::Deny => "deny".into(),
-                },
+                "missing_controller" => berth.missing_controller.word().into(),
                 // Whom no rule matches is told with the rules; the rest is no login's.
                 _ => continue,
             };
@@ -116,11 +109,7 @@ impl Policy {
     }
 
     fn tell_privileges(&self, profile: &Profile, berth: &Berth, lines: &mut Vec<Shown>) {
-        let user = match berth.namespaces.user {
-            UserNamespace::Off => "off",
-            UserNamespace::Identity => "identity",
-            UserNamespace::Minimal => "minimal",
-        };
+        let user = berth.namespaces.user.word();
         let table = &profile.privileges;
         let held = berth.privileges;
         for (key, set, holds) in [
@@ -147,13 +136,6 @@ impl Policy {
     }
 }
 
-fn on_error(berth: &Berth) -> String {
-    match berth.on_error {
-        OnError::Allow => "allow".into(),
-        OnError::Deny => "deny".into(),
-    }
-}
-
 /// A value that follows from another.
 fn implied(key: &str, value: String, because: String) -> Shown {
     Shown {
@@ -176,13 +158,13 @@ fn number(limit: Limit) -> String {
 /// One key of the namespaces, if it asks for anything.
 fn namespace_text(key: &str, namespaces: &Namespaces) -> Option<String> {
     let on = |on: bool| on.then(|| key.to_owned());
+    let word = |on: bool, word: &str| on.then(|| format!("{key}={word}"));
     match key {
-        "scope" => (namespaces.scope == Scope::User).then(|| "scope=user".into()),
-        "user" => match namespaces.user {
-            UserNamespace::Off => None,
-            UserNamespace::Identity => Some("user=identity".into()),
-            UserNamespace::Minimal => Some("user=minimal".into()),
-        },
+        "scope" => word(namespaces.scope != Scope::Session, namespaces.scope.word()),
+        "user" => word(
+            namespaces.user != UserNamespace::Off,
+            namespaces.user.word(),
+        ),
         "pid" => on(namespaces.pid),
         "ipc" => on(namespaces.ipc),
         "mount" => on(namespaces.mount),
@@ -197,14 +179,14 @@ fn namespace_text(key: &str, namespaces: &Namespaces) -> Option<String> {
         "private_shm" => namespaces
             .private_shm
             .map(|bytes| format!("private_shm={}", bytes_text(bytes))),
-        "propagation" => {
-            (namespaces.propagation == Propagation::Private).then(|| "propagation=private".into())
-        }
-        "user_manager" => match namespaces.user_manager {
-            UserManager::Host => None,
-            UserManager::Hidden => Some("user_manager=hidden".into()),
-            UserManager::Isolated => Some("user_manager=isolated".into()),
-        },
+        "propagation" => word(
+            namespaces.propagation != Propagation::Slave,
+            namespaces.propagation.word(),
+        ),
+        "user_manager" => word(
+            namespaces.user_manager != UserManager::Host,
+            namespaces.user_manager.word(),
+        ),
         _ => None,
     }
 }

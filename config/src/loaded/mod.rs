@@ -19,26 +19,31 @@ use crate::index;
 use crate::pending::Pending;
 use crate::places::{self, Places};
 use crate::policy::Policy;
-use crate::source::{self, SourceError, Trust};
+use crate::source::{self, Source, SourceError, Trust};
 
-/// When a policy was put in force, and from what.
+/// When a policy was put in force.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loaded {
     /// When.
     pub at: SystemTime,
     /// Of all that is in it: no other policy has this one.
     pub sha256: String,
-    /// The files, with the checksums that they had.
-    pub sources: Vec<Stamp>,
 }
 
 /// A file as it was when it was read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// The file.
-    pub path: PathBuf,
-    /// Its SHA-256.
-    pub sha256: String,
+pub(crate) struct Stamp {
+    pub(crate) path: PathBuf,
+    sha256: String,
+}
+
+impl Stamp {
+    pub(crate) fn of(source: &Source) -> Stamp {
+        Stamp {
+            path: source.path.clone(),
+            sha256: sha256(source.text.as_bytes()),
+        }
+    }
 }
 
 /// Why a policy could not be put in force. The one before stays.
@@ -55,9 +60,6 @@ pub enum InstallError {
     /// The policy could not be put into JSON.
     #[error("cannot write the policy: {0}")]
     Encode(#[from] serde_json::Error),
-    /// A file of the policy's could not be read again.
-    #[error(transparent)]
-    Source(#[from] SourceError),
 }
 
 /// The policy of a loaded copy, whose rules are still in there.
@@ -118,13 +120,10 @@ pub(crate) fn read_for(file: File, start: usize, login: &Login) -> Option<Policy
 }
 
 fn unread(opened: Opened) -> Option<Unread> {
-    let sources = opened.sources.iter();
-    let files = sources.map(|stamp| stamp.path.clone()).collect();
-    let mut head = Policy::new(opened.contents, opened.names, files);
+    let mut head = Policy::new(opened.contents, opened.names, opened.sources);
     head.loaded = Some(Loaded {
         at: UNIX_EPOCH.checked_add(Duration::from_secs(opened.loaded))?,
         sha256: opened.copy.sha256.clone(),
-        sources: opened.sources,
     });
     Some(Unread {
         head,
@@ -154,13 +153,10 @@ impl Unread {
     }
 }
 
-pub(crate) fn encode(
-    policy: &Policy,
-    at: SystemTime,
-    sources: Vec<Stamp>,
-) -> Result<String, InstallError> {
+pub(crate) fn encode(policy: &Policy, at: SystemTime) -> Result<String, InstallError> {
     let since_1970 = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (contents, names) = (&policy.contents, &policy.names);
+    let sources = policy.sources.clone();
     Ok(copy::encode(
         contents,
         names,
@@ -172,12 +168,7 @@ pub(crate) fn encode(
 /// Puts a policy in force: writes the list of exempt accounts and the copy, each as a whole or not
 /// at all.
 pub fn install(policy: &Policy, places: &Places) -> Result<(), InstallError> {
-    let sources = policy
-        .files
-        .iter()
-        .map(|path| stamp(path))
-        .collect::<Result<_, _>>()?;
-    let text = encode(policy, SystemTime::now(), sources)?;
+    let text = encode(policy, SystemTime::now())?;
     // Both are on the disk before either takes its place.
     let exempt = Pending::write(&places.exempt, &policy.exempt.render())?;
     let loaded = Pending::write(&places.loaded, &text)?;
@@ -193,16 +184,17 @@ pub fn install(policy: &Policy, places: &Places) -> Result<(), InstallError> {
     Ok(())
 }
 
-impl Loaded {
-    /// The files that are not as they were, and drop-ins that were not there.
+impl Policy {
+    /// The files that are not as they were when it was read, and drop-ins that were not there.
     pub fn changed(&self) -> Vec<PathBuf> {
+        let stamp = |path: &Path| Source::open(path, Trust::Anybody).map(|now| Stamp::of(&now));
         let mut changed: Vec<PathBuf> = self
             .sources
             .iter()
             .filter(|then| stamp(&then.path).ok().as_ref() != Some(then))
             .map(|stamp| stamp.path.clone())
             .collect();
-        let folder = self.sources.first().and_then(|main| main.path.parent());
+        let folder = self.files.first().and_then(|main| main.parent());
         // A folder that cannot be read is told by whoever reads the policy.
         let drop_ins = folder.and_then(|folder| {
             let drop_ins = folder.join(places::DROP_INS);
@@ -212,18 +204,10 @@ impl Loaded {
         changed.extend(
             drop_ins
                 .into_iter()
-                .filter(|path| self.sources.iter().all(|then| then.path != *path)),
+                .filter(|path| !self.files.contains(path)),
         );
         changed
     }
-}
-
-fn stamp(path: &Path) -> Result<Stamp, SourceError> {
-    let source = source::Source::open(path, Trust::Anybody)?;
-    Ok(Stamp {
-        path: path.into(),
-        sha256: sha256(source.text.as_bytes()),
-    })
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

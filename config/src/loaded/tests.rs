@@ -8,7 +8,7 @@ fn policy(text: &str) -> Policy {
     let mut names = Vec::new();
     let read = crate::read::read(&source, 0, crate::read::Part::Main, &mut names);
     assert_eq!(read.findings, []);
-    Policy::new(read.contents, names, vec!["policy.toml".into()])
+    Policy::new(read.contents, names, vec![Stamp::of(&source)])
 }
 
 fn file(text: &[u8]) -> std::fs::File {
@@ -40,7 +40,7 @@ fn narrowed(text: &[u8], login: &Login) -> Option<Policy> {
 
 /// As the file would be read again, without the spans, which are not kept.
 fn again(policy: &Policy) -> Policy {
-    whole(encode(policy, UNIX_EPOCH, Vec::new()).unwrap().as_bytes()).unwrap()
+    whole(encode(policy, UNIX_EPOCH).unwrap().as_bytes()).unwrap()
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn decided(policy: &Policy, login: &Login) -> [Option<u32>; 2] {
 #[test]
 fn a_login_decides_by_the_few_rules_that_it_may_match() {
     let policy = policy(RULES);
-    let text = encode(&policy, UNIX_EPOCH, Vec::new()).unwrap();
+    let text = encode(&policy, UNIX_EPOCH).unwrap();
     let mut left_out = 0;
     for login in logins() {
         let narrowed = narrowed(text.as_bytes(), &login).unwrap();
@@ -176,7 +176,7 @@ fn of_many_rules_a_login_reads_its_own() {
         text += &format!("[[rule]]\nuser = \"u{number}\"\nprofile = \"a\"\n");
     }
     let policy = policy(&text);
-    let text = encode(&policy, UNIX_EPOCH, Vec::new()).unwrap();
+    let text = encode(&policy, UNIX_EPOCH).unwrap();
     assert_eq!(whole(text.as_bytes()).unwrap().contents.rules.len(), 5000);
     for number in [0, 17, 4999] {
         let user = format!("u{number}");
@@ -192,7 +192,7 @@ fn of_many_rules_a_login_reads_its_own() {
 
 #[test]
 fn a_copy_of_another_version_is_none() {
-    let text = encode(&policy(RULES), UNIX_EPOCH, Vec::new()).unwrap();
+    let text = encode(&policy(RULES), UNIX_EPOCH).unwrap();
     for (from, to) in [
         (env!("CARGO_PKG_VERSION"), "99.0.0"),
         ("\"format\":3", "\"format\":2"),
@@ -208,9 +208,7 @@ fn a_copy_of_another_version_is_none() {
 #[test]
 fn no_damage_to_a_copy_changes_what_is_decided() {
     let policy = policy(RULES);
-    let text = encode(&policy, UNIX_EPOCH, Vec::new())
-        .unwrap()
-        .into_bytes();
+    let text = encode(&policy, UNIX_EPOCH).unwrap().into_bytes();
     let logins = logins();
     let damaged = |text: &[u8], at: usize| {
         if let Some(whole) = whole(text) {
@@ -248,7 +246,7 @@ fn a_page_that_an_older_policy_left_is_damage() {
         let text = format!(
             "version = 1\n[profile.a]\n[profile.b]\n[[rule]]\nuser = \"alice\"\nprofile = \"{profile}\"\n"
         );
-        encode(&policy(&text), UNIX_EPOCH, Vec::new()).unwrap()
+        encode(&policy(&text), UNIX_EPOCH).unwrap()
     };
     let (new, old) = (copy("a"), copy("b"));
     let pages = new.find('\n').unwrap();

@@ -260,22 +260,13 @@ fn profile(node: &Node<'_>, reader: &mut Reader<'_>) -> Profile {
             ),
             _ => {
                 if !profile.keys.read_key(key, node, reader) {
-                    reader.unknown(key, &profile_keys());
+                    reader.unknown(key, &Profile::all_keys());
                 }
             }
         }
     }
     reader.inheritable = false;
     profile
-}
-
-/// All keys of a profile, its tables too.
-pub(crate) fn profile_keys() -> Vec<&'static str> {
-    ProfileKeys::KEYS
-        .iter()
-        .chain(&Profile::TABLES)
-        .copied()
-        .collect()
 }
 
 fn rlimits(node: &Node<'_>, reader: &mut Reader<'_>) -> BTreeMap<Resource, Setting<RlimitValue>> {

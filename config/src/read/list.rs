@@ -20,7 +20,7 @@ impl<T: FromToml> FromToml for OneOf<T> {
             reader.error(
                 node.span(),
                 "an empty list",
-                "nothing could ever match; leave the key out",
+                "write a value, or leave the key out",
             );
             return None;
         }

@@ -109,11 +109,6 @@ impl<'s> Reader<'s> {
         self.source.at(self.file, span)
     }
 
-    /// The first line of a table, for what is wrong with the table as a whole.
-    pub(crate) fn head(&self, node: &Node<'_>) -> At {
-        self.at(node.span())
-    }
-
     pub(crate) fn error(
         &mut self,
         span: Range<usize>,

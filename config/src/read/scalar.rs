@@ -8,7 +8,7 @@ use crate::outcome::{
     CgroupPlace, CpuWeight, FrozenLogin, Limit, MissingController, OnError, Propagation, Scope,
     UserManager, UserNamespace,
 };
-use crate::tables::{Action, NoMatch, UidBase};
+use crate::tables::{Action, UidBase};
 use crate::value::*;
 
 /// Types that are written as a string only.
@@ -60,9 +60,9 @@ macro_rules! texts_and_numbers {
 }
 
 texts_and_numbers! {
-    Size: "bytes such as \"256M\"", bytes;
-    ByteLimit: "bytes such as \"2G\", or \"infinity\"", |n| bytes(n).map(|size| ByteLimit(Limit::Finite(size.0)));
-    Rate: "a rate such as \"50M\", or \"infinity\"", |n| bytes(n).and_then(|size| Rate::of(size.0));
+    Size: "bytes such as \"256M\"", |n| Size::parse(&n.to_string());
+    ByteLimit: "bytes such as \"2G\", or \"infinity\"", |n| not_negative(n).map(|bytes| ByteLimit(Limit::Finite(bytes)));
+    Rate: "a rate such as \"50M\", or \"infinity\"", |n| not_negative(n).and_then(Rate::of);
     Count: "a number or \"infinity\"", Count::of;
     CpuWeight: "1 to 10000 or \"idle\"", CpuWeight::of;
     UidRange: "a UID or a range such as \"1000-1999\"", UidRange::of;
@@ -203,17 +203,26 @@ impl Scalar for LocalTime {
     }
 }
 
-/// Types that are one of a few words.
+/// Types that are one of a few words: to read them, and to tell them.
 macro_rules! words {
-    ($($type:ty: $($word:literal => $value:expr),+;)*) => {
+    ($($type:ident: $($word:literal => $variant:ident),+;)*) => {
         $(
             impl Scalar for $type {
                 const EXPECTED: &'static str = concat!("one of" $(, " ", $word)+);
                 fn text(text: &str) -> Option<Result<Self, Wrong>> {
                     Some(match text {
-                        $($word => Ok($value),)+
+                        $($word => Ok($type::$variant),)+
                         _ => Err(no_such_word(text, &[$($word),+])),
                     })
+                }
+            }
+
+            impl $type {
+                /// As a policy writes it.
+                pub fn word(self) -> &'static str {
+                    match self {
+                        $($type::$variant => $word,)+
+                    }
                 }
             }
         )*
@@ -221,20 +230,16 @@ macro_rules! words {
 }
 
 words! {
-    OnError: "allow" => OnError::Allow, "deny" => OnError::Deny;
-    MissingController: "deny" => MissingController::Deny, "warn" => MissingController::Warn;
-    NoMatch: "exempt" => NoMatch::Exempt, "deny" => NoMatch::Deny;
-    FrozenLogin: "deny" => FrozenLogin::Deny, "freeze" => FrozenLogin::Freeze;
-    Action: "exempt" => Action::Exempt, "deny" => Action::Deny;
-    CgroupPlace: "own" => CgroupPlace::Own, "keep" => CgroupPlace::Keep;
-    Scope: "session" => Scope::Session, "user" => Scope::User;
-    UserNamespace: "off" => UserNamespace::Off, "identity" => UserNamespace::Identity,
-        "minimal" => UserNamespace::Minimal;
-    Propagation: "slave" => Propagation::Slave, "private" => Propagation::Private;
-    UserManager: "host" => UserManager::Host, "hidden" => UserManager::Hidden,
-        "isolated" => UserManager::Isolated;
-    Weekday: "mon" => Weekday::Mon, "tue" => Weekday::Tue, "wed" => Weekday::Wed,
-        "thu" => Weekday::Thu, "fri" => Weekday::Fri, "sat" => Weekday::Sat, "sun" => Weekday::Sun;
+    OnError: "allow" => Allow, "deny" => Deny;
+    MissingController: "deny" => Deny, "warn" => Warn;
+    FrozenLogin: "deny" => Deny, "freeze" => Freeze;
+    Action: "exempt" => Exempt, "deny" => Deny;
+    CgroupPlace: "own" => Own, "keep" => Keep;
+    Scope: "session" => Session, "user" => User;
+    UserNamespace: "off" => Off, "identity" => Identity, "minimal" => Minimal;
+    Propagation: "slave" => Slave, "private" => Private;
+    UserManager: "host" => Host, "hidden" => Hidden, "isolated" => Isolated;
+    Weekday: "mon" => Mon, "tue" => Tue, "wed" => Wed, "thu" => Thu, "fri" => Fri, "sat" => Sat, "sun" => Sun;
 }
 
 fn no_such_word(text: &str, words: &[&str]) -> Wrong {
@@ -246,13 +251,6 @@ fn no_such_word(text: &str, words: &[&str]) -> Wrong {
         format!("`{}` is none of {}", text.escape_debug(), words.join(", ")),
         label,
     )
-}
-
-fn bytes(number: i64) -> Result<Size, Wrong> {
-    u64::try_from(number).map(Size).map_err(|_| {
-        Wrong::no_limit(&number.to_string())
-            .unwrap_or_else(|| Wrong::new(format!("`{number}` is below 0"), "at least 0"))
-    })
 }
 
 fn seconds(number: i64) -> Result<Span, Wrong> {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Wrong;
+use super::wrong::or_infinity;
 use crate::outcome::Limit;
 
 /// The suffixes in order: each is the base to the power of its place.
@@ -28,9 +29,6 @@ impl Powers {
 
 /// Reads `3G`, `1.5G` or `4096`.
 pub(super) fn amount(text: &str, powers: Powers) -> Result<u64, Wrong> {
-    if let Some(wrong) = Wrong::no_limit(text) {
-        return Err(wrong);
-    }
     let digits_end = text
         .find(|c: char| !c.is_ascii_digit() && c != '.')
         .unwrap_or(text.len());
@@ -73,7 +71,7 @@ pub(super) fn amount(text: &str, powers: Powers) -> Result<u64, Wrong> {
         .ok_or_else(too_large)
 }
 
-pub(super) fn not_negative(number: i64) -> Result<u64, Wrong> {
+pub(crate) fn not_negative(number: i64) -> Result<u64, Wrong> {
     u64::try_from(number).map_err(|_| {
         Wrong::no_limit(&number.to_string())
             .unwrap_or_else(|| Wrong::new(format!("`{number}` is below 0"), "at least 0"))
@@ -124,16 +122,15 @@ pub struct ByteLimit(pub Limit);
 impl ByteLimit {
     /// Reads `256M` or `infinity`.
     pub fn parse(text: &str) -> Result<ByteLimit, Wrong> {
-        if text == "infinity" {
-            return Ok(ByteLimit(Limit::Infinity));
-        }
         if text.ends_with('%') {
             return Err(Wrong::new(
                 format!("`{text}`: no percentage here"),
                 "write bytes, as in \"2G\", or \"infinity\"",
             ));
         }
-        Size::parse(text).map(|size| ByteLimit(Limit::Finite(size.0)))
+        or_infinity(text, ByteLimit(Limit::Infinity), |text| {
+            Size::parse(text).map(|size| ByteLimit(Limit::Finite(size.0)))
+        })
     }
 }
 
@@ -144,10 +141,9 @@ pub struct Rate(pub Limit);
 impl Rate {
     /// Reads `50M` or `infinity`.
     pub fn parse(text: &str) -> Result<Rate, Wrong> {
-        if text == "infinity" {
-            return Ok(Rate(Limit::Infinity));
-        }
-        amount(text, Powers::Of1000).and_then(Rate::of)
+        or_infinity(text, Rate(Limit::Infinity), |text| {
+            amount(text, Powers::Of1000).and_then(Rate::of)
+        })
     }
 
     /// The kernel takes no rate of 0.
@@ -169,15 +165,12 @@ pub struct Count(pub Option<u32>);
 impl Count {
     /// Reads `infinity`.
     pub fn parse(text: &str) -> Result<Count, Wrong> {
-        if text == "infinity" {
-            return Ok(Count(None));
-        }
-        Err(Wrong::no_limit(text).unwrap_or_else(|| {
-            Wrong::new(
+        or_infinity(text, Count(None), |text| {
+            Err(Wrong::new(
                 format!("`{text}` is no count"),
                 "write a number without quotes, or \"infinity\"",
-            )
-        }))
+            ))
+        })
     }
 
     /// A count.
@@ -210,7 +203,10 @@ mod tests {
     fn what_is_no_amount_is_told_what_would_be_one() {
         let label = |text| Size::parse(text).unwrap_err().label;
         assert_eq!(label("3GB"), "units are K, M, G, T: powers of 1024");
-        assert_eq!(label("unlimited"), "write \"infinity\"");
+        // Of what has to have an end it is not told how to write none.
+        assert!(label("unlimited").starts_with("write a number"));
+        let limit = ByteLimit::parse("unlimited").unwrap_err().label;
+        assert_eq!(limit, "write \"infinity\"");
         assert_eq!(label("99999999999T"), "at most 2^63 - 1");
         for text in ["", "G", "1..5G", "-1G", " 1G", "1e3", "1.2.3G", ".5G"] {
             assert!(Size::parse(text).is_err(), "{text:?}");

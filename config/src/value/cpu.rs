@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::wrong::or_infinity;
 use super::{Part, Wrong};
 use crate::outcome::CpuWeight;
 
@@ -21,13 +22,9 @@ pub enum CpuQuota {
 impl CpuQuota {
     /// Reads `400%`, `50% of machine` or `infinity`.
     pub fn parse(text: &str) -> Result<CpuQuota, Wrong> {
-        if text == "infinity" {
-            return Ok(CpuQuota::Infinity);
-        }
-        if let Some(wrong) = Wrong::no_limit(text) {
-            return Err(wrong);
-        }
-        Part::parse(text).map(CpuQuota::Part)
+        or_infinity(text, CpuQuota::Infinity, |text| {
+            Part::parse(text).map(CpuQuota::Part)
+        })
     }
 }
 

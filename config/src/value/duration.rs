@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Wrong;
+use super::wrong::or_infinity;
 
 /// Units and their seconds, the largest first.
 const UNITS: [(&str, u64); 6] = [
@@ -15,6 +16,9 @@ const UNITS: [(&str, u64); 6] = [
     ("m", 60),
     ("s", 1),
 ];
+
+/// No time that is meant is longer, and this much can be added to any clock's.
+const LONGEST: u64 = 100 * 366 * 86_400;
 
 /// A length of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +54,12 @@ impl Span {
             total = total.checked_add(seconds).ok_or_else(wrong)?;
             rest = after.trim_start();
         }
+        if total > LONGEST {
+            return Err(Wrong::new(
+                format!("`{text}` is too long"),
+                "at most a hundred years",
+            ));
+        }
         Ok(Span(total))
     }
 
@@ -66,13 +76,9 @@ pub struct Linger(pub Option<Span>);
 impl Linger {
     /// Reads a length of time or `infinity`.
     pub fn parse(text: &str) -> Result<Linger, Wrong> {
-        if text == "infinity" {
-            return Ok(Linger(None));
-        }
-        if let Some(wrong) = Wrong::no_limit(text) {
-            return Err(wrong);
-        }
-        Span::parse(text).map(|span| Linger(Some(span)))
+        or_infinity(text, Linger(None), |text| {
+            Span::parse(text).map(|span| Linger(Some(span)))
+        })
     }
 }
 
@@ -110,6 +116,9 @@ mod tests {
         for text in ["", "5", "h", "5 h", "5y", "-5s", "99999999999999999999s"] {
             assert!(Span::parse(text).is_err(), "{text}");
         }
+        assert!(Span::parse("36600d").is_ok());
+        let too_long = Span::parse("36600d 1s").unwrap_err();
+        assert_eq!(too_long.label, "at most a hundred years");
         assert_eq!(Linger::parse("infinity"), Ok(Linger(None)));
     }
 }

@@ -16,6 +16,7 @@ mod uid;
 mod window;
 mod wrong;
 
+pub(crate) use amount::not_negative;
 pub use amount::{ByteLimit, Count, Rate, Size, bytes_text, rate_text};
 pub use cpu::{CpuQuota, Weight};
 pub use devices::{Devices, IoPath};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::amount::{Size, not_negative};
+use super::wrong::or_infinity;
 use super::{Span, Wrong};
 use crate::outcome::{Limit, Resource};
 
@@ -104,31 +105,25 @@ impl RlimitValue {
 }
 
 fn one(resource: Resource, text: &str) -> Result<Limit, Wrong> {
-    if text == "infinity" {
-        return Ok(Limit::Infinity);
-    }
     let number = text.parse::<i64>().ok();
-    let value = match (resource.unit(), number) {
-        (Unit::Niceness, Some(nice @ -20..=19)) => u64::try_from(20 - nice).unwrap_or_default(),
-        (Unit::Niceness, _) => {
-            return Err(Wrong::new(
-                format!("`{text}` is no niceness"),
-                "write -20 to 19",
-            ));
+    match (resource.unit(), number) {
+        (Unit::Niceness, Some(nice @ -20..=19)) => {
+            Ok(Limit::Finite(u64::try_from(20 - nice).unwrap_or_default()))
         }
-        (_, Some(number)) => not_negative(number)?,
-        (Unit::Bytes, None) => Size::parse(text)?.0,
-        (Unit::Seconds, None) => match Wrong::no_limit(text) {
-            Some(wrong) => return Err(wrong),
-            None => Span::parse(text)?.0,
-        },
-        (Unit::Number, None) => {
-            return Err(Wrong::no_limit(text).unwrap_or_else(|| {
-                Wrong::new(format!("`{text}` is no number"), "write a number")
-            }));
-        }
-    };
-    Ok(Limit::Finite(value))
+        (Unit::Niceness, Some(_)) => Err(Wrong::new(
+            format!("`{text}` is no niceness"),
+            "write -20 to 19",
+        )),
+        (_, Some(number)) => not_negative(number).map(Limit::Finite),
+        (unit, None) => or_infinity(text, Limit::Infinity, |text| match unit {
+            Unit::Bytes => Size::parse(text).map(|size| Limit::Finite(size.0)),
+            Unit::Seconds => Span::parse(text).map(|span| Limit::Finite(span.0)),
+            Unit::Number | Unit::Niceness => Err(Wrong::new(
+                format!("`{text}` is no number"),
+                "write a number",
+            )),
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Wrong;
 use super::amount::{Powers, amount, bytes_text, not_negative};
+use super::wrong::or_infinity;
 
 /// `memory_max` is at least this: less does not hold a shell and its login.
 pub(crate) const MEMORY_MAX_FLOOR: u64 = 16 << 20;
@@ -148,20 +149,19 @@ pub enum Share {
 
 impl Share {
     fn parse(text: &str, absolute: impl Fn(&str) -> Result<u64, Wrong>) -> Result<Share, Wrong> {
-        if text == "infinity" {
-            return Ok(Share::Infinity);
-        }
-        if !text.contains('%') {
-            return absolute(text).map(Share::Amount);
-        }
-        let part = Part::parse(text)?;
-        if part.percent.above_whole() {
-            return Err(Wrong::new(
-                format!("`{text}` is more than there is"),
-                "at most 100%",
-            ));
-        }
-        Ok(Share::Part(part))
+        or_infinity(text, Share::Infinity, |text| {
+            if !text.contains('%') {
+                return absolute(text).map(Share::Amount);
+            }
+            let part = Part::parse(text)?;
+            if part.percent.above_whole() {
+                return Err(Wrong::new(
+                    format!("`{text}` is more than there is"),
+                    "at most 100%",
+                ));
+            }
+            Ok(Share::Part(part))
+        })
     }
 
     /// The base, where it is a percentage.
@@ -217,12 +217,10 @@ impl Tasks {
     /// Reads `50%` or `infinity`.
     pub fn parse(text: &str) -> Result<Tasks, Wrong> {
         let number = |text: &str| {
-            Err(Wrong::no_limit(text).unwrap_or_else(|| {
-                Wrong::new(
-                    format!("`{text}` is no number of tasks"),
-                    "write a number without quotes, a percentage, or \"infinity\"",
-                )
-            }))
+            Err(Wrong::new(
+                format!("`{text}` is no number of tasks"),
+                "write a number without quotes, a percentage, or \"infinity\"",
+            ))
         };
         Share::parse(text, number).map(Tasks)
     }

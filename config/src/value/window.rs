@@ -95,16 +95,18 @@ impl Window {
             && self.from.is_none_or(|from| from <= *at)
             && self.until.is_none_or(|until| *at < until)
     }
-}
 
-/// Short, for `explain`: `12-14 08:45..12:15`.
-impl fmt::Display for Window {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let day = |t: &LocalTime| format!("{:02}-{:02}", t.month, t.day);
+    /// Short, for `explain`: `12-14 08:45..12:15`. Of another year than this one that is told too: last year's exam is not
+    /// to be taken for one to come.
+    pub fn text(&self, year: u16) -> String {
+        let day = |t: &LocalTime| match t.year == year {
+            true => format!("{:02}-{:02}", t.month, t.day),
+            false => format!("{:04}-{:02}-{:02}", t.year, t.month, t.day),
+        };
         let time = |t: &LocalTime| format!("{:02}:{:02}", t.hour, t.minute);
         let mut parts = Vec::new();
         match (&self.from, &self.until) {
-            (Some(from), Some(until)) if from.year == until.year && day(from) == day(until) => {
+            (Some(from), Some(until)) if day(from) == day(until) => {
                 parts.push(format!("{} {}..{}", day(from), time(from), time(until)));
             }
             (None, None) => {}
@@ -117,17 +119,14 @@ impl fmt::Display for Window {
             }
         }
         if let Some(days) = &self.days {
-            let names: Vec<&str> = Weekday::ALL
-                .iter()
-                .filter(|(_, day)| days.contains(day))
-                .map(|(name, _)| *name)
-                .collect();
+            let week = Weekday::ALL.iter().filter(|day| days.contains(day));
+            let names: Vec<&str> = week.map(|day| day.word()).collect();
             parts.push(names.join(","));
         }
         if let Some(hours) = self.hours {
             parts.push(hours.to_string());
         }
-        f.write_str(&parts.join(" "))
+        parts.join(" ")
     }
 }
 
@@ -164,16 +163,19 @@ mod tests {
         assert!(!window.holds(&at("2026-12-14T08:44:59")));
         assert!(window.holds(&at("2026-12-14T08:45")));
         assert!(!window.holds(&at("2026-12-14T12:15")));
-        assert_eq!(window.to_string(), "12-14 08:45..12:15");
+        assert_eq!(window.text(2026), "12-14 08:45..12:15");
+        assert_eq!(window.text(2027), "2026-12-14 08:45..12:15");
+        let mut told = Vec::new();
         for until in ["2026-12-15T12:15", "2027-12-14T12:15"] {
             let until = Some(at(until));
-            let told = Window {
+            let window = Window {
                 until,
                 ..window.clone()
-            }
-            .to_string();
-            assert!(told.starts_with("12-14 08:45..12-1"), "{told}");
+            };
+            told.push(window.text(2026));
         }
+        let expected = ["12-14 08:45..12-15 12:15", "12-14 08:45..2027-12-14 12:15"];
+        assert_eq!(told, expected);
     }
 
     #[test]

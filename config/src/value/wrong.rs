@@ -27,7 +27,7 @@ impl Wrong {
         self
     }
 
-    /// The hint for who writes `unlimited` or `-1`, as limits.conf and others do.
+    /// The hint for who, where a limit may be infinite, writes `unlimited` or `-1`, as limits.conf and others do.
     pub(crate) fn no_limit(text: &str) -> Option<Wrong> {
         ["unlimited", "max", "none", "-1", "inf"]
             .contains(&text)
@@ -38,5 +38,20 @@ impl Wrong {
                 )
                 .note("or \"unset\", and Berth leaves the property alone")
             })
+    }
+}
+
+/// Reads a value that may be no limit.
+pub(super) fn or_infinity<T>(
+    text: &str,
+    infinity: T,
+    finite: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> Result<T, Wrong> {
+    if text == "infinity" {
+        return Ok(infinity);
+    }
+    match Wrong::no_limit(text) {
+        Some(wrong) => Err(wrong),
+        None => finite(text),
     }
 }

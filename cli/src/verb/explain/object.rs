@@ -22,7 +22,7 @@ pub fn print(
     let loaded = policy.loaded().map(|loaded| {
         json!({
             "at": LocalTime::rfc3339(loaded.at),
-            "changed": loaded.changed(),
+            "changed": policy.changed(),
         })
     });
     json::print(&json!({

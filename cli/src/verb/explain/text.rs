@@ -41,12 +41,13 @@ pub fn lines(
     let user = &explanation.user_profile;
     let profile = if user.is_empty() { "no profile" } else { user };
     match &explanation.decision.outcome {
-        Outcome::Berth(_) => section(
-            &mut out,
-            "USER CAPS",
-            &format!("{profile}{pool}"),
-            &explanation.user_caps,
-        ),
+        Outcome::Berth(_) => {
+            let of_user = format!("{profile}{pool}");
+            section(&mut out, "USER CAPS", &of_user, &explanation.user_caps);
+            let pool = explanation.decision.pool.as_deref().unwrap_or_default();
+            section(&mut out, "POOL CAPS", pool, &explanation.pool_caps);
+            section(&mut out, "EVERYONE", "", &explanation.everyone_caps);
+        }
         Outcome::Exempt | Outcome::Deny { .. } => {
             out.push(format!(
                 "\n{:<13}{profile}{pool}; not set by this login",
@@ -54,9 +55,6 @@ pub fn lines(
             ));
         }
     }
-    let pool = explanation.decision.pool.as_deref().unwrap_or_default();
-    section(&mut out, "POOL CAPS", pool, &explanation.pool_caps);
-    section(&mut out, "EVERYONE", "", &explanation.everyone_caps);
     if !others.is_empty() {
         section(
             &mut out,
@@ -104,9 +102,9 @@ fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {
         login.service,
         login.host,
     ));
-    match (policy.loaded(), place::loaded_at(policy)) {
-        (Some(loaded), Some(at)) => {
-            let changed = loaded.changed();
+    match place::loaded_at(policy) {
+        Some(at) => {
+            let changed = policy.changed();
             if changed.is_empty() {
                 out.push(format!("policy loaded {at}, files unchanged since"));
             } else {
@@ -120,7 +118,7 @@ fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {
                 ));
             }
         }
-        _ => {
+        None => {
             let paths: Vec<_> = policy
                 .files()
                 .iter()
