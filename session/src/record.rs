@@ -1,14 +1,15 @@
 //! The record of a session: what `berth list` shows, and what a successor needs to clean up.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, DirEntryExt, OpenOptionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, DirEntryExt};
 use std::path::{Path, PathBuf};
 
 use berth_protocol::service::MANAGER;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::regular::replace_file;
 use crate::{Error, Result, SessionId, kernel_text, read_file, sys};
 
 /// Where everything that lives no longer than the machine is up is kept.
@@ -206,23 +207,12 @@ impl Record {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                // Not for others: it names what a user runs, and when. For the user: it is all about them, and a
-                // reader can do nothing to it but read. Where the file system has no such lists it is root's alone.
-                .mode(0o600)
-                .open(&new)?;
-            let _ = sys::let_read(&file, self.uid);
-            file.write_all(&text)?;
-            fs::rename(&new, &path)
-        };
-        write().map_err(|error| {
-            let _ = fs::remove_file(&new); // the first error is the one to tell of
-            Error::file("write the session record", &path, error)
+        // Not for others: it names what a user runs, and when. For the user: it is all about them, and a reader can do
+        // nothing to it but read. Where the file system has no such lists it is root's alone.
+        replace_file(&path, &new, &text, |file| {
+            let _ = sys::let_read(file, self.uid);
         })
+        .map_err(|error| Error::file("write the session record", &path, error))
     }
 
     /// Reads one record.

@@ -1,8 +1,8 @@
 //! Files that are files. In the place of one there may be anything, once somebody has put back what they had saved of a
 //! machine; and who opens a FIFO waits for somebody to write.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -24,4 +24,24 @@ pub fn read_file(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_file(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Puts a file of root's in a file's place: whoever is killed, and whoever reads, there is the old or the new. `new` is a
+/// name in the same folder that nobody looks for, `prepare` what else is done to the file.
+pub(crate) fn replace_file(
+    path: &Path,
+    new: &Path,
+    bytes: &[u8],
+    prepare: impl FnOnce(&File),
+) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(new).and_then(|mut file| {
+        prepare(&file);
+        file.write_all(bytes)?;
+        fs::rename(new, path)
+    });
+    written.inspect_err(|_| {
+        let _ = fs::remove_file(new); // the first error is the one to tell of
+    })
 }

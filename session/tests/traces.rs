@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use berth_session::systemd::take_back;
 use berth_session::{
     Leftover, Manager, NamespaceIds, PRIVATE_TMP, Record, Role, STATE, SessionId, State, Tree,
     UserFolder, make_private_tmp, private_tmp, sweep,
@@ -372,4 +373,17 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         process.kill().unwrap();
         process.wait().unwrap();
     }
+}
+
+#[test]
+fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
+    if elsewhere() {
+        return;
+    }
+    let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+    let folder = UserFolder::lock(1001).unwrap();
+    fs::write(folder.path().join("before.new"), "[").unwrap();
+    take_back(&tree, &folder, 1001).unwrap();
+    folder.remove_if_empty().unwrap();
+    assert!(!folder.path().exists());
 }
