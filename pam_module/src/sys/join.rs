@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
-use berth_protocol::Rlimit;
+use berth_protocol::{Rlimit, past_standard};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
@@ -59,7 +59,7 @@ pub fn home(namespaces: i32) -> Result<Home, Errno> {
     for (kind, name) in KINDS {
         if namespaces & kind != 0 {
             let file = File::open(format!("/proc/self/ns/{name}")).map_err(|e| errno(&e))?;
-            home.0.push((kind, Held::new(file.into())));
+            home.0.push((kind, Held::new(past_standard(file.into())?)));
         }
     }
     Ok(home)

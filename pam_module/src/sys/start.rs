@@ -17,10 +17,11 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
-use berth_protocol::Channel;
+use berth_protocol::{Channel, past_standard};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::held::Held;
 use super::stack::Stack;
 use crate::error::Error;
 
@@ -45,7 +46,7 @@ const DEFAULT_ACTION: [u64; 4] = [0; 4];
 
 /// The helper's process.
 #[derive(Debug)]
-pub struct Process(Option<OwnedFd>);
+pub struct Process(Option<Held<OwnedFd>>);
 
 impl Process {
     /// Forgets it. What an application keeps open, its user may come to have.
@@ -53,10 +54,14 @@ impl Process {
         self.0 = None;
     }
 
+    fn fd(&self) -> Option<&OwnedFd> {
+        self.0.as_ref()?.lend()
+    }
+
     /// Ends it. By SIGTERM: past a point the process is the one that cleans up after its worker, which it
     /// could not do if it were killed; before that point SIGTERM kills it. SIGCONT, should it be stopped.
     pub fn end(&self) {
-        let Some(fd) = &self.0 else { return };
+        let Some(fd) = self.fd() else { return };
         for signal in [libc::SIGTERM, libc::SIGCONT] {
             // SAFETY: touches no memory (no siginfo is passed).
             let _ = unsafe {
@@ -74,7 +79,7 @@ impl Process {
 
     /// Waits until it has ended, or for as long as there is patience.
     pub fn wait(&self, deadline: Instant) {
-        let Some(fd) = &self.0 else { return };
+        let Some(fd) = self.fd() else { return };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
@@ -172,7 +177,10 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
     // Whether it started or not: as long as we hold its end, no end of file comes.
     drop(theirs);
     match plan.errno.load(Ordering::Relaxed) {
-        0 => Ok(Process(open(plan.pid.load(Ordering::Relaxed), ours))),
+        0 => {
+            let fd = open(plan.pid.load(Ordering::Relaxed), ours);
+            Ok(Process(fd.map(Held::new)))
+        }
         errno => {
             let step = usize::try_from(plan.step.load(Ordering::Relaxed)).ok();
             let step = step.and_then(|step| STEPS.get(step)).copied();
@@ -193,6 +201,7 @@ fn open(pid: c_int, ours: BorrowedFd<'_>) -> Option<OwnedFd> {
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok()?;
     // SAFETY: the kernel has just made it for us (close-on-exec, as every pidfd), and nobody else knows it.
     let fd = unsafe { OwnedFd::from_raw_fd(c_int::try_from(fd).ok()?) };
+    let fd = past_standard(fd).ok()?;
     let mut socket = [PollFd::new(ours, PollFlags::empty())];
     match poll(&mut socket, PollTimeout::ZERO) {
         Ok(0) => Some(fd),
