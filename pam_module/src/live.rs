@@ -83,7 +83,7 @@ impl Host for Live<'_> {
         // program that they start prints.
         let service = self.application.item(Item::Service);
         if service.is_ok_and(|service| service == b"sshd") || std::io::stdout().is_terminal() {
-            let line = escaped(line, Lines::One, LONGEST_LINE);
+            let line = escaped(line, Lines::One, LONGEST_MESSAGE);
             self.application.tell(Style::Info, &line);
         }
     }
