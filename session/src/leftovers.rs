@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -102,13 +103,25 @@ fn no_unknown_keeper() -> Result<()> {
         let Ok(pid) = name.parse::<i32>() else {
             continue;
         };
-        let is_roots = fs::metadata(&path).is_ok_and(|process| process.uid() == 0);
-        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-        if is_roots && name.trim_end() == "berth-helper" && !known.contains(&pid) {
+        if !known.contains(&pid) && is_helper(&path) {
             return Err(Error::UnknownKeeper { pid });
         }
     }
     Ok(())
+}
+
+fn is_helper(process: &Path) -> bool {
+    const NAME: &str = "berth-helper";
+    let is_roots = fs::metadata(process).is_ok_and(|process| process.uid() == 0);
+    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+    // A setuid program's name is that of the link by which a user has started it, and only the link in /proc says which
+    // program it is. After an upgrade there is more behind the name.
+    let program = fs::read_link(process.join("exe"));
+    let is_another = program.is_ok_and(|path| {
+        let name = path.file_name().unwrap_or_default();
+        !name.as_bytes().starts_with(NAME.as_bytes())
+    });
+    is_roots && name.trim_end() == NAME && !is_another
 }
 
 /// What is in a folder, by name, in order. One that is not there is empty.

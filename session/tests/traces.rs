@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use berth_session::systemd::take_back;
 use berth_session::{
@@ -359,6 +360,18 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     let mut users = Command::new("setpriv");
     users.args(["--reuid=1001", "--clear-groups", "/run/berth-helper"]);
     let mut users = users.args(["-c", "sleep 60; true"]).spawn().unwrap();
+    // A user can start a setuid program by a link of any name, too.
+    fs::copy("/bin/sleep", "/run/setuid").unwrap();
+    fs::set_permissions("/run/setuid", PermissionsExt::from_mode(0o4755)).unwrap();
+    fs::create_dir("/run/users").unwrap();
+    std::os::unix::fs::symlink("/run/setuid", "/run/users/berth-helper").unwrap();
+    let mut setuid = Command::new("setpriv");
+    setuid.args(["--reuid=1001", "--clear-groups", "/run/users/berth-helper"]);
+    let mut setuid = setuid.arg("60").spawn().unwrap();
+    let comm = format!("/proc/{}/comm", setuid.id());
+    while fs::read_to_string(&comm).unwrap() != "berth-helper\n" {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     // One that began after the look is none.
     record(5).write().unwrap();
     for one in &left {
@@ -369,7 +382,7 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     assert_eq!(Record::ids().unwrap(), [1, 3, 5, 7].map(id));
     assert_eq!(UserFolder::sessions_of(1001).unwrap().len(), 2);
     assert_eq!(Leftover::find().unwrap(), []);
-    for process in [&mut standby, &mut roots, &mut users] {
+    for process in [&mut standby, &mut roots, &mut users, &mut setuid] {
         process.kill().unwrap();
         process.wait().unwrap();
     }
