@@ -9,6 +9,7 @@ use berth_protocol::service::MANAGER;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::folder::entries;
 use crate::regular::replace_file;
 use crate::{Error, Result, SessionId, kernel_text, read_file, sys};
 
@@ -250,17 +251,9 @@ impl Record {
     /// The ids of all sessions, in order, with the inode numbers of their records: a record that was written anew has
     /// another one.
     pub fn files() -> Result<Vec<(SessionId, u64)>> {
-        let path = Path::new(RECORDS);
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::file("list", path, error)),
-        };
+        let entries = entries(Path::new(RECORDS))?.into_iter();
         let mut files: Vec<(SessionId, u64)> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                Some((entry.file_name().to_str()?.parse().ok()?, entry.ino()))
-            })
+            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.ino())))
             .collect();
         files.sort_unstable();
         Ok(files)

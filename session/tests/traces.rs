@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use berth_protocol::{Instruction, install_filter};
 use berth_session::systemd::take_back;
 use berth_session::{
     Leftover, Manager, NamespaceIds, PRIVATE_TMP, Record, Role, STATE, SessionId, State, Tree,
@@ -399,4 +400,34 @@ fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
     take_back(&tree, &folder, 1001).unwrap();
     folder.remove_if_empty().unwrap();
     assert!(!folder.path().exists());
+}
+
+#[test]
+fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
+    if elsewhere() {
+        return;
+    }
+    enter(&record(1));
+    let folder = UserFolder::lock(1001).unwrap();
+    let step = |code, jf, k: i64| Instruction {
+        code,
+        jt: 0,
+        jf,
+        k: k as u32,
+    };
+    // Answers EIO to a read of a folder, from here on.
+    let filter = [
+        step(0x20, 0, 0),
+        step(0x15, 1, nix::libc::SYS_getdents64),
+        step(6, 0, 0x0005_0000 | nix::libc::EIO as i64),
+        step(6, 0, 0x7fff_0000),
+    ];
+    install_filter(&filter).unwrap();
+    folder.sessions().unwrap_err();
+    UserFolder::logins_of(1001).unwrap_err();
+    UserFolder::uids().unwrap_err();
+    Record::ids().unwrap_err();
+    Leftover::find().unwrap_err();
+    let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+    take_back(&tree, &folder, 1001).unwrap_err();
 }
