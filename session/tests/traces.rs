@@ -428,6 +428,11 @@ fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     UserFolder::uids().unwrap_err();
     Record::ids().unwrap_err();
     Leftover::find().unwrap_err();
-    let tree = Tree::at("/run/tree".into(), Manager::Systemd);
-    take_back(&tree, &folder, 1001).unwrap_err();
+    let under_systemd = Tree::at("/run/tree".into(), Manager::Systemd);
+    take_back(&under_systemd, &folder, 1001).unwrap_err();
+    drop(folder);
+    // A pool's users, of whom the cgroup may be.
+    fs::create_dir_all("/run/tree/berth/pool-cs101/user-1001/sessions/1").unwrap();
+    sweep(Some(&tree()), 1001, id(1)).unwrap_err();
+    assert!(Record::path(id(1)).exists());
 }
