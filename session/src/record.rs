@@ -1,8 +1,8 @@
 //! The record of a session: what `berth list` shows, and what a successor needs to clean up.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, DirEntryExt};
+use std::os::unix::fs::{DirEntryExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_protocol::service::MANAGER;
@@ -190,7 +190,9 @@ impl Record {
     /// Makes the folders that records live in. /run is empty after a boot.
     pub fn prepare() -> Result<()> {
         for path in [STATE, RECORDS, crate::folder::USERS] {
-            match fs::DirBuilder::new().mode(0o755).create(path) {
+            // Users read their own records, whatever the umask is of the admin who makes the folder.
+            let open = || fs::set_permissions(path, Permissions::from_mode(0o755));
+            match fs::create_dir(path).and_then(|()| open()) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::file("create", Path::new(path), error));
                 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use berth_protocol::{Instruction, install_filter};
 use berth_session::systemd::take_back;
 use berth_session::{
-    Leftover, Manager, NamespaceIds, PRIVATE_TMP, Record, Role, STATE, SessionId, State, Tree,
-    UserFolder, make_private_tmp, private_tmp, sweep,
+    Leftover, Manager, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, State,
+    Tree, UserFolder, make_private_tmp, private_tmp, sweep,
 };
 
 const ALONE: &str = "BERTH_TEST_ALONE";
@@ -400,6 +400,20 @@ fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
     take_back(&tree, &folder, 1001).unwrap();
     folder.remove_if_empty().unwrap();
     assert!(!folder.path().exists());
+}
+
+#[test]
+fn users_can_read_their_records_whatever_the_umask_of_who_makes_the_folders() {
+    if elsewhere() {
+        return;
+    }
+    fs::remove_dir_all(STATE).unwrap();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    Record::prepare().unwrap();
+    for folder in [STATE, RECORDS] {
+        let mode = fs::metadata(folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755, "{folder}");
+    }
 }
 
 #[test]
