@@ -1,5 +1,5 @@
-//! Files that are files. In the place of one there may be anything, once somebody has put back what they had saved of a
-//! machine; and who opens a FIFO waits for somebody to write.
+//! Files: read if they are files, and written whole or not at all. In the place of one there may be anything, once somebody
+//! has put back what they had saved of a machine; and who opens a FIFO waits for somebody to write.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -7,6 +7,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+
+use crate::{Error, Result};
 
 /// Opens a file for reading, if it is one.
 pub fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
@@ -16,6 +18,16 @@ pub fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
     match file.metadata()?.is_file() {
         true => Ok(file),
         false => Err(io::Error::other("not a regular file")),
+    }
+}
+
+/// The same of one that need not be there.
+pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>> {
+    match open_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => file
+            .map(Some)
+            .map_err(|error| Error::file("read", path, error)),
     }
 }
 
