@@ -221,7 +221,7 @@ impl Changing {
         files: &mut look::Files,
     ) -> Option<String> {
         let penalty = &user.penalty;
-        let group = tree.existing_user(uid)?;
+        let group = tree.existing_user(uid).ok()??;
         let look = look::look(&group, &penalty.except, files)?;
         let Some(track) = self.tracks.users.get_mut(&uid) else {
             self.tracks.users.insert(uid, Track::begin(look));

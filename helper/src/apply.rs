@@ -171,7 +171,7 @@ impl<'a> Work<'a> {
         if all.is_empty() {
             return Ok(all); // What nobody is under is made anew at the next login.
         }
-        all.extend(self.tree.pools().into_iter().map(|pool| self.pool(pool)));
+        all.extend(self.tree.pools()?.into_iter().map(|pool| self.pool(pool)));
         all.push(self.everyone());
         Ok(all)
     }
@@ -179,7 +179,7 @@ impl<'a> Work<'a> {
     /// A user, and what they are in.
     fn around(&self, uid: u32) -> Result<Vec<Applied>> {
         let mut all = self.user(uid);
-        let pool = self.tree.existing_user(uid);
+        let pool = self.tree.existing_user(uid)?;
         let pool = pool.and_then(|group| self.tree.pool_of(&group));
         all.extend(pool.map(|pool| self.pool(pool)));
         all.push(self.everyone());
@@ -224,7 +224,7 @@ impl<'a> Work<'a> {
         };
         if let (Err(user), true) = (&systemd, how.dry_run) {
             // Only a look: no folder is made, and no login held up. What systemd had before stands in the folder.
-            user.bring(self.tree, uid, how, told);
+            user.bring(self.tree, uid, how, told)?;
             self.bring_sessions(user, &own, how, of_sessions);
             return Ok(());
         }
@@ -234,7 +234,7 @@ impl<'a> Work<'a> {
         }
         match systemd {
             Err(user) => {
-                user.bring(self.tree, uid, how, told);
+                user.bring(self.tree, uid, how, told)?;
                 self.bring_sessions(&user, &own, how, of_sessions);
             }
             Ok(settings) => {

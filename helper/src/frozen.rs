@@ -28,7 +28,7 @@ pub fn refusal(tree: &Tree, planned: &Planned) -> Option<String> {
 /// cannot; there would be no end of them, since the kernel refuses tasks to who makes them, and not to who is moved.
 pub fn refusal_at_the_door(tree: &Tree, planned: &Planned) -> Option<String> {
     let is_full = || {
-        let user = tree.existing_user(planned.login.uid);
+        let user = tree.existing_user(planned.login.uid).ok().flatten();
         let tasks = UserTasks::of(&planned.berth.user_caps);
         user.is_some_and(|user| tasks.are_used_up(&user.child("sessions")))
     };
@@ -63,7 +63,7 @@ fn is_frozen(tree: &Tree, planned: &Planned) -> bool {
     let logind = (tree.manager() == Manager::Systemd).then(|| tree.user_in(None, uid));
     let places = [
         Some(tree.user_in(pool, uid)),
-        tree.existing_user(uid),
+        tree.existing_user(uid).ok().flatten(), // the login itself is told of what cannot be read
         logind,
     ];
     let mut places = places.into_iter().flatten();

@@ -85,7 +85,8 @@ impl Leader {
         self.raise_oom_protection();
         match tree.map(Tree::manager) {
             Some(Manager::Berth) => {
-                let from = tree.map(|tree| tree.session(uid, id)).unwrap_or_default();
+                let from = tree.and_then(|tree| tree.session(uid, id).ok());
+                let from = from.unwrap_or_default(); // it stays where it is, and ends with it
                 self.go_back(tree, &from);
             }
             // It stays in its user's slice, in a unit that ends by itself.

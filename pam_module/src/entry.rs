@@ -51,9 +51,8 @@ entry_points! {
     pam_sm_acct_mgmt: |call| call.run(|host, arguments| login(host, arguments, Phase::Account));
     pam_sm_open_session: |call| call.run(|host, arguments| login(host, arguments, Phase::Session));
     pam_sm_close_session: |call| call.run(|host, arguments| {
-        if caught(host, |host| close(host, arguments)).is_none() {
-            // The helper still ends the session when the login's process ends.
-        }
+        // After a panic the helper still ends the session when the login's process ends.
+        let _ = caught(host, |host| close(host, arguments));
         Code::SUCCESS.0
     });
 }

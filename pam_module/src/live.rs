@@ -83,7 +83,7 @@ impl Host for Live<'_> {
         // program that they start prints.
         let service = self.application.item(Item::Service);
         if service.is_ok_and(|service| service == b"sshd") || std::io::stdout().is_terminal() {
-            let line = escaped(line, Lines::One, LONGEST_LINE);
+            let line = escaped(line, Lines::One, LONGEST_MESSAGE);
             self.application.tell(Style::Info, &line);
         }
     }
@@ -233,11 +233,16 @@ impl Host for Live<'_> {
     }
 
     fn rlimit(&mut self, of: &Rlimit) -> Result<Rlimit, Error> {
-        join::rlimit(of).map_err(|errno| rlimit_error(of, errno))
+        let (soft, hard) = join::rlimit(of.resource).map_err(|errno| rlimit_error(of, errno))?;
+        Ok(Rlimit {
+            soft,
+            hard,
+            ..of.clone()
+        })
     }
 
     fn set_rlimit(&mut self, to: &Rlimit) -> Result<(), Error> {
-        join::set_rlimit(to).map_err(|errno| rlimit_error(to, errno))
+        join::set_rlimit(to.resource, to.soft, to.hard).map_err(|errno| rlimit_error(to, errno))
     }
 
     fn change_directory(&mut self, path: &Path) -> Result<(), Errno> {

@@ -59,6 +59,7 @@ struct Record {
     user: String,
     pid_namespace: Option<u64>,
     mount_namespace: Option<u64>,
+    user_namespace: Option<u64>,
     net_namespace: Option<u64>,
 }
 
@@ -67,6 +68,7 @@ struct Record {
 struct Namespaces {
     pid: Option<u64>,
     mount: Option<u64>,
+    user: Option<u64>,
     net: Option<u64>,
 }
 
@@ -79,6 +81,7 @@ impl Namespaces {
         Namespaces {
             pid: inode("pid"),
             mount: inode("mnt"),
+            user: inode("user"),
             net: inode("net"),
         }
     }
@@ -87,6 +90,7 @@ impl Namespaces {
         let same = |own: Option<u64>, recorded| own.is_some() && own == recorded;
         same(self.pid, record.pid_namespace)
             || same(self.mount, record.mount_namespace)
+            || same(self.user, record.user_namespace)
             || same(self.net, record.net_namespace)
     }
 }
@@ -263,6 +267,25 @@ mod tests {
             .session("1", "alice");
         assert_eq!(mount_only.nested("alice"), Nested::Same);
         assert_eq!(mount_only.nested("bob"), Nested::Other("alice".into()));
+    }
+
+    #[test]
+    fn an_application_that_has_joined_a_user_namespace_alone_is_inside() {
+        let joined = Machine::new("user-only", "systemd")
+            .at("1", "host", "host")
+            .at("self", "host", "host");
+        symlink(
+            joined.0.join("berth/pid"),
+            joined.0.join("proc/self/ns/user"),
+        )
+        .unwrap();
+        let user = joined.inode("berth/pid");
+        let joined = joined.record(
+            "1",
+            &format!(r#"{{"user":"alice","user_namespace":{user}}}"#),
+        );
+        assert_eq!(joined.nested("alice"), Nested::Same);
+        assert_eq!(joined.nested("bob"), Nested::Other("alice".into()));
     }
 
     #[test]

@@ -22,12 +22,7 @@ pub fn escaped(text: &str, lines: Lines, longest: usize) -> String {
         let before = out.len();
         match char {
             '\n' | '\t' if lines == Lines::Many => out.push(char),
-            char if hidden(char) => {
-                for byte in char.encode_utf8(&mut [0; 4]).bytes() {
-                    push_byte(&mut out, byte);
-                }
-            }
-            char => out.push(char),
+            char => push_shown(&mut out, char),
         }
         if out.len() > longest.saturating_sub(3) {
             out.truncate(before);
@@ -47,12 +42,7 @@ pub fn quoted(bytes: &[u8]) -> String {
         for char in chunk.valid().chars() {
             match char {
                 '"' | '\\' => out.extend(['\\', char]),
-                char if hidden(char) => {
-                    for byte in char.encode_utf8(&mut [0; 4]).bytes() {
-                        push_byte(&mut out, byte);
-                    }
-                }
-                char => out.push(char),
+                char => push_shown(&mut out, char),
             }
             if out.len() > LONGEST {
                 break;
@@ -69,6 +59,15 @@ pub fn quoted(bytes: &[u8]) -> String {
     }
     out.push('"');
     out
+}
+
+fn push_shown(out: &mut String, char: char) {
+    if !hidden(char) {
+        return out.push(char);
+    }
+    for byte in char.encode_utf8(&mut [0; 4]).bytes() {
+        push_byte(out, byte);
+    }
 }
 
 fn push_byte(out: &mut String, byte: u8) {

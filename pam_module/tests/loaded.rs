@@ -306,6 +306,14 @@ fn a_session_lasts_from_open_to_close() {
 }
 
 #[test]
+fn no_line_for_the_user_is_longer_than_libpam_lets_a_message_be() {
+    let stage = Stage::new("greets", "greets");
+    let ran = stage.run(PLAIN, USER, "open_session");
+    let longest = ran.output.lines().map(str::len).max();
+    assert_eq!(longest, Some(511), "{ran:?}");
+}
+
+#[test]
 fn one_application_may_open_one_session_after_the_other() {
     let stage = Stage::new("again", "caps");
     let once = "open_session close_session";
@@ -517,7 +525,7 @@ fn keep(dir: &Path, part: &str, channel: &Channel) {
         new_keyring: power,
         filter: if power { vec![allow] } else { vec![] },
         rlimits: vec![],
-        motd: None,
+        motd: (part == "greets").then(|| "x".repeat(600)),
     };
     let fd = init.as_ref().map(|init| init.pidfd.as_fd());
     channel.send(&Reply::Ready(session), fd).unwrap();

@@ -58,8 +58,9 @@ pub enum ChannelError {
 /// The first number that is no standard stream's.
 const PAST_STANDARD: RawFd = 3;
 
-/// The same file under a number past the standard streams'.
-fn past_standard(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+/// The same file under a number past the standard streams', for what stays open while an application goes about its own
+/// business. One that has closed these may write to them all the same, or open others in their places.
+pub fn past_standard(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     if fd.as_raw_fd() >= PAST_STANDARD {
         return Ok(fd);
     }
@@ -73,8 +74,7 @@ fn past_standard(fd: OwnedFd) -> Result<OwnedFd, Errno> {
 pub struct Channel(OwnedFd);
 
 impl Channel {
-    /// Two connected ends, both close-on-exec. Neither is a standard stream: an application that has closed these may
-    /// write to them all the same, or open others in their places.
+    /// Two connected ends, both close-on-exec, and neither a standard stream.
     pub fn pair() -> Result<(Channel, Channel), ChannelError> {
         let (a, b) = socketpair(
             AddressFamily::Unix,

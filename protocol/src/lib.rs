@@ -18,6 +18,6 @@ mod filter;
 mod message;
 pub mod service;
 
-pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION};
+pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};
 pub use filter::install_filter;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};

@@ -15,7 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
-use crate::{Cause, Error, Outcome, Result, open_file};
+use crate::regular::open_if_there;
+use crate::{Cause, Error, Outcome, Result};
 
 /// In /run, so that a boot begins anew; not in [`crate::STATE`], which somebody may remove while the machine is up.
 const FILE: &str = "/run/berth-counters";
@@ -89,13 +90,9 @@ impl Counters {
     fn read_from(path: &Path) -> Result<Counters> {
         let mut sums = [0_u64; WORDS];
         let mut bytes = Vec::new();
-        let read = open_file(path).and_then(|file| {
+        if let Some(file) = open_if_there(path)? {
             io::Read::read_to_end(&mut io::Read::take(file, (SLOTS * SIZE) as u64), &mut bytes)
-        });
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::file("read", path, error)),
-            Ok(_) => {}
+                .map_err(|error| Error::file("read", path, error))?;
         }
         bytes.resize(SLOTS * SIZE, 0);
         for slot in bytes.chunks_exact(SIZE).map(words) {

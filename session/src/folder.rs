@@ -1,6 +1,6 @@
 //! A user's folder under /run/berth/users: the lock on the user's sessions, and the list of them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -152,9 +152,8 @@ impl UserFolder {
 
     /// Whether no user has a folder.
     pub(crate) fn are_all_gone() -> Result<bool> {
-        let path = Path::new(USERS);
-        let entries = fs::read_dir(path).map_err(|error| Error::file("list", path, error))?;
-        let mut names = entries.flatten().map(|entry| entry.file_name());
+        let entries = entries(Path::new(USERS))?.into_iter();
+        let mut names = entries.map(|entry| entry.file_name());
         Ok(names.all(|name| name == EVERYONE || name == APPLYING))
     }
 
@@ -168,15 +167,20 @@ impl UserFolder {
     }
 }
 
-/// The entries of a folder whose names are numbers. One that is not there has none.
+/// What is in a folder. One that is not there has nothing. Of one that cannot be read to its end nothing is told: what the
+/// rest names would be taken for gone.
+pub(crate) fn entries(path: &Path) -> Result<Vec<DirEntry>> {
+    match fs::read_dir(path).and_then(Iterator::collect) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries.map_err(|error| Error::file("list", path, error)),
+    }
+}
+
+/// The entries of a folder whose names are numbers.
 fn numbers<N: FromStr>(path: &Path) -> Result<Vec<N>> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::file("list", path, error)),
-    };
-    Ok(entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+    let names = entries(path)?.into_iter().map(|entry| entry.file_name());
+    Ok(names
+        .filter_map(|name| name.to_str()?.parse().ok())
         .collect())
 }
 

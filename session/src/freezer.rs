@@ -48,7 +48,7 @@ impl Tree {
 /// again and again (seen with systemd 257).
 pub(crate) fn let_go(tree: &Tree, uid: u32) -> Result<()> {
     let mut groups = vec![tree.user_in(None, uid)];
-    groups.extend(tree.existing_user(uid));
+    groups.extend(tree.existing_user(uid)?);
     let pool = groups.iter().find_map(|group| tree.pool_of(group));
     // The pool's other users stay frozen.
     let pool = pool

@@ -16,7 +16,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use crate::{Entry, Error, Result, open_file};
+use crate::folder::entries;
+use crate::regular::open_if_there;
+use crate::{Entry, Error, Result};
 
 /// How long whoever appends waits for the others. Each holds the lock for one line; one whose disk hangs
 /// must not hold up all that come after.
@@ -62,21 +64,15 @@ impl Ledger {
     /// this began. Says how many lines are none.
     pub fn read(&self, since: SystemTime, mut each: impl FnMut(&Entry<'_>)) -> Result<u64> {
         // Opened before the look at the folder: should it be set aside in between, it is found there, and known.
-        let current = match open_file(&self.file) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::file("read", &self.file, error)),
-        };
+        let current = open_if_there(&self.file)?;
         let current_id = current.as_ref().and_then(id);
         let mut torn = 0;
         for (at, path) in self.aside()? {
             if at < since {
                 continue; // All of its sessions had ended by then.
             }
-            let file = match open_file(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // Too old just now.
-                Err(error) => return Err(Error::file("read", &path, error)),
+            let Some(file) = open_if_there(&path)? else {
+                continue; // Too old just now.
             };
             if id(&file) != current_id {
                 let read = read_lines(file, &mut each);
@@ -93,11 +89,7 @@ impl Ledger {
     /// are no record are passed over.
     pub fn read_back(&self, mut each: impl FnMut(&Entry<'_>) -> ControlFlow<()>) -> Result<()> {
         // In this order, as in `read`. What is set aside in between is read from where it was then, too.
-        let current = match open_file(&self.file) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::file("read", &self.file, error)),
-        };
+        let current = open_if_there(&self.file)?;
         let current_id = current.as_ref().and_then(id);
         if let Some(file) = &current {
             let read = read_lines_back(file, &mut each);
@@ -106,10 +98,8 @@ impl Ledger {
             }
         }
         for (_, path) in self.aside()?.into_iter().rev() {
-            let file = match open_file(&path) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue, // Too old just now.
-                Err(error) => return Err(Error::file("read", &path, error)),
+            let Some(file) = open_if_there(&path)? else {
+                continue; // Too old just now.
             };
             if id(&file) == current_id {
                 continue;
@@ -165,12 +155,7 @@ impl Ledger {
 
     /// What was set aside, and when, the oldest first.
     fn aside(&self) -> Result<Vec<(SystemTime, PathBuf)>> {
-        let folder = self.file.parent().unwrap_or(Path::new("/"));
-        let entries = match fs::read_dir(folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::file("list", folder, error)),
-        };
+        let entries = entries(self.file.parent().unwrap_or(Path::new("/")))?;
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
         let time = |found: &str| {
             let seconds = found.strip_prefix(&*name)?.strip_prefix('.')?;
@@ -179,7 +164,7 @@ impl Ledger {
             UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
         };
         let mut aside: Vec<_> = entries
-            .flatten()
+            .into_iter()
             .filter_map(|entry| Some((time(entry.file_name().to_str()?)?, entry.path())))
             .collect();
         aside.sort();

@@ -2,14 +2,15 @@
 //! down.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, DirEntry};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::folder::USERS;
+use crate::folder::{USERS, entries};
 use crate::record::{RECORDS, parent_of};
 use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
-use crate::{Error, Record, Result, SessionId, Tree, sweep};
+use crate::{Error, Record, Result, SessionId, Tree, UserFolder, sweep};
 
 /// What is left of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,20 +42,19 @@ impl Leftover {
                 }
             }
         }
-        for (name, path) in entries(Path::new(RECORDS)) {
+        for (name, path) in named(Path::new(RECORDS))? {
             if let Some(id) = name.strip_prefix('.').and_then(|id| id.parse().ok()) {
                 found.one(id, None, path);
             }
         }
-        for (uid, folder) in entries(Path::new(USERS)) {
-            let uid = uid.parse().ok();
-            for (id, path) in entries(&folder) {
-                if let (Some(uid), Ok(id)) = (uid, id.parse()) {
+        for uid in UserFolder::uids()? {
+            for (id, path) in named(&Path::new(USERS).join(uid.to_string()))? {
+                if let Ok(id) = id.parse() {
                     found.one(id, Some(uid), path);
                 }
             }
         }
-        for (name, path) in entries(Path::new(PRIVATE_TMP)) {
+        for (name, path) in named(Path::new(PRIVATE_TMP))? {
             if let Ok(id) = name.strip_prefix(STALE).unwrap_or(&name).parse() {
                 found.one(id, None, path);
             }
@@ -98,25 +98,35 @@ fn no_unknown_keeper() -> Result<()> {
             known.extend([Some(keeper), parent_of(keeper)].into_iter().flatten());
         }
     }
-    for (name, path) in entries(Path::new("/proc")) {
+    for (name, path) in named(Path::new("/proc"))? {
         let Ok(pid) = name.parse::<i32>() else {
             continue;
         };
-        let is_roots = fs::metadata(&path).is_ok_and(|process| process.uid() == 0);
-        let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
-        if is_roots && name.trim_end() == "berth-helper" && !known.contains(&pid) {
+        if !known.contains(&pid) && is_helper(&path) {
             return Err(Error::UnknownKeeper { pid });
         }
     }
     Ok(())
 }
 
-/// What is in a folder, by name, in order. One that is not there is empty.
-fn entries(folder: &Path) -> BTreeMap<String, PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let named =
-        entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
-    named.collect()
+fn is_helper(process: &Path) -> bool {
+    const NAME: &str = "berth-helper";
+    let is_roots = fs::metadata(process).is_ok_and(|process| process.uid() == 0);
+    let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
+    // A setuid program's name is that of the link by which a user has started it, and only the link in /proc says which
+    // program it is. After an upgrade there is more behind the name.
+    let program = fs::read_link(process.join("exe"));
+    let is_another = program.is_ok_and(|path| {
+        let name = path.file_name().unwrap_or_default();
+        !name.as_bytes().starts_with(NAME.as_bytes())
+    });
+    is_roots && name.trim_end() == NAME && !is_another
+}
+
+/// What is in a folder, by name, in order.
+fn named(folder: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let named = |entry: DirEntry| Some((entry.file_name().into_string().ok()?, entry.path()));
+    Ok(entries(folder)?.into_iter().filter_map(named).collect())
 }
 
 #[derive(Debug, Default)]

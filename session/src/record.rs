@@ -1,14 +1,16 @@
 //! The record of a session: what `berth list` shows, and what a successor needs to clean up.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, DirEntryExt, OpenOptionsExt};
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{DirEntryExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_protocol::service::MANAGER;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::folder::entries;
+use crate::regular::replace_file;
 use crate::{Error, Result, SessionId, kernel_text, read_file, sys};
 
 /// Where everything that lives no longer than the machine is up is kept.
@@ -188,7 +190,9 @@ impl Record {
     /// Makes the folders that records live in. /run is empty after a boot.
     pub fn prepare() -> Result<()> {
         for path in [STATE, RECORDS, crate::folder::USERS] {
-            match fs::DirBuilder::new().mode(0o755).create(path) {
+            // Users read their own records, whatever the umask is of the admin who makes the folder.
+            let open = || fs::set_permissions(path, Permissions::from_mode(0o755));
+            match fs::create_dir(path).and_then(|()| open()) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(Error::file("create", Path::new(path), error));
                 }
@@ -206,23 +210,12 @@ impl Record {
             path: path.clone(),
             reason: error.to_string(),
         })?;
-        let write = || {
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                // Not for others: it names what a user runs, and when. For the user: it is all about them, and a
-                // reader can do nothing to it but read. Where the file system has no such lists it is root's alone.
-                .mode(0o600)
-                .open(&new)?;
-            let _ = sys::let_read(&file, self.uid);
-            file.write_all(&text)?;
-            fs::rename(&new, &path)
-        };
-        write().map_err(|error| {
-            let _ = fs::remove_file(&new); // the first error is the one to tell of
-            Error::file("write the session record", &path, error)
+        // Not for others: it names what a user runs, and when. For the user: it is all about them, and a reader can do
+        // nothing to it but read. Where the file system has no such lists it is root's alone.
+        replace_file(&path, &new, &text, |file| {
+            let _ = sys::let_read(file, self.uid);
         })
+        .map_err(|error| Error::file("write the session record", &path, error))
     }
 
     /// Reads one record.
@@ -260,17 +253,9 @@ impl Record {
     /// The ids of all sessions, in order, with the inode numbers of their records: a record that was written anew has
     /// another one.
     pub fn files() -> Result<Vec<(SessionId, u64)>> {
-        let path = Path::new(RECORDS);
-        let entries = match fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::file("list", path, error)),
-        };
+        let entries = entries(Path::new(RECORDS))?.into_iter();
         let mut files: Vec<(SessionId, u64)> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                Some((entry.file_name().to_str()?.parse().ok()?, entry.ino()))
-            })
+            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.ino())))
             .collect();
         files.sort_unstable();
         Ok(files)

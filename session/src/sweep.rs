@@ -62,8 +62,10 @@ pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
 /// record. Content with whatever is already gone, so that it serves the keeper at an ordinary end,
 /// a failed set-up's roll-back, and the standby after a killed keeper.
 ///
-/// Every step is tried even if an earlier one failed; the first failure is returned.
+/// Every step is tried even if an earlier one failed; the first failure is returned. Nothing is touched where it cannot be
+/// seen which cgroups there are: what runs in the session's would go on.
 pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
+    let own = tree.map_or(Ok(Vec::new()), |tree| tree.session(uid, id))?;
     let mut outcome = Ok(());
     let mut step = |result: Result<()>| {
         if outcome.is_ok() {
@@ -71,10 +73,9 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         }
     };
     if let Some(tree) = tree {
-        let groups = tree.session(uid, id).into_iter();
-        for group in groups.chain(unit(tree, id)) {
+        for group in own.iter().chain(&unit(tree, id)) {
             if group.exists() {
-                step(kill(tree, &group));
+                step(kill(tree, group));
             }
         }
     }
@@ -84,13 +85,12 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     if let Some(tree) = tree {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
         // folder's lock, so that no login finds it half gone.
-        for group in tree.session(uid, id) {
-            step(remove_own(&group));
+        for group in &own {
+            step(remove_own(group));
         }
         // And its pool's, and the one of all users, with the last user.
-        for group in tree.above_session(uid) {
-            step(group.remove().map(drop));
-        }
+        let above = tree.above_session(uid);
+        step(above.and_then(|above| above.iter().try_for_each(|group| group.remove().map(drop))));
     }
     // The record goes last: as long as anything of the session is left, something says so.
     outcome?;

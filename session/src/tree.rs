@@ -30,10 +30,10 @@
 //! ```
 
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::folder::entries;
 use crate::{Error, Group, Result, SessionId, kernel_bytes, kernel_text, systemd};
 
 /// What the name of a pool's cgroup begins with.
@@ -143,12 +143,12 @@ impl Tree {
     }
 
     /// The pools that have a cgroup now.
-    pub fn pools(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.berth().path()).into_iter().flatten();
-        let pools = entries.filter_map(|entry| self.pool_named(entry.ok()?.file_name().to_str()?));
+    pub fn pools(&self) -> Result<Vec<String>> {
+        let entries = entries(self.berth().path())?.into_iter();
+        let pools = entries.filter_map(|entry| self.pool_named(entry.file_name().to_str()?));
         let mut pools: Vec<_> = pools.collect();
         pools.sort();
-        pools
+        Ok(pools)
     }
 
     /// The pool whose cgroup has this name.
@@ -160,21 +160,21 @@ impl Tree {
     }
 
     /// A user's cgroup, in whatever pool it is; outside of all pools where there is none.
-    pub fn user(&self, uid: u32) -> Group {
-        self.existing_user(uid)
-            .unwrap_or_else(|| self.user_in(None, uid))
+    pub fn user(&self, uid: u32) -> Result<Group> {
+        let user = self.existing_user(uid)?;
+        Ok(user.unwrap_or_else(|| self.user_in(None, uid)))
     }
 
     /// Where a user's cgroup is now. Under systemd a user of a pool has one outside too, which their service
     /// manager is in; elsewhere one outside is the only one.
-    pub fn existing_user(&self, uid: u32) -> Option<Group> {
+    pub fn existing_user(&self, uid: u32) -> Result<Option<Group>> {
         let outside = Some(self.user_in(None, uid)).filter(Group::exists);
         if self.manager == Manager::Berth && outside.is_some() {
-            return outside;
+            return Ok(outside);
         }
-        let pools = self.pools();
+        let pools = self.pools()?;
         let mut in_pools = pools.iter().map(|pool| self.user_in(Some(pool), uid));
-        in_pools.find(Group::exists).or(outside)
+        Ok(in_pools.find(Group::exists).or(outside))
     }
 
     /// Where a user's cgroup would be in a pool, or in none.
@@ -211,26 +211,26 @@ impl Tree {
 
     /// The cgroups of Berth's own that a session can have: the ordinary one, and the one for a user at
     /// tasks_max. Under systemd there is none: whatever cgroup a session is in is systemd's.
-    pub fn session(&self, uid: u32, id: SessionId) -> Vec<Group> {
-        match self.manager {
-            Manager::Berth => ["sessions", "rescue"]
-                .map(|part| self.user(uid).child(part).child(&id.to_string()))
-                .into(),
-            Manager::Systemd => Vec::new(),
+    pub fn session(&self, uid: u32, id: SessionId) -> Result<Vec<Group>> {
+        if self.manager == Manager::Systemd {
+            return Ok(Vec::new());
         }
+        let user = self.user(uid)?;
+        let parts = ["sessions", "rescue"].into_iter();
+        Ok(parts
+            .map(|part| user.child(part).child(&id.to_string()))
+            .collect())
     }
 
     /// The cgroups above a session's that are Berth's to remove once they are empty, innermost first.
-    pub fn above_session(&self, uid: u32) -> Vec<Group> {
-        match self.manager {
-            Manager::Berth => {
-                let user = self.user(uid);
-                let mut groups: Vec<_> = ["sessions", "rescue"].map(|part| user.child(part)).into();
-                groups.extend(self.line_to(&user).into_iter().rev());
-                groups
-            }
-            Manager::Systemd => Vec::new(),
+    pub fn above_session(&self, uid: u32) -> Result<Vec<Group>> {
+        if self.manager == Manager::Systemd {
+            return Ok(Vec::new());
         }
+        let user = self.user(uid)?;
+        let mut groups: Vec<_> = ["sessions", "rescue"].map(|part| user.child(part)).into();
+        groups.extend(self.line_to(&user).into_iter().rev());
+        Ok(groups)
     }
 
     /// Kills all that is in a session's cgroup, at once and with all that it forks meanwhile.
@@ -296,6 +296,8 @@ fn unescape(text: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -317,7 +319,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("berth-tree-{}", std::process::id()));
         let tree = Tree::at(root.clone(), Manager::Berth);
         let names = |uid| {
-            let line = tree.line_to(&tree.user(uid));
+            let line = tree.line_to(&tree.user(uid).unwrap());
             line.iter()
                 .map(|group| group.name().to_owned())
                 .collect::<Vec<_>>()
@@ -329,9 +331,12 @@ mod tests {
         assert_eq!(names(1001), ["berth", "pool-cs101", "user-1001"]);
         assert_eq!(names(1002), ["berth", "pool-b", "user-1002"]);
         assert_eq!(names(1003), ["berth", "user-1003"]);
-        assert_eq!(tree.existing_user(1004), None);
-        assert_eq!(tree.pool_of(&tree.user(1001)).as_deref(), Some("cs101"));
-        assert_eq!(tree.pool_of(&tree.user(1003)), None);
+        assert_eq!(tree.existing_user(1004).unwrap(), None);
+        assert_eq!(
+            tree.pool_of(&tree.user(1001).unwrap()).as_deref(),
+            Some("cs101")
+        );
+        assert_eq!(tree.pool_of(&tree.user(1003).unwrap()), None);
         fs::remove_dir_all(root).unwrap();
     }
 
@@ -340,16 +345,16 @@ mod tests {
         let tree = Tree::at("/nowhere".into(), Manager::Systemd);
         let id = "12".parse().unwrap();
         assert_eq!(
-            tree.below(&tree.user(1001)),
+            tree.below(&tree.user(1001).unwrap()),
             Path::new("user.slice/user-1001.slice")
         );
         assert_eq!(
             tree.below(&tree.keepers()),
             Path::new("berth.slice/berth.service/keepers")
         );
-        assert_eq!(tree.session(1001, id), []);
-        assert_eq!(tree.above_session(1001), []);
-        assert_eq!(tree.pool_of(&tree.user(1001)), None);
+        assert_eq!(tree.session(1001, id).unwrap(), []);
+        assert_eq!(tree.above_session(1001).unwrap(), []);
+        assert_eq!(tree.pool_of(&tree.user(1001).unwrap()), None);
         let in_pool = tree.user_in(Some("cs-101.a"), 1001);
         assert_eq!(
             tree.below(&in_pool),

@@ -7,10 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use berth_protocol::{Instruction, install_filter};
+use berth_session::systemd::take_back;
 use berth_session::{
-    Leftover, Manager, NamespaceIds, PRIVATE_TMP, Record, Role, STATE, SessionId, State, Tree,
-    UserFolder, make_private_tmp, private_tmp, sweep,
+    Leftover, Manager, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, State,
+    Tree, UserFolder, make_private_tmp, private_tmp, sweep,
 };
 
 const ALONE: &str = "BERTH_TEST_ALONE";
@@ -358,6 +361,18 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     let mut users = Command::new("setpriv");
     users.args(["--reuid=1001", "--clear-groups", "/run/berth-helper"]);
     let mut users = users.args(["-c", "sleep 60; true"]).spawn().unwrap();
+    // A user can start a setuid program by a link of any name, too.
+    fs::copy("/bin/sleep", "/run/setuid").unwrap();
+    fs::set_permissions("/run/setuid", PermissionsExt::from_mode(0o4755)).unwrap();
+    fs::create_dir("/run/users").unwrap();
+    std::os::unix::fs::symlink("/run/setuid", "/run/users/berth-helper").unwrap();
+    let mut setuid = Command::new("setpriv");
+    setuid.args(["--reuid=1001", "--clear-groups", "/run/users/berth-helper"]);
+    let mut setuid = setuid.arg("60").spawn().unwrap();
+    let comm = format!("/proc/{}/comm", setuid.id());
+    while fs::read_to_string(&comm).unwrap() != "berth-helper\n" {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     // One that began after the look is none.
     record(5).write().unwrap();
     for one in &left {
@@ -368,8 +383,70 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     assert_eq!(Record::ids().unwrap(), [1, 3, 5, 7].map(id));
     assert_eq!(UserFolder::sessions_of(1001).unwrap().len(), 2);
     assert_eq!(Leftover::find().unwrap(), []);
-    for process in [&mut standby, &mut roots, &mut users] {
+    for process in [&mut standby, &mut roots, &mut users, &mut setuid] {
         process.kill().unwrap();
         process.wait().unwrap();
     }
+}
+
+#[test]
+fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
+    if elsewhere() {
+        return;
+    }
+    let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+    let folder = UserFolder::lock(1001).unwrap();
+    fs::write(folder.path().join("before.new"), "[").unwrap();
+    take_back(&tree, &folder, 1001).unwrap();
+    folder.remove_if_empty().unwrap();
+    assert!(!folder.path().exists());
+}
+
+#[test]
+fn users_can_read_their_records_whatever_the_umask_of_who_makes_the_folders() {
+    if elsewhere() {
+        return;
+    }
+    fs::remove_dir_all(STATE).unwrap();
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    Record::prepare().unwrap();
+    for folder in [STATE, RECORDS] {
+        let mode = fs::metadata(folder).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755, "{folder}");
+    }
+}
+
+#[test]
+fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
+    if elsewhere() {
+        return;
+    }
+    enter(&record(1));
+    let folder = UserFolder::lock(1001).unwrap();
+    let step = |code, jf, k: i64| Instruction {
+        code,
+        jt: 0,
+        jf,
+        k: k as u32,
+    };
+    // Answers EIO to a read of a folder, from here on.
+    let filter = [
+        step(0x20, 0, 0),
+        step(0x15, 1, nix::libc::SYS_getdents64),
+        step(6, 0, 0x0005_0000 | nix::libc::EIO as i64),
+        step(6, 0, 0x7fff_0000),
+    ];
+    install_filter(&filter).unwrap();
+    folder.sessions().unwrap_err();
+    UserFolder::logins_of(1001).unwrap_err();
+    UserFolder::uids().unwrap_err();
+    Record::ids().unwrap_err();
+    Leftover::find().unwrap_err();
+    let under_systemd = Tree::at("/run/tree".into(), Manager::Systemd);
+    take_back(&under_systemd, &folder, 1001).unwrap_err();
+    drop(folder);
+    // A pool's users, of whom the cgroup may be.
+    fs::create_dir_all("/run/tree/berth/pool-cs101/user-1001/sessions/1").unwrap();
+    sweep(Some(&tree()), 1001, id(1)).unwrap_err();
+    assert!(Record::path(id(1)).exists());
 }

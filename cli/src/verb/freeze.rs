@@ -75,7 +75,7 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     let Some(first) = records.first() else {
         return Err(none(object));
     };
-    let groups = groups(&tree, object, first, &records);
+    let groups = groups(&tree, object, first, &records).map_err(|error| live::failed(&error))?;
     if groups.is_empty() {
         eprintln!(
             "berth: {object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
@@ -145,13 +145,18 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
 }
 
 /// The cgroups of an object, of whose sessions this is one.
-fn groups(tree: &Tree, object: &Object, first: &Record, all: &[Record]) -> Vec<Group> {
+fn groups(
+    tree: &Tree,
+    object: &Object,
+    first: &Record,
+    all: &[Record],
+) -> berth_session::Result<Vec<Group>> {
     let groups = match object {
         Object::Session(_) => live::group(Some(tree), first).into_iter().collect(),
         Object::User(_) => {
             // Under systemd a user of a pool has one outside, too, which their service manager is in.
             let outside = tree.user_in(None, first.uid);
-            let mut groups: Vec<Group> = tree.existing_user(first.uid).into_iter().collect();
+            let mut groups: Vec<Group> = tree.existing_user(first.uid)?.into_iter().collect();
             if tree.manager() == Manager::Systemd && !groups.contains(&outside) {
                 groups.push(outside);
             }
@@ -166,7 +171,7 @@ fn groups(tree: &Tree, object: &Object, first: &Record, all: &[Record]) -> Vec<G
             groups.collect()
         }
     };
-    groups.into_iter().filter(Group::exists).collect()
+    Ok(groups.into_iter().filter(Group::exists).collect())
 }
 
 fn still_frozen(tree: &Tree, record: &Record) -> bool {

@@ -236,7 +236,7 @@ impl List<'_> {
 /// What who is not root can see: their own cgroups, and no record.
 fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Exit {
     let (uid, name) = own::user();
-    let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid)?)));
+    let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
     let (Some((tree, user)), false) = (user, arguments.pools || arguments.stale) else {
         eprintln!("berth: only root may list that; `berth show` shows what there is of your own");
         return Exit::Permission;

@@ -41,9 +41,9 @@ impl UserCaps {
     }
 
     /// Brings a user's cgroups up to date. The caller holds the lock on the user's folder.
-    pub fn bring(&self, tree: &Tree, uid: u32, how: How, told: &mut Applied) {
-        let Some(user) = tree.existing_user(uid) else {
-            return; // All the user's sessions have cgroup = "keep".
+    pub fn bring(&self, tree: &Tree, uid: u32, how: How, told: &mut Applied) -> Result<()> {
+        let Some(user) = tree.existing_user(uid)? else {
+            return Ok(()); // All the user's sessions have cgroup = "keep".
         };
         let own: Vec<_> = whole(&user, &self.own)
             .into_iter()
@@ -74,6 +74,7 @@ impl UserCaps {
             }
         }
         told.left.append(&mut untold.left);
+        Ok(())
     }
 }
 

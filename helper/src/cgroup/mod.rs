@@ -119,7 +119,7 @@ impl Plan {
         let wanted = tree.user_in(pool, self.uid);
         // Who is logged in keeps the pool of the first login, whatever the policy says since: in two places
         // they would have their caps twice.
-        let user = tree.existing_user(self.uid).unwrap_or(wanted.clone());
+        let user = tree.existing_user(self.uid)?.unwrap_or(wanted.clone());
         let line = tree.line_to(&user);
         create(&line)?;
         let available = subtree::open(&line, tree)?;

@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(available.reason_against(Controller::Io), Some(missing));
 
         // A file that refuses what is written to it.
-        let user = tree.user(1001);
+        let user = tree.user(1001).unwrap();
         symlink("/proc/version", user.path().join("cgroup.subtree_control")).unwrap();
         let available = open(&[tree.berth(), user.clone()], &tree).unwrap();
         let reasons = [Controller::Cpu, Controller::Memory]

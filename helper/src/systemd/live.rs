@@ -37,7 +37,7 @@ pub fn bring_user(
         let settings = with_room_left(&own, settings);
         bring(tree, &own, Kept::Before(folder), &settings, how, told)?;
     }
-    let Some(in_pool) = tree.existing_user(uid).filter(|group| *group != own) else {
+    let Some(in_pool) = tree.existing_user(uid)?.filter(|group| *group != own) else {
         return Ok(());
     };
     // The same caps: told once.

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
-use berth_protocol::Rlimit;
+use berth_protocol::past_standard;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
@@ -59,7 +59,7 @@ pub fn home(namespaces: i32) -> Result<Home, Errno> {
     for (kind, name) in KINDS {
         if namespaces & kind != 0 {
             let file = File::open(format!("/proc/self/ns/{name}")).map_err(|e| errno(&e))?;
-            home.0.push((kind, Held::new(file.into())));
+            home.0.push((kind, Held::new(past_standard(file.into())?)));
         }
     }
     Ok(home)
@@ -93,29 +93,25 @@ pub fn no_new_privs() -> Result<(), Errno> {
     Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
 }
 
-/// What a resource limit of this process is.
-pub fn rlimit(of: &Rlimit) -> Result<Rlimit, Errno> {
+/// What a resource limit of this process is: soft and hard.
+pub fn rlimit(resource: u32) -> Result<(u64, u64), Errno> {
     let mut now = libc::rlimit64 {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the structure outlives the call; there is no new limit.
-    Errno::result(unsafe { libc::prlimit64(0, of.resource, std::ptr::null(), &raw mut now) })?;
-    Ok(Rlimit {
-        soft: now.rlim_cur,
-        hard: now.rlim_max,
-        ..of.clone()
-    })
+    Errno::result(unsafe { libc::prlimit64(0, resource, std::ptr::null(), &raw mut now) })?;
+    Ok((now.rlim_cur, now.rlim_max))
 }
 
 /// Sets a resource limit of this process.
-pub fn set_rlimit(to: &Rlimit) -> Result<(), Errno> {
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> Result<(), Errno> {
     let new = libc::rlimit64 {
-        rlim_cur: to.soft,
-        rlim_max: to.hard,
+        rlim_cur: soft,
+        rlim_max: hard,
     };
     // SAFETY: the structure outlives the call; the old limit is not asked for.
-    let set = unsafe { libc::prlimit64(0, to.resource, &raw const new, std::ptr::null_mut()) };
+    let set = unsafe { libc::prlimit64(0, resource, &raw const new, std::ptr::null_mut()) };
     Errno::result(set).map(drop)
 }
 

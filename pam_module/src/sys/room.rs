@@ -2,8 +2,6 @@
 //! started it: a limit of five descriptors must not make the module fail, which `on_error = "allow"` would let
 //! pass as a login without a berth.
 
-use berth_protocol::Rlimit;
-
 use super::join::{rlimit, set_rlimit};
 
 /// The most that there can be (fs.nr_open), unless somebody has changed it: the application may have more descriptors
@@ -15,7 +13,7 @@ const FEW: u64 = 32;
 
 /// While this lives, there are descriptors and memory to be had. Then the limits are as they were.
 #[derive(Debug)]
-pub struct Room(Vec<Rlimit>);
+pub struct Room(Vec<(u32, u64, u64)>);
 
 impl Room {
     /// Raises what limits the module's own work, as far as that is allowed.
@@ -26,34 +24,19 @@ impl Room {
             (libc::RLIMIT_AS, libc::RLIM_INFINITY, 0),
             (libc::RLIMIT_DATA, libc::RLIM_INFINITY, 0),
         ] {
-            let name = String::new();
-            let (soft, hard) = (0, 0);
-            let Ok(old) = rlimit(&Rlimit {
-                name,
-                resource,
-                soft,
-                hard,
-            }) else {
+            let Ok((soft, hard)) = rlimit(resource) else {
                 continue; // cannot fail; without it, the limit is what it was
             };
-            let more = old.soft.saturating_add(more);
-            let soft = most.max(more);
-            if soft == old.soft {
+            let more = soft.saturating_add(more);
+            let wanted = most.max(more);
+            if wanted == soft {
                 continue;
             }
             // Above the hard limit needs a right that is missing in some containers.
-            let hards = [soft.max(old.hard), more.max(old.hard), old.hard];
-            let raised = hards.into_iter().any(|hard| {
-                let soft = soft.min(hard);
-                set_rlimit(&Rlimit {
-                    soft,
-                    hard,
-                    ..old.clone()
-                })
-                .is_ok()
-            });
-            if raised {
-                before.push(old);
+            let hards = [wanted.max(hard), more.max(hard), hard];
+            let raised = |hard| set_rlimit(resource, wanted.min(hard), hard).is_ok();
+            if hards.into_iter().any(raised) {
+                before.push((resource, soft, hard));
             }
         }
         Room(before)
@@ -62,8 +45,8 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        for old in &self.0 {
-            let _ = set_rlimit(old); // lowering needs no right, so this cannot fail
+        for (resource, soft, hard) in &self.0 {
+            let _ = set_rlimit(*resource, *soft, *hard); // lowering needs no right, so this cannot fail
         }
     }
 }

@@ -8,19 +8,20 @@
 //! may therefore only make system calls: no allocation, no lock, no panic, and nothing of glibc that keeps
 //! state. Its set*id functions, for one, walk the application's list of threads.
 
+use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Instant;
 
-use berth_protocol::Channel;
+use berth_protocol::{Channel, past_standard};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::held::Held;
 use super::stack::Stack;
 use crate::error::Error;
 
@@ -45,7 +46,7 @@ const DEFAULT_ACTION: [u64; 4] = [0; 4];
 
 /// The helper's process.
 #[derive(Debug)]
-pub struct Process(Option<OwnedFd>);
+pub struct Process(Option<Held<OwnedFd>>);
 
 impl Process {
     /// Forgets it. What an application keeps open, its user may come to have.
@@ -53,10 +54,14 @@ impl Process {
         self.0 = None;
     }
 
+    fn fd(&self) -> Option<&OwnedFd> {
+        self.0.as_ref()?.lend()
+    }
+
     /// Ends it. By SIGTERM: past a point the process is the one that cleans up after its worker, which it
     /// could not do if it were killed; before that point SIGTERM kills it. SIGCONT, should it be stopped.
     pub fn end(&self) {
-        let Some(fd) = &self.0 else { return };
+        let Some(fd) = self.fd() else { return };
         for signal in [libc::SIGTERM, libc::SIGCONT] {
             // SAFETY: touches no memory (no siginfo is passed).
             let _ = unsafe {
@@ -74,7 +79,7 @@ impl Process {
 
     /// Waits until it has ended, or for as long as there is patience.
     pub fn wait(&self, deadline: Instant) {
-        let Some(fd) = &self.0 else { return };
+        let Some(fd) = self.fd() else { return };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
@@ -87,27 +92,6 @@ impl Process {
     }
 }
 
-/// What a child was doing when it failed.
-const STEPS: [&str; 8] = [
-    "",
-    "new session",
-    "moving its descriptors",
-    "closing other descriptors",
-    "going to /",
-    "dropping the groups",
-    "becoming group 0",
-    "becoming user 0",
-];
-const SESSION: i32 = 1;
-const DESCRIPTORS: i32 = 2;
-const CLOSE: i32 = 3;
-const DIRECTORY: i32 = 4;
-const GROUPS: i32 = 5;
-const GID: i32 = 6;
-const UID: i32 = 7;
-/// Not in the table: clone and exec speak for themselves.
-const NO_STEP: i32 = 0;
-
 /// All that the children need, made before they start, and what they report.
 struct Plan {
     path: *const c_char,
@@ -117,10 +101,11 @@ struct Plan {
     null: c_int,
     second_stack: *mut c_void,
     /// The helper's PID.
-    pid: AtomicI32,
-    /// What failed, and how. 0 for nothing.
-    step: AtomicI32,
-    errno: AtomicI32,
+    pid: Cell<c_int>,
+    /// How it failed; 0 for not at all.
+    errno: Cell<c_int>,
+    /// What failed. Clone and exec speak for themselves.
+    step: Cell<Option<&'static str>>,
 }
 
 /// Starts `helper --session` with `theirs` as descriptor 3; `ours` is the other end.
@@ -147,16 +132,16 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
         socket: theirs.as_fd().as_raw_fd(),
         null: null.as_raw_fd(),
         second_stack: second.top(),
-        pid: AtomicI32::new(0),
-        step: AtomicI32::new(NO_STEP),
-        errno: AtomicI32::new(0),
+        pid: Cell::new(0),
+        errno: Cell::new(0),
+        step: Cell::new(None),
     };
     let dumpable = Dumpable::remember();
     {
         // No handler of the application's may run in a child that has its memory.
         let _blocked = Blocked::all();
         // SAFETY: the stack outlives the child, since this thread stands still until it has ended; the plan
-        // too, and the child only touches its atomics.
+        // too, and the child only touches its cells.
         let child = Errno::result(unsafe {
             libc::clone(
                 first_child,
@@ -171,16 +156,12 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
     dumpable.restore();
     // Whether it started or not: as long as we hold its end, no end of file comes.
     drop(theirs);
-    match plan.errno.load(Ordering::Relaxed) {
-        0 => Ok(Process(open(plan.pid.load(Ordering::Relaxed), ours))),
-        errno => {
-            let step = usize::try_from(plan.step.load(Ordering::Relaxed)).ok();
-            let step = step.and_then(|step| STEPS.get(step)).copied();
-            Err(failed(
-                step.filter(|step| !step.is_empty()),
-                Errno::from_raw(errno),
-            ))
+    match plan.errno.get() {
+        0 => {
+            let fd = open(plan.pid.get(), ours);
+            Ok(Process(fd.map(Held::new)))
         }
+        errno => Err(failed(plan.step.get(), Errno::from_raw(errno))),
     }
 }
 
@@ -193,6 +174,7 @@ fn open(pid: c_int, ours: BorrowedFd<'_>) -> Option<OwnedFd> {
     let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) }).ok()?;
     // SAFETY: the kernel has just made it for us (close-on-exec, as every pidfd), and nobody else knows it.
     let fd = unsafe { OwnedFd::from_raw_fd(c_int::try_from(fd).ok()?) };
+    let fd = past_standard(fd).ok()?;
     let mut socket = [PollFd::new(ours, PollFlags::empty())];
     match poll(&mut socket, PollTimeout::ZERO) {
         Ok(0) => Some(fd),
@@ -205,8 +187,8 @@ extern "C" fn first_child(plan: *mut c_void) -> c_int {
     // SAFETY: `start` passes its plan, which outlives this child.
     let plan = unsafe { &*plan.cast_const().cast::<Plan>() };
     if let Err(step) = prepare(plan) {
-        plan.errno.store(Errno::last_raw(), Ordering::Relaxed);
-        plan.step.store(step, Ordering::Relaxed);
+        plan.errno.set(Errno::last_raw());
+        plan.step.set(Some(step));
         return 1;
     }
     // SAFETY: as in `start`: this child stands still until the second has left the memory, by exec or exit.
@@ -219,11 +201,11 @@ extern "C" fn first_child(plan: *mut c_void) -> c_int {
         )
     };
     if pid < 0 {
-        plan.errno.store(Errno::last_raw(), Ordering::Relaxed);
+        plan.errno.set(Errno::last_raw());
         return 1;
     }
-    plan.pid.store(pid, Ordering::Relaxed);
-    if plan.errno.load(Ordering::Relaxed) != 0 {
+    plan.pid.set(pid);
+    if plan.errno.get() != 0 {
         // Its exec failed. Reaped here, so as not to need an init that does.
         wait(pid, 0);
     }
@@ -238,15 +220,15 @@ extern "C" fn second_child(plan: *mut c_void) -> c_int {
     set_mask(0);
     // SAFETY: both arrays end in a null pointer, and their strings outlive the call.
     let _ = unsafe { libc::execve(plan.path, plan.argv.as_ptr(), plan.environment.as_ptr()) };
-    plan.errno.store(Errno::last_raw(), Ordering::Relaxed);
+    plan.errno.set(Errno::last_raw());
     1
 }
 
 /// Everything that is to be different from the application, but for the signal mask. The step that failed,
 /// with its errno still set.
-fn prepare(plan: &Plan) -> Result<(), i32> {
+fn prepare(plan: &Plan) -> Result<(), &'static str> {
     // SAFETY: touches no memory. Out of the terminal's session: ^C there must not end the session's keeper.
-    check(unsafe { libc::syscall(libc::SYS_setsid) }, SESSION)?;
+    check(unsafe { libc::syscall(libc::SYS_setsid) }, "new session")?;
     for signal in 1..=SIGNALS {
         // SAFETY: reads one zeroed action. Fails for SIGKILL and SIGSTOP, whose disposition is fixed.
         let _ = unsafe {
@@ -269,21 +251,23 @@ fn prepare(plan: &Plan) -> Result<(), i32> {
     }
     // SAFETY: as before.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, SOCKET + 1, c_int::MAX, 0) };
-    check(closed, CLOSE)?;
+    check(closed, "closing other descriptors")?;
     // SAFETY: a constant string; this child's working directory is its own.
     let moved = unsafe { libc::syscall(libc::SYS_chdir, c"/".as_ptr()) };
-    check(moved, DIRECTORY)?;
+    check(moved, "going to /")?;
     // SAFETY: touches no memory, cannot fail.
     let _ = unsafe { libc::syscall(libc::SYS_umask, 0o022) };
     // All three of each, since exec sets AT_SECURE where they differ (`su` has its user's real UID), and the
     // raw calls, since glibc's lock and walk the application's list of threads.
     // SAFETY: no groups, so no memory is read.
     let groups = unsafe { libc::syscall(libc::SYS_setgroups, 0, ptr::null::<libc::gid_t>()) };
-    check(groups, GROUPS)?;
+    check(groups, "dropping the groups")?;
     // SAFETY: touches no memory.
-    check(unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) }, GID)?;
+    let changed = unsafe { libc::syscall(libc::SYS_setresgid, 0, 0, 0) };
+    check(changed, "becoming group 0")?;
     // SAFETY: touches no memory.
-    check(unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) }, UID)?;
+    let changed = unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) };
+    check(changed, "becoming user 0")?;
     raise_stack();
     Ok(())
 }
@@ -321,11 +305,13 @@ fn raise_stack() {
     }
 }
 
-fn check(result: c_long, step: i32) -> Result<(), i32> {
+fn check(result: c_long, step: &'static str) -> Result<(), &'static str> {
     if result < 0 { Err(step) } else { Ok(()) }
 }
 
-fn duplicate(fd: c_int) -> Result<c_long, i32> {
+const DESCRIPTORS: &str = "moving its descriptors";
+
+fn duplicate(fd: c_int) -> Result<c_long, &'static str> {
     // SAFETY: touches no memory.
     let copy = unsafe { libc::syscall(libc::SYS_fcntl, fd, libc::F_DUPFD_CLOEXEC, ABOVE) };
     check(copy, DESCRIPTORS).map(|()| copy)

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use berth_protocol::{Instruction, Rlimit, install_filter};
+use berth_protocol::{Instruction, install_filter};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 
@@ -142,15 +142,10 @@ fn root_is_who_has_roots_effective_uid() {
 #[test]
 fn a_limit_is_set_and_told() {
     alone(|| {
-        let limit = |soft, hard| Rlimit {
-            name: "nofile".into(),
-            resource: libc::RLIMIT_NOFILE,
-            soft,
-            hard,
-        };
-        join::set_rlimit(&limit(20, 30)).unwrap();
-        assert_eq!(join::rlimit(&limit(0, 0)), Ok(limit(20, 30)));
-        assert_eq!(join::set_rlimit(&limit(31, 30)), Err(Errno::EINVAL));
+        let nofile = libc::RLIMIT_NOFILE;
+        join::set_rlimit(nofile, 20, 30).unwrap();
+        assert_eq!(join::rlimit(nofile), Ok((20, 30)));
+        assert_eq!(join::set_rlimit(nofile, 31, 30), Err(Errno::EINVAL));
     });
 }
 
@@ -249,8 +244,11 @@ fn the_way_back_leads_back() {
     alone(|| {
         let kinds = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
         let before: Vec<u64> = ["mnt", "ipc", "uts"].map(inode).into();
+        // An application that has closed its standard input may open another in its place.
+        nix::unistd::close(0).unwrap();
         let Home(home) = join::home(kinds).unwrap();
         assert_eq!(home.len(), 3);
+        assert!(!fs::exists("/proc/self/fd/0").unwrap());
         nix::sched::unshare(nix::sched::CloneFlags::from_bits_truncate(kinds)).unwrap();
         for (name, before) in ["mnt", "ipc", "uts"].iter().zip(&before) {
             assert_ne!(inode(name), *before, "{name}");

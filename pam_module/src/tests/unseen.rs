@@ -214,12 +214,13 @@ fn an_application_without_standard_descriptors_is_served_as_well() {
     }
     // The socket pair now gets 0 and 1, and every number that the helper shall have is free or in the way.
     let answered = stage.ask(LONG);
-    let reply = answered.map(|answered| answered.reply);
+    let ours = (0..3).filter(|fd| descriptor_exists(*fd)).count();
     for (fd, saved) in open.iter().zip(&saved) {
         // SAFETY: closed above, so the number is free.
         assert!(unsafe { libc::dup2(*saved, *fd) } >= 0);
     }
-    assert_eq!(reply.unwrap(), Reply::Untouched);
+    assert_eq!(answered.unwrap().reply, Reply::Untouched);
+    assert_eq!(ours, 0, "a standard stream is ours");
     eventually("the helper ends", || stage.file("done").exists());
     let fds = fs::read_to_string(stage.file("fd")).unwrap();
     for part in [" 0 -> /dev/null", " 2 -> /dev/null", " 3 -> socket:"] {

@@ -1,6 +1,7 @@
 //! The helper that waits between the account phase and the session: who is asked, and who is not.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use nix::unistd::{ForkResult, fork};
 
 use super::starting::{Stage, elsewhere, eventually, open_descriptors, request};
 use crate::exchange::{Answered, Helper, ask};
+use crate::sys::held::Held;
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -128,4 +130,32 @@ fn a_forked_process_does_not_ask_its_parents_helper() {
             assert_eq!(lines(&stage, "starts"), 2);
         }
     }
+}
+
+#[test]
+fn whatever_an_application_has_under_a_number_of_ours_stays_open() {
+    if elsewhere("tests::waiting::whatever_an_application_has_under_a_number_of_ours_stays_open") {
+        return;
+    }
+    let stage = stage(BOTH);
+    let before = open_descriptors();
+    let account = asked(None, &stage.helper(), Phase::Account);
+    let mut ours = open_descriptors();
+    ours.retain(|fd| !before.contains(fd));
+    let held = Held::new(account.helper);
+    // The socket is still ours; what it ends the helper by is not.
+    let pidfd = ours.iter().find(|fd| leads_to(fd, "pidfd")).unwrap();
+    let null = fs::File::open("/dev/null").unwrap();
+    #[allow(unsafe_code)]
+    // SAFETY: touches no memory; what had the number is what must be found lost.
+    let taken = unsafe { libc::dup2(null.as_raw_fd(), pidfd.parse().unwrap()) };
+    assert_eq!(taken.to_string(), *pidfd);
+    drop(held);
+    assert!(leads_to(pidfd, "null"));
+    eventually("the helper sees the end", || lines(&stage, "ends") == 1);
+}
+
+fn leads_to(fd: &str, what: &str) -> bool {
+    let to = fs::read_link(format!("/proc/self/fd/{fd}"));
+    to.is_ok_and(|to| to.to_string_lossy().contains(what))
 }

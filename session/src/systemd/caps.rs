@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bus, Property};
 use crate::folder::remove_if_there;
+use crate::regular::replace_file;
 use crate::{Error, Group, Result, Tree, UserFolder, freezer, read_file};
 
 /// Where systemd keeps what was set until the next boot (systemd.unit(5)).
@@ -134,6 +135,7 @@ pub(crate) fn take_back_everyones(tree: &Tree) -> Result<()> {
 
 fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
     let path = before(folder);
+    remove_if_there(&unfinished(&path))?; // of somebody who was killed
     let known = read(&path)?;
     if known.is_empty() {
         return Ok(());
@@ -166,7 +168,12 @@ fn berths(known: &[Before]) -> impl Iterator<Item = &str> {
 
 fn write(path: &Path, known: &[Before]) -> Result<()> {
     let text = serde_json::to_vec(known).map_err(|error| broken(path, &error))?;
-    fs::write(path, text).map_err(|error| Error::file("write", path, error))
+    replace_file(path, &unfinished(path), &text, |_| ())
+        .map_err(|error| Error::file("write", path, error))
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    path.with_extension("new")
 }
 
 fn read(path: &Path) -> Result<Vec<Before>> {
@@ -193,4 +200,28 @@ fn drop_in(folder: &str, unit: &str, property: &str) -> PathBuf {
     Path::new(folder)
         .join(format!("{unit}.d"))
         .join(format!("50-{line}.conf"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::systemd::Value;
+
+    #[test]
+    fn what_stood_there_is_known_whoever_is_killed_while_it_is_written_anew() {
+        let path = std::env::temp_dir().join(format!("berth-before-{}", std::process::id()));
+        let one = || Before {
+            property: Property::new("TasksMax", Value::Number(50)),
+            has_drop_in: false,
+        };
+        write(&path, &[one()]).unwrap();
+        // What is found now is found up to the moment when all of the new is there.
+        let found = fs::File::open(&path).unwrap();
+        write(&path, &[one(), one()]).unwrap();
+        let found: Vec<Before> = serde_json::from_reader(found).unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(read(&path).unwrap().len(), 2);
+        assert!(!unfinished(&path).exists());
+        fs::remove_file(path).unwrap();
+    }
 }

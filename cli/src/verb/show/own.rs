@@ -24,10 +24,8 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
         eprintln!("berth: {why}");
         Exit::Permission
     };
-    let Some((tree, user)) = tree
-        .map(|tree| (tree, tree.user(uid)))
-        .filter(|(_, user)| user.exists())
-    else {
+    let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
+    let Some((tree, user)) = user else {
         return Err(refused(
             "you have no cgroup of Berth's here; of what else there is, only root can see more",
         ));

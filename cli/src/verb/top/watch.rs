@@ -199,7 +199,7 @@ impl Watch {
     /// The caller's cgroup.
     fn own(&self) -> Option<(&Tree, Group)> {
         let tree = self.tree.as_ref()?;
-        let user = tree.existing_user(own::user().0)?;
+        let user = tree.existing_user(own::user().0).ok()??;
         Some((tree, user))
     }
 
