@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use berth_protocol::{Channel, ChannelError, Reply, Request};
+use berth_protocol::{Ack, Channel, ChannelError, Reply, Request};
 
 use crate::error::Error;
 use crate::sys::start::{Process, start};
@@ -24,11 +24,6 @@ pub struct Helper {
 /// How long a roll-back may take. Until its end the application may be in the session's cgroup, and what it
 /// starts there would be killed with the session.
 const ROLL_BACK: Duration = Duration::from_secs(2);
-
-/// When a roll-back that begins now is waited for no longer.
-pub fn end_of_roll_back() -> Instant {
-    from_now(ROLL_BACK)
-}
 
 /// How long the helper may take at least to say that it keeps a session. It has nothing else to do then, but the join
 /// may have used up the call's time, or the user was frozen in it.
@@ -83,9 +78,8 @@ impl Helper {
     /// Waits for the helper's word that it keeps the session, in a call that should end at the deadline.
     pub fn kept(&mut self, deadline: Instant) -> Result<(), Error> {
         let reply = self.channel.receive(deadline.max(from_now(KEPT)));
-        if matches!(reply, Err(ChannelError::TimedOut)) {
-            self.process.end();
-            self.process.wait(end_of_roll_back());
+        if let Err(error @ ChannelError::TimedOut) = &reply {
+            await_roll_back(&self.process, error);
         }
         self.process.let_go();
         match reply {
@@ -93,6 +87,16 @@ impl Helper {
             Ok((Reply::Failed { message, .. }, _)) => Err(Error::Helper(message)),
             Ok(_) => Err(Error::Acknowledge(ChannelError::Malformed)),
             Err(error) => Err(Error::Acknowledge(error)),
+        }
+    }
+
+    /// Tells it that the application has not joined, and waits until all is rolled back: by the helper, which then answers, or
+    /// by who stands by for one that is gone or hangs.
+    pub fn not_joined(&self, ack: &Ack) {
+        let sent = self.channel.send(ack, None);
+        let answered = sent.and_then(|()| self.channel.receive::<Reply>(from_now(ROLL_BACK)));
+        if let Err(error) = answered {
+            await_roll_back(&self.process, &error);
         }
     }
 
@@ -127,19 +131,24 @@ pub fn ask(
             init,
         }),
         Err(error) => {
-            // Hung: it may never look at the socket's end, and so has to be told to end and to roll back. A
-            // helper that said something else sees the end of the socket, and rolls back by itself.
-            if matches!(error, ChannelError::TimedOut) {
-                helper.process.end();
-            }
             let Helper {
                 channel, process, ..
             } = helper;
+            // One that said something else sees the end of the socket, and rolls back by itself.
             drop(channel);
-            process.wait(end_of_roll_back());
+            await_roll_back(&process, &error);
             Err(answer(path, error))
         }
     }
+}
+
+/// Waits until a helper has rolled everything back, from which came this. One that hangs may never look at the socket's end,
+/// and so has to be told to end.
+fn await_roll_back(process: &Process, error: &ChannelError) {
+    if matches!(error, ChannelError::TimedOut) {
+        process.end();
+    }
+    process.wait(from_now(ROLL_BACK));
 }
 
 fn answer(path: &Path, error: ChannelError) -> Error {

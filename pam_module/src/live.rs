@@ -14,7 +14,7 @@ use nix::errno::Errno;
 
 use crate::code::Verdict;
 use crate::error::Error;
-use crate::exchange::{Answered, Helper, ask, end_of_roll_back};
+use crate::exchange::{Answered, Helper, ask};
 use crate::host::{ExemptList, Host, Item, Level, Privilege};
 use crate::kept::{Home, Kept, slot};
 use crate::nested::{Nested, nested};
@@ -184,15 +184,12 @@ impl Host for Live<'_> {
         let Some(helper) = &mut self.helper else {
             return Err(Error::Acknowledge(ChannelError::Closed));
         };
-        helper.channel.send(ack, None).map_err(Error::Acknowledge)?;
-        match ack {
-            Ack::Joined => helper.kept(self.deadline),
-            Ack::Failed { .. } => {
-                // It says what we know already, but not before everything is rolled back.
-                let _ = helper.channel.receive::<Reply>(end_of_roll_back());
-                Ok(())
-            }
+        if let Ack::Failed { .. } = ack {
+            helper.not_joined(ack);
+            return Ok(());
         }
+        helper.channel.send(ack, None).map_err(Error::Acknowledge)?;
+        helper.kept(self.deadline)
     }
 
     fn hang_up(&mut self) {

@@ -538,9 +538,14 @@ fn keep(dir: &Path, part: &str, channel: &Channel) {
         fs::write(dir.join("ended"), format!("{ack:?}")).unwrap();
         return;
     }
-    if ack == Ack::Joined {
-        channel.send(&Reply::Kept, None).unwrap();
-    }
+    let reply = match &ack {
+        Ack::Joined => Reply::Kept,
+        Ack::Failed { message } => Reply::Failed {
+            on_error: None,
+            message: message.clone(),
+        },
+    };
+    channel.send(&reply, None).unwrap();
     assert!(channel.receive::<Ack>(soon).is_err());
     if let Some(init) = &mut init {
         init.unshare.kill().unwrap();

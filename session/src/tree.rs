@@ -90,11 +90,12 @@ impl Tree {
     pub fn of_process(&self, pid: i32) -> Option<Group> {
         let table = kernel_bytes(format!("/proc/{pid}/cgroup")).ok()?;
         // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace. Who has a cgroup of their
-        // own to divide may call the parts as they like.
+        // own to divide may call the parts as they like, also as the kernel calls what is gone.
         let mut lines = table.split(|byte| *byte == b'\n');
         let path = lines.find_map(|line| line.strip_prefix(b"0::/"))?;
-        let is_seen = !path.starts_with(b"..") && !path.ends_with(b" (deleted)");
-        is_seen.then(|| self.group(Path::new(OsStr::from_bytes(path))))
+        let group = self.group(Path::new(OsStr::from_bytes(path)));
+        let is_gone = path.ends_with(b" (deleted)") && !group.exists();
+        (!path.starts_with(b"..") && !is_gone).then_some(group)
     }
 
     /// A path below the root, as records hold it.

@@ -450,3 +450,25 @@ fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     sweep(Some(&tree()), 1001, id(1)).unwrap_err();
     assert!(Record::path(id(1)).exists());
 }
+
+#[test]
+fn the_cgroup_of_a_process_is_seen_whatever_its_name_as_long_as_it_is_there() {
+    if elsewhere() {
+        return;
+    }
+    let tree = Tree::find().unwrap();
+    let name = format!("berth-test-{} (deleted)", std::process::id());
+    let group = tree.root().child(&name);
+    group.create().unwrap();
+    let mut process = Command::new("sleep").arg("60").spawn().unwrap();
+    let pid = process.id() as i32;
+    group.write("cgroup.procs", &pid.to_string()).unwrap();
+    assert_eq!(tree.of_process(pid), Some(group.clone()));
+    process.kill().unwrap();
+    // A zombie stays where it was, when that is gone.
+    while !group.remove().unwrap() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(tree.of_process(pid), None);
+    process.wait().unwrap();
+}

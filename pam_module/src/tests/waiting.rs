@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_protocol::{Phase, Reply, Request, Session};
+use berth_protocol::{Ack, Phase, Reply, Request, Session};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
@@ -153,6 +153,35 @@ fn whatever_an_application_has_under_a_number_of_ours_stays_open() {
     drop(held);
     assert!(leads_to(pidfd, "null"));
     eventually("the helper sees the end", || lines(&stage, "ends") == 1);
+}
+
+/// What an application starts while it is still in the session's cgroup is killed with that.
+#[test]
+fn an_application_that_has_not_joined_goes_on_when_all_is_rolled_back() {
+    if elsewhere(
+        "tests::waiting::an_application_that_has_not_joined_goes_on_when_all_is_rolled_back",
+    ) {
+        return;
+    }
+    let ready = "dd bs=65536 count=1 <&3 >request 2>/dev/null; cat reply >&3";
+    for (who, ends) in [
+        (
+            "a killed worker",
+            "exec 3>&-; sleep 0.5; echo >rolled-back; exit",
+        ),
+        (
+            "a helper that hangs",
+            "trap 'echo >rolled-back; exit' TERM; while true; do sleep 0.1; done",
+        ),
+    ] {
+        let stage = Stage::new(&format!("{ready}\n{ends}"));
+        stage.message("reply", &Reply::Untouched);
+        let answered = stage.ask(LONG).unwrap();
+        assert!(!stage.file("rolled-back").exists(), "{who}");
+        let message = String::new();
+        answered.helper.not_joined(&Ack::Failed { message });
+        assert!(stage.file("rolled-back").exists(), "{who}");
+    }
 }
 
 fn leads_to(fd: &str, what: &str) -> bool {
