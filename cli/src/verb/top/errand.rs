@@ -30,7 +30,7 @@ impl Errand {
             .stdout(said.try_clone()?)
             .stderr(said.try_clone()?);
         let child = sys::hold_nothing_back(&mut command).spawn()?;
-        let ended = sys::pidfd_open(Pid::from_raw(child.id().cast_signed()))?;
+        let ended = sys::pidfd_open(Pid::from_raw(i32::try_from(child.id()).unwrap_or(0)))?;
         Ok(Errand { child, ended, said })
     }
 
