@@ -3,36 +3,19 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+pub use berth_session::{pidfd_kill, pidfd_open};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
-
-/// A descriptor of the process that has this PID now (pidfd_open(2)).
-pub fn pidfd_open(pid: i32) -> nix::Result<OwnedFd> {
-    // SAFETY: no pointers.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = i32::try_from(Errno::result(fd)?).map_err(|_| Errno::EBADF)?;
-    // SAFETY: a new descriptor that nobody else has.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Sends a signal to just that process (pidfd_send_signal(2)).
-pub fn pidfd_send_signal(process: &OwnedFd, signal: Signal) -> nix::Result<()> {
-    let info = std::ptr::null::<libc::siginfo_t>();
-    let (fd, signal) = (process.as_raw_fd(), signal as libc::c_int);
-    // SAFETY: the descriptor is open; no information is given.
-    let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, info, 0) };
-    Errno::result(sent).map(drop)
-}
 
 /// The device and the number of a file, as the kernel has them (statx(2)). Its file system is not asked: that may be a
 /// user's own, which need not answer.
@@ -261,7 +244,7 @@ pub fn in_child(deadline: Duration, work: impl FnOnce() -> i32) -> std::io::Resu
         }
     };
     drop(to);
-    let process = pidfd_open(child.as_raw())?;
+    let process = pidfd_open(child)?;
     let until = Instant::now() + deadline;
     let in_time = loop {
         let left = until.saturating_duration_since(Instant::now());
@@ -272,7 +255,7 @@ pub fn in_child(deadline: Duration, work: impl FnOnce() -> i32) -> std::io::Resu
         }
     };
     if !in_time {
-        pidfd_send_signal(&process, Signal::SIGKILL)?;
+        pidfd_kill(process.as_fd(), Signal::SIGKILL)?;
     }
     let status = waitpid(child, None)?;
     // What it started may still have the other end, so this does not wait for its end.

@@ -3,8 +3,8 @@
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+pub use berth_session::{pidfd_kill, pidfd_open};
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::unistd::Pid;
 
@@ -53,14 +53,6 @@ pub fn clone(namespaces: i32, cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Clo
     }
 }
 
-/// A descriptor for a process (pidfd_open(2)), close-on-exec.
-pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
-    // SAFETY: no pointers are passed.
-    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
-    // SAFETY: a new descriptor, which nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
 /// Brings the loopback interface of this network namespace up (netdevice(7)).
 pub fn loopback_up() -> nix::Result<()> {
     let (family, kind) = (AddressFamily::Inet, SockType::Datagram);
@@ -84,22 +76,6 @@ pub fn mount_of_root() -> nix::Result<(u64, u64)> {
     // SAFETY: a constant path; the structure outlives the call.
     let result = unsafe { libc::statx(libc::AT_FDCWD, c"/".as_ptr(), flags, mask, &raw mut seen) };
     Errno::result(result).map(|_| (seen.stx_mnt_id, seen.stx_ino))
-}
-
-/// Signals exactly the process that the descriptor names.
-pub fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: Signal) -> nix::Result<()> {
-    let no_info = std::ptr::null::<libc::siginfo_t>();
-    // SAFETY: a null siginfo is allowed and means the one that kill(2) would send.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_pidfd_send_signal,
-            pidfd.as_raw_fd(),
-            signal as i32,
-            no_info,
-            0,
-        )
-    };
-    Errno::result(result).map(drop)
 }
 
 /// Sets a resource limit of another process, and returns the old one (prlimit(2)).

@@ -180,11 +180,16 @@ fn flatten(top: &Path) -> std::io::Result<()> {
                 fs::remove_file(entry.path())?;
                 continue;
             }
-            take_away(&entry.path());
+            let is_roots = take_away(&entry.path()).is_ok();
             for inner in fs::read_dir(entry.path())? {
                 let inner = inner?;
                 let done = if inner.file_type()?.is_dir() {
-                    fs::rename(inner.path(), free_name(top, &mut moved))
+                    match fs::rename(inner.path(), free_name(top, &mut moved)) {
+                        Err(error) if error.kind() == ErrorKind::CrossesDevices && is_roots => {
+                            raise_within(&entry.path(), &inner.path(), &mut moved)
+                        }
+                        done => done,
+                    }
                 } else {
                     fs::remove_file(inner.path())
                 };
@@ -209,11 +214,22 @@ fn flatten(top: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Makes a folder root's, so that nobody can go on making files in it by a descriptor that they still have.
-fn take_away(folder: &Path) {
-    // Where CAP_CHOWN is missing, in a container, who goes on is emptied behind for a while.
-    let _ = lchown(folder, Some(0), Some(0))
-        .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(0o700)));
+/// Moves what is in a folder up into the one that the folder is in, which is root's by now, and removes it: nothing of a btrfs
+/// subvolume, which every user may make, can be moved out of it.
+fn raise_within(entry: &Path, folder: &Path, moved: &mut u64) -> std::io::Result<()> {
+    take_away(folder)?;
+    for inner in fs::read_dir(folder)? {
+        let path = inner?.path();
+        fs::rename(path, free_name(entry, moved))?;
+    }
+    fs::remove_dir(folder)
+}
+
+/// Makes a folder root's, so that nobody can go on making files in it by a descriptor that they still have. Where CAP_CHOWN is
+/// missing, in a container, who goes on is emptied behind for a while.
+fn take_away(folder: &Path) -> std::io::Result<()> {
+    lchown(folder, Some(0), Some(0))?;
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
 /// A name in a folder that nothing has.
@@ -255,6 +271,34 @@ mod tests {
             "kept"
         );
         remove_tree(&top).unwrap();
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_moved_out_of_a_folder_is_removed_in_it() {
+        use nix::mount::{MsFlags, mount};
+        use nix::sched::{CloneFlags, unshare};
+        if !nix::unistd::geteuid().is_root() {
+            return; // only root can mount
+        }
+        let base = std::env::temp_dir().join(format!("berth-sweep-within-{}", std::process::id()));
+        let (top, held) = (base.join("top"), base.join("held"));
+        fs::create_dir_all(top.join("tmp")).unwrap();
+        fs::create_dir_all(held.join("1/2/1/3")).unwrap();
+        fs::write(held.join("1/2/file"), "").unwrap();
+        std::os::unix::fs::symlink("/", held.join("1/link")).unwrap();
+        let from = held.clone();
+        // Nothing can be moved out of a mount, as out of a subvolume; but the mount itself stays.
+        let removed = std::thread::spawn(move || {
+            let none: Option<&Path> = None;
+            unshare(CloneFlags::CLONE_NEWNS).unwrap();
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            mount(Some(&from), &top.join("tmp"), none, MsFlags::MS_BIND, none).unwrap();
+            // Each time a level goes.
+            [(); 4].map(|()| flatten(&top).unwrap_err().kind())
+        });
+        assert_eq!(removed.join().unwrap(), [ErrorKind::ResourceBusy; 4]);
+        assert_eq!(fs::read_dir(&held).unwrap().count(), 0);
         fs::remove_dir_all(base).unwrap();
     }
 
@@ -306,7 +350,7 @@ mod tests {
         command.args(["-e", "<STDIN>; open(F, '>', 'more') ? exit 0 : exit $!"]);
         command.current_dir(&held).uid(65534).gid(65534);
         let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
-        take_away(&held);
+        take_away(&held).unwrap();
         child.stdin.take().unwrap().write_all(b"go\n").unwrap();
         assert_eq!(
             child.wait().unwrap().code(),

@@ -2,10 +2,36 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+/// A descriptor for a process (pidfd_open(2)), close-on-exec.
+pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {
+    // SAFETY: no pointers are passed.
+    let fd = Errno::result(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) })?;
+    // SAFETY: a new descriptor, which nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Signals exactly the process that the descriptor names.
+pub fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: Signal) -> nix::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed and means the one that kill(2) would send.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal as i32,
+            no_info,
+            0,
+        )
+    };
+    Errno::result(result).map(drop)
+}
 
 /// Lets one user besides root read a file, and nobody else (acl(5)): whoever has a group in common with them is not meant.
 pub fn let_read(file: &File, uid: u32) -> nix::Result<()> {

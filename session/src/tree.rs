@@ -34,7 +34,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::folder::entries;
-use crate::{Error, Group, Result, SessionId, kernel_bytes, kernel_text, systemd};
+use crate::{Error, Group, Result, SessionId, headless, kernel_bytes, kernel_text, systemd};
 
 /// What the name of a pool's cgroup begins with.
 const POOL: &str = "pool-";
@@ -237,13 +237,15 @@ impl Tree {
     /// Kills all that is in a session's cgroup, at once and with all that it forks meanwhile.
     pub fn kill(&self, group: &Group) -> Result<()> {
         match self.manager {
-            Manager::Berth => group.write("cgroup.kill", "1"), // Linux 5.14
+            Manager::Berth => group.write("cgroup.kill", "1")?, // Linux 5.14
             Manager::Systemd => match systemd::Bus::connect()?.kill(group.name()) {
                 // It has ended meanwhile, and with it the unit.
-                Err(_) if !group.is_populated() => Ok(()),
-                killed => killed,
+                Err(_) if !group.is_populated() => return Ok(()),
+                killed => killed?,
             },
         }
+        headless::kill(self, group);
+        Ok(())
     }
 
     /// A cgroup's path below the root.

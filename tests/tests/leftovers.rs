@@ -65,6 +65,31 @@ fn cpu_ticks(process: Process) -> u64 {
         .sum()
 }
 
+/// The kernel's cgroup.kill ends no process whose first thread has ended while another goes on; and these start others.
+#[test]
+fn what_goes_on_without_its_first_thread_ends_with_the_login() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let before = machine.settled();
+        let probe = machine.probe("headless");
+        let headless = || {
+            let all = Process::named("berth-probe").into_iter();
+            all.filter(|one| one.is_zombie()).count()
+        };
+        let leave = format!(
+            "trap '' TERM HUP; setsid prlimit --nproc=60 {probe} >/dev/null 2>&1 </dev/null & sleep 1"
+        );
+        machine.ssh("alice", &leave).ok();
+        machine.assert_nothing_left(&before);
+        let login = machine.ssh_background("alice", &format!("{leave}; exec sleep 1000"));
+        assert!(eventually(|| headless() > 20));
+        machine.berth("kill --yes --grace 0s alice").ok();
+        assert_eq!(headless(), 0);
+        login.end();
+        machine.assert_nothing_left(&before);
+    });
+}
+
 #[test]
 fn a_private_tmp_goes_however_deep_it_is() {
     Machine::run(|machine| {

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use berth_session::{Record, SessionId, State};
 use nix::sched::{CloneFlags, setns};
-use nix::unistd::{Gid, Uid, User};
+use nix::unistd::{Gid, Pid, Uid, User};
 
 use super::show::none;
 use crate::exit::Exit;
@@ -116,7 +116,7 @@ fn init(record: &Record) -> Result<Option<OwnedFd>, String> {
     let Some(init) = record.init else {
         return Ok(None);
     };
-    let process = sys::pidfd_open(init.pid).ok();
+    let process = sys::pidfd_open(Pid::from_raw(init.pid)).ok();
     // The PID may be another's by now; the descriptor, once looked at, cannot.
     let process = process.filter(|_| init.is_alive());
     let gone = "the init of its namespaces has ended, and they with it";

@@ -1,10 +1,12 @@
 //! A session that `berth kill` is about.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use berth_session::{Group, Record, Role, STATE, SessionId, Tree};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use crate::{live, sys};
 
@@ -107,8 +109,8 @@ fn is_holder(record: &Record) -> bool {
 
 /// Sends a signal to a process, if it is still the one that is meant.
 fn to(pid: i32, signal: Signal, is_meant: impl Fn() -> bool) -> Result<bool, String> {
-    let sent = match sys::pidfd_open(pid) {
-        Ok(process) if is_meant() => sys::pidfd_send_signal(&process, signal),
+    let sent = match sys::pidfd_open(Pid::from_raw(pid)) {
+        Ok(process) if is_meant() => sys::pidfd_kill(process.as_fd(), signal),
         Ok(_) => Err(Errno::ESRCH),
         Err(errno) => Err(errno),
     };

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::Pid;
 
 use crate::sys;
 
@@ -29,7 +30,7 @@ impl Errand {
             .stdout(said.try_clone()?)
             .stderr(said.try_clone()?);
         let child = sys::hold_nothing_back(&mut command).spawn()?;
-        let ended = sys::pidfd_open(i32::try_from(child.id()).unwrap_or(0))?;
+        let ended = sys::pidfd_open(Pid::from_raw(i32::try_from(child.id()).unwrap_or(0)))?;
         Ok(Errand { child, ended, said })
     }
 

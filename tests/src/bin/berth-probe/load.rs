@@ -50,6 +50,23 @@ pub fn fork_bomb() {
     hold_on();
 }
 
+/// Goes on in a second thread when the first has ended, and makes more of its kind until the kernel refuses one.
+pub fn headless() {
+    std::thread::spawn(|| {
+        // Before its first thread has ended a process is like any other.
+        std::thread::sleep(Duration::from_millis(100));
+        loop {
+            // SAFETY: no other thread of this process is left.
+            match unsafe { fork() } {
+                Ok(ForkResult::Child) => headless(),
+                _ => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    });
+    // SAFETY: ends this thread alone, which holds nothing.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+}
+
 /// Keeps one CPU busy, and says how many milliseconds of it there were.
 pub fn burn(seconds: u64) {
     let start = Instant::now();

@@ -25,6 +25,7 @@ fn main() {
         ["eat", megabytes] => load::eat(number(megabytes)),
         ["hold", megabytes] => load::hold(number(megabytes)),
         ["fork-bomb"] => load::fork_bomb(),
+        ["headless"] => load::headless(),
         ["burn", seconds] => load::burn(number(seconds)),
         ["inotify"] => exhaust::inotify(),
         ["queues"] => exhaust::queues(),

@@ -1,0 +1,76 @@
+//! Ending processes whose first thread has ended while others go on. `cgroup.kill` signals the first thread of each process,
+//! and one that is dead takes no signal (seen with Linux 6.18); and once such a process has been moved to another cgroup, that
+//! one's `cgroup.procs` does not list it. What it starts is as good at that, so all stands still while they are ended.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use crate::{Group, Manager, Role, Tree, kernel_text, pidfd_kill, pidfd_open};
+
+/// How long it is tried. Only a thread that waits for a device takes longer than moments.
+const KILLING: Duration = Duration::from_secs(10);
+
+/// What `cgroup.kill` ends is gone by then, a thousand processes too.
+const DYING: Duration = Duration::from_millis(250);
+
+/// Ends all of them in a cgroup and below, after a `cgroup.kill`. Whoever asks for that looks at what is left.
+pub fn kill(tree: &Tree, group: &Group) {
+    let begun = Instant::now();
+    while group.is_populated() && begun.elapsed() < DYING {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let mut frozen = false;
+    while group.is_populated() && begun.elapsed() < KILLING {
+        let found = find(tree, group);
+        if found.is_empty() {
+            break;
+        }
+        // systemd's units are its own to freeze.
+        if !frozen && tree.manager() == Manager::Berth {
+            frozen = group.write("cgroup.freeze", "1").is_ok();
+        }
+        for process in found {
+            let _ = pidfd_kill(process.as_fd(), Signal::SIGKILL); // it may end meanwhile
+        }
+        // What it has started may have a first thread again.
+        let _ = group.write("cgroup.kill", "1");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    if frozen {
+        let _ = group.write("cgroup.freeze", "0"); // it may be gone
+    }
+}
+
+fn find(tree: &Tree, top: &Group) -> Vec<OwnedFd> {
+    let mut found = Vec::new();
+    let mut groups = vec![top.clone()];
+    while let Some(group) = groups.pop() {
+        let threads = group.read("cgroup.threads").unwrap_or_default();
+        let threads = threads.lines().filter_map(|line| line.parse().ok());
+        found.extend(threads.filter_map(|thread| process_of(tree, &group, thread)));
+        let below = fs::read_dir(group.path()).into_iter().flatten().flatten();
+        let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        groups.extend(below.map(|entry| Group::from(entry.path())));
+    }
+    found
+}
+
+/// The process of a thread of this cgroup, if its first thread has ended.
+fn process_of(tree: &Tree, group: &Group, thread: i32) -> Option<OwnedFd> {
+    let first = first_of(thread).filter(|first| *first != thread && Role::of(*first).is_none())?;
+    let process = pidfd_open(Pid::from_raw(first)).ok()?;
+    // The numbers may be another's by now; the descriptor, once looked at, cannot.
+    let is_it = tree.of_process(thread).as_ref() == Some(group) && first_of(thread) == Some(first);
+    is_it.then_some(process)
+}
+
+fn first_of(thread: i32) -> Option<i32> {
+    let status = kernel_text(format!("/proc/{thread}/status")).ok()?;
+    let mut lines = status.lines();
+    let first = lines.find_map(|line| line.strip_prefix("Tgid:"))?;
+    first.trim().parse().ok()
+}
