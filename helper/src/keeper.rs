@@ -25,7 +25,7 @@ use crate::sys;
 /// that was killed at the wrong moment.
 const LOOK_UP: Duration = Duration::from_secs(60);
 
-/// How long it is tried to kill all that forks beside an application that is to live on.
+/// How long all that forks beside an application that is to live on is killed without a pause.
 const KILLING: Duration = Duration::from_secs(10);
 
 /// How long an application gets to end after its session has, before it is moved out: milliseconds.
@@ -264,25 +264,34 @@ impl Keeper {
         }
     }
 
-    /// Kills what is left, at once and with all that it forks meanwhile.
-    fn kill(&self, group: &Group) {
+    /// Kills what is left, at once and with all that it forks meanwhile. An application that is to live on is spared for as long
+    /// as that takes: given up, what forks as fast as it is killed would go on without a record and without caps.
+    fn kill(&mut self, group: &Group) {
+        let begun = Instant::now();
+        while self.leader_stays && self.is_populated(group) {
+            self.signal(group, &[Signal::SIGKILL]);
+            let is_late = begun.elapsed() > KILLING;
+            // But not for ever where an ordinary user has started it (su), who can also stop it.
+            self.leader_stays =
+                !self.leader_has_ended() && (!is_late || self.leader.was_started_by_root());
+            std::thread::sleep(Duration::from_millis(if is_late { 50 } else { 1 }));
+        }
         if !self.leader_stays {
             // The sweep tries again, and says so.
             let _ = self.tree.as_ref().map(|tree| tree.kill(group));
-            return;
         }
-        let until = Instant::now() + KILLING;
-        while self.is_populated(group) && Instant::now() < until {
-            self.signal(group, &[Signal::SIGKILL]);
-            std::thread::sleep(Duration::from_millis(1));
-        }
+    }
+
+    fn leader_has_ended(&self) -> bool {
+        let mut ended = [PollFd::new(self.leaders_end.as_fd(), PollFlags::POLLIN)];
+        poll(&mut ended, PollTimeout::ZERO) != Ok(0)
     }
 
     /// Ends the berth, writes the accounting, and removes every trace.
     fn end(mut self, begun: Instant, early: Usage) {
         let uid = self.record.uid;
-        if let Some(group) = self.group.as_ref().filter(|group| self.is_populated(group)) {
-            self.kill(group);
+        if let Some(group) = self.group.clone().filter(|group| self.is_populated(group)) {
+            self.kill(&group);
         }
         if self.leader_stays {
             // Without a record the sweep kills nothing.

@@ -80,6 +80,11 @@ impl Leader {
         uids(self.role.pid).is_some_and(|[_, effective]| effective == "0")
     }
 
+    /// Whether it is not an ordinary user who has started it (su), and who can stop it, too.
+    pub fn was_started_by_root(&self) -> bool {
+        uids(self.role.pid).is_some_and(|[real, _]| real == "0")
+    }
+
     /// Takes it out of a session that has failed, and may go on without a berth.
     pub fn leave(&self, tree: Option<&Tree>, uid: u32, id: SessionId) {
         self.raise_oom_protection();
@@ -113,9 +118,9 @@ impl Leader {
         }
         // In a container the origin may be the root that was cleared meanwhile.
         let aside = tree.root().child(ASIDE);
-        let started_by_root = uids(self.role.pid).is_some_and(|[real, _]| real == "0");
         let others = [&aside, tree.root()].into_iter();
-        let back = self.origin.iter().chain(others.filter(|_| started_by_root));
+        let back = others.filter(|_| self.was_started_by_root());
+        let back = self.origin.iter().chain(back);
         let moved = back.map(|place| self.move_to(place)).find(Result::is_ok);
         if moved.is_none() {
             Line::new("leader")

@@ -16,6 +16,7 @@ berth_tests::cases_of_debians! {
     who_and_logind_show_a_login_in_a_berth_and_its_end
     what_an_account_phase_leaves_is_taken_back_by_the_worker_alone
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
+    what_goes_on_beside_an_application_that_stays_is_ended
     a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden
     a_hidden_manager_starts_what_its_user_has_enabled_outside
     a_hidden_managers_folder_is_the_berths_own_and_usable

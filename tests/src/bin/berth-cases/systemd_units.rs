@@ -1,11 +1,12 @@
 //! Whose unit a login is in on a machine that systemd runs, and what happens when parts of all this fail.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_tests::{Booted, Policy, Process, Snapshot, eventually};
+use berth_tests::{Background, Booted, Policy, Process, Snapshot, eventually};
 
 use super::BootedCase;
 
@@ -34,10 +35,16 @@ pub const CASES: &[BootedCase] = &[
     ),
 ];
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[(
-    "a_login_without_a_network_is_one_to_logind_and_ends_like_any_other",
-    no_network,
-)];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
+    (
+        "a_login_without_a_network_is_one_to_logind_and_ends_like_any_other",
+        no_network,
+    ),
+    (
+        "what_goes_on_beside_an_application_that_stays_is_ended",
+        beside_one_that_stays,
+    ),
+];
 
 const PRIVATE: &str = "/run/systemd/private";
 const ASIDE: &str = "/run/systemd/private.aside";
@@ -155,6 +162,44 @@ fn su(machine: &Booted) {
     assert!(eventually(|| !inside.exists()));
     login.end();
     assert_all_gone(machine, &before);
+}
+
+fn beside_one_that_stays(machine: &Booted) {
+    machine.berth("su", &Policy::with_profile("logout = { grace = \"0s\" }"));
+    let before = machine.settled();
+    let mut application = Background::talking("berth-probe open-close-stay su alice");
+    let mut said = BufReader::new(application.0.stdout.take().expect("stdout")).lines();
+    let mut next = || said.next().expect("a line").expect("text");
+    assert_eq!(next(), "open");
+    let leader = application.process();
+    let scope = leader.cgroup().expect("a cgroup");
+    // Moved there, since the application starts nothing: each of these makes others as long as it is let.
+    let procs = machine
+        .cgroups()
+        .root()
+        .join(&scope[1..])
+        .join("cgroup.procs");
+    let others = format!(
+        "sh -c 'echo $$ >{}; exec setpriv --reuid={} --clear-groups prlimit --nproc=50 berth-probe headless' >/dev/null 2>&1 &",
+        procs.display(),
+        machine.uid("alice"),
+    );
+    machine.host(&others);
+    let others = || {
+        let all = Process::named("berth-probe").into_iter();
+        all.filter(|one| *one != leader).count()
+    };
+    assert!(eventually(|| others() > 10));
+    let input = application.0.stdin.as_mut().expect("stdin");
+    input.write_all(b"\n").expect("write");
+    assert_eq!(next(), "closed");
+    assert!(eventually(|| others() == 0));
+    assert!(eventually(|| machine.sessions().is_empty()));
+    assert!(leader.exists());
+    assert_eq!(leader.cgroup().as_ref(), Some(&scope));
+    leader.kill();
+    let _ = application.0.wait(); // by that signal
+    machine.assert_nothing_left(&before);
 }
 
 fn manager(machine: &Booted) {
