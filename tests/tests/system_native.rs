@@ -17,7 +17,6 @@ berth_tests::cases_of_debians! {
     what_an_account_phase_leaves_is_taken_back_by_the_worker_alone
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     what_goes_on_beside_an_application_that_stays_is_ended
-    where_systemd_user_has_berths_lines_a_lingering_manager_keeps_the_caps
     a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden
     a_hidden_manager_starts_what_its_user_has_enabled_outside
     a_hidden_managers_folder_is_the_berths_own_and_usable

@@ -44,10 +44,6 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
         "what_goes_on_beside_an_application_that_stays_is_ended",
         beside_one_that_stays,
     ),
-    (
-        "where_systemd_user_has_berths_lines_a_lingering_manager_keeps_the_caps",
-        lingering_manager,
-    ),
 ];
 
 const PRIVATE: &str = "/run/systemd/private";
@@ -165,30 +161,6 @@ fn su(machine: &Booted) {
     }
     assert!(eventually(|| !inside.exists()));
     login.end();
-    assert_all_gone(machine, &before);
-}
-
-fn lingering_manager(machine: &Booted) {
-    let policy = Policy {
-        profile: "user = { tasks_max = 123 }\nlogout = { grace = \"1s\" }\n".into(),
-        defaults: "missing_controller = \"warn\"\n".into(),
-        ..Policy::with_namespaces("")
-    };
-    machine.berth("sshd", &policy);
-    let before = machine.settled();
-    machine
-        .host("berth pam enable --yes --user alice systemd-user && loginctl enable-linger alice")
-        .ok();
-    let (login, _) = machine.stay("alice");
-    login.end();
-    let sessions = || fs::read_dir("/run/berth/sessions").map_or(0, Iterator::count);
-    assert!(eventually(|| sessions() == 1), "the manager's alone");
-    let uid = machine.uid("alice");
-    let caps = machine.host(&format!("systemctl show user-{uid}.slice -p TasksMax"));
-    assert_eq!(caps.ok(), "TasksMax=123");
-    machine
-        .host("loginctl disable-linger alice && berth pam disable --yes systemd-user")
-        .ok();
     assert_all_gone(machine, &before);
 }
 
