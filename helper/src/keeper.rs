@@ -162,8 +162,7 @@ impl Keeper {
     /// is about to be killed. Most end at once, and a move holds up other logins, so it is given a
     /// moment first.
     fn let_the_leader_go(&mut self) {
-        let mut ended = [PollFd::new(self.leaders_end.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut ended, LEADERS_END) != Ok(0) {
+        if self.leader_ends_within(LEADERS_END) {
             return;
         }
         match self.tree.as_ref().map(Tree::manager) {
@@ -273,7 +272,7 @@ impl Keeper {
             let is_late = begun.elapsed() > KILLING;
             // But not for ever where an ordinary user has started it (su), who can also stop it.
             self.leader_stays =
-                !self.leader_has_ended() && (!is_late || self.leader.was_started_by_root());
+                !self.leader_ends_within(0) && (!is_late || self.leader.was_started_by_root());
             std::thread::sleep(Duration::from_millis(if is_late { 50 } else { 1 }));
         }
         if !self.leader_stays {
@@ -282,9 +281,9 @@ impl Keeper {
         }
     }
 
-    fn leader_has_ended(&self) -> bool {
+    fn leader_ends_within(&self, milliseconds: u8) -> bool {
         let mut ended = [PollFd::new(self.leaders_end.as_fd(), PollFlags::POLLIN)];
-        poll(&mut ended, PollTimeout::ZERO) != Ok(0)
+        poll(&mut ended, milliseconds) != Ok(0)
     }
 
     /// Ends the berth, writes the accounting, and removes every trace.
