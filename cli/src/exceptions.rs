@@ -158,6 +158,6 @@ pub fn log(event: &str, (uid, user): (u32, Option<String>), by: &str, exceptions
             .field("until", one.until_text())
             .field("by", by)
             .optional("reason", one.reason.as_ref())
-            .info();
+            .notice();
     }
 }

@@ -293,7 +293,7 @@ impl Turn {
             .field("cpu_quota", share)
             .field("until", until)
             .field("because", &self.because)
-            .info();
+            .notice();
     }
 }
 

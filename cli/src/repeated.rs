@@ -46,7 +46,7 @@ pub fn once(round: impl FnOnce() -> Exit) -> Exit {
             let line = Line::new("due").field("result", "error");
             line.field("error", first).error();
         }
-        (None, Some(_)) => Line::new("due").field("result", "ok").info(),
+        (None, Some(_)) => Line::new("due").field("result", "ok").notice(),
         (None, None) => {}
     }
     exit

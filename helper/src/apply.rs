@@ -9,7 +9,11 @@ use std::time::Duration;
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
 use berth_config::{Layers, Login, Machine, Places, Policy};
-use berth_session::{Applied, Group, Left, Line, Manager, Record, Tree, UserFolder, Whose};
+use berth_session::{
+    Applied, Group, Left, Line, Manager, Record, Tree, UserFolder, Whose, systemd,
+};
+
+use nix::unistd::{Uid, User};
 
 use crate::basis::Source;
 use crate::cgroup::live::{How, UserCaps, bring_many};
@@ -20,6 +24,9 @@ use crate::{cgroup, privilege};
 
 /// How long a user's terminals may take to be written on.
 const LISTENING: Duration = Duration::from_secs(1);
+
+/// What goes on without a session is to have the caps of a login by ssh: service, terminal, remote host.
+const BY_SSH: (&str, &str, &str) = ("sshd", "ssh", "");
 
 /// How often the policy may change under way.
 const TRIES: usize = 8;
@@ -186,19 +193,26 @@ impl<'a> Work<'a> {
         Ok(all)
     }
 
-    /// One user, and those of their sessions of which there is something to tell; nothing where they are not logged in.
+    /// One user, and those of their sessions of which there is something to tell; nothing where they are not logged in and
+    /// nothing of theirs goes on.
     fn user(&self, uid: u32) -> Vec<Applied> {
         let records = sessions(uid);
-        let Some(first) = records.first() else {
+        let name = match records.first() {
+            Some(first) => Some(first.user.clone()),
+            None => who_goes_on(uid),
+        };
+        let Some(name) = name else {
             return Vec::new();
         };
-        let name = first.user.clone();
-        let mut told = Applied::to(Whose::User { name, uid });
+        let mut told = Applied::to(Whose::User {
+            name: name.clone(),
+            uid,
+        });
         let mut of_sessions = Vec::new();
-        match self.bring_user(uid, &records, &mut told, &mut of_sessions) {
+        match self.bring_user((uid, &name), &records, &mut told, &mut of_sessions) {
             Ok(()) => {}
             // Gone in the middle: no error, and nothing to tell.
-            Err(_) if sessions(uid).is_empty() => return Vec::new(),
+            Err(_) if sessions(uid).is_empty() && who_goes_on(uid).is_none() => return Vec::new(),
             Err(error) => told = told.failed(error),
         }
         of_sessions.retain(|one| *one != Applied::to(one.whose.clone()));
@@ -208,12 +222,12 @@ impl<'a> Work<'a> {
 
     fn bring_user(
         &self,
-        uid: u32,
+        (uid, name): (u32, &str),
         records: &[Record],
         told: &mut Applied,
         of_sessions: &mut Vec<Applied>,
     ) -> Result<()> {
-        let Some((caps, how)) = self.caps_of(records, told)? else {
+        let Some((caps, how)) = self.caps_of(name, records, told)? else {
             return Ok(());
         };
         let own = self.own_caps(records)?;
@@ -229,7 +243,7 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let folder = UserFolder::lock(uid)?;
-        if folder.sessions()?.is_empty() {
+        if folder.sessions()?.is_empty() && !systemd::goes_on(uid) {
             return Ok(folder.remove_if_empty()?);
         }
         match systemd {
@@ -246,12 +260,14 @@ impl<'a> Work<'a> {
     }
 
     /// A user's caps by the policy; `None` where they are not to be touched.
-    fn caps_of(&self, records: &[Record], told: &mut Applied) -> Result<Option<(Caps, How)>> {
+    fn caps_of(
+        &self,
+        name: &str,
+        records: &[Record],
+        told: &mut Applied,
+    ) -> Result<Option<(Caps, How)>> {
         let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
-        let Some(first) = records.first() else {
-            return Ok(None);
-        };
-        let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
+        let mut login = Login::of(name).map_err(|error| failed(&error))?;
         let layers = Layers::in_force(&Places::system(), login.uid, |_, error| {
             told.left.push(Left {
                 cap: None,
@@ -260,10 +276,15 @@ impl<'a> Work<'a> {
         });
         let mut denied = false;
         let mut kept = false;
-        for record in records {
-            login.service.clone_from(&record.service);
-            login.tty.clone_from(&record.tty);
-            login.rhost.clone_from(&record.rhost);
+        let ways = records.iter();
+        let mut ways: Vec<_> = ways
+            .map(|one| (&*one.service, &*one.tty, &*one.rhost))
+            .collect();
+        if ways.is_empty() {
+            ways.push(BY_SSH);
+        }
+        for (service, tty, rhost) in ways {
+            (login.service, login.tty, login.rhost) = (service.into(), tty.into(), rhost.into());
             let decision = self.policy.decide_with(&login, &self.machine, &layers);
             match decision.map_err(|error| failed(&error))?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
@@ -340,6 +361,12 @@ impl<'a> Work<'a> {
     }
 }
 
+/// The name of a user who has no session, if something of theirs goes on under their caps.
+fn who_goes_on(uid: u32) -> Option<String> {
+    let user = || User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    systemd::goes_on(uid).then(user)?.map(|user| user.name)
+}
+
 /// The sessions of a user that are on.
 fn sessions(uid: u32) -> Vec<Record> {
     let ids = UserFolder::sessions_of(uid).unwrap_or_default();
@@ -379,7 +406,7 @@ fn log(told: &Applied, by: &str) {
     let left: Vec<_> = left.map(|one| one.reason.as_str()).collect();
     let line = line.field("by", by).field("changed", changes.join("; "));
     match left.is_empty() {
-        true => line.info(),
+        true => line.notice(),
         false => line.field("left", left.join("; ")).warning(),
     }
 }

@@ -14,7 +14,7 @@ use crate::{Error, Record, Result, SessionId, State};
 pub(crate) const USERS: &str = "/run/berth/users";
 
 /// The folder of all users together, beside theirs.
-const EVERYONE: &str = "everyone";
+pub(crate) const EVERYONE: &str = "everyone";
 
 /// The folder of who brings the caps of all users up to date.
 const APPLYING: &str = "applying";
@@ -93,8 +93,8 @@ impl UserFolder {
             .map_err(|error| Error::file("create", &path, error))
     }
 
-    /// Strikes a session out, and removes the folder with its last entry. A berth that the session
-    /// made for all of its user's logins goes with it: its init is the session's keeper's child.
+    /// Strikes a session out. A berth that the session made for all of its user's logins goes with it: its init is the
+    /// session's keeper's child.
     pub fn remove(&self, id: SessionId) -> Result<()> {
         for name in [
             format!("{id}"),
@@ -103,7 +103,7 @@ impl UserFolder {
         ] {
             remove_if_there(&self.path.join(name))?;
         }
-        self.remove_if_empty()
+        Ok(())
     }
 
     /// Removes the folder, if nothing is in it.

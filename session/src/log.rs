@@ -64,6 +64,12 @@ impl Line {
         self.send(Severity::LOG_INFO);
     }
 
+    /// Writes a line about something that came by itself. berth-due.service, which is started each minute, logs nothing
+    /// below it.
+    pub fn notice(self) {
+        self.send(Severity::LOG_NOTICE);
+    }
+
     /// Writes a line that an admin should see.
     pub fn warning(self) {
         self.send(Severity::LOG_WARNING);
@@ -172,6 +178,7 @@ fn send(severity: Severity, message: &str) {
     let _ = match severity {
         Severity::LOG_ERR => logger.err(message),
         Severity::LOG_WARNING => logger.warning(message),
+        Severity::LOG_NOTICE => logger.notice(message),
         _ => logger.info(message),
     };
 }

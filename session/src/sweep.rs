@@ -99,8 +99,9 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     let folder = folder?;
     folder.remove(id)?;
     match tree.filter(|tree| tree.manager() == Manager::Systemd) {
-        Some(tree) => take_caps_back(tree, folder, uid),
-        None => Ok(()),
+        // With a user's last session their caps go, too.
+        Some(tree) => systemd::take_back(tree, folder, uid),
+        None => folder.remove_if_empty(),
     }
 }
 
@@ -114,14 +115,6 @@ fn remove_own(group: &Group) -> Result<()> {
             Err(Error::file("remove the cgroup", group.path(), busy))
         }
     }
-}
-
-/// With a user's last session their caps go, too, and with the last user everyone's.
-fn take_caps_back(tree: &Tree, folder: UserFolder, uid: u32) -> Result<()> {
-    systemd::take_back(tree, &folder, uid)?;
-    folder.remove_if_empty()?;
-    drop(folder);
-    systemd::take_back_everyones(tree)
 }
 
 /// The unit that systemd has a session in, if it is to end with the session.

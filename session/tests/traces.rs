@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use berth_protocol::{Instruction, install_filter};
-use berth_session::systemd::take_back;
+use berth_session::systemd::{take_back, who_goes_on};
 use berth_session::{
     Leftover, Manager, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, State,
     Tree, UserFolder, make_private_tmp, private_tmp, sweep,
@@ -230,9 +230,11 @@ fn a_users_folder_is_one_processs_at_a_time_and_goes_with_the_last_session() {
     drop(folder);
     assert!(another());
     let folder = UserFolder::lock(1001).unwrap();
-    folder.remove(id(2)).unwrap();
-    assert!(!path.exists());
-    folder.remove(id(2)).unwrap();
+    for _ in 0..2 {
+        folder.remove(id(2)).unwrap();
+        folder.remove_if_empty().unwrap();
+        assert!(!path.exists());
+    }
     drop(folder);
     // Somebody has removed all: the next session makes it anew. Through a link in its place goes nothing.
     fs::remove_dir_all(STATE).unwrap();
@@ -396,10 +398,58 @@ fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
     }
     let tree = Tree::at("/run/tree".into(), Manager::Systemd);
     let folder = UserFolder::lock(1001).unwrap();
-    fs::write(folder.path().join("before.new"), "[").unwrap();
-    take_back(&tree, &folder, 1001).unwrap();
-    folder.remove_if_empty().unwrap();
-    assert!(!folder.path().exists());
+    let path = folder.path().to_owned();
+    fs::write(path.join("before.new"), "[").unwrap();
+    take_back(&tree, folder, 1001).unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
+    if elsewhere() {
+        return;
+    }
+    let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+    let slice = cgroup("user.slice/user-1001.slice");
+    let populated = |is: bool| {
+        let events = format!("populated {}\nfrozen 0\n", u8::from(is));
+        fs::write(slice.join("cgroup.events"), events).unwrap();
+    };
+    let take_back = || take_back(&tree, UserFolder::lock(1001).unwrap(), 1001).unwrap();
+    let drop_in = Path::new("/run/systemd/system.control/user-1001.slice.d/50-TasksMax.conf");
+    let users = Path::new(STATE).join("users");
+    let before = r#"[{"property":{"name":"TasksMax","value":{"number":50}},"has_drop_in":false}]"#;
+    for whose in ["1001", "everyone"] {
+        let before_file = users.join(whose).join("before");
+        fs::create_dir_all(users.join(whose)).unwrap();
+        fs::write(&before_file, before).unwrap();
+        fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
+        fs::write(drop_in, "").unwrap();
+        enter(&dead(1));
+        populated(true);
+        take_back();
+        assert_eq!(who_goes_on().unwrap(), [0; 0], "{whose}: a session is on");
+        // The last one ends, and the manager goes on.
+        for _ in 0..2 {
+            sweep(Some(&tree), 1001, id(1)).unwrap();
+            assert!(before_file.exists() && drop_in.exists(), "{whose}");
+            assert_eq!(who_goes_on().unwrap(), [1001], "{whose}");
+        }
+        // A login comes, and ends with the manager.
+        enter(&dead(2));
+        populated(false);
+        sweep(Some(&tree), 1001, id(2)).unwrap();
+        assert_eq!(who_goes_on().unwrap(), [0; 0], "{whose}");
+        assert!(
+            !before_file.exists() && !users.join("1001").exists(),
+            "{whose}"
+        );
+        assert_eq!(drop_in.exists(), whose == "everyone");
+    }
+    // Where there are no caps nobody has to come again.
+    populated(true);
+    take_back();
+    assert!(!users.join("1001").exists());
 }
 
 #[test]
@@ -443,8 +493,7 @@ fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     Record::ids().unwrap_err();
     Leftover::find().unwrap_err();
     let under_systemd = Tree::at("/run/tree".into(), Manager::Systemd);
-    take_back(&under_systemd, &folder, 1001).unwrap_err();
-    drop(folder);
+    take_back(&under_systemd, folder, 1001).unwrap_err();
     // A pool's users, of whom the cgroup may be.
     fs::create_dir_all("/run/tree/berth/pool-cs101/user-1001/sessions/1").unwrap();
     sweep(Some(&tree()), 1001, id(1)).unwrap_err();

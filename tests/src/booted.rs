@@ -98,10 +98,9 @@ impl Booted {
         // What a service manager is started by, and without a login.
         let manager = "/etc/systemd/system/user@.service.d";
         if Path::new(manager).exists() {
-            self.host(&format!(
-                "rm -r {manager} /var/lib/systemd/linger/*; systemctl daemon-reload"
-            ));
+            self.host(&format!("rm -r {manager}; systemctl daemon-reload"));
         }
+        self.host("rm -f /var/lib/systemd/linger/*");
         // What the machine was short of.
         if Path::new("/full-64M-0").exists() {
             self.host("rm /full-*; umount /etc/berth");
@@ -267,7 +266,7 @@ impl Booted {
             let gone = self.sessions().is_empty() && self.slices().is_empty() && known == 0;
             // A user's folder is unmounted when their slice is gone.
             let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-            gone && !mounts.contains(" /run/user/")
+            gone && !mounts.contains(" /run/user/") && self.is_nobody_capped()
         };
         Snapshot::at_rest(|| self.snapshot(), is_quiet)
     }
@@ -275,7 +274,25 @@ impl Booted {
     /// Fails unless everything becomes as it was, soon.
     #[track_caller]
     pub fn assert_nothing_left(&self, before: &Snapshot) {
+        assert!(
+            eventually(|| self.is_nobody_capped()),
+            "caps without a login"
+        );
         before.assert_restored(&self.cgroups, FIRST_UID);
+    }
+
+    /// Whether no user without a session has caps on. The timer looks for them each minute, and here at once.
+    fn is_nobody_capped(&self) -> bool {
+        let nobody = || {
+            let users = fs::read_dir("/run/berth/users").into_iter().flatten();
+            !users
+                .flatten()
+                .any(|user| user.path().join("goes-on").exists())
+        };
+        nobody() || {
+            self.host("systemctl start berth-due.service").ok();
+            nobody()
+        }
     }
 
     /// The slices of users that are there.

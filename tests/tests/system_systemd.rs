@@ -37,7 +37,7 @@ berth_tests::cases_of_debians! {
     everyone_together_is_capped_while_anybody_is_in
     an_account_phase_alone_leaves_nothing
     caps_outlive_a_reload_a_reexec_and_logind
-    a_lingering_user_gets_back_what_the_machine_gave
+    a_manager_that_outlives_its_users_last_login_keeps_the_caps
     without_pam_systemd_a_login_is_in_a_scope_of_berths
     past_logins_of_logind_nobody_is_uncapped
     su_in_a_session_is_in_its_users_slice

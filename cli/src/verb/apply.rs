@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::exceptions::Changing;
 use crate::exit::Exit;
-use crate::{caps, json, live, penalties, place, repeated};
+use crate::{caps, due, json, live, penalties, place, repeated};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -83,6 +83,9 @@ fn due(arguments: &Arguments) -> Exit {
             part(penalties::round(&policy, helper));
         }
         Err(error) => part(Err(place::policy_error(&error))),
+    }
+    if let Err(exit) = due::take_caps_back() {
+        failed = Some(exit);
     }
     let exit = match arguments.json {
         true => print_json(&all, false),

@@ -210,9 +210,7 @@ pub fn has_manager_outside(tree: &Tree, uid: u32) -> bool {
 
 /// Takes back what [`Plan::ahead`] has set, if no session came of it.
 pub fn take_back(tree: &Tree, uid: u32) -> Result<()> {
-    let folder = UserFolder::lock(uid)?;
-    systemd::take_back(tree, &folder, uid)?;
-    Ok(folder.remove_if_empty()?)
+    Ok(systemd::take_back(tree, UserFolder::lock(uid)?, uid)?)
 }
 
 /// Sets the caps of a slice, unless they are in force.

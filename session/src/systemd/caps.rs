@@ -4,13 +4,13 @@
 //! was set before is kept in the user's folder, so that it can be put back where the slice goes on, and the
 //! drop-ins are removed one by one. RevertUnitFiles would take the administrator's with them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Bus, Property};
-use crate::folder::remove_if_there;
+use crate::folder::{EVERYONE, USERS, remove_if_there};
 use crate::regular::replace_file;
 use crate::{Error, Group, Result, Tree, UserFolder, freezer, read_file};
 
@@ -19,6 +19,12 @@ pub const DROP_INS: &str = "/run/systemd/system.control";
 
 /// Where it keeps what was set on a transient unit, until that ends.
 pub const TRANSIENT: &str = "/run/systemd/transient";
+
+/// In the folder of whose caps they are: what stood there before.
+const BEFORE: &str = "before";
+
+/// In a user's folder: there is no session, and what goes on of theirs is under caps.
+const GOES_ON: &str = "goes-on";
 
 /// What stood there before Berth set a property.
 #[derive(Debug, Serialize, Deserialize)]
@@ -111,17 +117,45 @@ pub fn put_back(bus: &mut Bus, folder: &UserFolder, unit: &str, names: &[&str]) 
     }
 }
 
-/// Takes the caps of a user back, if nobody of theirs is logged in.
-pub fn take_back(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
-    if folder.sessions()?.is_empty() {
-        freezer::let_go(tree, uid)?;
-        take_back_from(&tree.user_in(None, uid), folder)?;
+/// Takes the caps of a user back, and everyone's after the last user, unless anything of theirs goes on: a service manager
+/// does after the last logout, for a while or for ever (loginctl enable-linger, which every user may do), and stays under
+/// them. It is among [`who_goes_on`] from then on, and its end is seen by who asks again.
+pub fn take_back(tree: &Tree, folder: UserFolder, uid: u32) -> Result<()> {
+    let mark = folder.path().join(GOES_ON);
+    if !folder.sessions()?.is_empty() {
+        return remove_if_there(&mark);
     }
-    Ok(())
+    freezer::let_go(tree, uid)?;
+    let slice = tree.user_in(None, uid);
+    let is_capped =
+        || before(&folder).exists() || Path::new(USERS).join(EVERYONE).join(BEFORE).exists();
+    if slice.is_populated() && is_capped() {
+        return File::create(&mark)
+            .map(drop)
+            .map_err(|error| Error::file("create", &mark, error));
+    }
+    take_back_from(&slice, &folder)?;
+    remove_if_there(&mark)?;
+    folder.remove_if_empty()?;
+    drop(folder);
+    take_back_everyones(tree)
+}
+
+/// The users who are under caps without a session of theirs, because something of theirs goes on.
+pub fn who_goes_on() -> Result<Vec<u32>> {
+    let mut uids = UserFolder::uids()?;
+    uids.retain(|uid| goes_on(*uid));
+    Ok(uids)
+}
+
+/// Whether a user is one of these.
+pub fn goes_on(uid: u32) -> bool {
+    let folder = Path::new(USERS).join(uid.to_string());
+    folder.join(GOES_ON).exists()
 }
 
 /// Takes the caps of all users together back, if nobody is logged in. The caller holds nobody's lock.
-pub(crate) fn take_back_everyones(tree: &Tree) -> Result<()> {
+fn take_back_everyones(tree: &Tree) -> Result<()> {
     if !UserFolder::are_all_gone()? {
         return Ok(());
     }
@@ -157,7 +191,7 @@ fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
 }
 
 fn before(folder: &UserFolder) -> PathBuf {
-    folder.path().join("before")
+    folder.path().join(BEFORE)
 }
 
 /// The properties of these that nobody but Berth has set.

@@ -18,10 +18,9 @@ use std::time::{Duration, Instant};
 use crate::{Error, Group, Result};
 
 pub use bus::Bus;
-pub(crate) use caps::take_back_everyones;
 pub use caps::{
-    DROP_INS, TRANSIENT, before_login, forget, is_set, put_back, set_caps, set_while_it_runs,
-    take_back,
+    DROP_INS, TRANSIENT, before_login, forget, goes_on, is_set, put_back, set_caps,
+    set_while_it_runs, take_back, who_goes_on,
 };
 pub use wire::{Property, Value};
 

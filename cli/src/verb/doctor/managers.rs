@@ -20,17 +20,25 @@ pub fn check(world: &World) -> Vec<Finding> {
     let users = |is_so: &dyn Fn(&Login, &Berth) -> bool| -> Vec<&str> {
         world
             .berths()
-            .filter(|(login, berth)| berth.namespaces.any() && is_so(login, berth))
+            .filter(|(login, berth)| is_so(login, berth))
             .map(|(login, _)| &*login.user)
             .collect()
     };
+    let linger = world.path("/var/lib/systemd/linger");
     let lingers = |login: &Login, berth: &Berth| {
-        let linger = world.path("/var/lib/systemd/linger");
-        berth.namespaces.user_manager != UserManager::Isolated && linger.join(&login.user).exists()
+        berth.namespaces.any()
+            && berth.namespaces.user_manager != UserManager::Isolated
+            && linger.join(&login.user).exists()
+    };
+    let is_joined = is_joined(world);
+    let has_no_caps_at_boot = |login: &Login, berth: &Berth| {
+        !is_joined && !berth.user_caps.is_empty() && linger.join(&login.user).exists()
     };
     let can_be_asked = |login: &Login, berth: &Berth| {
         let manager = format!("/run/user/{}/systemd", login.uid);
-        berth.namespaces.user_manager == UserManager::Host && world.path(&manager).is_dir()
+        berth.namespaces.any()
+            && berth.namespaces.user_manager == UserManager::Host
+            && world.path(&manager).is_dir()
     };
     let mut findings = isolated(world);
     for (users, text, remedy) in [
@@ -38,6 +46,11 @@ pub fn check(world: &World) -> Vec<Finding> {
             users(&lingers),
             "linger lets these users' services run for ever, outside their berths",
             "loginctl disable-linger USER, or give them caps only",
+        ),
+        (
+            users(&has_no_caps_at_boot),
+            "linger starts these users' services at boot, without caps until their first login",
+            "berth pam enable systemd-user",
         ),
         (
             users(&can_be_asked),
@@ -56,13 +69,18 @@ pub fn check(world: &World) -> Vec<Finding> {
     findings
 }
 
+/// Whether the managers are sessions, too.
+fn is_joined(world: &World) -> bool {
+    let standing = Standing::of(&Folders::under(&world.root), MANAGER);
+    standing.is_ok_and(|standing| standing.is_right())
+}
+
 /// Where the policy wants the managers in the berths, Berth has to start them.
 fn isolated(world: &World) -> Vec<Finding> {
     if !world.any(|berth| berth.namespaces.user_manager == UserManager::Isolated) {
         return Vec::new();
     }
-    let standing = Standing::of(&Folders::under(&world.root), MANAGER);
-    let stands = standing.is_ok_and(|standing| standing.is_right());
+    let stands = is_joined(world);
     let wrong = match (stands, world.path(DROP_IN).exists()) {
         (true, true) => {
             return vec![Finding::ok(
@@ -89,12 +107,16 @@ mod tests {
     use super::super::world::tests::Fake;
     use super::*;
 
+    const LINES: &str = "session optional pam_berth.so close\naccount required pam_berth.so\nsession required pam_berth.so open\n";
+
     #[test]
     fn what_runs_for_a_berthed_user_outside_is_told() {
         let pid = "namespaces = { pid = true, mount = true }";
         let systemd = ("run/systemd/system/x", "");
         let linger = ("var/lib/systemd/linger/alice", "");
         let manager = ("run/user/1001/systemd/private", "");
+        let joined = ("etc/pam.d/systemd-user", LINES);
+        let caps = "user = { tasks_max = 50 }";
         for (name, profile, files, expected) in [
             ("linger", pid, vec![systemd, linger], vec!["linger"]),
             ("manager", pid, vec![systemd, manager], vec!["these"]),
@@ -110,7 +132,9 @@ mod tests {
                 vec![systemd, manager],
                 vec![],
             ),
-            ("caps", "", vec![systemd, linger, manager], vec![]),
+            ("no-caps", "", vec![systemd, linger, manager], vec![]),
+            ("caps", caps, vec![systemd, linger, manager], vec!["linger"]),
+            ("joined", caps, vec![systemd, linger, joined], vec![]),
             ("no-systemd", pid, vec![linger], vec![]),
             (
                 "nobody",
@@ -129,8 +153,7 @@ mod tests {
     #[test]
     fn a_manager_that_berth_does_not_start_is_a_failure() {
         let profile = "namespaces = { scope = \"user\", pid = true, mount = true, user_manager = \"isolated\" }";
-        let lines = "session optional pam_berth.so close\naccount required pam_berth.so\nsession required pam_berth.so open\n";
-        let stack = ("etc/pam.d/systemd-user", lines);
+        let stack = ("etc/pam.d/systemd-user", LINES);
         let drop_in = (DROP_IN.trim_start_matches('/'), "");
         let told = |name: &str, profile: &str, files: &[(&str, &str)]| {
             let files = [files, &[("run/systemd/system/x", "")]].concat();

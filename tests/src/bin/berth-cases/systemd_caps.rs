@@ -1,5 +1,7 @@
 //! Caps on a machine that systemd runs, felt and read from the kernel.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use berth_tests::{Booted, Policy, Process, eventually};
@@ -21,7 +23,7 @@ pub const CASES: &[BootedCase] = &[
     ("an_account_phase_alone_leaves_nothing", account),
     ("caps_outlive_a_reload_a_reexec_and_logind", restarts),
     (
-        "a_lingering_user_gets_back_what_the_machine_gave",
+        "a_manager_that_outlives_its_users_last_login_keeps_the_caps",
         lingering,
     ),
 ];
@@ -244,37 +246,51 @@ fn restarts(machine: &Booted) {
 }
 
 fn lingering(machine: &Booted) {
+    let caps = user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50");
+    machine.berth("sshd", &caps);
+    let before = machine.settled();
     let admins = format!("/etc/systemd/system/user-{}.slice.d", machine.uid("alice"));
-    let _ = std::fs::create_dir_all(&admins);
-    std::fs::write(format!("{admins}/10-site.conf"), "[Slice]\nTasksMax=500\n").expect("a drop-in");
-    machine
-        .host("systemctl daemon-reload; loginctl enable-linger alice")
-        .ok();
-    machine.berth(
-        "sshd",
-        &user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50"),
-    );
-    assert!(eventually(|| machine.of_user("alice", "pids.max") == "500"));
-    let (login, _) = machine.stay("alice");
-    assert_eq!(machine.of_user("alice", "pids.max"), "50");
-    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
-    login.end();
-    let back = eventually(|| {
-        machine.of_user("alice", "pids.max") == "500"
-            && machine.of_user("alice", "memory.max") == "max"
-            && machine.drop_ins("alice").is_empty()
+    let _ = fs::create_dir_all(&admins);
+    let admins_own = Path::new(&admins).join("10-site.conf");
+    fs::write(&admins_own, "[Slice]\nTasksMax=500\n").expect("a drop-in");
+    let linger = "systemctl daemon-reload; loginctl enable-linger alice";
+    machine.host(linger).ok();
+    let has = |tasks: &str, memory: &str| {
+        machine.of_user("alice", "pids.max") == tasks
+            && machine.of_user("alice", "memory.max") == memory
+    };
+    assert!(eventually(|| has("500", "max")));
+    for _ in 0..2 {
+        assert_eq!(machine.ssh("alice", "echo in").ok(), "in");
+        assert!(eventually(|| !machine
+            .host("berth list")
+            .ok()
+            .contains("alice")));
+        for _ in 0..2 {
+            assert!(has("50", "67108864"));
+            machine.host("systemctl start berth-due.service").ok();
+        }
+    }
+    // It was started four times, of which systemd's own lines are not in the log.
+    let log = "journalctl --boot --no-pager --quiet --unit berth-due.service";
+    assert_eq!(machine.host(log).ok(), "");
+    // The policy reaches it without a login.
+    machine.policy(&user_caps("tasks_max = 60"));
+    machine.host("berth apply").ok();
+    assert!(has("60", "max"));
+    machine.policy(&Policy {
+        rest: "[exempt]\nusers = [\"alice\"]\n".into(),
+        ..caps
     });
-    let now = machine.of_user("alice", "pids.max");
-    machine.host("loginctl disable-linger alice").ok();
-    let kept = std::path::Path::new(&admins).join("10-site.conf").exists();
-    std::fs::remove_dir_all(&admins).expect("the drop-in");
-    machine.host("systemctl daemon-reload").ok();
-    assert!(
-        back,
-        "pids.max {now}, drop-ins {:?}",
-        machine.drop_ins("alice")
-    );
-    assert!(kept);
+    machine.host("berth apply").ok();
+    assert!(has("500", "max"));
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
+    assert!(admins_own.exists());
+    fs::remove_dir_all(&admins).expect("the drop-in");
+    machine
+        .host("systemctl daemon-reload; loginctl disable-linger alice")
+        .ok();
+    machine.assert_nothing_left(&before);
 }
 
 fn rescue(machine: &Booted) {
@@ -305,7 +321,7 @@ fn rescue(machine: &Booted) {
         "/run/systemd/system.control/user@{}.service.d",
         machine.uid("alice")
     );
-    assert!(!std::path::Path::new(&held).exists());
+    assert!(!Path::new(&held).exists());
     machine.ssh("alice", "pkill berth-probe").ok();
     assert!(eventually(|| Process::named("berth-probe").is_empty()));
     let (login, _) = machine.stay("alice");
@@ -334,7 +350,7 @@ fn everyone(machine: &Booted) {
     machine.assert_nothing_left(&before);
     assert_eq!(of_all("memory.max"), "max");
     let drop_ins = "/run/systemd/system.control/user.slice.d";
-    assert!(!std::path::Path::new(drop_ins).exists());
+    assert!(!Path::new(drop_ins).exists());
 }
 
 fn account(machine: &Booted) {
