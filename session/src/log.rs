@@ -1,9 +1,15 @@
 //! Log lines, the helper's and of what admins do: syslog, facility AUTHPRIV, `key=value` in a fixed order; or journald, where each is a field.
 
 use std::fmt::{self, Write};
+use std::io::BufWriter;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::SendTimeout;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
+use nix::sys::time::{TimeVal, TimeValLike};
 use syslog::{Facility, Formatter3164, Logger, LoggerBackend, Severity};
 
 /// The most bytes of one value: what users choose must not fill the log.
@@ -11,6 +17,9 @@ const MAX_VALUE: usize = 256;
 
 /// How long a line may wait for the log daemon.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Where the log daemon takes them, mostly as datagrams.
+const DAEMON: &str = "/dev/log";
 
 /// Where journald takes messages with fields (systemd's "Native Journal Protocol").
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -166,21 +175,34 @@ fn send(severity: Severity, message: &str) {
         pid: std::process::id(),
     };
     // Without a log daemon there is nobody to tell, and a login does not fail for it.
-    let Ok(mut logger): Result<Logger<LoggerBackend, Formatter3164>, _> = syslog::unix(formatter)
-    else {
-        return;
-    };
-    // A log daemon that hangs, or whose queue a user keeps full, may cost a line and a moment, never the
-    // end of a session.
-    if let LoggerBackend::Unix(socket) = &logger.backend {
-        let _ = socket.set_write_timeout(Some(PATIENCE)); // fails for a time of zero only
-    }
+    let Ok(backend) = daemon() else { return };
+    let mut logger = Logger::new(backend, formatter);
     let _ = match severity {
         Severity::LOG_ERR => logger.err(message),
         Severity::LOG_WARNING => logger.warning(message),
         Severity::LOG_NOTICE => logger.notice(message),
         _ => logger.info(message),
     };
+}
+
+/// Connects with the log daemon. One that hangs, or whose queue a user keeps full, may cost a line and a moment, never the end of
+/// a session: `syslog::unix` would wait for ever where it takes no connection.
+fn daemon() -> nix::Result<LoggerBackend> {
+    let connected = |kind| {
+        let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;
+        // It counts for the connecting, too (socket(7)).
+        let patience = TimeVal::milliseconds(PATIENCE.as_millis() as i64);
+        setsockopt(&socket, SendTimeout, &patience)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(DAEMON)?)?;
+        Ok(socket)
+    };
+    match connected(SockType::Datagram) {
+        Err(Errno::EPROTOTYPE) => {
+            let stream = connected(SockType::Stream)?;
+            Ok(LoggerBackend::UnixStream(BufWriter::new(stream.into())))
+        }
+        datagrams => Ok(LoggerBackend::Unix(datagrams?.into())),
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,14 @@
 //! is kept meanwhile.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+};
 
 use berth_tests::{Background, Machine, Process, eventually};
 
@@ -26,6 +32,27 @@ fn hang_the_log() -> UnixDatagram {
     other.set_nonblocking(true).unwrap();
     while other.send(b"<38>anybody: noise").is_ok() {}
     daemon
+}
+
+/// The same for one that takes streams, and accepts none.
+fn full_of_streams() -> (OwnedFd, Vec<OwnedFd>) {
+    std::fs::remove_file("/dev/log").unwrap();
+    let address = UnixAddr::new("/dev/log").unwrap();
+    let stream = |flags| socket(AddressFamily::Unix, SockType::Stream, flags, None).unwrap();
+    let daemon = stream(SockFlag::SOCK_CLOEXEC);
+    bind(daemon.as_raw_fd(), &address).unwrap();
+    listen(&daemon, Backlog::new(1).unwrap()).unwrap();
+    let mut waiting = Vec::new();
+    loop {
+        let one = stream(SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK);
+        match connect(one.as_raw_fd(), &address) {
+            Ok(()) => waiting.push(one),
+            Err(error) => {
+                assert_eq!(error, Errno::EAGAIN);
+                return (daemon, waiting);
+            }
+        }
+    }
 }
 
 /// The capabilities of a keeper that waits for the log daemon.
@@ -53,37 +80,44 @@ fn waits_to_send(process: Process) -> bool {
     to.is_some_and(|to| to.to_string_lossy().starts_with("socket:"))
 }
 
+/// Logs in and out while a log daemon hangs, and does something while the login is on.
+fn log_in_and_out<T>(machine: &mut Machine, hang: fn() -> T, meanwhile: impl FnOnce()) {
+    let before = machine.settled();
+    let _daemon = hang();
+    // su and sshd would wait for the log themselves.
+    let start = Instant::now();
+    let mut application = Background::talking(&machine.probe("open-close-stay login alice"));
+    let mut said = String::new();
+    let stdout = application.0.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut said).unwrap();
+    let took = start.elapsed();
+    assert_eq!(said, "open\n");
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    meanwhile();
+    let mut stdin = application.0.stdin.take().unwrap();
+    stdin.write_all(b"\n").unwrap();
+    application.end();
+    machine.assert_nothing_left(&before);
+}
+
 #[test]
 fn a_log_daemon_that_hangs_holds_up_no_login_and_no_logout() {
     Machine::run(|machine| {
-        let before = machine.settled();
-        let _daemon = hang_the_log();
-        // su and sshd would wait for the log themselves.
-        let start = Instant::now();
-        let mut application = Background::talking(&machine.probe("open-close-stay login alice"));
-        let mut said = String::new();
-        let stdout = application.0.stdout.take().unwrap();
-        BufReader::new(stdout).read_line(&mut said).unwrap();
-        let took = start.elapsed();
-        assert_eq!(said, "open\n");
-        assert!(took < Duration::from_secs(30), "{took:?}");
-
-        let mut capabilities = None;
-        let waited = eventually(|| {
-            capabilities = while_it_waits();
-            capabilities.is_some()
+        log_in_and_out(machine, hang_the_log, || {
+            let mut capabilities = None;
+            let waited = eventually(|| {
+                capabilities = while_it_waits();
+                capabilities.is_some()
+            });
+            assert!(waited, "no keeper waits: the test shows nothing");
+            assert_eq!(capabilities.unwrap() & SETUP_ONLY, 0);
         });
-        assert!(waited, "no keeper waits: the test shows nothing");
-        assert_eq!(capabilities.unwrap() & SETUP_ONLY, 0);
+    });
+}
 
-        application
-            .0
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(b"\n")
-            .unwrap();
-        application.end();
-        machine.assert_nothing_left(&before);
+#[test]
+fn a_log_daemon_that_takes_no_connection_holds_up_nobody_either() {
+    Machine::run(|machine| {
+        log_in_and_out(machine, full_of_streams, || ());
     });
 }

@@ -156,7 +156,7 @@ pub fn goes_on(uid: u32) -> bool {
 
 /// Takes the caps of all users together back, if nobody is logged in. The caller holds nobody's lock.
 fn take_back_everyones(tree: &Tree) -> Result<()> {
-    if !UserFolder::are_all_gone()? {
+    if !Path::new(USERS).join(EVERYONE).exists() || !UserFolder::are_all_gone()? {
         return Ok(());
     }
     let folder = UserFolder::lock_everyone()?;
