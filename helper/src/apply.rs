@@ -243,7 +243,9 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let folder = UserFolder::lock(uid)?;
-        if folder.sessions()?.is_empty() && !systemd::goes_on(uid) {
+        // Whoever came meanwhile has their caps from their own login.
+        let is_as_before = folder.sessions()?.is_empty() == records.is_empty();
+        if !is_as_before || records.is_empty() && !systemd::goes_on(uid) {
             return Ok(folder.remove_if_empty()?);
         }
         match systemd {
