@@ -81,9 +81,7 @@ impl Policy {
         let mut reach = vec![Reach::Nobody; self.contents.rules.len()];
         for (nth, account) in accounts.iter().enumerate() {
             progress(nth, accounts.len());
-            let mut login = account.clone();
-            login.service = "sshd".into();
-            login.tty = "ssh".into();
+            let mut login = account.by_ssh();
             let case = self.case(&login);
             let place = match case {
                 Case(None) => {

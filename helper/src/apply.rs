@@ -25,9 +25,6 @@ use crate::{cgroup, privilege};
 /// How long a user's terminals may take to be written on.
 const LISTENING: Duration = Duration::from_secs(1);
 
-/// What goes on without a session is to have the caps of a login by ssh: service, terminal, remote host.
-const BY_SSH: (&str, &str, &str) = ("sshd", "ssh", "");
-
 /// How often the policy may change under way.
 const TRIES: usize = 8;
 
@@ -269,7 +266,7 @@ impl<'a> Work<'a> {
         told: &mut Applied,
     ) -> Result<Option<(Caps, How)>> {
         let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
-        let mut login = Login::of(name).map_err(|error| failed(&error))?;
+        let login = Login::of(name).map_err(|error| failed(&error))?;
         let layers = Layers::in_force(&Places::system(), login.uid, |_, error| {
             told.left.push(Left {
                 cap: None,
@@ -278,16 +275,13 @@ impl<'a> Work<'a> {
         });
         let mut denied = false;
         let mut kept = false;
-        let ways = records.iter();
-        let mut ways: Vec<_> = ways
-            .map(|one| (&*one.service, &*one.tty, &*one.rhost))
-            .collect();
-        if ways.is_empty() {
-            ways.push(BY_SSH);
+        let same_way = |record: &Record| login.through(&record.service, &record.tty, &record.rhost);
+        let mut logins: Vec<Login> = records.iter().map(same_way).collect();
+        if logins.is_empty() {
+            logins.push(login.by_ssh());
         }
-        for (service, tty, rhost) in ways {
-            (login.service, login.tty, login.rhost) = (service.into(), tty.into(), rhost.into());
-            let decision = self.policy.decide_with(&login, &self.machine, &layers);
+        for login in &logins {
+            let decision = self.policy.decide_with(login, &self.machine, &layers);
             match decision.map_err(|error| failed(&error))?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
                 Outcome::Berth(berth) => {

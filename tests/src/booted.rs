@@ -290,7 +290,10 @@ impl Booted {
                 .any(|user| user.path().join("goes-on").exists())
         };
         nobody() || {
-            self.host("systemctl start berth-due.service").ok();
+            // More often than systemd lets anything be started, without the first of these.
+            let start =
+                "systemctl reset-failed berth-due.service; systemctl start berth-due.service";
+            self.host(start).ok();
             nobody()
         }
     }

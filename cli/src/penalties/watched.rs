@@ -3,9 +3,10 @@
 use berth_config::outcome::{CgroupPlace, Outcome, Penalty};
 use berth_config::value::{bytes_text, duration_text};
 use berth_config::{Login, Machine, Mean, Policy, Standing};
-use berth_session::{Record, UserFolder};
+use berth_session::{Record, UserFolder, systemd};
+use nix::unistd::{Uid, User};
 
-/// A user who is logged in, and whom a penalty watches.
+/// A user who is logged in, or of whom something goes on, and whom a penalty watches.
 pub struct Watched {
     /// The user's name.
     pub name: String,
@@ -29,11 +30,8 @@ pub enum Seen {
 impl Seen {
     /// Looks a user up.
     pub fn of(uid: u32, policy: &Policy, machine: &Machine) -> Seen {
-        let ids = UserFolder::sessions_of(uid).unwrap_or_default();
-        let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
-        let seen = records.filter_map(|record| {
-            let mut login = Login::of(&record.user).ok()?;
-            (login.service, login.tty, login.rhost) = (record.service, record.tty, record.rhost);
+        let logins = logins(uid).unwrap_or_default().into_iter();
+        let mut seen = logins.filter_map(|login| {
             let decision = policy.decide(&login, machine).ok()?;
             let Outcome::Berth(berth) = decision.outcome else {
                 return None;
@@ -44,14 +42,14 @@ impl Seen {
             // In a job's cgroup no cap is set. Without enforcement the log has what would be.
             (berth.cgroup == CgroupPlace::Own).then(|| {
                 Seen::Watched(Box::new(Watched {
-                    name: record.user,
+                    name: login.user,
                     penalty,
                     notify: berth.notify && berth.enforce,
                     contact: berth.contact,
                 }))
             })
         });
-        seen.into_iter().next().unwrap_or(Seen::Unknown)
+        seen.next().unwrap_or(Seen::Unknown)
     }
 
     /// Who is watched.
@@ -61,6 +59,24 @@ impl Seen {
             Seen::Unwatched | Seen::Unknown => None,
         }
     }
+}
+
+/// How a user is logged in; what goes on of theirs without a session is under the caps of a login by ssh.
+fn logins(uid: u32) -> Option<Vec<Login>> {
+    let ids = UserFolder::sessions_of(uid).unwrap_or_default();
+    let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
+    let records: Vec<Record> = records.collect();
+    let account = || User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let name = match records.first() {
+        Some(first) => first.user.clone(),
+        None => systemd::goes_on(uid).then(account)??.name,
+    };
+    let login = Login::of(&name).ok()?;
+    if records.is_empty() {
+        return Some(vec![login.by_ssh()]);
+    }
+    let same_way = |record: &Record| login.through(&record.service, &record.tty, &record.rhost);
+    Some(records.iter().map(same_way).collect())
 }
 
 impl Watched {

@@ -118,11 +118,7 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
 
 /// `is exempt ([exempt] lists the user)`, or denied. Without a policy that can be used nobody knows.
 fn in_vain(login: &Login, machine: &Machine) -> Option<String> {
-    let by_ssh = Login {
-        service: "sshd".into(),
-        tty: "ssh".into(),
-        ..login.clone()
-    };
+    let by_ssh = login.by_ssh();
     let policy = Policy::load_system().ok()?;
     let explained = policy.explain(&by_ssh, machine).ok()?;
     if let Some(why) = explained.exempt {

@@ -58,6 +58,21 @@ pub enum LookupError {
 }
 
 impl Login {
+    /// The same user at another door: the PAM service, terminal and remote host.
+    pub fn through(&self, service: &str, tty: &str, rhost: &str) -> Login {
+        Login {
+            service: service.into(),
+            tty: tty.into(),
+            rhost: rhost.into(),
+            ..self.clone()
+        }
+    }
+
+    /// By ssh from no host in particular: what is asked for where nobody logs in.
+    pub fn by_ssh(&self) -> Login {
+        self.through("sshd", "ssh", "")
+    }
+
     /// Looks an account up through NSS. The host name and the time are this machine's and now;
     /// service, tty, rhost and ruser are empty, for the caller to fill in.
     pub fn of(user: &str) -> Result<Login, LookupError> {

@@ -35,7 +35,7 @@ impl Work<'_> {
         let Some(first) = records.first() else {
             return Ok(all);
         };
-        let mut login = Login::of(&first.user).map_err(|error| failed(&error))?;
+        let login = Login::of(&first.user).map_err(|error| failed(&error))?;
         // One that cannot be read is told of where the user's caps are worked out.
         let layers = Layers::in_force(&Places::system(), login.uid, |_, _| ());
         // What a service manager runs is no session of its own.
@@ -43,9 +43,7 @@ impl Work<'_> {
             let Some(cgroup) = &record.cgroup else {
                 continue;
             };
-            login.service.clone_from(&record.service);
-            login.tty.clone_from(&record.tty);
-            login.rhost.clone_from(&record.rhost);
+            let login = login.through(&record.service, &record.tty, &record.rhost);
             let decision = self.policy.decide_with(&login, &self.machine, &layers);
             let (caps, missing) = match decision.map_err(|error| failed(&error))?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => continue,

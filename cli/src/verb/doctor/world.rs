@@ -37,9 +37,8 @@ impl World {
         accounts: Vec<Login>,
     ) -> World {
         let machine = Machine::read(cgroup.as_deref()).ok();
-        let decided = accounts.into_iter().map(|mut login| {
-            login.service = "sshd".into();
-            login.tty = "ssh".into();
+        let decided = accounts.into_iter().map(|login| {
+            let login = login.by_ssh();
             let decide = || policy.as_ref()?.decide(&login, machine.as_ref()?).ok();
             let decision = decide();
             (login, decision)

@@ -278,6 +278,16 @@ fn lingering(machine: &Booted) {
     machine.policy(&user_caps("tasks_max = 60"));
     machine.host("berth apply").ok();
     assert!(has("60", "max"));
+    // And a penalty looks at what it uses.
+    let mut watched = user_caps("tasks_max = 60, cpu_quota = \"80%\"");
+    watched.profile += "\npenalty = \"hog\"";
+    watched.rest = "[penalty.hog]\ncpu_above = \"70%\"\nwindow = \"10min\"\nsteps = [\"50%\"]\n\
+                    step_time = \"1min\"\nforget = \"1h\"\n"
+        .into();
+    machine.policy(&watched);
+    machine.host("berth apply --due").ok();
+    let track = format!("grep '\"{}\":' /run/berth-penalties", machine.uid("alice"));
+    machine.host(&track).ok();
     machine.policy(&Policy {
         rest: "[exempt]\nusers = [\"alice\"]\n".into(),
         ..caps
