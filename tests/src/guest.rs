@@ -48,7 +48,7 @@ pub enum Suite {
 }
 
 impl Guest {
-    /// What its cases and its image are named after; a container has the image of a booted machine.
+    /// What its cases are named after.
     fn name(self) -> &'static str {
         match self {
             Guest::UserModeLinux => "uml",
@@ -249,13 +249,8 @@ fn package(build: &Build, work: &Path) -> PathBuf {
 
 fn image(build: &Build, guest: Guest) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/build-image");
-    let of = match guest {
-        Guest::Container(suite) => Guest::Systemd(suite),
-        guest => guest,
-    };
     let built = Command::new(&script)
         .arg(build.target.join("system"))
-        .arg(of.name())
         .args(guest.suite())
         .stderr(Stdio::inherit())
         .output();
