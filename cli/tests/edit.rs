@@ -293,7 +293,7 @@ fn a_drop_in_may_be_new_and_no_other_file_is_edited() {
     let ran = system.edit("sed -i s/nobody/root/ \"$1\"", &[path.to_str().unwrap()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(fs::read_to_string(&path).unwrap().contains("root"));
-    for other in ["/etc/passwd", "20-new.conf", "../x.toml"] {
+    for other in ["/etc/passwd", "20-new.conf", "../x.toml", ".20-new.toml"] {
         let ran = system.edit(TO_128, &[other]);
         assert_eq!(ran.code, Some(2), "{other}: {ran:?}");
     }

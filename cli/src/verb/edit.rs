@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use berth_config::{Checked, Places, Policy, Trust, check_edited_with};
+use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::exit::Exit;
@@ -155,10 +155,7 @@ fn named(file: Option<&Path>, places: &Places) -> Result<PathBuf, Exit> {
         1 if file.is_relative() => places.policy.clone(),
         _ => file.into(),
     };
-    let is_drop_in = path.parent() == Some(&places.drop_ins)
-        && path
-            .extension()
-            .is_some_and(|extension| extension == "toml");
+    let is_drop_in = path.parent() == Some(&places.drop_ins) && is_drop_in(&path);
     match path == places.policy || is_drop_in {
         true => Ok(path),
         false => {
