@@ -195,9 +195,15 @@ pub fn by_pool<'a>(
     pools
 }
 
-/// The cgroup of a session's user.
-pub fn user_group(tree: &Tree, record: &Record) -> Group {
-    tree.user_in(record.pool.as_deref(), record.uid)
+/// The pool that a user is in. Any session that is in it tells that, but not one of their service manager.
+pub fn pool<'a>(records: &[&'a Record]) -> Option<&'a str> {
+    records.iter().find_map(|record| record.pool.as_deref())
+}
+
+/// The cgroup of a user, whose sessions these are.
+pub fn user_group(tree: Option<&Tree>, records: &[&Record]) -> Option<Group> {
+    let uid = records.first()?.uid;
+    Some(tree?.user_in(pool(records), uid))
 }
 
 /// When a session was opened.
