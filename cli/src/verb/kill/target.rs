@@ -32,7 +32,7 @@ impl<'a> Target<'a> {
     ) -> Target<'a> {
         let stays = |other: &&Record| chosen.iter().all(|chosen| chosen.id != other.id);
         let shares = |other: &&Record| other.init.is_some() && other.init == record.init;
-        let sharers = everybody.iter().filter(stays).filter(shares);
+        let sharers = everybody.iter().filter(shares).filter(stays);
         let sharers: Vec<_> = sharers.map(|other| other.id).collect();
         let init = record.init.filter(|_| sharers.is_empty());
         Target {
