@@ -206,6 +206,13 @@ pub fn user_group(tree: Option<&Tree>, records: &[&Record]) -> Option<Group> {
     Some(tree?.user_in(pool(records), uid))
 }
 
+/// Whether this process runs in a cgroup.
+pub fn is_within(tree: &Tree, group: &Group) -> bool {
+    let own = i32::try_from(std::process::id()).ok();
+    let own = own.and_then(|pid| tree.of_process(pid));
+    own.is_some_and(|own| own.path().starts_with(group.path()))
+}
+
 /// When a session was opened.
 pub fn opened(record: &Record) -> SystemTime {
     UNIX_EPOCH
