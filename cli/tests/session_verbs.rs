@@ -416,6 +416,11 @@ fn what_cannot_be_shown_stops_nothing() {
             "{arguments}"
         );
     }
+    // Said at once when all is done, and by another macro.
+    let windows = "version = 1\n[exempt]\nuids = [1]\n[time.night]\nhours = \"22:00-23:00\"\n\
+                   [[rule]]\nuser = \"nobody\"\ntime = \"night\"\naction = \"deny\"\n";
+    let ran = run.under(windows, "apply --due --helper /bin/false 2>/dev/full");
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{ran:?}");
 }
 
 #[test]
@@ -428,11 +433,6 @@ fn what_has_no_cgroup_is_not_said_to_be_frozen() {
     run.session(12, "alice", 4_000_001, &figures);
     run.write(14, &record(14, "alice", 4_000_001, 9));
     let ran = run.berth("", "freeze alice --json");
-    // Said at once when all is done, and by another macro.
-    let windows = "version = 1\n[exempt]\nuids = [1]\n[time.night]\nhours = \"22:00-23:00\"\n\
-                   [[rule]]\nuser = \"nobody\"\ntime = \"night\"\naction = \"deny\"\n";
-    let ran = run.under(windows, "apply --due --helper /bin/false 2>/dev/full");
-    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{ran:?}");
     let why = "session 14 has no cgroup of its own (cgroup = \"keep\"), and goes on";
     assert_eq!((ran.code, ran.err), (Some(5), format!("berth: {why}\n")));
     let object: Value = serde_json::from_str(&ran.out).unwrap();
@@ -509,6 +509,15 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
         at["hour"].to_string(),
         now.to_string()[12..14].trim_start_matches('0')
     );
+    login["rhost"] = "evil\u{1b}[2J".into();
+    run.write(12, &login);
+    let ran = explained("console", "12");
+    assert!(ran.out.contains(" from evil\u{fffd}[2J; "), "{ran:?}");
+    assert!(
+        ran.out.contains("  rhost: evil\u{fffd}[2J is not "),
+        "{ran:?}"
+    );
+    assert!(!ran.out.contains('\u{1b}'), "{ran:?}");
     let ran = explained("console", "13");
     std::fs::remove_file(&policy).unwrap();
     assert_eq!(
