@@ -40,19 +40,15 @@ pub fn with_drop_in(
     change: Change,
     change_file: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
-    match change {
-        Change::Enable => {
-            put().map_err(|error| format!("cannot write {DROP_IN}: {error}"))?;
-            change_file().inspect_err(|_| {
-                // What could not be done leaves no trace; if this fails too, it changes nothing by itself.
-                let _ = take();
-            })?;
-        }
-        Change::Disable => {
-            change_file()?;
-            take().map_err(|error| format!("cannot remove {DROP_IN}: {error}"))?;
-        }
-    }
+    let (done, undo): (_, fn() -> std::io::Result<()>) = match change {
+        Change::Enable => (put(), take),
+        Change::Disable => (take(), put),
+    };
+    done.map_err(|error| format!("cannot change {DROP_IN}: {error}"))?;
+    change_file().inspect_err(|_| {
+        // What could not be done leaves no trace; if this fails too, it changes nothing by itself.
+        let _ = undo();
+    })?;
     let reload = Command::new("systemctl").arg("daemon-reload").status();
     if !reload.is_ok_and(|status| status.success()) {
         eprintln!("berth: systemd has not taken note of {DROP_IN}: systemctl daemon-reload");
