@@ -60,7 +60,7 @@ pub fn lines(
         section(
             &mut out,
             "SYSTEMD",
-            &slice(login.uid),
+            &slice(explanation.decision.pool.as_deref(), login.uid),
             &others.iter().map(shown).collect::<Vec<_>>(),
         );
     }
