@@ -85,7 +85,7 @@ fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
     confirm(arguments, &chosen)?;
     let tree = Tree::find().ok();
     // The one that this is typed in comes last: with it ends this command.
-    chosen.sort_by_key(|record| is_own(tree.as_ref(), record));
+    chosen.sort_by_cached_key(|record| is_own(tree.as_ref(), record));
     let targets: Vec<Target> = chosen
         .iter()
         .map(|record| Target::new(record, &chosen, &everybody, tree.as_ref()))
