@@ -149,12 +149,12 @@ impl Folders {
         self.0.iter().map(PathBuf::as_path)
     }
 
-    /// The file of a service, and its text.
+    /// The file of a service, and its text. Comments may have any encoding.
     pub fn read(&self, service: &str) -> std::io::Result<(PathBuf, String)> {
         for folder in &self.0 {
             let path = folder.join(service);
-            match fs::read_to_string(&path) {
-                Ok(text) => return Ok((path, text)),
+            match fs::read(&path) {
+                Ok(text) => return Ok((path, String::from_utf8_lossy(&text).into_owned())),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
