@@ -1,5 +1,7 @@
 //! What changes in a file, shown as diff(1) would.
 
+use std::collections::HashMap;
+
 /// How many lines around a change are shown.
 const AROUND: usize = 2;
 
@@ -37,39 +39,58 @@ pub fn shown(old: &str, new: &str) -> Vec<String> {
 }
 
 fn merged<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<Line<'a>> {
+    let (in_old, in_new) = (Places::of(old), Places::of(new));
     let mut lines = Vec::new();
-    let (mut old, mut new) = (old, new);
+    let (mut left, mut right) = (0, 0);
     loop {
-        (old, new) = match (old, new) {
-            ([], []) => return lines,
-            ([first, old @ ..], [other, new @ ..]) if first == other => {
+        match (old.get(left), new.get(right)) {
+            (None, None) => return lines,
+            (Some(first), Some(other)) if first == other => {
                 lines.push(Line(' ', first));
-                (old, new)
+                (left, right) = (left + 1, right + 1);
             }
             // Whichever side comes back to the other's line sooner.
-            ([first, rest @ ..], _) => {
-                match (find(new, first), find(old, new.first().unwrap_or(&""))) {
-                    (Some(down), back) if back.is_none_or(|back| down <= back) => {
-                        let (come, new) = new.split_at(down);
-                        lines.extend(come.iter().map(|line| Line('+', line)));
-                        (old, new)
+            (Some(first), other) => {
+                let down = in_new.after(right, first);
+                let back = other.and_then(|other| in_old.after(left, other));
+                match down.filter(|down| back.is_none_or(|back| *down <= back)) {
+                    Some(down) => {
+                        let come = new.iter().skip(right).take(down);
+                        lines.extend(come.map(|line| Line('+', line)));
+                        right += down;
                     }
-                    _ => {
+                    None => {
                         lines.push(Line('-', first));
-                        (rest, new)
+                        left += 1;
                     }
                 }
             }
-            ([], [other, new @ ..]) => {
+            (None, Some(other)) => {
                 lines.push(Line('+', other));
-                (old, new)
+                right += 1;
             }
-        };
+        }
     }
 }
 
-fn find(lines: &[&str], line: &str) -> Option<usize> {
-    lines.iter().position(|other| *other == line)
+/// Where each line of a text stands: to look for them one after another took minutes where all of many have changed.
+struct Places<'a>(HashMap<&'a str, Vec<usize>>);
+
+impl<'a> Places<'a> {
+    fn of(lines: &[&'a str]) -> Places<'a> {
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, line) in lines.iter().enumerate() {
+            places.entry(line).or_default().push(at);
+        }
+        Places(places)
+    }
+
+    /// How far behind a place a line stands next.
+    fn after(&self, place: usize, line: &str) -> Option<usize> {
+        let places = self.0.get(line)?;
+        let next = places.get(places.partition_point(|at| *at < place))?;
+        Some(next - place)
+    }
 }
 
 #[cfg(test)]
@@ -87,5 +108,20 @@ mod tests {
             ["- x", "  a", "  b", "+ x"]
         );
         assert_eq!(shown("a\n", "a\n"), Vec::<String>::new());
+        // Lines that stand more than once.
+        assert_eq!(
+            shown("a\n\nb\n", "\nb\n\nc\n"),
+            ["- a", "", "  b", "+", "+ c"]
+        );
+    }
+
+    #[test]
+    fn all_of_many_lines_may_change() {
+        let text = |indent: &str| {
+            (0..50_000)
+                .map(|line| format!("{indent}{line}\n"))
+                .collect::<String>()
+        };
+        assert_eq!(shown(&text(""), &text(" ")).len(), 100_000);
     }
 }

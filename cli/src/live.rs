@@ -195,9 +195,22 @@ pub fn by_pool<'a>(
     pools
 }
 
-/// The cgroup of a session's user.
-pub fn user_group(tree: &Tree, record: &Record) -> Group {
-    tree.user_in(record.pool.as_deref(), record.uid)
+/// The pool that a user is in. Any session that is in it tells that, but not one of their service manager.
+pub fn pool<'a>(records: &[&'a Record]) -> Option<&'a str> {
+    records.iter().find_map(|record| record.pool.as_deref())
+}
+
+/// The cgroup of a user, whose sessions these are.
+pub fn user_group(tree: Option<&Tree>, records: &[&Record]) -> Option<Group> {
+    let uid = records.first()?.uid;
+    Some(tree?.user_in(pool(records), uid))
+}
+
+/// Whether this process runs in a cgroup.
+pub fn is_within(tree: &Tree, group: &Group) -> bool {
+    let own = i32::try_from(std::process::id()).ok();
+    let own = own.and_then(|pid| tree.of_process(pid));
+    own.is_some_and(|own| own.path().starts_with(group.path()))
 }
 
 /// When a session was opened.

@@ -21,11 +21,15 @@ macro_rules! println {
         print!("{}\n", format_args!($($text)*))
     };
 }
-macro_rules! eprintln {
+macro_rules! eprint {
     ($($text:tt)*) => {{
-        let mut to = std::io::stderr();
-        let _ = std::io::Write::write_fmt(&mut to, format_args!("{}\n", format_args!($($text)*)));
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!($($text)*));
     }};
+}
+macro_rules! eprintln {
+    ($($text:tt)*) => {
+        eprint!("{}\n", format_args!($($text)*))
+    };
 }
 
 mod ask;

@@ -23,6 +23,8 @@ pub struct Entry {
     pub module: String,
     /// The module's arguments.
     pub arguments: Vec<String>,
+    /// It is of a substack without Berth's module, and can end no more than that.
+    pub in_substack: bool,
 }
 
 impl Entry {
@@ -50,9 +52,10 @@ impl Entry {
 
     /// Whether its success ends the stack, so that what follows is not run.
     pub fn may_end_the_stack(&self) -> bool {
-        self.control == "sufficient"
+        let ends = self.control == "sufficient"
             || self.control.contains("success=done")
-            || self.control.contains("default=done")
+            || self.control.contains("default=done");
+        ends && !self.in_substack
     }
 
     /// `sshd:12`, for messages.
@@ -107,6 +110,7 @@ fn entry(file: &str, lines: (usize, usize), text: &str) -> Option<Entry> {
         control: control.to_ascii_lowercase(),
         module: module.into(),
         arguments,
+        in_substack: false,
     })
 }
 
@@ -145,12 +149,12 @@ impl Folders {
         self.0.iter().map(PathBuf::as_path)
     }
 
-    /// The file of a service, and its text.
+    /// The file of a service, and its text. Comments may have any encoding.
     pub fn read(&self, service: &str) -> std::io::Result<(PathBuf, String)> {
         for folder in &self.0 {
             let path = folder.join(service);
-            match fs::read_to_string(&path) {
-                Ok(text) => return Ok((path, text)),
+            match fs::read(&path) {
+                Ok(text) => return Ok((path, String::from_utf8_lossy(&text).into_owned())),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -188,9 +192,14 @@ impl Folders {
                 None => modules.push(entry),
                 Some(_) if depth == INCLUDE_DEPTH => {}
                 Some(other) => {
+                    let first = modules.len();
                     // What cannot be read has nothing to tell; libpam refuses it.
                     if let Ok((_, text)) = self.read(other) {
                         self.add(modules, other, &text, kind, depth + 1);
+                    }
+                    let added = modules.get_mut(first..).unwrap_or_default();
+                    if entry.control == "substack" && !added.iter().any(Entry::is_berth) {
+                        added.iter_mut().for_each(|added| added.in_substack = true);
                     }
                 }
             }

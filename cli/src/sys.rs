@@ -149,6 +149,14 @@ pub fn ignore_keyboard_signals() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Goes on when all that runs in the same session is asked to end, and its terminal goes.
+pub fn outlive_the_session() -> nix::Result<()> {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        handle(signal, SigHandler::SigIgn)?;
+    }
+    Ok(())
+}
+
 /// The keyboard's signals are ignored as long as this is there.
 #[derive(Debug)]
 pub struct KeyboardIgnored(Vec<(Signal, SigHandler)>);

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use berth_config::Login;
+use berth_session::systemd::slice;
 use serde_json::{Value, json};
 
 /// Where systemd looks for drop-ins; of two with one name that in the earlier folder counts.
@@ -22,6 +24,9 @@ const FOLDERS: [&str; 10] = [
     "lib/systemd/system",
     "run/systemd/generator.late",
 ];
+
+/// Where systemd writes down what is set at run time: by logind's slices, and by transient ones, as those in pools are.
+const AT_RUN_TIME: [&str; 2] = ["run/systemd/system.control", "run/systemd/transient"];
 
 /// Where records of users are (userdbd.service(8)).
 const RECORDS: [&str; 4] = [
@@ -86,11 +91,17 @@ pub fn keys(caps: &berth_config::outcome::Caps) -> BTreeSet<String> {
     set.map(|(key, _)| key).collect()
 }
 
-/// The caps that others set for a slice, on a system below `root`: where the policy, which sets `keys`, does not, and
-/// where it loses. `user` is whose slice it is.
-pub fn others(root: &Path, slice: &str, user: Option<&str>, keys: &BTreeSet<String>) -> Vec<Other> {
-    let drop_ins = drop_ins(root, slice);
-    let record = user.and_then(|user| record(root, user));
+/// The caps that others set for a user's slice, on a system below `root`: where the policy, which sets `keys`, does not,
+/// and where it loses.
+pub fn others(
+    root: &Path,
+    login: &Login,
+    pool: Option<&str>,
+    keys: &BTreeSet<String>,
+) -> Vec<Other> {
+    let drop_ins = drop_ins(root, &slice(pool, login.uid));
+    // logind knows no other slice than its own.
+    let record = pool.is_none().then(|| record(root, &login.user)).flatten();
     let mut others = Vec::new();
     for (key, name, in_record) in KEYS {
         let by_policy = keys.contains(key);
@@ -100,7 +111,8 @@ pub fn others(root: &Path, slice: &str, user: Option<&str>, keys: &BTreeSet<Stri
         let set_at_run_time = format!("50-{name}.conf");
         let is_later = |file: &str| *file >= *set_at_run_time;
         let mut latest = drop_ins.iter().rev().filter_map(|(file, path)| {
-            let at_run_time = path.starts_with(root.join("run/systemd/system.control"));
+            let at_run_time = AT_RUN_TIME.map(|folder| root.join(folder));
+            let at_run_time = at_run_time.iter().any(|folder| path.starts_with(folder));
             let value = set_in(path, name)?;
             (!at_run_time || *file != set_at_run_time).then_some((file, path, value))
         });
@@ -198,7 +210,12 @@ mod tests {
         /// What others set beside a policy that sets memory_max.
         fn others(&self) -> Vec<String> {
             let keys = BTreeSet::from(["memory_max".to_owned()]);
-            let found = others(&self.0, "user-1001.slice", Some("alice"), &keys).into_iter();
+            let alice = Login {
+                user: "alice".into(),
+                uid: 1001,
+                ..Login::default()
+            };
+            let found = others(&self.0, &alice, None, &keys).into_iter();
             let told = found.map(|one| {
                 let path = one.path.strip_prefix(&self.0).unwrap().display();
                 let wins = if one.wins { " wins" } else { "" };

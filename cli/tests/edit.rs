@@ -293,7 +293,7 @@ fn a_drop_in_may_be_new_and_no_other_file_is_edited() {
     let ran = system.edit("sed -i s/nobody/root/ \"$1\"", &[path.to_str().unwrap()]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(fs::read_to_string(&path).unwrap().contains("root"));
-    for other in ["/etc/passwd", "20-new.conf", "../x.toml"] {
+    for other in ["/etc/passwd", "20-new.conf", "../x.toml", ".20-new.toml"] {
         let ran = system.edit(TO_128, &[other]);
         assert_eq!(ran.code, Some(2), "{other}: {ran:?}");
     }
@@ -355,6 +355,48 @@ fn two_do_not_edit_at_the_same_time_and_what_others_save_meanwhile_is_kept() {
         told.contains(&format!("left its text in {}", folder.display())),
         "{told}"
     );
+}
+
+#[test]
+fn what_others_save_in_another_file_meanwhile_is_not_put_out_of_force() {
+    let system = System::new();
+    let other = system.root.join("etc/berth/policy.d/20-other.toml");
+    let mut terminal = Terminal::start(&system.command("edit", TO_128));
+    terminal.answer("(y)es, (e)dit again, or e(x)it without saving?", "");
+    fs::write(other, "[profile.p]\nuser = { tasks_max = 32 }\n").unwrap();
+    let reloaded = system.command("reload", "").output().unwrap();
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    let in_force = system.in_force();
+    terminal.answer("", "y\n");
+    let (code, shown) = terminal.end();
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(
+        shown.contains("policy.toml is saved, and not in force: ") && shown.contains("20-other"),
+        "{shown}"
+    );
+    assert_eq!(system.in_force(), in_force);
+    assert_eq!(system.text(), POLICY.replace("64", "128"));
+}
+
+#[test]
+fn what_was_written_is_kept_where_another_file_keeps_it_from_being_checked() {
+    let system = System::new();
+    let script = format!(
+        "{TO_128}; touch {0}; chmod 666 {0}",
+        system
+            .root
+            .join("etc/berth/policy.d/20-other.toml")
+            .display()
+    );
+    let ran = system.edit(&script, &[]);
+    assert_eq!(ran.code, Some(3), "{ran:?}");
+    assert!(ran.err.contains("others can write to it"), "{ran:?}");
+    let kept = ran.err.trim().rsplit(' ').next().unwrap();
+    assert_eq!(
+        fs::read_to_string(kept).unwrap(),
+        POLICY.replace("64", "128")
+    );
+    assert_eq!(system.text(), POLICY);
 }
 
 #[test]

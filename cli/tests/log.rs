@@ -188,7 +188,7 @@ fn what_admins_did_is_told_in_sentences() {
         ),
         (
             "kill stale=true signal=SIGTERM by=root",
-            "-           kill      root sent SIGTERM to everybody, as far as it is from before the policy in force",
+            "-           kill      root sent SIGTERM to everybody, as far as it is stale",
         ),
         (
             "reload rules=1 profiles=3 by=root",

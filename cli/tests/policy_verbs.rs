@@ -66,6 +66,21 @@ fn check_of_a_file_reads_that_file_and_strict_minds_warnings() {
 }
 
 #[test]
+fn check_of_what_a_program_still_writes_waits_for_its_end() {
+    let system = System::new("version = 1\n");
+    let script = format!(
+        "{{ sleep 0.3; cat {}; }} | {} check /dev/stdin",
+        system.policy().display(),
+        env!("CARGO_BIN_EXE_berth")
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
 fn reload_puts_no_policy_with_an_error_in_force() {
     needs_root();
     let system = System::new("version = 1\n");

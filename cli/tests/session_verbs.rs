@@ -263,6 +263,8 @@ fn under_systemd_figures_are_those_of_slices_and_scopes() {
     let slice = "user.slice/user-4000001.slice";
     let pool = "user.slice/user-pool_cs101.slice";
     let in_pool = format!("{pool}/user-pool_cs101-4000002.slice");
+    // Where bob's service manager stays. It is a session, too, and the first.
+    let outside = "user.slice/user-4000002.slice";
     for (path, tasks) in [
         ("user.slice", 99),
         (slice, 34),
@@ -271,6 +273,8 @@ fn under_systemd_figures_are_those_of_slices_and_scopes() {
         (pool, 61),
         (&in_pool, 60),
         (&format!("{in_pool}/berth-9.scope"), 59),
+        (outside, 2),
+        (&format!("{outside}/user@4000002.service"), 2),
     ] {
         let figures = files(1_000_000, 1 << 30, tasks);
         let figures: Vec<_> = figures
@@ -282,11 +286,17 @@ fn under_systemd_figures_are_those_of_slices_and_scopes() {
     for (id, user, uid, cgroup) in [
         (12, "alice", 4_000_001, format!("{slice}/session-3.scope")),
         (14, "alice", 4_000_001, format!("{slice}/berth-14.scope")),
+        (
+            8,
+            "bob",
+            4_000_002,
+            format!("{outside}/user@4000002.service"),
+        ),
         (9, "bob", 4_000_002, format!("{in_pool}/berth-9.scope")),
     ] {
         let mut record = record(id, user, uid, 245);
         record["cgroup"] = cgroup.into();
-        if user == "bob" {
+        if id == 9 {
             record["pool"] = "cs101".into();
         }
         run.write(id, &record);
@@ -303,7 +313,7 @@ fn under_systemd_figures_are_those_of_slices_and_scopes() {
             .filter_map(|line| Some(line.split_whitespace().nth(number)?.to_owned()))
             .collect()
     };
-    assert_eq!(column(&berth("", "list"), 6), ["59", "4", "5"]);
+    assert_eq!(column(&berth("", "list"), 6), ["2", "59", "4", "5"]);
     assert_eq!(column(&berth("", "list --users"), 6), ["34", "60"]);
     assert_eq!(column(&berth("", "list --pools"), 4), ["61"]);
     let page = berth("", "show alice");
@@ -315,6 +325,8 @@ fn under_systemd_figures_are_those_of_slices_and_scopes() {
         page.contains("    Tasks: |...............     34 of 512 "),
         "{page}"
     );
+    let page = berth("", "show bob");
+    assert!(page.contains(&format!("   Cgroup: /{in_pool}\n")), "{page}");
     let top = berth("", "top -b -d 0.1");
     assert!(
         top.contains("\nalice    student -       34/512 ")
@@ -404,6 +416,11 @@ fn what_cannot_be_shown_stops_nothing() {
             "{arguments}"
         );
     }
+    // Said at once when all is done, and by another macro.
+    let windows = "version = 1\n[exempt]\nuids = [1]\n[time.night]\nhours = \"22:00-23:00\"\n\
+                   [[rule]]\nuser = \"nobody\"\ntime = \"night\"\naction = \"deny\"\n";
+    let ran = run.under(windows, "apply --due --helper /bin/false 2>/dev/full");
+    assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""), "{ran:?}");
 }
 
 #[test]
@@ -492,6 +509,15 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
         at["hour"].to_string(),
         now.to_string()[12..14].trim_start_matches('0')
     );
+    login["rhost"] = "evil\u{1b}[2J".into();
+    run.write(12, &login);
+    let ran = explained("console", "12");
+    assert!(ran.out.contains(" from evil\u{fffd}[2J; "), "{ran:?}");
+    assert!(
+        ran.out.contains("  rhost: evil\u{fffd}[2J is not "),
+        "{ran:?}"
+    );
+    assert!(!ran.out.contains('\u{1b}'), "{ran:?}");
     let ran = explained("console", "13");
     std::fs::remove_file(&policy).unwrap();
     assert_eq!(

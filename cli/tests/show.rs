@@ -12,6 +12,7 @@ use pretend::{Run, record, three};
 #[test]
 fn show_of_a_user_has_a_line_for_each_session() {
     let run = three();
+    run.write(15, &record(15, "alice", 4_000_001, 60));
     for object in ["alice", "user:alice"] {
         let ran = run.berth("", &format!("show {object}"));
         let (title, rest) = ran.out.split_once("\n    Since: ").unwrap();
@@ -24,7 +25,7 @@ fn show_of_a_user_has_a_line_for_each_session() {
         assert!(since.is_char_boundary(3) && "MonTueWedThuFriSatSun".contains(&since[..3]));
         assert_eq!(
             rest,
-            " Sessions: 12  sshd from 10.1.4.22, 2h 14min\n           14  cron on cron, 4min, linger\n"
+            " Sessions: 12  sshd from 10.1.4.22, 2h 14min\n           14  cron on cron, 4min, linger\n           15  sshd from 10.1.4.22, 1min\n"
         );
     }
 }

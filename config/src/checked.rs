@@ -128,11 +128,14 @@ pub(crate) fn drop_ins(
         .map_err(error)?;
     // PathBuf's own order is by components; within one folder that is the bytes of the names.
     paths.sort();
-    // `*.toml` as a shell means it: an editor's lock on one (Emacs's `.#20-cron.toml`, which leads nowhere) is none.
-    Ok(paths.into_iter().partition(|path| {
-        let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
-        name.ends_with(b".toml") && !name.starts_with(b".")
-    }))
+    Ok(paths.into_iter().partition(|path| is_drop_in(path)))
+}
+
+/// Whether a file of the folder of drop-ins is one, by its name: `*.toml` as a shell means it. An editor's lock on one
+/// (Emacs's `.#20-cron.toml`, which leads nowhere) is none.
+pub fn is_drop_in(path: &Path) -> bool {
+    let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+    name.ends_with(b".toml") && !name.starts_with(b".")
 }
 
 pub(crate) fn sources_checked(sources: Vec<Source>, site: Option<&dyn Site>) -> Checked {

@@ -53,6 +53,7 @@ pub use accounts::accounts;
 pub use check::{PamStack, Site, ThisMachine};
 pub use checked::{
     Checked, edited as check_edited, edited_with as check_edited_with, files as check_files,
+    is_drop_in,
 };
 pub use compare::{Comparison, services};
 pub use decide::{DecideError, Decision};

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{At, Diagnostic, Finding, Place, Severity};
+use crate::sys;
 
 /// No policy is longer. Read at each login where no copy is loaded, so there is an end to it.
 const LARGEST: u64 = 4 << 20;
@@ -70,6 +71,9 @@ pub(crate) fn open(path: &Path, trust: Trust) -> Result<File, SourceError> {
         if let Some(parent) = path.parent() {
             directory(parent)?;
         }
+    } else {
+        // What a program still writes is waited for: `berth check <(...)`.
+        sys::wait_for_the_end(&file).map_err(read_error)?;
     }
     Ok(file)
 }

@@ -1,6 +1,9 @@
 //! The C library calls that std and uzers have not, each behind a safe function.
 
 use std::ffi::CStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
 
 use users::os::unix::GroupExt;
 
@@ -30,6 +33,15 @@ pub(crate) fn group_list(user: &CStr, gid: u32) -> Option<Vec<u32>> {
             return None;
         }
         groups.resize(wanted.min(GROUPS_MAX), 0);
+    }
+}
+
+/// Has a file that was opened without waiting be read to its end.
+pub(crate) fn wait_for_the_end(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and there is no pointer.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFL, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

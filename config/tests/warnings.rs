@@ -48,6 +48,17 @@ fn a_file_beside_the_drop_ins_that_is_not_read() {
 }
 
 #[test]
+fn two_rules_of_one_name() {
+    let body = "[profile.p]\n[[rule]]\nname = \"x\"\nuser = \"a\"\nprofile = \"p\"\n\
+                [[rule]]\nname = \"y\"\nuser = \"b\"\nprofile = \"p\"\n\
+                [[rule]]\nname = \"x\"\nuser = \"c\"\nprofile = \"p\"\n";
+    assert_eq!(
+        warnings(body, &site(&[])),
+        ["12:1 another rule has the name `x` | so has policy.toml:3"]
+    );
+}
+
+#[test]
 fn a_profile_that_no_rule_uses() {
     let body =
         "[profile.a]\n[profile.b]\ninherits = \"a\"\n[profile.c]\n[[rule]]\nprofile = \"b\"\n";

@@ -180,16 +180,11 @@ impl Tree {
 
     /// Where a user's cgroup would be in a pool, or in none.
     pub fn user_in(&self, pool: Option<&str>, uid: u32) -> Group {
-        match self.manager {
-            Manager::Berth => {
-                let parent = pool.map_or_else(|| self.berth(), |pool| self.pool(pool));
-                parent.child(&format!("user-{uid}"))
-            }
-            Manager::Systemd => match pool {
-                Some(pool) => self.pool(pool).child(&systemd::slice_in_pool(pool, uid)),
-                None => self.berth().child(&systemd::slice(uid)),
-            },
-        }
+        let parent = pool.map_or_else(|| self.berth(), |pool| self.pool(pool));
+        parent.child(&match self.manager {
+            Manager::Berth => format!("user-{uid}"),
+            Manager::Systemd => systemd::slice(pool, uid),
+        })
     }
 
     /// The pool that a cgroup is in.

@@ -200,6 +200,38 @@ fn kill_ends_a_session_and_leaves_the_others() {
 }
 
 #[test]
+fn kill_that_is_typed_in_one_of_the_sessions_ends_the_others_and_what_ignores_it() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let ignore = "(trap '' TERM HUP; while :; do sleep 1; done) & sleep 1000";
+        let alice = machine.ssh_background("alice", ignore);
+        let id = session(machine);
+        let (bob, _) = machine.stay("bob");
+        let both = || machine.berth("list").stdout.matches(" active").count() == 2;
+        assert!(eventually(both), "{:?}", machine.berth("list"));
+        let own = machine.cgroups().user(machine.uid("alice"));
+        let own = own.join("sessions").join(id).join("cgroup.procs");
+        let killed = machine.host(&format!(
+            "echo $$ >{}; exec {PROGRAMS}/berth kill profile:test --yes --grace 1s",
+            own.display()
+        ));
+        // With its own session it ends itself.
+        assert!(!killed.status.success(), "{killed:?}");
+        let empty = || {
+            machine
+                .berth("list")
+                .stdout
+                .ends_with("0 sessions, 0 users.")
+        };
+        assert!(eventually(empty), "{:?}", machine.berth("list"));
+        for login in [alice, bob] {
+            login.end();
+        }
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
 fn kill_ends_what_ignores_it_and_what_lingers() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_profile(

@@ -140,6 +140,40 @@ fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack
 }
 
 #[test]
+fn of_the_service_managers_file_and_drop_in_both_are_changed_or_none() {
+    Machine::run(|machine| {
+        machine.install();
+        let drop_in = "/etc/systemd/system/user@.service.d/50-berth.conf";
+        let before = stack("su");
+        fs::write("/etc/pam.d/systemd-user", &before).unwrap();
+        berth(machine, "enable --yes systemd-user").ok();
+        let enabled = stack("systemd-user");
+        assert_ne!(enabled, before);
+        assert!(
+            fs::read_to_string(drop_in)
+                .unwrap()
+                .contains("user-manager %i")
+        );
+
+        // What is no file cannot be removed as one.
+        machine
+            .host(&format!("rm {drop_in} && mkdir -p {drop_in}/x"))
+            .ok();
+        let failed = berth(machine, "disable --yes systemd-user");
+        assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+        assert!(
+            failed.stderr.contains("nothing is changed there"),
+            "{failed:?}"
+        );
+        assert_eq!(stack("systemd-user"), enabled);
+
+        machine.host(&format!("rm -r {drop_in}")).ok();
+        berth(machine, "disable --yes systemd-user").ok();
+        assert_eq!(stack("systemd-user"), before);
+    });
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_a_reason() {
     Machine::run(|machine| {
         machine.install();

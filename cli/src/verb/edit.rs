@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use berth_config::{Checked, Places, Policy, Trust, check_edited_with};
+use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::exit::Exit;
@@ -74,7 +74,10 @@ fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
             }
         };
         let checked = match &text {
-            Some(text) => Some((checked(&places, &path, text)?, text)),
+            Some(text) => {
+                let checked = checked(&places, &path, text).inspect_err(|_| copy.keep())?;
+                Some((checked, text))
+            }
             None => None,
         };
         let policy = checked
@@ -92,10 +95,17 @@ fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
                 };
                 if answer == Some('y') {
                     if let Err(error) = original.replace(&path, text) {
-                        copy.keep = true;
-                        let (path, kept) = (path.display(), copy.path.display());
+                        eprintln!("berth: {} is not saved: {error}", path.display());
+                        copy.keep();
+                        return Err(Exit::NotSo);
+                    }
+                    // While somebody was asked, there was time for others.
+                    if let Some(other) = policy.changed().first() {
                         eprintln!(
-                            "berth: {path} is not saved: {error}; what you wrote is in {kept}"
+                            "berth: {} is saved, and not in force: somebody else has changed {} meanwhile; \
+                             see `berth diff`, then `berth reload`",
+                            path.display(),
+                            other.display()
                         );
                         return Err(Exit::NotSo);
                     }
@@ -155,10 +165,7 @@ fn named(file: Option<&Path>, places: &Places) -> Result<PathBuf, Exit> {
         1 if file.is_relative() => places.policy.clone(),
         _ => file.into(),
     };
-    let is_drop_in = path.parent() == Some(&places.drop_ins)
-        && path
-            .extension()
-            .is_some_and(|extension| extension == "toml");
+    let is_drop_in = path.parent() == Some(&places.drop_ins) && is_drop_in(&path);
     match path == places.policy || is_drop_in {
         true => Ok(path),
         false => {
@@ -278,6 +285,12 @@ impl Copy {
         };
         fs::write(&copy.path, text)?;
         Ok(copy)
+    }
+
+    /// It stays, and whoever wrote it is told where.
+    fn keep(&mut self) {
+        self.keep = true;
+        eprintln!("berth: what you wrote is in {}", self.path.display());
     }
 }
 

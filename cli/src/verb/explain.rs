@@ -9,7 +9,7 @@ use berth_config::{
     StateError, Trust, check_files,
 };
 
-use berth_session::systemd::{is_booted, slice};
+use berth_session::systemd::is_booted;
 
 use crate::exit::Exit;
 use crate::live::{self, Object};
@@ -156,7 +156,8 @@ fn others(login: &Login, explanation: &Explanation) -> Vec<units::Other> {
     match &explanation.decision.outcome {
         Outcome::Berth(berth) if berth.enforce && is_booted().unwrap_or(true) => {
             let keys = units::keys(&berth.user_caps);
-            units::others(Path::new("/"), &slice(login.uid), Some(&login.user), &keys)
+            let pool = explanation.decision.pool.as_deref();
+            units::others(Path::new("/"), login, pool, &keys)
         }
         _ => Vec::new(),
     }

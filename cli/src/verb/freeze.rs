@@ -82,13 +82,7 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
         );
         return Err(Exit::NotSo);
     }
-    let own = i32::try_from(std::process::id())
-        .ok()
-        .and_then(|pid| tree.of_process(pid));
-    let is_within = |group: &Group| {
-        own.as_ref()
-            .is_some_and(|own| own.path().starts_with(group.path()))
-    };
+    let is_within = |group: &Group| live::is_within(&tree, group);
     if change == Change::Freeze && groups.iter().any(is_within) {
         eprintln!(
             "berth: this command runs in {object} itself, and nobody would be left to thaw it"

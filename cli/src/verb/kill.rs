@@ -14,7 +14,7 @@ use super::show::{none, way_in};
 use crate::exit::Exit;
 use crate::live::{self, Object, Sessions};
 use crate::stale::Stale;
-use crate::{ask, deed, figures, json};
+use crate::{ask, deed, figures, json, sys};
 use target::Target;
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
@@ -81,15 +81,17 @@ fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.
     let everybody = all.records.clone();
-    let chosen = chosen(all, arguments)?;
+    let mut chosen = chosen(all, arguments)?;
     confirm(arguments, &chosen)?;
     let tree = Tree::find().ok();
+    // The one that this is typed in comes last: with it ends this command.
+    chosen.sort_by_cached_key(|record| is_own(tree.as_ref(), record));
     let targets: Vec<Target> = chosen
         .iter()
         .map(|record| Target::new(record, &chosen, &everybody, tree.as_ref()))
         .collect();
     let signal = arguments.signal.unwrap_or(Signal::SIGTERM);
-    // First: what is killed may be this command's own session.
+    // First, for the same reason.
     let only_stale = arguments.stale.then(|| ("stale", "true".into()));
     let fields: Vec<_> = only_stale
         .into_iter()
@@ -138,6 +140,12 @@ fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {
     })
 }
 
+/// Whether this command runs in a session.
+fn is_own(tree: Option<&Tree>, record: &Record) -> bool {
+    let within = |tree| Some(live::is_within(tree, &live::group(Some(tree), record)?));
+    tree.and_then(within).unwrap_or(false)
+}
+
 /// `session 12 of alice (sshd from 10.1.4.22)`
 fn named(record: &Record) -> String {
     let user = figures::harmless(&record.user);
@@ -179,6 +187,10 @@ fn counted_processes(count: usize) -> String {
 
 fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
     let mut failed: Vec<(&Target, String)> = Vec::new();
+    if targets.last().is_some_and(|last| is_own(tree, last.record)) {
+        // It stays for the kill. If this fails it ends itself too early, and nobody else.
+        let _ = sys::outlive_the_session();
+    }
     for target in targets {
         // The kill may do what a signal did not.
         if let Err(why) = target.signal(Signal::SIGTERM, tree) {

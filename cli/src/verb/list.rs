@@ -139,7 +139,7 @@ impl List<'_> {
         let users = live::by_user(self.records);
         let groups: Vec<_> = users
             .values()
-            .map(|records| Some(live::user_group(self.tree?, records.first()?)))
+            .map(|records| live::user_group(self.tree, records))
             .collect();
         if self.as_json {
             let users = users.iter().zip(&groups).zip(Figures::of(&groups));
@@ -155,7 +155,7 @@ impl List<'_> {
                         "uid": uid,
                         "sessions": ids(records),
                         "profiles": profiles(records),
-                        "pool": pool(records),
+                        "pool": live::pool(records),
                         "age_seconds": oldest(records),
                     });
                     with_figures(about, &figures)
@@ -171,7 +171,7 @@ impl List<'_> {
                 uid.to_string(),
                 records.len().to_string(),
                 profiles(records).join(","),
-                pool(records).map_or_else(dash, String::from),
+                live::pool(records).map_or_else(dash, String::from),
                 age(oldest(records)),
             ];
             line.extend(used);
@@ -309,15 +309,11 @@ fn ids(records: &[&Record]) -> Value {
 }
 
 /// Each profile once.
-fn profiles<'a>(records: &[&'a Record]) -> Vec<&'a str> {
+pub fn profiles<'a>(records: &[&'a Record]) -> Vec<&'a str> {
     let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
     profiles.sort_unstable();
     profiles.dedup();
     profiles
-}
-
-fn pool<'a>(records: &[&'a Record]) -> Option<&'a str> {
-    records.iter().find_map(|record| record.pool.as_deref())
 }
 
 /// The age of the oldest, in seconds.

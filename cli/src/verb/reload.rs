@@ -49,14 +49,14 @@ pub fn run(arguments: Arguments) -> Exit {
         }
         return Exit::Policy;
     };
-    // Compared before, and told after: nothing changes where writing fails.
     let before = Policy::load_in(&places)
         .ok()
         .filter(|before| before.loaded().is_some());
-    let change = before.as_ref().and_then(|before| changing(before, policy));
     if let Err(exit) = put(policy, &places) {
         return exit;
     }
+    // After that: it may take minutes, in which somebody else may put a newer policy in force.
+    let change = before.as_ref().and_then(|before| changing(before, policy));
     let (rules, profiles) = policy.size();
     if arguments.json {
         json::print(&json!({

@@ -2,6 +2,7 @@
 //! never match, a throttle without a limit.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use super::Checker;
 use crate::diagnostic::Finding;
@@ -14,6 +15,7 @@ use crate::value::Name;
 
 pub(super) fn check(checker: &mut Checker<'_>) {
     unused(checker);
+    namesakes(checker);
     hidden(checker);
     sshd_tty(checker);
     past(checker);
@@ -38,6 +40,25 @@ fn unused(checker: &mut Checker<'_>) {
                 format!("no rule uses profile `{name}`"),
                 "",
             ));
+        }
+    }
+}
+
+/// Rules that the log, `explain` and what is said of an `[[expect]]` cannot tell apart.
+fn namesakes(checker: &mut Checker<'_>) {
+    let mut known: BTreeMap<&str, &Rule> = BTreeMap::new();
+    for rule in &checker.contents.rules {
+        let (Some(setting), Some(name)) = (&rule.keys.name, value(&rule.keys.name)) else {
+            continue;
+        };
+        match known.entry(name.as_str()) {
+            Entry::Vacant(entry) => drop(entry.insert(rule)),
+            Entry::Occupied(first) => {
+                let label = format!("so has {}", checker.place(first.get().at));
+                let message = format!("another rule has the name `{name}`");
+                let warning = Finding::warning(setting.at, message, label);
+                checker.findings.push(warning);
+            }
         }
     }
 }

@@ -41,11 +41,6 @@ pub fn is_booted() -> Result<bool> {
 /// The slice of all users.
 pub const USERS: &str = "user.slice";
 
-/// A user's slice.
-pub fn slice(uid: u32) -> String {
-    format!("user-{uid}.slice")
-}
-
 /// What the name of a pool's slice begins with: below the slice of all users, and no user's.
 const POOL: &str = "user-pool_";
 
@@ -54,9 +49,10 @@ pub fn pool_slice(pool: &str) -> String {
     format!("{POOL}{}.slice", pool.replace('-', "\\x2d"))
 }
 
-/// The slice of a user in a pool.
-pub fn slice_in_pool(pool: &str, uid: u32) -> String {
-    let pool = pool_slice(pool);
+/// The slice of a user, who may be in a pool.
+pub fn slice(pool: Option<&str>, uid: u32) -> String {
+    let pool = pool.map_or_else(|| USERS.into(), pool_slice);
+    // logind's of a user is `user-UID.slice`, below that of all users.
     format!("{}-{uid}.slice", pool.trim_end_matches(".slice"))
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use berth_config::outcome::Outcome;
+
 use super::finding::Finding;
 use super::world::World;
 use crate::figures::named;
@@ -15,10 +17,16 @@ pub fn check(world: &World) -> Vec<Finding> {
     }
     // Whom each of them is about.
     let mut found: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for (login, berth) in world.berths().filter(|(_, berth)| berth.enforce) {
-        let slice = format!("user-{}.slice", login.uid);
+    let enforced = world.accounts.iter().filter_map(|(login, decision)| {
+        let decision = decision.as_ref()?;
+        match &decision.outcome {
+            Outcome::Berth(berth) if berth.enforce => Some((login, &decision.pool, berth)),
+            _ => None,
+        }
+    });
+    for (login, pool, berth) in enforced {
         let keys = units::keys(&berth.user_caps);
-        let others = units::others(&world.root, &slice, Some(&login.user), &keys);
+        let others = units::others(&world.root, login, pool.as_deref(), &keys);
         for other in others.into_iter().filter(|other| other.wins) {
             let (name, value, path) = (other.name, &other.value, other.path.display());
             let text =
@@ -53,6 +61,19 @@ mod tests {
             "etc/systemd/system/user-.slice.d/99-a.conf",
             "[Slice]\nMemoryMax=3G\nTasksMax=9\n",
         );
+        let of_one = |slice: &str| format!("etc/systemd/system/{slice}.d/99-a.conf");
+        let (outside, inside) = (of_one("user-1001.slice"), of_one("user-pool_cs-1001.slice"));
+        let text = "[Slice]\nMemoryMax=3G\n";
+        let own = "run/systemd/transient/user-pool_cs-1001.slice.d/50-MemoryMax.conf";
+        let in_pool = format!("{profile}\npool = \"cs\"\n[pool.cs]\ntasks_max = 9");
+        for (name, files, count) in [
+            ("pool", vec![systemd, (&inside, text)], 1),
+            ("outside", vec![systemd, (&outside, text)], 0),
+            ("own", vec![systemd, (own, text)], 0),
+        ] {
+            let fake = Fake::new(&format!("drop-ins-{name}"), &in_pool, &[], &files);
+            assert_eq!(check(&fake.0).len(), count, "{name}");
+        }
         for (name, files, count) in [
             ("early", vec![systemd, early], 0),
             ("late", vec![systemd, early, late], 1),

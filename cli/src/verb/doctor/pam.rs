@@ -126,7 +126,7 @@ fn sshd(world: &World) -> Option<Finding> {
             .then(|| values.next().unwrap_or_default())
     });
     match value {
-        Some("yes") => None,
+        Some(value) if value.eq_ignore_ascii_case("yes") => None,
         _ => Some(Finding::fail(
             TOPIC,
             "sshd does not use PAM, so its logins get no berth",
@@ -199,6 +199,12 @@ mod tests {
         let wrong = told("sufficient", &stack, SSHD);
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert!(wrong[0].1.contains("pass pam_berth over"), "{wrong:?}");
+    }
+
+    #[test]
+    fn an_sshd_with_pam_is_known_however_that_is_written() {
+        let config = ("etc/ssh/sshd_config", "usepam=Yes\n");
+        assert_eq!(told("written", GOOD, config).len(), 1);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use berth_session::systemd::slice;
 
 use super::enforced;
 use super::session::Session;
+use crate::figures::harmless;
 use crate::place;
 use crate::units::Other;
 
@@ -59,7 +60,7 @@ pub fn lines(
         section(
             &mut out,
             "SYSTEMD",
-            &slice(login.uid),
+            &slice(explanation.decision.pool.as_deref(), login.uid),
             &others.iter().map(shown).collect::<Vec<_>>(),
         );
     }
@@ -91,7 +92,7 @@ fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {
         .collect();
     let from = match login.rhost.as_str() {
         "" => String::new(),
-        rhost => format!(" from {rhost}"),
+        rhost => format!(" from {}", harmless(rhost)),
     };
     let at = login.at.map(|at| format!(", {at}")).unwrap_or_default();
     out.push(format!(
@@ -99,7 +100,7 @@ fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {
         login.user,
         login.uid,
         groups.join(" "),
-        login.service,
+        harmless(&login.service),
         login.host,
     ));
     match place::loaded_at(policy) {
@@ -149,7 +150,9 @@ fn rules(out: &mut Vec<String>, explanation: &Explanation) {
         };
         out.push(format!(
             "  {mark:<5}  {:<names$}  {:<places$}  {}",
-            rule.name, rule.place, rule.why
+            rule.name,
+            rule.place,
+            harmless(&rule.why)
         ));
     }
     match explanation.not_reached {

@@ -32,7 +32,7 @@ impl<'a> Target<'a> {
     ) -> Target<'a> {
         let stays = |other: &&Record| chosen.iter().all(|chosen| chosen.id != other.id);
         let shares = |other: &&Record| other.init.is_some() && other.init == record.init;
-        let sharers = everybody.iter().filter(stays).filter(shares);
+        let sharers = everybody.iter().filter(shares).filter(stays);
         let sharers: Vec<_> = sharers.map(|other| other.id).collect();
         let init = record.init.filter(|_| sharers.is_empty());
         Target {
@@ -57,7 +57,10 @@ impl<'a> Target<'a> {
             }
             return Ok(sent);
         };
-        for pid in group.processes().map_err(|error| error.to_string())? {
+        let mut pids = group.processes().map_err(|error| error.to_string())?;
+        // After its own end nobody would signal the others.
+        pids.sort_by_key(|pid| u32::try_from(*pid) == Ok(std::process::id()));
+        for pid in pids {
             // The PID may be another's by now; the descriptor, once looked at, cannot.
             let still_there = || tree.and_then(|tree| tree.of_process(pid)).as_ref() == Some(group);
             sent += usize::from(to(pid, signal, still_there)?);

@@ -26,7 +26,7 @@ pub fn text(event: &Event) -> Option<String> {
         "enter" => format!("{by} entered {}", object(event)?),
         "kill" => {
             let older = match event.get("stale") {
-                Some(_) => ", as far as it is from before the policy in force",
+                Some(_) => ", as far as it is stale",
                 None => "",
             };
             let whom = object(event).unwrap_or_else(|| "everybody".into());

@@ -142,28 +142,19 @@ struct User {
 
 /// The users, those with the most memory first.
 fn users(records: &[Record], tree: Option<&Tree>) -> Vec<User> {
-    let mut by_uid: BTreeMap<u32, (&Record, usize)> = BTreeMap::new();
-    for record in records {
-        // A pool is told by any session that is in it: not by the user's service manager.
-        let (known, sessions) = by_uid.entry(record.uid).or_insert((record, 0));
-        *sessions += 1;
-        if known.pool.is_none() {
-            *known = record;
-        }
-    }
-    let mut users: Vec<User> = by_uid
-        .into_values()
-        .map(|(record, sessions)| {
-            let group = tree.map(|tree| tree.user_in(record.pool.as_deref(), record.uid));
-            User {
-                name: record.user.clone(),
-                uid: record.uid,
-                sessions,
+    let mut users: Vec<User> = live::by_user(records)
+        .into_iter()
+        .filter_map(|(uid, records)| {
+            let group = live::user_group(tree, &records);
+            Some(User {
+                name: records.first()?.user.clone(),
+                uid,
+                sessions: records.len(),
                 memory: group
                     .as_ref()
                     .and_then(|group| group.number("memory.current")),
                 group,
-            }
+            })
         })
         .collect();
     users.sort_by_key(|user| (std::cmp::Reverse(user.memory), user.uid));

@@ -218,7 +218,12 @@ fn carry_out(
         }
     }
     match (local, change) {
-        (None, _) => println!("{service}: no local user whom the policy covers could be tested"),
+        (None, _) => match user {
+            Some(user) => {
+                println!("{service}: {user} cannot log in here, before the change and after")
+            }
+            None => println!("{service}: no local user whom the policy covers could be tested"),
+        },
         (Some((user, Place::Berth)), _) => println!("{service}: {user} logs in, into a berth"),
         (Some((user, Place::Outside)), Change::Disable) => println!("{service}: {user} logs in"),
         (Some((user, Place::Outside)), Change::Enable) => {

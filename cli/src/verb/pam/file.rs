@@ -76,19 +76,42 @@ impl Original {
 
     /// Puts another text in its place: at every moment, and after a crash, there is the one or the other.
     pub fn replace(&self, text: &str) -> io::Result<()> {
-        if fs::read_to_string(&self.path)? != self.text {
-            return Err(io::Error::other("somebody else has changed it meanwhile"));
-        }
+        self.is_unchanged()?;
         self.write(&self.place, text)
     }
 
     /// Removes it: the package's counts again.
     pub fn remove(&self) -> io::Result<()> {
+        self.is_unchanged()?;
         fs::remove_file(&self.path)
+    }
+
+    fn is_unchanged(&self) -> io::Result<()> {
+        match fs::read_to_string(&self.path)? == self.text {
+            true => Ok(()),
+            false => Err(io::Error::other("somebody else has changed it meanwhile")),
+        }
     }
 
     /// Writes a file with this one's owner and mode.
     fn write(&self, path: &Path, text: &str) -> io::Result<()> {
         replace(path, text, Some(&fs::metadata(&self.path)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_somebody_else_has_changed_meanwhile_is_neither_replaced_nor_removed() {
+        let path = std::env::temp_dir().join(format!("berth-pam-{}", std::process::id()));
+        fs::write(&path, "before").unwrap();
+        let original = Original::read(&path).unwrap();
+        fs::write(&path, "theirs").unwrap();
+        assert!(original.replace("ours").is_err());
+        assert!(original.remove().is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+        fs::remove_file(&path).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::change::Change;
+use crate::replace::replace;
 
 /// Where it is.
 pub const DROP_IN: &str = "/etc/systemd/system/user@.service.d/50-berth.conf";
@@ -37,21 +38,17 @@ pub fn without_logind(stack: &str) -> String {
 /// Puts it there or takes it away, together with a change to the file of PAM's. Managers that run stay as they are.
 pub fn with_drop_in(
     change: Change,
-    replace: impl FnOnce() -> Result<(), String>,
+    change_file: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
-    match change {
-        Change::Enable => {
-            put().map_err(|error| format!("cannot write {DROP_IN}: {error}"))?;
-            replace().inspect_err(|_| {
-                // What could not be done leaves no trace; if this fails too, it changes nothing by itself.
-                let _ = take();
-            })?;
-        }
-        Change::Disable => {
-            replace()?;
-            take().map_err(|error| format!("cannot remove {DROP_IN}: {error}"))?;
-        }
-    }
+    let (done, undo): (_, fn() -> std::io::Result<()>) = match change {
+        Change::Enable => (put(), take),
+        Change::Disable => (take(), put),
+    };
+    done.map_err(|error| format!("cannot change {DROP_IN}: {error}"))?;
+    change_file().inspect_err(|_| {
+        // What could not be done leaves no trace; if this fails too, it changes nothing by itself.
+        let _ = undo();
+    })?;
     let reload = Command::new("systemctl").arg("daemon-reload").status();
     if !reload.is_ok_and(|status| status.success()) {
         eprintln!("berth: systemd has not taken note of {DROP_IN}: systemctl daemon-reload");
@@ -61,12 +58,8 @@ pub fn with_drop_in(
 
 fn put() -> std::io::Result<()> {
     let path = Path::new(DROP_IN);
-    let folder = path.parent().unwrap_or(path);
-    fs::create_dir_all(folder)?;
-    // Not a link to follow, nor a file that stays if it is only half there.
-    let new = path.with_extension("new");
-    fs::write(&new, text(&std::env::current_exe()?))?;
-    fs::rename(&new, path)
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    replace(path, &text(&std::env::current_exe()?), None)
 }
 
 fn take() -> std::io::Result<()> {

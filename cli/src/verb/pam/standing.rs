@@ -171,6 +171,27 @@ mod tests {
         assert_eq!(of("su"), Standing::Enabled);
         write("su", &format!("{by_hand}{of_sssd}"));
         assert_eq!(of("su"), Standing::ByHand);
+        // libpam does not mind how a comment is encoded.
+        let latin = [b"# f\xfcr alle\n", of_sssd.as_bytes()].concat();
+        std::fs::write(folder.join("latin"), latin).unwrap();
+        wrong(
+            &format!("account include latin\n{by_hand}"),
+            "latin:2: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+        );
+        // What ends a substack, or what that includes, ends no more than the substack (pam.conf(5)).
+        write("local", of_sssd);
+        write("auth-of-el", "account include local\n");
+        write("su", &format!("account substack auth-of-el\n{by_hand}"));
+        assert_eq!(of("su"), Standing::ByHand);
+        write("with-berth", &format!("{of_sssd}{by_hand}"));
+        wrong(
+            &format!("account substack with-berth\n{by_hand}"),
+            "with-berth:1: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+        );
+        wrong(
+            &format!("account include auth-of-el\n{by_hand}"),
+            "local:1: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+        );
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! What is shown of a user or a session, for people and for programs.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -13,6 +14,7 @@ use crate::figures::{harmless, span};
 use crate::live;
 use crate::reading::{self, Figures};
 use crate::stale::Stale;
+use crate::verb::list::profiles;
 use crate::verb::log::bites;
 use crate::{exceptions, json, pager, penalties};
 
@@ -84,7 +86,8 @@ impl Page {
     /// A user, of whose sessions `first` is the first.
     pub fn of_user(first: &Record, records: &[Record], tree: Option<&Tree>) -> Page {
         let stale = Stale::find(records).unwrap_or_default();
-        let mut groups = vec![tree.map(|tree| live::user_group(tree, first))];
+        let all: Vec<&Record> = records.iter().collect();
+        let mut groups = vec![live::user_group(tree, &all)];
         groups.extend(records.iter().map(|record| live::group(tree, record)));
         let mut figures = Figures::of(&groups);
         let of_sessions = figures.split_off(1);
@@ -95,7 +98,6 @@ impl Page {
         }
         let oldest = records.iter().max_by_key(|record| live::age(record));
         let oldest = oldest.unwrap_or(first);
-        let all: Vec<&Record> = records.iter().collect();
         let sessions = records.iter().zip(&of_sessions);
         let lines = sessions.clone().map(|(record, figures)| {
             let mut parts = vec![way_in(record), span(live::age(record))];
@@ -273,15 +275,12 @@ fn with_users(records: &[Record]) -> Vec<String> {
 
 /// The profiles and rules of sessions, each once. A rule has its place, unless that was in another policy.
 fn decided(records: &[&Record], is_stale: bool) -> String {
-    let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
-    profiles.dedup();
-    let mut rules: Vec<&str> = records
+    let rules: BTreeSet<&str> = records
         .iter()
         .filter_map(|one| one.rule.as_deref())
         .collect();
-    rules.dedup();
-    let mut text = format!("profile {}", profiles.join(", "));
-    if let Some(pool) = records.iter().find_map(|one| one.pool.as_deref()) {
+    let mut text = format!("profile {}", profiles(records).join(", "));
+    if let Some(pool) = live::pool(records) {
         text += &format!(", pool {pool}");
     }
     if !rules.is_empty() {

@@ -114,7 +114,7 @@ impl Today {
         for one in self.live.values().chain(ended) {
             bites.killed = bites.killed.saturating_add(one.killed);
             bites.refused = bites.refused.saturating_add(one.refused);
-            if one.opened >= self.midnight || one.killed + one.refused == 0 {
+            if one.opened >= self.midnight || (one.killed, one.refused) == (0, 0) {
                 continue;
             }
             bites.since = match bites.since {

@@ -159,12 +159,11 @@ impl Watch {
                 users
                     .filter_map(|(uid, records)| {
                         let first = *records.first()?;
-                        let pool = first.pool.clone().unwrap_or_else(|| "-".into());
+                        let pool = live::pool(&records).unwrap_or("-").to_owned();
                         let texts = [first.user.clone(), first.profile.clone(), pool];
                         let object = format!("user:{}", first.user);
                         let row = self.row(Key::User(uid), texts, object, &records);
-                        let group = tree.map(|tree| live::user_group(tree, first));
-                        Some((row, group))
+                        Some((row, live::user_group(tree, &records)))
                     })
                     .collect()
             }
