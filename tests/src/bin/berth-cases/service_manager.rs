@@ -25,6 +25,10 @@ pub const CASES: &[BootedCase] = &[
         "a_hidden_manager_starts_what_its_user_has_enabled_outside",
         enabled,
     ),
+    (
+        "a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it",
+        attached,
+    ),
 ];
 
 const BERTH: &str = r#"user = "identity", pid = true, ipc = true, mount = true"#;
@@ -183,4 +187,65 @@ fn enabled(machine: &Booted) {
         .host("rm -r /home/alice/.config /home/alice/ran")
         .ok();
     machine.assert_nothing_left(&before);
+}
+
+/// systemd moves processes of a user's into units of that user's which are delegated, for whoever asks as that user. The
+/// threat model says so, and docs/policy.md how the bus refuses it.
+fn attached(machine: &Booted) {
+    let policy = Policy {
+        defaults: "missing_controller = \"warn\"".into(), // a container has none
+        rest: "[pool.cs]\nmemory_max = \"64M\"\n".into(),
+        ..policy("hidden")
+    };
+    let pool = format!("pool = \"cs\"\n{}", policy.profile);
+    machine.berth("sshd", &policy);
+    machine
+        .host("systemd-run --quiet --uid=alice --property=Delegate=yes --unit=alices tail -f /dev/null")
+        .ok();
+    let managers = format!("user@{}.service", machine.uid("alice"));
+    let forbidden = "/etc/dbus-1/system.d/berth-attach.conf";
+    let mut seen = Vec::new();
+    for is_forbidden in [false, true] {
+        if is_forbidden {
+            let documented = include_str!("../../../../docs/policy.md");
+            let (_, rule) = documented.split_once("```xml\n").expect("the rule");
+            let (rule, _) = rule.split_once("```").expect("its end");
+            fs::write(forbidden, rule).expect("the bus's policy");
+            machine.host("systemctl reload dbus").ok();
+        }
+        for (profile, unit, below) in [
+            (&policy.profile, &*managers, "/init.scope"),
+            (&pool, &managers, "/init.scope"),
+            (&policy.profile, "alices.service", ""),
+        ] {
+            machine.policy(&Policy {
+                profile: profile.clone(),
+                ..policy.clone()
+            });
+            // The processes as the host numbers them are told to everybody.
+            let object = unit.replace('@', "_40").replace('.', "_2e");
+            let leave = format!(
+                "call='busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1'
+                 sleep 1000 & own=$(sed -n 's,^0::.*/,,p' /proc/self/cgroup)
+                 for pid in $($call org.freedesktop.systemd1.Manager GetUnitProcesses s $own | tr ' ' '\\n' | grep -x '[0-9]*'); do
+                     $call org.freedesktop.systemd1.Manager AttachProcessesToUnit ssau {unit} '{below}' 1 $pid ||
+                     $call/unit/{object} org.freedesktop.systemd1.Service AttachProcesses sau '{below}' 1 $pid
+                 done; touch asked; wait"
+            );
+            let (login, sleep) = machine.background("alice", &leave, "sleep");
+            let asked = Path::new("/home/alice/asked");
+            assert!(eventually(|| asked.exists()));
+            fs::remove_file(asked).expect("a file");
+            let cgroup = sleep.cgroup().unwrap_or_default();
+            seen.push(cgroup.ends_with(&format!("/{unit}{below}")));
+            login.end();
+            assert!(eventually(|| !sleep.exists()), "it outlives its login");
+        }
+    }
+    machine
+        .host(&format!(
+            "rm {forbidden}; systemctl reload dbus; systemctl stop alices.service"
+        ))
+        .ok();
+    assert_eq!(seen, [true, true, true, false, false, false]);
 }
