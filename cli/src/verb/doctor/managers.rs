@@ -1,5 +1,8 @@
 //! What systemd runs for berthed users: their service managers, outside of the berths and in them.
 
+use std::collections::BTreeSet;
+use std::fs;
+
 use berth_config::Login;
 use berth_config::outcome::{Berth, UserManager};
 use berth_protocol::service::MANAGER;
@@ -40,6 +43,15 @@ pub fn check(world: &World) -> Vec<Finding> {
             && berth.namespaces.user_manager == UserManager::Host
             && world.path(&manager).is_dir()
     };
+    let may_attach = !is_attaching_denied(world);
+    let in_pool = world.accounts.iter().filter_map(|(login, decision)| {
+        let pool = decision.as_ref()?.pool.as_ref();
+        pool.map(|_| login.uid)
+    });
+    let in_pool: BTreeSet<u32> = in_pool.collect();
+    let can_be_moved_out = |login: &Login, berth: &Berth| {
+        may_attach && (!berth.session_caps.is_empty() || in_pool.contains(&login.uid))
+    };
     let mut findings = isolated(world);
     for (users, text, remedy) in [
         (
@@ -51,6 +63,11 @@ pub fn check(world: &World) -> Vec<Finding> {
             users(&has_no_caps_at_boot),
             "linger starts these users' services at boot, without caps until their first login",
             "berth pam enable systemd-user",
+        ),
+        (
+            users(&can_be_moved_out),
+            "systemd moves what these users ask it to out of their sessions' caps and their pools",
+            "the D-Bus rule of berth-policy(5), user_manager, or count on the caps of users only",
         ),
         (
             users(&can_be_asked),
@@ -73,6 +90,21 @@ pub fn check(world: &World) -> Vec<Finding> {
 fn is_joined(world: &World) -> bool {
     let standing = Standing::of(&Folders::under(&world.root), MANAGER);
     standing.is_ok_and(|standing| standing.is_right())
+}
+
+/// Whether the system bus keeps somebody from having systemd move their processes into a delegated unit of theirs.
+fn is_attaching_denied(world: &World) -> bool {
+    let denies = |text: String| {
+        let mut elements = text.split('<');
+        elements.any(|one| one.starts_with("deny") && one.contains("\"AttachProcessesToUnit\""))
+    };
+    let files = ["etc/dbus-1/system.d", "usr/share/dbus-1/system.d"]
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(world.root.join(folder)))
+        .flatten()
+        .flatten();
+    let mut texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    texts.any(denies)
 }
 
 /// Where the policy wants the managers in the berths, Berth has to start them.
@@ -117,6 +149,13 @@ mod tests {
         let manager = ("run/user/1001/systemd/private", "");
         let joined = ("etc/pam.d/systemd-user", LINES);
         let caps = "user = { tasks_max = 50 }";
+        let in_pool = "pool = \"cs\"\n[pool.cs]\ntasks_max = 9";
+        let of_session = "session = { tasks_max = 9 }";
+        let rule =
+            |what| format!("<{what} send_member=\"AttachProcessesToUnit\"/>\n<deny own=\"x\"/>");
+        let (allow, deny) = (rule("allow"), rule("deny"));
+        let allow = ("usr/share/dbus-1/system.d/systemd1.conf", &*allow);
+        let deny = ("etc/dbus-1/system.d/site.conf", &*deny);
         for (name, profile, files, expected) in [
             ("linger", pid, vec![systemd, linger], vec!["linger"]),
             ("manager", pid, vec![systemd, manager], vec!["these"]),
@@ -136,6 +175,10 @@ mod tests {
             ("caps", caps, vec![systemd, linger, manager], vec!["linger"]),
             ("joined", caps, vec![systemd, linger, joined], vec![]),
             ("no-systemd", pid, vec![linger], vec![]),
+            ("pool", in_pool, vec![systemd], vec!["systemd"]),
+            ("session", of_session, vec![systemd, allow], vec!["systemd"]),
+            ("denied", of_session, vec![systemd, allow, deny], vec![]),
+            ("elsewhere", in_pool, vec![], vec![]),
             (
                 "nobody",
                 pid,
