@@ -392,6 +392,19 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
 }
 
 #[test]
+fn a_record_that_cannot_be_written_anew_says_of_no_cgroup_that_it_is_the_sessions() {
+    if elsewhere() {
+        return;
+    }
+    enter(&record(1));
+    // As where there is no room: nothing can be written, and anything removed.
+    fs::create_dir("/run/berth/sessions/.1").unwrap();
+    Record::leave_cgroup_alone(id(1)).unwrap();
+    let left = Record::read(id(1)).map(|record| record.cgroup);
+    assert!(left.is_err_and(|error| error.is_not_found()));
+}
+
+#[test]
 fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
     if elsewhere() {
         return;
