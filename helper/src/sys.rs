@@ -114,6 +114,12 @@ pub fn is_secure_exec() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
+/// The size of a page of memory, in bytes (getauxval(3), AT_PAGESZ).
+pub fn page_size() -> u64 {
+    // SAFETY: as above.
+    unsafe { libc::getauxval(libc::AT_PAGESZ) }
+}
+
 /// Takes over a descriptor that the caller of this program left open for it.
 ///
 /// Returns `None` if it is not open.
