@@ -1,5 +1,5 @@
-//! One login, from the module's request to the last trace of the session: DESIGN.md's five steps, in
-//! order. Whatever an early return leaves behind is undone by a guard's drop: see [`Opening`].
+//! One login, from the module's request to the last trace of the session: five steps, in order. Whatever an early return
+//! leaves behind is undone by a guard's drop: see [`Opening`].
 
 use std::time::{Duration, Instant};
 
