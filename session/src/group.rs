@@ -124,6 +124,8 @@ impl Group {
             Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
                 Errno::ENOENT => Ok(true),
                 Errno::EBUSY | Errno::ENOTEMPTY => Ok(false),
+                // Of what is mounted read-only the kernel says so first.
+                Errno::EROFS if !self.exists() => Ok(true),
                 _ => Err(Error::file("remove the cgroup", &self.path, error)),
             },
         }

@@ -290,7 +290,11 @@ impl Booted {
                 .any(|user| user.path().join("goes-on").exists())
         };
         nobody() || {
-            self.host("systemctl start berth-due.service").ok();
+            // As often as it is asked for.
+            self.host(
+                "systemctl reset-failed berth-due.service; systemctl start berth-due.service",
+            )
+            .ok();
             nobody()
         }
     }
