@@ -13,11 +13,12 @@ use berth_session::{
     Applied, Group, Left, Line, Manager, Record, Tree, UserFolder, Whose, systemd,
 };
 
+use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 use crate::basis::Source;
 use crate::cgroup::live::{How, UserCaps, bring_many};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, system};
 use crate::systemd::live::{Kept, bring, bring_user};
 use crate::terminals::Speaker;
 use crate::{cgroup, privilege};
@@ -194,22 +195,21 @@ impl<'a> Work<'a> {
     /// nothing of theirs goes on.
     fn user(&self, uid: u32) -> Vec<Applied> {
         let records = sessions(uid);
+        let user = |name| Whose::User { name, uid };
         let name = match records.first() {
-            Some(first) => Some(first.user.clone()),
-            None => who_goes_on(uid),
+            Some(first) => first.user.clone(),
+            None if !systemd::goes_on(uid) => return Vec::new(),
+            None => match name_of(uid) {
+                Ok(name) => name,
+                Err(error) => return vec![Applied::to(user(uid.to_string())).failed(error)],
+            },
         };
-        let Some(name) = name else {
-            return Vec::new();
-        };
-        let mut told = Applied::to(Whose::User {
-            name: name.clone(),
-            uid,
-        });
+        let mut told = Applied::to(user(name.clone()));
         let mut of_sessions = Vec::new();
         match self.bring_user((uid, &name), &records, &mut told, &mut of_sessions) {
             Ok(()) => {}
             // Gone in the middle: no error, and nothing to tell.
-            Err(_) if sessions(uid).is_empty() && who_goes_on(uid).is_none() => return Vec::new(),
+            Err(_) if sessions(uid).is_empty() && !systemd::goes_on(uid) => return Vec::new(),
             Err(error) => told = told.failed(error),
         }
         of_sessions.retain(|one| *one != Applied::to(one.whose.clone()));
@@ -357,10 +357,14 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The name of a user who has no session, if something of theirs goes on under their caps.
-fn who_goes_on(uid: u32) -> Option<String> {
-    let user = || User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    systemd::goes_on(uid).then(user)?.map(|user| user.name)
+/// The name of a user who has no session that says it.
+fn name_of(uid: u32) -> Result<String> {
+    let action = format!("look up UID {uid}, of whom something goes on after the last logout");
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => Ok(user.name),
+        Ok(None) => Err(system(action)(Errno::ENOENT)),
+        Err(errno) => Err(system(action)(errno)),
+    }
 }
 
 /// The sessions of a user that are on.

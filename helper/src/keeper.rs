@@ -216,10 +216,15 @@ impl Keeper {
 
     /// Whether anything of the session is in its cgroup.
     fn is_populated(&self, group: &Group) -> bool {
-        let is_leader = |pid: &i32| *pid == self.leader.role().pid;
-        let only_leader = |all: Vec<i32>| !all.is_empty() && all.iter().all(is_leader);
+        let only_leader =
+            |all: Vec<i32>| !all.is_empty() && all.iter().all(|pid| self.is_spared(*pid));
         let spared = self.leader_stays && group.processes().is_ok_and(only_leader);
         group.is_populated() && !spared
+    }
+
+    /// Whether this is the application that goes on. Once that has ended its PID may be that of a process of the session's.
+    fn is_spared(&self, pid: i32) -> bool {
+        self.leader_stays && pid == self.leader.role().pid && !self.leader_ends_within(0)
     }
 
     fn deadline(&self, ended: Instant) -> Option<Instant> {
@@ -247,7 +252,7 @@ impl Keeper {
     /// descriptor, once checked, cannot.
     fn signal(&self, group: &Group, signals: &[Signal]) {
         for pid in group.processes().unwrap_or_default() {
-            if self.leader_stays && pid == self.leader.role().pid {
+            if self.is_spared(pid) {
                 continue;
             }
             let Ok(pidfd) = sys::pidfd_open(Pid::from_raw(pid)) else {
@@ -375,7 +380,8 @@ pub fn sweep_until_nothing_is_left(tree: Option<&Tree>, uid: u32, id: SessionId)
 /// Waits until the session's cgroup becomes empty, or a time has passed. May return for no reason.
 fn wait_for_change(group: &Group, at_most: Duration) {
     let Ok(mut events) = File::open(group.path().join("cgroup.events")) else {
-        return;
+        // It may be gone, or for the moment there may be no descriptor.
+        return std::thread::sleep(at_most.min(Duration::from_millis(50)));
     };
     // By this very descriptor: the kernel reports a change since its last read, and one that was
     // never read counts as changed.
@@ -388,4 +394,44 @@ fn wait_for_change(group: &Group, at_most: Duration) {
     let timeout = PollTimeout::try_from(at_most.saturating_add(Duration::from_millis(1)));
     // Whatever it returns, the caller looks at the state anew.
     let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::cgroup::folder::Folder;
+
+    #[test]
+    fn a_process_that_has_the_pid_of_an_application_that_has_ended_is_not_spared() {
+        let mut application = Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_raw(application.id() as i32);
+        let folder = Folder::new("spared", &[("cgroup.events", "populated 1\n")]);
+        folder.write("cgroup.procs", &format!("{pid}\n"));
+        let planned = crate::decide::tests::planned("spared", "", "");
+        let role = serde_json::json!({ "pid": pid.as_raw(), "start": 1 });
+        let record = serde_json::json!({
+            "id": 1, "user": "alice", "uid": 1001, "service": "sshd", "tty": "", "rhost": "", "profile": "x",
+            "opened": 1, "state": "active", "leader": role, "keeper": role,
+        });
+        let keeper = Keeper {
+            tree: Some(folder.tree(Manager::Systemd)),
+            record: serde_json::from_value(record).unwrap(),
+            leader: Leader::of(pid, None).unwrap(),
+            leaders_end: sys::pidfd_open(pid).unwrap(),
+            executable: String::new(),
+            channel: Channel::pair().unwrap().0,
+            group: Some(folder.group()),
+            berth: Berth::None,
+            logout: planned.berth.logout,
+            accounting: planned.accounting,
+            audits: false,
+            leader_stays: true,
+        };
+        assert!(!keeper.is_populated(&folder.group()));
+        application.kill().unwrap();
+        application.wait().unwrap();
+        assert!(keeper.is_populated(&folder.group()));
+    }
 }

@@ -1,5 +1,5 @@
-//! One login, from the module's request to the last trace of the session: DESIGN.md's five steps, in
-//! order. Whatever an early return leaves behind is undone by a guard's drop: see [`Opening`].
+//! One login, from the module's request to the last trace of the session: five steps, in order. Whatever an early return
+//! leaves behind is undone by a guard's drop: see [`Opening`].
 
 use std::time::{Duration, Instant};
 
@@ -159,7 +159,7 @@ fn open(
         Ok(prepared) => prepared,
         Err(error) => return fail_by(&channel, request, on_error, &error),
     };
-    let tree = prepared.tree.as_ref();
+    let tree = prepared.own_tree();
     let half = match worker {
         Some(worker) => Ok(Half::Worker(worker)),
         None => standby::split(tree),
@@ -168,7 +168,7 @@ fn open(
         Ok(Half::Worker(worker)) => worker,
         Ok(Half::Standby(standby)) => {
             drop(channel);
-            standby.stand_by(tree);
+            standby.stand_by(prepared.tree.as_ref());
             return Ok(());
         }
         Err(error) => return fail_by(&channel, request, on_error, &error),

@@ -101,7 +101,7 @@ impl<'a> Opening<'a> {
             (0, _) | (_, Scope::User) => None,
             (_, Scope::Session) => Some(plan.start()?),
         };
-        clean_up_after_the_dead(prepared.tree.as_ref(), planned.login.uid);
+        clean_up_after_the_dead(planned.login.uid);
 
         // 2. The session's cgroup, under the user's lock.
         let mut record = self.record()?;
@@ -368,12 +368,18 @@ fn report(id: SessionId, result: Result<()>) {
     }
 }
 
-/// Removes what this user's earlier sessions left, if keeper and standby were both killed.
-fn clean_up_after_the_dead(tree: Option<&Tree>, uid: u32) {
+/// Removes what this user's earlier sessions left, if keeper and standby were both killed. They may have had a cgroup where
+/// this one gets none.
+fn clean_up_after_the_dead(uid: u32) {
     let sessions = UserFolder::lock(uid).and_then(|folder| folder.sessions());
     for id in sessions.unwrap_or_default() {
         if Record::is_abandoned(id) {
-            report(id, sweep(tree, uid, id).map_err(Error::from));
+            let swept = match Tree::find() {
+                Ok(tree) => sweep(Some(&tree), uid, id),
+                Err(berth_session::Error::NoCgroup2) => sweep(None, uid, id),
+                Err(error) => Err(error),
+            };
+            report(id, swept.map_err(Error::from));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
 use berth_config::outcome::{CgroupPlace, UserNamespace};
-use berth_session::{Record, SessionId, Tree, kernel_text};
+use berth_session::{Manager, Record, SessionId, Tree, kernel_text};
 use nix::unistd::Pid;
 
 use crate::decide::Planned;
@@ -14,7 +14,8 @@ use crate::{caps, chroot, idmap, init, kernel, pam_group, sys};
 
 /// What is known before anything is changed.
 pub struct Prepared {
-    /// The hierarchy, where the session gets a cgroup in it.
+    /// The hierarchy, where the session gets a cgroup in it; and systemd's in any case, since a user's caps there go with
+    /// their last session, whichever that is.
     pub tree: Option<Tree>,
     /// The session's id.
     pub id: SessionId,
@@ -43,13 +44,17 @@ impl Prepared {
         if berth.namespaces.mount {
             chroot::refuse()?;
         }
-        let tree = match berth.cgroup {
-            CgroupPlace::Own => Some(tree?),
-            // Not touched, then, by Berth's own processes either: they stay with the login's.
-            CgroupPlace::Keep => None,
+        let (tree, caps) = match berth.cgroup {
+            CgroupPlace::Own => {
+                let tree = tree?;
+                let caps = caps::Plan::new(&tree, planned)?;
+                (Some(tree), Some(caps))
+            }
+            CgroupPlace::Keep => {
+                let systemds = |tree: &Tree| tree.manager() == Manager::Systemd;
+                (tree.ok().filter(systemds), None)
+            }
         };
-        let caps = tree.as_ref().map(|tree| caps::Plan::new(tree, planned));
-        let caps = caps.transpose()?;
         let leaders_end = sys::pidfd_open(leader)
             .map_err(system(format!("watch the login, process {leader}")))?;
         let leader = Leader::of(leader, tree.as_ref())?;
@@ -65,6 +70,11 @@ impl Prepared {
             owner,
             maps,
         })
+    }
+
+    /// The hierarchy, where the session gets a cgroup in it. Elsewhere Berth's own processes stay with the login's.
+    pub fn own_tree(&self) -> Option<&Tree> {
+        self.tree.as_ref().filter(|_| self.caps.is_some())
     }
 }
 

@@ -175,8 +175,7 @@ impl Standby {
     pub fn stand_by(self, tree: Option<&Tree>) -> bool {
         // Until the login is through, the worker is dead, or the module has given up.
         let (traces, opened) = self.wait_for_the_session();
-        let tree = tree.filter(|_| traces.as_ref().is_some_and(|traces| traces.has_cgroup));
-        if let (Some(tree), Some(traces)) = (tree, &traces) {
+        if let Some((tree, traces)) = tree.zip(traces.as_ref().filter(|traces| traces.has_cgroup)) {
             // Out of sshd's cgroup, whose limits and kills are not meant for it. Not earlier:
             // a move holds the lock of the whole hierarchy for a grace period of the
             // kernel's, unless it comes right after another one, as it does now.

@@ -39,8 +39,7 @@ pub fn clone(namespaces: i32, cgroup: Option<BorrowedFd<'_>>) -> nix::Result<Clo
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: the arguments outlive the call, and without CLONE_VM the child has a copy of all memory,
-    // as after fork(2). This process has one thread (main checks it), so no lock can be held by
-    // another one.
+    // as after fork(2). This process starts no thread, so no lock can be held by another one.
     let result =
         unsafe { libc::syscall(libc::SYS_clone3, &raw const args, mem::size_of_val(&args)) };
     match Errno::result(result)? {
@@ -112,6 +111,12 @@ pub fn close_from(first: u32) -> nix::Result<()> {
 pub fn is_secure_exec() -> bool {
     // SAFETY: getauxval reads a table that the kernel made at exec.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// The size of a page of memory, in bytes (getauxval(3), AT_PAGESZ).
+pub fn page_size() -> u64 {
+    // SAFETY: as above.
+    unsafe { libc::getauxval(libc::AT_PAGESZ) }
 }
 
 /// Takes over a descriptor that the caller of this program left open for it.

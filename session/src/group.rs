@@ -124,6 +124,8 @@ impl Group {
             Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
                 Errno::ENOENT => Ok(true),
                 Errno::EBUSY | Errno::ENOTEMPTY => Ok(false),
+                // Of what is mounted read-only the kernel says so first.
+                Errno::EROFS if !self.exists() => Ok(true),
                 _ => Err(Error::file("remove the cgroup", &self.path, error)),
             },
         }
@@ -193,9 +195,16 @@ impl Group {
             .collect())
     }
 
-    /// Whether any process is in it or below.
+    /// Whether any process is in it or below. One that is there and cannot be looked at (no descriptor, no memory) counts:
+    /// what is in it would be taken for gone.
     pub fn is_populated(&self) -> bool {
-        self.keyed("cgroup.events", "populated") == Some(1)
+        match self.read_until("cgroup.events", End::Short) {
+            Ok(text) => keyed(&text, "populated") == Some(1),
+            Err(error) => {
+                let errno = Errno::from_raw(error.raw_os_error().unwrap_or(0));
+                !matches!(errno, Errno::ENOENT | Errno::ENODEV)
+            }
+        }
     }
 }
 
@@ -300,6 +309,10 @@ mod tests {
             .write("cgroup.events", "populated 0\nfrozen 0\n")
             .unwrap();
         assert!(!group.is_populated() && !group.is_frozen());
+        fs::remove_file(path.join("cgroup.events")).unwrap();
+        assert!(!group.is_populated());
+        std::os::unix::fs::symlink("cgroup.events", path.join("cgroup.events")).unwrap();
+        assert!(group.is_populated(), "it is there, and cannot be read");
         assert!(group == Group::from(path.clone()) && group != group.child("x"));
         fs::remove_dir_all(path).unwrap();
     }

@@ -9,7 +9,7 @@ use berth_protocol::service::MANAGER;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::folder::entries;
+use crate::folder::{entries, remove_if_there};
 use crate::regular::replace_file;
 use crate::{Error, Result, SessionId, kernel_text, read_file, sys};
 
@@ -233,7 +233,10 @@ impl Record {
     pub fn leave_cgroup_alone(id: SessionId) -> Result<()> {
         let mut record = Record::read(id)?;
         record.cgroup = None;
-        record.write()
+        // Where there is no room to say so, no record says more than one.
+        record
+            .write()
+            .or_else(|_| remove_if_there(&Record::path(id)))
     }
 
     /// Whether a session that has an entry is known to have nobody who keeps it.

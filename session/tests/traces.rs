@@ -392,6 +392,33 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
 }
 
 #[test]
+fn a_record_that_cannot_be_written_anew_says_of_no_cgroup_that_it_is_the_sessions() {
+    if elsewhere() {
+        return;
+    }
+    enter(&record(1));
+    // As where there is no room: nothing can be written, and anything removed.
+    fs::create_dir("/run/berth/sessions/.1").unwrap();
+    Record::leave_cgroup_alone(id(1)).unwrap();
+    let left = Record::read(id(1)).map(|record| record.cgroup);
+    assert!(left.is_err_and(|error| error.is_not_found()));
+}
+
+#[test]
+fn a_session_without_a_cgroup_is_swept_where_all_cgroups_are_read_only() {
+    if elsewhere() {
+        return;
+    }
+    fs::create_dir("/run/tree").unwrap();
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "ro", "none", "/run/tree"]);
+    assert!(mount.status().unwrap().success());
+    enter(&dead(1));
+    sweep(Some(&tree()), 1001, id(1)).unwrap();
+    assert!(!Record::path(id(1)).exists());
+}
+
+#[test]
 fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
     if elsewhere() {
         return;

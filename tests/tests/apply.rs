@@ -127,3 +127,18 @@ fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
         assert!(said.ok().contains("it counts from the next login on"));
     });
 }
+
+#[test]
+fn who_goes_on_and_cannot_be_looked_up_is_not_passed_over() {
+    Machine::run(|machine| {
+        let folder = "/run/berth/users/4242";
+        let made = format!("mkdir --parents {folder}; touch {folder}/goes-on");
+        machine.host(&made).ok();
+        let here = format!("cd {PROGRAMS} && ./berth apply --helper ./berth-helper");
+        let said = machine.host(&here);
+        assert_eq!(said.status.code(), Some(5), "{said:?}");
+        let all = format!("{}{}", said.stdout, said.stderr);
+        assert!(all.contains("cannot look up UID 4242"), "{all}");
+        machine.host(&format!("rm -r {folder}")).ok();
+    });
+}

@@ -1,6 +1,7 @@
 //! When a login is over, however it ended, nothing of it is left.
 
 use berth_tests::{Door, Machine, Policy, Process, Terminal, eventually};
+use nix::sys::signal::Signal;
 
 /// The processes of a session as they are seen on the host: the application's and the user's.
 fn of_session(uid: u32) -> Vec<Process> {
@@ -284,6 +285,28 @@ fn when_all_of_berth_is_killed_the_processes_end_and_the_next_login_removes_the_
         );
         terminal.wait();
         assert_eq!(machine.ssh("alice", "cat /proc/1/comm").ok(), "berth-init");
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn what_a_killed_keeper_left_running_ends_with_the_next_login_also_where_that_gets_no_cgroup() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let before = machine.settled();
+        let (login, left) = machine.stay("alice");
+        let [keeper, standby] = keeper_and_standby();
+        let all: Vec<_> = [standby, keeper].concat();
+        all.iter().for_each(|one| one.signal(Signal::SIGSTOP));
+        all.iter().for_each(|one| one.kill());
+        assert!(left.exists());
+        machine.policy(&Policy {
+            namespaces: String::new(),
+            ..Policy::with_profile("cgroup = \"keep\"")
+        });
+        machine.ssh("alice", "true").ok();
+        assert!(eventually(|| !left.exists()));
+        login.end();
         machine.assert_nothing_left(&before);
     });
 }

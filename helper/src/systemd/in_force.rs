@@ -5,6 +5,7 @@ use berth_session::{Group, Tree};
 
 use super::properties::{mask, per_second};
 use crate::cgroup::Setting;
+use crate::sys;
 
 /// How it stands with a setting.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,13 +52,10 @@ pub fn look(tree: &Tree, group: &Group, setting: &Setting) -> State {
 
 /// Whether a file says the same as a setting, in the kernel's words.
 pub fn is_same(setting: &Setting, now: &str) -> bool {
-    const PAGE: u64 = 4096;
     let wanted = setting.value.as_str();
     match setting.file {
         "memory.min" | "memory.low" | "memory.high" | "memory.max" | "memory.swap.max" => {
-            // The kernel counts pages.
-            let pages = |text: &str| text.parse::<u64>().ok().map(|bytes| bytes / PAGE);
-            pages(wanted) == pages(now)
+            is_same_memory(wanted, now, sys::page_size())
         }
         // systemd takes another period where the quota is small.
         "cpu.max" => per_second(wanted).abs_diff(per_second(now)) <= per_second(wanted) / 100,
@@ -80,12 +78,26 @@ pub fn is_same(setting: &Setting, now: &str) -> bool {
     }
 }
 
+/// The kernel counts pages, which have up to 64 KiB on some machines.
+fn is_same_memory(wanted: &str, now: &str, page: u64) -> bool {
+    let pages = |text: &str| text.parse::<u64>().ok()?.checked_div(page);
+    pages(wanted) == pages(now)
+}
+
 #[cfg(test)]
 mod tests {
     use berth_session::Controller;
 
     use super::*;
     use crate::cgroup::folder::Folder;
+
+    #[test]
+    fn memory_is_the_same_in_whole_pages_whatever_their_size() {
+        let same = |page| is_same_memory("100000", "65536", page);
+        assert_eq!([same(65536), same(4096)], [true, false]);
+        assert!(is_same_memory("max", "max", 4096) && !is_same_memory("max", "4096", 4096));
+        assert!(is_same_memory("5000", "4096", sys::page_size()));
+    }
 
     #[test]
     fn what_systemd_has_not_done_yet_is_awaited_and_what_the_kernel_cannot_is_not() {

@@ -55,7 +55,11 @@ fn with_room_left(slice: &Group, settings: &[Setting]) -> Vec<Setting> {
     let has: Option<u64> = slice.number("pids.max");
     let mut settings = settings.to_vec();
     for one in settings.iter_mut().filter(|one| one.file == "pids.max") {
-        let with_room = one.value.parse().ok().map(|max: u64| max + RESERVE);
+        let with_room = one
+            .value
+            .parse()
+            .ok()
+            .map(|max: u64| max.saturating_add(RESERVE));
         if with_room.is_some() && with_room == has {
             one.value = with_room.unwrap_or_default().to_string();
         }

@@ -199,14 +199,17 @@ impl Bus {
     }
 }
 
-/// Connects to a socket that may have more callers waiting than it takes.
+/// Connects to a socket that may have more callers waiting than it takes, or that nobody listens on while systemd executes
+/// itself anew (daemon-reexec, which its upgrade does).
 fn connected(path: &str, deadline: Instant) -> nix::Result<UnixStream> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     let address = UnixAddr::new(path)?;
     loop {
         match connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &address) {
-            Err(Errno::EAGAIN | Errno::EINTR) if Instant::now() < deadline => {
+            Err(Errno::EAGAIN | Errno::EINTR | Errno::ECONNREFUSED)
+                if Instant::now() < deadline =>
+            {
                 std::thread::sleep(Duration::from_millis(5));
             }
             connected => return connected.map(|()| socket.into()),

@@ -191,6 +191,30 @@ fn whoever_does_not_answer_costs_the_deadline_and_no_more() {
     );
 }
 
+#[test]
+fn systemd_is_waited_for_while_it_executes_itself_anew() {
+    let path = std::env::temp_dir().join(format!("berth-bus-{}-anew", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(connect_now(&path).is_none());
+    let again = path.clone();
+    let script = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(20));
+        std::fs::remove_file(&again).unwrap();
+        let (mut stream, _) = UnixListener::bind(&again).unwrap().accept().unwrap();
+        read_some(&mut stream);
+        stream.write_all(OK).unwrap();
+    });
+    let connected = Bus::connect_to(path.to_str().unwrap(), None, Duration::from_secs(30));
+    // Or nobody would come to who waits for it.
+    while !script.is_finished() && connect_now(&path).is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    script.join().unwrap();
+    std::fs::remove_file(&path).unwrap();
+    connected.unwrap();
+}
+
 /// Connects without waiting, as long as the listener has room.
 fn connect_now(path: &std::path::Path) -> Option<std::os::fd::OwnedFd> {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};

@@ -18,6 +18,10 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
         "what_an_account_phase_leaves_is_taken_back_by_the_worker_alone",
         account,
     ),
+    (
+        "caps_go_with_a_users_last_session_also_where_that_has_no_cgroup",
+        kept,
+    ),
 ];
 
 const NAMESPACES: [&str; 4] = ["user", "pid", "ipc", "mnt"];
@@ -97,6 +101,28 @@ fn account(machine: &Booted) {
     let locks = std::fs::read_to_string(locks).expect("locks");
     let taken = locks.lines().filter(|line| line.contains("LOCK_EX"));
     assert_eq!(taken.count(), 1, "{locks}");
+}
+
+fn kept(machine: &Booted) {
+    let capped = Policy {
+        defaults: "missing_controller = \"warn\"".into(),
+        ..Policy::with_profile("user = { tasks_max = 60 }\nlogout = { grace = \"1s\" }")
+    };
+    machine.berth("sshd", &capped);
+    let before = machine.settled();
+    let (first, _) = machine.stay("alice");
+    machine.policy(&Policy::with_profile(
+        "cgroup = \"keep\"\nlogout = { grace = \"1s\" }",
+    ));
+    let (second, _) = machine.stay("alice");
+    first.end();
+    assert!(eventually(|| machine.sessions().len() == 1));
+    assert_eq!(machine.drop_ins("alice"), ["50-TasksMax.conf"]);
+    second.end();
+    let closed = eventually(|| machine.sessions().is_empty());
+    assert!(closed, "open: {:?}", machine.sessions());
+    machine.assert_nothing_left(&before);
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
 fn shown(machine: &Booted) {
