@@ -1,12 +1,9 @@
 //! What is due each minute: exceptions that end, windows of time, and penalties (`berth apply --due`).
 
-use berth_session::systemd::{self, Bus, is_booted};
+use berth_session::systemd::{self, Bus, TIMER, is_booted};
 use berth_session::{Result, Tree, UserFolder};
 
 use crate::exit::Exit;
-
-/// What starts it where systemd runs the machine; elsewhere cron does.
-const TIMER: &str = "berth-due.timer";
 
 /// Takes the caps back of what has ended that went on after its user's last logout. Only systemd lets it.
 pub fn take_caps_back() -> std::result::Result<(), Exit> {

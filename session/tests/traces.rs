@@ -437,10 +437,9 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
         return;
     }
     let tree = Tree::at("/run/tree".into(), Manager::Systemd);
-    let slice = cgroup("user.slice/user-1001.slice");
-    let populated = |is: bool| {
-        let events = format!("populated {}\nfrozen 0\n", u8::from(is));
-        fs::write(slice.join("cgroup.events"), events).unwrap();
+    let start_manager = || {
+        let slice = cgroup("user.slice/user-1001.slice");
+        fs::write(slice.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
     };
     let take_back = || take_back(&tree, UserFolder::lock(1001).unwrap(), 1001).unwrap();
     let drop_in = Path::new("/run/systemd/system.control/user-1001.slice.d/50-TasksMax.conf");
@@ -453,7 +452,7 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
         fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
         fs::write(drop_in, "").unwrap();
         enter(&dead(1));
-        populated(true);
+        start_manager();
         take_back();
         assert_eq!(who_goes_on().unwrap(), [0; 0], "{whose}: a session is on");
         // The last one ends, and the manager goes on.
@@ -464,7 +463,7 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
         }
         // A login comes, and ends with the manager.
         enter(&dead(2));
-        populated(false);
+        fs::remove_dir_all("/run/tree").unwrap();
         sweep(Some(&tree), 1001, id(2)).unwrap();
         assert_eq!(who_goes_on().unwrap(), [0; 0], "{whose}");
         assert!(
@@ -474,7 +473,7 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
         assert_eq!(drop_in.exists(), whose == "everyone");
     }
     // Where there are no caps nobody has to come again.
-    populated(true);
+    start_manager();
     take_back();
     assert!(!users.join("1001").exists());
 }

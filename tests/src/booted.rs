@@ -279,14 +279,19 @@ impl Booted {
     /// Fails unless everything becomes as it was, soon.
     #[track_caller]
     pub fn assert_nothing_left(&self, before: &Snapshot) {
-        assert!(
-            eventually(|| self.is_nobody_capped()),
-            "caps without a login"
-        );
-        before.assert_restored(&self.cgroups, FIRST_UID);
+        before.assert_restored(&self.cgroups, FIRST_UID, || {
+            self.is_nobody_capped();
+        });
     }
 
-    /// Whether no user without a session has caps on. The timer looks for them each minute, and here at once.
+    /// Fails unless the caps of a user are taken back, soon.
+    #[track_caller]
+    pub fn assert_caps_taken_back(&self, user: &str) {
+        let is_none = || self.is_nobody_capped() && self.drop_ins(user).is_empty();
+        assert!(eventually(is_none), "{:?}", self.drop_ins(user));
+    }
+
+    /// Whether no user without a session has caps on. If so the next look, for which the timer takes a minute, is here at once.
     fn is_nobody_capped(&self) -> bool {
         let nobody = || {
             let users = fs::read_dir("/run/berth/users").into_iter().flatten();
@@ -294,13 +299,14 @@ impl Booted {
                 .flatten()
                 .any(|user| user.path().join("goes-on").exists())
         };
-        nobody() || {
+        let is_nobody = nobody();
+        if !is_nobody {
             // More often than systemd lets anything be started, without the first of these.
             let start =
                 "systemctl reset-failed berth-due.service; systemctl start berth-due.service";
             self.host(start).ok();
-            nobody()
         }
+        is_nobody
     }
 
     /// The slices of users that are there.

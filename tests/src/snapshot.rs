@@ -103,11 +103,12 @@ impl Snapshot {
         left.chain(gone).collect()
     }
 
-    /// Fails unless everything becomes again as it was, soon.
+    /// Fails unless everything becomes again as it was, soon. Before each look something is done.
     #[track_caller]
-    pub(crate) fn assert_restored(&self, cgroups: &Cgroups, first_uid: u32) {
+    pub(crate) fn assert_restored(&self, cgroups: &Cgroups, first_uid: u32, each: impl Fn()) {
         let mut differences = Vec::new();
         let restored = eventually(|| {
+            each();
             differences = self.differences(&Snapshot::take(cgroups, first_uid));
             differences.is_empty()
         });

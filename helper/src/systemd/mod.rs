@@ -194,6 +194,8 @@ impl Plan {
             return Ok(()); // The session's turn sees to it.
         }
         let folder = UserFolder::lock(self.uid)?;
+        // Whoever is killed before there is a session leaves them to the timer.
+        systemd::mark_as_going_on(&folder)?;
         set(tree, &folder, &slice, &self.user)
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bus, Property};
+use super::{Bus, Property, TIMER};
 use crate::folder::{EVERYONE, USERS, remove_if_there};
 use crate::regular::replace_file;
 use crate::{Error, Group, Result, Tree, UserFolder, freezer, read_file};
@@ -129,19 +129,31 @@ pub fn take_back(tree: &Tree, folder: UserFolder, uid: u32) -> Result<()> {
     let slice = tree.user_in(None, uid);
     let is_capped =
         || before(&folder).exists() || Path::new(USERS).join(EVERYONE).join(BEFORE).exists();
-    if slice.is_populated() && is_capped() {
-        return File::create(&mark)
-            .map(drop)
-            .map_err(|error| Error::file("create", &mark, error));
+    if slice.is_populated() && is_capped() && is_asked_again() {
+        return mark_as_going_on(&folder);
     }
-    take_back_from(&slice, &folder)?;
+    take_back_from(&slice, &folder, false)?;
     remove_if_there(&mark)?;
     folder.remove_if_empty()?;
     drop(folder);
     take_back_everyones(tree)
 }
 
-/// The users who are under caps without a session of theirs, because something of theirs goes on.
+/// Whether somebody asks again. Once Berth has been removed nobody does.
+fn is_asked_again() -> bool {
+    let is_active = Bus::connect().and_then(|mut bus| bus.is_active(TIMER));
+    is_active.unwrap_or(true)
+}
+
+/// Has [`who_goes_on`] name a user whose caps are on without a session.
+pub fn mark_as_going_on(folder: &UserFolder) -> Result<()> {
+    let mark = folder.path().join(GOES_ON);
+    File::create(&mark)
+        .map(drop)
+        .map_err(|error| Error::file("create", &mark, error))
+}
+
+/// The users who are under caps without a session of theirs, because something of theirs goes on, or a session did not come.
 pub fn who_goes_on() -> Result<Vec<u32>> {
     let mut uids = UserFolder::uids()?;
     uids.retain(|uid| goes_on(*uid));
@@ -162,12 +174,14 @@ fn take_back_everyones(tree: &Tree) -> Result<()> {
     let folder = UserFolder::lock_everyone()?;
     // Again: whoever comes now waits for the lock, with a folder.
     if UserFolder::are_all_gone()? {
-        take_back_from(&tree.berth(), &folder)?;
+        let slice = tree.berth();
+        take_back_from(&slice, &folder, slice.exists())?;
     }
     folder.remove_if_empty()
 }
 
-fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
+/// `stays`: logind wants it, whether anything is in it or not.
+fn take_back_from(slice: &Group, folder: &UserFolder, stays: bool) -> Result<()> {
     let path = before(folder);
     remove_if_there(&unfinished(&path))?; // of somebody who was killed
     let known = read(&path)?;
@@ -176,7 +190,7 @@ fn take_back_from(slice: &Group, folder: &UserFolder) -> Result<()> {
     }
     let unit = slice.name();
     // An empty one is about to go: to set anything now could make its cgroup anew.
-    if slice.is_populated() {
+    if stays || slice.is_populated() {
         // It lives on, and keeps in the kernel what is only removed from the drop-ins.
         let values: Vec<_> = known.iter().map(|one| one.property.clone()).collect();
         Bus::connect()?.set(unit, &values)?;

@@ -19,13 +19,16 @@ use crate::{Error, Group, Result};
 
 pub use bus::Bus;
 pub use caps::{
-    DROP_INS, TRANSIENT, before_login, forget, goes_on, is_set, put_back, set_caps,
-    set_while_it_runs, take_back, who_goes_on,
+    DROP_INS, TRANSIENT, before_login, forget, goes_on, is_set, mark_as_going_on, put_back,
+    set_caps, set_while_it_runs, take_back, who_goes_on,
 };
 pub use wire::{Property, Value};
 
 /// The service that Berth's own processes live in.
 pub const SERVICE: &str = "berth.service";
+
+/// What starts `berth apply --due` each minute.
+pub const TIMER: &str = "berth-due.timer";
 
 /// Whether it runs this machine (sd_booted(3)). Where that cannot be seen it is an error: who took it for a no would write in
 /// systemd's tree.

@@ -21,13 +21,21 @@ impl Bus {
 
     /// A property that a slice has.
     pub fn get(&mut self, slice: &str, property: &str) -> Result<Value> {
+        self.property(slice, "org.freedesktop.systemd1.Slice", property)
+    }
+
+    /// Whether a unit is active.
+    pub fn is_active(&mut self, unit: &str) -> Result<bool> {
+        let state = self.property(unit, "org.freedesktop.systemd1.Unit", "ActiveState")?;
+        Ok(state == Value::Text("active".into()))
+    }
+
+    fn property(&mut self, unit: &str, interface: &str, property: &str) -> Result<Value> {
         let mut arguments = Writer::default();
-        arguments
-            .text("org.freedesktop.systemd1.Slice")
-            .text(property);
-        let what = format!("tell {property} of {slice}");
+        arguments.text(interface).text(property);
+        let what = format!("tell {property} of {unit}");
         let properties = "org.freedesktop.DBus.Properties";
-        let body = self.call(&object(slice), properties, "Get", "ss", arguments, &what)?;
+        let body = self.call(&object(unit), properties, "Get", "ss", arguments, &what)?;
         wire::variant(&body).ok_or(Error::Refused {
             what,
             reason: "its answer is of another type".into(),

@@ -1,6 +1,9 @@
 //! Logins on a machine that systemd runs: where logind puts them, with Berth last in the stack and without.
 
+use std::process::{Command, Stdio};
+
 use berth_tests::{Booted, Policy, Process, eventually};
+use nix::sys::signal::Signal;
 
 use super::BootedCase;
 use super::audit::{CLEAR, assert_audited, switch};
@@ -17,6 +20,10 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
     (
         "what_an_account_phase_leaves_is_taken_back_by_the_worker_alone",
         account,
+    ),
+    (
+        "what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed",
+        account_killed,
     ),
     (
         "caps_go_with_a_users_last_session_also_where_that_has_no_cgroup",
@@ -103,12 +110,39 @@ fn account(machine: &Booted) {
     assert_eq!(taken.count(), 1, "{locks}");
 }
 
-fn kept(machine: &Booted) {
-    let capped = Policy {
+/// A policy whose caps systemd is asked for, although a container cannot have them.
+fn capped() -> Policy {
+    Policy {
         defaults: "missing_controller = \"warn\"".into(),
         ..Policy::with_profile("user = { tasks_max = 60 }\nlogout = { grace = \"1s\" }")
-    };
-    machine.berth("sshd", &capped);
+    }
+}
+
+fn account_killed(machine: &Booted) {
+    machine.berth("sshd", &capped());
+    let before = machine.settled();
+    let mut application = Command::new("pamtester");
+    application.args(["sshd", "alice", "acct_mgmt", "authenticate"]);
+    // It waits for a password.
+    let mut application = application
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("pamtester");
+    let set = || machine.drop_ins("alice") == ["50-TasksMax.conf"];
+    assert!(eventually(set));
+    let helpers = Process::named("berth-helper");
+    assert_eq!(helpers.len(), 2);
+    helpers.iter().for_each(|one| one.signal(Signal::SIGSTOP));
+    helpers.iter().for_each(|one| one.kill());
+    drop(application.stdin.take());
+    application.wait().expect("its end");
+    assert!(set(), "somebody is left who takes it back");
+    machine.assert_nothing_left(&before);
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
+}
+
+fn kept(machine: &Booted) {
+    machine.berth("sshd", &capped());
     let before = machine.settled();
     let (first, _) = machine.stay("alice");
     machine.policy(&Policy::with_profile(
