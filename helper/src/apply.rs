@@ -12,7 +12,6 @@ use berth_config::{Layers, Login, Machine, Places, Policy};
 use berth_session::{
     Applied, Group, Left, Line, Manager, Record, Tree, UserFolder, Whose, systemd,
 };
-
 use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 

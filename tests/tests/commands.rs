@@ -23,6 +23,14 @@ fn session(machine: &Machine) -> String {
     listed(machine)[0].clone()
 }
 
+/// Fails unless no session is listed any more, soon.
+#[track_caller]
+fn assert_list_becomes_empty(machine: &Machine) {
+    let list = || machine.berth("list");
+    let is_empty = || list().stdout.ends_with("0 sessions, 0 users.");
+    assert!(eventually(is_empty), "{:?}", list());
+}
+
 #[test]
 fn list_has_a_line_for_each_session() {
     Machine::run(|machine| {
@@ -51,13 +59,7 @@ fn list_has_a_line_for_each_session() {
         for login in [alice, bob, again] {
             login.end();
         }
-        let empty = || {
-            machine
-                .berth("list")
-                .stdout
-                .ends_with("0 sessions, 0 users.")
-        };
-        assert!(eventually(empty), "{:?}", machine.berth("list"));
+        assert_list_becomes_empty(machine);
     });
 }
 
@@ -217,13 +219,7 @@ fn kill_that_is_typed_in_one_of_the_sessions_ends_the_others_and_what_ignores_it
         ));
         // With its own session it ends itself.
         assert!(!killed.status.success(), "{killed:?}");
-        let empty = || {
-            machine
-                .berth("list")
-                .stdout
-                .ends_with("0 sessions, 0 users.")
-        };
-        assert!(eventually(empty), "{:?}", machine.berth("list"));
+        assert_list_becomes_empty(machine);
         for login in [alice, bob] {
             login.end();
         }
@@ -317,13 +313,7 @@ fn kill_with_a_signal_only_sends_it() {
         machine
             .berth(&format!("kill {id} --yes --signal USR1"))
             .ok();
-        let empty = || {
-            machine
-                .berth("list")
-                .stdout
-                .ends_with("0 sessions, 0 users.")
-        };
-        assert!(eventually(empty), "{:?}", machine.berth("list"));
+        assert_list_becomes_empty(machine);
         login.end();
     });
 }
