@@ -1,4 +1,4 @@
-//! What is due each minute: exceptions that end, windows of time, and penalties (`berth apply --due`).
+//! What is due each minute: exceptions that end, windows of time, penalties, and caps of who has gone (`berth apply --due`).
 
 use berth_session::systemd::{self, Bus, TIMER, is_booted};
 use berth_session::{Result, Tree, UserFolder};
