@@ -29,7 +29,13 @@ pub const CASES: &[BootedCase] = &[
         "a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it",
         attached,
     ),
+    (
+        "a_scope_of_the_users_own_manager_needs_what_the_bus_forbids_then",
+        scopes,
+    ),
 ];
+
+const FORBIDDEN: &str = "/etc/dbus-1/system.d/berth-attach.conf";
 
 const BERTH: &str = r#"user = "identity", pid = true, ipc = true, mount = true"#;
 
@@ -203,15 +209,10 @@ fn attached(machine: &Booted) {
         .host("systemd-run --quiet --uid=alice --property=Delegate=yes --unit=alices tail -f /dev/null")
         .ok();
     let managers = format!("user@{}.service", machine.uid("alice"));
-    let forbidden = "/etc/dbus-1/system.d/berth-attach.conf";
     let mut seen = Vec::new();
     for is_forbidden in [false, true] {
         if is_forbidden {
-            let documented = include_str!("../../../../docs/policy.md");
-            let (_, rule) = documented.split_once("```xml\n").expect("the rule");
-            let (rule, _) = rule.split_once("```").expect("its end");
-            fs::write(forbidden, rule).expect("the bus's policy");
-            machine.host("systemctl reload dbus").ok();
+            forbid(machine);
         }
         for (profile, unit, below) in [
             (&policy.profile, &*managers, "/init.scope"),
@@ -244,8 +245,29 @@ fn attached(machine: &Booted) {
     }
     machine
         .host(&format!(
-            "rm {forbidden}; systemctl reload dbus; systemctl stop alices.service"
+            "rm {FORBIDDEN}; systemctl reload dbus; systemctl stop alices.service"
         ))
         .ok();
     assert_eq!(seen, [true, true, true, false, false, false]);
+}
+
+/// What the rule costs: programs that have their own manager make a scope of what runs already.
+fn scopes(machine: &Booted) {
+    let scope = || machine.ssh("alice", "systemd-run --user --scope true");
+    scope().ok();
+    forbid(machine);
+    scope().refused();
+    machine
+        .host(&format!("rm {FORBIDDEN}; systemctl reload dbus"))
+        .ok();
+    scope().ok();
+}
+
+/// Puts the rule of docs/policy.md into force.
+fn forbid(machine: &Booted) {
+    let documented = include_str!("../../../../docs/policy.md");
+    let (_, rule) = documented.split_once("```xml\n").expect("the rule");
+    let (rule, _) = rule.split_once("```").expect("its end");
+    fs::write(FORBIDDEN, rule).expect("the bus's policy");
+    machine.host("systemctl reload dbus").ok();
 }
