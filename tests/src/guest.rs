@@ -370,7 +370,8 @@ fn qemu(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Command {
         ])
         .arg("-drive")
         .arg(format!(
-            "file={},if=virtio,format=raw,snapshot=on",
+            // Nobody writes to it; but user-mode Linux, which runs from the same one, locks it.
+            "file={},if=virtio,format=raw,snapshot=on,file.locking=off",
             image.display()
         ))
         .arg("-drive")
