@@ -54,13 +54,13 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                 login,
                 rule,
             }) => {
-                reply(&channel, &Reply::Refused { message })?;
+                let sent = reply(&channel, &Reply::Refused { message });
                 Counters::count(Outcome::Denied);
                 decide::about(Line::new("open"), "-", &login)
                     .optional("rule", rule)
                     .field("result", "deny")
                     .info();
-                return Ok(());
+                return sent;
             }
             Err(Undecided {
                 on_error,
@@ -289,13 +289,14 @@ fn reply(channel: &Channel, reply: &Reply) -> Result<()> {
     Ok(channel.send(reply, None)?)
 }
 
+/// As after a failure: an application that is gone by now was refused all the same.
 fn refuse(channel: &Channel, planned: &Planned, reason: String) -> Result<()> {
     let message = Some(reason.clone());
-    reply(channel, &Reply::Refused { message })?;
+    let sent = reply(channel, &Reply::Refused { message });
     Counters::count(Outcome::Denied);
     let line = planned.line("-").field("result", "deny");
     line.field("reason", reason).info();
-    Ok(())
+    sent
 }
 
 /// A failure before anything was changed. Tells the module first and the log second: a log daemon that hangs must
