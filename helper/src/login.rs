@@ -204,12 +204,14 @@ fn open(
                     sent
                 }
             };
-            if rest.has_to_wait() {
-                worker.has_opened();
-                give_up_what_keeping_does_not_need(prepared.id);
+            if !rest.has_to_wait() {
+                return told;
             }
+            worker.has_opened();
+            give_up_what_keeping_does_not_need(prepared.id);
             drop(rest);
-            return told;
+            // Whether the module heard of it or not, it is the good end of a keeper to its standby.
+            return Ok(());
         }
     };
     worker.has_opened();
