@@ -176,6 +176,13 @@ impl Folders {
         names.filter_map(|name| name.into_string().ok()).collect()
     }
 
+    /// Whether a file is a package's, or a link to one.
+    pub fn is_of_package(&self, path: &Path) -> bool {
+        let of_packages = self.0.iter().skip(1).map(fs::canonicalize);
+        let mut of_packages = of_packages.filter_map(std::io::Result::ok);
+        fs::canonicalize(path).is_ok_and(|path| of_packages.any(|folder| path.starts_with(folder)))
+    }
+
     /// What a package brought for a service, where the admin's file may take its place.
     pub fn of_package(&self, service: &str) -> Option<String> {
         let below_the_first = self.0.iter().skip(1);
