@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::SystemTime;
 
-use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Login, Places, StateError};
+use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Places, StateError};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Uid, User};
@@ -77,9 +77,7 @@ impl Changing {
         told.extend(applied);
         if is_done {
             file.write(&kept).map_err(|error| failed(&error))?;
-            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-            let user = user.map(|user| user.name);
-            log("unset", (uid, user), "expired", &over);
+            log("unset", (uid, name_of(uid)), "expired", &over);
         }
         Ok(())
     }
@@ -131,12 +129,12 @@ pub fn failed(error: &StateError) -> Exit {
 }
 
 /// Prints which exceptions a user has now, and what came of it for their sessions, as one object.
-pub fn print_json(login: &Login, all: &[Exception], applied: &[Applied]) {
+pub fn print_json((user, uid): (&str, u32), all: &[Exception], applied: &[Applied]) {
     json::print(&json!({
         "version": json::VERSION,
         "now": LocalTime::rfc3339(SystemTime::now()),
-        "user": login.user,
-        "uid": login.uid,
+        "user": user,
+        "uid": uid,
         "exceptions": objects(all),
         "applied": caps::objects(applied),
     }));
@@ -147,7 +145,13 @@ pub fn bring(helper: &Path, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
     caps::bring(helper, &[format!("--uid={uid}"), format!("--by={by}")])
 }
 
-/// Writes to the log what became of a user's exceptions. An account that is gone has no name.
+/// An account's name; one that is gone has none.
+pub fn name_of(uid: u32) -> Option<String> {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.map(|user| user.name)
+}
+
+/// Writes to the log what became of a user's exceptions.
 pub fn log(event: &str, (uid, user): (u32, Option<String>), by: &str, exceptions: &[Exception]) {
     for one in exceptions {
         Line::new(event)

@@ -129,6 +129,34 @@ fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
 }
 
 #[test]
+fn of_an_account_that_is_gone_exceptions_and_penalties_end_by_its_uid() {
+    Machine::run(|machine| {
+        let uid = machine.add_user("dora").uid;
+        let helper = format!("--helper {PROGRAMS}/berth-helper");
+        let set = format!("set dora tasks_max=99 memory_max=1G --for 1h {helper}");
+        machine.berth(&set).ok();
+        let unset = |words: &str| machine.berth(&format!("unset {words} {helper}"));
+        let by_uid = unset(&format!("{uid} tasks_max")).ok();
+        assert_eq!(by_uid, "dora: tasks_max is the policy's again");
+        machine.host("sed -i /^dora:/d /etc/passwd").ok();
+        assert_eq!(unset("dora").status.code(), Some(1));
+        let by_uid = unset(&format!("{uid}"));
+        assert_eq!(
+            by_uid.ok(),
+            format!("{uid}: memory_max is the policy's again")
+        );
+        let none = unset(&format!("{uid}"));
+        assert_eq!(none.status.code(), Some(1));
+        assert_eq!(none.stderr, format!("berth: {uid} has no exception\n"));
+        let none = unset(&format!("{uid} penalty"));
+        assert_eq!(
+            none.stderr,
+            format!("berth: {uid} is on no step of a penalty\n")
+        );
+    });
+}
+
+#[test]
 fn who_goes_on_and_cannot_be_looked_up_is_not_passed_over() {
     Machine::run(|machine| {
         let folder = "/run/berth/users/4242";
