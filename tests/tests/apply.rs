@@ -1,7 +1,11 @@
 //! Who may have caps changed. What comes of it is looked at where there are controllers (berth-cases/apply.rs).
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Policy};
+use berth_tests::{Background, Machine, Policy, eventually};
 
 #[test]
 fn only_root_may_apply() {
@@ -125,6 +129,39 @@ fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
         let said = machine.berth(&set);
         assert_eq!(said.stderr, "");
         assert!(said.ok().contains("it counts from the next login on"));
+    });
+}
+
+#[test]
+fn who_makes_an_exception_does_not_wait_for_what_is_done_of_others() {
+    Machine::run(|machine| {
+        let helper = format!("{PROGRAMS}/berth-helper");
+        let set = |words: &str| {
+            machine.host(&format!(
+                "timeout 20 {PROGRAMS}/berth set {words} --helper {helper}"
+            ))
+        };
+        set("alice tasks_max=99 memory_max=1G --for 1s").ok();
+        let slow = format!(
+            "#!/bin/sh\ntouch /berth/asked\nuntil [ -e /berth/go ]; do sleep 0.05; done\nexec {helper} \"$@\"\n"
+        );
+        fs::write("/berth/slow-helper", slow).unwrap();
+        fs::set_permissions("/berth/slow-helper", fs::Permissions::from_mode(0o755)).unwrap();
+        let due = format!(
+            "until [ -e /berth/asked ]; do {PROGRAMS}/berth apply --due --helper /berth/slow-helper; done"
+        );
+        let due = Background(Command::new("sh").args(["-c", &due]).spawn().unwrap());
+        assert!(eventually(|| fs::exists("/berth/asked").unwrap()));
+        set("bob tasks_max=99 --for 1h").ok();
+        set("alice tasks_max=98 --for 1h").ok();
+        fs::write("/berth/go", "").unwrap();
+        due.wait().ok();
+        let left = fs::read_to_string(format!(
+            "/var/lib/berth/exceptions/{}",
+            machine.uid("alice")
+        ));
+        let left = left.unwrap();
+        assert!(left.contains("\"98\"") && !left.contains("1G"), "{left}");
     });
 }
 
