@@ -203,7 +203,7 @@ impl<'a> Work<'a> {
     /// One user, and those of their sessions of which there is something to tell; nothing where they are not logged in and
     /// nothing of theirs goes on.
     fn user(&self, uid: u32) -> Vec<Applied> {
-        let records = sessions(uid);
+        let records = UserFolder::records_of(uid);
         let user = |name| Whose::User { name, uid };
         let name = match records.first() {
             Some(first) => first.user.clone(),
@@ -218,7 +218,9 @@ impl<'a> Work<'a> {
         match self.bring_user((uid, &name), &records, &mut told, &mut of_sessions) {
             Ok(()) => {}
             // Gone in the middle: no error, and nothing to tell.
-            Err(_) if sessions(uid).is_empty() && !systemd::goes_on(uid) => return Vec::new(),
+            Err(_) if UserFolder::records_of(uid).is_empty() && !systemd::goes_on(uid) => {
+                return Vec::new();
+            }
             Err(error) => told = told.failed(error),
         }
         of_sessions.retain(|one| *one != Applied::to(one.whose.clone()));
@@ -376,18 +378,11 @@ fn name_of(uid: u32) -> Result<String> {
     }
 }
 
-/// The sessions of a user that are on.
-fn sessions(uid: u32) -> Vec<Record> {
-    let ids = UserFolder::sessions_of(uid).unwrap_or_default();
-    let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
-    records.collect()
-}
-
 /// Tells users something, in all their sessions.
 fn say(text: &str, uids: &[u32]) {
     let Ok(tree) = Tree::find() else { return };
     for uid in uids {
-        let groups = sessions(*uid).into_iter();
+        let groups = UserFolder::records_of(*uid).into_iter();
         let groups = groups.filter_map(|record| Some(tree.group(record.cgroup.as_ref()?)));
         let mut speaker = Speaker::default();
         speaker.say(&groups.collect::<Vec<_>>(), *uid, &[text.to_owned()]);
