@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::SystemTime;
 
-use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Login, Places, StateError};
+use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Places, StateError};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Uid, User};
@@ -43,46 +43,38 @@ impl Changing {
     pub fn of(&self, uid: u32) -> ExceptionFile {
         ExceptionFile::of(&self.places, uid)
     }
+}
 
-    /// Takes back what is over, and adds what came of it. What still cannot be taken from a user (memory in use) is tried
-    /// again next time; and one user's trouble keeps no other from theirs.
-    pub fn end_those_that_are_over(
-        &self,
-        helper: &Path,
-        told: &mut Vec<Applied>,
-    ) -> Result<(), Exit> {
-        let now = SystemTime::now();
-        let mut done = Ok(());
-        for uid in ExceptionFile::uids(&self.places) {
-            done = done.and(self.end(uid, now, helper, told));
-        }
-        done
+/// Takes back what is over, and adds what came of it. What still cannot be taken from a user (memory in use) is tried
+/// again next time; and one user's trouble keeps no other from theirs.
+pub fn end_those_that_are_over(helper: &Path, told: &mut Vec<Applied>) -> Result<(), Exit> {
+    let now = SystemTime::now();
+    let mut done = Ok(());
+    for uid in ExceptionFile::uids(&Places::system()) {
+        done = done.and(end(uid, now, helper, told));
     }
+    done
+}
 
-    fn end(
-        &self,
-        uid: u32,
-        now: SystemTime,
-        helper: &Path,
-        told: &mut Vec<Applied>,
-    ) -> Result<(), Exit> {
-        let file = self.of(uid);
+fn end(uid: u32, now: SystemTime, helper: &Path, told: &mut Vec<Applied>) -> Result<(), Exit> {
+    let is_over = |one: &Exception| one.is_over(now);
+    let all = ExceptionFile::of(&Places::system(), uid).read();
+    if !all.map_err(|error| failed(&error))?.iter().any(is_over) {
+        return Ok(());
+    }
+    let applied = bring(helper, uid, "expired")?;
+    let is_done = applied.iter().all(|one| one.left.is_empty());
+    told.extend(applied);
+    if is_done {
+        // Not earlier: nobody who makes an exception waits for the helper. What they made meanwhile is not over.
+        let changing = Changing::begin()?;
+        let file = changing.of(uid);
         let all = file.read().map_err(|error| failed(&error))?;
-        let (over, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| one.is_over(now));
-        if over.is_empty() {
-            return Ok(());
-        }
-        let applied = bring(helper, uid, "expired")?;
-        let is_done = applied.iter().all(|one| one.left.is_empty());
-        told.extend(applied);
-        if is_done {
-            file.write(&kept).map_err(|error| failed(&error))?;
-            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-            let user = user.map(|user| user.name);
-            log("unset", (uid, user), "expired", &over);
-        }
-        Ok(())
+        let (over, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(is_over);
+        file.write(&kept).map_err(|error| failed(&error))?;
+        log("unset", (uid, name_of(uid)), "expired", &over);
     }
+    Ok(())
 }
 
 /// A user's that are in force, one line each and as objects. A file that cannot be used is told of.
@@ -131,12 +123,12 @@ pub fn failed(error: &StateError) -> Exit {
 }
 
 /// Prints which exceptions a user has now, and what came of it for their sessions, as one object.
-pub fn print_json(login: &Login, all: &[Exception], applied: &[Applied]) {
+pub fn print_json((user, uid): (&str, u32), all: &[Exception], applied: &[Applied]) {
     json::print(&json!({
         "version": json::VERSION,
         "now": LocalTime::rfc3339(SystemTime::now()),
-        "user": login.user,
-        "uid": login.uid,
+        "user": user,
+        "uid": uid,
         "exceptions": objects(all),
         "applied": caps::objects(applied),
     }));
@@ -147,7 +139,13 @@ pub fn bring(helper: &Path, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
     caps::bring(helper, &[format!("--uid={uid}"), format!("--by={by}")])
 }
 
-/// Writes to the log what became of a user's exceptions. An account that is gone has no name.
+/// An account's name; one that is gone has none.
+pub fn name_of(uid: u32) -> Option<String> {
+    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    user.map(|user| user.name)
+}
+
+/// Writes to the log what became of a user's exceptions.
 pub fn log(event: &str, (uid, user): (u32, Option<String>), by: &str, exceptions: &[Exception]) {
     for one in exceptions {
         Line::new(event)

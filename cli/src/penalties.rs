@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::{
-    LocalTime, Login, Machine, Places, Policy, Standing, Standings, StateError, Track, Tracks,
+    LocalTime, Machine, Places, Policy, Standing, Standings, StateError, Track, Tracks,
 };
 use berth_session::{Applied, Line, Tree, UserFolder};
 use nix::fcntl::{Flock, FlockArg};
@@ -298,18 +298,18 @@ impl Turn {
 }
 
 /// Ends a user's penalty, and forgets it; `None` where they have none.
-pub fn forgive(login: &Login, by: &str, helper: &Path) -> Result<Option<Vec<Applied>>, Exit> {
+pub fn forgive(uid: u32, by: &str, helper: &Path) -> Result<Option<Vec<Applied>>, Exit> {
     let mut changing = Changing::begin()?;
-    let Some(standing) = changing.standings.users.remove(&login.uid) else {
+    let Some(standing) = changing.standings.users.remove(&uid) else {
         return Ok(None);
     };
-    changing.begin_anew(login.uid);
+    changing.begin_anew(uid);
     changing.write()?;
     drop(changing);
     let say = (!standing.is_over).then(|| down(&standing));
     let turn = Turn::end(standing, format!("forgiven by {by}"), say);
-    turn.log(login.uid);
-    bring(helper, &[login.uid], turn.say.as_deref()).map(Some)
+    turn.log(uid);
+    bring(helper, &[uid], turn.say.as_deref()).map(Some)
 }
 
 /// Where a user stands, as a line and as an object. A file that cannot be used is told of.

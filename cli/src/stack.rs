@@ -58,6 +58,13 @@ impl Entry {
         ends && !self.in_substack
     }
 
+    /// How many of the entries below it may be jumped over, as by `[success=2 default=ignore]`.
+    pub fn may_jump_over(&self) -> usize {
+        let words = self.control.split(['=', ' ', '\t', ']']);
+        let jumps = words.filter_map(|word| word.parse().ok());
+        jumps.max().unwrap_or(0)
+    }
+
     /// `sshd:12`, for messages.
     pub fn place(&self) -> String {
         format!("{}:{}", self.file, self.lines.0 + 1)
@@ -169,6 +176,13 @@ impl Folders {
         names.filter_map(|name| name.into_string().ok()).collect()
     }
 
+    /// Whether a file is a package's, or a link to one.
+    pub fn is_of_package(&self, path: &Path) -> bool {
+        let of_packages = self.0.iter().skip(1).map(fs::canonicalize);
+        let mut of_packages = of_packages.filter_map(std::io::Result::ok);
+        fs::canonicalize(path).is_ok_and(|path| of_packages.any(|folder| path.starts_with(folder)))
+    }
+
     /// What a package brought for a service, where the admin's file may take its place.
     pub fn of_package(&self, service: &str) -> Option<String> {
         let below_the_first = self.0.iter().skip(1);
@@ -247,6 +261,21 @@ mod tests {
         assert_eq!(entries[0].arguments, ["x=1", "[y=a b]"]);
         assert!(entries[0].is("pam_b") && !entries[0].is("pam"));
         assert_eq!(entries[3].includes(), Some("su"));
+        assert_eq!(entries.iter().map(Entry::may_jump_over).max(), Some(1));
+    }
+
+    #[test]
+    fn a_jump_is_as_long_as_the_longest_of_its_entry() {
+        for (control, jump) in [
+            ("required", 0),
+            ("[success=ok default=bad]", 0),
+            ("[success=1 new_authtok_reqd=done default=ignore]", 1),
+            ("[success=ok user_unknown = 12 default=2]", 12),
+        ] {
+            let text = format!("account {control} pam_a.so x=5");
+            let (entries, _) = entries("x", &text);
+            assert_eq!(entries[0].may_jump_over(), jump, "{control}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::tables::CapsTable;
 use crate::value::Name;
 
 /// What to do with a file that is damaged.
-const REMEDY: &str = "`berth unset` with the user's name removes it";
+const REMEDY: &str = "`berth unset` with the user's name or UID removes it";
 
 /// A cap that is something else for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

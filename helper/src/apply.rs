@@ -80,25 +80,35 @@ pub fn run(words: impl Iterator<Item = String>) -> std::result::Result<(), Strin
 fn everything(arguments: &Arguments) -> Result<Vec<Applied>> {
     let tree = Tree::find()?;
     let source = Source::default();
+    let round = || Work::new(&tree, &source, arguments)?.all(&arguments.uids);
     if arguments.dry_run {
-        return Work::new(&tree, &source, arguments)?.all(&arguments.uids);
+        return round();
     }
     let one_at_a_time = UserFolder::lock_applying()?;
-    let done = rounds(&tree, &source, arguments);
+    let done = rounds(|| source.basis(), round);
     one_at_a_time.remove_if_empty()?;
     done
 }
 
-/// Once, and again as long as what it went by changes under way.
-fn rounds(tree: &Tree, source: &Source, arguments: &Arguments) -> Result<Vec<Applied>> {
-    let mut told = Vec::new();
+/// Once, and again as long as what it went by changes under way. What one round has changed is told although the policy
+/// cannot be used in a later one.
+fn rounds<B: PartialEq>(
+    basis: impl Fn() -> B,
+    round: impl Fn() -> Result<Vec<Applied>>,
+) -> Result<Vec<Applied>> {
+    let mut told: Vec<Applied> = Vec::new();
+    let mut failed = None;
     for _ in 0..TRIES {
-        let before = source.basis();
-        let now = Work::new(tree, source, arguments)?.all(&arguments.uids)?;
-        merge(&mut told, now);
-        if source.basis() == before {
+        let before = basis();
+        failed = round().map(|now| merge(&mut told, now)).err();
+        if basis() == before {
             break;
         }
+    }
+    match failed {
+        Some(error) if told.iter().all(|one| one.changes.is_empty()) => return Err(error),
+        Some(error) => told.push(Applied::to(Whose::Everyone).failed(error)),
+        None => {}
     }
     Ok(told)
 }
@@ -193,7 +203,7 @@ impl<'a> Work<'a> {
     /// One user, and those of their sessions of which there is something to tell; nothing where they are not logged in and
     /// nothing of theirs goes on.
     fn user(&self, uid: u32) -> Vec<Applied> {
-        let records = sessions(uid);
+        let records = UserFolder::records_of(uid);
         let user = |name| Whose::User { name, uid };
         let name = match records.first() {
             Some(first) => first.user.clone(),
@@ -208,7 +218,9 @@ impl<'a> Work<'a> {
         match self.bring_user((uid, &name), &records, &mut told, &mut of_sessions) {
             Ok(()) => {}
             // Gone in the middle: no error, and nothing to tell.
-            Err(_) if sessions(uid).is_empty() && !systemd::goes_on(uid) => return Vec::new(),
+            Err(_) if UserFolder::records_of(uid).is_empty() && !systemd::goes_on(uid) => {
+                return Vec::new();
+            }
             Err(error) => told = told.failed(error),
         }
         of_sessions.retain(|one| *one != Applied::to(one.whose.clone()));
@@ -366,18 +378,11 @@ fn name_of(uid: u32) -> Result<String> {
     }
 }
 
-/// The sessions of a user that are on.
-fn sessions(uid: u32) -> Vec<Record> {
-    let ids = UserFolder::sessions_of(uid).unwrap_or_default();
-    let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
-    records.collect()
-}
-
 /// Tells users something, in all their sessions.
 fn say(text: &str, uids: &[u32]) {
     let Ok(tree) = Tree::find() else { return };
     for uid in uids {
-        let groups = sessions(*uid).into_iter();
+        let groups = UserFolder::records_of(*uid).into_iter();
         let groups = groups.filter_map(|record| Some(tree.group(record.cgroup.as_ref()?)));
         let mut speaker = Speaker::default();
         speaker.say(&groups.collect::<Vec<_>>(), *uid, &[text.to_owned()]);
@@ -407,5 +412,36 @@ fn log(told: &Applied, by: &str) {
     match left.is_empty() {
         true => line.notice(),
         false => line.field("left", left.join("; ")).warning(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_a_round_has_changed_is_told_although_the_policy_breaks_before_the_next() {
+        let broken = || Error::Policy("no policy".into());
+        let alice = |is_changed| {
+            let name = "alice".into();
+            let mut told = Applied::to(Whose::User { name, uid: 1001 });
+            if is_changed {
+                told.changed("tasks_max", "pids.max", "64", "32");
+            }
+            told
+        };
+        let rounds = |is_changed| {
+            let looks = Cell::new(0);
+            let basis = || looks.replace(looks.get() + 1).min(1);
+            rounds(basis, || match looks.get() {
+                1 => Ok(vec![alice(is_changed)]),
+                _ => Err(broken()),
+            })
+        };
+        let left = Applied::to(Whose::Everyone).failed(broken());
+        assert_eq!(rounds(true).unwrap(), [alice(true), left]);
+        assert!(matches!(rounds(false), Err(Error::Policy(_))));
     }
 }

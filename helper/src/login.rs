@@ -54,13 +54,13 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                 login,
                 rule,
             }) => {
-                reply(&channel, &Reply::Refused { message })?;
+                let sent = reply(&channel, &Reply::Refused { message });
                 Counters::count(Outcome::Denied);
                 decide::about(Line::new("open"), "-", &login)
                     .optional("rule", rule)
                     .field("result", "deny")
                     .info();
-                return Ok(());
+                return sent;
             }
             Err(Undecided {
                 on_error,
@@ -204,12 +204,14 @@ fn open(
                     sent
                 }
             };
-            if rest.has_to_wait() {
-                worker.has_opened();
-                give_up_what_keeping_does_not_need(prepared.id);
+            if !rest.has_to_wait() {
+                return told;
             }
+            worker.has_opened();
+            give_up_what_keeping_does_not_need(prepared.id);
             drop(rest);
-            return told;
+            // Whether the module heard of it or not, it is the good end of a keeper to its standby.
+            return Ok(());
         }
     };
     worker.has_opened();
@@ -289,13 +291,14 @@ fn reply(channel: &Channel, reply: &Reply) -> Result<()> {
     Ok(channel.send(reply, None)?)
 }
 
+/// As after a failure: an application that is gone by now was refused all the same.
 fn refuse(channel: &Channel, planned: &Planned, reason: String) -> Result<()> {
     let message = Some(reason.clone());
-    reply(channel, &Reply::Refused { message })?;
+    let sent = reply(channel, &Reply::Refused { message });
     Counters::count(Outcome::Denied);
     let line = planned.line("-").field("result", "deny");
     line.field("reason", reason).info();
-    Ok(())
+    sent
 }
 
 /// A failure before anything was changed. Tells the module first and the log second: a log daemon that hangs must

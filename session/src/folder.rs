@@ -138,6 +138,13 @@ impl UserFolder {
         numbers(&Path::new(USERS).join(uid.to_string()))
     }
 
+    /// What stands of those in their records, in the same way. One that cannot be read is passed over.
+    pub fn records_of(uid: u32) -> Vec<Record> {
+        let ids = UserFolder::sessions_of(uid).unwrap_or_default();
+        let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
+        records.collect()
+    }
+
     /// As [`UserFolder::logins`], in the same way.
     pub fn logins_of(uid: u32) -> Result<usize> {
         Ok(count_logins(&UserFolder::sessions_of(uid)?))

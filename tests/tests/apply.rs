@@ -1,7 +1,11 @@
 //! Who may have caps changed. What comes of it is looked at where there are controllers (berth-cases/apply.rs).
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Policy};
+use berth_tests::{Background, Machine, Policy, eventually};
 
 #[test]
 fn only_root_may_apply() {
@@ -125,6 +129,67 @@ fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
         let said = machine.berth(&set);
         assert_eq!(said.stderr, "");
         assert!(said.ok().contains("it counts from the next login on"));
+    });
+}
+
+#[test]
+fn who_makes_an_exception_does_not_wait_for_what_is_done_of_others() {
+    Machine::run(|machine| {
+        let helper = format!("{PROGRAMS}/berth-helper");
+        let set = |words: &str| {
+            machine.host(&format!(
+                "timeout 20 {PROGRAMS}/berth set {words} --helper {helper}"
+            ))
+        };
+        set("alice tasks_max=99 memory_max=1G --for 1s").ok();
+        let slow = format!(
+            "#!/bin/sh\ntouch /berth/asked\nuntil [ -e /berth/go ]; do sleep 0.05; done\nexec {helper} \"$@\"\n"
+        );
+        fs::write("/berth/slow-helper", slow).unwrap();
+        fs::set_permissions("/berth/slow-helper", fs::Permissions::from_mode(0o755)).unwrap();
+        let due = format!(
+            "until [ -e /berth/asked ]; do {PROGRAMS}/berth apply --due --helper /berth/slow-helper; done"
+        );
+        let due = Background(Command::new("sh").args(["-c", &due]).spawn().unwrap());
+        assert!(eventually(|| fs::exists("/berth/asked").unwrap()));
+        set("bob tasks_max=99 --for 1h").ok();
+        set("alice tasks_max=98 --for 1h").ok();
+        fs::write("/berth/go", "").unwrap();
+        due.wait().ok();
+        let left = fs::read_to_string(format!(
+            "/var/lib/berth/exceptions/{}",
+            machine.uid("alice")
+        ));
+        let left = left.unwrap();
+        assert!(left.contains("\"98\"") && !left.contains("1G"), "{left}");
+    });
+}
+
+#[test]
+fn of_an_account_that_is_gone_exceptions_and_penalties_end_by_its_uid() {
+    Machine::run(|machine| {
+        let uid = machine.add_user("dora").uid;
+        let helper = format!("--helper {PROGRAMS}/berth-helper");
+        let set = format!("set dora tasks_max=99 memory_max=1G --for 1h {helper}");
+        machine.berth(&set).ok();
+        let unset = |words: &str| machine.berth(&format!("unset {words} {helper}"));
+        let by_uid = unset(&format!("{uid} tasks_max")).ok();
+        assert_eq!(by_uid, "dora: tasks_max is the policy's again");
+        machine.host("sed -i /^dora:/d /etc/passwd").ok();
+        assert_eq!(unset("dora").status.code(), Some(1));
+        let by_uid = unset(&format!("{uid}"));
+        assert_eq!(
+            by_uid.ok(),
+            format!("{uid}: memory_max is the policy's again")
+        );
+        let none = unset(&format!("{uid}"));
+        assert_eq!(none.status.code(), Some(1));
+        assert_eq!(none.stderr, format!("berth: {uid} has no exception\n"));
+        let none = unset(&format!("{uid} penalty"));
+        assert_eq!(
+            none.stderr,
+            format!("berth: {uid} is on no step of a penalty\n")
+        );
     });
 }
 

@@ -69,6 +69,32 @@ fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwar
 }
 
 #[test]
+fn a_packages_file_is_not_changed_where_a_link_leads_to_it_either() {
+    Machine::run(|machine| {
+        machine.install();
+        let of_package = stack("su");
+        let moved = "mount -t tmpfs none /usr/lib/pam.d && mv /etc/pam.d/su /usr/lib/pam.d/";
+        machine.host(moved).ok();
+        symlink("/usr/lib/pam.d/su", "/etc/pam.d/su").unwrap();
+        let read = || fs::read_to_string("/usr/lib/pam.d/su").unwrap();
+        berth(machine, "enable --yes su").ok();
+        assert_eq!(read(), of_package);
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        berth(machine, "disable --yes su").ok();
+        assert!(!fs::exists("/etc/pam.d/su").unwrap());
+
+        // A link to elsewhere stays, whatever it leads to.
+        fs::write("/etc/su.real", read()).unwrap();
+        symlink("../su.real", "/etc/pam.d/su").unwrap();
+        for verb in ["enable", "disable"] {
+            berth(machine, &format!("{verb} --yes su")).ok();
+        }
+        assert_eq!(stack("su"), of_package);
+        assert_eq!(fs::read_to_string("/etc/su.real").unwrap(), of_package);
+    });
+}
+
+#[test]
 fn logins_without_a_user_namespace_come_back_out_before_others_clean_up() {
     Machine::run(|machine| {
         machine.install();

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -92,6 +93,45 @@ fn a_login_is_counted_once_by_what_became_of_it() {
         machine.stack(&Stack::default().on_error("allow"));
         machine.ssh("alice", "true").ok();
         assert_counts(machine, &[(OK, 2.0), (FAILED, 2.0), (policy, 2.0)]);
+    });
+}
+
+#[test]
+fn who_is_refused_is_counted_and_logged_although_the_application_has_ended_by_then() {
+    Machine::run(|machine| {
+        machine.policy_text(&POLICY.replace("logout", "max_sessions = 1\nlogout"));
+        let (other, _) = machine.stay("alice");
+        let helper = "/berth/slow-helper";
+        // It waits for the request, and begins when it is told to.
+        let text = "#!/bin/sh\n\
+            python3 -c 'import socket; socket.socket(fileno=3).recv(1, socket.MSG_PEEK)' && touch /berth/asked\n\
+            until [ -e /berth/go ]; do sleep 0.05; done\n\
+            exec /berth/berth-helper \"$@\"\n";
+        fs::write(helper, text).unwrap();
+        fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).unwrap();
+        machine.stack(&Stack {
+            helper: helper.into(),
+            arguments: "timeout=30".into(),
+            ..Stack::default()
+        });
+        for user in ["bob", "alice"] {
+            let mut su = Command::new("su");
+            let mut su = su.args([user, "-c", "true"]).spawn().unwrap();
+            assert!(eventually(|| Path::new("/berth/asked").exists()));
+            su.kill().unwrap();
+            su.wait().unwrap();
+            fs::write("/berth/go", "").unwrap();
+            let is_it = |line: &String| {
+                line.contains(&format!("user={user}")) && line.contains("result=deny")
+            };
+            let logged = || machine.log_lines().iter().any(is_it);
+            assert!(eventually(logged), "{user}: {:#?}", machine.log_lines());
+            for file in ["/berth/asked", "/berth/go"] {
+                fs::remove_file(file).unwrap();
+            }
+        }
+        assert_counts(machine, &[(OK, 1.0), (DENIED, 2.0)]);
+        other.end();
     });
 }
 

@@ -1,7 +1,7 @@
 //! One berth for all logins of a user: `scope = "user"`.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use berth_tests::{Background, Door, Machine, Policy, Process, Stack, eventually};
@@ -71,53 +71,66 @@ fn a_berth_stays_while_one_login_does() {
     });
 }
 
-/// The login that made the berth fails when another has joined it.
 #[test]
 fn a_login_that_fails_waits_for_no_other_and_takes_none_with_it() {
+    Machine::run(|machine| fail_after_another_has_joined(machine, |_| ()));
+}
+
+#[test]
+fn a_login_that_fails_when_its_application_has_ended_takes_no_other_with_it_either() {
     Machine::run(|machine| {
-        shared(machine);
-        let before = machine.settled();
-        // The one after those that are over.
-        let id = machine.next_session();
-        let user = machine.cgroups().user(machine.uid("alice"));
-        let cgroup = user.join(format!("sessions/{id}/cgroup.procs"));
-        let cgroup = cgroup.display();
-        let helper = "/berth/other-helper";
-        let text = format!(
-            "#!/bin/sh\nexec strace -f -qq -o /dev/null -P {cgroup} -e trace=openat -e inject=openat:error=EIO:delay_enter=3000000 /berth/berth-helper \"$@\"\n"
-        );
-        std::fs::write(helper, text).unwrap();
-        std::fs::set_permissions(helper, std::fs::Permissions::from_mode(0o755)).unwrap();
-        machine.stack(&Stack {
-            helper: helper.into(),
-            arguments: "timeout=30".into(),
-            account: false,
-            ..Stack::default()
-        });
-        let mut su = Command::new("su");
-        su.args(["alice", "-c", "echo in"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut failing = Background(su.spawn().unwrap());
-        assert!(eventually(|| Process::named("berth-init").len() == 1));
-        machine.stack(&Stack::default());
-        let (other, process) = machine.stay("alice");
-        assert!(failing.0.try_wait().unwrap().is_none(), "too late");
-        let ended = eventually(|| failing.0.try_wait().unwrap().is_some());
-        assert!(ended, "it waits for the other login");
-        failing.wait().refused();
-        machine.logged("Input/output error");
-        std::thread::sleep(Duration::from_secs(1));
-        assert_eq!(process.name(), "sleep");
-        let inits = Process::named("berth-init");
-        assert_eq!(
-            inits[..]
-                .iter()
-                .map(|init| init.namespace("pid"))
-                .collect::<Vec<_>>(),
-            [process.namespace("pid")]
-        );
-        other.end();
-        machine.assert_nothing_left(&before);
+        fail_after_another_has_joined(machine, |su| su.kill().unwrap());
+        let lines = machine.log_lines();
+        let false_ones = lines.iter().filter(|line| line.contains("result=killed"));
+        assert_eq!(false_ones.count(), 0, "{lines:#?}");
     });
+}
+
+/// The login that made the berth fails when another has joined it. `meanwhile` gets its application.
+fn fail_after_another_has_joined(machine: &mut Machine, meanwhile: impl FnOnce(&mut Child)) {
+    shared(machine);
+    let before = machine.settled();
+    // The one after those that are over.
+    let id = machine.next_session();
+    let user = machine.cgroups().user(machine.uid("alice"));
+    let cgroup = user.join(format!("sessions/{id}/cgroup.procs"));
+    let cgroup = cgroup.display();
+    let helper = "/berth/other-helper";
+    let text = format!(
+        "#!/bin/sh\nexec strace -f -qq -o /dev/null -P {cgroup} -e trace=openat -e inject=openat:error=EIO:delay_enter=3000000 /berth/berth-helper \"$@\"\n"
+    );
+    std::fs::write(helper, text).unwrap();
+    std::fs::set_permissions(helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    machine.stack(&Stack {
+        helper: helper.into(),
+        arguments: "timeout=30".into(),
+        account: false,
+        ..Stack::default()
+    });
+    let mut su = Command::new("su");
+    su.args(["alice", "-c", "echo in"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut failing = Background(su.spawn().unwrap());
+    assert!(eventually(|| Process::named("berth-init").len() == 1));
+    machine.stack(&Stack::default());
+    let (other, process) = machine.stay("alice");
+    assert!(failing.0.try_wait().unwrap().is_none(), "too late");
+    meanwhile(&mut failing.0);
+    let ended = eventually(|| failing.0.try_wait().unwrap().is_some());
+    assert!(ended, "it waits for the other login");
+    failing.wait().refused();
+    machine.logged("Input/output error");
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(process.name(), "sleep");
+    let inits = Process::named("berth-init");
+    assert_eq!(
+        inits[..]
+            .iter()
+            .map(|init| init.namespace("pid"))
+            .collect::<Vec<_>>(),
+        [process.namespace("pid")]
+    );
+    other.end();
+    machine.assert_nothing_left(&before);
 }

@@ -4,7 +4,8 @@ use berth_config::outcome::{CgroupPlace, Outcome, Penalty};
 use berth_config::value::{bytes_text, duration_text};
 use berth_config::{Login, Machine, Mean, Policy, Standing};
 use berth_session::{Record, UserFolder, systemd};
-use nix::unistd::{Uid, User};
+
+use crate::exceptions::name_of;
 
 /// A user who is logged in, or of whom something goes on, and whom a penalty watches.
 pub struct Watched {
@@ -63,13 +64,10 @@ impl Seen {
 
 /// How a user is logged in; what goes on of theirs without a session is under the caps of a login by ssh.
 fn logins(uid: u32) -> Option<Vec<Login>> {
-    let ids = UserFolder::sessions_of(uid).unwrap_or_default();
-    let records = ids.into_iter().filter_map(|id| Record::read(id).ok());
-    let records: Vec<Record> = records.collect();
-    let account = || User::from_uid(Uid::from_raw(uid)).ok().flatten();
+    let records = UserFolder::records_of(uid);
     let name = match records.first() {
         Some(first) => first.user.clone(),
-        None => systemd::goes_on(uid).then(account)??.name,
+        None => systemd::goes_on(uid).then(|| name_of(uid))??,
     };
     let login = Login::of(&name).ok()?;
     if records.is_empty() {

@@ -7,9 +7,8 @@ use berth_config::{LocalTime, Policy};
 use berth_session::Applied;
 use serde_json::json;
 
-use crate::exceptions::Changing;
 use crate::exit::Exit;
-use crate::{caps, due, json, live, penalties, place, repeated};
+use crate::{caps, due, exceptions, json, live, penalties, place, repeated};
 
 /// The arguments.
 #[derive(Debug, clap::Args)]
@@ -68,9 +67,7 @@ fn due(arguments: &Arguments) -> Exit {
     let helper = &arguments.helper;
     let mut all = Vec::new();
     // One that cannot be done keeps nobody from the others.
-    let changing = Changing::begin();
-    let ended = changing.and_then(|changing| changing.end_those_that_are_over(helper, &mut all));
-    let mut failed = ended.err();
+    let mut failed = exceptions::end_those_that_are_over(helper, &mut all).err();
     let mut part = |done: Result<Vec<Applied>, Exit>| match done {
         Ok(done) => all.extend(done),
         Err(exit) => failed = Some(exit),

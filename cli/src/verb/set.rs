@@ -92,7 +92,7 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
         );
     }
     if arguments.json {
-        exceptions::print_json(&login, &all, &applied);
+        exceptions::print_json((&login.user, login.uid), &all, &applied);
         return Ok(caps::exit(&applied));
     }
     for one in &new {

@@ -22,7 +22,7 @@ what is in use, until `berth apply`.
 `berth unset USER penalty` gives the whole quota back, and forgets the penalty: the next offence
 is a first one.")]
 pub struct Arguments {
-    /// The account
+    /// The account; or its UID, also of one that is gone
     user: String,
     /// Which caps, or `penalty`; by default, all that the user has exceptions for
     #[arg(value_name = "KEY")]
@@ -48,13 +48,21 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
         eprintln!("berth: {error}");
         Exit::NotSo
     };
-    let login = Login::of(&arguments.user).map_err(|error| not_so(&error))?;
+    let (name, uid) = match (Login::of(&arguments.user), arguments.user.parse()) {
+        (Ok(login), _) => (login.user, login.uid),
+        (Err(_), Ok(uid)) => {
+            let name = exceptions::name_of(uid);
+            (name.unwrap_or_else(|| arguments.user.clone()), uid)
+        }
+        (Err(error), Err(_)) => return Err(not_so(&error)),
+    };
+    let user = (name.as_str(), uid);
     let by = crate::deed::doer();
     if arguments.keys.iter().any(|key| key == PENALTY) {
-        return forgive(arguments, &login, &by);
+        return forgive(arguments, user, &by);
     }
     let changing = Changing::begin()?;
-    let file = changing.of(login.uid);
+    let file = changing.of(uid);
     let all = match file.read() {
         // That is the way to be rid of a damaged one.
         Err(error) if arguments.keys.is_empty() && file.path().exists() => {
@@ -65,13 +73,10 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
             let all = read.map_err(|error| exceptions::failed(&error))?;
             let has = |key: &String| all.iter().any(|one| one.key == *key);
             if let Some(none) = arguments.keys.iter().find(|key| !has(key)) {
-                return Err(not_so(&format!(
-                    "{} has no exception for {none}",
-                    login.user
-                )));
+                return Err(not_so(&format!("{name} has no exception for {none}")));
             }
             if all.is_empty() {
-                return Err(not_so(&format!("{} has no exception", login.user)));
+                return Err(not_so(&format!("{name} has no exception")));
             }
             all
         }
@@ -80,45 +85,45 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
     let (ended, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(ends);
     file.write(&kept)
         .map_err(|error| exceptions::failed(&error))?;
-    exceptions::log("unset", (login.uid, Some(login.user.clone())), &by, &ended);
+    exceptions::log("unset", (uid, exceptions::name_of(uid)), &by, &ended);
     drop(changing);
 
-    let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
+    let applied = exceptions::bring(&arguments.helper, uid, &by)?;
     let texts = ended
         .iter()
         .map(|one| format!("{} is the policy's again", one.key));
-    Ok(finish(arguments, &login, &kept, &applied, texts))
+    Ok(finish(arguments, user, &kept, &applied, texts))
 }
 
-fn forgive(arguments: &Arguments, login: &Login, by: &str) -> Result<Exit, Exit> {
+fn forgive(arguments: &Arguments, (name, uid): (&str, u32), by: &str) -> Result<Exit, Exit> {
     if arguments.keys.len() > 1 {
         eprintln!("berth: `penalty` stands alone: end exceptions with a second `berth unset`");
         return Err(Exit::Usage);
     }
-    let kept = ExceptionFile::of(&Places::system(), login.uid).read();
+    let kept = ExceptionFile::of(&Places::system(), uid).read();
     let kept = kept.map_err(|error| exceptions::failed(&error))?;
-    let Some(applied) = penalties::forgive(login, by, &arguments.helper)? else {
-        eprintln!("berth: {} is on no step of a penalty", login.user);
+    let Some(applied) = penalties::forgive(uid, by, &arguments.helper)? else {
+        eprintln!("berth: {name} is on no step of a penalty");
         return Err(Exit::NotSo);
     };
     let text = std::iter::once("the penalty is forgiven".to_owned());
-    Ok(finish(arguments, login, &kept, &applied, text))
+    Ok(finish(arguments, (name, uid), &kept, &applied, text))
 }
 
 /// Tells what came of it.
 fn finish(
     arguments: &Arguments,
-    login: &Login,
+    (name, uid): (&str, u32),
     kept: &[Exception],
     applied: &[Applied],
     texts: impl Iterator<Item = String>,
 ) -> Exit {
     if arguments.json {
-        exceptions::print_json(login, kept, applied);
+        exceptions::print_json((name, uid), kept, applied);
         return caps::exit(applied);
     }
     for text in texts {
-        println!("{}: {text}", login.user);
+        println!("{name}: {text}");
     }
     match applied.is_empty() {
         true => Exit::Done,

@@ -204,10 +204,8 @@ impl Plan {
 pub fn has_manager_outside(tree: &Tree, uid: u32) -> bool {
     let slice = tree.user_in(None, uid);
     let manager = slice.child(&format!("user@{uid}.service"));
-    let sessions = UserFolder::sessions_of(uid).unwrap_or_default();
-    let mut records = sessions.into_iter().filter_map(|id| Record::read(id).ok());
-    let in_berth = |record: Record| !record.is_login() && record.init.is_some();
-    manager.is_populated() && !records.any(in_berth)
+    let in_berth = |record: &Record| !record.is_login() && record.init.is_some();
+    manager.is_populated() && !UserFolder::records_of(uid).iter().any(in_berth)
 }
 
 /// Takes back what [`Plan::ahead`] has set, if no session came of it.

@@ -146,11 +146,11 @@ fn plan(
         println!("{service}: gets caps alone, unless a rule of the policy names the service");
     }
     let place = Path::new("/etc/pam.d").join(service);
-    let original = match path.starts_with("/etc/pam.d") {
-        true => Original::read(&path),
-        false => Original::read_of_package(&path, &place),
+    let original = match folders.is_of_package(&path) {
+        false => Original::read(&path),
+        true => Original::read_of_package(&path, &place),
     };
-    let of_package = folders.of_package(service);
+    let of_package = folders.of_package(service).filter(|_| !path.is_symlink());
     Ok(Some(Plan {
         service: service.into(),
         original: original.map_err(|error| about(&error))?,

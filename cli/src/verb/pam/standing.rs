@@ -103,18 +103,29 @@ pub fn is_included(file: &str) -> bool {
     file.starts_with("common-") || matches!(file, "other" | "system-auth" | "password-auth")
 }
 
-/// What may end the stack before it comes to Berth's line; an answer if there is such a line.
+/// What may end the stack before it comes to Berth's line, or lead over that; an answer if there is such a line.
 fn skipping(stack: &[Entry]) -> Option<String> {
     let berth = |entry: &Entry| entry.is_berth() && !entry.has("close");
-    let before = stack.get(..stack.iter().position(berth)?)?;
-    let mut others = before.iter().filter(|entry| !entry.is_berth());
-    let entry = others.find(|entry| entry.may_end_the_stack())?;
-    Some(format!(
-        "{}: {} is \"{}\", and its success would pass pam_berth over",
-        entry.place(),
-        entry.module,
-        entry.control
-    ))
+    let line = stack.iter().position(berth)?;
+    let before = stack.iter().take(line).enumerate();
+    let mut others = before.filter(|(_, entry)| !entry.is_berth());
+    others.find_map(|(number, entry)| {
+        let how = if entry.may_end_the_stack() {
+            "its success would pass pam_berth over"
+        } else if !entry.in_substack && number.saturating_add(entry.may_jump_over()) >= line {
+            // Out of a substack no jump leads. libpam counts one as one, and here it is as many as are in it: a jump over it is
+            // taken for a shorter one.
+            "its jump may lead over pam_berth"
+        } else {
+            return None;
+        };
+        Some(format!(
+            "{}: {} is \"{}\", and {how}",
+            entry.place(),
+            entry.module,
+            entry.control
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -167,6 +178,13 @@ mod tests {
             &format!("{of_sssd}{by_hand}"),
             "su:1: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
         );
+        let jumps = "session [default=2] pam_succeed_if.so\nsession optional pam_a.so\n";
+        wrong(
+            &lines::put(jumps).unwrap(),
+            "su:3: pam_succeed_if.so is \"[default=2]\", and its jump may lead over pam_berth",
+        );
+        write("su", &lines::put(&jumps.replace('2', "1")).unwrap());
+        assert_eq!(of("su"), Standing::Enabled);
         write("su", &lines::put(of_sssd).unwrap());
         assert_eq!(of("su"), Standing::Enabled);
         write("su", &format!("{by_hand}{of_sssd}"));
