@@ -1,6 +1,6 @@
 //! Paths that a user changes while Berth, as root, is about to use them.
 
-use berth_tests::{Machine, Policy, eventually};
+use berth_tests::{Machine, Policy, Process, eventually};
 
 /// root is in a folder of alice's, who makes its name that of a link meanwhile.
 #[test]
@@ -61,16 +61,20 @@ fn a_kept_name_of_tmp_that_becomes_a_link_shows_nothing_of_where_it_leads() {
     });
 }
 
-/// Has alice mount a file system of her own somewhere, as fusermount lets her, which nobody answers for. It goes with the
-/// machine.
+/// Has alice mount a file system of her own somewhere, as fusermount lets her, whose server hears what it is asked and says
+/// nothing. It goes with the machine.
 fn mount_of_alices(machine: &Machine, at: &str, options: &str) {
     let uid = machine.uid("alice");
+    // But to the first question, which is whether it is there (FUSE_INIT): who asks before that can still be killed.
+    let server = "sysread STDIN, $_, 1 << 17; \
+                  syswrite STDOUT, pack q(IiQ IIII SSI), 40, 0, unpack(q(x8 Q)), 7, 22, 0, 0, 16, 12, 4096; \
+                  1 while sysread STDIN, $_, 1 << 17";
     machine
         .host(&format!(
             "test -c /dev/fuse || mknod /dev/fuse c 10 229
              mkdir -p \"{at}\" && chown alice: \"{at}\" && exec 9<>/dev/fuse
              mount -i -t fuse -o fd=9,rootmode=40000,user_id={uid},group_id={uid}{options} hers \"{at}\"
-             sleep 1000 >/dev/null 2>&1 &"
+             perl -e '{server}' <&9 >&9 2>/dev/null &"
         ))
         .ok();
 }
@@ -87,6 +91,41 @@ fn a_users_own_file_system_in_a_kept_names_place_is_not_kept_and_holds_up_nobody
         mount_of_alices(machine, "/tmp/open", ",allow_other");
         for user in ["alice", "bob"] {
             assert_eq!(machine.su(user, "ls /tmp").ok(), "roots");
+        }
+    });
+}
+
+/// What waits there is ended by nothing, not by SIGKILL, and its session stays. It may hold up nobody, nor alice's next login.
+#[test]
+fn a_session_that_waits_for_its_users_file_system_holds_up_nobody() {
+    Machine::run(|machine| {
+        for scope in ["session", "user"] {
+            mount_of_alices(machine, "/home/alice/hers", "");
+            let namespaces =
+                format!(r#"scope = "{scope}", pid = true, mount = true, private_tmp = "disk""#);
+            machine.policy(&Policy {
+                profile: r#"logout = { grace = "0s" }"#.into(),
+                ..Policy::with_namespaces(&namespaces)
+            });
+            let login = machine.ssh_background("alice", "cat hers/any");
+            let one_more = |state: &str| {
+                let waiting = Process::running("cat hers/any").into_iter();
+                let mut waiting = waiting.filter(|one| one.name() == "cat");
+                waiting.any(|one| one.status("State").is_some_and(|is| is.starts_with(state)))
+            };
+            assert!(eventually(|| one_more("S")), "nobody asks");
+            login.end();
+            assert!(eventually(|| machine
+                .berth("list")
+                .stdout
+                .contains(" linger")));
+            assert!(eventually(|| one_more("D")), "it has ended");
+            for user in ["alice", "bob"] {
+                assert_eq!(machine.ssh(user, "echo in").ok(), "in", "{scope}");
+                assert_eq!(machine.su(user, "echo in").ok(), "in", "{scope}");
+            }
+            // Once its server has gone it ends, and the next mount begins anew.
+            machine.host("pkill perl; umount -l /home/alice/hers").ok();
         }
     });
 }
