@@ -27,6 +27,7 @@ use std::path::Path;
 
 use berth_config::outcome::UserNamespace;
 use berth_protocol::install_filter;
+use berth_session::filter::{self, Others};
 use berth_session::{NamespaceIds, Role};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
@@ -36,7 +37,6 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use crate::error::{Error, Result, system};
-use crate::filter::{self, Others};
 use crate::sys::{self, Cloned};
 use crate::{mounts, privilege};
 

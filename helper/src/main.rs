@@ -21,7 +21,6 @@ mod cgroup;
 mod chroot;
 mod decide;
 mod error;
-mod filter;
 mod frozen;
 mod idmap;
 mod init;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::{Scope, UserNamespace};
 use berth_protocol::{Ack, Channel, ChannelError, Reply, Session};
+use berth_session::filter::{self, Sockets, UserNamespaces};
 use berth_session::{
     Group, Line, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep,
 };
@@ -13,7 +14,6 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::apply;
 use crate::decide::{self, Planned};
 use crate::error::{Error, Result};
-use crate::filter::{self, Sockets, UserNamespaces};
 use crate::frozen;
 use crate::init;
 use crate::keeper::Berth;

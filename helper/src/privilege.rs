@@ -4,12 +4,12 @@
 //! capabilities (capabilities(7)) that the stage needs.
 
 use berth_protocol::install_filter;
+use berth_session::filter::{self, Others};
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, getresgid, getresuid};
 
 use crate::error::{Error, Result, system};
-use crate::filter::{self, Others};
 use crate::sys;
 
 /// While a login is set up.

@@ -27,6 +27,7 @@ mod applied;
 mod counters;
 mod entry;
 mod error;
+pub mod filter;
 mod folder;
 mod freezer;
 mod group;

@@ -214,3 +214,19 @@ fn without_a_command_it_is_a_shell_with_job_control() {
         alice.end();
     });
 }
+
+/// root's shell in there has more than the user whom it runs a program as.
+#[test]
+fn whoever_root_becomes_in_there_cannot_type_into_roots_terminal() {
+    Machine::run(|machine| {
+        let (alice, _) = machine.stay("alice");
+        let mut command = Command::new(format!("{PROGRAMS}/berth"));
+        command.args(["enter", &session(machine)]);
+        let mut terminal = Terminal::start(command);
+        // As a shell of su's would: with a command it makes a session of its own, without root's terminal.
+        let become_her = "setpriv --reuid alice --regid alice --clear-groups";
+        let typed = terminal.run(&format!("{become_her} {}", machine.probe("type true")));
+        assert_eq!(typed, "EPERM");
+        alice.end();
+    });
+}

@@ -3,13 +3,16 @@
 //! Only the namespaces are entered, not the cgroup: a session that is at its caps, or frozen, can be looked into. What
 //! runs in there is root's, and so is all that it is looked up in: a user can mount nothing in a berth's mount
 //! namespace, so /bin and /usr are the host's, and nothing of the caller's environment comes along. But it is not the
-//! only one in there, so it gets what a login gets against whoever it becomes: no_new_privs and a keyring of its own.
+//! only one in there, so it gets what a login gets against whoever it becomes: no_new_privs, a keyring of its own and the
+//! system call filter.
 
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Command;
 
+use berth_protocol::{Instruction, install_filter};
+use berth_session::filter::{self, Sockets, UserNamespaces};
 use berth_session::{Record, SessionId, State};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Pid, Uid, User};
@@ -137,7 +140,23 @@ fn join(record: &Record, init: Option<OwnedFd>) -> Result<(), String> {
     // program, nor read the keys of who typed this.
     nix::sys::prctl::set_no_new_privs()
         .and_then(|()| sys::new_keyring())
+        .and_then(|()| install_filter(&filter_of(record)))
         .map_err(|errno| format!("privileges cannot be given up: {errno}"))
+}
+
+/// What is refused in there: whoever this becomes could else type into root's terminal, and do what no login of the session's
+/// could.
+fn filter_of(record: &Record) -> Vec<Instruction> {
+    // Its own limit refuses them, where the policy does.
+    let user_namespaces = match record.namespaces.user {
+        Some(_) => UserNamespaces::Allowed,
+        None => UserNamespaces::Refused,
+    };
+    let sockets = match record.namespaces.net {
+        Some(_) => Sockets::OfTheNetwork,
+        None => Sockets::Any,
+    };
+    filter::build(user_namespaces, sockets)
 }
 
 fn namespaces(record: &Record) -> CloneFlags {

@@ -9,6 +9,7 @@
 //! with a kill, which would break every 32-bit program, or let them by.
 
 use berth_protocol::Instruction;
+use nix::libc;
 
 /// Whether the filter refuses user namespaces as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
