@@ -384,6 +384,8 @@ fn start_scope(
             started => break started?,
         }
     }
+    // From its answer on, for which it may take longer: while it reloads it gives none.
+    let until = Instant::now() + EFFECT;
     while tree.of_process(pid).as_ref() != Some(group) {
         if Instant::now() > until {
             return Err(Error::Cap {

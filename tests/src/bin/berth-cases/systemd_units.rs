@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixListener;
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,10 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
     (
         "what_goes_on_beside_an_application_that_stays_is_ended",
         beside_one_that_stays,
+    ),
+    (
+        "a_systemd_that_reloads_for_some_seconds_keeps_nobody_out",
+        late,
     ),
 ];
 
@@ -387,6 +392,40 @@ fn silent(machine: &Booted) {
     });
     assert_eq!(said.ok(), "in");
     assert!(Path::new(PRIVATE).exists());
+}
+
+fn late(machine: &Booted) {
+    // A login whose scope Berth has systemd start.
+    machine
+        .host("sed -i '/pam_systemd/d' /etc/pam.d/common-session")
+        .ok();
+    machine.berth(
+        "sshd",
+        &Policy::with_namespaces(r#"user = "identity", pid = true, mount = true"#),
+    );
+    machine.settled();
+    let said = without_private_socket(|| {
+        let answers_late = UnixListener::bind(PRIVATE).expect("a socket");
+        std::thread::spawn(move || {
+            for asks in answers_late.incoming().flatten() {
+                std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_secs(3));
+                    let systemd = UnixStream::connect(ASIDE).expect("systemd's socket");
+                    let pass = |mut from: &UnixStream, mut to: &UnixStream| {
+                        // Either may end it.
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Write);
+                    };
+                    std::thread::scope(|scope| {
+                        scope.spawn(|| pass(&asks, &systemd));
+                        pass(&systemd, &asks);
+                    });
+                });
+            }
+        });
+        machine.ssh("alice", "cat /proc/self/cgroup")
+    });
+    assert!(said.ok().contains("/berth-"));
 }
 
 fn over_the_bus(machine: &Booted) {
