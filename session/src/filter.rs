@@ -181,38 +181,30 @@ pub fn only(calls: &[libc::c_long], others: Others) -> Vec<Instruction> {
     program
 }
 
+/// A system call whose n-th argument, counted from 0, is one of two values is refused, and else allowed.
+fn refuse_with(call: u32, n: u32, [one, other]: [u32; 2]) -> [Instruction; 6] {
+    [
+        unless_equal_skip(call, 5),
+        instruction(LOAD, argument(n), 0, 0),
+        instruction(IF_EQUAL, one, 1, 0),
+        unless_equal_skip(other, 1),
+        refuse(libc::EPERM),
+        answer(ALLOW),
+    ]
+}
+
 /// What is asked of one ABI's calls; ends in an answer on every path.
 fn body(abi: &Abi, user_namespaces: UserNamespaces, sockets: Sockets) -> Vec<Instruction> {
     let mut body = vec![instruction(LOAD, NR, 0, 0)];
     #[cfg(target_arch = "x86_64")]
     body.extend([instruction(IF_ANY_BIT, X32, 0, 1), refuse(libc::ENOSYS)]);
-    body.extend([
-        unless_equal_skip(abi.ioctl, 5),
-        // The kernel takes the request as 32 bits, whatever stands above them.
-        instruction(LOAD, argument(1), 0, 0),
-        instruction(IF_EQUAL, TIOCSTI, 1, 0),
-        unless_equal_skip(TIOCLINUX, 1),
-        refuse(libc::EPERM),
-        answer(ALLOW),
-    ]);
+    // The kernel takes the request as 32 bits, whatever stands above them.
+    body.extend(refuse_with(abi.ioctl, 1, [TIOCSTI, TIOCLINUX]));
     if sockets == Sockets::OfTheNetwork {
         body.extend([unless_equal_skip(IO_URING_SETUP, 1), refuse(libc::ENOSYS)]);
-        let [vsock, router] = OF_NO_NETWORK;
-        let makes = [
-            (abi.socketcall, [SYS_SOCKET, SYS_SOCKET]),
-            (Some(abi.socket), [vsock, router]),
-        ];
-        for (call, [one, other]) in makes {
-            body.extend(call.into_iter().flat_map(|call| {
-                [
-                    unless_equal_skip(call, 5),
-                    instruction(LOAD, argument(0), 0, 0),
-                    instruction(IF_EQUAL, one, 1, 0),
-                    unless_equal_skip(other, 1),
-                    refuse(libc::EPERM),
-                    answer(ALLOW),
-                ]
-            }));
+        let socketcall = abi.socketcall.map(|call| (call, [SYS_SOCKET; 2]));
+        for (call, values) in socketcall.into_iter().chain([(abi.socket, OF_NO_NETWORK)]) {
+            body.extend(refuse_with(call, 0, values));
         }
     }
     if user_namespaces == UserNamespaces::Refused {
