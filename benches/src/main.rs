@@ -30,6 +30,7 @@ use berth_tests::{Build, Machine};
 use crate::beside::Controllers;
 use crate::report::Report;
 use crate::sample::{Kind, Regime};
+use crate::whole::Way;
 
 /// Rules for the users that are measured: one without a cgroup of its own, one with.
 const POLICY: &str = r#"
@@ -147,11 +148,11 @@ fn main() -> ExitCode {
             });
         }
         ["--whole"] => return on_machine(&arguments, whole::measure),
-        ["--start-programs", count] => {
-            let Ok(count) = count.parse() else {
+        ["--start-programs", count, way] => {
+            let (Ok(count), Some(way)) = (count.parse(), Way::named(way)) else {
                 return usage();
             };
-            whole::start_programs(count);
+            whole::start_programs(count, way);
             return ExitCode::SUCCESS;
         }
         ["--hold", service, user] => {

@@ -1,5 +1,7 @@
 //! What users and bystanders feel: whole logins by ssh, many at once, programs in a berth, and a logout of many.
 
+use std::ffi::CStr;
+use std::fmt;
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -7,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth_tests::{Machine, Process};
-use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, Pid, fork, pause};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, execve, fork, pause};
 
 use crate::pam::{self, WITH};
 use crate::sample::{Kind, forked, milliseconds, pipes};
@@ -163,36 +165,81 @@ fn by_ssh(machine: &mut Machine) {
 fn programs(machine: &mut Machine) {
     let stack = SshdStack::read();
     let me = std::env::current_exe().expect("this program's path");
-    let run = format!("{} --start-programs {PROGRAMS}", me.display());
-    let mut took = [Vec::new(), Vec::new()];
-    for nth in 0..2 * ROUNDS {
-        let has_berth = nth % 2 == 1;
-        stack.set(has_berth);
-        let said = machine.ssh("bob", &run).ok();
-        let nanoseconds = said.trim().parse().expect("a time");
-        took[usize::from(has_berth)].push(Duration::from_nanos(nanoseconds));
+    for way in Way::ALL {
+        let run = format!("{} --start-programs {PROGRAMS} {way}", me.display());
+        let mut took = [Vec::new(), Vec::new()];
+        for nth in 0..2 * ROUNDS {
+            let has_berth = nth % 2 == 1;
+            stack.set(has_berth);
+            let said = machine.ssh("bob", &run).ok();
+            let nanoseconds = said.trim().parse().expect("a time");
+            took[usize::from(has_berth)].push(Duration::from_nanos(nanoseconds));
+        }
+        stack.set(true);
+        let best = |of: &[Duration]| of.iter().min().copied().unwrap_or_default();
+        let [outside, inside] = took;
+        let change = |outside: Duration, inside: Duration| {
+            (inside.as_secs_f64() / outside.as_secs_f64() - 1.0) * 100.0
+        };
+        println!(
+            "`true` started {PROGRAMS} times by {way}, milliseconds each: {:.3} outside, {:.3} in a berth ({:+.1}%; the best of {ROUNDS} rounds {:+.1}%)",
+            milliseconds(median(outside.clone())),
+            milliseconds(median(inside.clone())),
+            change(median(outside.clone()), median(inside.clone())),
+            change(best(&outside), best(&inside)),
+        );
     }
-    stack.set(true);
-    let best = |of: &[Duration]| of.iter().min().copied().unwrap_or_default();
-    let [outside, inside] = took;
-    let change = |outside: Duration, inside: Duration| {
-        (inside.as_secs_f64() / outside.as_secs_f64() - 1.0) * 100.0
-    };
-    println!(
-        "`true` started {PROGRAMS} times, milliseconds each: {:.3} outside, {:.3} in a berth ({:+.1}%; the best of {ROUNDS} rounds {:+.1}%)",
-        milliseconds(median(outside.clone())),
-        milliseconds(median(inside.clone())),
-        change(median(outside.clone()), median(inside.clone())),
-        change(best(&outside), best(&inside)),
-    );
+}
+
+/// How a program is started.
+#[derive(Debug, Clone, Copy)]
+pub enum Way {
+    /// By fork(2) and execve(2), as shells do.
+    Fork,
+    /// By the C library's posix_spawn(3). Its child sets each signal's action anew, 120 system calls that the filter
+    /// of a berth looks at, too.
+    Spawn,
+}
+
+impl Way {
+    const ALL: [Way; 2] = [Way::Fork, Way::Spawn];
+
+    /// The way of this name.
+    pub fn named(name: &str) -> Option<Way> {
+        Way::ALL.into_iter().find(|way| way.to_string() == name)
+    }
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Way::Fork => "fork",
+            Way::Spawn => "posix_spawn",
+        })
+    }
 }
 
 /// Starts so many programs, one after the other, and prints how many nanoseconds one takes.
-pub fn start_programs(count: u32) {
+pub fn start_programs(count: u32, way: Way) {
+    // What the login itself leaves to do beside it is over then.
+    std::thread::sleep(Duration::from_millis(250));
     let begun = Instant::now();
     for _ in 0..count {
-        let status = Command::new("/bin/true").status().expect("start true");
-        assert!(status.success());
+        match way {
+            Way::Fork => {
+                let child = child(|| {
+                    let _ = execve::<&CStr, &CStr>(c"/bin/true", &[c"true"], &[]);
+                    // SAFETY: ends the process without running what its parent registered.
+                    unsafe { libc::_exit(1) }
+                });
+                let status = waitpid(child, None).expect("wait");
+                assert_eq!(status, WaitStatus::Exited(child, 0));
+            }
+            Way::Spawn => {
+                let status = Command::new("/bin/true").status().expect("start true");
+                assert!(status.success());
+            }
+        }
     }
     println!("{}", (begun.elapsed() / count).as_nanos());
 }
