@@ -94,6 +94,18 @@ fn names_that_the_policy_keeps_are_the_hosts() {
 }
 
 #[test]
+fn the_proc_of_a_berth_runs_no_program_and_has_no_devices() {
+    Machine::run(|machine| {
+        for door in Door::ALL {
+            let said = machine.through(door, "alice", "findmnt --noheadings --output OPTIONS /proc");
+            for option in ["nosuid", "nodev", "noexec"] {
+                assert!(said.contains(option), "{door:?}: {said}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_the_host_mounts_later_appears_inside_and_nothing_the_other_way() {
     Machine::run(|machine| {
         let mounts = machine.host("cat /proc/self/mountinfo").ok();
