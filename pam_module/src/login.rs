@@ -17,7 +17,9 @@ const LONGEST_ITEM: usize = 4096;
 
 /// One call of either function.
 pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Verdict {
-    if phase == Phase::Session && arguments.line == Line::Close {
+    let is_understood = arguments.problems.is_empty();
+    // One that is not may have been meant to open.
+    if phase == Phase::Session && arguments.line == Line::Close && is_understood {
         return Verdict::Pass;
     }
     let user = match host.item(Item::User) {
@@ -41,7 +43,7 @@ pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Ver
         }
         return Verdict::Ignore;
     }
-    if !arguments.problems.is_empty() {
+    if !is_understood {
         let error = Error::Arguments(arguments.problems.join("; "));
         return failure(host, arguments.on_error, &error);
     }
