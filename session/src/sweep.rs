@@ -66,6 +66,7 @@ pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
 /// seen which cgroups there are: what runs in the session's would go on.
 pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     let own = tree.map_or(Ok(Vec::new()), |tree| tree.session(uid, id))?;
+    let unit = tree.map_or(Ok(None), |tree| unit(tree, id))?;
     let mut outcome = Ok(());
     let mut step = |result: Result<()>| {
         if outcome.is_ok() {
@@ -73,10 +74,8 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         }
     };
     if let Some(tree) = tree {
-        for group in own.iter().chain(&unit(tree, id)) {
-            if group.exists() {
-                step(kill(tree, group));
-            }
+        for group in own.iter().chain(&unit) {
+            step(kill(tree, group));
         }
     }
     step(remove_tree(&private_tmp(id)));
@@ -118,14 +117,17 @@ fn remove_own(group: &Group) -> Result<()> {
 }
 
 /// The unit that systemd has a session in, if it is to end with the session.
-fn unit(tree: &Tree, id: SessionId) -> Option<Group> {
-    match tree.manager() {
-        Manager::Berth => None,
-        Manager::Systemd => Some(tree.group(&Record::read(id).ok()?.cgroup?)),
+fn unit(tree: &Tree, id: SessionId) -> Result<Option<Group>> {
+    if tree.manager() == Manager::Berth {
+        return Ok(None);
+    }
+    match Record::read(id) {
+        Err(error) if error.is_not_found() => Ok(None),
+        record => Ok(record?.cgroup.map(|cgroup| tree.group(&cgroup))),
     }
 }
 
-/// Kills every process of a cgroup and waits until it is empty.
+/// Kills every process of a cgroup and waits until it is empty, content to find it gone.
 fn kill(tree: &Tree, group: &Group) -> Result<()> {
     if group.is_populated() {
         tree.kill(group)?;

@@ -479,6 +479,26 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
 }
 
 #[test]
+fn under_systemd_nothing_of_a_session_goes_while_it_cannot_be_seen_which_unit_it_is_in() {
+    if elsewhere() {
+        return;
+    }
+    let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+    enter(&record(1));
+    let tmp = make_private_tmp(id(1)).unwrap();
+    // As where there is no descriptor: the record is there, and cannot be read.
+    fs::remove_file(Record::path(id(1))).unwrap();
+    std::os::unix::fs::symlink("1", Record::path(id(1))).unwrap();
+    sweep(Some(&tree), 1001, id(1)).unwrap_err();
+    let traces = [tmp, Path::new("/run/berth/users/1001/1").into()];
+    assert!(traces.iter().all(|trace| trace.exists()));
+    assert!(Record::path(id(1)).is_symlink());
+    fs::remove_file(Record::path(id(1))).unwrap();
+    sweep(Some(&tree), 1001, id(1)).unwrap();
+    assert!(!traces.iter().any(|trace| trace.exists()));
+}
+
+#[test]
 fn users_can_read_their_records_whatever_the_umask_of_who_makes_the_folders() {
     if elsewhere() {
         return;
