@@ -233,7 +233,7 @@ fn a_helper_that_is_dead_by_then_is_a_denial() {
     let mut script = contract();
     script.truncate(8);
     script.push(Due::Joined(Err(Error::Acknowledge(ChannelError::Closed))));
-    script.extend(denied(None, "the helper ended before"));
+    script.extend(denied(None, "no word from the helper that it keeps"));
     assert_eq!(play(session(ALL), script), Verdict::Failed);
 }
 
