@@ -20,7 +20,7 @@ pub enum Error {
     #[error("{0:?} is {1} bytes long, more than the {2} taken")]
     ItemTooLong(Item, usize, usize),
     /// The line in the PAM configuration has something that we do not understand.
-    #[error("the PAM line is wrong, so nobody but root and the exempt is let in by it: {0}")]
+    #[error("the PAM line is wrong: {0}")]
     Arguments(String),
     /// No socket for the helper.
     #[error("cannot make a socket for the helper: {0}")]
@@ -66,8 +66,8 @@ pub enum Error {
     /// libpam did not take the environment variable.
     #[error("cannot set {0:?} in the session's environment: PAM code {1}")]
     Environment(String, i32),
-    /// The helper is gone, so nobody would keep the session.
-    #[error("the helper ended before the session was complete: {0}")]
+    /// Perhaps nobody keeps the session.
+    #[error("no word from the helper that it keeps the session: {0}")]
     Acknowledge(ChannelError),
     /// libpam did not keep the session's descriptors for us.
     #[error("cannot keep the session's state in libpam: code {0}")]

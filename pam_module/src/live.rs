@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::{Exempt, ExemptError};
-use berth_protocol::{
-    Ack, ChannelError, Instruction, Phase, Reply, Request, Rlimit, install_filter,
-};
+use berth_protocol::{ChannelError, Instruction, Phase, Reply, Request, Rlimit, install_filter};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -180,16 +178,17 @@ impl Host for Live<'_> {
         Ok(reply)
     }
 
-    fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
-        let Some(helper) = &mut self.helper else {
-            return Err(Error::Acknowledge(ChannelError::Closed));
-        };
-        if let Ack::Failed { .. } = ack {
-            helper.not_joined(ack);
-            return Ok(());
+    fn joined(&mut self) -> Result<(), Error> {
+        match &mut self.helper {
+            Some(helper) => helper.joined(self.deadline),
+            None => Err(Error::Acknowledge(ChannelError::Closed)),
         }
-        helper.channel.send(ack, None).map_err(Error::Acknowledge)?;
-        helper.kept(self.deadline)
+    }
+
+    fn not_joined(&mut self, message: String) {
+        if let Some(helper) = &self.helper {
+            helper.not_joined(message);
+        }
     }
 
     fn hang_up(&mut self) {
@@ -264,11 +263,13 @@ impl Host for Live<'_> {
 }
 
 /// Which program this is. systemd by its folder: a user may be able to give a setuid program a second name, a hard
-/// link, by which it would not be joined. Berth's by its name, which counts for nothing but the service manager.
+/// link, by which it would not be joined. Berth's by its name, which counts for nothing but the service manager. After an
+/// upgrade there is more behind the name, until systemd has executed itself anew.
 fn program_at(path: &Path) -> Program {
     let folder = path.parent().and_then(Path::to_str);
     let is_systemds = matches!(folder, Some("/usr/lib/systemd" | "/lib/systemd"));
-    match path.file_name().and_then(OsStr::to_str) {
+    let name = path.file_name().and_then(OsStr::to_str);
+    match name.map(|name| name.strip_suffix(" (deleted)").unwrap_or(name)) {
         Some("berth") => Program::Berth,
         Some("systemd" | "systemd-executor") if is_systemds => Program::Systemd,
         _ => Program::Other,
@@ -291,6 +292,11 @@ mod tests {
         for (path, program) in [
             ("/usr/lib/systemd/systemd", Program::Systemd),
             ("/lib/systemd/systemd-executor", Program::Systemd),
+            (
+                "/usr/lib/systemd/systemd-executor (deleted)",
+                Program::Systemd,
+            ),
+            ("/usr/bin/berth (deleted)", Program::Berth),
             ("/home/alice/systemd", Program::Other),
             ("/usr/lib/systemd/systemd-logind", Program::Other),
             ("/usr/bin/berth", Program::Berth),

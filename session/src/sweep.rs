@@ -63,9 +63,10 @@ pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
 /// a failed set-up's roll-back, and the standby after a killed keeper.
 ///
 /// Every step is tried even if an earlier one failed; the first failure is returned. Nothing is touched where it cannot be
-/// seen which cgroups there are: what runs in the session's would go on.
+/// seen which cgroups there are, as what runs in the session's would go on, and no cgroup is removed without the user's lock.
 pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     let own = tree.map_or(Ok(Vec::new()), |tree| tree.session(uid, id))?;
+    let unit = tree.map_or(Ok(None), |tree| unit(tree, id))?;
     let mut outcome = Ok(());
     let mut step = |result: Result<()>| {
         if outcome.is_ok() {
@@ -73,16 +74,14 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         }
     };
     if let Some(tree) = tree {
-        for group in own.iter().chain(&unit(tree, id)) {
-            if group.exists() {
-                step(kill(tree, group));
-            }
+        for group in own.iter().chain(&unit) {
+            step(kill(tree, group));
         }
     }
     step(remove_tree(&private_tmp(id)));
     step(remove_tree(&stale_tmp(id)));
     let folder = UserFolder::lock(uid);
-    if let Some(tree) = tree {
+    if let (Some(tree), Ok(_)) = (tree, &folder) {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
         // folder's lock, so that no login finds it half gone.
         for group in &own {
@@ -94,9 +93,9 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     }
     // The record goes last: as long as anything of the session is left, something says so.
     outcome?;
+    let folder = folder?;
     remove_if_there(&Record::unfinished(id))?;
     remove_if_there(&Record::path(id))?;
-    let folder = folder?;
     folder.remove(id)?;
     match tree.filter(|tree| tree.manager() == Manager::Systemd) {
         // With a user's last session their caps go, too.
@@ -118,14 +117,17 @@ fn remove_own(group: &Group) -> Result<()> {
 }
 
 /// The unit that systemd has a session in, if it is to end with the session.
-fn unit(tree: &Tree, id: SessionId) -> Option<Group> {
-    match tree.manager() {
-        Manager::Berth => None,
-        Manager::Systemd => Some(tree.group(&Record::read(id).ok()?.cgroup?)),
+fn unit(tree: &Tree, id: SessionId) -> Result<Option<Group>> {
+    if tree.manager() == Manager::Berth {
+        return Ok(None);
+    }
+    match Record::read(id) {
+        Err(error) if error.is_not_found() => Ok(None),
+        record => Ok(record?.cgroup.map(|cgroup| tree.group(&cgroup))),
     }
 }
 
-/// Kills every process of a cgroup and waits until it is empty.
+/// Kills every process of a cgroup and waits until it is empty, content to find it gone.
 fn kill(tree: &Tree, group: &Group) -> Result<()> {
     if group.is_populated() {
         tree.kill(group)?;

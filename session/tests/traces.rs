@@ -299,6 +299,28 @@ fn with_a_session_go_its_cgroups_its_tmp_and_its_record_and_nothing_of_another()
 }
 
 #[test]
+fn nothing_of_a_users_goes_without_the_users_lock() {
+    if elsewhere() {
+        return;
+    }
+    record(1).write().unwrap();
+    let session = cgroup("berth/user-1001/sessions/1");
+    std::os::unix::fs::symlink("/run/elsewhere", "/run/berth/users/1001").unwrap();
+    sweep(Some(&tree()), 1001, id(1)).unwrap_err();
+    assert!(
+        session.exists(),
+        "a login may be about to use what is above it"
+    );
+    assert!(
+        Record::path(id(1)).exists(),
+        "or nothing says that it is left"
+    );
+    fs::remove_file("/run/berth/users/1001").unwrap();
+    sweep(Some(&tree()), 1001, id(1)).unwrap();
+    assert!(!Path::new("/run/tree/berth").exists() && !Record::path(id(1)).exists());
+}
+
+#[test]
 fn a_private_tmp_is_empty_and_no_users_to_reach_from_outside() {
     if elsewhere() {
         return;
@@ -476,6 +498,26 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
     start_manager();
     take_back();
     assert!(!users.join("1001").exists());
+}
+
+#[test]
+fn under_systemd_nothing_of_a_session_goes_while_it_cannot_be_seen_which_unit_it_is_in() {
+    if elsewhere() {
+        return;
+    }
+    let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+    enter(&record(1));
+    let tmp = make_private_tmp(id(1)).unwrap();
+    // As where there is no descriptor: the record is there, and cannot be read.
+    fs::remove_file(Record::path(id(1))).unwrap();
+    std::os::unix::fs::symlink("1", Record::path(id(1))).unwrap();
+    sweep(Some(&tree), 1001, id(1)).unwrap_err();
+    let traces = [tmp, Path::new("/run/berth/users/1001/1").into()];
+    assert!(traces.iter().all(|trace| trace.exists()));
+    assert!(Record::path(id(1)).is_symlink());
+    fs::remove_file(Record::path(id(1))).unwrap();
+    sweep(Some(&tree), 1001, id(1)).unwrap();
+    assert!(!traces.iter().any(|trace| trace.exists()));
 }
 
 #[test]

@@ -39,3 +39,15 @@ fn a_close_line_does_nothing_at_the_beginning() {
         Verdict::Pass
     );
 }
+
+#[test]
+fn a_close_line_that_is_not_understood_lets_nobody_by() {
+    for (line, says) in [
+        ("close open", "open and close stand on one line"),
+        ("close polcy=/x", r#"unknown argument "polcy=/x""#),
+    ] {
+        let login = Login::new(Phase::Session, line);
+        let log = Due::Log(Level::Error, says);
+        assert_eq!(login.play(login.known(), [log]), Verdict::Failed);
+    }
+}

@@ -84,12 +84,20 @@ fn an_application_without_privilege_is_none_of_our_business() {
 
 #[test]
 fn an_argument_that_is_not_understood_follows_on_error() {
-    for (line, verdict) in [
-        ("polcy=/x", Verdict::Failed),
-        ("polcy=/x on_error=allow", Verdict::Pass),
+    for (line, verdict, says) in [
+        (
+            "polcy=/x",
+            Verdict::Failed,
+            r#"wrong: unknown argument "polcy=/x"; the login is refused"#,
+        ),
+        (
+            "polcy=/x on_error=allow",
+            Verdict::Pass,
+            r#"wrong: unknown argument "polcy=/x"; the login goes on"#,
+        ),
     ] {
         let login = Login::new(Phase::Account, line);
-        let log = Due::Log(Level::Error, r#"unknown argument "polcy=/x""#);
+        let log = Due::Log(Level::Error, says);
         assert_eq!(login.play(login.known(), [log]), verdict);
     }
 }
@@ -312,7 +320,7 @@ fn a_session_where_only_a_decision_was_due_is_a_failure() {
     };
     let login = Login::new(Phase::Account, "");
     let rest = [
-        Due::Failed("only a decision", Ok(())),
+        Due::Failed("only a decision"),
         Due::HangUp,
         Due::Log(Level::Error, "only a decision"),
         Due::Keep(Phase::Account, Verdict::Failed, Ok(())),

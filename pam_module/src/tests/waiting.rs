@@ -5,11 +5,11 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_protocol::{Ack, Phase, Reply, Request, Session};
+use berth_protocol::{Phase, Reply, Request, Session};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-use super::starting::{Stage, elsewhere, eventually, open_descriptors, request};
+use super::starting::{Stage, elsewhere, eventually, open_descriptors, request, runs};
 use crate::exchange::{Answered, Helper, ask};
 use crate::sys::held::Held;
 
@@ -71,7 +71,7 @@ fn one_helper_serves_the_account_phase_and_the_session() {
     assert_eq!(account.reply, Reply::Untouched);
     let mut session = asked(Some(account.helper), &stage.helper(), Phase::Session);
     assert!(matches!(session.reply, Reply::Ready(_)));
-    session.helper.kept(Instant::now()).unwrap();
+    session.helper.joined(Instant::now()).unwrap();
     assert_eq!(lines(&stage, "starts"), 1);
     let open = open_descriptors().len() - descriptors;
     assert_eq!(open, 1, "with a session there is the socket alone");
@@ -88,7 +88,8 @@ fn one_that_has_ended_meanwhile_costs_a_second_start_and_no_login() {
     let account = asked(None, &stage.helper(), Phase::Account);
     eventually("it ends", || lines(&stage, "ends") == 1);
     // Its socket is closed a moment after its last word.
-    std::thread::sleep(Duration::from_millis(100));
+    let helper = fs::read_to_string(stage.file("ends")).unwrap();
+    eventually("it is gone", || !runs(&helper));
     let session = asked(Some(account.helper), &stage.helper(), Phase::Session);
     assert_eq!(session.reply, Reply::Untouched);
     assert_eq!(lines(&stage, "starts"), 2);
@@ -178,8 +179,7 @@ fn an_application_that_has_not_joined_goes_on_when_all_is_rolled_back() {
         stage.message("reply", &Reply::Untouched);
         let answered = stage.ask(LONG).unwrap();
         assert!(!stage.file("rolled-back").exists(), "{who}");
-        let message = String::new();
-        answered.helper.not_joined(&Ack::Failed { message });
+        answered.helper.not_joined(String::new());
         assert!(stage.file("rolled-back").exists(), "{who}");
     }
 }
