@@ -1,7 +1,6 @@
 //! The io controller: shares and ceilings of whole disks.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -24,8 +23,14 @@ pub fn settings(caps: &Caps) -> Result<Vec<Setting>> {
             settings.push(setting("io_weight", file, format!("default {weight}")));
         }
     }
-    // One line of io.max holds all the ceilings of one disk.
-    let mut disks: BTreeMap<(u64, u64), (&'static str, String)> = BTreeMap::new();
+    settings.extend(ceilings(caps, disk_of)?);
+    Ok(settings)
+}
+
+/// One line of io.max for each disk, with all its ceilings. Where several paths are on one disk, the lowest of theirs is
+/// the disk's: of two in one line the kernel would take the last, and systemd the one or the other.
+fn ceilings(caps: &Caps, disk_of: impl Fn(&Path) -> Result<(u64, u64)>) -> Result<Vec<Setting>> {
+    let mut disks: BTreeMap<(u64, u64), Vec<(&'static str, &'static str, Limit)>> = BTreeMap::new();
     for (cap, key, ceilings) in [
         ("io_read_bandwidth_max", "rbps", &caps.io_read_bandwidth_max),
         (
@@ -37,24 +42,27 @@ pub fn settings(caps: &Caps) -> Result<Vec<Setting>> {
         ("io_write_iops_max", "wiops", &caps.io_write_iops_max),
     ] {
         for (path, ceiling) in ceilings {
-            let (_, line) = disks.entry(disk_of(path)?).or_insert((cap, String::new()));
-            append(line, key, *ceiling);
+            let line = disks.entry(disk_of(path)?).or_default();
+            match line.last_mut() {
+                Some((_, known, lowest)) if *known == key => *lowest = *ceiling.min(lowest),
+                _ => line.push((cap, key, *ceiling)),
+            }
         }
     }
-    for ((major, minor), (cap, line)) in disks {
-        settings.push(setting(cap, "io.max", format!("{major}:{minor}{line}")));
-    }
-    Ok(settings)
+    let settings = disks.into_iter().map(|((major, minor), line)| {
+        let cap = line.first().map_or("io_max", |(cap, ..)| cap);
+        let line = line.into_iter();
+        let line = line.map(|(_, key, ceiling)| format!(" {key}={}", limit(ceiling)));
+        let value = format!("{major}:{minor}{}", line.collect::<String>());
+        Setting::new(cap, Controller::Io, "io.max", value)
+    });
+    Ok(settings.collect())
 }
 
 /// bfq's weights end at 1000: above 100, the default of both, they are drawn together, as systemd does.
 fn of_bfq(weight: u16) -> u16 {
     let above = u32::from(weight).saturating_sub(100) * (1_000 - 100) / (10_000 - 100);
     weight.min(100) + u16::try_from(above).unwrap_or(900)
-}
-
-fn append(line: &mut String, key: &str, ceiling: Limit) {
-    let _ = write!(line, " {key}={}", limit(ceiling)); // writing to a String cannot fail
 }
 
 /// The disk that a path means: the device itself, or the one that the file is on. io.max takes whole
@@ -119,6 +127,24 @@ mod tests {
     #[test]
     fn weights_fit_the_range_of_bfq() {
         assert_eq!([1, 100, 210, 10_000].map(of_bfq), [1, 100, 110, 1_000]);
+    }
+
+    #[test]
+    fn the_lowest_ceiling_of_paths_on_one_disk_is_the_disks() {
+        let rates = |rates: &[(&str, u64)]| {
+            let rates = rates.iter();
+            let rates = rates.map(|(path, rate)| (path.into(), Limit::Finite(*rate)));
+            rates.collect::<BTreeMap<_, _>>()
+        };
+        let caps = Caps {
+            io_read_bandwidth_max: rates(&[("/home", 20), ("/other", 7), ("/srv", 50)]),
+            io_write_iops_max: [("/srv".into(), Limit::Infinity)].into(),
+            ..Caps::default()
+        };
+        let disk_of = |path: &Path| Ok((8, u64::from(path == Path::new("/other"))));
+        let settings = ceilings(&caps, disk_of).unwrap();
+        let lines: Vec<_> = settings.iter().map(|setting| &*setting.value).collect();
+        assert_eq!(lines, ["8:0 rbps=20 wiops=max", "8:1 rbps=7"]);
     }
 
     #[test]
