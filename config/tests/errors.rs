@@ -150,10 +150,15 @@ fn a_wrong_type_unit_or_range_is_an_error() {
             "memory_max = 4",
             "a number alone is bytes; did you mean \"4G\"?",
         ),
+        ("memory_max = 0", "at least 16M"),
         ("memory_max = \"unlimited\"", "write \"infinity\""),
         ("memory_high = \"120%\"", "at most 100%"),
         (
             "memory_swap_max = \"5%\"",
+            "write bytes, as in \"2G\", or \"infinity\"",
+        ),
+        (
+            "memory_swap_max = \"5% of machine\"",
             "write bytes, as in \"2G\", or \"infinity\"",
         ),
         (
@@ -178,6 +183,10 @@ fn a_wrong_type_unit_or_range_is_an_error() {
         (
             "io_read_iops_max = \"5\"",
             "expected a table such as { \"/srv\" = \"50M\" }",
+        ),
+        (
+            "io_read_iops_max = { \"/srv\" = 5, \"/srv/\" = 6 }",
+            "write it once",
         ),
         (
             "memory_low = \"5% of user\"",
