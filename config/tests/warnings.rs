@@ -194,6 +194,28 @@ fn a_session_cap_above_the_users() {
 }
 
 #[test]
+fn a_pool_that_depends_on_the_login() {
+    let body = |service: &str| {
+        format!(
+            "[pool.cs]\n[profile.a]\npool = \"cs\"\n[profile.b]\n\
+             [[rule]]\nuser = \"x\"\n{service}\nprofile = \"a\"\n\
+             [[rule]]\n{service}\nprofile = \"b\"\npool = \"cs\"\n"
+        )
+    };
+    let because = "a user's pool never depends on the login: it comes from the user rule";
+    assert_eq!(
+        warnings(&body("tty = \"tty1\""), &site(&[])),
+        [
+            format!(
+                "4:1 nobody gets a pool by this | only rules that test the login give it | {because}"
+            ),
+            format!("13:1 nobody gets a pool by this | this rule tests the login | {because}"),
+        ]
+    );
+    assert_eq!(warnings(&body(""), &site(&[])), [""; 0]);
+}
+
+#[test]
 fn a_users_cap_above_the_pools() {
     let body = |user: &str| {
         format!(
