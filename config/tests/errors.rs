@@ -207,6 +207,14 @@ fn a_wrong_type_unit_or_range_is_an_error() {
         "[everyone]\nmemory_low = \"5% of pool\"",
         "3:14 `of pool` means nothing here | this stands in `user` and `session` only",
     );
+    one(
+        "everyone.tasks_max = 5000",
+        "2:10 `tasks_max` cannot be everyone's | set it for users or pools | where systemd runs the machine it would keep root out when users have used it up",
+    );
+    assert_eq!(
+        errors("version = 1\neveryone.tasks_max = \"unset\"\n"),
+        [""; 0]
+    );
     in_profile(
         "logout = { linger = 5 }",
         "3:21 `5`: seconds, minutes, hours? | write \"5s\", \"5min\" or \"5h\"",
