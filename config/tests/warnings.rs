@@ -367,7 +367,7 @@ fn a_throttle_without_a_limit() {
     let body = "[profile.a]\nuser = { memory_high = \"1G\" }\n[[rule]]\nprofile = \"a\"\n";
     assert_eq!(
         warnings(body, &site(&[])),
-        ["3:10 memory_high without memory_max | past it programs stall, and nothing says why"]
+        ["3:10 memory_high without memory_max | past it programs stall, and nothing ends them"]
     );
     let both = body.replace("\"1G\"", "\"1G\", memory_max = \"2G\"");
     assert_eq!(warnings(&both, &site(&[])), [""; 0]);

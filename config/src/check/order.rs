@@ -215,7 +215,7 @@ fn stalled(checker: &mut Checker<'_>) {
                 checker.findings.push(Finding::warning(
                     high.at,
                     "memory_high without memory_max",
-                    "past it programs stall, and nothing says why",
+                    "past it programs stall, and nothing ends them",
                 ));
             }
         }
