@@ -231,6 +231,38 @@ fn a_users_cap_above_the_pools() {
 }
 
 #[test]
+fn cpus_and_nodes_that_this_machine_has_not() {
+    let body = |tests: &str, all: &str| {
+        let caps = |number: u8| format!("allowed_memory_nodes = \"{number}\"");
+        let (pool, user, session) = (caps(2), caps(3), caps(4));
+        format!(
+            "[pool.cs]\n{pool}\n[profile.a]\npool = \"cs\"\nuser = {{ {user} }}\n\
+             session = {{ {session} }}\n{all}\n[[rule]]\n{tests}\nprofile = \"a\"\n"
+        )
+    };
+    let told = |line: &str, key: &str, here: &str| {
+        format!(
+            "{line} this machine has none of these {key} | it has {here}: logins that get this fail"
+        )
+    };
+    assert_eq!(
+        warnings(
+            &body("uid = \"1-\"", "[everyone]\nallowed_cpus = \"16-\""),
+            &site(&[])
+        ),
+        [
+            told("3:1", "allowed_memory_nodes", "0-1"),
+            told("6:10", "allowed_memory_nodes", "0-1"),
+            told("7:13", "allowed_memory_nodes", "0-1"),
+            told("9:1", "allowed_cpus", "0-15"),
+        ]
+    );
+    for others in ["host = \"big*\"", "role = \"big\""] {
+        assert_eq!(warnings(&body(others, ""), &site(&[])), [""; 0]);
+    }
+}
+
+#[test]
 fn cpus_of_a_session_or_a_user_that_lie_outside_of_what_holds_them() {
     let body = |pool: &str, user: &str, session: &str| {
         format!(

@@ -12,7 +12,7 @@ use crate::policy::exempt_list;
 use crate::read::nearest;
 use crate::read::table::value;
 use crate::setting::{Mark, Setting};
-use crate::tables::{Profile, Rule, Tests};
+use crate::tables::{CapsTable, Profile, Rule, Tests};
 use crate::value::{Glob, IdSet, Linger, Span};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
@@ -38,12 +38,16 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     if let Some(machine) = site.machine() {
         for rule in &contents.rules {
             caps_above_caps(checker, rule, &machine);
+            ids_of_rule(checker, rule, &machine);
         }
         let pools = contents.pools.values();
         for many in pools.chain(&contents.everyone) {
             if let Ok(caps) = decide::caps(&many.table, &Bases::new(&machine, checker.files)) {
                 never_slows(checker, &many.table.marks(), &caps);
             }
+        }
+        if let Some(everyone) = &contents.everyone {
+            ids_not_here(checker, &everyone.table, &machine);
         }
         sudoers(checker, site, &machine);
     }
@@ -165,6 +169,46 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
             ("user's", "pool's"),
             (&user, pool),
         );
+    }
+}
+
+/// Looks for CPUs and nodes that this machine has not, unless the rule says for which machines it is.
+fn ids_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
+    if rule.tests.host.is_some() || rule.tests.role.is_some() {
+        return;
+    }
+    let contents = checker.contents;
+    let merged = contents.profile_of(rule);
+    ids_not_here(checker, &merged.session, machine);
+    if !rule.is_login_rule() {
+        ids_not_here(checker, &merged.user, machine);
+        let pool = rule.pool(&merged);
+        if let Some(pool) = pool.and_then(|pool| contents.pools.get(&pool.name)) {
+            ids_not_here(checker, &pool.table, machine);
+        }
+    }
+}
+
+fn ids_not_here(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine) {
+    let keys = [
+        ("allowed_cpus", &caps.allowed_cpus, &machine.cpus),
+        (
+            "allowed_memory_nodes",
+            &caps.allowed_memory_nodes,
+            &machine.memory_nodes,
+        ),
+    ];
+    for (key, setting, here) in keys {
+        let (Some(setting), Some(list)) = (setting, value(setting)) else {
+            continue;
+        };
+        if list.on(here).is_none() {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                format!("this machine has none of these {key}"),
+                format!("it has {here}: logins that get this fail"),
+            ));
+        }
     }
 }
 
