@@ -20,7 +20,7 @@ pub enum Error {
     #[error("{0:?} is {1} bytes long, more than the {2} taken")]
     ItemTooLong(Item, usize, usize),
     /// The line in the PAM configuration has something that we do not understand.
-    #[error("the PAM line is wrong, so nobody but root and the exempt is let in by it: {0}")]
+    #[error("the PAM line is wrong: {0}")]
     Arguments(String),
     /// No socket for the helper.
     #[error("cannot make a socket for the helper: {0}")]

@@ -84,12 +84,20 @@ fn an_application_without_privilege_is_none_of_our_business() {
 
 #[test]
 fn an_argument_that_is_not_understood_follows_on_error() {
-    for (line, verdict) in [
-        ("polcy=/x", Verdict::Failed),
-        ("polcy=/x on_error=allow", Verdict::Pass),
+    for (line, verdict, log) in [
+        (
+            "polcy=/x",
+            Verdict::Failed,
+            r#"the PAM line is wrong: unknown argument "polcy=/x"; the login is refused"#,
+        ),
+        (
+            "polcy=/x on_error=allow",
+            Verdict::Pass,
+            r#"the PAM line is wrong: unknown argument "polcy=/x"; the login goes on"#,
+        ),
     ] {
         let login = Login::new(Phase::Account, line);
-        let log = Due::Log(Level::Error, r#"unknown argument "polcy=/x""#);
+        let log = Due::Log(Level::Error, log);
         assert_eq!(login.play(login.known(), [log]), verdict);
     }
 }
