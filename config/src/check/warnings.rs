@@ -38,7 +38,7 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     if let Some(machine) = site.machine() {
         for rule in &contents.rules {
             caps_above_caps(checker, rule, &machine);
-            ids_of_rule(checker, rule, &machine);
+            lacks_of_rule(checker, rule, &machine, site);
         }
         let pools = contents.pools.values();
         for many in pools.chain(&contents.everyone) {
@@ -47,7 +47,7 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
             }
         }
         if let Some(everyone) = &contents.everyone {
-            ids_not_here(checker, &everyone.table, &machine);
+            lacks(checker, &everyone.table, &machine, site);
         }
         sudoers(checker, site, &machine);
     }
@@ -172,42 +172,54 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
     }
 }
 
-/// Looks for CPUs and nodes that this machine has not, unless the rule says for which machines it is.
-fn ids_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
+/// Looks for what this machine has not, unless the rule says for which machines it is.
+fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site: &dyn Site) {
     if rule.tests.host.is_some() || rule.tests.role.is_some() {
         return;
     }
     let contents = checker.contents;
     let merged = contents.profile_of(rule);
-    ids_not_here(checker, &merged.session, machine);
+    lacks(checker, &merged.session, machine, site);
     if !rule.is_login_rule() {
-        ids_not_here(checker, &merged.user, machine);
+        lacks(checker, &merged.user, machine, site);
         let pool = rule.pool(&merged);
         if let Some(pool) = pool.and_then(|pool| contents.pools.get(&pool.name)) {
-            ids_not_here(checker, &pool.table, machine);
+            lacks(checker, &pool.table, machine, site);
         }
     }
 }
 
-fn ids_not_here(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine) {
-    let keys = [
-        ("allowed_cpus", &caps.allowed_cpus, &machine.cpus),
-        (
-            "allowed_memory_nodes",
-            &caps.allowed_memory_nodes,
-            &machine.memory_nodes,
-        ),
-    ];
-    for (key, setting, here) in keys {
-        let (Some(setting), Some(list)) = (setting, value(setting)) else {
-            continue;
-        };
-        if list.on(here).is_none() {
-            checker.findings.push(Finding::warning(
-                setting.at,
-                format!("this machine has none of these {key}"),
-                format!("it has {here}: logins that get this fail"),
-            ));
+/// Warns of CPUs, nodes and disks that this machine has not.
+fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &dyn Site) {
+    let mut warn = |at, message: String, label: String| {
+        let label = format!("{label}: logins that get this fail");
+        checker.findings.push(Finding::warning(at, message, label));
+    };
+    let (cpus, nodes) = (&machine.cpus, &machine.memory_nodes);
+    for (key, setting, here) in [
+        ("allowed_cpus", &caps.allowed_cpus, cpus),
+        ("allowed_memory_nodes", &caps.allowed_memory_nodes, nodes),
+    ] {
+        if let (Some(setting), Some(list)) = (setting, value(setting)) {
+            if list.on(here).is_none() {
+                let message = format!("this machine has none of these {key}");
+                warn(setting.at, message, format!("it has {here}"));
+            }
+        }
+    }
+    for setting in [
+        &caps.io_read_bandwidth_max,
+        &caps.io_write_bandwidth_max,
+        &caps.io_read_iops_max,
+        &caps.io_write_iops_max,
+    ] {
+        if let (Some(setting), Some(devices)) = (setting, value(setting)) {
+            for path in devices.0.keys().map(|path| path.path()) {
+                if let Some(problem) = site.disk_problem(path) {
+                    let message = format!("{} cannot be capped here", path.display());
+                    warn(setting.at, message, problem);
+                }
+            }
         }
     }
 }
