@@ -361,7 +361,11 @@ fn what_is_not_there_is_1_and_what_makes_no_sense_is_2() {
         ("show carol", 1, "berth: user \"carol\" has no session\n"),
         ("kill 99 --yes", 1, "berth: there is no session 99\n"),
         ("enter 99", 1, "berth: there is no session 99\n"),
-        ("enter alice", 2, "invalid value 'alice' for '<SESSION>'"),
+        (
+            "enter alice",
+            2,
+            "invalid value 'alice' for '<SESSION>': write its number, as in 12",
+        ),
         (
             "try --user no-such-user --policy /run/berth/sessions/.policy true",
             1,

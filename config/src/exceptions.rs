@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Bases, caps};
 use crate::diagnostic::Severity;
-use crate::facts::{LocalTime, Machine};
+use crate::facts::{LocalTime, Machine, disk_of};
 use crate::places::Places;
 use crate::read::{self, Part};
 use crate::source::{self, Source};
@@ -102,6 +102,23 @@ impl Exceptions {
         Ok(Exceptions { list, table })
     }
 
+    /// The same, if they come to something on this machine: a disk may be gone by now.
+    pub(crate) fn here(
+        self,
+        places: &Places,
+        uid: u32,
+        machine: &Machine,
+    ) -> Result<Exceptions, StateError> {
+        match self.check(machine) {
+            Ok(()) => Ok(self),
+            Err(why) => Err(StateError::NotHere {
+                path: ExceptionFile::of(places, uid).path,
+                why,
+                remedy: REMEDY,
+            }),
+        }
+    }
+
     /// What they are.
     pub fn list(&self) -> &[Exception] {
         &self.list
@@ -110,7 +127,13 @@ impl Exceptions {
     /// Whether they come to something on a machine, whatever the policy says besides.
     pub fn check(&self, machine: &Machine) -> Result<(), String> {
         match caps(&self.table, &Bases::new(machine, &[])) {
-            Ok(_) => Ok(()),
+            Ok(caps) => caps.ceilings().iter().try_for_each(|(key, ceilings)| {
+                let mut paths = ceilings.keys();
+                paths.try_for_each(|path| match disk_of(path) {
+                    Ok(_) => Ok(()),
+                    Err(why) => Err(format!("{key}: {}: {why}", path.display())),
+                })
+            }),
             Err(crate::DecideError::NoBase { key, of, .. }) => Err(format!(
                 "{key}: an exception cannot be a part of the {of}'s: name the amount, or a part of the machine"
             )),

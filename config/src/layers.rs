@@ -1,6 +1,7 @@
 //! What lies over the policy's caps of one user: exceptions that an admin made, and the step of a penalty.
 
 use crate::exceptions::Exceptions;
+use crate::facts::Machine;
 use crate::outcome::Penalty;
 use crate::penalties::{Standing, Standings};
 use crate::places::Places;
@@ -28,9 +29,12 @@ impl Layers {
     pub fn in_force(
         places: &Places,
         uid: u32,
+        machine: &Machine,
         mut failed: impl FnMut(&str, &StateError),
     ) -> Layers {
-        let exceptions = Exceptions::in_force(places, uid).unwrap_or_else(|error| {
+        let exceptions = Exceptions::in_force(places, uid);
+        let exceptions = exceptions.and_then(|all| all.here(places, uid, machine));
+        let exceptions = exceptions.unwrap_or_else(|error| {
             failed("exceptions", &error);
             Exceptions::default()
         });

@@ -156,6 +156,16 @@ pub struct Caps {
 }
 
 impl Caps {
+    /// The ceilings of disks, by the path that each is written with.
+    pub fn ceilings(&self) -> [(&'static str, &BTreeMap<PathBuf, Limit>); 4] {
+        [
+            ("io_read_bandwidth_max", &self.io_read_bandwidth_max),
+            ("io_write_bandwidth_max", &self.io_write_bandwidth_max),
+            ("io_read_iops_max", &self.io_read_iops_max),
+            ("io_write_iops_max", &self.io_write_iops_max),
+        ]
+    }
+
     /// Whether nothing is capped.
     pub fn is_empty(&self) -> bool {
         *self == Caps::default()

@@ -33,6 +33,16 @@ pub enum StateError {
         /// What to do, or what becomes of it.
         remedy: &'static str,
     },
+    /// What it says cannot be in force on this machine.
+    #[error("{path} does not fit this machine: {why}; {remedy}", path = .path.display())]
+    NotHere {
+        /// The file.
+        path: PathBuf,
+        /// What there is not.
+        why: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// It cannot be written.
     #[error(transparent)]
     Write(#[from] InstallError),

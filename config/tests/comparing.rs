@@ -50,7 +50,7 @@ fn a_login_differs_by_caps_that_it_shares_with_others() {
     assert_eq!(differing(&in_pool("a"), &in_pool("b"), &alice), usual);
     let larger = in_pool("a").replace("1G", "2G");
     assert_eq!(differing(&in_pool("a"), &larger, &alice), usual);
-    let all = |tasks: u32| format!("[everyone]\ntasks_max = {tasks}\n{}", in_pool("a"));
+    let all = |quota: u32| format!("[everyone]\ncpu_quota = \"{quota}%\"\n{}", in_pool("a"));
     assert_eq!(differing(&all(500), &all(600), &alice), usual);
 }
 

@@ -150,10 +150,15 @@ fn a_wrong_type_unit_or_range_is_an_error() {
             "memory_max = 4",
             "a number alone is bytes; did you mean \"4G\"?",
         ),
+        ("memory_max = 0", "at least 16M"),
         ("memory_max = \"unlimited\"", "write \"infinity\""),
         ("memory_high = \"120%\"", "at most 100%"),
         (
             "memory_swap_max = \"5%\"",
+            "write bytes, as in \"2G\", or \"infinity\"",
+        ),
+        (
+            "memory_swap_max = \"5% of machine\"",
             "write bytes, as in \"2G\", or \"infinity\"",
         ),
         (
@@ -180,6 +185,10 @@ fn a_wrong_type_unit_or_range_is_an_error() {
             "expected a table such as { \"/srv\" = \"50M\" }",
         ),
         (
+            "io_read_iops_max = { \"/srv\" = 5, \"/srv/\" = 6 }",
+            "write it once",
+        ),
+        (
             "memory_low = \"5% of user\"",
             "this stands in `session` only",
         ),
@@ -197,6 +206,14 @@ fn a_wrong_type_unit_or_range_is_an_error() {
     one(
         "[everyone]\nmemory_low = \"5% of pool\"",
         "3:14 `of pool` means nothing here | this stands in `user` and `session` only",
+    );
+    one(
+        "everyone.tasks_max = 5000",
+        "2:10 `tasks_max` cannot be everyone's | set it for users or pools | where systemd runs the machine it would keep root out when users have used it up",
+    );
+    assert_eq!(
+        errors("version = 1\neveryone.tasks_max = \"unset\"\n"),
+        [""; 0]
     );
     in_profile(
         "logout = { linger = 5 }",

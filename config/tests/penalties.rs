@@ -174,13 +174,20 @@ fn exceptions_and_steps_in_force_are_those_on_the_disk_and_a_damaged_file_is_nam
     .unwrap();
     let in_force = |uid| {
         let mut damaged = Vec::new();
-        let layers = Layers::in_force(&places, uid, |of, _| damaged.push(of.to_owned()));
+        let named = |of: &str, _: &_| damaged.push(of.to_owned());
+        let layers = Layers::in_force(&places, uid, &machine(), named);
         (layers, damaged)
     };
     let (layers, damaged) = in_force(1001);
     assert_eq!(layers.exceptions.list(), over.exceptions.list());
     assert_eq!((layers.standing, damaged.len()), (over.standing, 0));
     assert_eq!(in_force(1002).0.standing, None, "its step is over");
+    for not_here in ["allowed_cpus=64-", "io_read_iops_max={ \"/proc\" = 5 }"] {
+        file.write(excepted(not_here).exceptions.list()).unwrap();
+        let (layers, named) = in_force(1001);
+        assert!(layers.exceptions.list().is_empty(), "{not_here}");
+        assert_eq!(named, ["exceptions"], "{not_here}");
+    }
     std::fs::write(file.path(), "x").unwrap();
     std::fs::write(&places.penalties, "x").unwrap();
     let (layers, damaged) = in_force(1001);

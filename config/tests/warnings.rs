@@ -194,6 +194,28 @@ fn a_session_cap_above_the_users() {
 }
 
 #[test]
+fn a_pool_that_depends_on_the_login() {
+    let body = |service: &str| {
+        format!(
+            "[pool.cs]\n[profile.a]\npool = \"cs\"\n[profile.b]\n\
+             [[rule]]\nuser = \"x\"\n{service}\nprofile = \"a\"\n\
+             [[rule]]\n{service}\nprofile = \"b\"\npool = \"cs\"\n"
+        )
+    };
+    let because = "a user's pool never depends on the login: it comes from the user rule";
+    assert_eq!(
+        warnings(&body("tty = \"tty1\""), &site(&[])),
+        [
+            format!(
+                "4:1 nobody gets a pool by this | only rules that test the login give it | {because}"
+            ),
+            format!("13:1 nobody gets a pool by this | this rule tests the login | {because}"),
+        ]
+    );
+    assert_eq!(warnings(&body(""), &site(&[])), [""; 0]);
+}
+
+#[test]
 fn a_users_cap_above_the_pools() {
     let body = |user: &str| {
         format!(
@@ -206,6 +228,40 @@ fn a_users_cap_above_the_pools() {
         ["5:10 the user's memory_max is above the pool's | it never matters"]
     );
     assert!(warnings(&body("memory_max = \"50% of pool\""), &site(&[])).is_empty());
+}
+
+#[test]
+fn cpus_nodes_and_disks_that_this_machine_has_not() {
+    let body = |tests: &str, all: &str| {
+        let caps = |number: u8| format!("allowed_memory_nodes = \"{number}\"");
+        let (pool, user, session) = (caps(2), caps(3), caps(4));
+        format!(
+            "[pool.cs]\n{pool}\n[profile.a]\npool = \"cs\"\nuser = {{ {user} }}\n\
+             session = {{ {session}, io_read_iops_max = {{ \"/nfs/home\" = 5, \"/srv\" = 5 }} }}\n{all}\n[[rule]]\n{tests}\nprofile = \"a\"\n"
+        )
+    };
+    let told = |line: &str, key: &str, here: &str| {
+        format!(
+            "{line} this machine has none of these {key} | it has {here}: logins that get this fail"
+        )
+    };
+    assert_eq!(
+        warnings(
+            &body("uid = \"1-\"", "[everyone]\nallowed_cpus = \"16-\""),
+            &site(&[])
+        ),
+        [
+            told("3:1", "allowed_memory_nodes", "0-1"),
+            told("6:10", "allowed_memory_nodes", "0-1"),
+            told("7:13", "allowed_memory_nodes", "0-1"),
+            "7:41 /nfs/home cannot be capped here | it has no disk: logins that get this fail"
+                .into(),
+            told("9:1", "allowed_cpus", "0-15"),
+        ]
+    );
+    for others in ["host = \"big*\"", "role = \"big\""] {
+        assert_eq!(warnings(&body(others, ""), &site(&[])), [""; 0]);
+    }
 }
 
 #[test]
@@ -345,7 +401,7 @@ fn a_throttle_without_a_limit() {
     let body = "[profile.a]\nuser = { memory_high = \"1G\" }\n[[rule]]\nprofile = \"a\"\n";
     assert_eq!(
         warnings(body, &site(&[])),
-        ["3:10 memory_high without memory_max | past it programs stall, and nothing says why"]
+        ["3:10 memory_high without memory_max | past it programs stall, and nothing ends them"]
     );
     let both = body.replace("\"1G\"", "\"1G\", memory_max = \"2G\"");
     assert_eq!(warnings(&both, &site(&[])), [""; 0]);

@@ -278,7 +278,7 @@ impl<'a> Work<'a> {
     ) -> Result<Option<(Caps, How)>> {
         let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
         let login = Login::of(name).map_err(|error| failed(&error))?;
-        let layers = Layers::in_force(&Places::system(), login.uid, |_, error| {
+        let layers = Layers::in_force(&Places::system(), login.uid, &self.machine, |_, error| {
             told.left.push(Left {
                 cap: None,
                 reason: format!("it counts for nothing: {error}"),

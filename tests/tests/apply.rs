@@ -69,6 +69,27 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
 }
 
 #[test]
+fn an_exception_that_names_no_disk_is_refused_and_keeps_nobody_out() {
+    Machine::run(|machine| {
+        let set = "set alice --for 1h 'io_read_iops_max={ \"/proc\" = 5 }'";
+        let refused = machine.berth(set).refused();
+        assert!(refused.stderr.contains("has no disk"), "{refused:?}");
+        // The disk may be gone by the time of a login.
+        let state = r#"[{"key":"io_read_iops_max","value":"{ \"/proc\" = 5 }","until":99999999999,"by":"root","reason":null}]"#;
+        let written = format!(
+            "mkdir -pm 711 /var/lib/berth/exceptions
+             check=$(printf %s '{state}' | sha256sum | cut -c -64)
+             echo '{{\"format\":2,\"check\":\"'$check'\",\"state\":{state}}}' >/var/lib/berth/exceptions/{}",
+            machine.uid("alice")
+        );
+        machine.host(&written).ok();
+        assert_eq!(machine.su("alice", "echo in").ok(), "in");
+        let logged = machine.logged("exceptions uid=");
+        assert!(logged.contains("does not fit this machine"), "{logged}");
+    });
+}
+
+#[test]
 fn another_helper_is_found_from_where_one_is_and_one_that_fails_is_named() {
     Machine::run(|machine| {
         let here = format!("cd {PROGRAMS} && ./berth apply --helper ./berth-helper");

@@ -37,6 +37,7 @@ namespaces of the session, and outside its cgroup: the session's caps do not cou
 may be frozen. It ends with the session, if that has a PID namespace.")]
 pub struct Arguments {
     /// The session
+    #[arg(value_parser = session)]
     session: SessionId,
     /// A command, and its arguments
     #[arg(
@@ -45,6 +46,11 @@ pub struct Arguments {
         allow_hyphen_values = true
     )]
     command: Vec<String>,
+}
+
+fn session(text: &str) -> Result<SessionId, &'static str> {
+    let no_session = |_| "write its number, as in 12; `berth list` has it";
+    text.parse().map_err(no_session)
 }
 
 /// Does it.

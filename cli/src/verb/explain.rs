@@ -112,7 +112,7 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
         Exit::NotSo
     };
     let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
-    let layers = layers(arguments, &login);
+    let layers = layers(arguments, &login, &machine);
     let explanation = policy
         .explain_with(&login, &machine, &layers)
         .map_err(|error| not_so(&error))?;
@@ -132,9 +132,9 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 /// The user's exceptions and the step of a penalty, as they are in force.
-fn layers(arguments: &Arguments, login: &Login) -> Layers {
+fn layers(arguments: &Arguments, login: &Login, machine: &Machine) -> Layers {
     let places = arguments.root.places();
-    let mut layers = Layers::in_force(&places, login.uid, |_, error| match error {
+    let mut layers = Layers::in_force(&places, login.uid, machine, |_, error| match error {
         StateError::Source(SourceError::Read { path, source }) if place::denied(source) => {
             // Who is on which step is root's; where they stand themselves is written elsewhere.
             if *path != places.penalties {

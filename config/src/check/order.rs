@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::collections::btree_map::{BTreeMap, Entry};
 
-use super::Checker;
-use crate::diagnostic::Finding;
+use super::{Checker, never};
+use crate::diagnostic::{At, Finding};
 use crate::index::Index;
 use crate::read::OneOf;
 use crate::read::table::value;
@@ -20,6 +20,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     sshd_tty(checker);
     past(checker);
     stalled(checker);
+    idle_pools(checker);
 }
 
 fn unused(checker: &mut Checker<'_>) {
@@ -214,9 +215,33 @@ fn stalled(checker: &mut Checker<'_>) {
                 checker.findings.push(Finding::warning(
                     high.at,
                     "memory_high without memory_max",
-                    "past it programs stall, and nothing says why",
+                    "past it programs stall, and nothing ends them",
                 ));
             }
         }
+    }
+}
+
+/// Pools that nobody gets: a user's pool comes from the user rule, which never tests the login.
+fn idle_pools(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    let rules = contents.rules.iter().filter(|rule| rule.is_login_rule());
+    let of_rules = rules
+        .filter_map(|rule| rule.keys.pool.as_ref())
+        .map(|pool| (pool.at, "this rule tests the login"));
+    let selecting = never::selecting(checker);
+    let of_profiles = contents.profiles.iter().filter_map(|(name, profile)| {
+        let pool = profile.table.keys.pool.as_ref();
+        let pool = pool.filter(|pool| pool.value.is_some())?;
+        let mut rules = selecting.get(name)?.iter();
+        let idle = rules.all(|rule| rule.is_login_rule());
+        idle.then_some((pool.at, "only rules that test the login give it"))
+    });
+    let idle: Vec<(At, &str)> = of_rules.chain(of_profiles).collect();
+    for (at, label) in idle {
+        checker.findings.push(
+            Finding::warning(at, "nobody gets a pool by this", label)
+                .note("a user's pool never depends on the login: it comes from the user rule"),
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::facts::{Login, Machine};
+use crate::facts::{Login, Machine, disk_of};
 use crate::source;
 
 /// How a PAM service stands to Berth.
@@ -34,6 +34,8 @@ pub trait Site {
     fn accounting_problem(&self, file: &Path) -> Option<String>;
     /// Why a program, or those in a folder, cannot be excepted from a penalty.
     fn program_problem(&self, path: &Path) -> Option<String>;
+    /// Why a path means no disk.
+    fn disk_problem(&self, path: &Path) -> Option<String>;
 }
 
 /// The running machine.
@@ -113,6 +115,10 @@ impl Site for ThisMachine {
         source::roots_alone(path)
             .err()
             .map(|error| error.to_string())
+    }
+
+    fn disk_problem(&self, path: &Path) -> Option<String> {
+        disk_of(path).err()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::policy::exempt_list;
 use crate::read::nearest;
 use crate::read::table::value;
 use crate::setting::{Mark, Setting};
-use crate::tables::{Profile, Rule, Tests};
+use crate::tables::{CapsTable, Profile, Rule, Tests};
 use crate::value::{Glob, IdSet, Linger, Span};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
@@ -38,12 +38,16 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     if let Some(machine) = site.machine() {
         for rule in &contents.rules {
             caps_above_caps(checker, rule, &machine);
+            lacks_of_rule(checker, rule, &machine, site);
         }
         let pools = contents.pools.values();
         for many in pools.chain(&contents.everyone) {
             if let Ok(caps) = decide::caps(&many.table, &Bases::new(&machine, checker.files)) {
                 never_slows(checker, &many.table.marks(), &caps);
             }
+        }
+        if let Some(everyone) = &contents.everyone {
+            lacks(checker, &everyone.table, &machine, site);
         }
         sudoers(checker, site, &machine);
     }
@@ -165,6 +169,58 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
             ("user's", "pool's"),
             (&user, pool),
         );
+    }
+}
+
+/// Looks for what this machine has not, unless the rule says for which machines it is.
+fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site: &dyn Site) {
+    if rule.tests.host.is_some() || rule.tests.role.is_some() {
+        return;
+    }
+    let contents = checker.contents;
+    let merged = contents.profile_of(rule);
+    lacks(checker, &merged.session, machine, site);
+    if !rule.is_login_rule() {
+        lacks(checker, &merged.user, machine, site);
+        let pool = rule.pool(&merged);
+        if let Some(pool) = pool.and_then(|pool| contents.pools.get(&pool.name)) {
+            lacks(checker, &pool.table, machine, site);
+        }
+    }
+}
+
+/// Warns of CPUs, nodes and disks that this machine has not.
+fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &dyn Site) {
+    let mut warn = |at, message: String, label: String| {
+        let label = format!("{label}: logins that get this fail");
+        checker.findings.push(Finding::warning(at, message, label));
+    };
+    let (cpus, nodes) = (&machine.cpus, &machine.memory_nodes);
+    for (key, setting, here) in [
+        ("allowed_cpus", &caps.allowed_cpus, cpus),
+        ("allowed_memory_nodes", &caps.allowed_memory_nodes, nodes),
+    ] {
+        if let (Some(setting), Some(list)) = (setting, value(setting)) {
+            if list.on(here).is_none() {
+                let message = format!("this machine has none of these {key}");
+                warn(setting.at, message, format!("it has {here}"));
+            }
+        }
+    }
+    for setting in [
+        &caps.io_read_bandwidth_max,
+        &caps.io_write_bandwidth_max,
+        &caps.io_read_iops_max,
+        &caps.io_write_iops_max,
+    ] {
+        if let (Some(setting), Some(devices)) = (setting, value(setting)) {
+            for path in devices.0.keys().map(|path| path.path()) {
+                if let Some(problem) = site.disk_problem(path) {
+                    let message = format!("{} cannot be capped here", path.display());
+                    warn(setting.at, message, problem);
+                }
+            }
+        }
     }
 }
 

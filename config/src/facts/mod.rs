@@ -1,9 +1,11 @@
 //! What a decision is made on: the login, the machine, the time.
 
 mod clock;
+mod disk;
 mod login;
 mod machine;
 
 pub use clock::{LocalTime, Weekday};
+pub use disk::disk_of;
 pub use login::{Group, Login, LookupError};
 pub use machine::{Machine, MachineError};

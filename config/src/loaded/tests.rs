@@ -56,7 +56,7 @@ fn a_copy_says_what_the_files_say() {
 [profile.a]
 max_sessions = "infinity"
 pool = "unset"
-rlimits = { core = "unset", nice = -5, nofile = "1:infinity" }
+rlimits = { core = "unset", nice = -5, locks = "1:infinity" }
 user = { memory_max = "unset", cpu_quota = "infinity", io_read_iops_max = { "/srv" = "infinity" } }
 namespaces = { private_shm = false, private_tmp = false }
 logout = { linger = "infinity" }

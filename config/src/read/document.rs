@@ -131,6 +131,7 @@ fn top(
             "accounting" => contents.accounting = AccountingTable::read(node, reader),
             "everyone" => {
                 let table = caps(node, CapsOf::Everyone, reader);
+                tasks_of_everyone(&table, reader);
                 contents.everyone = Some(Named {
                     at: reader.at(key.span()),
                     table,
@@ -234,6 +235,21 @@ fn caps(node: &Node<'_>, of: CapsOf, reader: &mut Reader<'_>) -> CapsTable {
     let table = CapsTable::read(node, reader);
     (reader.caps, reader.inheritable) = before;
     table
+}
+
+/// systemd has root's logins below user.slice as well, and nothing may stand in their way.
+fn tasks_of_everyone(caps: &CapsTable, reader: &mut Reader<'_>) {
+    if let Some(setting) = caps.tasks_max.as_ref().filter(|set| set.value.is_some()) {
+        let (message, label) = (
+            "`tasks_max` cannot be everyone's",
+            "set it for users or pools",
+        );
+        reader
+            .findings
+            .push(Finding::error(setting.at, message, label).note(
+                "where systemd runs the machine it would keep root out when users have used it up",
+            ));
+    }
 }
 
 fn profile(node: &Node<'_>, reader: &mut Reader<'_>) -> Profile {

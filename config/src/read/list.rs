@@ -56,8 +56,11 @@ impl<T: FromToml> FromToml for Devices<T> {
                 }
             };
             match (path, T::read(node, reader)) {
+                // TOML tells apart what is written differently: `/srv` and `/srv/`.
                 (Some(path), Some(value)) => {
-                    devices.insert(path, value);
+                    if devices.insert(path, value).is_some() {
+                        reader.error(key.span(), "this path stands here already", "write it once");
+                    }
                 }
                 _ => whole = false,
             }

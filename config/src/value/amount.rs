@@ -122,7 +122,7 @@ pub struct ByteLimit(pub Limit);
 impl ByteLimit {
     /// Reads `256M` or `infinity`.
     pub fn parse(text: &str) -> Result<ByteLimit, Wrong> {
-        if text.ends_with('%') {
+        if text.contains('%') {
             return Err(Wrong::new(
                 format!("`{text}`: no percentage here"),
                 "write bytes, as in \"2G\", or \"infinity\"",

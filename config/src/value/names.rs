@@ -84,7 +84,7 @@ impl RuleName {
         if text.is_empty() || text.len() > RULE_NAME_LENGTH || text.chars().any(char::is_control) {
             return Err(Wrong::new(
                 "this cannot be a rule's name",
-                "1 to 64 characters, no control characters",
+                "1 to 64 bytes, no control characters",
             ));
         }
         Ok(RuleName(text.into()))

@@ -95,6 +95,13 @@ impl RlimitValue {
                 "write \"soft:hard\"",
             ));
         }
+        // setrlimit(2) refuses it whoever asks, and so would every login be.
+        if resource == Resource::Nofile && value.hard == Limit::Infinity {
+            return Err(Wrong::new(
+                format!("`{text}`: the kernel gives nobody files without end"),
+                "write a number; the most is in fs.nr_open",
+            ));
+        }
         Ok(value)
     }
 
@@ -165,6 +172,8 @@ mod tests {
             (Resource::Nofile, "-1"),
             (Resource::Nofile, "64K"),
             (Resource::Nofile, "infinity:1"),
+            (Resource::Nofile, "infinity"),
+            (Resource::Nofile, "1024:infinity"),
             (Resource::Nofile, "2:1"),
             (Resource::Nofile, "1:2:3"),
             (Resource::Nice, "20"),

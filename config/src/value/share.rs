@@ -200,7 +200,7 @@ impl MemoryMax {
             Share::Amount(bytes) if bytes < MEMORY_MAX_FLOOR => Err(Wrong::new(
                 format!("memory_max of {} holds no login", bytes_text(bytes)),
                 match bytes {
-                    ..1024 => format!("a number alone is bytes; did you mean \"{bytes}G\"?"),
+                    1..1024 => format!("a number alone is bytes; did you mean \"{bytes}G\"?"),
                     _ => "at least 16M".into(),
                 },
             )),

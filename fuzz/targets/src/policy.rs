@@ -48,6 +48,10 @@ impl Site for Somewhere {
     fn program_problem(&self, _: &Path) -> Option<String> {
         None
     }
+
+    fn disk_problem(&self, path: &Path) -> Option<String> {
+        path.starts_with("/proc").then(|| "no disk".into())
+    }
 }
 
 /// How big it is.

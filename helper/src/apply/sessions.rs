@@ -37,7 +37,7 @@ impl Work<'_> {
         };
         let login = Login::of(&first.user).map_err(|error| failed(&error))?;
         // One that cannot be read is told of where the user's caps are worked out.
-        let layers = Layers::in_force(&Places::system(), login.uid, |_, _| ());
+        let layers = Layers::in_force(&Places::system(), login.uid, &self.machine, |_, _| ());
         // What a service manager runs is no session of its own.
         for record in records.iter().filter(|record| record.is_login()) {
             let Some(cgroup) = &record.cgroup else {

@@ -174,32 +174,28 @@ fn section(out: &mut Vec<String>, title: &str, of: &str, lines: &[Shown]) {
         return;
     }
     out.push(format!("\n{}", format!("{title:<13}{of}").trim_end()));
-    let width = |text: fn(&Shown) -> &str| {
-        lines
-            .iter()
-            .map(|line| text(line).chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let keys = width(|line| &line.key).max(16);
-    let values = width(|line| &line.value).max(18);
-    let places = width(|line| &line.place);
-    let mut print = |line: &Shown, key: &str, value: &str| {
+    let mut rows = Vec::new();
+    for line in lines {
+        rows.push((line.key.as_str(), line.value.clone(), line));
+        if let Some(was) = &line.was {
+            rows.push(("", format!("was {}", was.value), was));
+        }
+    }
+    let width = |text: fn(&(&str, String, &Shown)) -> usize| rows.iter().map(text).max();
+    let keys = width(|(key, ..)| key.chars().count()).max(Some(16));
+    let values = width(|(_, value, _)| value.chars().count()).max(Some(18));
+    let places = width(|(.., line)| line.place.chars().count());
+    let [keys, values, places] = [keys, values, places].map(Option::unwrap_or_default);
+    for (key, value, line) in &rows {
+        let place = &line.place;
         let text = match (&line.because, &line.profile) {
             (Some(because), _) => format!("  {key:<keys$}  {value:<values$}  {because}"),
-            (None, Some(profile)) => format!(
-                "  {key:<keys$}  {value:<values$}  {:<places$}  profile {profile}",
-                line.place
-            ),
-            (None, None) => format!("  {key:<keys$}  {value:<values$}  {}", line.place),
+            (None, Some(profile)) => {
+                format!("  {key:<keys$}  {value:<values$}  {place:<places$}  profile {profile}")
+            }
+            (None, None) => format!("  {key:<keys$}  {value:<values$}  {place}"),
         };
         out.push(text);
-    };
-    for line in lines {
-        print(line, &line.key, &line.value);
-        if let Some(was) = &line.was {
-            print(was, "", &format!("was {}", was.value));
-        }
     }
     if lines.is_empty() {
         out.push("  none".into());
@@ -218,5 +214,37 @@ fn shown(other: &Other) -> Shown {
             false => path.to_string(),
         }),
         was: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_value_was_stands_in_the_same_columns() {
+        let shown = |value: &str, place: &str, was| Shown {
+            key: "cpu_quota".into(),
+            value: value.into(),
+            place: place.into(),
+            profile: Some("p".into()).filter(|_| !place.is_empty()),
+            because: Some("exception".into()).filter(|_| place.is_empty()),
+            was,
+        };
+        let was = shown("12.5% of machine = 2 CPUs", "a:7", None);
+        let lines = [
+            shown("400%", "", Some(Box::new(was))),
+            shown("x", "long:7", None),
+        ];
+        let mut out = Vec::new();
+        section(&mut out, "USER CAPS", "p", &lines);
+        assert_eq!(
+            out.split_off(1),
+            [
+                "  cpu_quota         400%                           exception",
+                "                    was 12.5% of machine = 2 CPUs  a:7     profile p",
+                "  cpu_quota         x                              long:7  profile p",
+            ]
+        );
     }
 }
