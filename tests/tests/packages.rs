@@ -152,6 +152,22 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
     assert_eq!(config, ["/etc/berth/policy.toml", "/etc/cron.d/berth"]);
 }
 
+/// dpkg unpacks what only depends on a library before that is there, and PAM would have a module that it cannot load: in an
+/// upgrade to another release nobody could log in, root included.
+#[test]
+fn the_module_is_not_unpacked_before_the_libraries_that_it_needs() {
+    let built = Built::new("libraries");
+    fs::copy("/bin/true", built.0.join("release/berth-helper")).unwrap();
+    let mut needs = Command::new("dpkg-deb");
+    needs.args([
+        "--field",
+        &built.run("packaging/build-deb", &[]),
+        "Pre-Depends",
+    ]);
+    let needs = stdout(needs);
+    assert!(needs.starts_with("libc6 "), "{needs}");
+}
+
 #[test]
 fn the_selinux_module_compiles() {
     let built = Built::new("selinux");
