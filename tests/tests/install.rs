@@ -215,7 +215,10 @@ fn an_installation_that_fails_halfway_changes_nothing() {
     let failed = place.run(&[]);
     assert!(failed.stderr.contains("cannot write"), "{failed:?}");
     assert_eq!(place.files(), before);
-    for file in ["usr/libexec/berth-helper", "usr/lib64/security/pam_berth.so"] {
+    for file in [
+        "usr/libexec/berth-helper",
+        "usr/lib64/security/pam_berth.so",
+    ] {
         let text = fs::read_to_string(place.path(file)).unwrap();
         assert_eq!(text, "#!/bin/echo old\n", "{file}");
     }
