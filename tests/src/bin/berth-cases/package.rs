@@ -21,6 +21,7 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
         "berth_pam_puts_the_package_in_force_and_takes_it_out",
         in_force,
     ),
+    ("after_an_upgrade_the_policy_is_loaded_as_before", loaded),
     ("a_purge_takes_nothing_from_who_is_logged_in", purge),
     (
         "a_removal_takes_the_caps_back_of_what_goes_on_without_a_session",
@@ -246,6 +247,25 @@ fn upgrade(machine: &Booted) {
     let records = fs::read_dir("/run/berth/sessions").expect("records");
     assert_eq!(records.count(), 0);
     machine.install();
+}
+
+/// What another version has loaded counts for none but that. Only then the files are loaded at an installation.
+fn loaded(machine: &Booted) {
+    machine.policy(&Policy::default());
+    machine.host("berth reload").ok();
+    const COPY: &str = "/var/lib/berth/policy.json";
+    let copy = || fs::read_to_string(COPY).expect("the policy in force");
+    let before = copy();
+    machine.host(&format!("echo '# not yet' >>{POLICY}")).ok();
+    assert_eq!(machine.install(), "");
+    assert_eq!(copy(), before);
+    let version = "{\"version\":\"";
+    let other = before.replacen(version, &format!("{version}0"), 1);
+    fs::write(COPY, &other).expect("a copy of another version's");
+    assert_eq!(machine.install(), "");
+    let after = copy();
+    let start = before.find("\"format\"").expect("the version's end");
+    assert_eq!(after.get(..start), before.get(..start));
 }
 
 /// Caps that a machine without controllers has for what systemd wrote down alone.
