@@ -23,8 +23,8 @@ pub struct Entry {
     pub module: String,
     /// The module's arguments.
     pub arguments: Vec<String>,
-    /// It is of a substack without Berth's module, and can end no more than that.
-    pub in_substack: bool,
+    /// In how many substacks it is. What ends one, or jumps in it, leads no further than to its end.
+    pub level: usize,
 }
 
 impl Entry {
@@ -50,15 +50,14 @@ impl Entry {
         included.then_some(&*self.module)
     }
 
-    /// Whether its success ends the stack, so that what follows is not run.
+    /// Whether its success ends the stack, or the substack that it is in, so that what follows is not run.
     pub fn may_end_the_stack(&self) -> bool {
-        let ends = self.control == "sufficient"
+        self.control == "sufficient"
             || self.control.contains("success=done")
-            || self.control.contains("default=done");
-        ends && !self.in_substack
+            || self.control.contains("default=done")
     }
 
-    /// How many of the entries below it may be jumped over, as by `[success=2 default=ignore]`.
+    /// How many of the entries below it may be jumped over, as by `[success=2 default=ignore]`. A substack is one of them.
     pub fn may_jump_over(&self) -> usize {
         let words = self.control.split(['=', ' ', '\t', ']']);
         let jumps = words.filter_map(|word| word.parse().ok());
@@ -117,7 +116,7 @@ fn entry(file: &str, lines: (usize, usize), text: &str) -> Option<Entry> {
         control: control.to_ascii_lowercase(),
         module: module.into(),
         arguments,
-        in_substack: false,
+        level: 0,
     })
 }
 
@@ -192,30 +191,41 @@ impl Folders {
 
     /// The modules of one kind that a service runs, in order, those of included files too.
     pub fn modules(&self, service: &str, text: &str, kind: &str) -> Vec<Entry> {
-        let mut modules = Vec::new();
-        self.add(&mut modules, service, text, kind, 0);
-        modules
+        let mut stack = self.stack(service, text, kind);
+        stack.retain(|entry| entry.includes().is_none());
+        stack
     }
 
-    fn add(&self, modules: &mut Vec<Entry>, file: &str, text: &str, kind: &str, depth: usize) {
-        for entry in entries(file, text).0 {
+    /// The same as libpam has it: the line of a substack stands before what is in that.
+    pub fn stack(&self, service: &str, text: &str, kind: &str) -> Vec<Entry> {
+        let mut stack = Vec::new();
+        self.add(&mut stack, service, text, kind, (0, 0));
+        stack
+    }
+
+    fn add(
+        &self,
+        stack: &mut Vec<Entry>,
+        file: &str,
+        text: &str,
+        kind: &str,
+        (depth, level): (usize, usize),
+    ) {
+        for mut entry in entries(file, text).0 {
             if entry.kind != kind && entry.kind != "@include" {
                 continue;
             }
-            match entry.includes() {
-                None => modules.push(entry),
-                Some(_) if depth == INCLUDE_DEPTH => {}
-                Some(other) => {
-                    let first = modules.len();
-                    // What cannot be read has nothing to tell; libpam refuses it.
-                    if let Ok((_, text)) = self.read(other) {
-                        self.add(modules, other, &text, kind, depth + 1);
-                    }
-                    let added = modules.get_mut(first..).unwrap_or_default();
-                    if entry.control == "substack" && !added.iter().any(Entry::is_berth) {
-                        added.iter_mut().for_each(|added| added.in_substack = true);
-                    }
-                }
+            entry.level = level;
+            let included = entry.includes().map(str::to_owned);
+            let is_substack = entry.control == "substack";
+            if included.is_none() || is_substack {
+                stack.push(entry);
+            }
+            // What cannot be read has nothing to tell; libpam refuses it.
+            let read = |other: String| Some((self.read(&other).ok()?.1, other));
+            if let Some((text, other)) = included.filter(|_| depth < INCLUDE_DEPTH).and_then(read) {
+                let inside = (depth + 1, level + usize::from(is_substack));
+                self.add(stack, &other, &text, kind, inside);
             }
         }
     }

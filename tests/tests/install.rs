@@ -191,6 +191,40 @@ fn an_edited_policy_is_kept() {
 }
 
 #[test]
+fn an_edited_cron_job_is_kept() {
+    let place = Place::new("cron");
+    place.run(&[]).ok();
+    let job = place.path("etc/cron.d/berth");
+    fs::write(&job, "# mine\n").unwrap();
+    place.run(&[]).ok();
+    assert!(place.run(&["--uninstall"]).ok().contains("cron.d/berth"));
+    assert_eq!(fs::read_to_string(&job).unwrap(), "# mine\n");
+}
+
+/// A helper of the new version beside the old module would refuse logins.
+#[test]
+fn an_installation_that_fails_halfway_changes_nothing() {
+    let place = Place::new("halfway");
+    place.run(&[]).ok();
+    let before = place.files();
+    place.build("new");
+    // Of the programs it is the last, so helper and module have been written; what cannot be read is as what does not fit.
+    let last = place.0.join("built/release/berth");
+    fs::remove_file(&last).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", &last).unwrap();
+    let failed = place.run(&[]);
+    assert!(failed.stderr.contains("cannot write"), "{failed:?}");
+    assert_eq!(place.files(), before);
+    for file in [
+        "usr/libexec/berth-helper",
+        "usr/lib64/security/pam_berth.so",
+    ] {
+        let text = fs::read_to_string(place.path(file)).unwrap();
+        assert_eq!(text, "#!/bin/echo old\n", "{file}");
+    }
+}
+
+#[test]
 fn nothing_is_removed_while_pam_loads_the_module() {
     let place = Place::new("in-use");
     place.run(&[]).ok();

@@ -153,6 +153,43 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
 }
 
 #[test]
+fn a_removed_rpm_leaves_no_folder_of_its_own() {
+    let built = Built::new("removed");
+    let rpm = built.run("packaging/build-rpm", &["--nodeps", "--without", "selinux"]);
+    let root = built.0.join("root");
+    fs::create_dir(&root).unwrap();
+    for step in [
+        &["--initdb"][..],
+        &["--install", "--nodeps", "--noscripts", &rpm],
+        &["--erase", "--noscripts", "berth"],
+    ] {
+        let mut step_of_rpm = Command::new("rpm");
+        step_of_rpm.arg("--root").arg(&root).args(step);
+        stdout(step_of_rpm);
+    }
+    let mut left = Command::new("find");
+    left.arg(&root);
+    left.args(["-name", "*berth*", "-o", "-name", "timers.target.d"]);
+    assert_eq!(stdout(left), "");
+}
+
+/// dpkg unpacks what only depends on a library before that is there, and PAM would have a module that it cannot load: in an
+/// upgrade to another release nobody could log in, root included.
+#[test]
+fn the_module_is_not_unpacked_before_the_libraries_that_it_needs() {
+    let built = Built::new("libraries");
+    fs::copy("/bin/true", built.0.join("release/berth-helper")).unwrap();
+    let mut needs = Command::new("dpkg-deb");
+    needs.args([
+        "--field",
+        &built.run("packaging/build-deb", &[]),
+        "Pre-Depends",
+    ]);
+    let needs = stdout(needs);
+    assert!(needs.starts_with("libc6 "), "{needs}");
+}
+
+#[test]
 fn the_selinux_module_compiles() {
     let built = Built::new("selinux");
     let folder = built.0.join("selinux");

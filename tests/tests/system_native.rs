@@ -40,4 +40,7 @@ berth_tests::cases_of_debians! {
     the_package_touches_nothing_of_pam
     the_package_stays_while_pam_needs_it
     berth_pam_puts_the_package_in_force_and_takes_it_out
+    after_an_upgrade_the_policy_is_loaded_as_before
+    a_purge_takes_nothing_from_who_is_logged_in
+    a_removal_takes_the_caps_back_of_what_goes_on_without_a_session
 }

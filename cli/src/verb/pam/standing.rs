@@ -36,17 +36,10 @@ impl Standing {
         };
         let session = folders.modules(service, &text, "session");
         let account = folders.modules(service, &text, "account");
-        let skipping = || skipping(&account).or_else(|| skipping(&session));
-        if lines::put(&text).as_ref() == Ok(&text) {
-            return Ok(skipping().map_or(Standing::Enabled, Standing::Wrong));
-        }
         let opens = |entry: &&Entry| entry.is_berth() && !entry.has("close");
         let Some(opening) = session.iter().find(opens) else {
-            let other = session
-                .iter()
-                .chain(&account)
-                .find(|entry| entry.is_berth());
-            return Ok(match (other, never(service)) {
+            let mut all = session.iter().chain(&account);
+            return Ok(match (all.find(|entry| entry.is_berth()), never(service)) {
                 (Some(entry), _) => {
                     Standing::Wrong(format!("{}: no session line that opens", entry.place()))
                 }
@@ -62,15 +55,20 @@ impl Standing {
                 after.place()
             )));
         }
-        if let Some(why) = skipping() {
+        let skipping = |kind| skipping(&folders.stack(service, &text, kind));
+        if let Some(why) = skipping("account").or_else(|| skipping("session")) {
             return Ok(Standing::Wrong(why));
         }
-        if opening.file != service {
-            return Ok(Standing::Through(opening.file.clone()));
+        if !account.iter().any(Entry::is_berth) {
+            return Ok(Standing::Wrong(format!(
+                "{}: no account line",
+                opening.place()
+            )));
         }
-        Ok(match account.iter().any(Entry::is_berth) {
-            true => Standing::ByHand,
-            false => Standing::Wrong(format!("{}: no account line", opening.place())),
+        Ok(match lines::put(&text).as_ref() == Ok(&text) {
+            true => Standing::Enabled,
+            false if opening.file != service => Standing::Through(opening.file.clone()),
+            false => Standing::ByHand,
         })
     }
 
@@ -107,14 +105,18 @@ pub fn is_included(file: &str) -> bool {
 fn skipping(stack: &[Entry]) -> Option<String> {
     let berth = |entry: &Entry| entry.is_berth() && !entry.has("close");
     let line = stack.iter().position(berth)?;
-    let before = stack.iter().take(line).enumerate();
-    let mut others = before.filter(|(_, entry)| !entry.is_berth());
+    let others = stack.iter().take(line).enumerate();
+    let mut others = others.filter(|(_, entry)| !entry.is_berth() && entry.includes().is_none());
     others.find_map(|(number, entry)| {
+        let below = stack.iter().take(line + 1).skip(number + 1);
+        if below.clone().any(|other| other.level < entry.level) {
+            return None; // Berth's line is not in its substack.
+        }
+        // The last is Berth's line, or the substack that has it.
+        let mut beside = below.filter(|other| other.level == entry.level);
         let how = if entry.may_end_the_stack() {
             "its success would pass pam_berth over"
-        } else if !entry.in_substack && number.saturating_add(entry.may_jump_over()) >= line {
-            // Out of a substack no jump leads. libpam counts one as one, and here it is as many as are in it: a jump over it is
-            // taken for a shorter one.
+        } else if beside.nth(entry.may_jump_over()).is_none() {
             "its jump may lead over pam_berth"
         } else {
             return None;
@@ -209,6 +211,30 @@ mod tests {
         wrong(
             &format!("account include auth-of-el\n{by_hand}"),
             "local:1: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+        );
+        // libpam jumps over a substack as over one module (its pam_dispatch.c); what is included counts by itself.
+        let two = "account optional pam_a.so\naccount optional pam_b.so\n";
+        write("two", two);
+        let jump = "account [success=2 default=ignore] pam_c.so\n";
+        let over = "su:1: pam_c.so is \"[success=2 default=ignore]\", and its jump may lead over pam_berth";
+        wrong(&format!("{jump}account substack two\n{by_hand}"), over);
+        wrong(
+            &format!("{jump}account substack with-berth\n{by_hand}"),
+            over,
+        );
+        let one_more = format!("{jump}account substack two\naccount optional pam_d.so\n{by_hand}");
+        let included = format!("{jump}account include two\n{by_hand}");
+        // In a substack the jump leads to its end, and what is nested in that is one.
+        write("jumps", &format!("{jump}account substack two\n"));
+        let nested = format!("account substack jumps\n{by_hand}");
+        for text in [one_more, included, nested] {
+            write("su", &text);
+            assert_eq!(of("su"), Standing::ByHand, "{text}");
+        }
+        write("jumps", &format!("{jump}account substack two\n{by_hand}"));
+        wrong(
+            &format!("account substack jumps\n{by_hand}"),
+            &over.replace("su:1", "jumps:1"),
         );
         std::fs::remove_dir_all(&folder).unwrap();
     }

@@ -21,6 +21,12 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
         "berth_pam_puts_the_package_in_force_and_takes_it_out",
         in_force,
     ),
+    ("after_an_upgrade_the_policy_is_loaded_as_before", loaded),
+    ("a_purge_takes_nothing_from_who_is_logged_in", purge),
+    (
+        "a_removal_takes_the_caps_back_of_what_goes_on_without_a_session",
+        going_on,
+    ),
 ];
 
 const HELPER: &str = "/usr/libexec/berth-helper";
@@ -241,4 +247,65 @@ fn upgrade(machine: &Booted) {
     let records = fs::read_dir("/run/berth/sessions").expect("records");
     assert_eq!(records.count(), 0);
     machine.install();
+}
+
+/// What another version has loaded counts for none but that. Only then the files are loaded at an installation.
+fn loaded(machine: &Booted) {
+    machine.policy(&Policy::default());
+    machine.host("berth reload").ok();
+    const COPY: &str = "/var/lib/berth/policy.json";
+    let copy = || fs::read_to_string(COPY).expect("the policy in force");
+    let before = copy();
+    machine.host(&format!("echo '# not yet' >>{POLICY}")).ok();
+    assert_eq!(machine.install(), "");
+    assert_eq!(copy(), before);
+    let version = "{\"version\":\"";
+    let other = before.replacen(version, &format!("{version}0"), 1);
+    fs::write(COPY, &other).expect("a copy of another version's");
+    assert_eq!(machine.install(), "");
+    let after = copy();
+    let start = before.find("\"format\"").expect("the version's end");
+    assert_eq!(after.get(..start), before.get(..start));
+}
+
+/// Caps that a machine without controllers has for what systemd wrote down alone.
+fn capped(namespaces: &str) -> Policy {
+    Policy {
+        defaults: "missing_controller = \"warn\"".into(),
+        profile: "user = { tasks_max = 50 }\nlogout = { grace = \"1s\" }".into(),
+        ..Policy::with_namespaces(namespaces)
+    }
+}
+
+fn purge(machine: &Booted) {
+    machine.berth("sshd", &capped("mount = true, private_tmp = \"disk\""));
+    machine.settled();
+    let command = "echo mine >/tmp/mine; exec sleep 1000";
+    let (alice, sleep) = machine.background("alice", command, "sleep");
+    assert_eq!(machine.drop_ins("alice"), ["50-TasksMax.conf"]);
+    machine
+        .host("sed -i /pam_berth/d /etc/pam.d/sshd && dpkg --purge berth")
+        .ok();
+    let mine = format!("/proc/{}/root/tmp/mine", sleep.0);
+    assert_eq!(fs::read_to_string(mine).ok().as_deref(), Some("mine\n"));
+    assert_eq!(machine.drop_ins("alice"), ["50-TasksMax.conf"]);
+    alice.end();
+    assert!(eventually(|| keepers().is_empty()), "{:?}", keepers());
+    assert!(eventually(|| machine.drop_ins("alice").is_empty()));
+    let left = "find /run/berth* /var/lib/berth /etc/berth -not -type d";
+    assert_eq!(machine.host(left).stdout, "/run/berth-last-id");
+}
+
+fn going_on(machine: &Booted) {
+    machine.berth("sshd", &capped(""));
+    machine.settled();
+    machine.host("loginctl enable-linger alice").ok();
+    assert_eq!(machine.ssh("alice", "echo in").ok(), "in");
+    let mark = format!("/run/berth/users/{}/goes-on", machine.uid("alice"));
+    assert!(eventually(|| Path::new(&mark).exists()));
+    assert_eq!(machine.drop_ins("alice"), ["50-TasksMax.conf"]);
+    machine
+        .host("sed -i /pam_berth/d /etc/pam.d/sshd && dpkg --remove berth")
+        .ok();
+    assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
