@@ -338,10 +338,13 @@ fn a_user_in_400_groups_has_them_all() {
 #[test]
 fn pam_status_is_that_of_the_system_that_root_names() {
     let system = System::new("");
+    let root = system.root.to_str().unwrap();
+    let nothing = berth(&["pam", "status", "--root", root]);
+    assert_eq!(nothing.code, Some(1));
+    assert!(nothing.err.contains("no service there"), "{}", nothing.err);
     let pam = system.root.join("etc/pam.d");
     std::fs::create_dir(&pam).unwrap();
     std::fs::write(pam.join("login"), "session required pam_unix.so\n").unwrap();
-    let root = system.root.to_str().unwrap();
     let ran = berth(&["pam", "status", "--root", root]);
     assert_eq!(ran.out, "SERVICE  PAM_BERTH\nlogin    disabled\n");
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));

@@ -16,17 +16,20 @@ pub fn lines(
     explanation: &Explanation,
     berth: &Berth,
 ) -> Vec<String> {
+    // This machine, also where the login is looked at as another's.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim_end();
     let mut lacks: Vec<String> = Vec::new();
-    lacks.extend(controllers(login, explanation, berth));
-    lacks.extend(namespaces(login, berth));
-    lacks.extend(weights(login, explanation));
+    lacks.extend(controllers(host, explanation, berth));
+    lacks.extend(namespaces(host, berth));
+    lacks.extend(weights(host, explanation));
     // A file that is only tried out is no reason yet to have the lines.
     if policy.loaded().is_some() {
         lacks.extend(line_of_pam(login));
     }
     match (lacks.is_empty(), policy.loaded()) {
-        (true, Some(_)) => vec![format!("{} enforces all of this.", login.host)],
-        (true, None) => vec![format!("{} can enforce all of this.", login.host)],
+        (true, Some(_)) => vec![format!("{host} enforces all of this.")],
+        (true, None) => vec![format!("{host} can enforce all of this.")],
         (false, _) => lacks,
     }
 }
@@ -44,8 +47,7 @@ fn caps(explanation: &Explanation) -> impl Iterator<Item = &str> {
 }
 
 /// Whether the kernel offers what the caps need, and what comes of it if not.
-fn controllers(login: &Login, explanation: &Explanation, berth: &Berth) -> Option<String> {
-    let host = &login.host;
+fn controllers(host: &str, explanation: &Explanation, berth: &Berth) -> Option<String> {
     let mut needed: Vec<&str> = caps(explanation).filter_map(controller).collect();
     needed.sort_unstable();
     needed.dedup();
@@ -102,7 +104,7 @@ fn controller(key: &str) -> Option<&'static str> {
 }
 
 /// Whether namespaces are switched off.
-fn namespaces(login: &Login, berth: &Berth) -> Vec<String> {
+fn namespaces(host: &str, berth: &Berth) -> Vec<String> {
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse().ok();
     let then = match berth.on_error {
         OnError::Allow => "the login gets no berth (on_error = \"allow\")",
@@ -110,14 +112,13 @@ fn namespaces(login: &Login, berth: &Berth) -> Vec<String> {
     };
     let forbidden = kernel::forbidden(number, |needed| needed(berth));
     let told = forbidden.into_iter().map(|(kind, limit)| {
-        let host = &login.host;
         format!("{host} makes no {kind} namespace, because user.{limit} is 0:\n{then}.")
     });
     told.collect()
 }
 
 /// Disks that know no weights.
-fn weights(login: &Login, explanation: &Explanation) -> Option<String> {
+fn weights(host: &str, explanation: &Explanation) -> Option<String> {
     if !caps(explanation).any(|key| key == "io_weight") {
         return None;
     }
@@ -126,7 +127,6 @@ fn weights(login: &Login, explanation: &Explanation) -> Option<String> {
     let disks = cgroup::without_weights(Path::new("/sys/block"), &costs.unwrap_or_default());
     let disks: Vec<_> = disks.into_iter().map(|(disk, _)| disk).collect();
     (!disks.is_empty()).then(|| {
-        let host = &login.host;
         format!(
             "io_weight does nothing on {host}'s {} (berth doctor says why).",
             disks.join(", ")

@@ -27,6 +27,9 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
             }
         }
     }
+    if found.is_empty() {
+        eprintln!("berth: PAM has no service there that logs people in");
+    }
     if as_json {
         let services = found.iter().map(|(service, standing)| {
             let (state, note) = words(standing);
@@ -47,8 +50,8 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
         }
     }
     match found.iter().all(|(_, standing)| standing.is_right()) {
-        true => Exit::Done,
-        false => Exit::NotSo,
+        true if !found.is_empty() => Exit::Done,
+        _ => Exit::NotSo,
     }
 }
 
