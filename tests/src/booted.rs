@@ -234,9 +234,13 @@ impl Booted {
         };
         let before: Vec<Process> = running().collect();
         let login = background(ssh(user, command));
-        let new = || running().find(|one| !before.contains(one));
-        assert!(eventually(|| new().is_some()), "no login of {user}'s");
-        (login, new().expect("a process"))
+        let mut new = None;
+        let is_there = || {
+            new = running().find(|one| !before.contains(one));
+            new.is_some()
+        };
+        assert!(eventually(is_there), "no login of {user}'s");
+        (login, new.expect("a process"))
     }
 
     /// Runs a command as root, outside every berth.

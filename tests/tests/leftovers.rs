@@ -40,7 +40,7 @@ fn what_may_linger_stays_as_long_as_the_policy_says() {
     Machine::run(|machine| {
         let before = machine.settled();
         machine.policy(&Policy::with_profile(
-            "logout = { linger = \"3s\", grace = \"1s\" }",
+            "logout = { linger = \"6s\", grace = \"1s\" }",
         ));
         machine
             .ssh("alice", "setsid nohup sleep 1000 >/dev/null 2>&1 &")

@@ -17,6 +17,7 @@ fn the_module_twice_in_one_stack_is_one_berth() {
             let said = machine.through(door, "alice", "cat /proc/1/comm");
             assert_eq!(said, "berth-init", "{door:?}");
         }
+        machine.assert_nothing_left(&before);
         let mut terminal = machine.ssh_terminal("alice");
         assert_eq!(terminal.run("echo in"), "in");
         assert_eq!(Process::named("berth-init").len(), 1);

@@ -97,7 +97,8 @@ fn names_that_the_policy_keeps_are_the_hosts() {
 fn the_proc_of_a_berth_runs_no_program_and_has_no_devices() {
     Machine::run(|machine| {
         for door in Door::ALL {
-            let said = machine.through(door, "alice", "findmnt --noheadings --output OPTIONS /proc");
+            let said =
+                machine.through(door, "alice", "findmnt --noheadings --output OPTIONS /proc");
             for option in ["nosuid", "nodev", "noexec"] {
                 assert!(said.contains(option), "{door:?}: {said}");
             }

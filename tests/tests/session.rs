@@ -205,15 +205,16 @@ fn a_session_is_in_its_own_cgroup_and_its_keepers_are_not() {
                 "{door:?}"
             );
         }
+        let keepers = || [Process::named("berth-init"), Process::named("berth-helper")].concat();
+        assert!(eventually(|| keepers().is_empty()), "of the logins before");
         let (login, process) = machine.stay("alice");
         let cgroup = process.cgroup().unwrap();
         assert!(
             cgroup.starts_with(&format!("/berth/user-{uid}/sessions/")),
             "{cgroup}"
         );
-        let keepers = [Process::named("berth-init"), Process::named("berth-helper")].concat();
-        assert!(keepers.len() >= 2, "an init and a keeper");
-        for keeper in keepers {
+        assert!(keepers().len() >= 2, "an init and a keeper");
+        for keeper in keepers() {
             assert_eq!(keeper.cgroup().unwrap(), "/berth-keepers");
         }
         login.end();

@@ -8,7 +8,7 @@ use berth_tests::{Background, Machine, Policy, Process, eventually};
 /// Connects until somebody answers, and prints what they say.
 fn connect(to: &str) -> String {
     format!(
-        "for try in $(seq 50); do socat -u {to} - 2>/dev/null | grep . && break; sleep 0.1; done"
+        "for try in $(seq 300); do socat -u {to} - 2>/dev/null | grep . && break; sleep 0.1; done"
     )
 }
 

@@ -135,7 +135,7 @@ fn fails_at_once(helper: &Path) -> String {
     let descriptors = open_descriptors();
     let before = Instant::now();
     let error = ask(None, helper, &request(), before + LONG).unwrap_err();
-    assert!(before.elapsed() < Duration::from_secs(5), "{error}");
+    assert!(before.elapsed() < LONG / 2, "{error}");
     assert_eq!(open_descriptors(), descriptors);
     assert_eq!(no_children(), nix::errno::Errno::ECHILD);
     error.to_string()
@@ -194,7 +194,8 @@ fn a_helper_that_hangs_costs_the_deadline_and_is_killed() {
     let stage = Stage::new("echo $$ >pid.new; mv pid.new pid; exec sleep 1000");
     let descriptors = open_descriptors();
     let before = Instant::now();
-    let error = stage.ask(Duration::from_millis(1500)).unwrap_err();
+    let deadline = Duration::from_secs(3);
+    let error = stage.ask(deadline).unwrap_err();
     let took = before.elapsed();
     assert!(
         matches!(
@@ -207,7 +208,7 @@ fn a_helper_that_hangs_costs_the_deadline_and_is_killed() {
         "{error}"
     );
     assert!(
-        (1500..3000).contains(&took.as_millis()),
+        (deadline..10 * deadline).contains(&took),
         "after {took:?}: {error}"
     );
     let pid = fs::read_to_string(stage.file("pid")).unwrap();
@@ -227,7 +228,7 @@ fn the_application_goes_on_when_a_helper_that_hung_has_rolled_back() {
         echo $$ >pid
         for _ in $(seq 100); do sleep 0.1; done",
     );
-    stage.ask(Duration::from_millis(1500)).unwrap_err();
+    stage.ask(Duration::from_secs(3)).unwrap_err();
     assert!(stage.file("pid").exists(), "it did not even start");
     assert!(stage.file("back").exists());
 }

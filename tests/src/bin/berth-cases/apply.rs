@@ -370,11 +370,12 @@ fn exception(machine: &mut Machine) {
         berth(machine, "unset alice cpu_quota").status.code(),
         Some(1)
     );
-    berth(machine, "set alice memory_max=256M --for 3s").ok();
+    berth(machine, "set alice memory_max=256M --for 1h").ok();
     assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
     assert_eq!(berth(machine, "apply --due").ok(), "");
     assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
-    std::thread::sleep(std::time::Duration::from_secs(4));
+    berth(machine, "set alice memory_max=256M --for 1s").ok();
+    std::thread::sleep(std::time::Duration::from_secs(2));
     let ended = berth(machine, "apply --due").ok();
     assert!(ended.contains("alice  memory_max 256M -> 64M"), "{ended}");
     assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
@@ -417,9 +418,10 @@ fn damaged(machine: &mut Machine) {
     }
     // It keeps nobody from theirs, and none of it from being told.
     let (of_bob, _) = machine.stay("bob");
-    berth(machine, "set bob memory_max=256M --for 5s").ok();
+    berth(machine, "set bob memory_max=256M --for 1h").ok();
     assert_eq!(of_user(machine, "bob", "memory.max"), "268435456");
-    std::thread::sleep(std::time::Duration::from_secs(6));
+    berth(machine, "set bob memory_max=256M --for 1s").ok();
+    std::thread::sleep(std::time::Duration::from_secs(2));
     let said = berth(machine, "apply --due");
     assert!(
         said.stdout.contains("bob  memory_max 256M -> 64M"),
@@ -598,9 +600,8 @@ fn timer(machine: &Booted) {
     let slice = format!("/user.slice/user-pool_p.slice/user-pool_p-{uid}.slice");
     let max = || machine.of_cgroup(&slice, "memory.max");
     assert_eq!(max(), "268435456");
-    machine
-        .host("berth set alice memory_max=512M tasks_max=99 --for 5s")
-        .ok();
+    let set = "berth set alice memory_max=512M tasks_max=99 --for";
+    machine.host(&format!("{set} 1h")).ok();
     assert_eq!(max(), "536870912");
     assert_eq!(machine.of_user("alice", "memory.max"), "536870912");
     assert_eq!(machine.of_cgroup(&slice, "pids.max"), "99");
@@ -611,7 +612,8 @@ fn timer(machine: &Booted) {
         next.contains("ActiveState=active") && !next.ends_with('='),
         "{next}"
     );
-    std::thread::sleep(std::time::Duration::from_secs(6));
+    machine.host(&format!("{set} 1s")).ok();
+    std::thread::sleep(std::time::Duration::from_secs(2));
     machine.host("systemctl start berth-due.service").ok();
     let said = machine.host("systemctl status berth-due.service");
     assert_eq!(max(), "268435456", "{said:?}");

@@ -186,7 +186,8 @@ fn enabled(machine: &Booted) {
         .ok();
     let manager = format!("/run/user/{}/systemd/private", machine.uid("alice"));
     assert!(eventually(|| !Path::new(&manager).exists()), "it stays");
-    machine.ssh("alice", "sleep 5").ok();
+    let until_it_ran = "for try in $(seq 300); do [ -s ran ] && break; sleep 0.2; done";
+    machine.ssh("alice", until_it_ran).ok();
     let ran = fs::read_to_string("/home/alice/ran").unwrap_or_default();
     assert_eq!(ran.trim(), machine.host("readlink /proc/self/ns/pid").ok());
     machine
