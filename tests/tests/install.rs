@@ -262,6 +262,21 @@ fn the_helper_is_installed_where_the_module_looks_for_it() {
 }
 
 #[test]
+fn the_module_is_not_put_among_those_for_32_bit_programs() {
+    let place = Place::new("32-bit");
+    let machine = nix::sys::utsname::uname().unwrap();
+    let machine = machine.machine().to_string_lossy();
+    for machine in ["aaa", &*machine] {
+        let folder = place.path(&format!("usr/lib/{machine}-linux-gnu/security"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("pam_permit.so"), "").unwrap();
+    }
+    place.run(&[]).ok();
+    let module = format!("usr/lib/{machine}-linux-gnu/security/pam_berth.so");
+    assert!(place.path(&module).exists());
+}
+
+#[test]
 fn what_the_documents_lead_to_is_installed_with_them() {
     let place = Place::new("links");
     place.run(&[]).ok();
