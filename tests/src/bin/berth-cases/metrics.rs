@@ -81,7 +81,7 @@ fn crowd(machine: &Booted) {
     machine.policy(&Policy::default());
     prometheus(machine);
     machine.host("systemctl start berth-metrics.socket").ok();
-    let connect = "for i in $(seq 2000); do exec 3<>/dev/tcp/127.0.0.1/9754; done";
+    let connect = "for i in $(seq 500); do exec 3<>/dev/tcp/127.0.0.1/9754; done";
     machine.host(&format!(
         "setpriv --reuid=alice --clear-groups bash -c '{connect}'"
     ));
