@@ -235,6 +235,17 @@ fn nothing_is_removed_while_pam_loads_the_module() {
     assert!(refused.stderr.contains("etc/pam.d/sshd"), "{refused:?}");
     assert_eq!(place.files(), files);
     place.pam("# session required pam_berth.so\n");
+    // A stack may include what stands in a folder there.
+    fs::create_dir(place.path("etc/pam.d/site")).unwrap();
+    let included = place.path("etc/pam.d/site/common");
+    fs::write(&included, "session required pam_berth.so\n").unwrap();
+    let refused = place.run(&["--uninstall"]);
+    assert!(
+        refused.stderr.contains("etc/pam.d/site/common"),
+        "{refused:?}"
+    );
+    // What an editor or a killed `berth pam` leaves is nobody's stack.
+    fs::rename(&included, place.path("etc/pam.d/site/.common.swp")).unwrap();
     place.run(&["--uninstall"]).ok();
     assert!(!place.path("usr/libexec/berth-helper").exists());
 }
