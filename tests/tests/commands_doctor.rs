@@ -103,6 +103,11 @@ fn a_machine_that_is_well_is_said_to_be_and_each_broken_file_is_found() {
                 "WARN  policy: no policy is loaded",
             ),
             (
+                "mkdir -p /etc/berth/policy.d; printf '[[rule]]\\ngroup = \"users\"\\ntime = \"night\"\\naction = \"exempt\"\\n[time.night]\\nhours = \"22:00-06:00\"\\n' >/etc/berth/policy.d/night.toml; /berth/berth reload",
+                "rm /etc/berth/policy.d/night.toml; /berth/berth reload",
+                "WARN  time: /etc/cron.d/berth is not there",
+            ),
+            (
                 "/berth/berth pam disable --yes atd",
                 "/berth/berth pam enable --yes atd",
                 "FAIL  pam: atd has no pam_berth: its jobs run outside",

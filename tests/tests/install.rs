@@ -235,6 +235,17 @@ fn nothing_is_removed_while_pam_loads_the_module() {
     assert!(refused.stderr.contains("etc/pam.d/sshd"), "{refused:?}");
     assert_eq!(place.files(), files);
     place.pam("# session required pam_berth.so\n");
+    // A stack may include what stands in a folder there.
+    fs::create_dir(place.path("etc/pam.d/site")).unwrap();
+    let included = place.path("etc/pam.d/site/common");
+    fs::write(&included, "session required pam_berth.so\n").unwrap();
+    let refused = place.run(&["--uninstall"]);
+    assert!(
+        refused.stderr.contains("etc/pam.d/site/common"),
+        "{refused:?}"
+    );
+    // What an editor or a killed `berth pam` leaves is nobody's stack.
+    fs::rename(&included, place.path("etc/pam.d/site/.common.swp")).unwrap();
     place.run(&["--uninstall"]).ok();
     assert!(!place.path("usr/libexec/berth-helper").exists());
 }
@@ -259,6 +270,21 @@ fn the_helper_is_installed_where_the_module_looks_for_it() {
     let (_, rest) = source.split_once("HELPER: &str = \"/").unwrap();
     let (helper, _) = rest.split_once('"').unwrap();
     assert!(place.path(helper).is_file(), "{helper}");
+}
+
+#[test]
+fn the_module_is_not_put_among_those_for_32_bit_programs() {
+    let place = Place::new("32-bit");
+    let machine = nix::sys::utsname::uname().unwrap();
+    let machine = machine.machine().to_string_lossy();
+    for machine in ["aaa", &*machine] {
+        let folder = place.path(&format!("usr/lib/{machine}-linux-gnu/security"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("pam_permit.so"), "").unwrap();
+    }
+    place.run(&[]).ok();
+    let module = format!("usr/lib/{machine}-linux-gnu/security/pam_berth.so");
+    assert!(place.path(&module).exists());
 }
 
 #[test]

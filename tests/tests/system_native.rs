@@ -43,4 +43,5 @@ berth_tests::cases_of_debians! {
     after_an_upgrade_the_policy_is_loaded_as_before
     a_purge_takes_nothing_from_who_is_logged_in
     a_removal_takes_the_caps_back_of_what_goes_on_without_a_session
+    who_connects_again_and_again_ends_nobodys_figures
 }

@@ -79,6 +79,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
             mail::CASES,
             stacks::CASES_WITHOUT_CONTROLLERS,
             package::CASES_WITHOUT_CONTROLLERS,
+            metrics::CASES_WITHOUT_CONTROLLERS,
         ]
         .concat(),
         "systemd-qemu" => cpus::CASES_UNDER_SYSTEMD.to_vec(),

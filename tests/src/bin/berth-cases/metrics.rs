@@ -3,12 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use berth_tests::{Booted, Output, Policy};
+use berth_tests::{Booted, Output, Policy, eventually};
 
 use super::BootedCase;
 
 pub const CASES_UNDER_SYSTEMD: &[BootedCase] =
     &[("the_units_for_metrics_have_enough_privilege", units)];
+
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] =
+    &[("who_connects_again_and_again_ends_nobodys_figures", crowd)];
 
 const FOLDER: &str = "/var/lib/prometheus/node-exporter";
 
@@ -27,9 +30,7 @@ fn units(machine: &Booted) {
     machine.host("systemctl daemon-reload").ok();
     let enabled = "systemctl is-enabled berth-metrics.socket berth-textfile.timer";
     assert_eq!(machine.host(enabled).stdout.trim(), "disabled\ndisabled");
-    machine
-        .host("id prometheus || useradd --system prometheus")
-        .ok();
+    prometheus(machine);
     let before = machine.settled();
     let (login, _) = machine.stay("alice");
     let caps = [
@@ -73,4 +74,25 @@ fn units(machine: &Booted) {
         .stdout;
     assert_eq!(failed, "");
     fs::remove_dir_all("/var/lib/prometheus").expect("remove the folder");
+}
+
+/// A socket of systemd's is closed for good after 200 connections in two seconds, unless its unit says otherwise.
+fn crowd(machine: &Booted) {
+    machine.policy(&Policy::default());
+    prometheus(machine);
+    machine.host("systemctl start berth-metrics.socket").ok();
+    let connect = "for i in $(seq 500); do exec 3<>/dev/tcp/127.0.0.1/9754; done";
+    machine.host(&format!(
+        "setpriv --reuid=alice --clear-groups bash -c '{connect}'"
+    ));
+    let is_answered = || get(machine, "root").stdout.starts_with("HTTP/1.1 200 OK");
+    assert!(eventually(is_answered));
+    machine.host("systemctl stop berth-metrics.socket").ok();
+}
+
+/// The account that may ask.
+fn prometheus(machine: &Booted) {
+    machine
+        .host("id prometheus || useradd --system prometheus")
+        .ok();
 }

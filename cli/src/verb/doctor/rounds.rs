@@ -1,0 +1,104 @@
+//! What time brings (windows, penalties, exceptions that end): whether somebody starts `berth apply --due` each minute.
+
+use std::fs;
+
+use berth_session::systemd::{Bus, TIMER};
+
+use super::finding::Finding;
+use super::world::World;
+
+const TOPIC: &str = "time";
+
+/// The job where systemd does not run the machine.
+const JOB: &str = "/etc/cron.d/berth";
+
+/// Programs that read such jobs.
+const CRONS: [&str; 2] = ["cron", "crond"];
+
+pub fn check(world: &World) -> Vec<Finding> {
+    let policy = world.policy.as_ref();
+    let exceptions = fs::read_dir(world.path("/var/lib/berth/exceptions"));
+    let is_due = policy.is_some_and(|policy| policy.is_due_each_minute())
+        || exceptions.is_ok_and(|mut files| files.next().is_some());
+    if !is_due {
+        return Vec::new();
+    }
+    let (who, remedy) = match world.path("/run/systemd/system").is_dir() {
+        true => {
+            let is_active = Bus::connect().and_then(|mut bus| bus.is_active(TIMER));
+            match is_active {
+                Ok(false) => (
+                    format!("{TIMER} is not active"),
+                    format!("systemctl start {TIMER}"),
+                ),
+                _ => return Vec::new(),
+            }
+        }
+        false if !world.path(JOB).exists() => {
+            (format!("{JOB} is not there"), "install it again".into())
+        }
+        false if !is_cron_running(world) => (
+            "no cron runs".into(),
+            "start one, or have something else run `berth apply --due` each minute".into(),
+        ),
+        false => return Vec::new(),
+    };
+    vec![Finding::warn(
+        TOPIC,
+        format!(
+            "{who}: windows, penalties and exceptions change the caps of nobody who is logged in"
+        ),
+        remedy,
+    )]
+}
+
+fn is_cron_running(world: &World) -> bool {
+    let processes = fs::read_dir(world.path("/proc"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut names = processes.filter_map(|one| fs::read_to_string(one.path().join("comm")).ok());
+    names.any(|name| CRONS.contains(&name.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    #[test]
+    fn where_nobody_looks_each_minute_it_is_told_if_there_is_something_to_look_at() {
+        let hog = "penalty = \"hog\"\n[penalty.hog]\ncpu_above = \"70%\"\nwindow = \"10min\"\nsteps = [\"50%\"]\n\
+                   step_time = \"1min\"\nforget = \"1h\"";
+        let (job, cron) = (("etc/cron.d/berth", ""), ("proc/7/comm", "cron\n"));
+        let exception = ("var/lib/berth/exceptions/1001", "");
+        for (name, profile, files, says) in [
+            ("well", hog, vec![job, cron], None),
+            ("nothing", "", vec![], None),
+            (
+                "no-job",
+                hog,
+                vec![cron],
+                Some("/etc/cron.d/berth is not there"),
+            ),
+            ("no-cron", hog, vec![job], Some("no cron runs")),
+            ("exception", "", vec![job, exception], Some("no cron runs")),
+        ] {
+            let fake = Fake::new(&format!("rounds-{name}"), profile, &[], &files);
+            let told = check(&fake.0);
+            let text = told.first().map(|one| (one.level, &*one.text));
+            match says {
+                None => assert_eq!(text, None, "{name}"),
+                Some(says) => {
+                    assert!(
+                        text.is_some_and(
+                            |(level, text)| level == Level::Warn && text.starts_with(says)
+                        ),
+                        "{name}: {told:?}"
+                    )
+                }
+            }
+        }
+    }
+}
