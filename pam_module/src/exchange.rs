@@ -75,8 +75,11 @@ impl Helper {
         }
     }
 
-    /// Waits for the helper's word that it keeps the session, in a call that should end at the deadline.
-    pub fn kept(&mut self, deadline: Instant) -> Result<(), Error> {
+    /// Tells it that the application has joined, and waits for its word that it keeps the session, in a call that should end at
+    /// the deadline.
+    pub fn joined(&mut self, deadline: Instant) -> Result<(), Error> {
+        let sent = self.channel.send(&Ack::Joined, None);
+        sent.map_err(Error::Acknowledge)?;
         let reply = self.channel.receive(deadline.max(from_now(KEPT)));
         if let Err(error @ ChannelError::TimedOut) = &reply {
             await_roll_back(&self.process, error);
@@ -92,8 +95,8 @@ impl Helper {
 
     /// Tells it that the application has not joined, and waits until all is rolled back: by the helper, which then answers, or
     /// by who stands by for one that is gone or hangs.
-    pub fn not_joined(&self, ack: &Ack) {
-        let sent = self.channel.send(ack, None);
+    pub fn not_joined(&self, message: String) {
+        let sent = self.channel.send(&Ack::Failed { message }, None);
         let answered = sent.and_then(|()| self.channel.receive::<Reply>(from_now(ROLL_BACK)));
         if let Err(error) = answered {
             await_roll_back(&self.process, &error);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Ack, Instruction, Phase, Reply, Request, Rlimit};
+use berth_protocol::{Instruction, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -122,9 +122,11 @@ pub trait Host {
     /// Gets the helper's reply before the deadline: of the one that waits since the account phase, or of a new
     /// one. A helper that is late is told to end, and one that gives no reply has rolled everything back.
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error>;
-    /// Says how the join went, and waits for what the helper does with it: that it keeps the session, or that it has rolled
-    /// it back.
-    fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error>;
+    /// Says that the application has joined, and waits for the helper's word that it keeps the session.
+    fn joined(&mut self) -> Result<(), Error>;
+    /// Says that it has not, and waits until the helper has rolled everything back. One that does not get this sees the end
+    /// of the socket, which says the same.
+    fn not_joined(&mut self, message: String);
     /// Lets the helper go, and everything that came with the reply.
     fn hang_up(&mut self);
 

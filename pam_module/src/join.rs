@@ -1,6 +1,6 @@
 //! The join: what a session asks of the application, in the one order that holds.
 
-use berth_protocol::{Ack, Phase, Rlimit, Session};
+use berth_protocol::{Phase, Rlimit, Session};
 
 use crate::arguments::Arguments;
 use crate::code::Verdict;
@@ -31,10 +31,7 @@ pub fn complete<H: Host>(
         .and_then(|()| host.set_environment(&format!("BERTH_SESSION={}", session.id)))
         .and_then(|()| limit(host, &session.rlimits, &mut application));
     if let Err(error) = entered {
-        // If the helper does not get this, it sees the end of the socket, which says the same.
-        let _ = host.acknowledge(&Ack::Failed {
-            message: error.to_string(),
-        });
+        host.not_joined(error.to_string());
         let verdict = match application {
             Application::Untouched(raised) => {
                 for old in raised {
@@ -52,7 +49,7 @@ pub fn complete<H: Host>(
     // From here on the helper keeps the session. One that is gone by now keeps nothing: no end of the
     // session, no limits that anybody watches.
     let kept = host
-        .acknowledge(&Ack::Joined)
+        .joined()
         .and_then(|()| host.keep(Phase::Session, user, Verdict::Pass));
     if let Err(error) = kept {
         let verdict = denial(host, &error);

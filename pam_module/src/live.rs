@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::{Exempt, ExemptError};
-use berth_protocol::{
-    Ack, ChannelError, Instruction, Phase, Reply, Request, Rlimit, install_filter,
-};
+use berth_protocol::{ChannelError, Instruction, Phase, Reply, Request, Rlimit, install_filter};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -180,16 +178,17 @@ impl Host for Live<'_> {
         Ok(reply)
     }
 
-    fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
-        let Some(helper) = &mut self.helper else {
-            return Err(Error::Acknowledge(ChannelError::Closed));
-        };
-        if let Ack::Failed { .. } = ack {
-            helper.not_joined(ack);
-            return Ok(());
+    fn joined(&mut self) -> Result<(), Error> {
+        match &mut self.helper {
+            Some(helper) => helper.joined(self.deadline),
+            None => Err(Error::Acknowledge(ChannelError::Closed)),
         }
-        helper.channel.send(ack, None).map_err(Error::Acknowledge)?;
-        helper.kept(self.deadline)
+    }
+
+    fn not_joined(&mut self, message: String) {
+        if let Some(helper) = &self.helper {
+            helper.not_joined(message);
+        }
     }
 
     fn hang_up(&mut self) {

@@ -1,6 +1,6 @@
 //! `pam_sm_acct_mgmt` and `pam_sm_open_session`: whom Berth leaves alone, and what it asks for the others.
 
-use berth_protocol::{Ack, OnError, Phase, Reply, Request};
+use berth_protocol::{OnError, Phase, Reply, Request};
 
 use crate::arguments::{Arguments, Line};
 use crate::code::Verdict;
@@ -146,10 +146,7 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
         }
         (Ok(Reply::Ready(_)), Phase::Account) => {
             let message = String::from("the helper made a session where only a decision was due");
-            // If it does not get this, it sees the end of the socket, which says the same.
-            let _ = host.acknowledge(&Ack::Failed {
-                message: message.clone(),
-            });
+            host.not_joined(message.clone());
             host.hang_up();
             failure(host, arguments.on_error, &Error::Helper(message))
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Ack, Channel, ChannelError, Instruction, Phase, Reply, Request, Rlimit};
+use berth_protocol::{Channel, ChannelError, Instruction, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::arguments::Arguments;
@@ -198,10 +198,12 @@ impl Host for Application {
             .map_err(error)
     }
 
-    fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
-        self.joined |= *ack == Ack::Joined;
+    fn joined(&mut self) -> Result<(), Error> {
+        self.joined = true;
         Ok(())
     }
+
+    fn not_joined(&mut self, _: String) {}
 
     fn hang_up(&mut self) {}
 

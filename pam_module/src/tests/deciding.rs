@@ -320,7 +320,7 @@ fn a_session_where_only_a_decision_was_due_is_a_failure() {
     };
     let login = Login::new(Phase::Account, "");
     let rest = [
-        Due::Failed("only a decision", Ok(())),
+        Due::Failed("only a decision"),
         Due::HangUp,
         Due::Log(Level::Error, "only a decision"),
         Due::Keep(Phase::Account, Verdict::Failed, Ok(())),

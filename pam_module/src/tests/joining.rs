@@ -54,10 +54,7 @@ fn contract() -> Vec<Due> {
 }
 
 fn denied(ack: Option<&'static str>, log: &'static str) -> Vec<Due> {
-    let mut rest: Vec<Due> = ack
-        .map(|part| Due::Failed(part, Ok(())))
-        .into_iter()
-        .collect();
+    let mut rest: Vec<Due> = ack.map(Due::Failed).into_iter().collect();
     rest.extend([
         Due::Log(Level::Error, log),
         Due::ReturnHome(Ok(())),
@@ -165,8 +162,7 @@ fn a_join_that_fails_as_a_whole_follows_on_error() {
             let mut script = vec![Due::WorkingDirectory(None)];
             script.extend(failing);
             script.extend([
-                // That the helper is gone makes no difference.
-                Due::Failed(part, Err(Error::Acknowledge(ChannelError::Closed))),
+                Due::Failed(part),
                 Due::HangUp,
                 Due::Log(Level::Error, part),
                 Due::Keep(Phase::Session, verdict, Ok(())),
@@ -315,7 +311,7 @@ fn a_limit_that_was_raised_goes_back_when_nothing_else_has_changed() {
         script.extend(raised);
         script.extend([
             Due::Setns(ALL, Some(Err(Errno::ESRCH))),
-            Due::Failed("setns", Ok(())),
+            Due::Failed("setns"),
             Due::SetRlimit("nofile", 50, 500, Ok(())),
             Due::HangUp,
             Due::Log(Level::Error, "setns"),
@@ -334,7 +330,7 @@ fn a_limit_that_may_not_be_raised_follows_on_error() {
         Due::WorkingDirectory(None),
         Due::Rlimit("nofile", 50, 500),
         Due::SetRlimit("nofile", 50, 900, Err(Error::Rlimit { rlimit, errno })),
-        Due::Failed("cannot set the rlimit nofile to 100:900", Ok(())),
+        Due::Failed("cannot set the rlimit nofile to 100:900"),
         Due::HangUp,
         Due::Log(Level::Error, "CAP_SYS_RESOURCE"),
         Due::Keep(Phase::Session, Verdict::Pass, Ok(())),

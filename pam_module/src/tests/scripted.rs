@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Ack, ChannelError, Instruction, JoinAbility, Phase, Reply, Request, Rlimit};
+use berth_protocol::{ChannelError, Instruction, JoinAbility, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::arguments::Arguments;
@@ -36,7 +36,7 @@ pub enum Due {
     Ask(PathBuf, Request, Instant, Result<Reply, Error>),
     Joined(Result<(), Error>),
     /// A part of the message.
-    Failed(&'static str, Result<(), Error>),
+    Failed(&'static str),
     HangUp,
     WorkingDirectory(Option<&'static str>),
     RememberHome(i32, Result<(), Errno>),
@@ -155,12 +155,12 @@ impl Host for Scripted {
                 if due == helper && what == *request && when == deadline => answer)
     }
 
-    fn acknowledge(&mut self, ack: &Ack) -> Result<(), Error> {
-        match ack {
-            Ack::Joined => due!(self, String::from("joined"), Due::Joined(answer) => answer),
-            Ack::Failed { message } => due!(self, format!("failed {message}"),
-                Due::Failed(part, answer) if message.contains(part) => answer),
-        }
+    fn joined(&mut self) -> Result<(), Error> {
+        due!(self, String::from("joined"), Due::Joined(answer) => answer)
+    }
+
+    fn not_joined(&mut self, message: String) {
+        due!(self, format!("failed {message}"), Due::Failed(part) if message.contains(part) => ())
     }
 
     fn hang_up(&mut self) {

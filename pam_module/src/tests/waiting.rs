@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_protocol::{Ack, Phase, Reply, Request, Session};
+use berth_protocol::{Phase, Reply, Request, Session};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
@@ -71,7 +71,7 @@ fn one_helper_serves_the_account_phase_and_the_session() {
     assert_eq!(account.reply, Reply::Untouched);
     let mut session = asked(Some(account.helper), &stage.helper(), Phase::Session);
     assert!(matches!(session.reply, Reply::Ready(_)));
-    session.helper.kept(Instant::now()).unwrap();
+    session.helper.joined(Instant::now()).unwrap();
     assert_eq!(lines(&stage, "starts"), 1);
     let open = open_descriptors().len() - descriptors;
     assert_eq!(open, 1, "with a session there is the socket alone");
@@ -178,8 +178,7 @@ fn an_application_that_has_not_joined_goes_on_when_all_is_rolled_back() {
         stage.message("reply", &Reply::Untouched);
         let answered = stage.ask(LONG).unwrap();
         assert!(!stage.file("rolled-back").exists(), "{who}");
-        let message = String::new();
-        answered.helper.not_joined(&Ack::Failed { message });
+        answered.helper.not_joined(String::new());
         assert!(stage.file("rolled-back").exists(), "{who}");
     }
 }
