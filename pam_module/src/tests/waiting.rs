@@ -9,7 +9,7 @@ use berth_protocol::{Phase, Reply, Request, Session};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-use super::starting::{Stage, elsewhere, eventually, open_descriptors, request};
+use super::starting::{Stage, elsewhere, eventually, open_descriptors, request, runs};
 use crate::exchange::{Answered, Helper, ask};
 use crate::sys::held::Held;
 
@@ -88,7 +88,8 @@ fn one_that_has_ended_meanwhile_costs_a_second_start_and_no_login() {
     let account = asked(None, &stage.helper(), Phase::Account);
     eventually("it ends", || lines(&stage, "ends") == 1);
     // Its socket is closed a moment after its last word.
-    std::thread::sleep(Duration::from_millis(100));
+    let helper = fs::read_to_string(stage.file("ends")).unwrap();
+    eventually("it is gone", || !runs(&helper));
     let session = asked(Some(account.helper), &stage.helper(), Phase::Session);
     assert_eq!(session.reply, Reply::Untouched);
     assert_eq!(lines(&stage, "starts"), 2);
