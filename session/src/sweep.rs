@@ -63,7 +63,7 @@ pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
 /// a failed set-up's roll-back, and the standby after a killed keeper.
 ///
 /// Every step is tried even if an earlier one failed; the first failure is returned. Nothing is touched where it cannot be
-/// seen which cgroups there are: what runs in the session's would go on.
+/// seen which cgroups there are, as what runs in the session's would go on, and no cgroup is removed without the user's lock.
 pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     let own = tree.map_or(Ok(Vec::new()), |tree| tree.session(uid, id))?;
     let unit = tree.map_or(Ok(None), |tree| unit(tree, id))?;
@@ -81,7 +81,7 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     step(remove_tree(&private_tmp(id)));
     step(remove_tree(&stale_tmp(id)));
     let folder = UserFolder::lock(uid);
-    if let Some(tree) = tree {
+    if let (Some(tree), Ok(_)) = (tree, &folder) {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
         // folder's lock, so that no login finds it half gone.
         for group in &own {
@@ -93,9 +93,9 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     }
     // The record goes last: as long as anything of the session is left, something says so.
     outcome?;
+    let folder = folder?;
     remove_if_there(&Record::unfinished(id))?;
     remove_if_there(&Record::path(id))?;
-    let folder = folder?;
     folder.remove(id)?;
     match tree.filter(|tree| tree.manager() == Manager::Systemd) {
         // With a user's last session their caps go, too.

@@ -299,6 +299,28 @@ fn with_a_session_go_its_cgroups_its_tmp_and_its_record_and_nothing_of_another()
 }
 
 #[test]
+fn nothing_of_a_users_goes_without_the_users_lock() {
+    if elsewhere() {
+        return;
+    }
+    record(1).write().unwrap();
+    let session = cgroup("berth/user-1001/sessions/1");
+    std::os::unix::fs::symlink("/run/elsewhere", "/run/berth/users/1001").unwrap();
+    sweep(Some(&tree()), 1001, id(1)).unwrap_err();
+    assert!(
+        session.exists(),
+        "a login may be about to use what is above it"
+    );
+    assert!(
+        Record::path(id(1)).exists(),
+        "or nothing says that it is left"
+    );
+    fs::remove_file("/run/berth/users/1001").unwrap();
+    sweep(Some(&tree()), 1001, id(1)).unwrap();
+    assert!(!Path::new("/run/tree/berth").exists() && !Record::path(id(1)).exists());
+}
+
+#[test]
 fn a_private_tmp_is_empty_and_no_users_to_reach_from_outside() {
     if elsewhere() {
         return;
