@@ -215,7 +215,7 @@ fn berths(known: &[Before]) -> impl Iterator<Item = &str> {
 }
 
 fn write(path: &Path, known: &[Before]) -> Result<()> {
-    let text = serde_json::to_vec(known).map_err(|error| broken(path, &error))?;
+    let text = serde_json::to_vec(known).map_err(|error| Error::file("write", path, error))?;
     replace_file(path, &unfinished(path), &text, |_| ())
         .map_err(|error| Error::file("write", path, error))
 }
@@ -226,16 +226,9 @@ fn unfinished(path: &Path) -> PathBuf {
 
 fn read(path: &Path) -> Result<Vec<Before>> {
     match read_file(path) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|error| broken(path, &error)),
+        Ok(text) => serde_json::from_slice(&text).map_err(|error| Error::file("read", path, error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(Error::file("read", path, error)),
-    }
-}
-
-fn broken(path: &Path, error: &serde_json::Error) -> Error {
-    Error::Record {
-        path: path.into(),
-        reason: error.to_string(),
     }
 }
 
@@ -270,6 +263,10 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert_eq!(read(&path).unwrap().len(), 2);
         assert!(!unfinished(&path).exists());
+        fs::write(&path, "[").unwrap();
+        let told = read(&path).unwrap_err().to_string();
+        let says = format!("cannot read {}: EOF", path.display());
+        assert!(told.starts_with(&says), "{told}");
         fs::remove_file(path).unwrap();
     }
 }
