@@ -259,6 +259,18 @@ fn lines_that_are_no_records_are_passed_over_and_counted() {
 }
 
 #[test]
+fn a_file_that_is_named_without_its_folder_has_what_was_set_aside_from_it() {
+    let accounts = Accounts::new();
+    accounts.write("sessions.jsonl.2000000000", &lines(&records(3)));
+    accounts.write("sessions.jsonl", &lines(&records(2)));
+    let mut report = Command::new(env!("CARGO_BIN_EXE_berth"));
+    report.args(["report", "--json", "--file", "sessions.jsonl"]);
+    let output = report.current_dir(&accounts.folder).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["total"]["sessions"], 5, "{output:?}");
+}
+
+#[test]
 fn people_get_a_table_and_at_a_terminal_bars() {
     let accounts = Accounts::new();
     let record = |user: &str, cpu: u64| {
