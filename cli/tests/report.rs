@@ -271,6 +271,28 @@ fn a_file_that_is_named_without_its_folder_has_what_was_set_aside_from_it() {
 }
 
 #[test]
+fn what_scripts_store_is_not_cut_without_a_word() {
+    let accounts = Accounts::new();
+    accounts.write("sessions.jsonl", &lines(&records(2)));
+    let to = |to: &str, option: &str| {
+        let file = accounts.folder.join("sessions.jsonl");
+        let (berth, file) = (env!("CARGO_BIN_EXE_berth"), file.display());
+        let script = format!("{berth} report --file {file} {option} {to}");
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    for option in ["--csv", "--json"] {
+        let (code, said) = to(">/dev/full", option);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("No space left on device"), "{said}");
+        // Who has seen enough is told of nothing.
+        let quiet = to("| true; exit ${PIPESTATUS[0]}", option);
+        assert_eq!(quiet, (Some(0), String::new()));
+    }
+}
+
+#[test]
 fn people_get_a_table_and_at_a_terminal_bars() {
     let accounts = Accounts::new();
     let record = |user: &str, cpu: u64| {
