@@ -175,13 +175,15 @@ pub fn objects(all: &[Applied]) -> Vec<Value> {
     all.iter().map(one).collect()
 }
 
-/// Bytes, tasks, weights and percentages are numbers; null is no limit.
+/// Bytes, tasks, weights and percentages are numbers; null is no limit, and not idle.
 fn number(change: &Change, value: &str) -> Value {
     let value = value.strip_prefix("default ").unwrap_or(value);
     match (change.file.as_str(), value.parse::<u64>()) {
         ("cpu.max", _) => json!(percent(value)),
+        ("cpu.idle", _) => json!((value == "1").then_some("idle")),
         (_, Ok(number)) => json!(number),
-        (_, Err(_)) if value == "max" => Value::Null,
+        // Or systemd has not made the file yet.
+        (_, Err(_)) if ["max", "-"].contains(&value) => Value::Null,
         (_, Err(_)) => json!(value),
     }
 }
@@ -219,5 +221,8 @@ mod tests {
         assert_eq!(value("memory.max", "max"), Value::Null);
         assert_eq!(value("cpu.max", "400000 100000"), json!(400.0));
         assert_eq!(value("cpuset.cpus", "0-3"), json!("0-3"));
+        assert_eq!(value("cpu.idle", "1"), json!("idle"));
+        assert_eq!(value("cpu.idle", "0"), Value::Null);
+        assert_eq!(value("pids.max", "-"), Value::Null);
     }
 }

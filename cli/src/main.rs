@@ -58,6 +58,7 @@ mod repeated;
 mod replace;
 mod stack;
 mod stale;
+mod stored;
 mod sys;
 mod table;
 mod units;

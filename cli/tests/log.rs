@@ -73,6 +73,28 @@ impl Drop for Log {
     }
 }
 
+#[test]
+fn a_log_that_is_set_aside_meanwhile_is_shown_once() {
+    let log = Log::new(LOG);
+    let before = log.folder.join("auth.log.1");
+    // Whoever opens it waits here.
+    nix::unistd::mkfifo(&before, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut command = log.command(&[]);
+    let program = command.stdout(Stdio::piped()).spawn().unwrap();
+    let writer = File::options().write(true).open(&before).unwrap();
+    fs::rename(log.file(), log.folder.join("auth.log.2")).unwrap();
+    fs::write(log.file(), "").unwrap();
+    drop(writer);
+    let output = program.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), SHOWN);
+
+    // As it is between the two steps of setting it aside.
+    fs::remove_file(&before).unwrap();
+    fs::rename(log.folder.join("auth.log.2"), log.file()).unwrap();
+    fs::hard_link(log.file(), &before).unwrap();
+    assert_eq!(log.ok(&[]), SHOWN);
+}
+
 /// `berth log --follow`, ended with this.
 struct Follower {
     program: Child,

@@ -128,6 +128,15 @@ fn sessions_are_counted_by_their_state_and_what_cannot_be_read_is_told() {
 }
 
 #[test]
+fn what_a_full_disk_has_cut_is_told() {
+    let run = Run::new(&[("alice", 1)]);
+    let output = run.metrics(">/dev/full");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("No space left on device"), "{said}");
+}
+
+#[test]
 fn no_name_breaks_out_of_its_quotes() {
     let run = Run::new(&[("a\"} 1\nevil{x=\"\\", 1)]);
     let text = run.ok("");

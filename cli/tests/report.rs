@@ -259,6 +259,40 @@ fn lines_that_are_no_records_are_passed_over_and_counted() {
 }
 
 #[test]
+fn a_file_that_is_named_without_its_folder_has_what_was_set_aside_from_it() {
+    let accounts = Accounts::new();
+    accounts.write("sessions.jsonl.2000000000", &lines(&records(3)));
+    accounts.write("sessions.jsonl", &lines(&records(2)));
+    let mut report = Command::new(env!("CARGO_BIN_EXE_berth"));
+    report.args(["report", "--json", "--file", "sessions.jsonl"]);
+    let output = report.current_dir(&accounts.folder).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["total"]["sessions"], 5, "{output:?}");
+}
+
+#[test]
+fn what_scripts_store_is_not_cut_without_a_word() {
+    let accounts = Accounts::new();
+    accounts.write("sessions.jsonl", &lines(&records(2)));
+    let to = |to: &str, option: &str| {
+        let file = accounts.folder.join("sessions.jsonl");
+        let (berth, file) = (env!("CARGO_BIN_EXE_berth"), file.display());
+        let script = format!("{berth} report --file {file} {option} {to}");
+        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    for option in ["--csv", "--json"] {
+        let (code, said) = to(">/dev/full", option);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("No space left on device"), "{said}");
+        // Who has seen enough is told of nothing.
+        let quiet = to("| true; exit ${PIPESTATUS[0]}", option);
+        assert_eq!(quiet, (Some(0), String::new()));
+    }
+}
+
+#[test]
 fn people_get_a_table_and_at_a_terminal_bars() {
     let accounts = Accounts::new();
     let record = |user: &str, cpu: u64| {

@@ -190,6 +190,9 @@ cs101      1         1   4m     61   0%    7.0G
             "{verb}"
         );
     }
+    let metrics = run.berth("", "metrics").out;
+    let max = "berth_user_tasks_max{user=\"alice\",uid=\"4000001\"} 512\n";
+    assert!(metrics.contains(max), "{metrics}");
     let object: Value = serde_json::from_str(&run.berth("", "list --pools --json").out).unwrap();
     let pool = &object["pools"][0];
     assert_eq!(

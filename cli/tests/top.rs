@@ -348,21 +348,57 @@ fn what_caps_did_is_of_today_where_it_is_accounted() {
     std::fs::write(&file, lines).unwrap();
     let policy =
         format!("version = 1\n[defaults]\nno_match = \"exempt\"\n[accounting]\nfile = {file:?}\n");
-    // Three sessions have an OOM kill and four refused tasks each.
+    // Three sessions have an OOM kill each, and their two users four refused tasks.
     let object: Value = serde_json::from_str(&run.under(&policy, "top --json -d 0.1").out).unwrap();
     assert_eq!(object["everyone"]["today"]["oom_kills"], 8, "{object}");
-    assert_eq!(object["everyone"]["today"]["tasks_refused"], 19);
+    assert_eq!(object["everyone"]["today"]["tasks_refused"], 15);
     // Since midnight, or since the first of them was opened, where that is yesterday's.
     assert!(object["everyone"]["today"]["since"].is_string());
     let text = run.under(&policy, "top -b -d 0.1").out;
-    assert!(text.contains("  8 OOM kills, 19 refused"), "{text}");
+    assert!(text.contains("  8 OOM kills, 15 refused"), "{text}");
     assert!(text.contains("Today ") || text.contains("Since "), "{text}");
     std::fs::remove_file(&file).unwrap();
     let alone = run.berth("", "top -b -d 0.1").out;
     assert!(
-        alone.contains("So far  3 OOM kills, 12 refused tasks"),
+        alone.contains("So far  3 OOM kills, 8 refused tasks"),
         "{alone}"
     );
+}
+
+#[test]
+fn before_linux_6_11_refused_tasks_are_known_of_sessions_only() {
+    let run = with_figures();
+    let user = "berth/user-4000001";
+    let (pool, in_pool) = ("berth/pool-cs101", "berth/pool-cs101/user-4000002");
+    for group in [user, "berth/user-4000001/sessions", pool, in_pool] {
+        let counted = [
+            ("pids.events", "max 0\n"),
+            ("cgroup.subtree_control", "cpu memory pids\n"),
+        ];
+        run.cgroup(group, &counted);
+        std::fs::remove_file(run.cgroups.join(group).join("pids.events.local")).unwrap();
+    }
+    let of_bob = "berth/pool-cs101/user-4000002/sessions/9";
+    for session in [
+        "berth/user-4000001/sessions/12",
+        "berth/user-4000001/sessions/14",
+        of_bob,
+    ] {
+        std::fs::remove_file(run.cgroups.join(session).join("pids.events.local")).unwrap();
+    }
+    let object = |verb: &str| -> Value {
+        serde_json::from_str(&run.berth("", &format!("{verb} --json")).out).unwrap()
+    };
+    let refused = |object: &Value| object["tasks"]["refused"].clone();
+    assert_eq!(refused(&object("show alice")), Value::Null);
+    assert_eq!(refused(&object("list --users")["users"][1]), Value::Null);
+    assert_eq!(refused(&object("list --pools")["pools"][0]), Value::Null);
+    assert_eq!(refused(&object("show 12")), 4);
+    let today = &object("top -d 0.1")["everyone"]["today"];
+    assert_eq!(today["tasks_refused"], 12, "{today}");
+    let metrics = run.berth("", "metrics").out;
+    let is_there = |line: &str| line.starts_with("berth_") && line.contains("_tasks_refused_total");
+    assert!(!metrics.lines().any(is_there), "{metrics}");
 }
 
 #[test]

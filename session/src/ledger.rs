@@ -155,7 +155,10 @@ impl Ledger {
 
     /// What was set aside, and when, the oldest first.
     fn aside(&self) -> Result<Vec<(SystemTime, PathBuf)>> {
-        let entries = entries(self.file.parent().unwrap_or(Path::new("/")))?;
+        let entries = entries(match self.file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        })?;
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
         let time = |found: &str| {
             let seconds = found.strip_prefix(&*name)?.strip_prefix('.')?;

@@ -62,14 +62,24 @@ impl Leftover {
         Ok(found.leftovers())
     }
 
-    /// Removes it.
-    pub fn remove(&self, tree: Option<&Tree>) -> Result<()> {
-        if self.is_beginning() {
-            return Ok(());
-        }
-        if !self.traces.contains(&Record::path(self.id)) {
-            no_unknown_keeper()?;
-        }
+    /// Removes them, and says of each whether it is gone.
+    pub fn remove_all(all: &[Leftover], tree: Option<&Tree>) -> Vec<Result<()>> {
+        // Looked at once: whoever keeps one of these was there when they were found.
+        let mut are_keepers_known = false;
+        let remove = |one: &Leftover| {
+            if one.is_beginning() {
+                return Ok(());
+            }
+            if !are_keepers_known && !one.traces.contains(&Record::path(one.id)) {
+                no_unknown_keeper()?;
+                are_keepers_known = true;
+            }
+            one.remove(tree)
+        };
+        all.iter().map(remove).collect()
+    }
+
+    fn remove(&self, tree: Option<&Tree>) -> Result<()> {
         match self.uid {
             Some(uid) => sweep(tree, uid, self.id),
             None => self.traces.iter().try_for_each(|path| match path.is_dir() {

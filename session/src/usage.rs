@@ -1,7 +1,7 @@
 //! What a cgroup has used of the machine, and what it is using.
 
-use crate::Group;
 use crate::group::keyed;
+use crate::{Controller, Group};
 
 /// Figures of one cgroup. `None` is what this kernel does not say (a controller that is not there, a
 /// file of a later version).
@@ -23,7 +23,7 @@ pub struct Usage {
     pub tasks: Option<u64>,
     /// The most of them ever (pids.peak, Linux 6.1).
     pub tasks_peak: Option<u64>,
-    /// How often a fork was refused.
+    /// How often a fork was refused; see [`tasks_refused`].
     pub tasks_refused: Option<u64>,
     /// Bytes read from disks.
     pub io_read: Option<u64>,
@@ -49,7 +49,7 @@ impl Usage {
             memory_peak: group.number("memory.peak"),
             tasks: group.number("pids.current"),
             tasks_peak: group.number("pids.peak"),
-            tasks_refused: group.keyed("pids.events", "max"),
+            tasks_refused: tasks_refused(group),
             io_read: io("rbytes="),
             io_write: io("wbytes="),
             oom_kills: group.keyed("memory.events", "oom_kill"),
@@ -75,6 +75,21 @@ impl Usage {
     }
 }
 
+/// How often a fork was refused, where that is counted. Before Linux 6.11 it is in the cgroup of whoever forked, whosever cap
+/// it was, and in none above; since then in the one with the cap, which has pids.events.local beside it, and all above.
+pub fn tasks_refused(group: &Group) -> Option<u64> {
+    let refused = group.keyed("pids.events", "max")?;
+    let counts_below = || {
+        let below = group.enabled();
+        below.is_ok_and(|below| below.contains(&Controller::Pids))
+    };
+    let is_counted = match group.figures("pids.events.local") {
+        Some(_) => refused > 0 || group.number::<u64>("pids.max").is_some() || counts_below(),
+        None => !counts_below(),
+    };
+    is_counted.then_some(refused)
+}
+
 /// The sum of one figure over all devices of an io.stat file.
 fn io_sum(text: &str, key: &str) -> u64 {
     text.split_whitespace()
@@ -90,6 +105,31 @@ mod tests {
     fn io_is_summed_over_devices() {
         let text = "8:0 rbytes=10 wbytes=2 rios=1\n8:16 rbytes=5 wbytes=0 rios=1\n";
         assert_eq!((io_sum(text, "rbytes="), io_sum(text, "wbytes=")), (15, 2));
+    }
+
+    #[test]
+    fn refused_forks_are_known_where_the_kernel_counts_them() {
+        let folder = std::env::temp_dir().join(format!("berth-refused-{}", std::process::id()));
+        std::fs::create_dir(&folder).unwrap();
+        let group = Group::from(folder.clone());
+        let write = |file: &str, text: &str| std::fs::write(folder.join(file), text).unwrap();
+        let known = |refused: u64, max: &str, below: &str| {
+            write("pids.events", &format!("max {refused}\n"));
+            write("pids.max", &format!("{max}\n"));
+            write("cgroup.subtree_control", &format!("{below}\n"));
+            tasks_refused(&group)
+        };
+        // Before Linux 6.11: of a session, and not of a user.
+        assert_eq!(known(0, "max", ""), Some(0));
+        assert_eq!(known(7, "max", "memory"), Some(7));
+        assert_eq!(known(0, "64", "memory pids"), None);
+        // Since then: of whatever has a cap, and what has some below it.
+        write("pids.events.local", "max 0\n");
+        assert_eq!(known(0, "max", ""), None);
+        assert_eq!(known(0, "64", ""), Some(0));
+        assert_eq!(known(7, "max", ""), Some(7), "a cap that was taken away");
+        assert_eq!(known(0, "max", "memory pids"), Some(0));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

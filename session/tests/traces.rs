@@ -372,10 +372,10 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     let mut keeper = String::new();
     let told = standby.stdout.as_mut().unwrap();
     BufReader::new(told).read_line(&mut keeper).unwrap();
-    for one in &left {
-        let has_record = one.id == id(2);
-        assert_eq!(one.remove(Some(&tree())).is_ok(), has_record, "{one:?}");
-    }
+    let removed = Leftover::remove_all(&left, Some(&tree()));
+    let removed: Vec<bool> = removed.iter().map(Result::is_ok).collect();
+    let have_record: Vec<bool> = left.iter().map(|one| one.id == id(2)).collect();
+    assert_eq!(removed, have_record);
     // A keeper's parent is known.
     let mut kept = record(7);
     kept.keeper = Role::of(keeper.trim().parse().unwrap()).unwrap();
@@ -399,8 +399,8 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     }
     // One that began after the look is none.
     record(5).write().unwrap();
-    for one in &left {
-        one.remove(Some(&tree())).unwrap();
+    for removed in Leftover::remove_all(&left, Some(&tree())) {
+        removed.unwrap();
     }
     assert!(private_tmp(id(5)).exists() && private_tmp(id(1)).exists());
     assert!(!Path::new("/run/tree/berth/user-1001/sessions/2").exists());

@@ -84,7 +84,10 @@ fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
             .as_ref()
             .and_then(|(checked, text)| Some((valid(checked)?, *text)));
         let again = match policy {
-            None if arguments.yes => return Err(left(&path, Exit::Policy)),
+            None if arguments.yes => {
+                copy.keep();
+                return Err(left(&path, Exit::Policy));
+            }
             None => ask::choose("(e)dit again, or e(x)it without saving?", &['e', 'x']),
             Some((policy, text)) => {
                 show(&path, &original.text, text);

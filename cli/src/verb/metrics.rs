@@ -8,6 +8,7 @@ use berth_session::{Counters, Tree};
 
 use crate::exit::Exit;
 use crate::live::{self, Sessions};
+use crate::stored;
 
 mod exposition;
 mod families;
@@ -20,8 +21,8 @@ use exposition::{Exposition, Format};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 printed, written or answered; 1 FILE could not be written; 2 standard input is no
-connection; 4 only root may do this; 5 a session's record or the counters could not be read.
+Exit status: 0 printed, written or answered; 1 FILE or the output could not be written; 2 standard
+input is no connection; 4 only root may do this; 5 a session's record or the counters could not be read.
 
 The N users of --top are those who use the most memory now. Counters of logins begin at boot.")]
 pub struct Arguments {
@@ -65,7 +66,12 @@ pub fn run(arguments: &Arguments) -> Exit {
     }
     let (text, exit) = render(arguments.format, arguments.top);
     match &arguments.output {
-        None => print!("{text}"),
+        None => {
+            let printed = stored::print(&text);
+            if printed != Exit::Done {
+                return printed;
+            }
+        }
         Some(path) => {
             if let Err(message) = textfile::write(path, &text) {
                 eprintln!("berth: {message}");

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::figures::{bar, cpu_time, harmless, size, span};
-use crate::{json, pager, place, table, when};
+use crate::{json, pager, place, stored, table, when};
 
 mod sums;
 
@@ -19,8 +19,8 @@ use sums::{By, Report, Sums};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 reported; 1 the policy in force names no accounting file, or FILE is not
-there; 3 the policy has an error; 4 only root may read the file; 5 some of its lines are
+Exit status: 0 reported; 1 the policy in force names no accounting file, FILE is not there, or
+what --csv or --json prints could not be written; 3 the policy has an error; 4 only root may read the file; 5 some of its lines are
 no records.
 
 A session counts at the moment when it ended. TIME is a date or a date and time in the
@@ -73,18 +73,16 @@ fn report(arguments: &Arguments) -> Result<Exit, Exit> {
         eprintln!("berth: there is no file {}", ledger.file.display());
         return Err(Exit::NotSo);
     }
+    let mut exit = Exit::Done;
     if arguments.json {
-        print_json(arguments, &report, torn);
+        exit = print_json(arguments, &report, torn);
+    } else if arguments.csv {
+        exit = stored::print(&csv(&report));
     } else {
-        let text = if arguments.csv {
-            csv(&report)
-        } else {
-            text(&report, io::stdout().is_terminal())
-        };
-        pager::lines(&[text]);
+        pager::lines(&[text(&report, io::stdout().is_terminal())]);
     }
-    if torn == 0 {
-        return Ok(Exit::Done);
+    if torn == 0 || exit != Exit::Done {
+        return Ok(exit);
     }
     let what = counted(usize::try_from(torn).unwrap_or(usize::MAX), "line");
     let file = ledger.file.display();
@@ -154,7 +152,7 @@ fn text(report: &Report, bars: bool) -> String {
     table::lines(&lines, &right).join("\n")
 }
 
-fn print_json(arguments: &Arguments, report: &Report, torn: u64) {
+fn print_json(arguments: &Arguments, report: &Report, torn: u64) -> Exit {
     let groups: Vec<Value> = report
         .groups()
         .iter()
@@ -175,7 +173,7 @@ fn print_json(arguments: &Arguments, report: &Report, torn: u64) {
         "groups": groups,
         "total": object_of(&report.total),
         "torn_lines": torn,
-    }));
+    }))
 }
 
 fn seconds(us: Option<u64>) -> Option<f64> {
@@ -225,6 +223,7 @@ fn csv(report: &Report) -> String {
         ];
         lines.push(cells.join(","));
     }
+    lines.push(String::new());
     lines.join("\n")
 }
 

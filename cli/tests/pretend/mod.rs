@@ -203,6 +203,7 @@ pub fn files(cpu_us: u64, memory: u64, tasks: u64) -> Vec<(&'static str, String)
         ("pids.max", "512\n".into()),
         ("pids.peak", "99\n".into()),
         ("pids.events", "max 4\n".into()),
+        ("pids.events.local", "max 4\n".into()),
         (
             "io.stat",
             "8:0 rbytes=1048576 wbytes=2097152 rios=1 wios=1\n".into(),

@@ -117,7 +117,7 @@ fn sshd(world: &World) -> Option<Finding> {
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok());
     let texts: Vec<String> = drop_ins.chain([main]).collect();
-    let mut lines = texts.iter().flat_map(|text| text.lines());
+    let mut lines = texts.iter().flat_map(|text| text.lines().map(str::trim));
     let value = lines.find_map(|line| {
         let mut words = line.split(|c: char| c.is_whitespace() || c == '=');
         let key = words.next()?;
@@ -162,6 +162,13 @@ mod tests {
         assert_eq!(none.len(), 1, "{none:?}");
         assert_eq!(none[0].0, Level::Fail);
         assert!(none[0].1.contains("logins run outside"), "{none:?}");
+    }
+
+    #[test]
+    fn a_line_of_sshd_config_may_be_indented() {
+        let config = (SSHD.0, " \tUsePAM yes\n");
+        let good = [(Level::Ok, "pam_berth stands right in sshd".into())];
+        assert_eq!(told("indented", GOOD, config), good);
     }
 
     #[test]

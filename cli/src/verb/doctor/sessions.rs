@@ -17,13 +17,17 @@ pub fn fix() -> Vec<Finding> {
         Ok(left) => left,
         Err(error) => return vec![Finding::fail(TOPIC, error.to_string(), "berth list")],
     };
-    let fixed = left.iter().map(|one| match one.remove(tree.as_ref()) {
-        Ok(()) => Finding::fixed(TOPIC, format!("removed {}", named(one))),
-        Err(error) => {
-            let text = format!("cannot remove {}: {error}", named(one));
-            Finding::fail(TOPIC, text, "try again when nobody is logging in")
-        }
-    });
+    let removed = Leftover::remove_all(&left, tree.as_ref());
+    let fixed = left
+        .iter()
+        .zip(removed)
+        .map(|(one, removed)| match removed {
+            Ok(()) => Finding::fixed(TOPIC, format!("removed {}", named(one))),
+            Err(error) => {
+                let text = format!("cannot remove {}: {error}", named(one));
+                Finding::fail(TOPIC, text, "try again when nobody is logging in")
+            }
+        });
     fixed.collect()
 }
 

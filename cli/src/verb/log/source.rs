@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -143,18 +144,21 @@ impl Source {
                 Ok((events, place))
             }
             Source::File(file) => {
+                // Opened before the other: should it be set aside in between, it is found there, and known.
+                let log = File::open(file).map_err(|error| self.unreadable(&error))?;
+                let id = |file: &File| file.metadata().ok().map(|file| (file.dev(), file.ino()));
                 let mut before = file.clone().into_os_string();
                 before.push(".1");
                 let now = SystemTime::now();
                 let mut events = Vec::new();
                 // It is there only if something was set aside already.
-                if let Ok(before) = File::open(before) {
+                let before = File::open(before).ok();
+                if let Some(before) = before.filter(|before| id(before) != id(&log)) {
                     let lines = lines(before).map_while(Result::ok);
                     events.extend(lines.filter_map(|line| of_syslog(&line, now)));
                 }
                 let mut end = 0;
-                let mut log =
-                    BufReader::new(File::open(file).map_err(|error| self.unreadable(&error))?);
+                let mut log = BufReader::new(log);
                 while let Some(line) =
                     next_line(&mut log).map_err(|error| self.unreadable(&error))?
                 {

@@ -8,6 +8,7 @@ use berth_session::{BOUNDS, Cause, Counters, Group, Limits, Outcome, Record, Tre
 
 use super::exposition::{Exposition, Family, Kind, Label};
 use crate::live::{self, Sessions};
+use crate::reading;
 
 /// From this share of their memory cap on a user is at it: the kernel reclaims before it is reached.
 const AT_CAP: f64 = 0.95;
@@ -117,11 +118,12 @@ pub fn sessions(to: &mut Exposition, sessions: &Sessions, tree: Option<&Tree>, t
     let named: Vec<Measured> = named
         .iter()
         .map(|user| {
-            Measured::of(
-                vec![("user", user.name.clone()), ("uid", user.uid.to_string())],
-                user.sessions,
-                user.group.as_ref(),
-            )
+            let labels = vec![("user", user.name.clone()), ("uid", user.uid.to_string())];
+            let mut measured = Measured::of(labels, user.sessions, user.group.as_ref());
+            if let (Some(tree), Some(group)) = (tree, &user.group) {
+                measured.limits = reading::user_limits(tree, group);
+            }
+            measured
         })
         .collect();
     let others = (!others.is_empty()).then(|| Measured::together(others));

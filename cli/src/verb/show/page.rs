@@ -190,7 +190,8 @@ impl Page {
     /// Prints it.
     pub fn print(&self, as_json: bool) {
         if as_json {
-            return json::print(&self.whole_object());
+            json::print(&self.whole_object());
+            return;
         }
         let mut out = vec![self.title.clone()];
         let line = |out: &mut Vec<String>, label: &str, text: &str| {

@@ -1,13 +1,13 @@
 //! What users' caps did today: to sessions that are on, by their cgroups' counters, and to those that have ended, by the
 //! accounting file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::LocalTime;
-use berth_session::{Entry, Group, Ledger, Record, SessionId};
+use berth_session::{Entry, Group, Ledger, Record, SessionId, tasks_refused};
 
 /// Since when something is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,9 +30,10 @@ pub struct Bites {
     pub since: Since,
 }
 
-/// A session's counters.
+/// A session's counters, or those of a user's cgroup.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counted {
+    uid: u32,
     opened: u64,
     killed: u64,
     refused: u64,
@@ -45,20 +46,37 @@ pub struct Today {
     /// Those that are on, and those that ended since the accounting file was read.
     live: BTreeMap<SessionId, Counted>,
     ended: Vec<(SessionId, Counted)>,
+    /// What was refused to users who are on, where the kernel counts it in their cgroups: all of it, and not only what their
+    /// sessions' own caps refused.
+    users: BTreeMap<u32, Counted>,
     is_on_record: bool,
 }
 
 impl Today {
-    /// Reads the counters of sessions.
-    pub fn look<'a>(&mut self, sessions: impl Iterator<Item = (&'a Record, Option<Group>)>) {
-        for (record, group) in sessions {
-            let number = |file, key| group.as_ref().and_then(|group| group.keyed(file, key));
+    /// Reads the counters of sessions: of their cgroups, and of their users'.
+    pub fn look<'a>(&mut self, sessions: impl Iterator<Item = (&'a Record, [Option<Group>; 2])>) {
+        for (record, [group, user]) in sessions {
+            let group = group.as_ref();
+            let killed = group.and_then(|group| group.keyed("memory.events", "oom_kill"));
             let counted = Counted {
+                uid: record.uid,
                 opened: record.opened,
-                killed: number("memory.events", "oom_kill").unwrap_or(0),
-                refused: number("pids.events", "max").unwrap_or(0),
+                killed: killed.unwrap_or(0),
+                refused: group.and_then(tasks_refused).unwrap_or(0),
             };
             self.live.insert(record.id, counted);
+            if let Some(refused) = user.as_ref().and_then(tasks_refused) {
+                let before = self.users.get(&record.uid);
+                let opened = before.map_or(record.opened, |user| user.opened.min(record.opened));
+                let killed = 0; // is known of each session
+                let counted = Counted {
+                    opened,
+                    killed,
+                    refused,
+                    ..counted
+                };
+                self.users.insert(record.uid, counted);
+            }
         }
     }
 
@@ -71,6 +89,8 @@ impl Today {
     pub fn account(&mut self, file: Option<PathBuf>, is_on: impl Fn(SessionId) -> bool) {
         self.midnight = midnight().and_then(since_1970).unwrap_or(0);
         self.live.retain(|id, _| is_on(*id));
+        let on: HashSet<u32> = self.live.values().map(|one| one.uid).collect();
+        self.users.retain(|uid, _| on.contains(uid));
         self.ended.clear();
         let midnight = self.midnight;
         let each = |entry: &Entry<'_>| {
@@ -79,6 +99,7 @@ impl Today {
                 return ControlFlow::Break(());
             }
             let counted = Counted {
+                uid: entry.uid,
                 opened: seconds(&entry.start).unwrap_or(0),
                 killed: entry.oom_kills.unwrap_or(0),
                 refused: entry.tasks_refused.unwrap_or(0),
@@ -111,7 +132,14 @@ impl Today {
             ..Bites::default()
         };
         let ended = self.ended.iter().map(|(_, ended)| ended);
-        for one in self.live.values().chain(ended) {
+        let sessions = self.live.values().chain(ended).map(|one| Counted {
+            refused: match self.users.contains_key(&one.uid) {
+                true => 0,
+                false => one.refused,
+            },
+            ..*one
+        });
+        for one in sessions.chain(self.users.values().copied()) {
             bites.killed = bites.killed.saturating_add(one.killed);
             bites.refused = bites.refused.saturating_add(one.refused);
             if one.opened >= self.midnight || (one.killed, one.refused) == (0, 0) {
@@ -151,6 +179,7 @@ mod tests {
             opened,
             killed,
             refused: 1,
+            ..Counted::default()
         }
     }
 
@@ -182,5 +211,36 @@ mod tests {
         assert_eq!(today.bites(), bites(3, 4, Since::Opened(800)));
         today.is_on_record = false;
         assert_eq!(today.bites(), bites(3, 4, Since::Unknown));
+    }
+    #[test]
+    fn what_a_users_cgroup_counts_has_what_their_sessions_counted() {
+        let counted = |uid, opened, refused| Counted {
+            uid,
+            opened,
+            refused,
+            killed: 1,
+        };
+        let mut today = Today {
+            midnight: 1000,
+            is_on_record: true,
+            ..Today::default()
+        };
+        today.live.insert("1".parse().unwrap(), counted(1, 2000, 2));
+        today
+            .ended
+            .push(("2".parse().unwrap(), counted(1, 1500, 3)));
+        today
+            .ended
+            .push(("3".parse().unwrap(), counted(2, 1500, 5)));
+        assert_eq!((today.bites().killed, today.bites().refused), (3, 10));
+        let user = Counted {
+            killed: 0,
+            ..counted(1, 900, 40)
+        };
+        today.users.insert(1, user);
+        assert_eq!((today.bites().killed, today.bites().refused), (3, 45));
+        assert_eq!(today.bites().since, Since::Opened(900));
+        today.account(None, |_| false);
+        assert_eq!((today.bites().killed, today.bites().refused), (0, 0));
     }
 }

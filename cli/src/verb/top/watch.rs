@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use berth_config::{LocalTime, Policy};
-use berth_session::{Group, Record, SessionId, State, Tree};
+use berth_session::{Group, Record, SessionId, State, Tree, tasks_refused};
 
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
 use super::today::{Bites, Since, Today};
@@ -116,10 +116,15 @@ impl Watch {
         }
         let (tree, today, turn) = (self.tree.as_ref(), &mut self.today, self.turn);
         let records = self.records.values().map(|(_, record)| record);
+        let users = live::by_user(records.clone());
         let due: Vec<_> = records
             .enumerate()
             .filter(|(index, record)| (index + turn) % TURNS == 0 || today.is_new(record.id))
-            .map(|(_, record)| (record, live::group(tree, record)))
+            .map(|(_, record)| {
+                let user = users.get(&record.uid);
+                let user = user.and_then(|records| live::user_group(tree, records));
+                (record, [live::group(tree, record), user])
+            })
             .collect();
         today.look(due.into_iter());
         if turn % TURNS == 0 {
@@ -239,7 +244,7 @@ impl Watch {
                 let users = live::by_user(self.records()).len();
                 (self.records.len(), users, self.today.bites())
             }
-            false => (rows.len(), 1, own_bites(rows)),
+            false => (rows.len(), 1, self.own_bites().unwrap_or_default()),
         };
         Machine {
             clock: clock.unwrap_or_default(),
@@ -251,18 +256,20 @@ impl Watch {
             ..self.machine.clone()
         }
     }
-}
 
-/// Who is not root does not see what has ended.
-fn own_bites(rows: &[(Row, Option<Group>)]) -> Bites {
-    let sum = |of: fn(&Row) -> Option<u64>| {
-        let all = rows.iter().filter_map(|(row, _)| of(row));
-        all.fold(0, u64::saturating_add)
-    };
-    Bites {
-        killed: sum(|row| row.figures.usage.oom_kills),
-        refused: sum(|row| row.figures.usage.tasks_refused),
-        since: Since::Unknown,
+    /// Who is not root does not see what has ended.
+    fn own_bites(&self) -> Option<Bites> {
+        let (tree, user) = self.own()?;
+        let of_sessions = || {
+            let sessions = own::sessions(tree, &user).into_iter();
+            let refused = sessions.filter_map(|own| tasks_refused(&own.group));
+            refused.fold(0, u64::saturating_add)
+        };
+        Some(Bites {
+            killed: user.keyed("memory.events", "oom_kill").unwrap_or(0),
+            refused: tasks_refused(&user).unwrap_or_else(of_sessions),
+            since: Since::Unknown,
+        })
     }
 }
 

@@ -4,9 +4,17 @@ use std::fs;
 
 use berth_tests::{Booted, Machine, Policy, eventually};
 
+use serde_json::Value;
+
 use super::{BootedCase, Case};
 
-pub const CASES: &[Case] = &[("a_record_has_what_its_session_used", used)];
+pub const CASES: &[Case] = &[
+    ("a_record_has_what_its_session_used", used),
+    (
+        "what_a_users_tasks_max_refuses_is_told_where_it_is_counted",
+        refused,
+    ),
+];
 
 pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[(
     "a_record_has_what_its_session_used_under_systemd",
@@ -76,6 +84,46 @@ fn used(machine: &mut Machine) {
     let work = work("/disk/alice", &machine.probe(""));
     machine.ssh("alice", &work);
     assert_used(&record("alice"));
+}
+
+/// In the session before Linux 6.11, in the user's cgroup since then; and where it is not counted, there is no 0.
+fn refused(machine: &mut Machine) {
+    fs::create_dir_all("/var/log").unwrap();
+    fs::remove_file(FILE).ok();
+    machine.policy(&Policy {
+        rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
+        ..Policy::with_profile("user = { tasks_max = 16 }\nlogout = { grace = \"1s\" }")
+    });
+    let (login, _) = machine.stay("alice");
+    let said = machine.ssh(
+        "alice",
+        "(for i in $(seq 20); do sleep 1 & done; wait) 2>&1",
+    );
+    assert!(said.stdout.contains("fork"), "{said:?}");
+    let record: Value = serde_json::from_str(&record("alice")).unwrap();
+    let users = machine.berth("list --users --json").ok();
+    let users: Value = serde_json::from_str(&users).unwrap();
+    let metrics = machine.berth("metrics").ok();
+    let today = machine.berth("top --json --delay 0.1").ok();
+    let today: Value = serde_json::from_str(&today).unwrap();
+    let user = machine.cgroups().user(machine.uid("alice"));
+    let counts_at_cap = user.join("pids.events.local").exists();
+    login.end();
+    let of_session = &record["tasks_refused"];
+    let of_user = &users["users"][0]["tasks"]["refused"];
+    let is_metric = metrics.contains("\nberth_user_tasks_refused_total{");
+    let (counted, not) = match counts_at_cap {
+        true => (of_user, of_session),
+        false => (of_session, of_user),
+    };
+    let all = format!("{record} {users} {metrics}");
+    assert!(counted.as_u64().is_some_and(|count| count > 0), "{all}");
+    assert!(not.is_null(), "{all}");
+    assert_eq!(is_metric, counts_at_cap, "{all}");
+    assert_eq!(
+        &today["everyone"]["today"]["tasks_refused"], counted,
+        "{today}"
+    );
 }
 
 fn used_under_systemd(machine: &Booted) {

@@ -1,0 +1,19 @@
+//! Text for programs. It may be kept in a file, so it is not cut without a word.
+
+use std::io::{self, ErrorKind, Write};
+
+use crate::exit::Exit;
+
+/// Prints it in one piece: standard output itself writes line by line, and an object of thousands of sessions has a
+/// hundred thousand lines. Says whether all of it was printed.
+pub fn print(text: &str) -> Exit {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Who reads it no more has had enough; what println does then is panic.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("berth: cannot print all of it: {error}");
+            Exit::NotSo
+        }
+        _ => Exit::Done,
+    }
+}
