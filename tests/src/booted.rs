@@ -305,12 +305,16 @@ impl Booted {
         };
         let is_nobody = nobody();
         if !is_nobody {
-            // More often than systemd lets anything be started, without the first of these.
-            let start =
-                "systemctl reset-failed berth-due.service; systemctl start berth-due.service";
-            self.host(start).ok();
+            self.look();
         }
         is_nobody
+    }
+
+    /// Does what the timer does each minute.
+    pub fn look(&self) {
+        // More often than systemd lets anything be started, without the first of these.
+        let start = "systemctl reset-failed berth-due.service; systemctl start berth-due.service";
+        self.host(start).ok();
     }
 
     /// The slices of users that are there.

@@ -33,6 +33,8 @@ pub trait Host {
     fn snapshot(&self) -> Snapshot;
     /// Everything there is when nobody is logged in any more.
     fn settled(&mut self) -> Snapshot;
+    /// Does what a timer does each minute, where there is one.
+    fn look(&self) {}
 }
 
 impl Host for Machine {
@@ -175,5 +177,9 @@ impl Host for UnderSystemd {
         let is_quiet =
             || self.booted.sessions().is_empty() && Process::named("berth-helper").is_empty();
         Snapshot::at_rest(|| self.snapshot(), is_quiet)
+    }
+
+    fn look(&self) {
+        self.booted.look();
     }
 }

@@ -140,6 +140,8 @@ impl<'m> Stage<'m> {
         let is_on = |one: &Process| one.name() == "sh";
         let on = eventually(|| self.machine.processes_of("alice").iter().any(is_on));
         assert!(on, "the other login");
+        // Caps that had gone on without a session are this login's now, which is found out then and not in some point's time.
+        self.machine.look();
         let rests = eventually(|| {
             std::thread::sleep(Duration::from_millis(100));
             let last = std::mem::replace(&mut self.before, self.machine.snapshot());
