@@ -104,22 +104,27 @@ pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
     } else {
         turns.iter().for_each(|(uid, turn)| turn.log(*uid));
     }
-    let mut all = Vec::new();
+    let (mut all, mut done) = (Vec::new(), written);
+    // One who cannot be brought to their step keeps nobody from theirs.
+    let mut part = |uids: &[u32], say: Option<&str>| match bring(helper, uids, say) {
+        Ok(applied) => all.extend(applied),
+        Err(exit) => done = Err(exit),
+    };
     // All others whom a file names, too: a login may have come between a setting of the clock and this.
     let named = changing.standings.users.keys().copied();
     let named: Vec<u32> = named.filter(|uid| !turns.contains_key(uid)).collect();
     let is_lost = changing.is_lost;
     drop(changing);
     for (uid, turn) in turns {
-        all.extend(bring(helper, &[uid], turn.say.as_deref())?);
+        part(&[uid], turn.say.as_deref());
     }
     if is_lost || !named.is_empty() {
         // Without any, everybody.
         let uids = if is_lost { &[][..] } else { &named };
-        all.extend(bring(helper, uids, None)?);
+        part(uids, None);
     }
     all.retain(|one| !one.changes.is_empty() || !one.left.is_empty());
-    written.map(|()| all)
+    done.map(|()| all)
 }
 
 fn bring(helper: &Path, uids: &[u32], say: Option<&str>) -> Result<Vec<Applied>, Exit> {
@@ -162,7 +167,7 @@ impl Changing {
             let offence = self.look(uid, user, before.as_ref(), tree, &mut files);
             let is_other = before
                 .as_ref()
-                .is_some_and(|before| !before.is_of(&user.penalty));
+                .is_some_and(|before| !before.is_over && !before.is_of(&user.penalty));
             let Some(because) = offence.filter(|_| !is_other) else {
                 continue; // One of another penalty ends first.
             };
@@ -193,9 +198,10 @@ impl Changing {
             let (after, mut ends) = standing.clone().pass(now);
             let mut because = "its time is over";
             match after {
-                Some(_) if is_dropped => {
+                Some(after) if is_dropped => {
                     ends = !standing.is_over;
                     because = "the policy has it no more";
+                    self.standings.users.insert(uid, after.drop_soon(now));
                 }
                 Some(after) => {
                     self.standings.users.insert(uid, after);

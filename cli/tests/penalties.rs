@@ -1,0 +1,72 @@
+//! A round of penalties (`berth apply --due`), with a helper that is a script.
+
+mod pretend;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use berth_config::value::Percent;
+use berth_config::{Places, Standing, Standings};
+use pretend::{Ran, Run};
+
+/// It has no penalty.
+const POLICY: &str = "version = 1\n[profile.p]\nuser = { tasks_max = 64 }\n\
+                      [[rule]]\nuser = \"nobody\"\nprofile = \"p\"\n";
+
+const ALICE: u32 = 4_000_001;
+const BOB: u32 = 4_000_002;
+
+/// Since now and for an hour.
+fn standing(user: &str) -> Standing {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Standing {
+        user: user.into(),
+        penalty: "hog".into(),
+        step: 1,
+        steps: 2,
+        share: Percent::parse("50%").unwrap(),
+        since: now.as_secs(),
+        until: now.as_secs() + 3600,
+        forgotten: now.as_secs() + 7200,
+        is_over: false,
+    }
+}
+
+/// A round on a machine with this policy; the helper is a script. How it ended, and what the helper was asked.
+fn round(run: &Run, script: &str) -> (Ran, String) {
+    let root = run.sessions.with_file_name("root");
+    let [helper, asked] = ["helper", "asked"].map(|name| root.join(name));
+    fs::write(&asked, "").unwrap();
+    let script = format!("#!/bin/sh\necho \"$*\" >>{}\n{script}\n", asked.display());
+    fs::write(&helper, script).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = run.under(
+        POLICY,
+        &format!("apply --due --helper {}", helper.display()),
+    );
+    (ran, fs::read_to_string(asked).unwrap())
+}
+
+#[test]
+fn a_quota_that_cannot_be_given_back_at_once_is_later_and_keeps_nobody_elses() {
+    let run = Run::new();
+    let places = Places::under(&run.sessions.with_file_name("root"));
+    let users = BTreeMap::from([(ALICE, standing("alice")), (BOB, standing("bob"))]);
+    Standings { users }.write(&places).unwrap();
+    let fails = format!("case \"$*\" in *--uid={ALICE}*) echo busy >&2; exit 1;; esac; echo '[]'");
+    let (ran, asked) = round(&run, &fails);
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (Some(1), "berth: busy\n"),
+        "{ran:?}"
+    );
+    assert!(asked.contains(&format!("--uid={BOB}")), "{asked}");
+
+    let (ran, asked) = round(&run, "echo '[]'");
+    assert_eq!((ran.code, ran.out + &ran.err), (Some(0), String::new()));
+    assert!(asked.contains(&format!("--uid={ALICE}")), "{asked}");
+    let users = Standings::read(&places).unwrap().users;
+    assert!(users.values().all(|standing| standing.is_over), "{users:?}");
+}
