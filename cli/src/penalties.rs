@@ -94,8 +94,9 @@ pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
         Exit::NotSo
     };
     let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
-    let boot = look::since_boot().ok_or_else(|| not_so(&"this kernel has no CLOCK_BOOTTIME"))?;
     let mut changing = Changing::begin()?;
+    // Not before it has waited: the wall clock, which it is compared with, is read after that.
+    let boot = look::since_boot().ok_or_else(|| not_so(&"this kernel has no CLOCK_BOOTTIME"))?;
     let mut turns = changing.turn(policy, &machine, &tree, boot);
     // What is not written is not so; but who has served their time gets all back, whatever the disk does.
     let written = changing.write();

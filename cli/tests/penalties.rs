@@ -5,6 +5,7 @@ mod pretend;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::value::Percent;
@@ -36,17 +37,33 @@ fn standing(user: &str) -> Standing {
 
 /// A round on a machine with this policy; the helper is a script. How it ended, and what the helper was asked.
 fn round(run: &Run, script: &str) -> (Ran, String) {
-    let root = run.sessions.with_file_name("root");
-    let [helper, asked] = ["helper", "asked"].map(|name| root.join(name));
+    let (helper, asked) = helper(run, script);
+    let ran = run.under(POLICY, &format!("apply --due --helper {helper}"));
+    (ran, fs::read_to_string(asked).unwrap())
+}
+
+/// Writes the helper; and the file in which it writes what it was asked.
+fn helper(run: &Run, script: &str) -> (String, PathBuf) {
+    let [helper, asked] = ["helper", "asked"].map(|name| run.sessions.with_file_name(name));
     fs::write(&asked, "").unwrap();
     let script = format!("#!/bin/sh\necho \"$*\" >>{}\n{script}\n", asked.display());
     fs::write(&helper, script).unwrap();
     fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
-    let ran = run.under(
-        POLICY,
-        &format!("apply --due --helper {}", helper.display()),
+    (helper.display().to_string(), asked)
+}
+
+/// Runs a shell command where a policy is in force; `$due` is a round there.
+#[track_caller]
+fn shell(run: &Run, policy: &str, command: &str) {
+    run.loaded(policy);
+    let root = run.sessions.with_file_name("root");
+    let (helper, _) = helper(run, "echo '[]'");
+    let command = format!(
+        "mount --bind {}/var/lib /var/lib; due='/run/berth-program apply --due --helper {helper}'; {command}",
+        root.display()
     );
-    (ran, fs::read_to_string(asked).unwrap())
+    let output = run.shell(&command).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]
@@ -69,4 +86,18 @@ fn a_quota_that_cannot_be_given_back_at_once_is_later_and_keeps_nobody_elses() {
     assert!(asked.contains(&format!("--uid={ALICE}")), "{asked}");
     let users = Standings::read(&places).unwrap().users;
     assert!(users.values().all(|standing| standing.is_over), "{users:?}");
+}
+
+#[test]
+fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
+    let run = Run::new();
+    let places = Places::under(&run.sessions.with_file_name("root"));
+    let before = standing("alice");
+    let users = BTreeMap::from([(ALICE, before.clone())]);
+    Standings { users }.write(&places).unwrap();
+    let lock = "flock /run/berth-penalties.lock sh -c 'touch /run/held; sleep 8' &
+                until test -e /run/held; do sleep 0.02; done";
+    shell(&run, POLICY, &format!("$due; {lock}; $due"));
+    let after = &Standings::read(&places).unwrap().users[&ALICE];
+    assert_eq!(after.until, before.until);
 }
