@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use berth_config::{
     LocalTime, Machine, Places, Policy, Standing, Standings, StateError, Track, Tracks,
 };
-use berth_session::{Applied, Line, Tree, UserFolder};
+use berth_session::{Applied, Group, Line, Tree, UserFolder};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
@@ -160,12 +160,15 @@ impl Changing {
         self.tracks.users.retain(|uid, _| watched(uid).is_some());
         let mut turns = BTreeMap::new();
         let mut files = look::Files::new();
+        let pools = tree.pools().unwrap_or_default();
         for (uid, user) in seen
             .iter()
             .filter_map(|(uid, seen)| Some((*uid, seen.watched()?)))
         {
             let before = self.standings.users.get(&uid).cloned();
-            let offence = self.look(uid, user, before.as_ref(), tree, &mut files);
+            let group = tree.existing_user_of(&pools, uid);
+            let offence =
+                group.and_then(|group| self.look(uid, user, before.as_ref(), &group, &mut files));
             let is_other = before
                 .as_ref()
                 .is_some_and(|before| !before.is_over && !before.is_of(&user.penalty));
@@ -224,12 +227,11 @@ impl Changing {
         uid: u32,
         user: &Watched,
         standing: Option<&Standing>,
-        tree: &Tree,
+        group: &Group,
         files: &mut look::Files,
     ) -> Option<String> {
         let penalty = &user.penalty;
-        let group = tree.existing_user(uid).ok()??;
-        let look = look::look(&group, &penalty.except, files)?;
+        let look = look::look(group, &penalty.except, files)?;
         let Some(track) = self.tracks.users.get_mut(&uid) else {
             self.tracks.users.insert(uid, Track::begin(look));
             return None;

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::value::Percent;
 use berth_config::{Places, Standing, Standings};
-use pretend::{Ran, Run};
+use pretend::{Ran, Run, files, record};
 
 /// It has no penalty.
 const POLICY: &str = "version = 1\n[profile.p]\nuser = { tasks_max = 64 }\n\
@@ -100,4 +100,35 @@ fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
     shell(&run, POLICY, &format!("$due; {lock}; $due"));
     let after = &Standings::read(&places).unwrap().users[&ALICE];
     assert_eq!(after.until, before.until);
+}
+
+#[test]
+fn a_round_looks_once_which_pools_there_are() {
+    const WATCHED: [(u32, &str); 3] = [(1, "daemon"), (2, "bin"), (65_534, "nobody")];
+    let run = Run::new();
+    let mut users = String::new();
+    for (uid, user) in WATCHED {
+        let slice = format!("user.slice/user-{uid}.slice");
+        let files = files(1_000_000, 1 << 20, 3);
+        let files = files.iter().map(|(name, text)| (*name, text.as_str()));
+        run.cgroup(&slice, &files.collect::<Vec<_>>());
+        run.write(uid.into(), &record(uid.into(), user, uid, 60));
+        users += &format!("mkdir -p /run/berth/users/{uid}; touch /run/berth/users/{uid}/{uid}; ");
+    }
+    let policy = "version = 1\n[exempt]\nuids = [3]\n[penalty.hog]\ncpu_above = \"1%\"\nwindow = \"1min\"\nsteps = [\"50%\"]\n\
+                  step_time = \"1h\"\nforget = \"1h\"\n[profile.p]\npenalty = \"hog\"\n\
+                  [[rule]]\nuser = [\"daemon\", \"bin\", \"nobody\"]\nprofile = \"p\"\n";
+    let looks = run.sessions.with_file_name("looks");
+    let command = format!(
+        "mkdir -p /run/systemd/system; {users} strace -f -qq -e trace=openat -o {} $due; \
+         grep -q '\"1\":{{' /run/berth-penalties",
+        looks.display()
+    );
+    shell(&run, policy, &command);
+    let looks = fs::read_to_string(looks).unwrap();
+    let looks: Vec<_> = looks
+        .lines()
+        .filter(|look| look.contains("/user.slice\""))
+        .collect();
+    assert_eq!(looks.len(), 1, "{looks:?}");
 }
