@@ -1,6 +1,6 @@
 //! The sessions that are live, and what they use of the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -96,12 +96,16 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Those of an object.
+    /// Those of an object. A user is all UIDs that have the name, with all sessions of these: what a cgroup is of is a
+    /// UID, which may have other names, and an account that was made anew has another.
     pub fn of(self, object: &Object) -> Vec<Record> {
         let mut records = self.records;
+        let named = |record: &&Record| matches!(object, Object::User(name) if record.user == *name);
+        let named = records.iter().filter(named).map(|record| record.uid);
+        let uids: BTreeSet<u32> = named.collect();
         records.retain(|record| match object {
             Object::Session(id) => record.id == *id,
-            Object::User(name) => record.user == *name,
+            Object::User(_) => uids.contains(&record.uid),
             Object::Pool(name) => record.pool.as_ref() == Some(name),
             // A session may have several.
             Object::Profile(name) => record.profile.split('+').any(|one| one == name),

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use berth_config::{
     LocalTime, Machine, Places, Policy, Standing, Standings, StateError, Track, Tracks,
 };
-use berth_session::{Applied, Line, Tree, UserFolder};
+use berth_session::{Applied, Group, Line, Tree, UserFolder};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
@@ -94,8 +94,9 @@ pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
         Exit::NotSo
     };
     let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
-    let boot = look::since_boot().ok_or_else(|| not_so(&"this kernel has no CLOCK_BOOTTIME"))?;
     let mut changing = Changing::begin()?;
+    // Not before it has waited: the wall clock, which it is compared with, is read after that.
+    let boot = look::since_boot().ok_or_else(|| not_so(&"this kernel has no CLOCK_BOOTTIME"))?;
     let mut turns = changing.turn(policy, &machine, &tree, boot);
     // What is not written is not so; but who has served their time gets all back, whatever the disk does.
     let written = changing.write();
@@ -104,22 +105,27 @@ pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
     } else {
         turns.iter().for_each(|(uid, turn)| turn.log(*uid));
     }
-    let mut all = Vec::new();
+    let (mut all, mut done) = (Vec::new(), written);
+    // One who cannot be brought to their step keeps nobody from theirs.
+    let mut part = |uids: &[u32], say: Option<&str>| match bring(helper, uids, say) {
+        Ok(applied) => all.extend(applied),
+        Err(exit) => done = Err(exit),
+    };
     // All others whom a file names, too: a login may have come between a setting of the clock and this.
     let named = changing.standings.users.keys().copied();
     let named: Vec<u32> = named.filter(|uid| !turns.contains_key(uid)).collect();
     let is_lost = changing.is_lost;
     drop(changing);
     for (uid, turn) in turns {
-        all.extend(bring(helper, &[uid], turn.say.as_deref())?);
+        part(&[uid], turn.say.as_deref());
     }
     if is_lost || !named.is_empty() {
         // Without any, everybody.
         let uids = if is_lost { &[][..] } else { &named };
-        all.extend(bring(helper, uids, None)?);
+        part(uids, None);
     }
     all.retain(|one| !one.changes.is_empty() || !one.left.is_empty());
-    written.map(|()| all)
+    done.map(|()| all)
 }
 
 fn bring(helper: &Path, uids: &[u32], say: Option<&str>) -> Result<Vec<Applied>, Exit> {
@@ -154,15 +160,18 @@ impl Changing {
         self.tracks.users.retain(|uid, _| watched(uid).is_some());
         let mut turns = BTreeMap::new();
         let mut files = look::Files::new();
+        let pools = tree.pools().unwrap_or_default();
         for (uid, user) in seen
             .iter()
             .filter_map(|(uid, seen)| Some((*uid, seen.watched()?)))
         {
             let before = self.standings.users.get(&uid).cloned();
-            let offence = self.look(uid, user, before.as_ref(), tree, &mut files);
+            let group = tree.existing_user_of(&pools, uid);
+            let offence =
+                group.and_then(|group| self.look(uid, user, before.as_ref(), &group, &mut files));
             let is_other = before
                 .as_ref()
-                .is_some_and(|before| !before.is_of(&user.penalty));
+                .is_some_and(|before| !before.is_over && !before.is_of(&user.penalty));
             let Some(because) = offence.filter(|_| !is_other) else {
                 continue; // One of another penalty ends first.
             };
@@ -193,9 +202,10 @@ impl Changing {
             let (after, mut ends) = standing.clone().pass(now);
             let mut because = "its time is over";
             match after {
-                Some(_) if is_dropped => {
+                Some(after) if is_dropped => {
                     ends = !standing.is_over;
                     because = "the policy has it no more";
+                    self.standings.users.insert(uid, after.drop_soon(now));
                 }
                 Some(after) => {
                     self.standings.users.insert(uid, after);
@@ -217,12 +227,11 @@ impl Changing {
         uid: u32,
         user: &Watched,
         standing: Option<&Standing>,
-        tree: &Tree,
+        group: &Group,
         files: &mut look::Files,
     ) -> Option<String> {
         let penalty = &user.penalty;
-        let group = tree.existing_user(uid).ok()??;
-        let look = look::look(&group, &penalty.except, files)?;
+        let look = look::look(group, &penalty.except, files)?;
         let Some(track) = self.tracks.users.get_mut(&uid) else {
             self.tracks.users.insert(uid, Track::begin(look));
             return None;

@@ -78,7 +78,9 @@ impl System {
         let entries = fs::read_dir(self.root.join("var/lib/berth")).unwrap();
         let mut names: Vec<String> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| !["policy.json", "exempt", "edit.lock"].contains(&name.as_str()))
+            .filter(|name| {
+                !["policy.json", "exempt", "edit.lock", "reload.lock"].contains(&name.as_str())
+            })
             .collect();
         names.sort();
         names
@@ -376,11 +378,56 @@ fn what_others_save_in_another_file_meanwhile_is_not_put_out_of_force() {
     let (code, shown) = terminal.end();
     assert_eq!(code, Some(1), "{shown}");
     assert!(
-        shown.contains("policy.toml is saved, and not in force: ") && shown.contains("20-other"),
+        shown.contains("policy.toml is saved, and not in force\n")
+            && shown.contains("20-other.toml meanwhile"),
         "{shown}"
     );
     assert_eq!(system.in_force(), in_force);
     assert_eq!(system.text(), POLICY.replace("64", "128"));
+}
+
+#[test]
+fn what_others_put_in_force_while_a_reload_checks_stays() {
+    let system = System::new();
+    // More warnings than a pipe takes, so that it waits between reading and putting.
+    let unused = (0..2000).map(|number| format!("[profile.unused{number}]\n"));
+    fs::write(
+        system.policy(),
+        POLICY.to_owned() + &unused.collect::<String>(),
+    )
+    .unwrap();
+    let mut slow = system.command("reload", "");
+    let mut slow = slow
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    slow.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    fs::write(system.policy(), POLICY.replace("64", "99")).unwrap();
+    let reloaded = system.command("reload", "").output().unwrap();
+    assert!(reloaded.status.success(), "{reloaded:?}");
+    let in_force = system.in_force();
+    let slow = Ran::of(&slow.wait_with_output().unwrap());
+    assert_eq!(slow.code, Some(1), "{}", slow.err);
+    assert!(
+        slow.err.contains("policy.toml meanwhile: see `berth diff`"),
+        "{}",
+        slow.err
+    );
+    assert_eq!(system.in_force(), in_force);
+}
+
+#[test]
+fn reloads_at_the_same_time_do_not_get_into_each_others_way() {
+    let system = System::new();
+    let mut reload = system.command("reload", "");
+    reload.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let all: Vec<Child> = (0..40).map(|_| reload.spawn().unwrap()).collect();
+    for one in all {
+        let ran = Ran::of(&one.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
+    }
+    assert_eq!(system.left(), [""; 0]);
 }
 
 #[test]

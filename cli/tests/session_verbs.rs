@@ -449,6 +449,39 @@ fn what_has_no_cgroup_is_not_said_to_be_frozen() {
     assert_eq!(ran.out, "thawed user \"alice\": 1 session\n", "{ran:?}");
 }
 
+/// An account that was made anew while a session of its old UID lingers, and another name of the new one's.
+#[test]
+fn a_user_is_all_uids_that_have_the_name_with_all_sessions_of_these() {
+    let run = Run::new();
+    let mut frozen = files(5_000_000, 1 << 30, 34);
+    for (name, text) in &mut frozen {
+        if *name == "cgroup.events" {
+            *text = "populated 1\nfrozen 1\n".into();
+        }
+    }
+    run.session(12, "alice", 4_000_001, &frozen);
+    run.session(57, "alice", 4_000_002, &frozen);
+    run.session(58, "alicia", 4_000_002, &frozen);
+    run.session(59, "bob", 4_000_003, &frozen);
+    let ran = run.berth("", "freeze alice --json");
+    let object: Value = serde_json::from_str(&ran.out).expect(&ran.err);
+    assert_eq!(object["frozen"], json!([12, 57, 58]));
+    for (uid, told) in [(4_000_001, "1"), (4_000_002, "1"), (4_000_003, "0")] {
+        let file = run.cgroups.join(format!("berth/user-{uid}/cgroup.freeze"));
+        assert_eq!(std::fs::read_to_string(file).unwrap().trim(), told, "{uid}");
+    }
+    let ran = run.berth("", "show alice --json");
+    let object: Value = serde_json::from_str(&ran.out).expect(&ran.err);
+    assert_eq!(object["memory"]["bytes"], 2_u64 << 30);
+    assert_eq!(object["sessions"].as_array().unwrap().len(), 3);
+    let shown = run.berth("", "show alicia").out;
+    assert!(shown.starts_with("alicia (4000002)  "), "{shown}");
+    assert!(
+        shown.contains("Tasks:") && shown.contains("34 of 512"),
+        "{shown}"
+    );
+}
+
 #[test]
 fn every_option_is_in_the_document() {
     let run = Run::new();

@@ -152,6 +152,8 @@ struct Work<'a> {
     tree: &'a Tree,
     policy: Policy,
     machine: Machine,
+    /// Those that had a cgroup when it began. A login that makes another brings its user the caps itself.
+    pools: Vec<String>,
     how: How,
 }
 
@@ -164,6 +166,7 @@ impl<'a> Work<'a> {
             tree,
             policy,
             machine,
+            pools: tree.pools()?,
             how: How {
                 dry_run: arguments.dry_run,
                 force: arguments.force,
@@ -262,7 +265,8 @@ impl<'a> Work<'a> {
                 self.bring_sessions(&user, &own, how, of_sessions);
             }
             Ok(settings) => {
-                bring_user(self.tree, &folder, uid, &settings, how, told)?;
+                let of_pools = (uid, &*self.pools);
+                bring_user(self.tree, &folder, of_pools, &settings, how, told)?;
                 self.bring_scopes(&own, how, of_sessions);
             }
         }

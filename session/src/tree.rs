@@ -169,13 +169,19 @@ impl Tree {
     /// Where a user's cgroup is now. Under systemd a user of a pool has one outside too, which their service
     /// manager is in; elsewhere one outside is the only one.
     pub fn existing_user(&self, uid: u32) -> Result<Option<Group>> {
-        let outside = Some(self.user_in(None, uid)).filter(Group::exists);
-        if self.manager == Manager::Berth && outside.is_some() {
-            return Ok(outside);
+        let outside = self.user_in(None, uid);
+        if self.manager == Manager::Berth && outside.exists() {
+            return Ok(Some(outside));
         }
-        let pools = self.pools()?;
-        let mut in_pools = pools.iter().map(|pool| self.user_in(Some(pool), uid));
-        Ok(in_pools.find(Group::exists).or(outside))
+        Ok(self.existing_user_of(&self.pools()?, uid))
+    }
+
+    /// The same where the pools are known: among them stand all other users, so that to list them for each user of many
+    /// takes the square of their number.
+    pub fn existing_user_of(&self, pools: &[String], uid: u32) -> Option<Group> {
+        let in_pools = pools.iter().map(|pool| self.user_in(Some(pool), uid));
+        let mut all = in_pools.chain([self.user_in(None, uid)]);
+        all.find(Group::exists)
     }
 
     /// Where a user's cgroup would be in a pool, or in none.
@@ -330,6 +336,11 @@ mod tests {
         assert_eq!(names(1002), ["berth", "pool-b", "user-1002"]);
         assert_eq!(names(1003), ["berth", "user-1003"]);
         assert_eq!(tree.existing_user(1004).unwrap(), None);
+        let pools = tree.pools().unwrap();
+        for uid in 1001..1005 {
+            let known = tree.existing_user_of(&pools, uid);
+            assert_eq!(known, tree.existing_user(uid).unwrap());
+        }
         assert_eq!(
             tree.pool_of(&tree.user(1001).unwrap()).as_deref(),
             Some("cs101")

@@ -102,16 +102,6 @@ fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
                         copy.keep();
                         return Err(Exit::NotSo);
                     }
-                    // While somebody was asked, there was time for others.
-                    if let Some(other) = policy.changed().first() {
-                        eprintln!(
-                            "berth: {} is saved, and not in force: somebody else has changed {} meanwhile; \
-                             see `berth diff`, then `berth reload`",
-                            path.display(),
-                            other.display()
-                        );
-                        return Err(Exit::NotSo);
-                    }
                     super::reload::put(policy, &places).inspect_err(|_| {
                         eprintln!("berth: {} is saved, and not in force", path.display());
                     })?;

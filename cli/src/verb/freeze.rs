@@ -72,10 +72,10 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     let object = &arguments.object;
     let tree = Tree::find().map_err(|error| live::failed(&error))?;
     let records = Sessions::tell()?.of(object);
-    let Some(first) = records.first() else {
+    if records.is_empty() {
         return Err(none(object));
-    };
-    let groups = groups(&tree, object, first, &records).map_err(|error| live::failed(&error))?;
+    }
+    let groups = groups(&tree, object, &records).map_err(|error| live::failed(&error))?;
     if groups.is_empty() {
         eprintln!(
             "berth: {object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
@@ -138,27 +138,24 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     })
 }
 
-/// The cgroups of an object, of whose sessions this is one.
-fn groups(
-    tree: &Tree,
-    object: &Object,
-    first: &Record,
-    all: &[Record],
-) -> berth_session::Result<Vec<Group>> {
+/// The cgroups of an object, whose sessions these are.
+fn groups(tree: &Tree, object: &Object, all: &[Record]) -> berth_session::Result<Vec<Group>> {
     let groups = match object {
-        Object::Session(_) => live::group(Some(tree), first).into_iter().collect(),
         Object::User(_) => {
-            // Under systemd a user of a pool has one outside, too, which their service manager is in.
-            let outside = tree.user_in(None, first.uid);
-            let mut groups: Vec<Group> = tree.existing_user(first.uid)?.into_iter().collect();
-            if tree.manager() == Manager::Systemd && !groups.contains(&outside) {
-                groups.push(outside);
+            let mut groups = Vec::new();
+            for uid in live::by_user(all).into_keys() {
+                groups.extend(tree.existing_user(uid)?);
+                // Under systemd a user of a pool has one outside, too, which their service manager is in.
+                let outside = tree.user_in(None, uid);
+                if tree.manager() == Manager::Systemd && !groups.contains(&outside) {
+                    groups.push(outside);
+                }
             }
             groups
         }
         Object::Pool(name) => vec![tree.pool(name)],
-        // It has no cgroup: its users may have sessions of other profiles.
-        Object::Profile(_) => {
+        // A profile has no cgroup: its users may have sessions of other profiles.
+        Object::Session(_) | Object::Profile(_) => {
             let groups = all
                 .iter()
                 .filter_map(|record| live::group(Some(tree), record));

@@ -1,8 +1,14 @@
 //! `berth reload`: puts the edited policy in force.
 
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
 use berth_config::{
     Comparison, InstallError, Machine, Places, Policy, Trust, check_edited, counted, install,
 };
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -11,8 +17,8 @@ use crate::{deed, due, json, paint, place};
 /// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 in force; 1 it could not be written; 3 the policy has an error; 4 only root may do
-this. But for 0, the one before stays in force.
+Exit status: 0 in force; 1 it could not be written, or was changed meanwhile; 3 the policy has an
+error; 4 only root may do this. But for 0, the one before stays in force.
 
 Logins use the loaded copy under /var/lib/berth, and see no edit before the next reload.")]
 pub struct Arguments {
@@ -85,7 +91,17 @@ pub fn run(arguments: Arguments) -> Exit {
 
 /// Puts a policy in force, or says why not. The log has who did, where it is that of the running system.
 pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
-    installed(policy, places)?;
+    let lock = lock(places).map_err(|error| failed(&error))?;
+    // While it was checked, or somebody was asked, there was time for others: what is older than theirs does not replace it.
+    if let Some(other) = policy.changed().first() {
+        eprintln!(
+            "berth: somebody else has changed {} meanwhile: see `berth diff`, then `berth reload`",
+            other.display()
+        );
+        return Err(Exit::NotSo);
+    }
+    install(policy, places).map_err(|error| failed(&error))?;
+    drop(lock);
     if *places == Places::system() {
         let (rules, profiles) = policy.size();
         let fields = [
@@ -100,8 +116,22 @@ pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
     Ok(())
 }
 
-fn installed(policy: &Policy, places: &Places) -> Result<(), Exit> {
-    install(policy, places).map_err(|error| match &error {
+/// Waits until nobody else puts one in force.
+fn lock(places: &Places) -> Result<Flock<File>, InstallError> {
+    let folder = places.loaded.parent().unwrap_or(Path::new("/"));
+    let path = folder.join("reload.lock");
+    let lock = || -> io::Result<Flock<File>> {
+        fs::create_dir_all(folder)?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true);
+        let file = options.truncate(false).mode(0o600).open(&path)?;
+        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+    };
+    lock().map_err(|source| InstallError::Write { path, source })
+}
+
+fn failed(error: &InstallError) -> Exit {
+    match error {
         InstallError::Write { source, .. } if place::denied(source) => {
             eprintln!("berth: only root may put a policy in force: {error}");
             Exit::Permission
@@ -110,7 +140,7 @@ fn installed(policy: &Policy, places: &Places) -> Result<(), Exit> {
             eprintln!("berth: {error}");
             Exit::NotSo
         }
-    })
+    }
 }
 
 /// How many of the accounts that NSS lists get something else, and how many there are.

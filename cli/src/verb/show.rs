@@ -51,7 +51,7 @@ fn show(arguments: &Arguments) -> Result<Exit, Exit> {
     let records = Sessions::tell()?.of(&object);
     let page = match (&object, records.first()) {
         (Object::Session(_), Some(record)) => Page::of_session(record, tree.as_ref()),
-        (Object::User(_), Some(first)) => Page::of_user(first, &records, tree.as_ref()),
+        (Object::User(name), Some(first)) => Page::of_user(name, first, &records, tree.as_ref()),
         (Object::Pool(name), Some(_)) => Page::of_pool(name, &records, tree.as_ref()),
         (Object::Profile(name), Some(_)) => Page::of_profile(name, &records, tree.as_ref()),
         (_, None) => return Err(none(&object)),

@@ -14,6 +14,9 @@ use crate::value::Percent;
 /// What becomes of a file that is damaged.
 const REMEDY: &str = "all penalties in it are over, and `berth apply --due` begins a new one";
 
+/// How long one that the policy has no more is kept, in seconds.
+const DROPPED: u64 = 600;
+
 /// A user who was above what a penalty allows, not long ago. Times are in seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
@@ -73,6 +76,14 @@ impl Standing {
         let ends = !self.is_over && now >= self.until;
         self.is_over |= ends;
         ((now < self.forgotten).then_some(self), ends)
+    }
+
+    /// Ends one that the policy has no more. It is not forgotten at once: whom the file names has the quota given back
+    /// each minute anew, and the first time systemd may not have answered.
+    pub fn drop_soon(mut self, now: u64) -> Standing {
+        self.is_over = true;
+        self.forgotten = self.forgotten.min(now.saturating_add(DROPPED));
+        self
     }
 
     /// Follows a clock that was set: steps last as long as they last.
@@ -200,6 +211,20 @@ mod tests {
         );
         assert_eq!(standing.forgotten_text(), forgotten);
         assert!(until.starts_with("1971-01-") && forgotten.starts_with("1971-01-"));
+    }
+
+    #[test]
+    fn one_that_the_policy_has_no_more_is_kept_for_a_while_and_no_longer() {
+        let mut standing = offence(None, 1000);
+        for now in [1100, 1160, 1699] {
+            let (after, ends) = standing.pass(now);
+            standing = after.unwrap().drop_soon(now);
+            assert_eq!((ends, standing.is_over), (false, true));
+        }
+        assert_eq!(standing.pass(1700), (None, false));
+        // Nor longer than any other.
+        let known = offence(None, 1000).drop_soon(13_599);
+        assert_eq!(known.pass(13_600), (None, false));
     }
 
     #[test]

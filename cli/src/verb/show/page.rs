@@ -83,17 +83,24 @@ impl Page {
         }
     }
 
-    /// A user, of whose sessions `first` is the first.
-    pub fn of_user(first: &Record, records: &[Record], tree: Option<&Tree>) -> Page {
+    /// A user, of whose sessions `first` is the first. Of one who has several UIDs the figures are those of all together.
+    pub fn of_user(name: &str, first: &Record, records: &[Record], tree: Option<&Tree>) -> Page {
         let stale = Stale::find(records).unwrap_or_default();
         let all: Vec<&Record> = records.iter().collect();
-        let mut groups = vec![live::user_group(tree, &all)];
+        let users = live::by_user(records);
+        let uids: Vec<String> = users.keys().map(u32::to_string).collect();
+        let users = users
+            .values()
+            .map(|records| live::user_group(tree, records));
+        let mut groups: Vec<_> = users.collect();
         groups.extend(records.iter().map(|record| live::group(tree, record)));
-        let mut figures = Figures::of(&groups);
-        let of_sessions = figures.split_off(1);
-        let mut figures = figures.pop().unwrap_or_default();
+        let mut of_users = Figures::of(&groups);
+        let of_sessions = of_users.split_off(uids.len());
+        let mut figures = Figures::sum(&of_users);
         let user = groups.into_iter().next().flatten();
-        if let (Some(tree), Some(user)) = (tree, &user) {
+        let user = user.filter(|_| uids.len() == 1);
+        if let (Some(tree), Some(user), Some(one)) = (tree, &user, of_users.pop()) {
+            figures = one;
             figures.limits = reading::user_limits(tree, user);
         }
         let oldest = records.iter().max_by_key(|record| live::age(record));
@@ -113,13 +120,13 @@ impl Page {
         });
         let (exceptions, objects) = exceptions::shown(first.uid);
         let (penalty, standing) = penalties::shown(first.uid);
-        let (events, events_objects) = bites::lately(&first.user, EVENTS);
+        let (events, events_objects) = bites::lately(name, EVENTS);
         let any_stale = records.iter().any(|record| stale.has(record));
         Page {
             title: format!(
                 "{} ({})  {}",
-                harmless(&first.user),
-                first.uid,
+                harmless(name),
+                uids.join(", "),
                 decided(&all, any_stale)
             ),
             since: Some((live::opened(oldest), live::age(oldest))),
@@ -133,7 +140,7 @@ impl Page {
             sessions: lines.collect(),
             events,
             object: json!({
-                "user": first.user,
+                "user": name,
                 "uid": first.uid,
                 "opened": LocalTime::rfc3339(live::opened(oldest)),
                 "age_seconds": live::age(oldest),

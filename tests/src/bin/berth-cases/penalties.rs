@@ -367,7 +367,14 @@ fn standing(machine: &mut Machine) {
     assert!(!Path::new("/var/lib/berth/due").exists());
     let said = due(machine);
     assert!(said.contains("alice cpu_quota 10% -> 40%"), "{said}");
-    assert!(!Path::new(FILE).exists());
+    assert!(
+        machine
+            .logged("because=\"the policy")
+            .contains("cpu_quota=100%")
+    );
+    // It would be tried again, and is forgotten soon.
+    assert_eq!(due(machine), "");
+    machine.host(&format!("rm {FILE}")).ok();
     login.end();
 }
 

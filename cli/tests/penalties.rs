@@ -1,0 +1,134 @@
+//! A round of penalties (`berth apply --due`), with a helper that is a script.
+
+mod pretend;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use berth_config::value::Percent;
+use berth_config::{Places, Standing, Standings};
+use pretend::{Ran, Run, files, record};
+
+/// It has no penalty.
+const POLICY: &str = "version = 1\n[profile.p]\nuser = { tasks_max = 64 }\n\
+                      [[rule]]\nuser = \"nobody\"\nprofile = \"p\"\n";
+
+const ALICE: u32 = 4_000_001;
+const BOB: u32 = 4_000_002;
+
+/// Since now and for an hour.
+fn standing(user: &str) -> Standing {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Standing {
+        user: user.into(),
+        penalty: "hog".into(),
+        step: 1,
+        steps: 2,
+        share: Percent::parse("50%").unwrap(),
+        since: now.as_secs(),
+        until: now.as_secs() + 3600,
+        forgotten: now.as_secs() + 7200,
+        is_over: false,
+    }
+}
+
+/// A round on a machine with this policy; the helper is a script. How it ended, and what the helper was asked.
+fn round(run: &Run, script: &str) -> (Ran, String) {
+    let (helper, asked) = helper(run, script);
+    let ran = run.under(POLICY, &format!("apply --due --helper {helper}"));
+    (ran, fs::read_to_string(asked).unwrap())
+}
+
+/// Writes the helper; and the file in which it writes what it was asked.
+fn helper(run: &Run, script: &str) -> (String, PathBuf) {
+    let [helper, asked] = ["helper", "asked"].map(|name| run.sessions.with_file_name(name));
+    fs::write(&asked, "").unwrap();
+    let script = format!("#!/bin/sh\necho \"$*\" >>{}\n{script}\n", asked.display());
+    fs::write(&helper, script).unwrap();
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+    (helper.display().to_string(), asked)
+}
+
+/// Runs a shell command where a policy is in force; `$due` is a round there.
+#[track_caller]
+fn shell(run: &Run, policy: &str, command: &str) {
+    run.loaded(policy);
+    let root = run.sessions.with_file_name("root");
+    let (helper, _) = helper(run, "echo '[]'");
+    let command = format!(
+        "mount --bind {}/var/lib /var/lib; due='/run/berth-program apply --due --helper {helper}'; {command}",
+        root.display()
+    );
+    let output = run.shell(&command).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_quota_that_cannot_be_given_back_at_once_is_later_and_keeps_nobody_elses() {
+    let run = Run::new();
+    let places = Places::under(&run.sessions.with_file_name("root"));
+    let users = BTreeMap::from([(ALICE, standing("alice")), (BOB, standing("bob"))]);
+    Standings { users }.write(&places).unwrap();
+    let fails = format!("case \"$*\" in *--uid={ALICE}*) echo busy >&2; exit 1;; esac; echo '[]'");
+    let (ran, asked) = round(&run, &fails);
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (Some(1), "berth: busy\n"),
+        "{ran:?}"
+    );
+    assert!(asked.contains(&format!("--uid={BOB}")), "{asked}");
+
+    let (ran, asked) = round(&run, "echo '[]'");
+    assert_eq!((ran.code, ran.out + &ran.err), (Some(0), String::new()));
+    assert!(asked.contains(&format!("--uid={ALICE}")), "{asked}");
+    let users = Standings::read(&places).unwrap().users;
+    assert!(users.values().all(|standing| standing.is_over), "{users:?}");
+}
+
+#[test]
+fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
+    let run = Run::new();
+    let places = Places::under(&run.sessions.with_file_name("root"));
+    let before = standing("alice");
+    let users = BTreeMap::from([(ALICE, before.clone())]);
+    Standings { users }.write(&places).unwrap();
+    let lock = "flock /run/berth-penalties.lock sh -c 'touch /run/held; sleep 8' &
+                until test -e /run/held; do sleep 0.02; done";
+    shell(&run, POLICY, &format!("$due; {lock}; $due"));
+    let after = &Standings::read(&places).unwrap().users[&ALICE];
+    assert_eq!(after.until, before.until);
+}
+
+#[test]
+fn a_round_looks_once_which_pools_there_are() {
+    const WATCHED: [(u32, &str); 3] = [(1, "daemon"), (2, "bin"), (65_534, "nobody")];
+    let run = Run::new();
+    let mut users = String::new();
+    for (uid, user) in WATCHED {
+        let slice = format!("user.slice/user-{uid}.slice");
+        let files = files(1_000_000, 1 << 20, 3);
+        let files = files.iter().map(|(name, text)| (*name, text.as_str()));
+        run.cgroup(&slice, &files.collect::<Vec<_>>());
+        run.write(uid.into(), &record(uid.into(), user, uid, 60));
+        users += &format!("mkdir -p /run/berth/users/{uid}; touch /run/berth/users/{uid}/{uid}; ");
+    }
+    let policy = "version = 1\n[exempt]\nuids = [3]\n[penalty.hog]\ncpu_above = \"1%\"\nwindow = \"1min\"\nsteps = [\"50%\"]\n\
+                  step_time = \"1h\"\nforget = \"1h\"\n[profile.p]\npenalty = \"hog\"\n\
+                  [[rule]]\nuser = [\"daemon\", \"bin\", \"nobody\"]\nprofile = \"p\"\n";
+    let looks = run.sessions.with_file_name("looks");
+    let command = format!(
+        "mkdir -p /run/systemd/system; {users} strace -f -qq -e trace=openat -o {} $due; \
+         grep -q '\"1\":{{' /run/berth-penalties",
+        looks.display()
+    );
+    shell(&run, policy, &command);
+    let looks = fs::read_to_string(looks).unwrap();
+    let looks: Vec<_> = looks
+        .lines()
+        .filter(|look| look.contains("/user.slice\""))
+        .collect();
+    assert_eq!(looks.len(), 1, "{looks:?}");
+}
