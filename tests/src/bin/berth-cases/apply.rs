@@ -277,7 +277,13 @@ fn pools(machine: &mut Machine) {
 
 /// The login decides, and waits for its user's lock; the policy changes, and nobody applies it afterwards.
 fn overtaken(machine: &mut Machine) {
-    machine.policy(&user_caps("cpu_quota = \"200%\""));
+    let policy = |user: &str, session: &str| {
+        Policy::with_profile(&format!(
+            "user = {{ cpu_quota = \"{user}\" }}\nsession = {{ cpu_quota = \"{session}\" }}\n\
+             logout = {{ grace = \"1s\" }}"
+        ))
+    };
+    machine.policy(&policy("200%", "100%"));
     // The folder of users is there from here on.
     machine.su("alice", "true").ok();
     machine.settled();
@@ -293,15 +299,19 @@ fn overtaken(machine: &mut Machine) {
         .spawn()
         .unwrap();
     assert!(eventually(|| locks(": FLOCK")));
+    let id = machine.next_session();
     let login = machine.ssh_background("alice", "sleep 30");
     // It has read the policy, and waits for the user's turn.
     assert!(eventually(|| locks("-> FLOCK")));
-    machine.policy(&user_caps("cpu_quota = \"50%\""));
+    machine.policy(&policy("50%", "25%"));
     drop(holder.stdin.take());
     holder.wait().unwrap();
-    let path = machine.cgroups().user(machine.uid("alice")).join("cpu.max");
-    let quota = || std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(eventually(|| quota() == "50000 100000\n"), "{}", quota());
+    let user = machine.cgroups().user(machine.uid("alice"));
+    let own = user.join(format!("sessions/{id}"));
+    for (group, expected) in [(user, "50000 100000\n"), (own, "25000 100000\n")] {
+        let quota = || std::fs::read_to_string(group.join("cpu.max")).unwrap_or_default();
+        assert!(eventually(|| quota() == expected), "{}", quota());
+    }
     assert!(machine.logged("apply user=alice").contains("by=login"));
     login.end();
 }
