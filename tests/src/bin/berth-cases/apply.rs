@@ -13,6 +13,7 @@ pub const CASES: &[Case] = &[
     ("apply_reaches_the_caps_of_sessions", sessions),
     ("memory_in_use_is_not_taken_without_force", in_use),
     ("who_is_denied_by_now_keeps_the_caps_they_have", denied),
+    ("a_session_on_trial_lifts_nobodys_caps", trial),
     ("apply_reaches_pools_and_everyone", pools),
     (
         "a_login_that_a_reload_overtakes_has_the_new_caps",
@@ -238,6 +239,33 @@ fn denied(machine: &mut Machine) {
     berth(machine, "apply").ok();
     assert_eq!(of_user(machine, "alice", "cpu.max"), "max 100000");
     login.end();
+}
+
+fn trial(machine: &mut Machine) {
+    let before = machine.settled();
+    machine.policy_text(
+        "version = 1\n[profile.real]\nuser = { cpu_quota = \"200%\" }\nlogout = { grace = \"1s\" }\n\
+         [profile.trial]\nenforce = false\n[[rule]]\nservice = \"su-l\"\nprofile = \"trial\"\n\
+         [[rule]]\nprofile = \"real\"\n",
+    );
+    // One before and one after, whatever the order is in which they are found.
+    let mut earlier = machine.su_terminal("alice");
+    earlier.run("true");
+    let (login, _) = machine.stay("alice");
+    let mut later = machine.su_terminal("alice");
+    later.run("true");
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    assert_eq!(of_user(machine, "alice", "cpu.max"), "200000 100000");
+    login.end();
+    assert!(eventually(|| {
+        berth(machine, "apply").ok();
+        of_user(machine, "alice", "cpu.max") == "max 100000"
+    }));
+    for mut terminal in [earlier, later] {
+        terminal.send("exit");
+        terminal.wait();
+    }
+    machine.assert_nothing_left(&before);
 }
 
 fn pools(machine: &mut Machine) {
