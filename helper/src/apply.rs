@@ -287,7 +287,9 @@ impl<'a> Work<'a> {
         let mut denied = false;
         let mut kept = false;
         let mut on_trial = false;
-        let same_way = |record: &Record| login.through(&record.service, &record.tty, &record.rhost);
+        let same_way = |record: &Record| {
+            login.through(&record.service, &record.tty, &record.rhost, &record.ruser)
+        };
         let mut logins: Vec<Login> = records.iter().map(same_way).collect();
         if logins.is_empty() {
             logins.push(login.by_ssh());

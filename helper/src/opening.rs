@@ -253,6 +253,7 @@ impl<'a> Opening<'a> {
             service: login.service.clone(),
             tty: login.tty.clone(),
             rhost: login.rhost.clone(),
+            ruser: login.ruser.clone(),
             profile: berth.profile.clone(),
             rule: rule.clone(),
             user_rule: user_rule.clone(),

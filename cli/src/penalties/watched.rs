@@ -85,7 +85,8 @@ fn logins(uid: u32) -> Option<Vec<Login>> {
     if records.is_empty() {
         return Some(vec![login.by_ssh()]);
     }
-    let same_way = |record: &Record| login.through(&record.service, &record.tty, &record.rhost);
+    let same_way =
+        |record: &Record| login.through(&record.service, &record.tty, &record.rhost, &record.ruser);
     Some(records.iter().map(same_way).collect())
 }
 
