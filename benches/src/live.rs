@@ -66,6 +66,7 @@ fn record(tree: &Tree, nth: u32, me: Role) -> Record {
         service: "sshd".into(),
         tty: "ssh".into(),
         rhost: "10.1.4.22".into(),
+        ruser: String::new(),
         profile: "student".into(),
         rule: Some("cs101".into()),
         user_rule: Some("cs101".into()),

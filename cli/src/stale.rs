@@ -62,6 +62,7 @@ fn moved(policy: &Policy, machine: &Machine, records: &[&Record]) -> Vec<Session
         login.service.clone_from(&record.service);
         login.tty.clone_from(&record.tty);
         login.rhost.clone_from(&record.rhost);
+        login.ruser.clone_from(&record.ruser);
         let mut at = |time| {
             login.at = time;
             got(policy, login, machine)

@@ -509,11 +509,12 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
     let mut login = record(12, "nobody", 65_534, 3600);
     login["service"] = "login".into();
     login["tty"] = "tty1".into();
+    login["ruser"] = "carol".into();
     login["pool"] = "labs".into();
     run.write(12, &login);
     let policy = run.sessions.with_extension("toml");
     let text = "version = 1\n[exempt]\nuids = [1]\n[profile.student]\n[profile.console]\n[pool.labs]\n\
-                memory_max = \"1G\"\n[[rule]]\ntty = \"tty1\"\nrhost = \"10.1.4.0/24\"\nprofile = \"PROFILE\"\n\
+                memory_max = \"1G\"\n[[rule]]\ntty = \"tty1\"\nrhost = \"10.1.4.0/24\"\nruser = \"carol\"\nprofile = \"PROFILE\"\n\
                 [[rule]]\nprofile = \"student\"\npool = \"labs\"\n";
     let explained = |profile: &str, more: &str| {
         std::fs::write(&policy, text.replace("PROFILE", profile)).unwrap();
@@ -539,9 +540,12 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
     );
     assert!(ran.out.contains("\nTHIS LOGIN   console"), "{ran:?}");
     // What is said on the command line wins.
-    let ran = explained("console", "12 --tty tty2 --json");
-    let object: Value = serde_json::from_str(&ran.out).unwrap();
-    assert_eq!(object["outcome"]["profile"], "student");
+    let mut object = Value::Null;
+    for other in ["--ruser dave", "--tty tty2"] {
+        let ran = explained("console", &format!("12 {other} --json"));
+        object = serde_json::from_str(&ran.out).unwrap();
+        assert_eq!(object["outcome"]["profile"], "student", "{other}");
+    }
     assert_eq!(object["session"]["differs"], false);
     let at = &object["login"]["at"];
     let now = &object["now"];
@@ -592,6 +596,7 @@ fn explain_that_is_typed_in_a_session_is_about_it() {
         ("14", "root"),
         ("14", "--service sshd"),
         ("14", "--rhost 192.0.2.1"),
+        ("14", "--ruser carol"),
         ("15", ""),
         ("99", ""),
         ("../14", ""),

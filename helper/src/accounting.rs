@@ -12,7 +12,12 @@ use berth_session::{Entry, Ledger, Record, Usage};
 use crate::error::{Error, Result};
 
 /// Writes what a session has used, where the policy wants it.
-pub fn write(accounting: &Accounting, record: &Record, seconds: u64, usage: &Usage) -> Result<()> {
+pub fn write(
+    accounting: &Accounting,
+    record: &Record,
+    (seconds, ended): (u64, SystemTime),
+    usage: &Usage,
+) -> Result<()> {
     let Some(file) = &accounting.file else {
         return Ok(());
     };
@@ -30,7 +35,7 @@ pub fn write(accounting: &Accounting, record: &Record, seconds: u64, usage: &Usa
     // Where somebody else can write, the file could lead anywhere by the time that it is opened.
     only_roots(folder).map_err(|error| Error::Policy(format!("no accounting: {error}")))?;
     let opened = UNIX_EPOCH.checked_add(Duration::from_secs(record.opened));
-    let times = [opened.unwrap_or(UNIX_EPOCH), SystemTime::now()];
+    let times = [opened.unwrap_or(UNIX_EPOCH), ended];
     let times = times.map(|time| LocalTime::rfc3339(time).unwrap_or_default());
     let ledger = Ledger {
         file: file.clone(),

@@ -290,7 +290,10 @@ impl<'a> Work<'a> {
         });
         let mut denied = false;
         let mut kept = false;
-        let same_way = |record: &Record| login.through(&record.service, &record.tty, &record.rhost);
+        let mut on_trial = false;
+        let same_way = |record: &Record| {
+            login.through(&record.service, &record.tty, &record.rhost, &record.ruser)
+        };
         let mut logins: Vec<Login> = records.iter().map(same_way).collect();
         if logins.is_empty() {
             logins.push(login.by_ssh());
@@ -299,16 +302,14 @@ impl<'a> Work<'a> {
             let decision = self.policy.decide_with(login, &self.machine, &layers);
             match decision.map_err(|error| failed(&error))?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
+                // This session alone is on trial: it takes nothing from what the others have.
+                Outcome::Berth(berth) if !berth.enforce => on_trial = true,
                 Outcome::Berth(berth) => {
                     let how = How {
                         missing_controller: berth.missing_controller,
                         ..self.how
                     };
-                    let caps = match berth.enforce {
-                        true => berth.user_caps,
-                        false => Caps::default(),
-                    };
-                    return Ok(Some((caps, how)));
+                    return Ok(Some((berth.user_caps, how)));
                 }
                 Outcome::Deny { .. } => denied = true,
                 Outcome::Exempt => {}
@@ -324,8 +325,10 @@ impl<'a> Work<'a> {
             });
             return Ok(None);
         }
-        told.notes
-            .push("the policy exempts them by now: no caps".into());
+        if !on_trial {
+            told.notes
+                .push("the policy exempts them by now: no caps".into());
+        }
         Ok(Some((Caps::default(), self.how)))
     }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::{Accounting, Logout};
 use berth_protocol::Channel;
@@ -291,7 +291,7 @@ impl Keeper {
         poll(&mut ended, milliseconds) != Ok(0)
     }
 
-    /// Ends the berth, writes the accounting, and removes every trace.
+    /// Ends the berth, removes every trace, and tells what the session has used.
     fn end(mut self, begun: Instant, early: Usage) {
         let uid = self.record.uid;
         if let Some(group) = self.group.clone().filter(|group| self.is_populated(group)) {
@@ -301,7 +301,18 @@ impl Keeper {
             // Without a record the sweep kills nothing.
             let _ = Record::leave_cgroup_alone(self.record.id);
         }
-        let ended = match std::mem::replace(&mut self.berth, Berth::None) {
+        let ended = (begun.elapsed().as_secs(), SystemTime::now());
+        let group = self.group.as_ref().filter(|group| group.exists());
+        let usage = group.map(Usage::of).unwrap_or_default().or(early);
+        // Who made a shared berth ends it after all others who are in it, which may take weeks.
+        let waits = match &mut self.berth {
+            Berth::Shared(membership) => !membership.can_end(),
+            Berth::None | Berth::Own(_) => false,
+        };
+        if waits {
+            self.tell_the_end(ended, &usage);
+        }
+        let init = match std::mem::replace(&mut self.berth, Berth::None) {
             Berth::Shared(membership) => membership.end(uid),
             Berth::Own(init) => {
                 init.kill();
@@ -309,13 +320,19 @@ impl Keeper {
             }
             Berth::None => Ok(None),
         };
-        if let Err(error) = &ended {
+        if let Err(error) = &init {
             self.line("end").field("error", error).error();
         }
-        let group = self.group.as_ref().filter(|group| group.exists());
-        let usage = group.map(Usage::of).unwrap_or_default().or(early);
         sweep_until_nothing_is_left(self.tree.as_ref(), uid, self.record.id);
-        let took = begun.elapsed().as_secs();
+        // After everything else: a disk that fails or hangs costs a record, and no clean-up.
+        if !waits {
+            self.tell_the_end(ended, &usage);
+        }
+        drop(init); // Last, because it may have to wait.
+    }
+
+    /// Tells the log and the accounting how long the session took, when it had ended, and what it has used.
+    fn tell_the_end(&self, (took, at): (u64, SystemTime), usage: &Usage) {
         let seconds = |us: u64| format!("{:.1}", us as f64 / 1e6);
         self.line("close")
             .field("result", "ok")
@@ -329,11 +346,10 @@ impl Keeper {
             .optional("tasks_refused", usage.tasks_refused)
             .optional("throttled_s", usage.throttled_us.map(seconds))
             .info();
-        // After everything else: a disk that fails or hangs costs a record, and no clean-up.
-        if let Err(error) = accounting::write(&self.accounting, &self.record, took, &usage) {
+        let written = accounting::write(&self.accounting, &self.record, (took, at), usage);
+        if let Err(error) = written {
             self.line("accounting").field("error", error).error();
         }
-        drop(ended); // Last, because it may have to wait.
     }
 
     fn line(&self, event: &str) -> Line {

@@ -166,7 +166,6 @@ impl<'a> Opening<'a> {
         leader.lower_oom_protection()?;
         if let Some((place, tree)) = &mut place {
             place.take_in(tree, leader)?;
-            apply::if_overtaken(tree, &planned.by, planned.login.uid);
         }
         // Again: who was frozen meanwhile could not answer.
         self.refuse_the_frozen()?;
@@ -175,6 +174,10 @@ impl<'a> Opening<'a> {
         // Before the answer, so that whoever has logged in finds the session in `berth list`.
         record.state = State::Active;
         record.write()?;
+        if let Some((_, tree)) = &place {
+            // Once the record names the cgroup: whoever applies a policy from here on reaches the session, too.
+            apply::if_overtaken(tree, &planned.by, planned.login.uid);
+        }
         channel.send(&Reply::Ready(self.session(plan.flags())), self.pidfd())?;
         // One that comes too late must not be believed in by the module either: its berth is being rolled back.
         match self.acknowledgement(channel)? {
@@ -250,6 +253,7 @@ impl<'a> Opening<'a> {
             service: login.service.clone(),
             tty: login.tty.clone(),
             rhost: login.rhost.clone(),
+            ruser: login.ruser.clone(),
             profile: berth.profile.clone(),
             rule: rule.clone(),
             user_rule: user_rule.clone(),

@@ -142,6 +142,9 @@ pub struct Record {
     pub tty: String,
     /// The remote host, as PAM knows it.
     pub rhost: String,
+    /// The remote user, as PAM knows it: with su, who typed it. Not in an earlier version's record.
+    #[serde(default)]
+    pub ruser: String,
     /// The profiles, joined by `+`.
     pub profile: String,
     /// The login rule.

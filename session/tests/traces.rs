@@ -57,6 +57,7 @@ fn record(number: u64) -> Record {
         service: "sshd".into(),
         tty: "pts/3".into(),
         rhost: "192.0.2.7".into(),
+        ruser: "carol".into(),
         profile: "student".into(),
         rule: None,
         user_rule: None,

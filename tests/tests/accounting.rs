@@ -183,6 +183,35 @@ fn logins_that_end_at_once_are_each_on_record_once() {
 }
 
 #[test]
+fn who_made_a_shared_berth_is_on_record_before_the_others_in_it_end() {
+    Machine::run(|machine| {
+        fs::create_dir_all("/var/log").unwrap();
+        machine.policy(&Policy {
+            rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
+            ..Policy::with_namespaces("scope = \"user\", user = \"identity\", pid = true")
+        });
+        let before = machine.settled();
+        let count = records().len();
+        let id = machine.next_session().to_string();
+        let mut first = machine.ssh_terminal("alice");
+        first.run("true");
+        let (second, process) = machine.stay("alice");
+        first.send("exit");
+        first.wait();
+        let now = wait_for_records(count + 1);
+        assert!(
+            now.iter().any(|line| value(line, "session") == id),
+            "{now:#?}"
+        );
+        machine.logged(&format!("close session={id} "));
+        assert_eq!(process.name(), "sleep");
+        second.end();
+        machine.assert_nothing_left(&before);
+        assert_eq!(records().len(), count + 2);
+    });
+}
+
+#[test]
 fn a_full_disk_costs_a_record_and_no_session() {
     Machine::run(|machine| {
         fs::create_dir_all("/var/log/berth").unwrap();

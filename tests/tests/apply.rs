@@ -21,6 +21,22 @@ fn only_root_may_apply() {
 }
 
 #[test]
+fn apply_knows_who_typed_su() {
+    Machine::run(|machine| {
+        machine.policy_text(
+            "version = 1\n[profile.test]\n[[rule]]\naction = \"deny\"\nexcept = { ruser = \"root\" }\n\
+             [[rule]]\nprofile = \"test\"\n",
+        );
+        let mut terminal = machine.su_terminal("alice");
+        terminal.run("true");
+        let told = machine.berth(&format!("apply --helper {PROGRAMS}/berth-helper"));
+        assert_eq!(told.ok(), "0 users changed");
+        terminal.send("exit");
+        terminal.wait();
+    });
+}
+
+#[test]
 fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() {
     Machine::run(|machine| {
         let due = |machine: &Machine| machine.berth("apply --due");

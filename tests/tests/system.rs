@@ -50,6 +50,7 @@ berth_tests::cases! { UserModeLinux:
     apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force
     who_is_denied_by_now_keeps_the_caps_they_have
+    a_session_on_trial_lifts_nobodys_caps
     apply_reaches_pools_and_everyone
     a_login_that_a_reload_overtakes_has_the_new_caps
     an_exception_counts_at_once_and_ends_by_itself

@@ -32,7 +32,7 @@ impl Seen {
     /// Looks a user up.
     pub fn of(uid: u32, policy: &Policy, machine: &Machine) -> Seen {
         let logins = logins(uid).unwrap_or_default().into_iter();
-        let mut seen = logins.filter_map(|login| {
+        let seen = logins.filter_map(|login| {
             let decision = policy.decide(&login, machine).ok()?;
             let Outcome::Berth(berth) = decision.outcome else {
                 return None;
@@ -50,7 +50,19 @@ impl Seen {
                 }))
             })
         });
-        seen.next().unwrap_or(Seen::Unknown)
+        Seen::by_all(seen)
+    }
+
+    /// Who has one session on trial is told all the same, by what the others have.
+    fn by_all(seen: impl Iterator<Item = Seen>) -> Seen {
+        let mut first = None;
+        for one in seen {
+            if one.watched().is_some_and(|user| user.notify) {
+                return one;
+            }
+            first.get_or_insert(one);
+        }
+        first.unwrap_or(Seen::Unknown)
     }
 
     /// Who is watched.
@@ -73,7 +85,8 @@ fn logins(uid: u32) -> Option<Vec<Login>> {
     if records.is_empty() {
         return Some(vec![login.by_ssh()]);
     }
-    let same_way = |record: &Record| login.through(&record.service, &record.tty, &record.rhost);
+    let same_way =
+        |record: &Record| login.through(&record.service, &record.tty, &record.rhost, &record.ruser);
     Some(records.iter().map(same_way).collect())
 }
 
@@ -112,9 +125,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn on_a_step_less_cpu_is_allowed_and_no_less_memory() {
-        let penalty = Penalty {
+    fn penalty() -> Penalty {
+        Penalty {
             name: "hog".into(),
             cpu_above: Some(2_000_000),
             memory_above: Some(1 << 30),
@@ -123,7 +135,34 @@ mod tests {
             steps: Vec::new(),
             step_time: Duration::from_secs(60),
             forget: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn one_session_on_trial_does_not_keep_its_user_from_being_told() {
+        let seen = |notify| {
+            Seen::Watched(Box::new(Watched {
+                name: "alice".into(),
+                penalty: penalty(),
+                notify,
+                contact: None,
+            }))
         };
+        for (sessions, told) in [
+            (vec![false], false),
+            (vec![false, true], true),
+            (vec![true, false], true),
+        ] {
+            let user = Seen::by_all(sessions.into_iter().map(seen));
+            let said = user.watched().unwrap().told("slowed".into());
+            assert_eq!(said.is_some(), told);
+        }
+        assert!(Seen::by_all(std::iter::empty()).watched().is_none());
+    }
+
+    #[test]
+    fn on_a_step_less_cpu_is_allowed_and_no_less_memory() {
+        let penalty = penalty();
         let standing = Standing {
             user: "alice".into(),
             penalty: "hog".into(),

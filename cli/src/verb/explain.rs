@@ -46,8 +46,8 @@ pub struct Arguments {
     #[arg(long)]
     rhost: Option<String>,
     /// Who the user is there
-    #[arg(long, default_value = "", hide_default_value = true)]
-    ruser: String,
+    #[arg(long)]
+    ruser: Option<String>,
     /// The machine's name; by default, this one's
     #[arg(long)]
     host: Option<String>,
@@ -70,7 +70,16 @@ pub struct Arguments {
 impl Arguments {
     /// Whether nothing is said of the login.
     fn asks_about_here(&self) -> bool {
-        self.service.is_none() && self.tty.is_none() && self.rhost.is_none()
+        let Arguments {
+            service,
+            tty,
+            rhost,
+            ruser,
+            ..
+        } = self;
+        [service, tty, rhost, ruser]
+            .into_iter()
+            .all(Option::is_none)
     }
 }
 
@@ -213,13 +222,13 @@ fn login(arguments: &Arguments, user: &str, session: Option<&Session>) -> Result
     for (given, known) in [
         (&arguments.tty, &mut login.tty),
         (&arguments.rhost, &mut login.rhost),
+        (&arguments.ruser, &mut login.ruser),
         (&arguments.host, &mut login.host),
     ] {
         if let Some(given) = given {
             known.clone_from(given);
         }
     }
-    login.ruser.clone_from(&arguments.ruser);
     login.at = arguments.at.or(login.at);
     Ok(login)
 }

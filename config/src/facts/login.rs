@@ -58,19 +58,20 @@ pub enum LookupError {
 }
 
 impl Login {
-    /// The same user at another door: the PAM service, terminal and remote host.
-    pub fn through(&self, service: &str, tty: &str, rhost: &str) -> Login {
+    /// The same user at another door: the PAM service, terminal, remote host and remote user.
+    pub fn through(&self, service: &str, tty: &str, rhost: &str, ruser: &str) -> Login {
         Login {
             service: service.into(),
             tty: tty.into(),
             rhost: rhost.into(),
+            ruser: ruser.into(),
             ..self.clone()
         }
     }
 
     /// By ssh from no host in particular: what is asked for where nobody logs in.
     pub fn by_ssh(&self) -> Login {
-        self.through("sshd", "ssh", "")
+        self.through("sshd", "ssh", "", "")
     }
 
     /// Looks an account up through NSS. The host name and the time are this machine's and now;

@@ -44,6 +44,7 @@ impl Session {
         login.service.clone_from(&self.0.service);
         login.tty.clone_from(&self.0.tty);
         login.rhost.clone_from(&self.0.rhost);
+        login.ruser.clone_from(&self.0.ruser);
         login.at = LocalTime::of(live::opened(&self.0));
     }
 

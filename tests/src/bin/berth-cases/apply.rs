@@ -13,6 +13,7 @@ pub const CASES: &[Case] = &[
     ("apply_reaches_the_caps_of_sessions", sessions),
     ("memory_in_use_is_not_taken_without_force", in_use),
     ("who_is_denied_by_now_keeps_the_caps_they_have", denied),
+    ("a_session_on_trial_lifts_nobodys_caps", trial),
     ("apply_reaches_pools_and_everyone", pools),
     (
         "a_login_that_a_reload_overtakes_has_the_new_caps",
@@ -240,6 +241,33 @@ fn denied(machine: &mut Machine) {
     login.end();
 }
 
+fn trial(machine: &mut Machine) {
+    let before = machine.settled();
+    machine.policy_text(
+        "version = 1\n[profile.real]\nuser = { cpu_quota = \"200%\" }\nlogout = { grace = \"1s\" }\n\
+         [profile.trial]\nenforce = false\n[[rule]]\nservice = \"su-l\"\nprofile = \"trial\"\n\
+         [[rule]]\nprofile = \"real\"\n",
+    );
+    // One before and one after, whatever the order is in which they are found.
+    let mut earlier = machine.su_terminal("alice");
+    earlier.run("true");
+    let (login, _) = machine.stay("alice");
+    let mut later = machine.su_terminal("alice");
+    later.run("true");
+    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    assert_eq!(of_user(machine, "alice", "cpu.max"), "200000 100000");
+    login.end();
+    assert!(eventually(|| {
+        berth(machine, "apply").ok();
+        of_user(machine, "alice", "cpu.max") == "max 100000"
+    }));
+    for mut terminal in [earlier, later] {
+        terminal.send("exit");
+        terminal.wait();
+    }
+    machine.assert_nothing_left(&before);
+}
+
 fn pools(machine: &mut Machine) {
     let before = machine.settled();
     let policy = |machine: &Machine, pool: &str, everyone: &str, of: &str| {
@@ -277,7 +305,13 @@ fn pools(machine: &mut Machine) {
 
 /// The login decides, and waits for its user's lock; the policy changes, and nobody applies it afterwards.
 fn overtaken(machine: &mut Machine) {
-    machine.policy(&user_caps("cpu_quota = \"200%\""));
+    let policy = |user: &str, session: &str| {
+        Policy::with_profile(&format!(
+            "user = {{ cpu_quota = \"{user}\" }}\nsession = {{ cpu_quota = \"{session}\" }}\n\
+             logout = {{ grace = \"1s\" }}"
+        ))
+    };
+    machine.policy(&policy("200%", "100%"));
     // The folder of users is there from here on.
     machine.su("alice", "true").ok();
     machine.settled();
@@ -293,15 +327,19 @@ fn overtaken(machine: &mut Machine) {
         .spawn()
         .unwrap();
     assert!(eventually(|| locks(": FLOCK")));
+    let id = machine.next_session();
     let login = machine.ssh_background("alice", "sleep 30");
     // It has read the policy, and waits for the user's turn.
     assert!(eventually(|| locks("-> FLOCK")));
-    machine.policy(&user_caps("cpu_quota = \"50%\""));
+    machine.policy(&policy("50%", "25%"));
     drop(holder.stdin.take());
     holder.wait().unwrap();
-    let path = machine.cgroups().user(machine.uid("alice")).join("cpu.max");
-    let quota = || std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(eventually(|| quota() == "50000 100000\n"), "{}", quota());
+    let user = machine.cgroups().user(machine.uid("alice"));
+    let own = user.join(format!("sessions/{id}"));
+    for (group, expected) in [(user, "50000 100000\n"), (own, "25000 100000\n")] {
+        let quota = || std::fs::read_to_string(group.join("cpu.max")).unwrap_or_default();
+        assert!(eventually(|| quota() == expected), "{}", quota());
+    }
     assert!(machine.logged("apply user=alice").contains("by=login"));
     login.end();
 }
