@@ -13,6 +13,7 @@ mod pam;
 mod policy;
 mod privileged;
 mod programs;
+mod services;
 mod sessions;
 mod world;
 
@@ -53,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         false => Vec::new(),
     };
     let world = World::here();
-    let checks: [fn(&World) -> Vec<Finding>; 12] = [
+    let checks: [fn(&World) -> Vec<Finding>; 13] = [
         kernel::check,
         cgroup::check,
         drop_ins::check,
@@ -65,6 +66,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         kerberos::check,
         privileged::check,
         managers::check,
+        services::check,
         sessions::check,
     ];
     findings.extend(checks.iter().flat_map(|check| check(&world)));
