@@ -15,6 +15,7 @@ mod privileged;
 mod programs;
 mod services;
 mod sessions;
+mod setuid;
 mod world;
 
 use std::time::SystemTime;
@@ -54,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         false => Vec::new(),
     };
     let world = World::here();
-    let checks: [fn(&World) -> Vec<Finding>; 13] = [
+    let checks: [fn(&World) -> Vec<Finding>; 14] = [
         kernel::check,
         cgroup::check,
         drop_ins::check,
@@ -65,6 +66,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         pam::check,
         kerberos::check,
         privileged::check,
+        setuid::check,
         managers::check,
         services::check,
         sessions::check,
