@@ -91,6 +91,16 @@ fn a_rule_behind_an_equal_or_a_wider_one() {
         ("group = \"a*\"", "group = \"abc\"\nservice = \"cron\""),
         ("uid = \"1000-2000\"", "uid = 1500"),
         ("rhost = \"10.0.0.0/8\"", "rhost = \"10.1.2.3\""),
+        ("rhost = \"0.0.0.0/0\"", "rhost = \"10.1.0.0/16\""),
+        (
+            "rhost = [\"x\", \"2001:db8::/32\"]",
+            "rhost = [\"2001:db8::7\", \"x\"]",
+        ),
+        ("time = \"t\"", "time = \"t\"\nuid = \"5-9\""),
+        (
+            "service = [\"sshd\", \"cron\"]\nuid = \"1-\"",
+            "service = \"cron\"\nuid = 5",
+        ),
         ("", "user = \"x\""),
         (
             "except = { group = \"a\" }",
@@ -104,6 +114,8 @@ fn a_rule_behind_an_equal_or_a_wider_one() {
         ("group = \"a\"\nservice = \"cron\"", "group = \"a\""),
         ("group = \"abc\"", "group = \"a*\""),
         ("uid = \"1000-2000\"", "uid = \"1500-2500\""),
+        ("rhost = \"10.1.0.0/16\"", "rhost = \"10.0.0.0/8\""),
+        ("time = \"t\"", "uid = 5"),
         ("except = { group = \"a\" }", "user = \"x\""),
         (
             "except = { group = \"a\" }",

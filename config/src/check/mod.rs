@@ -2,6 +2,7 @@
 
 mod accounting;
 mod bases;
+mod hidden;
 mod isolation;
 mod never;
 mod order;
@@ -59,6 +60,7 @@ pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) 
         findings: Vec::new(),
     };
     order::check(&mut checker);
+    hidden::check(&mut checker);
     warnings::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
     penalty::check_site(&mut checker, site);
