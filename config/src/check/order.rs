@@ -104,7 +104,7 @@ fn past(checker: &mut Checker<'_>) {
 fn stalled(checker: &mut Checker<'_>) {
     let contents = checker.contents;
     for rule in &contents.rules {
-        let merged = contents.profile_of(rule);
+        let merged = checker.profile_of(rule);
         for caps in [&merged.user, &merged.session] {
             let high = caps
                 .memory_high
@@ -128,12 +128,11 @@ fn idle_pools(checker: &mut Checker<'_>) {
     let of_rules = rules
         .filter_map(|rule| rule.keys.pool.as_ref())
         .map(|pool| (pool.at, "this rule tests the login"));
-    let selecting = never::selecting(checker);
+    let by_login = never::by_login_alone(checker);
     let of_profiles = contents.profiles.iter().filter_map(|(name, profile)| {
         let pool = profile.table.keys.pool.as_ref();
         let pool = pool.filter(|pool| pool.value.is_some())?;
-        let mut rules = selecting.get(name)?.iter();
-        let idle = rules.all(|rule| rule.is_login_rule());
+        let idle = by_login.contains(name);
         idle.then_some((pool.at, "only rules that test the login give it"))
     });
     let idle: Vec<(At, &str)> = of_rules.chain(of_profiles).collect();

@@ -55,7 +55,7 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
 
 /// What a profile asks for and another of its keys takes away.
 fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
-    let merged = checker.contents.profile_of(rule);
+    let merged = checker.profile_of(rule);
     let mut warn = |at, message: &str, label: &str| {
         checker.findings.push(Finding::warning(at, message, label));
     };
@@ -163,7 +163,7 @@ fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
 /// Compares a rule's session caps with its own user caps, and those with the pool's: for a rule that tests the service
 /// the user's caps come from elsewhere.
 fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
-    let merged = checker.contents.profile_of(rule);
+    let merged = checker.profile_of(rule);
     let Some((user, mut bases)) = user_caps(checker, rule, &merged, machine) else {
         return;
     };
@@ -198,7 +198,7 @@ fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site
         return;
     }
     let contents = checker.contents;
-    let merged = contents.profile_of(rule);
+    let merged = checker.profile_of(rule);
     lacks(checker, &merged.session, machine, site);
     if !rule.is_login_rule() {
         lacks(checker, &merged.user, machine, site);
