@@ -113,7 +113,7 @@ pub fn others(
         let mut latest = drop_ins.iter().rev().filter_map(|(file, path)| {
             let at_run_time = AT_RUN_TIME.map(|folder| root.join(folder));
             let at_run_time = at_run_time.iter().any(|folder| path.starts_with(folder));
-            let value = set_in(path, name)?;
+            let value = set_in(path, "[Slice]", name)?;
             (!at_run_time || *file != set_at_run_time).then_some((file, path, value))
         });
         let latest = latest
@@ -135,19 +135,30 @@ pub fn others(
     others
 }
 
-/// The drop-ins of a slice by their names, in the order in which systemd reads them.
-fn drop_ins(root: &Path, slice: &str) -> BTreeMap<String, PathBuf> {
-    // Those of one slice, of all whose names begin like its own up to a dash, and of all slices.
-    let mut names = vec![slice.to_owned()];
-    let stem = slice.trim_end_matches(".slice");
+/// What a service sets a key to, in its file or in a drop-in.
+pub fn set_in_service(root: &Path, unit: &str, key: &str) -> Option<String> {
+    let mut files = FOLDERS
+        .map(|folder| root.join(folder).join(unit))
+        .into_iter();
+    let file = files.find(|file| file.is_file());
+    let drop_ins = drop_ins(root, unit).into_values().rev().chain(file);
+    let mut values = drop_ins.filter_map(|path| set_in(&path, "[Service]", key));
+    values.next().filter(|value| !value.is_empty())
+}
+
+/// The drop-ins of a unit by their names, in the order in which systemd reads them.
+fn drop_ins(root: &Path, unit: &str) -> BTreeMap<String, PathBuf> {
+    // Those of the unit, of all whose names begin like its own up to a dash, and of all of its kind.
+    let mut names = vec![unit.to_owned()];
+    let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, ""));
     let dashes = stem
         .match_indices('-')
         .map(|(at, _)| at)
         .collect::<Vec<_>>();
     let prefixes = dashes.iter().rev().filter_map(|at| stem.get(..=*at));
-    names.extend(prefixes.map(|prefix| format!("{prefix}.slice")));
+    names.extend(prefixes.map(|prefix| format!("{prefix}.{kind}")));
     let mut found = BTreeMap::new();
-    for names in [names, vec!["slice".into()]] {
+    for names in [names, vec![kind.into()]] {
         for folder in FOLDERS {
             for name in &names {
                 let folder = root.join(folder).join(format!("{name}.d"));
@@ -163,15 +174,15 @@ fn drop_ins(root: &Path, slice: &str) -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// What a drop-in sets a key to. One that is masked, by a link to /dev/null, sets none.
-fn set_in(path: &Path, name: &str) -> Option<String> {
+/// What a file sets a key of a section to. One that is masked, by a link to /dev/null, sets none.
+fn set_in(path: &Path, section: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(path).ok()?;
-    let mut in_slice = false;
+    let mut in_section = false;
     let mut value = None;
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
-            in_slice = line == "[Slice]";
-        } else if let Some((key, set)) = line.split_once('=').filter(|_| in_slice) {
+            in_section = line == section;
+        } else if let Some((key, set)) = line.split_once('=').filter(|_| in_section) {
             if key.trim_end() == name {
                 value = Some(set.trim_start().to_owned());
             }

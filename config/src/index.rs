@@ -1,7 +1,7 @@
 //! Which rules can match a login at all: of many rules, most name a user, a UID or a group, and those that name
 //! another need not be tried.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use crate::facts::Login;
 use crate::read::OneOf;
@@ -56,53 +56,4 @@ fn uids(ranges: &Option<Setting<OneOf<UidRange>>>) -> Option<HashSet<Key>> {
         (range.start() == range.end()).then(|| key("uid", range.start()))
     };
     ranges.iter().map(single).collect()
-}
-
-/// Rules by their keys. They are told by their numbers, in the order in which they are tried.
-#[derive(Debug, Default)]
-pub(crate) struct Index {
-    by_key: HashMap<Key, Vec<usize>>,
-    /// Those without keys.
-    others: Vec<usize>,
-}
-
-impl Index {
-    /// Adds a rule behind those that it has.
-    pub(crate) fn push(&mut self, number: usize, rule: &Rule) {
-        let Some(keys) = keys_of(rule) else {
-            return self.others.push(number);
-        };
-        for key in keys {
-            self.by_key.entry(key).or_default().push(number);
-        }
-    }
-
-    /// The rules that may match whatever this rule matches: they test nothing that it does not, and nothing narrower.
-    pub(crate) fn wider(&self, than: &Rule) -> Vec<usize> {
-        let tests = &than.tests;
-        // One of its values is enough: a wider rule has them all.
-        let name = |test, globs: &Option<Setting<OneOf<Glob>>>| {
-            let first = value(globs)?.0.first()?;
-            Some(key(test, first.literal()?))
-        };
-        let uid = || {
-            let first = value(&tests.uid)?.0.first()?.range();
-            (first.start() == first.end()).then(|| key("uid", first.start()))
-        };
-        let keys = [
-            name("user", &tests.user),
-            uid(),
-            name("primary_group", &tests.primary_group),
-            name("group", &tests.group),
-        ];
-        let keyed = keys.iter().flatten().filter_map(|key| self.by_key.get(key));
-        let mut rules: Vec<usize> = keyed.flatten().chain(&self.others).copied().collect();
-        rules.sort_unstable();
-        rules
-    }
-
-    /// The rules by key, in the order of the keys.
-    pub(crate) fn keyed(&self) -> impl Iterator<Item = (&Key, &[usize])> {
-        self.by_key.iter().map(|(key, rules)| (key, &rules[..]))
-    }
 }

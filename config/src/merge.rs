@@ -1,6 +1,6 @@
 //! Profiles laid over one another: a list of them, and what each inherits.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::contents::Contents;
 use crate::read::table::value;
@@ -26,6 +26,36 @@ impl Contents {
             merged.overlay(profile);
         }
         merged
+    }
+
+    /// Each profile and all that it inherits as one, as [`Contents::merged`] makes it. For all of a long line together that
+    /// takes as long as the line, and without recursion.
+    pub(crate) fn resolved(&self) -> HashMap<&Name, Profile> {
+        let mut resolved: HashMap<&Name, Profile> = HashMap::new();
+        let mut begun = BTreeSet::new();
+        for name in self.profiles.keys() {
+            let mut path = vec![name];
+            while let Some((name, named)) = path
+                .last()
+                .and_then(|name| self.profiles.get_key_value(*name))
+            {
+                let inherits = named.table.inherits().iter().map(|one| &one.name);
+                let inherits = inherits.filter(|name| self.profiles.contains_key(*name));
+                if begun.insert(name) {
+                    path.extend(inherits.filter(|name| !begun.contains(name)));
+                    continue;
+                }
+                path.pop();
+                if !resolved.contains_key(name) {
+                    let mut merged = Profile::default();
+                    let inherited = inherits.filter_map(|name| resolved.get(name));
+                    inherited.for_each(|inherited| merged.overlay(inherited));
+                    merged.overlay(&named.table);
+                    resolved.insert(name, merged);
+                }
+            }
+        }
+        resolved
     }
 
     /// The profiles and all that they inherit, from the one that wins down. One that comes again would be laid under
@@ -91,5 +121,42 @@ impl crate::tables::Tests {
         .into_iter()
         .filter_map(|(name, there)| there.then_some(name))
         .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::source::Source;
+
+    #[test]
+    fn all_profiles_at_once_are_what_each_is_by_itself() {
+        let inherits = [
+            ("a", ""),
+            ("b", "\"a\""),
+            ("c", "\"a\""),
+            ("d", "\"b\", \"c\""),
+            ("e", "\"c\", \"b\", \"a\""),
+            ("f", "\"e\", \"d\""),
+            ("0", "\"f\""),
+        ];
+        let profiles = inherits.iter().zip(9..).map(|((name, inherits), number)| {
+            let own =
+                format!("session = {{ tasks_max = {number} }}\nrlimits = {{ core = {number} }}");
+            let kept = match *name {
+                "a" | "c" => format!("user = {{ tasks_max = {number} }}"),
+                "b" => "user = { tasks_max = \"unset\", io_weight = 5 }".into(),
+                _ => String::new(),
+            };
+            format!("[profile.{name}]\ninherits = [{inherits}]\n{own}\n{kept}\n")
+        });
+        let text = format!("version = 1\n{}", profiles.collect::<String>());
+        let source = Source::new("policy.toml".into(), text);
+        let policy = crate::checked::sources_checked(vec![source], None).policy;
+        let contents = policy.expect("a policy without errors").contents;
+        let resolved = contents.resolved();
+        assert_eq!(resolved.len(), inherits.len());
+        for (name, profile) in resolved {
+            assert_eq!(profile, contents.merged([name]), "{name}");
+        }
     }
 }

@@ -91,6 +91,16 @@ fn a_rule_behind_an_equal_or_a_wider_one() {
         ("group = \"a*\"", "group = \"abc\"\nservice = \"cron\""),
         ("uid = \"1000-2000\"", "uid = 1500"),
         ("rhost = \"10.0.0.0/8\"", "rhost = \"10.1.2.3\""),
+        ("rhost = \"0.0.0.0/0\"", "rhost = \"10.1.0.0/16\""),
+        (
+            "rhost = [\"x\", \"2001:db8::/32\"]",
+            "rhost = [\"2001:db8::7\", \"x\"]",
+        ),
+        ("time = \"t\"", "time = \"t\"\nuid = \"5-9\""),
+        (
+            "service = [\"sshd\", \"cron\"]\nuid = \"1-\"",
+            "service = \"cron\"\nuid = 5",
+        ),
         ("", "user = \"x\""),
         (
             "except = { group = \"a\" }",
@@ -104,6 +114,8 @@ fn a_rule_behind_an_equal_or_a_wider_one() {
         ("group = \"a\"\nservice = \"cron\"", "group = \"a\""),
         ("group = \"abc\"", "group = \"a*\""),
         ("uid = \"1000-2000\"", "uid = \"1500-2500\""),
+        ("rhost = \"10.1.0.0/16\"", "rhost = \"10.0.0.0/8\""),
+        ("time = \"t\"", "uid = 5"),
         ("except = { group = \"a\" }", "user = \"x\""),
         (
             "except = { group = \"a\" }",
@@ -331,6 +343,69 @@ fn what_another_key_of_the_profile_takes_away() {
     let body = "[profile.base]\nuser = { tasks_max = 9 }\n[profile.job]\ninherits = \"base\"\ncgroup = \"keep\"\n\
         [[rule]]\nservice = \"slurm\"\nprofile = \"job\"\n[[rule]]\nprofile = \"base\"\n";
     assert_eq!(warnings(body, &site(&[])), [""; 0]);
+}
+
+#[test]
+fn a_private_tmp_that_memory_max_does_not_hold() {
+    let told = |tmp: &str, caps: &str| {
+        let namespaces = format!("namespaces = {{ mount = true, private_tmp = \"{tmp}\" }}");
+        let body = format!("[profile.a]\n{namespaces}\n{caps}\n[[rule]]\nprofile = \"a\"\n");
+        warnings(&body, &site(&[]))
+    };
+    let warning = "3:30 this private_tmp is not below memory_max | it is charged to that, and who fills it has \
+                   programs killed: write \"disk\", or less";
+    for (tmp, caps, expected) in [
+        ("1G", "user = { memory_max = \"1G\" }", &[warning][..]),
+        ("1023M", "user = { memory_max = \"1G\" }", &[]),
+        ("16G", "user = { memory_max = \"25%\" }", &[warning]),
+        ("15G", "user = { memory_max = \"25%\" }", &[]),
+        ("disk", "user = { memory_max = \"1G\" }", &[]),
+        ("1G", "", &[]),
+        ("1G", "user = { memory_max = \"infinity\" }", &[]),
+        (
+            "1G",
+            "user = { memory_max = \"4G\" }\nsession = { memory_max = \"25% of user\" }",
+            &[warning],
+        ),
+    ] {
+        assert_eq!(told(tmp, caps), expected, "{tmp} {caps}");
+    }
+    // By a rule for a service, the caps of its users are another rule's.
+    let body = "[profile.all]\nuser = { memory_max = \"1G\" }\n[profile.job]\ninherits = \"all\"\n\
+                namespaces = { mount = true, private_tmp = \"2G\" }\n[[rule]]\nservice = \"cron\"\n\
+                profile = \"job\"\n[[rule]]\nprofile = \"all\"\n";
+    assert_eq!(warnings(body, &site(&[])), [""; 0]);
+}
+
+#[test]
+fn nproc_where_nothing_counts_the_tasks_of_all_logins() {
+    let told = |nproc: &str, namespaces: &str, caps: &str| {
+        let body = format!(
+            "[profile.a]\nrlimits = {{ nproc = {nproc} }}\nnamespaces = {{ {namespaces} }}\n{caps}\n\
+             [[rule]]\nprofile = \"a\"\n"
+        );
+        warnings(&body, &site(&[]))
+    };
+    let own = "user = \"identity\"";
+    let warning =
+        "3:13 `nproc` without tasks_max | it counts each login by itself: set tasks_max in `user`";
+    for (nproc, namespaces, caps, expected) in [
+        ("100", own, "", &[warning][..]),
+        ("\"100:infinity\"", own, "", &[]),
+        ("100", "mount = true", "", &[]),
+        ("100", "user = \"minimal\", scope = \"user\"", "", &[]),
+        ("100", own, "user = { tasks_max = 99 }", &[]),
+        ("100", own, "session = { tasks_max = \"1%\" }", &[]),
+        (
+            "100",
+            own,
+            "user = { tasks_max = \"infinity\" }",
+            &[warning],
+        ),
+    ] {
+        let told = told(nproc, namespaces, caps);
+        assert_eq!(told, expected, "{nproc} {namespaces} {caps}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The line at login that tells users what they have.
 
 use berth_config::outcome::{Caps, Limit};
-use berth_config::value::bytes_text;
+use berth_config::value::{Percent, bytes_text};
 
 use crate::decide::Planned;
 
@@ -37,7 +37,7 @@ fn parts(planned: &Planned, user: &str) -> Vec<String> {
 
 /// The caps that people run into.
 fn told(whose: &str, caps: &Caps) -> Option<String> {
-    let percent = |us_per_second: u64| format!("{}%", us_per_second / 10_000);
+    let percent = |us_per_second| Percent::what_of(us_per_second, 1_000_000).to_string();
     let told = [
         ("memory_high", finite(caps.memory_high).map(bytes_text)),
         ("memory_max", finite(caps.memory_max).map(bytes_text)),
@@ -70,13 +70,13 @@ mod tests {
         let caps = Caps {
             memory_max: Some(Limit::Finite(3 << 30)),
             memory_high: Some(Limit::Infinity),
-            cpu_quota: Some(Limit::Finite(4_000_000)),
+            cpu_quota: Some(Limit::Finite(125_000)),
             tasks_max: Some(Limit::Finite(256)),
             io_weight: Some(50),
             ..Caps::default()
         };
         let line = told("you have", &caps);
-        let expected = "you have memory_max 3G, cpu_quota 400%, tasks_max 256";
+        let expected = "you have memory_max 3G, cpu_quota 12.5%, tasks_max 256";
         assert_eq!(line.as_deref(), Some(expected));
         assert_eq!(
             told(

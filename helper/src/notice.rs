@@ -326,7 +326,7 @@ mod tests {
     fn to_be_slowed_down_for_long_is_told() {
         let fake = Fake::new("slow");
         fake.write("memory.high", "2147483648\n");
-        fake.write("cpu.max", "400000 100000\n");
+        fake.write("cpu.max", "12500 100000\n");
         fake.write("cpu.stat", "nr_periods 1000\nnr_throttled 900\n");
         let mut watch = fake.watch().unwrap();
         let begun = Instant::now();
@@ -343,6 +343,6 @@ mod tests {
         fake.write("cpu.stat", "nr_periods 1700\nnr_throttled 1300\n");
         assert_eq!(look(122), [""; 0]);
         fake.write("cpu.stat", "nr_periods 2200\nnr_throttled 1600\n");
-        assert_eq!(look(183), ["berth: slowed down: cpu_quota 400% reached!"]);
+        assert_eq!(look(183), ["berth: slowed down: cpu_quota 12.5% reached!"]);
     }
 }

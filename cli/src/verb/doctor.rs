@@ -14,7 +14,9 @@ mod policy;
 mod privileged;
 mod programs;
 mod rounds;
+mod services;
 mod sessions;
+mod setuid;
 mod world;
 
 use std::time::SystemTime;
@@ -54,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         false => Vec::new(),
     };
     let world = World::here();
-    let checks: [fn(&World) -> Vec<Finding>; 13] = [
+    let checks: [fn(&World) -> Vec<Finding>; 15] = [
         kernel::check,
         cgroup::check,
         drop_ins::check,
@@ -65,8 +67,10 @@ pub fn run(arguments: &Arguments) -> Exit {
         pam::check,
         kerberos::check,
         privileged::check,
+        setuid::check,
         managers::check,
         rounds::check,
+        services::check,
         sessions::check,
     ];
     findings.extend(checks.iter().flat_map(|check| check(&world)));

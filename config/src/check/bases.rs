@@ -13,7 +13,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     // have been the login rule.
     let (mut of_users, mut of_pools) = (BTreeSet::new(), BTreeSet::new());
     for rule in contents.rules.iter().rev() {
-        let merged = contents.profile_of(rule);
+        let merged = checker.profile_of(rule);
         let mut parts = merged.session.parts();
         let own = keys(Some(&merged.user));
         let pool = rule.pool(&merged);

@@ -10,7 +10,7 @@ use crate::tables::Profile;
 pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
     let contents = checker.contents;
     for rule in &contents.rules {
-        let merged = contents.profile_of(rule);
+        let merged = checker.profile_of(rule);
         user_namespace(checker, &merged);
         mounts(checker, &merged);
         manager(checker, &merged);

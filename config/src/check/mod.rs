@@ -2,6 +2,7 @@
 
 mod accounting;
 mod bases;
+mod hidden;
 mod isolation;
 mod never;
 mod order;
@@ -11,10 +12,13 @@ mod references;
 mod site;
 mod warnings;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::contents::Contents;
 use crate::diagnostic::{At, Finding};
+use crate::tables::{Profile, Rule};
+use crate::value::Name;
 
 pub(crate) use site::booted_with_systemd;
 pub use site::{PamStack, Site, ThisMachine};
@@ -23,6 +27,8 @@ pub use site::{PamStack, Site, ThisMachine};
 pub(crate) struct Checker<'c> {
     pub(crate) contents: &'c Contents,
     pub(crate) files: &'c [PathBuf],
+    /// Each profile with what it inherits.
+    profiles: HashMap<&'c Name, Profile>,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -34,11 +40,7 @@ pub(crate) fn errors(
     systemd: bool,
     whole: bool,
 ) -> Vec<Finding> {
-    let mut checker = Checker {
-        contents,
-        files,
-        findings: Vec::new(),
-    };
+    let mut checker = Checker::new(contents, files);
     references::check(&mut checker);
     accounting::check(&mut checker);
     penalty::check(&mut checker, whole);
@@ -53,19 +55,34 @@ pub(crate) fn errors(
 
 /// Warnings, on a policy without errors.
 pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) -> Vec<Finding> {
-    let mut checker = Checker {
-        contents,
-        files,
-        findings: Vec::new(),
-    };
+    let mut checker = Checker::new(contents, files);
     order::check(&mut checker);
+    hidden::check(&mut checker);
     warnings::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
     penalty::check_site(&mut checker, site);
     checker.findings
 }
 
-impl Checker<'_> {
+impl<'c> Checker<'c> {
+    fn new(contents: &'c Contents, files: &'c [PathBuf]) -> Checker<'c> {
+        Checker {
+            contents,
+            files,
+            profiles: contents.resolved(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// The profiles that a rule gives, as one.
+    fn profile_of(&self, rule: &Rule) -> Profile {
+        let mut merged = Profile::default();
+        let given = rule.profiles().iter();
+        let given = given.filter_map(|profile| self.profiles.get(&profile.name));
+        given.for_each(|profile| merged.overlay(profile));
+        merged
+    }
+
     pub(crate) fn error(&mut self, at: At, message: impl Into<String>, label: impl Into<String>) {
         self.findings.push(Finding::error(at, message, label));
     }

@@ -1,6 +1,6 @@
 //! Caps of a user in profiles that no user rule selects: they can never apply.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::Checker;
 use crate::diagnostic::Finding;
@@ -9,20 +9,15 @@ use crate::value::Name;
 
 pub(super) fn check(checker: &mut Checker<'_>) {
     let contents = checker.contents;
-    let selecting = selecting(checker);
+    let by_login = by_login_alone(checker);
     for (name, profile) in &contents.profiles {
         let Some(at) = profile.table.user_at else {
             continue;
         };
-        if profile.table.user == CapsTable::default() {
+        if profile.table.user == CapsTable::default() || !by_login.contains(name) {
             continue;
         }
-        let Some(selecting) = selecting.get(name) else {
-            continue;
-        };
-        if selecting.iter().any(|rule| !rule.is_login_rule()) {
-            continue;
-        }
+        let selecting = selecting(checker, name);
         let places: Vec<String> = selecting
             .iter()
             .map(|rule| checker.place(rule.at))
@@ -50,15 +45,26 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     }
 }
 
-/// The rules that give each profile, by name or by inheritance.
-pub(super) fn selecting<'c>(checker: &Checker<'c>) -> BTreeMap<&'c Name, Vec<&'c Rule>> {
+/// The profiles that rules give, by name or by inheritance, and none but such as test the login.
+pub(super) fn by_login_alone<'c>(checker: &Checker<'c>) -> BTreeSet<&'c Name> {
     let contents = checker.contents;
-    let mut selecting: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for rule in &contents.rules {
+    let given = |by_login: bool| -> BTreeSet<&Name> {
+        let rules = contents.rules.iter();
+        let rules = rules.filter(|rule| rule.is_login_rule() == by_login);
+        let names = rules.flat_map(|rule| rule.profiles().iter().map(|profile| &profile.name));
+        let given = contents.with_inherited(names.collect::<Vec<_>>());
+        given.into_iter().map(|(name, _)| name).collect()
+    };
+    &given(true) - &given(false)
+}
+
+/// The rules that give a profile, by name or by inheritance.
+pub(super) fn selecting<'c>(checker: &Checker<'c>, profile: &Name) -> Vec<&'c Rule> {
+    let contents = checker.contents;
+    let gives = |rule: &&Rule| {
         let names = rule.profiles().iter().map(|profile| &profile.name);
-        for (name, _) in contents.with_inherited(names) {
-            selecting.entry(name).or_default().push(rule);
-        }
-    }
-    selecting
+        let mut given = contents.with_inherited(names).into_iter();
+        given.any(|(name, _)| name == profile)
+    };
+    contents.rules.iter().filter(gives).collect()
 }

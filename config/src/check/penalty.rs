@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Site, warnings};
+use super::{Checker, Site, never, warnings};
 use crate::decide;
 use crate::diagnostic::{At, Finding};
 use crate::facts::Machine;
@@ -27,7 +27,7 @@ pub(super) fn check(checker: &mut Checker<'_>, whole: bool) {
         }
         of_table(checker, &named.table);
     }
-    let selecting = super::never::selecting(checker);
+    let by_login = never::by_login_alone(checker);
     for (name, profile) in &contents.profiles {
         let Some(setting) = profile
             .table
@@ -38,11 +38,8 @@ pub(super) fn check(checker: &mut Checker<'_>, whole: bool) {
         else {
             continue;
         };
-        let Some(selecting) = selecting.get(name) else {
-            continue;
-        };
-        if selecting.iter().all(|rule| rule.is_login_rule()) {
-            let places: Vec<_> = selecting
+        if by_login.contains(name) {
+            let places: Vec<_> = never::selecting(checker, name)
                 .iter()
                 .map(|rule| checker.place(rule.at))
                 .collect();
@@ -176,7 +173,7 @@ fn unnamed(checker: &mut Checker<'_>) {
 /// Whoever is capped at what a penalty allows is never above it.
 fn never_above(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
     let contents = checker.contents;
-    let merged = contents.profile_of(rule);
+    let merged = checker.profile_of(rule);
     let Some((caps, _)) = warnings::user_caps(checker, rule, &merged, machine) else {
         return;
     };

@@ -3,17 +3,17 @@
 use super::{Checker, PamStack, Site};
 use crate::decide::rules::ruling;
 use crate::decide::tests::Facts;
-use crate::decide::{self, Bases};
+use crate::decide::{self, Bases, has_user_namespace};
 use crate::diagnostic::Finding;
 use crate::facts::Machine;
 use crate::layers::Layers;
-use crate::outcome::{Caps, CgroupPlace, FrozenLogin, Limit, Outcome};
+use crate::outcome::{Caps, CgroupPlace, FrozenLogin, Limit, Outcome, PrivateTmp, Resource, Scope};
 use crate::policy::exempt_list;
 use crate::read::nearest;
 use crate::read::table::value;
 use crate::setting::{Mark, Setting};
 use crate::tables::{CapsTable, Profile, Rule, Tests};
-use crate::value::{Glob, IdSet, Linger, Span};
+use crate::value::{Glob, IdSet, Linger, Share, Span, Tasks};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     let contents = checker.contents;
@@ -55,7 +55,7 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
 
 /// What a profile asks for and another of its keys takes away.
 fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
-    let merged = checker.contents.profile_of(rule);
+    let merged = checker.profile_of(rule);
     let mut warn = |at, message: &str, label: &str| {
         checker.findings.push(Finding::warning(at, message, label));
     };
@@ -83,6 +83,24 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
             "no cap is set, and nothing lingers",
         ),
         _ => {}
+    }
+    // Where logins share a berth it counts them together.
+    let apart = has_user_namespace(&merged) && value(&namespaces.scope) != Some(&Scope::User);
+    let finite = |tasks: &Option<Setting<Tasks>>| {
+        value(tasks).is_some_and(|tasks| tasks.0 != Share::Infinity)
+    };
+    let counted = finite(&merged.user.tasks_max) || finite(&merged.session.tasks_max);
+    if let Some(nproc) = merged.rlimits.get(&Resource::Nproc) {
+        let limited = nproc
+            .value
+            .is_some_and(|limit| limit.hard != Limit::Infinity);
+        if limited && apart && !counted && !rule.is_login_rule() {
+            warn(
+                nproc.at,
+                "`nproc` without tasks_max",
+                "it counts each login by itself: set tasks_max in `user`",
+            );
+        }
     }
 }
 
@@ -145,7 +163,7 @@ fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
 /// Compares a rule's session caps with its own user caps, and those with the pool's: for a rule that tests the service
 /// the user's caps come from elsewhere.
 fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
-    let merged = checker.contents.profile_of(rule);
+    let merged = checker.profile_of(rule);
     let Some((user, mut bases)) = user_caps(checker, rule, &merged, machine) else {
         return;
     };
@@ -158,8 +176,10 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
     if let Ok(session) = decide::caps(&merged.session, &bases) {
         let marks = merged.session.marks();
         never_slows(checker, &marks, &session);
-        if of_users {
-            never_matter(checker, &marks, ("session's", "user's"), (&session, &user));
+        let user = of_users.then_some(&user);
+        larger_than_memory(checker, &merged, [user, Some(&session)]);
+        if let Some(user) = user {
+            never_matter(checker, &marks, ("session's", "user's"), (&session, user));
         }
     }
     if let Some(pool) = &bases.pool {
@@ -178,7 +198,7 @@ fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site
         return;
     }
     let contents = checker.contents;
-    let merged = contents.profile_of(rule);
+    let merged = checker.profile_of(rule);
     lacks(checker, &merged.session, machine, site);
     if !rule.is_login_rule() {
         lacks(checker, &merged.user, machine, site);
@@ -236,6 +256,26 @@ fn never_slows(checker: &mut Checker<'_>, marks: &[(&str, Mark)], caps: &Caps) {
             "memory_high is not below memory_max",
             "nothing is ever slowed down by it",
         ));
+    }
+}
+
+/// Warns of a tmpfs that holds as much as the memory_max that it is charged to.
+fn larger_than_memory(checker: &mut Checker<'_>, profile: &Profile, caps: [Option<&Caps>; 2]) {
+    let caps = caps.into_iter().flatten();
+    let Some(max) = caps.filter_map(|caps| caps.memory_max).min() else {
+        return;
+    };
+    let setting = profile.namespaces.private_tmp.as_ref();
+    if let Some((setting, PrivateTmp::Tmpfs(size))) =
+        setting.and_then(|setting| Some((setting, setting.value?.0)))
+    {
+        if Limit::Finite(size) >= max {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                "this private_tmp is not below memory_max",
+                "it is charged to that, and who fills it has programs killed: write \"disk\", or less",
+            ));
+        }
     }
 }
 

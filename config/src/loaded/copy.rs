@@ -9,8 +9,8 @@
 //! damage is, also where it has what stood there in an older copy; and a damaged copy is as good as none.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::Stamp;
 use crate::contents::Contents;
-use crate::index::{self, Index, Key};
+use crate::index::{self, Key};
 use crate::tables::{Expect, Rule};
 
 /// Counts changes of what is in a copy. A copy is for the version that wrote it, and no other.
@@ -141,23 +141,25 @@ fn encode_pages(
         text: String::new(),
         sha256,
     };
-    let mut index = Index::default();
+    let mut by_key: HashMap<Key, Vec<usize>> = HashMap::new();
     let mut others = Vec::new();
     let mut places = BTreeMap::new();
     for (number, rule) in rules.iter().enumerate() {
-        index.push(number, rule);
         match index::keys_of(rule) {
-            Some(_) => {
+            Some(keys) => {
                 places.insert(number, data.add(&of_rule(number), rule)?);
+                for key in keys {
+                    by_key.entry(key).or_default().push(number);
+                }
             }
             None => others.push((number, rule)),
         }
     }
-    let keys = index.keyed().count() as u64;
+    let keys = by_key.len() as u64;
     // A few keys in each.
     let buckets = (keys / 4).next_power_of_two();
     let mut filled: BTreeMap<u64, Bucket<&Key>> = BTreeMap::new();
-    for (key, numbers) in index.keyed() {
+    for (key, numbers) in &by_key {
         let placed = numbers.iter();
         let placed = placed.filter_map(|number| Some((*number, *places.get(number)?)));
         let bucket = filled.entry(bucket_of(key, buckets)).or_default();

@@ -61,6 +61,9 @@ pub(super) fn amount(text: &str, powers: Powers) -> Result<u64, Wrong> {
             too_large()
         }
     })?;
+    if fraction.is_empty() {
+        return Err(not_one());
+    }
     // A fraction of a unit is rounded down to a whole byte.
     let fraction: f64 = format!("0.{fraction}").parse().map_err(|_| not_one())?;
     let total = whole
@@ -208,7 +211,9 @@ mod tests {
         let limit = ByteLimit::parse("unlimited").unwrap_err().label;
         assert_eq!(limit, "write \"infinity\"");
         assert_eq!(label("99999999999T"), "at most 2^63 - 1");
-        for text in ["", "G", "1..5G", "-1G", " 1G", "1e3", "1.2.3G", ".5G"] {
+        for text in [
+            "", "G", "1..5G", "-1G", " 1G", "1e3", "1.2.3G", ".5G", "3.G", "3.",
+        ] {
             assert!(Size::parse(text).is_err(), "{text:?}");
         }
         assert!(Rate::parse("0").is_err());

@@ -88,6 +88,20 @@ impl Remote {
         }
     }
 
+    /// The networks that it is in, itself too; none of a name.
+    pub(crate) fn around(&self) -> impl Iterator<Item = Remote> {
+        let network = match self {
+            Remote::Network { address, prefix } => Some((*address, *prefix)),
+            Remote::Name(_) => None,
+        };
+        network.into_iter().flat_map(|(address, longest)| {
+            (0..=longest).map(move |prefix| Remote::Network {
+                address: masked(address, prefix),
+                prefix,
+            })
+        })
+    }
+
     /// Whether every login that `other` means is meant by this test too, as far as can be told.
     pub fn covers(&self, other: &Remote) -> bool {
         match (self, other) {

@@ -42,6 +42,11 @@ impl Percent {
         Ok(Percent(hundredths))
     }
 
+    /// What a part is of a whole, rounded down to a hundredth.
+    pub fn what_of(part: u64, whole: u64) -> Percent {
+        Percent(part.saturating_mul(10_000) / whole.max(1))
+    }
+
     /// Whether it is one of these, both included, in whole percent.
     pub(crate) fn is_within(self, least: u64, most: u64) -> bool {
         (least * 100..=most * 100).contains(&self.0)

@@ -39,7 +39,13 @@ impl Hours {
             minute(from).ok_or_else(wrong)?,
             minute(until).ok_or_else(wrong)?,
         );
-        if from == until || from == 24 * 60 {
+        if from == 24 * 60 {
+            return Err(Wrong::new(
+                format!("`{text}` begins when the day is over"),
+                "write \"00:00\" for the next day's first minute",
+            ));
+        }
+        if from == until {
             return Err(Wrong::new(
                 format!("`{text}` holds no minute"),
                 "leave `hours` out for the whole day",
@@ -211,6 +217,8 @@ mod tests {
         ] {
             assert!(Hours::parse(text).is_err(), "{text}");
         }
+        let midnight = Hours::parse("24:00-01:00").unwrap_err();
+        assert!(midnight.label.contains("\"00:00\""), "{midnight:?}");
         for text in [
             "8:00-18:00",
             "x8:00-18:00",

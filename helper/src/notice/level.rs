@@ -1,6 +1,6 @@
 //! One cgroup of those that a session is under: its caps, and what they did, or are about to do, since the last look.
 
-use berth_config::value::bytes_text;
+use berth_config::value::{Percent, bytes_text};
 use berth_session::Group;
 
 use super::{About, Notice};
@@ -124,7 +124,7 @@ impl Level {
     /// Once a minute: whether most of it went by with the quota used up.
     pub fn slow_cpu(&mut self) -> Option<(About, Notice)> {
         let (quota, period) = self.cpu_quota?;
-        let percent = quota.saturating_mul(100) / period.max(1);
+        let percent = Percent::what_of(quota, period);
         let of = |key| self.group.keyed("cpu.stat", key);
         let periods = Some((of("nr_periods")?, of("nr_throttled")?));
         let before = std::mem::replace(&mut self.periods, periods);
@@ -137,7 +137,7 @@ impl Level {
                 About::SlowCpu,
                 "slowed down",
                 "cpu_quota",
-                &format!("{percent}%"),
+                &percent.to_string(),
             )
         })
     }

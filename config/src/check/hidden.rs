@@ -1,0 +1,189 @@
+//! Rules that are never reached: each login that one matches, an earlier rule matches.
+
+use std::collections::HashMap;
+
+use super::Checker;
+use crate::diagnostic::Finding;
+use crate::read::OneOf;
+use crate::read::table::value;
+use crate::setting::Setting;
+use crate::tables::{Rule, Tests};
+use crate::value::{Glob, Name, Remote, UidRange};
+
+pub(super) fn check(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    // Each with each would take minutes where there are a hundred thousand.
+    let mut earlier = Earlier::default();
+    for (number, rule) in contents.rules.iter().enumerate() {
+        let mut candidates = earlier.wider(&rule.tests).into_iter();
+        let wider = candidates.find_map(|index| {
+            let wider = contents.rules.get(index)?;
+            covers(wider, rule).then_some(wider)
+        });
+        let Some(wider) = wider else {
+            // What a hidden rule hides, the wider one hides too.
+            earlier.push(number, &rule.tests);
+            continue;
+        };
+        let label = format!("{} matches whatever this matches", checker.place(wider.at));
+        checker.findings.push(Finding::warning(
+            rule.at,
+            "this rule is never reached",
+            label,
+        ));
+    }
+}
+
+/// Rules by the values of one of their tests. They are told by their numbers, in the order in which they are tried.
+#[derive(Default)]
+struct Earlier {
+    by_key: HashMap<String, Vec<usize>>,
+    /// Those of which no test has plain values only: names, single UIDs, networks.
+    others: Vec<usize>,
+}
+
+impl Earlier {
+    fn push(&mut self, number: usize, tests: &Tests) {
+        let mut all = keys(tests).into_iter();
+        let plain = all.find_map(|keys| keys.into_iter().collect::<Option<Vec<_>>>());
+        let Some(keys) = plain else {
+            return self.others.push(number);
+        };
+        for key in keys {
+            self.by_key.entry(key).or_default().push(number);
+        }
+    }
+
+    /// The rules that may match whatever this matches: they test nothing that it does not, and nothing narrower.
+    fn wider(&self, than: &Tests) -> Vec<usize> {
+        // One of its values is enough: a wider rule has them all, or a network around it.
+        let firsts = keys(than)
+            .into_iter()
+            .filter_map(|keys| keys.into_iter().next()?);
+        let remote = value(&than.rhost).and_then(|remotes| remotes.0.first());
+        let around = remote.into_iter().flat_map(Remote::around);
+        let firsts = firsts.chain(around.map(|network| key("rhost", &network)));
+        let keyed = firsts.filter_map(|key| self.by_key.get(&key));
+        let mut rules: Vec<usize> = keyed.flatten().chain(&self.others).copied().collect();
+        rules.sort_unstable();
+        rules
+    }
+}
+
+/// The values of each test, of which a pattern or a range has no key. What tells the most rules apart comes first.
+fn keys(tests: &Tests) -> Vec<Vec<Option<String>>> {
+    let glob = |glob: &Glob| glob.literal().map(str::to_owned);
+    let uid = |uids: &UidRange| {
+        let uids = uids.range();
+        (uids.start() == uids.end()).then(|| uids.start().to_string())
+    };
+    let remote = |remote: &Remote| match remote {
+        Remote::Name(name) => glob(name),
+        network => Some(network.to_string()),
+    };
+    let tests = [
+        of_test("user", &tests.user, glob),
+        of_test("uid", &tests.uid, uid),
+        of_test("primary_group", &tests.primary_group, glob),
+        of_test("group", &tests.group, glob),
+        of_test("rhost", &tests.rhost, remote),
+        of_test("time", &tests.time, |time| Some(time.name.to_string())),
+        of_test("host", &tests.host, glob),
+        of_test("role", &tests.role, glob),
+        of_test("ruser", &tests.ruser, glob),
+        of_test("tty", &tests.tty, glob),
+        of_test("service", &tests.service, glob),
+    ];
+    tests.into_iter().flatten().collect()
+}
+
+fn of_test<T>(
+    name: &str,
+    values: &Option<Setting<OneOf<T>>>,
+    plain: impl Fn(&T) -> Option<String>,
+) -> Option<Vec<Option<String>>> {
+    let values = value(values)?.0.iter();
+    Some(
+        values
+            .map(|value| Some(key(name, &plain(value)?)))
+            .collect(),
+    )
+}
+
+fn key(test: &str, value: &dyn std::fmt::Display) -> String {
+    format!("{test} {value}")
+}
+
+/// Whether `wide` matches every login that `narrow` matches, as far as can be told.
+fn covers(wide: &Rule, narrow: &Rule) -> bool {
+    let excepts = wide.except.is_none()
+        || (wide.except.as_ref().map(plain) == narrow.except.as_ref().map(plain));
+    excepts && tests_cover(&wide.tests, &narrow.tests)
+}
+
+/// Tests without their places, to be compared.
+fn plain(tests: &Tests) -> String {
+    let mut text = String::new();
+    macro_rules! add {
+        ($($key:ident),*) => {
+            $(
+                if let Some(values) = value(&tests.$key) {
+                    text.push_str(&format!("{}={:?};", stringify!($key), values.0));
+                }
+            )*
+        };
+    }
+    add!(
+        user,
+        uid,
+        group,
+        primary_group,
+        host,
+        role,
+        service,
+        tty,
+        rhost,
+        ruser
+    );
+    if let Some(times) = value(&tests.time) {
+        let names: Vec<&Name> = times.0.iter().map(|time| &time.name).collect();
+        text.push_str(&format!("time={names:?}"));
+    }
+    text
+}
+
+fn tests_cover(wide: &Tests, narrow: &Tests) -> bool {
+    macro_rules! all {
+        ($($key:ident: $covers:expr),* $(,)?) => {
+            true $(&& one_covers(&wide.$key, &narrow.$key, $covers))*
+        };
+    }
+    all!(
+        user: |a, b| a.covers(b),
+        uid: |a, b| a.covers(b),
+        group: |a, b| a.covers(b),
+        primary_group: |a, b| a.covers(b),
+        host: |a, b| a.covers(b),
+        role: |a, b| a.covers(b),
+        time: |a, b| a.name == b.name,
+        service: |a, b| a.covers(b),
+        tty: |a, b| a.covers(b),
+        rhost: |a, b| a.covers(b),
+        ruser: |a, b| a.covers(b),
+    )
+}
+
+fn one_covers<T>(
+    wide: &Option<Setting<OneOf<T>>>,
+    narrow: &Option<Setting<OneOf<T>>>,
+    covers: impl Fn(&T, &T) -> bool,
+) -> bool {
+    match (value(wide), value(narrow)) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(wide), Some(narrow)) => narrow
+            .0
+            .iter()
+            .all(|narrow| wide.0.iter().any(|wide| covers(wide, narrow))),
+    }
+}
