@@ -48,6 +48,7 @@ berth_tests::cases! { UserModeLinux:
     apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do
     apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force
+    what_was_read_from_files_is_taken
     who_is_denied_by_now_keeps_the_caps_they_have
     apply_reaches_pools_and_everyone
     a_login_that_a_reload_overtakes_has_the_new_caps

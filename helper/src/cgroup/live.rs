@@ -242,7 +242,16 @@ mod tests {
         assert_eq!(folder.group().read("memory.max").unwrap(), "max\n");
         let forced = How { force: true, ..HOW };
         assert_eq!(brought(&folder, &memory(8192), forced).changes.len(), 1);
+        // What was read from files goes, but not before what is to be written there is.
+        folder.write("memory.max", "max\n");
+        let stat = "inactive_file 300\nactive_file 700\nfile_dirty 100\nfile_writeback 92\n";
+        folder.write("memory.stat", stat);
+        assert_eq!(brought(&folder, &memory(8192), HOW).changes.len(), 1);
+        folder.write("memory.max", "max\n");
+        let told = brought(&folder, &memory(8191), HOW);
+        assert_eq!((told.changes.len(), told.left.len()), (0, 1));
         // As much as is in use fits.
+        folder.write("memory.stat", "");
         folder.write("memory.max", "max\n");
         folder.write("memory.current", "8192\n");
         assert_eq!(brought(&folder, &memory(8192), HOW).changes.len(), 1);

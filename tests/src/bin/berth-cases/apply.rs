@@ -12,6 +12,7 @@ pub const CASES: &[Case] = &[
     ),
     ("apply_reaches_the_caps_of_sessions", sessions),
     ("memory_in_use_is_not_taken_without_force", in_use),
+    ("what_was_read_from_files_is_taken", cache),
     ("who_is_denied_by_now_keeps_the_caps_they_have", denied),
     ("apply_reaches_pools_and_everyone", pools),
     (
@@ -225,6 +226,23 @@ fn in_use(machine: &mut Machine) {
     assert!(!closed.contains("oom_kills=0"), "{closed}");
     stays.end();
     drop(holder);
+}
+
+fn cache(machine: &mut Machine) {
+    machine.policy(&user_caps("memory_max = \"128M\""));
+    let (login, _) = machine.stay("alice");
+    let read = "find /usr/lib -type f -exec cat {} + 2>/dev/null | head -c 80M >/dev/null";
+    machine.ssh("alice", read).ok();
+    let uid = machine.uid("alice");
+    let used = machine.cgroups().number(uid, "memory.current");
+    assert!(used >= 60 << 20, "{used}");
+    machine.policy(&user_caps("memory_max = \"32M\""));
+    let told = berth(machine, "apply").ok();
+    assert!(told.contains("alice     memory_max 128M -> 32M"), "{told}");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "33554432");
+    let kills = machine.cgroups().keyed(uid, "memory.events", "oom_kill");
+    assert_eq!(kills, 0);
+    login.end();
 }
 
 fn denied(machine: &mut Machine) {
@@ -577,6 +595,18 @@ fn in_use_under_systemd(machine: &Booted) {
     assert_eq!(machine.of_user("alice", "memory.max"), "268435456");
     assert!(held.exists());
     holder.end();
+    login.end();
+    machine.assert_nothing_left(&before);
+    // What was read from files is no use.
+    machine.berth("sshd", &caps("256M"));
+    let (login, _) = machine.stay("alice");
+    let read = "dd if=/dev/zero of=file bs=1M count=60 && sync && cat file >/dev/null";
+    machine.ssh("alice", read).ok();
+    assert!(full());
+    machine.berth("sshd", &caps("32M"));
+    assert_eq!(machine.ssh("alice", "rm file; echo in").ok(), "in");
+    assert_eq!(machine.of_user("alice", "memory.max"), "33554432");
+    assert_eq!(machine.oom_kills(&machine.slice("alice")), 0);
     login.end();
     machine.assert_nothing_left(&before);
     // Where nothing is in use, it comes.
