@@ -50,6 +50,7 @@ berth_tests::cases! { UserModeLinux:
     apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force
     what_was_read_from_files_is_taken
+    an_exception_that_protects_counts_above_its_user
     who_is_denied_by_now_keeps_the_caps_they_have
     apply_reaches_pools_and_everyone
     a_login_that_a_reload_overtakes_has_the_new_caps

@@ -105,16 +105,18 @@ impl UserCaps {
 
 /// Brings a cgroup of several users up to date: a pool's, or everyone's.
 pub fn bring_many(group: &Group, settings: &[Setting], how: How, told: &mut Applied) -> Result<()> {
-    let all = whole(group, settings);
-    // What protects the users below is their sum, where the policy gives no value.
-    let (protecting, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|setting| {
-        protection::FILES.contains(&setting.file) && !settings.contains(setting)
-    });
-    bring(group, &rest, how, told);
+    let mut all = whole(group, settings);
+    all.retain(|one| !protection::FILES.contains(&one.file) || settings.contains(one));
+    bring(group, &all, how, told);
     match how.dry_run {
         true => Ok(()),
-        false => protection::cover(group, &protecting, settings),
+        false => bring_protection(group, settings),
     }
+}
+
+/// What protects the users below, where the policy gives their cgroup no value of its own: their sum.
+pub fn bring_protection(group: &Group, settings: &[Setting]) -> Result<()> {
+    protection::cover(group, &unset().collect::<Vec<_>>(), settings)
 }
 
 fn below(group: &Group) -> Vec<Group> {

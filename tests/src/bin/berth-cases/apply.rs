@@ -13,6 +13,10 @@ pub const CASES: &[Case] = &[
     ("apply_reaches_the_caps_of_sessions", sessions),
     ("memory_in_use_is_not_taken_without_force", in_use),
     ("what_was_read_from_files_is_taken", cache),
+    (
+        "an_exception_that_protects_counts_above_its_user",
+        protection,
+    ),
     ("who_is_denied_by_now_keeps_the_caps_they_have", denied),
     ("apply_reaches_pools_and_everyone", pools),
     (
@@ -243,6 +247,34 @@ fn cache(machine: &mut Machine) {
     let kills = machine.cgroups().keyed(uid, "memory.events", "oom_kill");
     assert_eq!(kills, 0);
     login.end();
+}
+
+/// What a user has of it comes to nothing where what they are in has less.
+fn protection(machine: &mut Machine) {
+    for pool in ["", "\npool = \"p\""] {
+        let mut policy = user_caps("memory_low = \"1M\"");
+        policy.profile += pool;
+        policy.rest = "[pool.p]\n".into();
+        machine.policy(&policy);
+        let (alice, _) = machine.stay("alice");
+        let (bob, _) = machine.stay("bob");
+        let above = || of_user(machine, "alice", "../memory.low");
+        assert_eq!(above(), "2097152");
+        berth(machine, "set alice memory_low=4M --for 1h").ok();
+        assert_eq!(of_user(machine, "alice", "memory.low"), "4194304");
+        assert_eq!(above(), "5242880");
+        if !pool.is_empty() {
+            assert_eq!(of_user(machine, "alice", "../../memory.low"), "5242880");
+        }
+        berth(machine, "unset alice memory_low").ok();
+        assert_eq!(above(), "2097152");
+        bob.end();
+        alice.end();
+        assert!(eventually(|| {
+            let user = machine.cgroups().user(machine.uid("alice"));
+            !user.exists()
+        }));
+    }
 }
 
 fn denied(machine: &mut Machine) {
