@@ -270,7 +270,7 @@ impl<'a> Work<'a> {
             }
             Ok(settings) => {
                 bring_user(self.tree, &folder, uid, &settings, how, told)?;
-                self.bring_scopes(&own, how, of_sessions);
+                self.bring_scopes(&settings, &own, how, of_sessions);
             }
         }
         Ok(())

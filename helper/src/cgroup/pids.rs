@@ -75,6 +75,11 @@ pub fn whole(caps: &Caps) -> Option<Setting> {
     caps.tasks_max.map(setting)
 }
 
+/// So many tasks and no more.
+pub fn tasks(max: Option<u64>) -> Option<Setting> {
+    max.map(|max| setting(Limit::Finite(max)))
+}
+
 fn setting(value: Limit) -> Setting {
     let value = match value {
         Limit::Finite(max) => Limit::Finite(max.min(MOST)),
