@@ -16,7 +16,7 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 use crate::basis::Source;
-use crate::cgroup::live::{How, UserCaps, bring_many};
+use crate::cgroup::live::{How, UserCaps, bring_many, bring_protection};
 use crate::error::{Error, Result, system};
 use crate::systemd::live::{Kept, bring, bring_user};
 use crate::terminals::Speaker;
@@ -179,7 +179,14 @@ impl<'a> Work<'a> {
     /// went by an older policy holds its user's lock, and has set its pool's caps when that is free.
     fn all(&self, only: &[u32]) -> Result<Vec<Applied>> {
         if !only.is_empty() {
-            return Ok(only.iter().flat_map(|uid| self.user(*uid)).collect());
+            let users = only.iter().flat_map(|uid| self.user(*uid));
+            let mut all: Vec<_> = users.collect();
+            all.extend(
+                only.iter()
+                    .filter_map(|uid| self.cover(*uid).err())
+                    .map(|error| Applied::to(Whose::Everyone).failed(error)),
+            );
+            return Ok(all);
         }
         let mut all: Vec<_> = UserFolder::uids()?
             .into_iter()
@@ -267,7 +274,7 @@ impl<'a> Work<'a> {
             Ok(settings) => {
                 let of_pools = (uid, &*self.pools);
                 bring_user(self.tree, &folder, of_pools, &settings, how, told)?;
-                self.bring_scopes(&own, how, of_sessions);
+                self.bring_scopes(&settings, &own, how, of_sessions);
             }
         }
         Ok(())
@@ -330,6 +337,26 @@ impl<'a> Work<'a> {
                 .push("the policy exempts them by now: no caps".into());
         }
         Ok(Some((Caps::default(), self.how)))
+    }
+
+    /// Has what a user is in cover what protects them.
+    fn cover(&self, uid: u32) -> Result<()> {
+        if self.tree.manager() != Manager::Berth || self.how.dry_run {
+            return Ok(());
+        }
+        let Some(user) = self.tree.existing_user(uid)? else {
+            return Ok(());
+        };
+        let above = self.tree.line_to(&user).into_iter().rev().skip(1);
+        for group in above {
+            let pool = self.tree.pool_of(&group);
+            let caps = self.policy.caps_of_many(pool.as_deref(), &self.machine);
+            let Some(caps) = caps.map_err(|error| Error::Policy(error.to_string()))? else {
+                continue; // Its caps stay.
+            };
+            bring_protection(&group, &cgroup::settings(&caps, self.tree)?)?;
+        }
+        Ok(())
     }
 
     fn pool(&self, name: String) -> Applied {

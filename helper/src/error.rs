@@ -166,8 +166,9 @@ pub fn system(action: impl Into<String>) -> impl FnOnce(Errno) -> Error {
 fn namespaces_hint(errno: Errno) -> &'static str {
     match errno {
         Errno::ENOSPC => {
-            "; there are as many as one of user.max_pid_namespaces, user.max_ipc_namespaces and \
-             user.max_mnt_namespaces allows"
+            "; there are as many as one of user.max_pid_namespaces, user.max_ipc_namespaces, \
+             user.max_mnt_namespaces, user.max_net_namespaces and user.max_uts_namespaces allows, or 32 PID \
+             namespaces are nested"
         }
         _ => "",
     }
@@ -196,7 +197,10 @@ mod tests {
     #[test]
     fn an_error_says_what_to_do_where_that_is_known() {
         let namespaces = |errno| Error::Namespaces(errno).to_string();
-        assert!(namespaces(Errno::ENOSPC).contains("user.max_pid_namespaces"));
+        for limit in ["pid", "ipc", "mnt", "net", "uts"] {
+            let limit = format!("user.max_{limit}_namespaces");
+            assert!(namespaces(Errno::ENOSPC).contains(&limit), "{limit}");
+        }
         assert!(!namespaces(Errno::EPERM).contains(';'));
         for (errno, expected) in [
             (Errno::EPERM, "a container's seccomp profile"),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use berth_config::value::bytes_text;
-use berth_session::{Group, Tree};
+use berth_session::{Group, Manager, Tree};
 
 use crate::kernel_log::KernelLog;
 use crate::terminals::Speaker;
@@ -70,7 +70,15 @@ impl Watch {
                 (true, None) => ("", " of all users".into()),
             };
             let path = format!("/{}", tree.below(group).display());
-            Level::new(group.clone(), path, name, index >= others)
+            let mut level = Level::new(group.clone(), path, name, index >= others);
+            match (tree.manager(), group.name(), line.get(others)) {
+                (Manager::Berth, _, Some(user)) if user == group => level.tasks_cap = None,
+                (Manager::Berth, "rescue", Some(user)) => {
+                    level.tasks_cap = Some(user.child("sessions"));
+                }
+                _ => {}
+            }
+            level
         };
         let levels = line.iter().enumerate().map(level).rev().collect();
         Watch::of(levels, uid, contact)
@@ -228,6 +236,52 @@ mod tests {
         fake.write("memory.max", "max\n");
         fake.write("cpu.max", "max 100000\n");
         assert!(fake.watch().is_none());
+    }
+
+    #[test]
+    fn the_reserve_of_a_users_tasks_is_no_cap_of_theirs() {
+        let root = Folder::new("notice-reserve", &[]);
+        let user = "berth/user-1001";
+        for (group, max) in [("", 272), ("/sessions", 256), ("/rescue", 16)] {
+            root.write(&format!("{user}{group}/pids.max"), &format!("{max}\n"));
+        }
+        root.write(&format!("{user}/rescue/2/pids.events"), "max 0\n");
+        let tree = root.tree(Manager::Berth);
+        let watch = |session: &str| {
+            let session = tree.group(&std::path::Path::new(user).join(session));
+            Watch::new(&tree, &session, 1001, Some("help@example.org".into())).unwrap()
+        };
+        let have = |ordinary: u64, rescued: u64| {
+            for (group, tasks) in [
+                ("", ordinary + rescued),
+                ("/sessions", ordinary),
+                ("/rescue", rescued),
+            ] {
+                root.write(
+                    &format!("{user}{group}/pids.current"),
+                    &format!("{tasks}\n"),
+                );
+            }
+        };
+        let begun = Instant::now();
+        have(0, 0);
+        let mut watch_of_one = watch("sessions/1");
+        have(231, 0);
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let told = texts(&mut watch_of_one, at(1));
+        assert_eq!(told, ["berth: 231 of tasks_max 256 in use!"]);
+        have(245, 0);
+        assert_eq!(texts(&mut watch_of_one, at(62)), [""; 0]);
+
+        have(256, 3);
+        let mut rescued = watch("rescue/2");
+        have(256, 16);
+        root.write(&format!("{user}/rescue/2/pids.events"), "max 1\n");
+        let told = texts(&mut rescued, at(1));
+        assert_eq!(
+            told,
+            ["berth: refused to start a task: tasks_max 256 reached!"]
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@ berth_tests::cases! { UserModeLinux:
     connections_at_tasks_max_are_no_more_than_its_reserve
     a_fork_bomb_is_over_when_its_login_is
     a_session_at_its_tasks_max_can_be_entered
+    a_tasks_max_of_more_than_there_can_be_is_none
     a_quota_of_half_a_cpu_is_half_a_cpu
     two_logins_share_one_quota
     cpu_weights_share_a_cpu_between_users
@@ -49,6 +50,8 @@ berth_tests::cases! { UserModeLinux:
     apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do
     apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force
+    what_was_read_from_files_is_taken
+    an_exception_that_protects_counts_above_its_user
     who_is_denied_by_now_keeps_the_caps_they_have
     a_session_on_trial_lifts_nobodys_caps
     apply_reaches_pools_and_everyone

@@ -46,6 +46,7 @@ berth_tests::cases_of_debians! {
     a_helper_killed_while_it_opens_leaves_nothing_under_systemd
     what_a_login_leaves_running_ends_with_it
     keepers_have_a_place_though_nobody_started_it
+    a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none
     a_systemd_that_does_not_answer_costs_a_moment
     without_its_own_socket_systemd_is_asked_over_the_bus
     an_isolated_manager_runs_in_its_users_berth

@@ -8,7 +8,7 @@ use super::Work;
 use crate::cgroup::live::{How, UserCaps};
 use crate::cgroup::{self, Setting};
 use crate::error::{Error, Result};
-use crate::systemd::live::{Kept, bring};
+use crate::systemd::live::bring_scope;
 
 /// A session, and what its own cgroup is to have.
 pub struct Own<'r> {
@@ -83,7 +83,13 @@ impl Work<'_> {
     }
 
     /// The same where the cgroups are systemd's scopes. The caller holds the lock on the user's folder.
-    pub fn bring_scopes(&self, all: &[Own<'_>], how: How, of_sessions: &mut Vec<Applied>) {
+    pub fn bring_scopes(
+        &self,
+        user: &[Setting],
+        all: &[Own<'_>],
+        how: How,
+        of_sessions: &mut Vec<Applied>,
+    ) {
         for one in all.iter().filter(|one| one.group.exists()) {
             let how = How {
                 missing_controller: one.missing,
@@ -92,7 +98,7 @@ impl Work<'_> {
             let mut told = one.told();
             let (group, settings) = (&one.group, &one.settings);
             of_sessions.push(
-                match bring(self.tree, group, Kept::Scope, settings, how, &mut told) {
+                match bring_scope(self.tree, group, user, settings, how, &mut told) {
                     Ok(()) => told,
                     Err(_) if !group.exists() => continue, // It has just ended.
                     Err(error) => told.failed(error),

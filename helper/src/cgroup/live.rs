@@ -105,16 +105,18 @@ impl UserCaps {
 
 /// Brings a cgroup of several users up to date: a pool's, or everyone's.
 pub fn bring_many(group: &Group, settings: &[Setting], how: How, told: &mut Applied) -> Result<()> {
-    let all = whole(group, settings);
-    // What protects the users below is their sum, where the policy gives no value.
-    let (protecting, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|setting| {
-        protection::FILES.contains(&setting.file) && !settings.contains(setting)
-    });
-    bring(group, &rest, how, told);
+    let mut all = whole(group, settings);
+    all.retain(|one| !protection::FILES.contains(&one.file) || settings.contains(one));
+    bring(group, &all, how, told);
     match how.dry_run {
         true => Ok(()),
-        false => protection::cover(group, &protecting, settings),
+        false => bring_protection(group, settings),
     }
+}
+
+/// What protects the users below, where the policy gives their cgroup no value of its own: their sum.
+pub fn bring_protection(group: &Group, settings: &[Setting]) -> Result<()> {
+    protection::cover(group, &unset().collect::<Vec<_>>(), settings)
 }
 
 fn below(group: &Group) -> Vec<Group> {
@@ -242,7 +244,16 @@ mod tests {
         assert_eq!(folder.group().read("memory.max").unwrap(), "max\n");
         let forced = How { force: true, ..HOW };
         assert_eq!(brought(&folder, &memory(8192), forced).changes.len(), 1);
+        // What was read from files goes, but not before what is to be written there is.
+        folder.write("memory.max", "max\n");
+        let stat = "inactive_file 300\nactive_file 700\nfile_dirty 100\nfile_writeback 92\n";
+        folder.write("memory.stat", stat);
+        assert_eq!(brought(&folder, &memory(8192), HOW).changes.len(), 1);
+        folder.write("memory.max", "max\n");
+        let told = brought(&folder, &memory(8191), HOW);
+        assert_eq!((told.changes.len(), told.left.len()), (0, 1));
         // As much as is in use fits.
+        folder.write("memory.stat", "");
         folder.write("memory.max", "max\n");
         folder.write("memory.current", "8192\n");
         assert_eq!(brought(&folder, &memory(8192), HOW).changes.len(), 1);

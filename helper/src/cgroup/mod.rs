@@ -12,7 +12,7 @@ mod protection;
 pub mod standing;
 mod subtree;
 
-pub use pids::{NEEDED, RESERVE, UserTasks};
+pub use pids::{NEEDED, UserTasks, tasks, with_reserve};
 pub use subtree::ASIDE;
 
 use berth_config::outcome::{Caps, MissingController};

@@ -9,6 +9,9 @@ use super::{Setting, limit};
 /// shell and the few commands that end a fork bomb.
 pub const RESERVE: u64 = 16;
 
+/// The kernel's PID_MAX_LIMIT: there are never more tasks, and it refuses a higher cap.
+const MOST: u64 = 4 << 20;
+
 /// A login that finds fewer tasks than this left below the cap is opened on the reserve.
 pub const NEEDED: u64 = 8;
 
@@ -32,7 +35,7 @@ impl UserTasks {
         let finite = |value: Option<u64>| value.map_or(Limit::Infinity, Limit::Finite);
         UserTasks {
             max,
-            with_reserve: set(finite(max.map(|max| max.saturating_add(RESERVE)))),
+            with_reserve: set(finite(max.map(with_reserve))),
             cap: set(finite(max)),
             reserve: set(finite(max.map(|_| RESERVE))),
         }
@@ -62,12 +65,26 @@ impl UserTasks {
     }
 }
 
+/// A user's cap and the reserve.
+pub fn with_reserve(max: u64) -> u64 {
+    max.saturating_add(RESERVE).min(MOST)
+}
+
 /// The task cap of a session or a pool, which have no reserve.
 pub fn whole(caps: &Caps) -> Option<Setting> {
     caps.tasks_max.map(setting)
 }
 
+/// So many tasks and no more.
+pub fn tasks(max: Option<u64>) -> Option<Setting> {
+    max.map(|max| setting(Limit::Finite(max)))
+}
+
 fn setting(value: Limit) -> Setting {
+    let value = match value {
+        Limit::Finite(max) => Limit::Finite(max.min(MOST)),
+        Limit::Infinity => Limit::Infinity,
+    };
     Setting::new("tasks_max", Controller::Pids, "pids.max", limit(value))
 }
 
@@ -88,6 +105,24 @@ mod tests {
         assert_eq!(value(tasks.with_reserve()), "116");
         assert_eq!(value(tasks.reserve()), "16");
         assert!(UserTasks::of(&Caps::default()).cap().is_empty());
+    }
+
+    #[test]
+    fn no_cap_is_more_than_the_kernel_takes() {
+        for (max, cap, with_reserve) in [
+            (4194287, "4194287", "4194303"),
+            (4194304, "4194304", "4194304"),
+            (u64::MAX, "4194304", "4194304"),
+        ] {
+            let caps = Caps {
+                tasks_max: Some(Limit::Finite(max)),
+                ..Caps::default()
+            };
+            let tasks = UserTasks::of(&caps);
+            assert_eq!(tasks.cap()[0].value, cap);
+            assert_eq!(tasks.with_reserve()[0].value, with_reserve);
+            assert_eq!(whole(&caps).unwrap().value, cap);
+        }
     }
 
     #[test]

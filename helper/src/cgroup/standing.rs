@@ -102,19 +102,34 @@ pub fn standing(group: &Group, setting: &Setting, force: bool) -> Standing {
     if is_same(setting, now) {
         return Standing::Same;
     }
+    let is_memory_max = setting.file == "memory.max" && !force;
     let wanted = setting.value.parse::<u64>().ok();
-    let current = group.number::<u64>("memory.current");
-    match wanted.zip(current) {
-        Some((wanted, current)) if setting.file == "memory.max" && current > wanted && !force => {
+    let more = |wanted| {
+        in_use(group)
+            .filter(|used| *used > wanted)
+            .zip(Some(wanted))
+    };
+    match wanted.filter(|_| is_memory_max).and_then(more) {
+        Some((used, wanted)) => {
             let text = berth_config::value::bytes_text;
             Standing::InUse(format!(
                 "{} are in use, and {} would be the most; it stays (--force lowers it, and the kernel may kill for it)",
-                text(current),
+                text(used),
                 text(wanted)
             ))
         }
-        _ => Standing::Differs(of_disk(setting, now)),
+        None => Standing::Differs(of_disk(setting, now)),
     }
+}
+
+/// The memory that the kernel could only make room in by a kill. What was read from files it lets go, but for what is yet to
+/// be written there.
+fn in_use(group: &Group) -> Option<u64> {
+    let of = |key| group.keyed("memory.stat", key).unwrap_or(0);
+    let cache = of("inactive_file").saturating_add(of("active_file"));
+    let unwritten = of("file_dirty").saturating_add(of("file_writeback"));
+    let current = group.number::<u64>("memory.current")?;
+    Some(current.saturating_sub(cache.saturating_sub(unwritten)))
 }
 
 /// Of a file with a line for each disk, the setting's line.

@@ -28,6 +28,8 @@ pub struct Level {
     pub memory_max: Option<u64>,
     pub memory_high: Option<u64>,
     pub tasks_max: Option<u64>,
+    /// Where that stands; nowhere if it is another's, with the reserve.
+    pub tasks_cap: Option<Group>,
     /// Microseconds in each period, and the period.
     pub cpu_quota: Option<(u64, u64)>,
     pub refused: Option<u64>,
@@ -42,6 +44,7 @@ pub struct Level {
 impl Level {
     pub fn new(group: Group, path: String, name: (&'static str, String), is_users: bool) -> Level {
         Level {
+            tasks_cap: Some(group.clone()),
             group,
             path,
             name,
@@ -64,7 +67,8 @@ impl Level {
         let group = &self.group;
         self.memory_max = group.number("memory.max");
         self.memory_high = group.number("memory.high");
-        self.tasks_max = group.number("pids.max");
+        let cap = self.tasks_cap.as_ref();
+        self.tasks_max = cap.and_then(|group| group.number("pids.max"));
         let cpu = group.read("cpu.max").unwrap_or_default();
         let quota = cpu.trim().split_once(' ');
         self.cpu_quota =
@@ -98,8 +102,9 @@ impl Level {
     }
 
     pub fn is_full_of_tasks(&self) -> bool {
-        let used = self.group.number("pids.current");
-        self.tasks_max.is_some_and(|max| used >= Some(max))
+        let number = |file| self.group.number::<u64>(file);
+        let is_full = number("pids.max").is_some_and(|max| number("pids.current") >= Some(max));
+        is_full && self.tasks_max.is_some()
     }
 
     pub fn slow_memory(&mut self) -> Option<(About, Notice)> {

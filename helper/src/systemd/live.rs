@@ -6,10 +6,10 @@ use berth_session::systemd::{self, Bus, DROP_INS, Property, TRANSIENT, Value};
 use berth_session::{Applied, Group, Tree, UserFolder};
 
 use super::in_force::{self, State, is_same};
-use super::{EFFECT, properties};
+use super::{EFFECT, properties, tasks};
 use crate::cgroup::live::{How, missing};
 use crate::cgroup::standing::{Standing, standing, unset};
-use crate::cgroup::{self, RESERVE, Setting};
+use crate::cgroup::{self, Setting};
 use crate::error::Result;
 
 /// What is known of a slice's caps, and where.
@@ -34,7 +34,7 @@ pub fn bring_user(
 ) -> Result<()> {
     let own = tree.user_in(None, uid);
     if own.exists() {
-        let settings = with_room_left(&own, settings);
+        let settings = tasks::with_room_left(&own, settings);
         bring(tree, &own, Kept::Before(folder), &settings, how, told)?;
     }
     let in_pool = tree.existing_user_of(pools, uid);
@@ -43,7 +43,7 @@ pub fn bring_user(
     };
     // The same caps: told once.
     let mut twice = Applied::to(told.whose.clone());
-    let settings = with_room_left(&in_pool, settings);
+    let settings = tasks::with_room_left(&in_pool, settings);
     let told = match told.changes.is_empty() && told.left.is_empty() {
         true => told,
         false => &mut twice,
@@ -51,21 +51,19 @@ pub fn bring_user(
     bring(tree, &in_pool, Kept::Transient, &settings, how, told)
 }
 
-/// A user who was let in at their `tasks_max` keeps the room that this took, until they are below it.
-fn with_room_left(slice: &Group, settings: &[Setting]) -> Vec<Setting> {
-    let has: Option<u64> = slice.number("pids.max");
-    let mut settings = settings.to_vec();
-    for one in settings.iter_mut().filter(|one| one.file == "pids.max") {
-        let with_room = one
-            .value
-            .parse()
-            .ok()
-            .map(|max: u64| max.saturating_add(RESERVE));
-        if with_room.is_some() && with_room == has {
-            one.value = with_room.unwrap_or_default().to_string();
-        }
-    }
-    settings
+/// A session's own caps, on its scope, once its user's are as `user` says. The caller holds the lock on the user's folder.
+pub fn bring_scope(
+    tree: &Tree,
+    scope: &Group,
+    user: &[Setting],
+    settings: &[Setting],
+    how: How,
+    told: &mut Applied,
+) -> Result<()> {
+    let above = scope.path().parent().unwrap_or(scope.path());
+    let slice = Group::from(above.to_path_buf());
+    let settings = tasks::held(scope, &slice, user, settings);
+    bring(tree, scope, Kept::Scope, &settings, how, told)
 }
 
 /// Has systemd set what differs on a slice, and put back what the policy no longer says.

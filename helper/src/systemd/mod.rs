@@ -104,13 +104,16 @@ impl Plan {
         }
         let own = tree.user_in(None, self.uid);
         let here = here(tree, &own, leader);
-        let mut pool = self.pool_of_session(id, folder, &mut missing)?;
-        if let (Some(name), Here::InAnotherUnit) = (&pool, &here) {
-            missing.push(format!(
-                "pool {name}: it is in a unit of the user's service manager"
-            ));
-            pool = None;
-        }
+        let pool = match (&here, &self.pool) {
+            (Here::InAnotherUnit, Some((name, _))) => {
+                missing.push(format!(
+                    "pool {name}: it is in a unit of the user's service manager"
+                ));
+                None
+            }
+            (Here::InAnotherUnit, None) => None,
+            _ => self.pool_of_session(id, folder, &mut missing)?,
+        };
         let slice = tree.user_in(pool.as_deref(), self.uid);
         let name = format!("berth-{id}.scope");
         let (group, way) = match here {

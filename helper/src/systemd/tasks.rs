@@ -9,7 +9,7 @@ use std::fs;
 use berth_session::systemd::{Bus, Property, Value, set_while_it_runs};
 use berth_session::{Group, Tree};
 
-use crate::cgroup::{NEEDED, RESERVE, Setting};
+use crate::cgroup::{self, NEEDED, Setting};
 use crate::error::Result;
 
 /// A user's caps, with room for the tasks of a login. `session` is where that is or will be.
@@ -19,15 +19,8 @@ pub fn with_room(
     session: Option<&Group>,
     user: &[Setting],
 ) -> Result<Vec<Setting>> {
-    let mut user = user.to_vec();
-    let cap = user.iter_mut().find(|setting| setting.file == "pids.max");
-    let max = cap.as_ref().and_then(|cap| cap.value.parse::<u64>().ok());
-    let (Some(cap), Some(max)) = (cap, max) else {
-        return Ok(user);
-    };
-    let now = slice.number::<u64>("pids.current").unwrap_or(0);
-    if now.saturating_add(NEEDED.min(max)) <= max {
-        return Ok(user);
+    if !max(user).is_some_and(|max| are_used_up(slice, max)) {
+        return Ok(user.to_vec());
     }
     let others = to_be_held(tree, slice, session);
     if !others.is_empty() {
@@ -40,8 +33,51 @@ pub fn with_room(
             }
         }
     }
-    cap.value = max.saturating_add(RESERVE).to_string();
-    Ok(user)
+    Ok(with_reserve(user))
+}
+
+/// A user who was let in at their `tasks_max` keeps the room that this took, until they are below it.
+pub fn with_room_left(slice: &Group, user: &[Setting]) -> Vec<Setting> {
+    match has_room_left(slice, user) {
+        true => with_reserve(user),
+        false => user.to_vec(),
+    }
+}
+
+/// The caps of a unit of a user's. For as long as its user has room beyond their `tasks_max`, it stays at the tasks that it
+/// has been given: whoever has used them up would take the room, and could never log in again.
+pub fn held(unit: &Group, slice: &Group, user: &[Setting], own: &[Setting]) -> Vec<Setting> {
+    let mut own = own.to_vec();
+    if has_room_left(slice, user) {
+        own.retain(|setting| setting.file != "pids.max");
+        own.extend(cgroup::tasks(unit.number("pids.max")));
+    }
+    own
+}
+
+fn has_room_left(slice: &Group, user: &[Setting]) -> bool {
+    let has = slice.number("pids.max");
+    max(user).is_some_and(|max| has == Some(cgroup::with_reserve(max)) && are_used_up(slice, max))
+}
+
+/// A user's `tasks_max`.
+fn max(user: &[Setting]) -> Option<u64> {
+    let cap = user.iter().find(|setting| setting.file == "pids.max");
+    cap?.value.parse().ok()
+}
+
+/// Whether a login would not have the tasks that it needs to begin.
+fn are_used_up(slice: &Group, max: u64) -> bool {
+    let now = slice.number::<u64>("pids.current").unwrap_or(0);
+    now.saturating_add(NEEDED.min(max)) > max
+}
+
+fn with_reserve(user: &[Setting]) -> Vec<Setting> {
+    let room = max(user).map(cgroup::with_reserve);
+    let mut user = user.to_vec();
+    user.retain(|setting| setting.file != "pids.max");
+    user.extend(cgroup::tasks(room));
+    user
 }
 
 /// The units beside a session that are not yet held at what they have, and that.
@@ -103,5 +139,19 @@ mod tests {
         write(&ended, ["0\n", "max\n"]);
         write(&next, ["1\n", "max\n"]);
         assert_eq!(to_be_held(&tree, &slice, Some(&next)), [(grows, 60)]);
+
+        // Whoever sets caps while that lasts leaves it so.
+        write(&slice, ["109\n", "116\n"]);
+        let left = |own: &Group, caps: &[Setting]| super::held(own, &slice, &[cap("100")], caps);
+        for caps in [vec![cap("50")], Vec::new()] {
+            assert_eq!(left(&held, &caps), [cap("33")]);
+            assert_eq!(left(&next, &caps), []);
+        }
+        assert_eq!(with_room_left(&slice, &[cap("100")]), [cap("116")]);
+        assert_eq!(with_room_left(&slice, &[cap("101")]), [cap("101")]);
+        write(&slice, ["92\n", "116\n"]);
+        assert_eq!(with_room_left(&slice, &[cap("100")]), [cap("100")]);
+        assert_eq!(left(&held, &[cap("50")]), [cap("50")]);
+        assert_eq!(left(&held, &[]), []);
     }
 }

@@ -12,6 +12,11 @@ pub const CASES: &[Case] = &[
     ),
     ("apply_reaches_the_caps_of_sessions", sessions),
     ("memory_in_use_is_not_taken_without_force", in_use),
+    ("what_was_read_from_files_is_taken", cache),
+    (
+        "an_exception_that_protects_counts_above_its_user",
+        protection,
+    ),
     ("who_is_denied_by_now_keeps_the_caps_they_have", denied),
     ("a_session_on_trial_lifts_nobodys_caps", trial),
     ("apply_reaches_pools_and_everyone", pools),
@@ -226,6 +231,51 @@ fn in_use(machine: &mut Machine) {
     assert!(!closed.contains("oom_kills=0"), "{closed}");
     stays.end();
     drop(holder);
+}
+
+fn cache(machine: &mut Machine) {
+    machine.policy(&user_caps("memory_max = \"128M\""));
+    let (login, _) = machine.stay("alice");
+    let read = "find /usr/lib -type f -exec cat {} + 2>/dev/null | head -c 80M >/dev/null";
+    machine.ssh("alice", read).ok();
+    let uid = machine.uid("alice");
+    let used = machine.cgroups().number(uid, "memory.current");
+    assert!(used >= 60 << 20, "{used}");
+    machine.policy(&user_caps("memory_max = \"32M\""));
+    let told = berth(machine, "apply").ok();
+    assert!(told.contains("alice     memory_max 128M -> 32M"), "{told}");
+    assert_eq!(of_user(machine, "alice", "memory.max"), "33554432");
+    let kills = machine.cgroups().keyed(uid, "memory.events", "oom_kill");
+    assert_eq!(kills, 0);
+    login.end();
+}
+
+/// What a user has of it comes to nothing where what they are in has less.
+fn protection(machine: &mut Machine) {
+    for pool in ["", "\npool = \"p\""] {
+        let mut policy = user_caps("memory_low = \"1M\"");
+        policy.profile += pool;
+        policy.rest = "[pool.p]\n".into();
+        machine.policy(&policy);
+        let (alice, _) = machine.stay("alice");
+        let (bob, _) = machine.stay("bob");
+        let above = || of_user(machine, "alice", "../memory.low");
+        assert_eq!(above(), "2097152");
+        berth(machine, "set alice memory_low=4M --for 1h").ok();
+        assert_eq!(of_user(machine, "alice", "memory.low"), "4194304");
+        assert_eq!(above(), "5242880");
+        if !pool.is_empty() {
+            assert_eq!(of_user(machine, "alice", "../../memory.low"), "5242880");
+        }
+        berth(machine, "unset alice memory_low").ok();
+        assert_eq!(above(), "2097152");
+        bob.end();
+        alice.end();
+        assert!(eventually(|| {
+            let user = machine.cgroups().user(machine.uid("alice"));
+            !user.exists()
+        }));
+    }
 }
 
 fn denied(machine: &mut Machine) {
@@ -617,6 +667,18 @@ fn in_use_under_systemd(machine: &Booted) {
     assert_eq!(machine.of_user("alice", "memory.max"), "268435456");
     assert!(held.exists());
     holder.end();
+    login.end();
+    machine.assert_nothing_left(&before);
+    // What was read from files is no use.
+    machine.berth("sshd", &caps("256M"));
+    let (login, _) = machine.stay("alice");
+    let read = "dd if=/dev/zero of=file bs=1M count=60 && sync && cat file >/dev/null";
+    machine.ssh("alice", read).ok();
+    assert!(full());
+    machine.berth("sshd", &caps("32M"));
+    assert_eq!(machine.ssh("alice", "rm file; echo in").ok(), "in");
+    assert_eq!(machine.of_user("alice", "memory.max"), "33554432");
+    assert_eq!(machine.oom_kills(&machine.slice("alice")), 0);
     login.end();
     machine.assert_nothing_left(&before);
     // Where nothing is in use, it comes.

@@ -22,6 +22,7 @@ pub const CASES: &[Case] = &[
     ),
     ("a_fork_bomb_is_over_when_its_login_is", bomb_ends),
     ("a_session_at_its_tasks_max_can_be_entered", entered),
+    ("a_tasks_max_of_more_than_there_can_be_is_none", unreachable),
 ];
 
 fn capped(machine: &Machine) {
@@ -55,6 +56,15 @@ fn fork_bomb(machine: &mut Machine) {
     // The user too, to clean up.
     assert_eq!(machine.ssh("alice", "echo in").ok(), "in");
     bomb.end();
+}
+
+fn unreachable(machine: &mut Machine) {
+    for max in ["4194304", "5000000"] {
+        machine.policy(&Policy::with_profile(&format!(
+            "user = {{ tasks_max = {max} }}\nlogout = {{ grace = \"1s\" }}"
+        )));
+        assert_eq!(machine.ssh("alice", "echo in").ok(), "in", "{max}");
+    }
 }
 
 fn bomb_ends(machine: &mut Machine) {

@@ -323,6 +323,16 @@ fn rescue(machine: &Booted) {
     let bombs = Process::named("berth-probe").len();
     std::thread::sleep(Duration::from_secs(1));
     assert!(Process::named("berth-probe").len() <= bombs);
+    // Nor does it get more when caps are set anew.
+    let scope = first.cgroup().expect("a cgroup");
+    let of_scope = || machine.of_cgroup(&scope, "pids.max");
+    let given: u32 = of_scope().parse().expect("a number");
+    assert!(given <= 40, "{given}");
+    for _ in 0..2 {
+        machine.host("berth apply").ok();
+        assert_eq!(machine.of_user("alice", "pids.max"), "56");
+        assert_eq!(of_scope(), given.to_string());
+    }
     // Not for their next service manager, too.
     let held = format!(
         "/run/systemd/system.control/user@{}.service.d",

@@ -15,6 +15,10 @@ pub const CASES: &[BootedCase] = &[
     ),
     ("who_is_logged_in_stays_out_of_a_new_pool", kept),
     (
+        "a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none",
+        manager,
+    ),
+    (
         "a_pools_tasks_and_cpu_are_shared_and_commands_know_it",
         shared,
     ),
@@ -155,6 +159,31 @@ fn kept(machine: &Booted) {
     }
     machine.assert_nothing_left(&before);
     assert_eq!(left(machine), "");
+}
+
+fn manager(machine: &Booted) {
+    // It is Berth that starts it, for the sake of other profiles.
+    let namespaces = "scope = \"user\", pid = true, mount = true, user_manager = \"isolated\"";
+    machine.berth("sshd", &Policy::with_namespaces(namespaces));
+    machine
+        .host("berth pam enable --yes --user alice systemd-user")
+        .ok();
+    machine.policy(&policy("pool = \"cs-101\""));
+    let before = machine.settled();
+    let (login, process) = machine.stay("alice");
+    assert_in_pool(machine, "alice", process);
+    let unit = format!("user@{}.service", machine.uid("alice"));
+    machine.host(&format!("systemctl restart {unit}")).ok();
+    let list = machine.host("berth list").ok();
+    assert!(list.contains("systemd-user"), "{list}");
+    let log =
+        machine.host("journalctl --boot --no-pager --grep 'are in pool cs-101, and with them'");
+    assert!(!log.success(), "{log:?}");
+    login.end();
+    machine.assert_nothing_left(&before);
+    machine
+        .host("berth pam disable --yes --user alice systemd-user && rm -r /var/lib/berth/pam.d")
+        .ok();
 }
 
 fn shared(machine: &Booted) {
