@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use pam_sys::raw;
-use pam_sys::types::{PamConversation, PamHandle};
+use pam_sys::types::{PamConversation, PamHandle, PamMessage, PamResponse};
 
 use crate::code::Code;
 use crate::host::{Item, Level};
@@ -24,15 +24,8 @@ const PAM_BUF_ERR: Code = Code(5);
 pub const PAM_SILENT: c_int = 0x8000;
 
 unsafe extern "C" {
-    // Not among pam-sys's declarations (security/pam_ext.h).
+    /// Not among pam-sys's declarations (security/pam_ext.h).
     fn pam_syslog(pamh: *const PamHandle, priority: c_int, format: *const c_char, ...);
-    fn pam_prompt(
-        pamh: *mut PamHandle,
-        style: c_int,
-        response: *mut *mut c_char,
-        format: *const c_char,
-        ...
-    ) -> c_int;
 }
 
 /// What kind of message a user is shown: PAM_ERROR_MSG, which goes to standard error where the application prints it,
@@ -108,23 +101,29 @@ impl Application {
         let Ok(message) = CString::new(message) else {
             return; // as above
         };
-        let conversation = self.raw_item(PAM_CONV).unwrap_or(ptr::null());
-        // SAFETY: PAM_CONV is null or a pointer to this struct, which libpam owns and nobody changes meanwhile.
-        let conversation = unsafe { conversation.cast::<PamConversation>().as_ref() };
-        if conversation.is_none_or(|conversation| conversation.conv.is_none()) {
-            return; // an application without one (cron) cannot be told anything, and libpam would log that
-        }
-        // SAFETY: the handle is valid, the one string belongs to the one `%s`, and no response is asked for.
-        let _ = unsafe {
-            pam_prompt(
-                self.0,
-                style as c_int,
-                ptr::null_mut(),
-                c"%s".as_ptr(),
-                message.as_ptr(),
-            )
+        let Ok(conversation) = self.raw_item(PAM_CONV) else {
+            return; // an application without one cannot be told anything
         };
+        // SAFETY: PAM_CONV is a pointer to this struct, which libpam owns and nobody changes meanwhile.
+        let conversation = unsafe { conversation.cast::<PamConversation>().as_ref() };
+        let Some((function, data)) = conversation.and_then(|c| Some((c.conv?, c.data_ptr))) else {
+            return;
+        };
+        let mut message = PamMessage {
+            msg_style: style as c_int,
+            msg: message.as_ptr(),
+        };
+        let mut messages: [*mut PamMessage; 1] = [&mut message];
+        let mut responses: *mut PamResponse = ptr::null_mut();
         // What it returns is of no interest: nothing was asked.
+        let _ = function(1, messages.as_mut_ptr(), &mut responses, data);
+        // SAFETY: null, or one response that the application has allocated for us.
+        if let Some(response) = unsafe { responses.as_ref() } {
+            // SAFETY: null, or a string from malloc that is ours to free.
+            unsafe { libc::free(response.resp.cast()) };
+            // SAFETY: from malloc, ours to free, and not used again.
+            unsafe { libc::free(responses.cast()) };
+        }
     }
 
     /// `NAME=value` into the session's environment.
