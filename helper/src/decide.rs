@@ -200,7 +200,9 @@ fn login(request: &Request, account: &mut Option<Login>) -> Result<Login, String
     *account = Some(login.clone());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     login.service = text(&request.service);
-    login.tty = text(&request.tty);
+    // login tells a path where others tell a name.
+    let tty = text(&request.tty);
+    login.tty = tty.strip_prefix("/dev/").unwrap_or(&tty).into();
     login.rhost = text(&request.rhost);
     login.ruser = text(&request.ruser);
     Ok(login)

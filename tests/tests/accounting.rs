@@ -60,6 +60,15 @@ fn a_login_is_on_record_with_what_it_used() {
         assert!(none.stderr.contains("names no accounting file"), "{none:?}");
         accounted(machine, "");
         assert_eq!(machine.host(&report).ok().lines().count(), 1, "nothing yet");
+        // Who is exempt or refused has no session.
+        let rest = format!("[accounting]\nfile = \"{FILE}\"\n[exempt]\nusers = [\"carol\"]\n");
+        let text = Policy::with_rest(&rest).text();
+        let no_su = "[[rule]]\nservice = \"su\"\naction = \"deny\"\n[[rule]]";
+        machine.policy_text(&text.replacen("[[rule]]", no_su, 1));
+        machine.su("alice", "true").refused();
+        for user in ["root", "carol"] {
+            machine.su(user, "true").ok();
+        }
         // Says itself how much CPU it and its child used.
         let work = "sh -c 'i=0; while [ $i -lt 900000 ]; do i=$((i+1)); done'; \
                     dd if=/dev/zero of=/dev/null bs=1M count=5000 2>/dev/null; echo $BERTH_SESSION; times";

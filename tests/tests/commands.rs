@@ -240,13 +240,15 @@ fn kill_ends_what_ignores_it_and_what_lingers() {
         // The keeper would wait an hour for what ignores SIGTERM.
         machine.berth(&format!("kill {id} --yes --grace 1s")).ok();
         login.end();
-        machine
-            .ssh("alice", "setsid sleep 1000 >/dev/null 2>&1 &")
-            .ok();
+        // What handles SIGTERM has that time for it.
+        let leave = "(trap 'sleep 1; touch saved; exit' TERM; touch ready; while :; do sleep 1000; done) >/dev/null 2>&1 &
+                     until [ -e ready ]; do sleep 0.1; done";
+        machine.ssh("alice", leave).ok();
         let lingers = || machine.berth("list").stdout.contains(" linger");
         assert!(eventually(lingers), "{:?}", machine.berth("list"));
-        let said = machine.berth("kill alice --yes").ok();
+        let said = machine.berth("kill alice --yes --grace 30s").ok();
         assert!(said.starts_with("ended session "), "{said}");
+        machine.host("test -e /home/alice/saved").ok();
         machine.assert_nothing_left(&before);
     });
 }

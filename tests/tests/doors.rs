@@ -157,9 +157,15 @@ fn a_denied_user_gets_in_through_no_door_and_is_told_why() {
             assert!(!su.stdout.contains("in"), "{su:?}");
             assert!(su.stderr.contains("See the front desk."), "{su:?}");
         }
+        let login = machine.login("alice");
+        login.expect("See the front desk.");
+        login.wait().refused();
+        machine.jobs_are_refused("alice");
         // Nor by a connection without a command, which would stay open.
         assert!(machine.refuses_without_session("alice"));
-        assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
+        for door in Door::ALL {
+            assert_eq!(machine.through(door, "bob", "echo in"), "in", "{door:?}");
+        }
         let line = machine.logged("result=deny");
         assert!(
             line.contains("user=alice") && line.contains("rule=suspended"),

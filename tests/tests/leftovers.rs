@@ -35,6 +35,64 @@ fn what_a_user_started_ends_with_the_login() {
     });
 }
 
+/// A shell ends at SIGHUP and not at SIGTERM; what is stopped must go on to end at all.
+#[test]
+fn what_is_left_is_asked_to_end_and_gets_the_time_of_the_policy_for_that() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        // What forks from a shell keeps what a redirection of a part of its work has set aside.
+        let leave = "
+            exec >/dev/null 2>&1
+            left() {
+                trap '' TERM HUP
+                trap \"touch $1.asked; sleep 1; touch $1.ended; exit\" $2
+                touch $1.ready
+                while :; do sleep 1000; done
+            }
+            (left terminated TERM) & (left hung_up HUP) & (left stopped TERM) &
+            until [ $(ls *.ready | wc -l) = 3 ]; do sleep 0.1; done
+            kill -STOP $!
+            until grep -q '^State:.T' /proc/$!/status; do sleep 0.1; done
+            rm *.ready";
+        let all = "hung_up.asked\nhung_up.ended\nstopped.asked\nstopped.ended\nterminated.asked\nterminated.ended";
+        for (grace, notes) in [("30s", all), ("0s", "")] {
+            let profile = format!("logout = {{ grace = \"{grace}\" }}");
+            machine.policy(&Policy::with_profile(&profile));
+            machine.ssh("alice", leave).ok();
+            machine.assert_nothing_left(&before);
+            let left = machine.host("cd /home/alice && ls && rm -f *.asked *.ended");
+            assert_eq!(left.ok(), notes, "{grace}");
+        }
+    });
+}
+
+#[test]
+fn what_may_linger_for_ever_outlasts_other_logins_and_does_not_count_as_one() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        for scope in ["session", "user"] {
+            machine.policy(&Policy {
+                profile: "max_sessions = 1\nlogout = { linger = \"infinity\", grace = \"0s\" }"
+                    .into(),
+                ..Policy::with_namespaces(&format!(
+                    r#"scope = "{scope}", user = "identity", pid = true, mount = true"#
+                ))
+            });
+            let leave = "setsid nohup sleep 1000 >/dev/null 2>&1 &";
+            machine.ssh("alice", leave).ok();
+            let lingers = || machine.berth("list").stdout.contains(" linger");
+            assert!(eventually(lingers), "{:?}", machine.berth("list"));
+            let left = Process::running("sleep 1000")[0];
+            let (login, _) = machine.stay("alice");
+            machine.ssh("alice", "true").refused();
+            login.end();
+            assert_eq!(left.name(), "sleep", "{scope}");
+            machine.berth("kill alice --yes").ok();
+            machine.assert_nothing_left(&before);
+        }
+    });
+}
+
 #[test]
 fn what_may_linger_stays_as_long_as_the_policy_says() {
     Machine::run(|machine| {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use berth_tests::{Machine, Policy, Process, Stack, Terminal};
+use berth_tests::{Door, Machine, Policy, Process, Stack, Terminal};
 
 /// The module as it is installed: without `policy=`, so that the loaded policy decides.
 fn with_the_loaded_policy(machine: &Machine) {
@@ -126,6 +126,39 @@ fn a_user_has_no_more_sessions_than_the_policy_says() {
         let again = berth_tests::eventually(|| machine.ssh("alice", "true").success());
         assert!(again, "a session that is over counts no more");
         second.end();
+    });
+}
+
+/// What PAM tells of a login, as sshd, login and su do, and where it is.
+#[test]
+fn rules_test_where_a_login_comes_from_and_what_the_machine_is_for() {
+    Machine::run(|machine| {
+        let rule = |tests: &str, files: u32| {
+            format!(
+                "[profile.files{files}]\nrlimits = {{ nofile = {files} }}\n\
+                 [[rule]]\nrole = \"lab\"\n{tests}\nprofile = \"files{files}\"\n"
+            )
+        };
+        let rules = [
+            rule("rhost = \"192.0.2.0/24\"", 91),
+            rule("ruser = \"bob\"", 92),
+            rule("tty = \"ttyS*\"", 93),
+            rule("rhost = \"127.0.0.0/8\"", 101),
+            rule("ruser = \"root\"", 102),
+            rule("tty = \"pts/*\"", 103),
+        ];
+        machine.policy_text(&format!(
+            "version = 1\nhost.roles = [\"web\", \"lab\"]\n\
+             [[rule]]\nname = \"elsewhere\"\nrole = \"login\"\naction = \"deny\"\n{}\
+             [[rule]]\naction = \"deny\"\n",
+            rules.concat()
+        ));
+        for (door, files) in [(Door::Ssh, "101"), (Door::Su, "102"), (Door::Login, "103")] {
+            let said = machine.through(door, "alice", "ulimit -n");
+            assert_eq!(said, files, "{door:?}");
+        }
+        // Nor is there anything of the kind to test.
+        machine.jobs_are_refused("alice");
     });
 }
 

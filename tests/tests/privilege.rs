@@ -125,33 +125,13 @@ fn typing_into_the_terminal_of_root_is_refused() {
 }
 
 #[test]
-fn nothing_of_the_host_can_be_mounted_or_unmounted() {
-    Machine::run(|machine| {
-        for door in Door::ALL {
-            for command in [
-                "umount /tmp",
-                "mount -t tmpfs none /mnt",
-                "unshare -m true",
-                "nsenter -t 1 -m true",
-            ] {
-                let said =
-                    machine.through(door, "alice", &format!("{command} 2>&1 && echo done; true"));
-                assert!(
-                    !said.contains("done") && !said.is_empty(),
-                    "{door:?}: {said}"
-                );
-            }
-        }
-    });
-}
-
-#[test]
 fn no_descriptor_of_the_login_program_or_of_berth_stays_open() {
     Machine::run(|machine| {
         // The glob's own descriptor is gone when it is looked at.
         let look = "for fd in /proc/self/fd/*; do readlink $fd; done; true";
         for door in Door::ALL {
             let said = machine.through(door, "alice", look);
+            assert!(said.lines().count() >= 3, "{door:?}: {said}");
             for target in said.lines() {
                 // A job of atd's reads itself from the spool.
                 let plain = [

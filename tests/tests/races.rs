@@ -121,6 +121,9 @@ fn a_session_that_waits_for_its_users_file_system_holds_up_nobody() {
                 .stdout
                 .contains(" linger")));
             assert!(eventually(|| one_more("D")), "it has ended");
+            if scope == "session" {
+                it_cannot_be_frozen_and_all_else_can(machine);
+            }
             for user in ["alice", "bob"] {
                 assert_eq!(machine.ssh(user, "echo in").ok(), "in", "{scope}");
                 assert_eq!(machine.su(user, "echo in").ok(), "in", "{scope}");
@@ -129,6 +132,25 @@ fn a_session_that_waits_for_its_users_file_system_holds_up_nobody() {
             machine.host("pkill perl; umount -l /home/alice/hers").ok();
         }
     });
+}
+
+/// Beside a session of alice's that waits for what nobody answers.
+fn it_cannot_be_frozen_and_all_else_can(machine: &mut Machine) {
+    let (login, sleep) = machine.stay("alice");
+    let said = machine.berth("freeze alice").refused();
+    assert_eq!(said.status.code(), Some(5), "{said:?}");
+    let user = machine.cgroups().user(machine.uid("alice"));
+    assert!(
+        said.stderr.contains(&format!("{}", user.display())),
+        "{said:?}"
+    );
+    let own = sleep.cgroup().expect("a cgroup");
+    let (_, id) = own.rsplit_once('/').expect("a session");
+    let shown = machine.berth(&format!("show {id}")).ok();
+    assert!(shown.contains("    State: frozen\n"), "{shown}");
+    machine.su("alice", "true").refused();
+    machine.berth("thaw alice").ok();
+    login.end();
 }
 
 /// Nor may one in a place whose name is no text, which stands in everybody's mount table.
@@ -140,7 +162,7 @@ fn a_mount_point_whose_name_is_no_text_keeps_nobody_out() {
             assert_eq!(machine.ssh(user, "echo in").ok(), "in");
         }
         let said = machine.berth("doctor").stdout;
-        assert!(!said.contains("no cgroup v2 tree"), "{said}");
+        assert!(said.contains("v2 at "), "{said}");
         assert!(eventually(|| machine
             .host("ls /run/berth/sessions")
             .ok()

@@ -19,6 +19,33 @@ fn they_are_in_force_and_cannot_be_raised() {
         }
         let raise = machine.ssh("alice", "ulimit -Hn 300");
         assert!(!raise.success(), "{raise:?}");
+        // By the kernel's names. nice and rtprio are 0 already where nobody may raise them.
+        let all = [
+            ("as", "\"8G\"", "address space", "8589934592"),
+            ("core", "4096", "core file size", "4096"),
+            ("cpu", "\"1h\"", "cpu time", "3600"),
+            ("data", "\"7G\"", "data size", "7516192768"),
+            ("fsize", "\"2M\"", "file size", "2097152"),
+            ("locks", "1234", "file locks", "1234"),
+            ("memlock", "12288", "locked memory", "12288"),
+            ("msgqueue", "54321", "msgqueue size", "54321"),
+            ("nofile", "123", "open files", "123"),
+            ("nproc", "88", "processes", "88"),
+            ("rss", "\"6G\"", "resident set", "6442450944"),
+            ("sigpending", "99", "pending signals", "99"),
+            ("stack", "\"4M\"", "stack size", "4194304"),
+        ];
+        let lines = all.map(|(key, value, ..)| format!("{key} = {value}"));
+        let rlimits = format!("rlimits = {{ {} }}", lines.join(", "));
+        machine.policy(&Policy::with_profile(&rlimits));
+        let limits = machine.ssh("alice", "cat /proc/self/limits").ok();
+        for (key, _, name, value) in all {
+            let line = limits
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("Max {name} ")));
+            let both = line.map(|line| line.split_whitespace().take(2).collect::<Vec<_>>());
+            assert_eq!(both, Some(vec![value, value]), "{key}: {limits}");
+        }
     });
 }
 

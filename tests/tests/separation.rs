@@ -62,11 +62,17 @@ fn private_directories_are_empty_and_stay_inside() {
 }
 
 #[test]
-fn a_private_tmp_has_the_size_that_the_policy_says() {
+fn a_private_tmp_and_shm_have_the_sizes_that_the_policy_says() {
     Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "identity", pid = true, mount = true, private_tmp = "16M", private_shm = "8M""#,
+        ));
         let fill = "dd if=/dev/zero of=/tmp/full bs=1M count=100 2>/dev/null; stat -c %s /tmp/full";
         let size: u64 = machine.ssh("alice", fill).ok().parse().unwrap();
         assert!((15 << 20..=16 << 20).contains(&size), "{size}");
+        let fill_shm = fill.replace("/tmp", "/dev/shm");
+        let size: u64 = machine.ssh("alice", &fill_shm).ok().parse().unwrap();
+        assert!((7 << 20..=8 << 20).contains(&size), "{size}");
         machine.policy(&Policy::with_namespaces(
             r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
         ));
@@ -74,6 +80,31 @@ fn a_private_tmp_has_the_size_that_the_policy_says() {
         assert_eq!(size, 100 << 20);
         let kept = || machine.host("find /var/lib/berth -name full").ok();
         assert!(eventually(|| kept().is_empty()), "{}", kept());
+    });
+}
+
+#[test]
+fn a_runtime_folder_beside_a_hidden_manager_holds_a_tenth_of_the_memory_at_most() {
+    Machine::run(|machine| {
+        machine.host("mkdir -p /run/user").ok();
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "identity", pid = true, mount = true, user_manager = "hidden""#,
+        ));
+        let uid = machine.uid("alice");
+        let look = format!("stat -f -c '%T %b %S' /run/user /run/user/{uid}");
+        let said = machine.ssh("alice", &look).ok();
+        let sizes: Vec<u64> = said
+            .lines()
+            .map(|line| {
+                let fields = line.strip_prefix("tmpfs ").expect(line);
+                let (blocks, size) = fields.split_once(' ').expect(line);
+                blocks.parse::<u64>().unwrap() * size.parse::<u64>().unwrap()
+            })
+            .collect();
+        let memory = machine.host("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo");
+        let tenth = memory.ok().parse::<u64>().unwrap() * 1024 / 10;
+        assert!(sizes[0] <= 16 << 10, "{said}");
+        assert!((tenth / 2..=tenth + 4096).contains(&sizes[1]), "{said}");
     });
 }
 
@@ -131,8 +162,15 @@ fn a_proc_that_the_host_mounts_later_stays_out_with_private_propagation() {
             machine.policy(&Policy::with_namespaces(&format!(
                 r#"user = "identity", pid = true, mount = true, propagation = "{propagation}""#
             )));
+            machine
+                .host("mount -t tmpfs none /mnt && touch /mnt/early")
+                .ok();
             let mut login = machine.ssh_terminal("alice");
             assert_eq!(login.run("ls /srv/chroot/proc"), "");
+            // Nor does what the host unmounts go.
+            machine.host("umount /mnt").ok();
+            let early = if comes_in { "" } else { "early" };
+            assert_eq!(login.run("ls /mnt"), early, "{propagation}");
             machine.host("mount -t proc proc /srv/chroot/proc").ok();
             let seen = login.run("cat /srv/chroot/proc/1/comm 2>/dev/null");
             assert_eq!(seen == "login-machine", comes_in, "{propagation}: {seen}");
