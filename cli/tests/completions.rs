@@ -17,6 +17,33 @@ fn completed(words: &str) -> String {
         .to_owned()
 }
 
+/// None of these shells need be there to read what is theirs.
+#[test]
+fn every_shell_gets_a_script_in_its_language_that_knows_the_verbs() {
+    for (shell, own) in [
+        ("bash", "complete -F _berth"),
+        ("zsh", "#compdef berth"),
+        ("fish", "complete -c berth"),
+        ("elvish", "set edit:completion:arg-completer[berth]"),
+        (
+            "powershell",
+            "Register-ArgumentCompleter -Native -CommandName 'berth'",
+        ),
+    ] {
+        let berth = env!("CARGO_BIN_EXE_berth");
+        let output = Command::new(berth).args(["completions", shell]).output();
+        let output = output.expect("berth");
+        let script = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && script.contains(own),
+            "{output:?}"
+        );
+        for verb in ["explain", "freeze", "completions"] {
+            assert!(script.contains(verb), "{shell}: {script}");
+        }
+    }
+}
+
 #[test]
 fn bash_completes_verbs_and_options() {
     assert_eq!(completed("berth ex"), "explain");

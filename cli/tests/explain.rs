@@ -110,6 +110,18 @@ fn explain_tells_who_is_denied_who_is_exempt_and_who_is_nobody() {
         "{}",
         ran.out
     );
+    let by_su = EXPLAINED.replace("tty = \"tty*\"", "ruser = \"web*\"");
+    let system = System::new(&by_su);
+    let path = system.policy();
+    let path = path.to_str().unwrap();
+    for (ruser, denied) in [("www", false), ("web", true)] {
+        let ran = berth(&["explain", "nobody", "--ruser", ruser, "--policy", path]);
+        assert_eq!(
+            ran.out.ends_with("\nTHIS LOGIN   denied\n"),
+            denied,
+            "{ran:?}"
+        );
+    }
     let ran = berth(&["explain", "no-such-user", "--policy", path]);
     assert_eq!(ran.code, Some(1));
     assert!(

@@ -171,6 +171,7 @@ fn twice(mut points: Vec<String>, number: usize) -> Vec<String> {
 /// Tries what is wanted, and prints what came of it. Says whether all is as it must be.
 pub fn run(wanted: Wanted) -> bool {
     let shown: HashMap<String, String>;
+    let mut unmatched = 0;
     let names = match wanted {
         Wanted::These(names) => {
             shown = HashMap::new();
@@ -179,6 +180,17 @@ pub fn run(wanted: Wanted) -> bool {
         wanted => {
             let mut all = list();
             if let Wanted::About(texts) | Wanted::LeftOut(texts) = &wanted {
+                // What no step matches any more would be tried by nobody.
+                for text in texts {
+                    let text = std::slice::from_ref(text);
+                    let is_one = |(point, shown): &(Point, String)| {
+                        is_about(&format!("{point} {shown}"), text)
+                    };
+                    if !all.iter().any(is_one) {
+                        println!("WRONG  no step is {:?}", text[0]);
+                        unmatched += 1;
+                    }
+                }
                 all.retain(|(point, shown)| is_about(&format!("{point} {shown}"), texts));
             }
             if let Wanted::LeftOut(_) = &wanted {
@@ -230,7 +242,7 @@ pub fn run(wanted: Wanted) -> bool {
     if missing > 0 {
         println!("WRONG  {missing} points were not tried: a machine ended");
     }
-    let wrong = count(WRONG) + missing;
+    let wrong = count(WRONG) + missing + unmatched;
     println!(
         "{} points: {} let in whole, {} refused, {} let in without a berth, {} with caps only, {} ended early, {wrong} wrong",
         grouped(names.len()),

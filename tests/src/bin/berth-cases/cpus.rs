@@ -1,5 +1,6 @@
 //! CPU pinning, felt, and pressure. What user-mode Linux lacks: two CPUs, the controller cpuset, PSI.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 
 use berth_tests::{Background, Booted, Machine, Policy, eventually};
@@ -26,6 +27,16 @@ fn pinned(machine: &mut Machine) {
     let look = "nproc; grep Cpus_allowed_list /proc/self/status | cut -f2; \
         taskset -pc 0 $$ >/dev/null 2>&1 && echo moved || echo held";
     assert_eq!(machine.ssh("alice", look).ok(), "1\n1\nheld");
+    // A cpuset says what memory it has, too; the one node that there is can be had by itself.
+    for caps in ["allowed_cpus = \"1\"", "allowed_memory_nodes = \"0\""] {
+        machine.policy(&Policy::with_profile(&format!("user = {{ {caps} }}")));
+        let (login, _) = machine.stay("alice");
+        let user = machine.cgroups().user(machine.uid("alice"));
+        let nodes = fs::read_to_string(user.join("cpuset.mems")).expect("cpuset.mems");
+        assert_eq!(nodes, "0\n", "{caps}");
+        login.end();
+    }
+    machine.policy(&Policy::with_profile("user = { allowed_cpus = \"1\" }"));
     assert_eq!(machine.ssh("bob", "nproc").ok(), "1");
     assert_eq!(machine.ssh("root", "nproc").ok(), "2");
     // Where the policy says nothing of CPUs, all are there.

@@ -45,10 +45,13 @@ fn killed(machine: &mut Machine) {
     deaf.run("mesg n");
     machine.policy(&policy(&format!("{CAPPED}\nnotify = false")));
     let mut untold = machine.ssh_terminal("alice");
-    for terminal in [&mut deaf, &mut untold] {
+    for terminal in [&mut untold, &mut deaf] {
         terminal.run(&eat);
-        std::thread::sleep(std::time::Duration::from_secs(2));
     }
+    // The log is told first, and whoever is told at once after it.
+    let session = deaf.run("echo $BERTH_SESSION");
+    machine.logged(&format!("cap session={session} "));
+    std::thread::sleep(std::time::Duration::from_millis(500));
     for terminal in [&bob, &deaf, &untold] {
         assert!(!terminal.shown().contains("berth:"), "{}", terminal.shown());
     }

@@ -45,12 +45,19 @@ fn raised_by_pam_limits(machine: &mut Machine) {
 fn above_the_applications(machine: &mut Machine) {
     for user in ["identity", "off"] {
         machine.policy(&Policy {
-            profile: "rlimits = { nofile = \"100:900\", memlock = \"2M:3M\" }".into(),
+            profile:
+                "rlimits = { nofile = \"100:900\", memlock = \"2M:3M\", nice = -5, rtprio = 7 }"
+                    .into(),
             ..Policy::with_namespaces(&format!("user = \"{user}\", pid = true, mount = true"))
         });
-        let look = "ulimit -Sn; ulimit -Hn; ulimit -Sl; ulimit -Hl; cat /proc/1/comm";
+        // Priorities by the kernel's names; its nice is 20 less the policy's.
+        let look = "ulimit -Sn; ulimit -Hn; ulimit -Sl; ulimit -Hl; cat /proc/1/comm; \
+            grep priority /proc/self/limits | tr -s \" \" | cut -d\" \" -f2-5";
         let su = format!("ulimit -n 50; ulimit -l 64; su alice -c '{look}'");
         let said = machine.host(&su).ok();
-        assert_eq!(said, "100\n900\n2048\n3072\nberth-init", "{user}");
+        assert_eq!(
+            said, "100\n900\n2048\n3072\nberth-init\nnice priority 25 25\nrealtime priority 7 7",
+            "{user}"
+        );
     }
 }
