@@ -60,7 +60,7 @@ pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};
 pub use exceptions::{Exception, ExceptionFile, Exceptions, parse as parse_exception};
 pub use explain::{Explanation, Shown, Tried, Verdict};
-pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError, disk_of};
+pub use facts::{Group, LocalTime, Login, LookupError, Machine, MachineError, disk_of, tty_name};
 pub use in_force::InForce;
 pub use keys::known_keys;
 pub use layers::Layers;

@@ -472,6 +472,18 @@ fn a_terminal_that_sshd_never_has() {
 }
 
 #[test]
+fn a_terminal_that_is_named_by_its_path() {
+    let body =
+        |ttys: &str| format!("[[rule]]\nservice = \"login\"\ntty = {ttys}\naction = \"deny\"\n");
+    assert_eq!(
+        warnings(&body("\"/dev/tty*\""), &site(&[])),
+        ["4:1 this can never match | a tty is named without \"/dev/\""]
+    );
+    let both = body("[\"/dev/tty1\", \"tty2\"]");
+    assert_eq!(warnings(&both, &site(&[])), [""; 0]);
+}
+
+#[test]
 fn a_throttle_without_a_limit() {
     let body = "[profile.a]\nuser = { memory_high = \"1G\" }\n[[rule]]\nprofile = \"a\"\n";
     assert_eq!(

@@ -4,7 +4,7 @@ use berth_config::outcome::{
     Accounting, Berth, Caps, FrozenLogin, Logout, Namespaces, OnError, Outcome, Privileges,
     UserManager,
 };
-use berth_config::{Decision, Layers, Login, Machine, Places, PolicyError};
+use berth_config::{Decision, Layers, Login, Machine, Places, PolicyError, tty_name};
 use berth_protocol::{JoinAbility, Request, service};
 use berth_session::{Cause, Line, Tree};
 
@@ -200,9 +200,7 @@ fn login(request: &Request, account: &mut Option<Login>) -> Result<Login, String
     *account = Some(login.clone());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     login.service = text(&request.service);
-    // login tells a path where others tell a name.
-    let tty = text(&request.tty);
-    login.tty = tty.strip_prefix("/dev/").unwrap_or(&tty).into();
+    login.tty = tty_name(&text(&request.tty)).into();
     login.rhost = text(&request.rhost);
     login.ruser = text(&request.ruser);
     Ok(login)

@@ -6,7 +6,7 @@ use berth_config::outcome::Outcome;
 use berth_config::value::Name;
 use berth_config::{
     Explanation, Layers, LocalTime, Login, Machine, Places, Policy, SourceError, Standing,
-    StateError, Trust, check_files,
+    StateError, Trust, check_files, tty_name,
 };
 
 use berth_session::systemd::is_booted;
@@ -229,6 +229,7 @@ fn login(arguments: &Arguments, user: &str, session: Option<&Session>) -> Result
             known.clone_from(given);
         }
     }
+    login.tty = tty_name(&login.tty).into();
     login.at = arguments.at.or(login.at);
     Ok(login)
 }

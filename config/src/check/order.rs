@@ -12,7 +12,7 @@ use crate::value::Name;
 pub(super) fn check(checker: &mut Checker<'_>) {
     unused(checker);
     namesakes(checker);
-    sshd_tty(checker);
+    never_a_tty(checker);
     past(checker);
     stalled(checker);
     idle_pools(checker);
@@ -59,10 +59,20 @@ fn namesakes(checker: &mut Checker<'_>) {
     }
 }
 
-/// sshd opens the session before it has a terminal, and says `ssh` for one.
-fn sshd_tty(checker: &mut Checker<'_>) {
+/// sshd opens the session before it has a terminal, and says `ssh` for one. And a terminal is looked at by its name.
+fn never_a_tty(checker: &mut Checker<'_>) {
     let contents = checker.contents;
     for rule in &contents.rules {
+        if let Some(setting) = &rule.tests.tty {
+            let ttys = setting.value.as_ref();
+            if ttys.is_some_and(|ttys| ttys.0.iter().all(|tty| tty.as_str().starts_with("/dev/"))) {
+                checker.findings.push(Finding::warning(
+                    setting.at,
+                    "this can never match",
+                    "a tty is named without \"/dev/\"",
+                ));
+            }
+        }
         let (Some(services), Some(ttys)) = (value(&rule.tests.service), value(&rule.tests.tty))
         else {
             continue;

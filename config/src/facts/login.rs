@@ -57,6 +57,11 @@ pub enum LookupError {
     TooManyGroups(String),
 }
 
+/// The name of a terminal by which rules test it: `tty1`, also where it is told as a path, as by util-linux's login.
+pub fn tty_name(tty: &str) -> &str {
+    tty.strip_prefix("/dev/").unwrap_or(tty)
+}
+
 impl Login {
     /// The same user at another door: the PAM service, terminal, remote host and remote user.
     pub fn through(&self, service: &str, tty: &str, rhost: &str, ruser: &str) -> Login {

@@ -7,5 +7,5 @@ mod machine;
 
 pub use clock::{LocalTime, Weekday};
 pub use disk::disk_of;
-pub use login::{Group, Login, LookupError};
+pub use login::{Group, Login, LookupError, tty_name};
 pub use machine::{Machine, MachineError};
