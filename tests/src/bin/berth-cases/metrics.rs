@@ -78,6 +78,7 @@ fn units(machine: &Booted) {
 
 /// A socket of systemd's is closed for good after 200 connections in two seconds, unless its unit says otherwise.
 fn crowd(machine: &Booted) {
+    machine.install(); // A case before may have removed it.
     machine.policy(&Policy::default());
     prometheus(machine);
     machine.host("systemctl start berth-metrics.socket").ok();
