@@ -7,6 +7,8 @@ mod properties;
 mod tasks;
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use berth_config::outcome::MissingController;
@@ -103,7 +105,7 @@ impl Plan {
             set(tree, &folder, &tree.berth(), &everyone)?;
         }
         let own = tree.user_in(None, self.uid);
-        let here = here(tree, &own, leader);
+        let here = here(tree, &own, leader)?;
         let pool = match (&here, &self.pool) {
             (Here::InAnotherUnit, Some((name, _))) => {
                 missing.push(format!(
@@ -250,35 +252,46 @@ enum Here {
     Elsewhere,
 }
 
-fn here(tree: &Tree, own: &Group, leader: &Leader) -> Here {
+fn here(tree: &Tree, own: &Group, leader: &Leader) -> Result<Here> {
     let pid = leader.role().pid;
-    match tree
-        .of_process(pid)
-        .filter(|group| group.path().starts_with(own.path()))
-    {
-        Some(group) if is_session_of(&group, pid) => Here::InItsSession(group),
+    let group = tree.of_process(pid);
+    let group = group.filter(|group| group.path().starts_with(own.path()));
+    let is_its_session = match &group {
+        Some(group) => is_session_of(group, pid)?,
+        None => false,
+    };
+    Ok(match group {
+        Some(group) if is_its_session => Here::InItsSession(group),
         Some(group) if group.name() == MANAGERS_OWN || !group.name().ends_with(".scope") => {
             Here::InAnotherUnit
         }
         _ => Here::Elsewhere,
-    }
+    })
 }
 
 /// Whether this is the scope of a session that logind has made for this very process. In another's (su
-/// typed in a session) it would be killed with that, and that with it.
-fn is_session_of(group: &Group, pid: i32) -> bool {
+/// typed in a session) it would be killed with that, and that with it. Out of its own, which logind would then end, it must
+/// not be taken because nobody could look.
+fn is_session_of(group: &Group, pid: i32) -> Result<bool> {
     let id = group.name().strip_prefix("session-");
     let id = id.and_then(|id| id.strip_suffix(".scope"));
     let Some(id) = id.filter(|id| !id.is_empty()) else {
-        return false;
+        return Ok(false);
     };
     // As sd_session_get_leader(3) reads it.
-    let session = fs::read_to_string(format!("/run/systemd/sessions/{id}"));
-    let session = session.unwrap_or_default();
+    let path = Path::new("/run/systemd/sessions").join(id);
+    let session = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        session => session.map_err(|source| Error::File {
+            action: "read",
+            path,
+            source,
+        })?,
+    };
     let leader = session
         .lines()
         .find_map(|line| line.strip_prefix("LEADER="));
-    leader.and_then(|leader| leader.parse().ok()) == Some(pid)
+    Ok(leader.and_then(|leader| leader.parse().ok()) == Some(pid))
 }
 
 impl Place {
