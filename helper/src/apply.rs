@@ -298,10 +298,10 @@ impl<'a> Work<'a> {
         let mut denied = false;
         let mut kept = false;
         let mut on_trial = false;
-        let same_way = |record: &Record| {
-            login.through(&record.service, &record.tty, &record.rhost, &record.ruser)
-        };
-        let mut logins: Vec<Login> = records.iter().map(same_way).collect();
+        let mut logins: Vec<Login> = records
+            .iter()
+            .map(|record| login.through(record.door()))
+            .collect();
         if logins.is_empty() {
             logins.push(login.by_ssh());
         }

@@ -75,6 +75,20 @@ impl Usage {
     }
 }
 
+/// Bytes that the kernel could make room in by a kill only: what was read from files it lets go, but for what is yet to be
+/// written to them (memory.stat in the kernel's cgroup-v2.rst).
+pub fn memory_in_use(group: &Group) -> Option<u64> {
+    let current: u64 = group.number("memory.current")?;
+    let stat = group.figures("memory.stat").unwrap_or_default();
+    let sum = |keys: [&str; 2]| {
+        let of = keys.into_iter().filter_map(|key| keyed(&stat, key));
+        of.fold(0, u64::saturating_add)
+    };
+    let cache = sum(["inactive_file", "active_file"]);
+    let unwritten = sum(["file_dirty", "file_writeback"]);
+    Some(current.saturating_sub(cache.saturating_sub(unwritten)))
+}
+
 /// How often a fork was refused, where that is counted. Before Linux 6.11 it is in the cgroup of whoever forked, whosever cap
 /// it was, and in none above; since then in the one with the cap, which has pids.events.local beside it, and all above.
 pub fn tasks_refused(group: &Group) -> Option<u64> {

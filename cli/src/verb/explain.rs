@@ -209,7 +209,7 @@ fn login(arguments: &Arguments, user: &str, session: Option<&Session>) -> Result
         Exit::NotSo
     })?;
     match session {
-        Some(session) => session.login(&mut login),
+        Some(session) => login = session.login(&login),
         None => login.service = "sshd".into(),
     }
     if let Some(service) = &arguments.service {

@@ -40,12 +40,11 @@ impl Session {
     }
 
     /// How and when its user logged in.
-    pub fn login(&self, login: &mut Login) {
-        login.service.clone_from(&self.0.service);
-        login.tty.clone_from(&self.0.tty);
-        login.rhost.clone_from(&self.0.rhost);
-        login.ruser.clone_from(&self.0.ruser);
-        login.at = LocalTime::of(live::opened(&self.0));
+    pub fn login(&self, account: &Login) -> Login {
+        Login {
+            at: LocalTime::of(live::opened(&self.0)),
+            ..account.through(self.0.door())
+        }
     }
 
     /// Whether the login would get something else now.

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::Policy;
-use berth_session::{BOUNDS, Cause, Counters, Group, Limits, Outcome, Record, Tree, Usage};
+use berth_session::{
+    BOUNDS, Cause, Counters, Group, Limits, Outcome, Record, Tree, Usage, memory_in_use,
+};
 
 use super::exposition::{Exposition, Family, Kind, Label};
 use crate::live::{self, Sessions};
@@ -168,9 +170,8 @@ impl User {
         let at_cap = || {
             let group = self.group.as_ref()?;
             let bound = group.number::<u64>("memory.max")? as f64 * AT_CAP;
-            let memory = self.memory.filter(|memory| *memory as f64 >= bound)?;
-            let cache = group.keyed("memory.stat", "inactive_file").unwrap_or(0);
-            Some(memory.saturating_sub(cache) as f64 >= bound)
+            self.memory.filter(|memory| *memory as f64 >= bound)?;
+            Some(memory_in_use(group)? as f64 >= bound)
         };
         at_cap() == Some(true)
     }
