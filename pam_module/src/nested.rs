@@ -32,6 +32,8 @@ pub enum Nested {
     Same,
     /// In a live one of another user.
     Other(String),
+    /// In one that it has joined itself: there is no record that it could be compared with.
+    Joined,
     /// In one that no record names.
     Unrecorded,
 }
@@ -45,6 +47,9 @@ impl fmt::Display for Nested {
                 f,
                 "the application runs inside the berth of {}; if it serves others, restart it from outside",
                 quoted(user.as_bytes())
+            ),
+            Nested::Joined => f.write_str(
+                "the application has joined a berth itself, and can open no other session",
             ),
             Nested::Unrecorded => f.write_str(
                 "the application runs inside a berth that has no record; restart it from outside",
@@ -121,6 +126,8 @@ fn nested_in(proc: &Path, records: &Path, user: &[u8]) -> Nested {
     }
     match other {
         Some(other) => Nested::Other(other),
+        // Who has joined stays in the old PID namespace, which the berth's /proc does not show.
+        None if under_init == Some(true) && !proc.join("self").exists() => Nested::Joined,
         None if under_init == Some(true) => Nested::Unrecorded,
         None => Nested::Outside,
     }
@@ -260,7 +267,8 @@ mod tests {
             "2",
             r#"{"user":"bob","pid_namespace":null,"mount_namespace":null}"#,
         );
-        assert_eq!(joined.nested("alice"), Nested::Unrecorded);
+        fs::remove_dir_all(joined.0.join("proc/self")).unwrap();
+        assert_eq!(joined.nested("alice"), Nested::Joined);
         let mount_only = Machine::new("mount-only", "systemd")
             .at("1", "host", "host")
             .at("self", "host", "berth")
