@@ -346,7 +346,7 @@ fn what_another_key_of_the_profile_takes_away() {
 }
 
 #[test]
-fn a_private_tmp_that_memory_max_does_not_hold() {
+fn a_private_tmp_or_shm_that_memory_max_does_not_hold() {
     let told = |tmp: &str, caps: &str| {
         let namespaces = format!("namespaces = {{ mount = true, private_tmp = \"{tmp}\" }}");
         let body = format!("[profile.a]\n{namespaces}\n{caps}\n[[rule]]\nprofile = \"a\"\n");
@@ -370,6 +370,16 @@ fn a_private_tmp_that_memory_max_does_not_hold() {
     ] {
         assert_eq!(told(tmp, caps), expected, "{tmp} {caps}");
     }
+    let shm = |size: &str| {
+        told(
+            &format!("1M\", private_shm = \"{size}"),
+            "user = { memory_max = \"1G\" }",
+        )
+    };
+    let warning = "3:50 this private_shm is not below memory_max | it is charged to that, and who fills it has \
+                   programs killed: write less";
+    assert_eq!(shm("1G"), [warning]);
+    assert_eq!(shm("1023M"), [""; 0]);
     // By a rule for a service, the caps of its users are another rule's.
     let body = "[profile.all]\nuser = { memory_max = \"1G\" }\n[profile.job]\ninherits = \"all\"\n\
                 namespaces = { mount = true, private_tmp = \"2G\" }\n[[rule]]\nservice = \"cron\"\n\

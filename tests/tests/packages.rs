@@ -202,3 +202,39 @@ fn the_selinux_module_compiles() {
         assert!(has, "{name}");
     }
 }
+
+#[test]
+fn all_that_berth_keeps_in_run_has_its_selinux_type() {
+    let read = |file: &str| fs::read_to_string(tree().join("packaging").join(file)).unwrap();
+    let contexts = read("selinux/berth.fc");
+    let postrm = read("debian/postrm").replace(';', " ");
+    let mut paths: Vec<&str> = postrm.split_whitespace().collect();
+    paths.retain(|path| path.starts_with("/run/berth"));
+    assert!(paths.contains(&"/run/berth-counters"), "{paths:?}");
+    for path in paths.into_iter().chain(["/run/berth/sessions/1"]) {
+        let has_type = contexts.lines().any(|line| {
+            let pattern = line.split_whitespace().next().unwrap();
+            let mut grep = Command::new("sh");
+            grep.args(["-c", "echo \"$0\" | grep -Exq \"$1\"", path, pattern]);
+            grep.status().unwrap().success()
+        });
+        assert!(has_type, "{path}");
+    }
+}
+
+#[test]
+fn the_selinux_package_can_be_installed_where_selinux_is_off() {
+    let spec = fs::read_to_string(tree().join("packaging/berth.spec")).unwrap();
+    let (_, script) = spec.split_once("%post selinux\n").unwrap();
+    let (script, _) = script.split_once("\n%").unwrap();
+    let installed = |is_on: bool, semodule: bool| {
+        let mut sh = Command::new("sh");
+        let here = format!(
+            "selinuxenabled() {{ {is_on}; }}; semodule() {{ {semodule}; }}; restorecon() {{ :; }}\n{script}"
+        );
+        sh.args(["-c", &here]);
+        sh.status().unwrap().success()
+    };
+    assert!(installed(false, false) && installed(false, true));
+    assert!(installed(true, true) && !installed(true, false));
+}

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use berth_config::outcome::{Outcome, Penalty};
-use berth_config::value::{bytes_text, duration_text};
+use berth_config::value::{Percent, bytes_text, duration_text};
 use berth_config::{
     Case, Checked, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files,
 };
@@ -257,7 +257,7 @@ fn values(policy: &Policy, login: &Login, machine: &Machine) -> Vec<(String, Str
 
 /// `hog: cpu above 200%, over 10min; steps 80% 50% of 30min; forgotten after 3h`.
 fn penalty_text(penalty: &Penalty) -> String {
-    let cpu = |time| format!("cpu above {}%, ", time / 10_000);
+    let cpu = |time| format!("cpu above {}, ", Percent::what_of(time, 1_000_000));
     let memory = |bytes| format!("memory above {}, ", bytes_text(bytes));
     let steps = penalty.steps.iter().map(|step| format!("{step} "));
     let except = penalty.except.iter().map(|one| format!("; not {one}"));

@@ -265,15 +265,23 @@ fn larger_than_memory(checker: &mut Checker<'_>, profile: &Profile, caps: [Optio
     let Some(max) = caps.filter_map(|caps| caps.memory_max).min() else {
         return;
     };
-    let setting = profile.namespaces.private_tmp.as_ref();
-    if let Some((setting, PrivateTmp::Tmpfs(size))) =
-        setting.and_then(|setting| Some((setting, setting.value?.0)))
-    {
+    let namespaces = &profile.namespaces;
+    let tmp = namespaces.private_tmp.as_ref().and_then(|setting| {
+        let PrivateTmp::Tmpfs(size) = setting.value?.0 else {
+            return None;
+        };
+        Some(("private_tmp", setting.at, size, "write \"disk\", or less"))
+    });
+    let shm = namespaces
+        .private_shm
+        .as_ref()
+        .and_then(|setting| Some(("private_shm", setting.at, setting.value?.0?, "write less")));
+    for (key, at, size, remedy) in tmp.into_iter().chain(shm) {
         if Limit::Finite(size) >= max {
             checker.findings.push(Finding::warning(
-                setting.at,
-                "this private_tmp is not below memory_max",
-                "it is charged to that, and who fills it has programs killed: write \"disk\", or less",
+                at,
+                format!("this {key} is not below memory_max"),
+                format!("it is charged to that, and who fills it has programs killed: {remedy}"),
             ));
         }
     }

@@ -89,10 +89,10 @@ impl Page {
         let all: Vec<&Record> = records.iter().collect();
         let users = live::by_user(records);
         let uids: Vec<String> = users.keys().map(u32::to_string).collect();
-        let users = users
+        let groups = users
             .values()
             .map(|records| live::user_group(tree, records));
-        let mut groups: Vec<_> = users.collect();
+        let mut groups: Vec<_> = groups.collect();
         groups.extend(records.iter().map(|record| live::group(tree, record)));
         let mut of_users = Figures::of(&groups);
         let of_sessions = of_users.split_off(uids.len());
@@ -118,8 +118,19 @@ impl Page {
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });
-        let (exceptions, objects) = exceptions::shown(first.uid);
-        let (penalty, standing) = penalties::shown(first.uid);
+        let (mut exceptions, mut objects) = (Vec::new(), Vec::new());
+        for uid in users.keys() {
+            let (lines, of_uid) = exceptions::shown(*uid);
+            exceptions.extend(lines.into_iter().map(|line| match users.len() {
+                1 => line,
+                _ => format!("of {uid}: {line}"),
+            }));
+            objects.extend(of_uid);
+        }
+        let mut penalties = users.keys().map(|uid| penalties::shown(*uid));
+        let (penalty, standing) = penalties
+            .find(|(line, _)| line.is_some())
+            .unwrap_or_default();
         let (events, events_objects) = bites::lately(name, EVENTS);
         let any_stale = records.iter().any(|record| stale.has(record));
         Page {
