@@ -369,7 +369,7 @@ fn forget(uid: u32) {
 /// account phase comes a few milliseconds before the session's, so a move to where this process
 /// already is, made now, saves the login most of that wait.
 fn begin_a_grace_period(tree: &Tree) {
-    if let Some(here) = tree.of_process(std::process::id() as i32) {
+    if let Ok(Some(here)) = tree.of_process(std::process::id() as i32) {
         let _ = here.write("cgroup.procs", "0"); // only a head start
     }
 }
