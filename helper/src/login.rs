@@ -260,7 +260,8 @@ fn log_opened(
     took: Duration,
     mut missing: Vec<String>,
 ) {
-    missing.extend_from_slice(&planned.notes);
+    // What is cut off at the end of a long line is not to be that there is no berth.
+    missing.splice(0..0, planned.notes.iter().cloned());
     let outside = |tree| systemd::has_manager_outside(tree, planned.login.uid);
     if request.join != JoinAbility::Manager
         && planned.berth.namespaces.user_manager == UserManager::Isolated
