@@ -30,8 +30,11 @@
 //! ```
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use nix::libc;
 
 use crate::folder::entries;
 use crate::{Error, Group, Result, SessionId, headless, kernel_bytes, kernel_text, systemd};
@@ -86,16 +89,28 @@ impl Tree {
         &self.root
     }
 
-    /// The cgroup of a process, below this root; `None` where it cannot be seen from here.
-    pub fn of_process(&self, pid: i32) -> Option<Group> {
-        let table = kernel_bytes(format!("/proc/{pid}/cgroup")).ok()?;
+    /// The cgroup of a process, below this root; `None` of one that has ended, or cannot be seen from here.
+    pub fn of_process(&self, pid: i32) -> Result<Option<Group>> {
+        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let table = match kernel_bytes(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            table => table.map_err(|error| Error::file("read", &path, error))?,
+        };
         // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace. Who has a cgroup of their
         // own to divide may call the parts as they like, also as the kernel calls what is gone.
         let mut lines = table.split(|byte| *byte == b'\n');
-        let path = lines.find_map(|line| line.strip_prefix(b"0::/"))?;
+        let Some(path) = lines.find_map(|line| line.strip_prefix(b"0::/")) else {
+            return Ok(None);
+        };
         let group = self.group(Path::new(OsStr::from_bytes(path)));
         let is_gone = path.ends_with(b" (deleted)") && !group.exists();
-        (!path.starts_with(b"..") && !is_gone).then_some(group)
+        Ok((!path.starts_with(b"..") && !is_gone).then_some(group))
+    }
+
+    /// Whether a process is seen to be in a cgroup.
+    pub fn is_in(&self, pid: i32, group: &Group) -> bool {
+        matches!(self.of_process(pid), Ok(Some(here)) if here == *group)
     }
 
     /// A path below the root, as records hold it.

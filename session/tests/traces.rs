@@ -581,12 +581,12 @@ fn the_cgroup_of_a_process_is_seen_whatever_its_name_as_long_as_it_is_there() {
     let mut process = Command::new("sleep").arg("60").spawn().unwrap();
     let pid = process.id() as i32;
     group.write("cgroup.procs", &pid.to_string()).unwrap();
-    assert_eq!(tree.of_process(pid), Some(group.clone()));
+    assert_eq!(tree.of_process(pid).unwrap(), Some(group.clone()));
     process.kill().unwrap();
     // A zombie stays where it was, when that is gone.
     while !group.remove().unwrap() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(tree.of_process(pid), None);
+    assert_eq!(tree.of_process(pid).unwrap(), None);
     process.wait().unwrap();
 }

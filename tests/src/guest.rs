@@ -256,6 +256,8 @@ fn package(build: &Build, work: &Path) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/build-deb");
     let made = Command::new(script)
         .env("CARGO_TARGET_DIR", built)
+        // What is installed once, and has debugging symbols, would take a minute to compress.
+        .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
         .stderr(Stdio::inherit())
         .output();
     let made = made.expect("packaging/build-deb");

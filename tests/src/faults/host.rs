@@ -102,6 +102,8 @@ impl UnderSystemd {
             Booted::prepare();
             let copy = format!("mkdir {PROGRAMS} && cp /host/* {PROGRAMS}");
             host.booted.host(&copy).ok();
+            // Its jobs are logins of root's, with a /run/user that is seen in the user's.
+            host.booted.host("systemctl stop cron").ok();
             // Not while logind remembers those that the preparation has logged in: it would not start their managers.
             host.booted.settled();
             host.booted.host("loginctl enable-linger alice bob").ok();

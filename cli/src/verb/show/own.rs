@@ -51,12 +51,12 @@ fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) ->
     let of_sessions = figures.split_off(1);
     let mut figures = figures.pop().unwrap_or_default();
     figures.limits = reading::user_limits(tree, user);
-    let here = tree.of_process(std::process::id().try_into().unwrap_or(0));
+    let this = std::process::id().try_into().unwrap_or(0);
     let both = sessions.iter().zip(&of_sessions);
     let lines = both.clone().map(|(own, figures)| {
         let mut parts = Vec::new();
         parts.extend(figures.usage.tasks.map(counted_tasks));
-        if here.as_ref() == Some(&own.group) {
+        if tree.is_in(this, &own.group) {
             parts.push("this one".into());
         }
         format!("{:<3} {}", own.name(), parts.join(", "))
