@@ -3,6 +3,10 @@
 
 mod pretend;
 
+use std::collections::BTreeMap;
+
+use berth_config::value::Percent;
+use berth_config::{Exception, ExceptionFile, Places, Standing, Standings};
 use serde_json::{Value, json};
 
 use pretend::{Run, files, record, three, with_figures};
@@ -480,6 +484,44 @@ fn a_user_is_all_uids_that_have_the_name_with_all_sessions_of_these() {
         shown.contains("Tasks:") && shown.contains("34 of 512"),
         "{shown}"
     );
+}
+
+/// As `berth set` and penalties have it, which are about the new UID.
+#[test]
+fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_lingers() {
+    let run = Run::new();
+    run.write(12, &record(12, "alice", 4_000_001, 8045));
+    run.write(57, &record(57, "alice", 4_000_002, 60));
+    let places = Places::under(&run.sessions.with_file_name("root"));
+    let exception = Exception {
+        key: "tasks_max".into(),
+        value: "512".into(),
+        until: 4_000_000_000,
+        by: "root".into(),
+        reason: None,
+    };
+    let written = ExceptionFile::of(&places, 4_000_002).write(&[exception]);
+    written.unwrap();
+    let standing = Standing {
+        user: "alice".into(),
+        penalty: "hog".into(),
+        step: 1,
+        steps: 2,
+        share: Percent::parse("50%").unwrap(),
+        since: 3_900_000_000,
+        until: 4_000_000_000,
+        forgotten: 4_100_000_000,
+        is_over: false,
+    };
+    let users = BTreeMap::from([(4_000_002, standing)]);
+    Standings { users }.write(&places).unwrap();
+    let ran = run.under("version = 1\n", "show alice --json");
+    let object: Value = serde_json::from_str(&ran.out).expect(&ran.err);
+    assert_eq!(object["exceptions"][0]["key"], "tasks_max");
+    assert_eq!(object["penalty"]["penalty"], "hog");
+    let shown = run.under("version = 1\n", "show alice").out;
+    assert!(shown.contains("\n  Penalty: hog"), "{shown}");
+    assert!(shown.contains("\nException: tasks_max 512 "), "{shown}");
 }
 
 #[test]

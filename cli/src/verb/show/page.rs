@@ -89,10 +89,10 @@ impl Page {
         let all: Vec<&Record> = records.iter().collect();
         let users = live::by_user(records);
         let uids: Vec<String> = users.keys().map(u32::to_string).collect();
-        let users = users
+        let groups = users
             .values()
             .map(|records| live::user_group(tree, records));
-        let mut groups: Vec<_> = users.collect();
+        let mut groups: Vec<_> = groups.collect();
         groups.extend(records.iter().map(|record| live::group(tree, record)));
         let mut of_users = Figures::of(&groups);
         let of_sessions = of_users.split_off(uids.len());
@@ -118,8 +118,11 @@ impl Page {
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });
-        let (exceptions, objects) = exceptions::shown(first.uid);
-        let (penalty, standing) = penalties::shown(first.uid);
+        let uids_exceptions = users.keys().map(|uid| exceptions::shown(*uid));
+        let (exceptions, objects): (Vec<_>, Vec<_>) = uids_exceptions.unzip();
+        let mut uids_penalties = users.keys().map(|uid| penalties::shown(*uid));
+        let penalty = uids_penalties.find(|(line, _)| line.is_some());
+        let (penalty, standing) = penalty.unwrap_or_default();
         let (events, events_objects) = bites::lately(name, EVENTS);
         let any_stale = records.iter().any(|record| stale.has(record));
         Page {
@@ -136,7 +139,7 @@ impl Page {
                 .zip(tree)
                 .map(|(user, tree)| tree.below(&user)),
             penalty,
-            exceptions,
+            exceptions: exceptions.concat(),
             sessions: lines.collect(),
             events,
             object: json!({
@@ -144,7 +147,7 @@ impl Page {
                 "uid": first.uid,
                 "opened": LocalTime::rfc3339(live::opened(oldest)),
                 "age_seconds": live::age(oldest),
-                "exceptions": objects,
+                "exceptions": objects.concat(),
                 "penalty": standing,
                 "events": events_objects,
                 "sessions": sessions
