@@ -39,27 +39,22 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    if let Err(exit) = live::only_root("change caps") {
-        return exit;
-    }
-    if arguments.due && arguments.json {
-        return due(arguments);
-    }
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
+    live::only_root("change caps")?;
     if arguments.due {
-        return repeated::once(|| due(arguments));
+        return Ok(match arguments.json {
+            true => due(arguments),
+            false => repeated::once(|| due(arguments)),
+        });
     }
     let mut words = vec![format!("--by={}", crate::deed::doer())];
     words.extend(arguments.dry_run.then(|| "--dry-run".into()));
     words.extend(arguments.force.then(|| "--force".into()));
-    let all = match caps::bring(&arguments.helper, &words) {
-        Ok(all) => all,
-        Err(exit) => return exit,
-    };
-    if !arguments.json {
-        return caps::print(&all, arguments.dry_run);
-    }
-    print_json(&all, arguments.dry_run)
+    let all = caps::bring(&arguments.helper, &words)?;
+    Ok(match arguments.json {
+        true => print_json(&all, arguments.dry_run),
+        false => caps::print(&all, arguments.dry_run),
+    })
 }
 
 /// Says nothing where there is nothing to do: cron would send it by mail.

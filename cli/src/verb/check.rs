@@ -43,36 +43,28 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let site = place::this_machine();
     let edited = arguments.file.is_empty();
     if arguments.users && edited && !live::is_root() {
         eprintln!("berth: only root may see what everybody gets");
-        return Exit::Permission;
+        return Err(Exit::Permission);
     }
     let checked = if edited {
         check_edited(&places, Trust::Root, Some(&site))
     } else {
         check_files(&arguments.file, Trust::Anybody, Some(&site))
     };
-    let checked = match checked {
-        Ok(checked) => checked,
-        Err(error) => {
-            let exit = place::source_error(&error);
-            if edited {
-                eprintln!("berth: {}", place::in_force(&places));
-            }
-            return exit;
+    let checked = checked.map_err(|error| {
+        let exit = place::source_error(&error);
+        if edited {
+            eprintln!("berth: {}", place::in_force(&places));
         }
-    };
-    let survey = match checked.policy.as_ref().filter(|_| arguments.users) {
-        None => None,
-        Some(policy) => match users::survey(policy) {
-            Ok(survey) => Some(survey),
-            Err(exit) => return exit,
-        },
-    };
+        exit
+    })?;
+    let surveyed = checked.policy.as_ref().filter(|_| arguments.users);
+    let survey = surveyed.map(users::survey).transpose()?;
     if arguments.json {
         let mut object = json!({
             "version": json::VERSION,
@@ -96,10 +88,10 @@ pub fn run(arguments: Arguments) -> Exit {
         out.extend(survey.iter().flat_map(users::lines));
         pager::lines(&out);
     }
-    match exit(&checked, arguments.strict) {
+    Ok(match exit(&checked, arguments.strict) {
         Exit::Done if survey.is_some_and(|survey| !survey.undecided.is_empty()) => Exit::NotSo,
         exit => exit,
-    }
+    })
 }
 
 fn exit(checked: &Checked, strict: bool) -> Exit {

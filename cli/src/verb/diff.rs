@@ -40,13 +40,7 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: Arguments) -> Exit {
-    match compare(&arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     may(arguments)?;
     let places = arguments.root.places();
     let old = match &arguments.old {

@@ -46,10 +46,8 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    if let Err(exit) = live::only_root("look at all that there is to check") {
-        return exit;
-    }
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
+    live::only_root("look at all that there is to check")?;
     // First, so that the checks find it gone.
     let mut findings = match arguments.fix {
         true => sessions::fix(),
@@ -90,8 +88,8 @@ pub fn run(arguments: &Arguments) -> Exit {
         let (failed, warned) = (counted(failures, "failure"), counted(warnings, "warning"));
         pager::print(&format!("{}{failed}, {warned}\n", told.collect::<String>()));
     }
-    match failures {
+    Ok(match failures {
         0 => Exit::Done,
         _ => Exit::NotSo,
-    }
+    })
 }

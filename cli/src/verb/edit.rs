@@ -38,13 +38,7 @@ pub struct Arguments {
 const SAVE: &str = "Save it and put it in force: (y)es, (e)dit again, or e(x)it without saving?";
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match edit(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("edit the policy")?;
     if !arguments.yes && !io::stdin().is_terminal() {
         eprintln!("berth: nobody can be asked here (no terminal): say --yes");

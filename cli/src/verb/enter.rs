@@ -54,13 +54,7 @@ fn session(text: &str) -> Result<SessionId, &'static str> {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match enter(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn enter(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("enter sessions")?;
     let object = Object::Session(arguments.session);
     let records = Sessions::tell()?.of(&object);

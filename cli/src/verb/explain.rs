@@ -92,14 +92,7 @@ fn parse_role(text: &str) -> Result<Name, String> {
 }
 
 /// Does it.
-pub fn run(arguments: Arguments) -> Exit {
-    match explain(&arguments) {
-        Ok(()) => Exit::Done,
-        Err(exit) => exit,
-    }
-}
-
-fn explain(arguments: &Arguments) -> Result<(), Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let session = match &arguments.object {
         Some(Object::Session(id)) => Some(Session::read(*id)?),
         None if arguments.asks_about_here() => Session::own(),
@@ -137,7 +130,7 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
             &others,
         ));
     }
-    Ok(())
+    Ok(Exit::Done)
 }
 
 /// The user's exceptions and the step of a penalty, as they are in force.

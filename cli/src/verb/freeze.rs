@@ -61,13 +61,7 @@ impl Change {
 }
 
 /// Does it.
-pub fn run(change: Change, arguments: &Arguments) -> Exit {
-    match carry_out(change, arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;
     let tree = Tree::find().map_err(|error| live::failed(&error))?;

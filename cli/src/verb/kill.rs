@@ -70,13 +70,7 @@ fn grace(text: &str) -> Result<Duration, String> {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match kill(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("end sessions")?;
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.

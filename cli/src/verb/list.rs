@@ -40,16 +40,13 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     // Without a hierarchy there are no figures, and still sessions.
     let tree = Tree::find().ok();
     if !live::is_root() {
         return own_sessions(arguments, tree.as_ref());
     }
-    let mut sessions = match Sessions::tell() {
-        Ok(sessions) => sessions,
-        Err(exit) => return exit,
-    };
+    let mut sessions = Sessions::tell()?;
     let stale = Stale::find(&sessions.records).unwrap_or_default();
     if arguments.stale {
         sessions.records.retain(|record| stale.has(record));
@@ -65,10 +62,10 @@ pub fn run(arguments: &Arguments) -> Exit {
         (_, true) => list.pools(),
         _ => list.sessions(),
     }
-    match sessions.unread.is_empty() {
+    Ok(match sessions.unread.is_empty() {
         true => Exit::Done,
         false => Exit::Partly,
-    }
+    })
 }
 
 /// What is listed.
@@ -234,12 +231,12 @@ impl List<'_> {
 }
 
 /// What who is not root can see: their own cgroups, and no record.
-fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Exit {
+fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
     let (uid, name) = own::user();
     let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
     let (Some((tree, user)), false) = (user, arguments.pools || arguments.stale) else {
         eprintln!("berth: only root may list that; `berth show` shows what there is of your own");
-        return Exit::Permission;
+        return Err(Exit::Permission);
     };
     let sessions = own::sessions(tree, &user);
     let mut groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
@@ -297,7 +294,7 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Exit {
         };
         pager::lines(&table::lines(&table, right));
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {

@@ -52,14 +52,7 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match log(arguments) {
-        Ok(()) => Exit::Done,
-        Err(exit) => exit,
-    }
-}
-
-fn log(arguments: &Arguments) -> Result<(), Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let source = Source::find(arguments.file.as_deref())?;
     let (mut events, end) = source.until_now(arguments.since)?;
     events.retain(|event| wanted(arguments, event));
@@ -68,17 +61,18 @@ fn log(arguments: &Arguments) -> Result<(), Exit> {
     let events = events.split_off(first);
     if !arguments.follow {
         print(&events, arguments.json);
-        return Ok(());
+        return Ok(Exit::Done);
     }
     for event in &events {
         if show(event, arguments.json).is_err() {
-            return Ok(()); // Whoever reads has seen enough.
+            return Ok(Exit::Done); // Whoever reads has seen enough.
         }
     }
     source.follow(&end, |event| match wanted(arguments, event) {
         true => show(event, arguments.json),
         false => Ok(()),
-    })
+    })?;
+    Ok(Exit::Done)
 }
 
 fn wanted(arguments: &Arguments, event: &Event) -> bool {

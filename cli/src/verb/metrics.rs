@@ -44,10 +44,10 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if !live::is_root() {
         eprintln!("berth: only root sees everybody's figures; `berth show` shows your own");
-        return Exit::Permission;
+        return Err(Exit::Permission);
     }
     if arguments.http {
         let mut exit = Exit::Done;
@@ -57,10 +57,10 @@ pub fn run(arguments: &Arguments) -> Exit {
             text
         });
         return match answered {
-            Ok(()) => exit,
+            Ok(()) => Ok(exit),
             Err(message) => {
                 eprintln!("berth: {message}");
-                Exit::Usage
+                Err(Exit::Usage)
             }
         };
     }
@@ -69,17 +69,17 @@ pub fn run(arguments: &Arguments) -> Exit {
         None => {
             let printed = stored::print(&text);
             if printed != Exit::Done {
-                return printed;
+                return Err(printed);
             }
         }
         Some(path) => {
             if let Err(message) = textfile::write(path, &text) {
                 eprintln!("berth: {message}");
-                return Exit::NotSo;
+                return Err(Exit::NotSo);
             }
         }
     }
-    exit
+    Ok(exit)
 }
 
 /// Looks at everything. What cannot be read is told, and is missing.

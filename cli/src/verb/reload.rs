@@ -30,13 +30,11 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let site = place::this_machine();
-    let checked = match check_edited(&places, Trust::Root, Some(&site)) {
-        Ok(checked) => checked,
-        Err(error) => return place::source_error(&error),
-    };
+    let checked = check_edited(&places, Trust::Root, Some(&site))
+        .map_err(|error| place::source_error(&error))?;
     if !arguments.json {
         for diagnostic in &checked.diagnostics {
             println!("{}", paint::diagnostic(diagnostic));
@@ -53,14 +51,12 @@ pub fn run(arguments: Arguments) -> Exit {
             let errors = counted(checked.errors(), "error");
             println!("{errors}; {}", place::in_force(&places));
         }
-        return Exit::Policy;
+        return Err(Exit::Policy);
     };
     let before = Policy::load_in(&places)
         .ok()
         .filter(|before| before.loaded().is_some());
-    if let Err(exit) = put(policy, &places) {
-        return exit;
-    }
+    put(policy, &places)?;
     // After that: it may take minutes, in which somebody else may put a newer policy in force.
     let change = before.as_ref().and_then(|before| changing(before, policy));
     let (rules, profiles) = policy.size();
@@ -86,7 +82,7 @@ pub fn run(arguments: Arguments) -> Exit {
             None => println!("no policy was loaded before"),
         }
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 /// Puts a policy in force, or says why not. The log has who did, where it is that of the running system.

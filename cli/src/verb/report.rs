@@ -48,13 +48,7 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match report(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn report(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let file = match &arguments.file {
         Some(file) => file.clone(),
         None => file_of_policy()?,

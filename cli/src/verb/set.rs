@@ -49,13 +49,7 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match set(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn set(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("make exceptions")?;
     let not_so = |error: &dyn std::fmt::Display| {
         eprintln!("berth: {error}");

@@ -30,13 +30,7 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match show(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn show(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let tree = Tree::find().ok();
     if !live::is_root() {
         return own::show(arguments.object.as_ref(), tree.as_ref(), arguments.json);

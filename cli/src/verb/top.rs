@@ -66,13 +66,13 @@ fn delay(text: &str) -> Result<Duration, String> {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut watch = Watch::new();
     if !watch.is_of_use() {
         eprintln!(
             "berth: only root sees everybody's sessions, and you have no cgroup of Berth's here"
         );
-        return Exit::Permission;
+        return Err(Exit::Permission);
     }
     let view = match (arguments.sessions, arguments.pools) {
         (true, _) => View::Sessions,
@@ -85,26 +85,24 @@ pub fn run(arguments: &Arguments) -> Exit {
     }
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         eprintln!("berth: top needs a terminal; in a script, say --batch");
-        return Exit::Usage;
+        return Err(Exit::Usage);
     }
-    screen::run(&mut model, &mut watch)
+    Ok(screen::run(&mut model, &mut watch))
 }
 
-fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Exit {
+fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Result<Exit, Exit> {
     // All rows are read each time.
     model.fit(usize::MAX);
     for pause in [model.delay, Duration::ZERO] {
-        match watch.sample(model) {
-            Ok(sample) => model.take(sample),
-            Err(error) => return live::failed(&error),
-        }
+        let sample = watch.sample(model);
+        model.take(sample.map_err(|error| live::failed(&error))?);
         std::thread::sleep(pause);
     }
     match as_json {
         true => object::print(model),
         false => print!("{}", page::text(model, sys::terminal_width().unwrap_or(80))),
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

@@ -60,13 +60,7 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match attempt(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn attempt(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("log somebody in")?;
     let policy = policy(arguments.policy.as_deref())?;
     let login = login(arguments)?;

@@ -36,13 +36,7 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match unset(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("end exceptions")?;
     let not_so = |error: &dyn std::fmt::Display| {
         eprintln!("berth: {error}");

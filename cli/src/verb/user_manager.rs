@@ -32,21 +32,18 @@ pub struct Arguments {
 }
 
 /// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if !live::is_root() {
         eprintln!("berth: only user@.service starts a user's service manager so");
-        return Exit::Permission;
+        return Err(Exit::Permission);
     }
-    match serve(arguments.uid) {
-        Ok(exit) => exit,
-        Err(why) => {
-            eprintln!(
-                "berth: cannot run the service manager of user {}: {why}",
-                arguments.uid
-            );
-            Exit::NotSo
-        }
-    }
+    serve(arguments.uid).map_err(|why| {
+        eprintln!(
+            "berth: cannot run the service manager of user {}: {why}",
+            arguments.uid
+        );
+        Exit::NotSo
+    })
 }
 
 fn serve(uid: u32) -> Result<Exit, String> {

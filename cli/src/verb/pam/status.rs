@@ -9,7 +9,7 @@ use crate::json;
 use crate::stack::{Entry, Folders, entries};
 
 /// Does it.
-pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
+pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit, Exit> {
     let usual = usual(folders);
     let chosen = match services {
         [] => &usual[..],
@@ -23,7 +23,7 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
             Ok(standing) => found.push((service, standing)),
             Err(error) => {
                 eprintln!("berth: cannot read PAM's file of {service}: {error}");
-                return Exit::NotSo;
+                return Err(Exit::NotSo);
             }
         }
     }
@@ -49,10 +49,12 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
             println!("{service:width$}  {state}{note}");
         }
     }
-    match found.iter().all(|(_, standing)| standing.is_right()) {
-        true if !found.is_empty() => Exit::Done,
-        _ => Exit::NotSo,
-    }
+    Ok(
+        match found.iter().all(|(_, standing)| standing.is_right()) {
+            true if !found.is_empty() => Exit::Done,
+            _ => Exit::NotSo,
+        },
+    )
 }
 
 fn words(standing: &Standing) -> (&'static str, Option<String>) {
