@@ -123,7 +123,11 @@ pub fn failed(error: &StateError) -> Exit {
 }
 
 /// Prints which exceptions a user has now, and what came of it for their sessions, as one object.
-pub fn print_json((user, uid): (&str, u32), all: &[Exception], applied: &[Applied]) {
+pub fn print_json(
+    (user, uid): (&str, u32),
+    all: &[Exception],
+    applied: &[Applied],
+) -> Result<(), Exit> {
     json::print(&json!({
         "version": json::VERSION,
         "now": LocalTime::rfc3339(SystemTime::now()),
@@ -131,7 +135,7 @@ pub fn print_json((user, uid): (&str, u32), all: &[Exception], applied: &[Applie
         "uid": uid,
         "exceptions": objects(all),
         "applied": caps::objects(applied),
-    }));
+    }))
 }
 
 /// Brings one user's caps up to date.

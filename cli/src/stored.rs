@@ -5,15 +5,15 @@ use std::io::{self, ErrorKind, Write};
 use crate::exit::Exit;
 
 /// Prints it in one piece: standard output itself writes line by line, and an object of thousands of sessions has a
-/// hundred thousand lines. Says whether all of it was printed.
-pub fn print(text: &str) -> Exit {
+/// hundred thousand lines.
+pub fn print(text: &str) -> Result<(), Exit> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Who reads it no more has had enough; what println does then is panic.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             eprintln!("berth: cannot print all of it: {error}");
-            Exit::NotSo
+            Err(Exit::NotSo)
         }
-        _ => Exit::Done,
+        _ => Ok(()),
     }
 }

@@ -435,6 +435,32 @@ fn what_cannot_be_shown_stops_nothing() {
 }
 
 #[test]
+fn an_object_that_is_cut_is_not_so() {
+    let run = with_figures();
+    let policy = run.sessions.with_extension("toml");
+    std::fs::write(&policy, "version = 1\n").unwrap();
+    let policy = policy.display();
+    for verb in [
+        "list",
+        "list --users",
+        "list --pools",
+        "show 12",
+        "show alice",
+        "top --delay 0.1",
+        "freeze 12",
+        "thaw 12",
+        "kill 12 --yes --signal CONT",
+        &format!("check {policy}"),
+        &format!("diff {policy} {policy}"),
+        &format!("explain nobody --policy {policy}"),
+    ] {
+        let ran = run.berth("", &format!("{verb} --json >/dev/full"));
+        assert_eq!(ran.code, Some(1), "{verb}: {ran:?}");
+        assert!(ran.err.contains("No space left on device"), "{ran:?}");
+    }
+}
+
+#[test]
 fn what_has_no_cgroup_is_not_said_to_be_frozen() {
     let run = Run::new();
     let mut figures = files(0, 0, 1);

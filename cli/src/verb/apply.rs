@@ -42,23 +42,23 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("change caps")?;
     if arguments.due {
-        return Ok(match arguments.json {
+        return match arguments.json {
             true => due(arguments),
             false => repeated::once(|| due(arguments)),
-        });
+        };
     }
     let mut words = vec![format!("--by={}", crate::deed::doer())];
     words.extend(arguments.dry_run.then(|| "--dry-run".into()));
     words.extend(arguments.force.then(|| "--force".into()));
     let all = caps::bring(&arguments.helper, &words)?;
-    Ok(match arguments.json {
+    match arguments.json {
         true => print_json(&all, arguments.dry_run),
-        false => caps::print(&all, arguments.dry_run),
-    })
+        false => Ok(caps::print(&all, arguments.dry_run)),
+    }
 }
 
 /// Says nothing where there is nothing to do: cron would send it by mail.
-fn due(arguments: &Arguments) -> Exit {
+fn due(arguments: &Arguments) -> Result<Exit, Exit> {
     let helper = &arguments.helper;
     let mut all = Vec::new();
     // One that cannot be done keeps nobody from the others.
@@ -81,10 +81,10 @@ fn due(arguments: &Arguments) -> Exit {
     }
     let exit = match arguments.json {
         true => print_json(&all, false),
-        false if all.iter().all(|one| one.changes.is_empty()) => caps::print_left(&all),
-        false => caps::print(&all, false),
+        false if all.iter().all(|one| one.changes.is_empty()) => Ok(caps::print_left(&all)),
+        false => Ok(caps::print(&all, false)),
     };
-    failed.unwrap_or(exit)
+    failed.map_or(exit, Err)
 }
 
 /// The caps as the policy has them at this time; who is told of.
@@ -94,12 +94,12 @@ fn by_time(helper: &Path) -> Result<Vec<Applied>, Exit> {
     Ok(now)
 }
 
-fn print_json(all: &[Applied], dry_run: bool) -> Exit {
+fn print_json(all: &[Applied], dry_run: bool) -> Result<Exit, Exit> {
     json::print(&json!({
         "version": json::VERSION,
         "now": LocalTime::rfc3339(SystemTime::now()),
         "dry_run": dry_run,
         "applied": caps::objects(all),
-    }));
-    caps::exit(all)
+    }))?;
+    Ok(caps::exit(all))
 }

@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         if let (Some(survey), Some(object)) = (&survey, object.as_object_mut()) {
             object.insert("users".into(), json!(survey));
         }
-        json::print(&object);
+        json::print(&object)?;
     } else {
         let mut out: Vec<String> = checked.diagnostics.iter().map(paint::diagnostic).collect();
         let mut summary = summary(&checked);

@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             "version": json::VERSION,
             "users": logins.len(),
             "differing": users,
-        }));
+        }))?;
     } else {
         let mut out = Vec::new();
         for (account, changes) in &differing {

@@ -82,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             "failures": failures,
             "warnings": warnings,
             "findings": findings.iter().map(Finding::object).collect::<Vec<_>>(),
-        }));
+        }))?;
     } else {
         let told = findings.iter().map(|one| paint::level(&one.to_string()));
         let (failed, warned) = (counted(failures, "failure"), counted(warnings, "warning"));

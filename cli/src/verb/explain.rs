@@ -120,7 +120,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .map_err(|error| not_so(&error))?;
     let others = others(&login, &explanation);
     if arguments.json {
-        object::print(&login, session, &policy, &explanation, &others);
+        object::print(&login, session, &policy, &explanation, &others)?;
     } else {
         pager::lines(&text::lines(
             &login,

@@ -115,7 +115,7 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
             change.done(): records.iter().map(|record| record.id).filter(|id| !still.contains(id)).collect::<Vec<_>>(),
             "frozen_otherwise": still,
             "failed": failed,
-        }));
+        }))?;
     } else if failed.is_empty() {
         println!(
             "{} {object}: {}",

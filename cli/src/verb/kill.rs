@@ -92,10 +92,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .chain([("signal", signal.to_string())])
         .collect();
     deed::log("kill", arguments.object.as_ref(), &fields);
-    Ok(match arguments.signal {
+    match arguments.signal {
         Some(signal) => send(&targets, signal, tree.as_ref(), arguments.json),
         None => end(&targets, tree.as_ref(), arguments),
-    })
+    }
 }
 
 /// The sessions that are meant.
@@ -146,7 +146,12 @@ fn named(record: &Record) -> String {
     format!("session {} of {user} ({})", record.id, way_in(record))
 }
 
-fn send(targets: &[Target], signal: Signal, tree: Option<&Tree>, as_json: bool) -> Exit {
+fn send(
+    targets: &[Target],
+    signal: Signal,
+    tree: Option<&Tree>,
+    as_json: bool,
+) -> Result<Exit, Exit> {
     let mut sent = Vec::new();
     let mut failed = Vec::new();
     for target in targets {
@@ -161,15 +166,16 @@ fn send(targets: &[Target], signal: Signal, tree: Option<&Tree>, as_json: bool) 
             Err(why) => failed.push((target, why)),
         }
     }
-    if as_json {
-        json::print(&json!({
+    let printed = match as_json {
+        true => json::print(&json!({
             "version": json::VERSION,
             "signal": signal.as_str(),
             "sent": sent,
             "failed": left(&failed),
-        }));
-    }
-    report(&failed)
+        })),
+        false => Ok(()),
+    };
+    printed.and(report(&failed))
 }
 
 fn counted_processes(count: usize) -> String {
@@ -179,7 +185,7 @@ fn counted_processes(count: usize) -> String {
     }
 }
 
-fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
+fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result<Exit, Exit> {
     let mut failed: Vec<(&Target, String)> = Vec::new();
     if targets.last().is_some_and(|last| is_own(tree, last.record)) {
         // It stays for the kill. If this fails it ends itself too early, and nobody else.
@@ -224,7 +230,7 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
     let (ended, rest): (Vec<&Target>, Vec<&Target>) =
         targets.iter().partition(|target| target.is_gone());
     let held: Vec<&Target> = rest.into_iter().filter(|one| one.is_held()).collect();
-    if arguments.json {
+    let printed = if arguments.json {
         json::print(&json!({
             "version": json::VERSION,
             "now": LocalTime::rfc3339(std::time::SystemTime::now()),
@@ -234,7 +240,7 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
                 .map(|target| json!({ "session": target.record.id, "for": target.sharers }))
                 .collect::<Vec<_>>(),
             "failed": left(&failed),
-        }));
+        }))
     } else {
         for target in ended {
             println!("ended {}", named(target.record));
@@ -247,8 +253,9 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
                 others.join(", ")
             );
         }
-    }
-    report(&failed)
+        Ok(())
+    };
+    printed.and(report(&failed))
 }
 
 fn left(failed: &[(&Target, String)]) -> Vec<serde_json::Value> {
@@ -258,13 +265,13 @@ fn left(failed: &[(&Target, String)]) -> Vec<serde_json::Value> {
         .collect()
 }
 
-fn report(failed: &[(&Target, String)]) -> Exit {
+fn report(failed: &[(&Target, String)]) -> Result<Exit, Exit> {
     for (target, why) in failed {
         eprintln!("berth: {}: {why}", named(target.record));
     }
     match failed.is_empty() {
-        true => Exit::Done,
-        false => Exit::Partly,
+        true => Ok(Exit::Done),
+        false => Err(Exit::Partly),
     }
 }
 

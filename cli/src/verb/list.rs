@@ -58,9 +58,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         as_json: arguments.json,
     };
     match (arguments.users, arguments.pools) {
-        (true, _) => list.users(),
-        (_, true) => list.pools(),
-        _ => list.sessions(),
+        (true, _) => list.users()?,
+        (_, true) => list.pools()?,
+        _ => list.sessions()?,
     }
     Ok(match sessions.unread.is_empty() {
         true => Exit::Done,
@@ -77,7 +77,7 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn sessions(&self) {
+    fn sessions(&self) -> Result<(), Exit> {
         let records = self.records.iter();
         let groups: Vec<_> = records
             .map(|record| live::group(self.tree, record))
@@ -130,9 +130,10 @@ impl List<'_> {
             )
         }));
         pager::lines(&text);
+        Ok(())
     }
 
-    fn users(&self) {
+    fn users(&self) -> Result<(), Exit> {
         let users = live::by_user(self.records);
         let groups: Vec<_> = users
             .values()
@@ -181,9 +182,10 @@ impl List<'_> {
             self.counted()
         ));
         pager::lines(&text);
+        Ok(())
     }
 
-    fn pools(&self) {
+    fn pools(&self) -> Result<(), Exit> {
         let pools = live::by_pool(self.records);
         let groups: Vec<_> = pools
             .keys()
@@ -223,6 +225,7 @@ impl List<'_> {
         let mut text = table::lines(&table, &[1, 2, 3, 4, 5, 6]);
         text.push(format!("{}.", counted(pools.len(), "pool")));
         pager::lines(&text);
+        Ok(())
     }
 
     fn counted(&self) -> String {
@@ -285,7 +288,7 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit
     }
     if arguments.json {
         let key = if arguments.users { "users" } else { "sessions" };
-        print_json(key, objects);
+        print_json(key, objects)?;
     } else {
         let right: &[usize] = if arguments.users {
             &[1, 2, 3, 4, 5]
@@ -326,12 +329,12 @@ fn with_figures(mut object: Value, figures: &Figures) -> Value {
     object
 }
 
-fn print_json(key: &str, objects: Vec<Value>) {
+fn print_json(key: &str, objects: Vec<Value>) -> Result<(), Exit> {
     json::print(&json!({
         "version": json::VERSION,
         "now": LocalTime::rfc3339(SystemTime::now()),
         key: objects,
-    }));
+    }))
 }
 
 fn dash() -> String {

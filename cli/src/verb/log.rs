@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let first = most.map_or(0, |most| events.len().saturating_sub(most));
     let events = events.split_off(first);
     if !arguments.follow {
-        print(&events, arguments.json);
+        print(&events, arguments.json)?;
         return Ok(Exit::Done);
     }
     for event in &events {
@@ -81,17 +81,17 @@ fn wanted(arguments: &Arguments, event: &Event) -> bool {
     is_late && user.is_none_or(|user| event.get("user") == Some(user))
 }
 
-fn print(events: &[Event], as_json: bool) {
+fn print(events: &[Event], as_json: bool) -> Result<(), Exit> {
     if as_json {
-        json::print(&json!({
+        return json::print(&json!({
             "version": json::VERSION,
             "now": LocalTime::rfc3339(SystemTime::now()),
             "events": events.iter().map(object).collect::<Vec<_>>(),
         }));
-        return;
     }
     let lines: Vec<String> = events.iter().map(line).collect();
     pager::print(&lines.concat());
+    Ok(())
 }
 
 /// Shows one event at once.

@@ -66,12 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let (text, exit) = render(arguments.format, arguments.top);
     match &arguments.output {
-        None => {
-            let printed = stored::print(&text);
-            if printed != Exit::Done {
-                return Err(printed);
-            }
-        }
+        None => stored::print(&text)?,
         Some(path) => {
             if let Err(message) = textfile::write(path, &text) {
                 eprintln!("berth: {message}");

@@ -46,7 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
                 "version": json::VERSION,
                 "loaded": false,
                 "diagnostics": checked.diagnostics,
-            }));
+            }))?;
         } else {
             let errors = counted(checked.errors(), "error");
             println!("{errors}; {}", place::in_force(&places));
@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             "users": change.map(|(_, users)| users),
             "users_changed": change.map(|(changed, _)| changed),
             "diagnostics": checked.diagnostics,
-        }));
+        }))?;
     } else {
         println!(
             "loaded {} and {} from {}",

@@ -67,16 +67,15 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         eprintln!("berth: there is no file {}", ledger.file.display());
         return Err(Exit::NotSo);
     }
-    let mut exit = Exit::Done;
     if arguments.json {
-        exit = print_json(arguments, &report, torn);
+        print_json(arguments, &report, torn)?;
     } else if arguments.csv {
-        exit = stored::print(&csv(&report));
+        stored::print(&csv(&report))?;
     } else {
         pager::lines(&[text(&report, io::stdout().is_terminal())]);
     }
-    if torn == 0 || exit != Exit::Done {
-        return Ok(exit);
+    if torn == 0 {
+        return Ok(Exit::Done);
     }
     let what = counted(usize::try_from(torn).unwrap_or(usize::MAX), "line");
     let file = ledger.file.display();
@@ -146,7 +145,7 @@ fn text(report: &Report, bars: bool) -> String {
     table::lines(&lines, &right).join("\n")
 }
 
-fn print_json(arguments: &Arguments, report: &Report, torn: u64) -> Exit {
+fn print_json(arguments: &Arguments, report: &Report, torn: u64) -> Result<(), Exit> {
     let groups: Vec<Value> = report
         .groups()
         .iter()

@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         );
     }
     if arguments.json {
-        exceptions::print_json((&login.user, login.uid), &all, &applied);
+        exceptions::print_json((&login.user, login.uid), &all, &applied)?;
         return Ok(caps::exit(&applied));
     }
     for one in &new {

@@ -50,8 +50,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         (Object::Profile(name), Some(_)) => Page::of_profile(name, &records, tree.as_ref()),
         (_, None) => return Err(none(&object)),
     };
-    page.print(arguments.json);
-    Ok(Exit::Done)
+    page.print(arguments.json)
 }
 
 /// Says that there is nothing to show, or to end.

@@ -99,7 +99,7 @@ fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Result<Exit, Ex
         std::thread::sleep(pause);
     }
     match as_json {
-        true => object::print(model),
+        true => object::print(model)?,
         false => print!("{}", page::text(model, sys::terminal_width().unwrap_or(80))),
     }
     Ok(Exit::Done)

@@ -86,7 +86,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let texts = ended
         .iter()
         .map(|one| format!("{} is the policy's again", one.key));
-    Ok(finish(arguments, user, &kept, &applied, texts))
+    finish(arguments, user, &kept, &applied, texts)
 }
 
 fn forgive(arguments: &Arguments, (name, uid): (&str, u32), by: &str) -> Result<Exit, Exit> {
@@ -101,7 +101,7 @@ fn forgive(arguments: &Arguments, (name, uid): (&str, u32), by: &str) -> Result<
         return Err(Exit::NotSo);
     };
     let text = std::iter::once("the penalty is forgiven".to_owned());
-    Ok(finish(arguments, (name, uid), &kept, &applied, text))
+    finish(arguments, (name, uid), &kept, &applied, text)
 }
 
 /// Tells what came of it.
@@ -111,16 +111,16 @@ fn finish(
     kept: &[Exception],
     applied: &[Applied],
     texts: impl Iterator<Item = String>,
-) -> Exit {
+) -> Result<Exit, Exit> {
     if arguments.json {
-        exceptions::print_json((name, uid), kept, applied);
-        return caps::exit(applied);
+        exceptions::print_json((name, uid), kept, applied)?;
+        return Ok(caps::exit(applied));
     }
     for text in texts {
         println!("{name}: {text}");
     }
-    match applied.is_empty() {
+    Ok(match applied.is_empty() {
         true => Exit::Done,
         false => caps::print(applied, false),
-    }
+    })
 }

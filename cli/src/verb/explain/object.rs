@@ -7,6 +7,7 @@ use berth_config::{Explanation, LocalTime, Login, Policy};
 use serde_json::{Value, json};
 
 use super::session::Session;
+use crate::exit::Exit;
 use crate::json;
 use crate::units::Other;
 
@@ -17,7 +18,7 @@ pub fn print(
     policy: &Policy,
     explanation: &Explanation,
     others: &[Other],
-) {
+) -> Result<(), Exit> {
     let decision = &explanation.decision;
     let loaded = policy.loaded().map(|loaded| {
         json!({
@@ -45,7 +46,7 @@ pub fn print(
             "everyone": explanation.everyone_caps,
             "login": explanation.login,
         },
-    }));
+    }))
 }
 
 /// The decision; bytes and seconds are numbers, no limit of a cap is "infinity".

@@ -38,7 +38,7 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit
         json::print(&json!({
             "version": json::VERSION,
             "services": services.collect::<Vec<_>>(),
-        }));
+        }))?;
     } else {
         let width = found.iter().map(|(service, _)| service.len()).max();
         let width = width.unwrap_or_default().max("SERVICE".len());

@@ -16,8 +16,7 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
     if let Some(Object::Session(id)) = object {
         // Their own record is theirs to read, and no other.
         if let Some(record) = Record::read(*id).ok().filter(|record| record.uid == uid) {
-            Page::of_session(&record, tree).print(as_json);
-            return Ok(Exit::Done);
+            return Page::of_session(&record, tree).print(as_json);
         }
     }
     let refused = |why: &str| {
@@ -40,8 +39,7 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
         },
         Some(_) => return Err(refused("only root may see other users")),
     };
-    page.print(as_json);
-    Ok(Exit::Done)
+    page.print(as_json)
 }
 
 fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) -> Page {

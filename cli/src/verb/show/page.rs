@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::lines::figures;
 use super::way_in;
+use crate::exit::Exit;
 use crate::figures::{harmless, span};
 use crate::live;
 use crate::reading::{self, Figures};
@@ -198,10 +199,10 @@ impl Page {
     }
 
     /// Prints it.
-    pub fn print(&self, as_json: bool) {
+    pub fn print(&self, as_json: bool) -> Result<Exit, Exit> {
         if as_json {
-            json::print(&self.whole_object());
-            return;
+            json::print(&self.whole_object())?;
+            return Ok(Exit::Done);
         }
         let mut out = vec![self.title.clone()];
         let line = |out: &mut Vec<String>, label: &str, text: &str| {
@@ -241,6 +242,7 @@ impl Page {
             }
         }
         pager::lines(&out);
+        Ok(Exit::Done)
     }
 
     fn whole_object(&self) -> Value {

@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::model::{Key, Model, Row, View};
 use super::today::{Since, midnight};
+use crate::exit::Exit;
 use crate::json;
 
 /// Prints it.
-pub fn print(model: &Model) {
+pub fn print(model: &Model) -> Result<(), Exit> {
     let machine = model.machine();
     let bites = &machine.bites;
     let since = match bites.since {
@@ -45,7 +46,7 @@ pub fn print(model: &Model) {
         "memory_bytes": machine.memory,
         "everyone": everyone,
         key: rows,
-    }));
+    }))
 }
 
 fn row(row: &Row) -> Value {
