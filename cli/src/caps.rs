@@ -8,7 +8,7 @@ use berth_config::value::bytes_text;
 use berth_session::{Applied, Change, Whose};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::figures::harmless;
 
 /// Where the helper is installed, as the module has it.
@@ -17,10 +17,8 @@ pub const HELPER: &str = "/usr/libexec/berth-helper";
 /// Starts the helper, and gives back what it did. It is started as the module does it: with no environment, and
 /// it refuses whoever is not root.
 pub fn bring(helper: &Path, arguments: &[String]) -> Result<Vec<Applied>, Exit> {
-    let failed = |why: &dyn std::fmt::Display| {
-        eprintln!("berth: cannot run {}: {why}", helper.display());
-        Exit::NotSo
-    };
+    let failed =
+        |why: &dyn std::fmt::Display| not_so(format!("cannot run {}: {why}", helper.display()));
     // It is to be found from elsewhere.
     let program = std::fs::canonicalize(helper).map_err(|error| failed(&error))?;
     let output = Command::new(program)

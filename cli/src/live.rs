@@ -135,8 +135,7 @@ pub fn only_root(may: &str) -> Result<(), Exit> {
     if is_root() {
         return Ok(());
     }
-    eprintln!("berth: only root may {may}");
-    Err(Exit::Permission)
+    Err(Exit::Permission.because(format!("only root may {may}")))
 }
 
 /// Whether nobody looks after a session any more. Its keeper goes last but for the record, and a

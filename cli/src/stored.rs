@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 
 /// Prints it in one piece: standard output itself writes line by line, and an object of thousands of sessions has a
 /// hundred thousand lines.
@@ -11,8 +11,7 @@ pub fn print(text: &str) -> Result<(), Exit> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         // Who reads it no more has had enough; what println does then is panic.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("berth: cannot print all of it: {error}");
-            Err(Exit::NotSo)
+            Err(not_so(format!("cannot print all of it: {error}")))
         }
         _ => Ok(()),
     }

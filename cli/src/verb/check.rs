@@ -48,8 +48,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let site = place::this_machine();
     let edited = arguments.file.is_empty();
     if arguments.users && edited && !live::is_root() {
-        eprintln!("berth: only root may see what everybody gets");
-        return Err(Exit::Permission);
+        return Err(Exit::Permission.because("only root may see what everybody gets"));
     }
     let checked = if edited {
         check_edited(&places, Trust::Root, Some(&site))

@@ -11,7 +11,7 @@ use berth_config::{
 };
 use serde_json::json;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::progress::Progress;
 use crate::{json, live, pager, place};
 
@@ -51,18 +51,12 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         Some(path) => file(path)?,
         None => edited(&places)?,
     };
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    })?;
+    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(not_so)?;
     let logins = if arguments.user.is_empty() {
         place::accounts()
     } else {
         let logins = arguments.user.iter().map(|name| Login::of(name));
-        logins.collect::<Result<_, _>>().map_err(|error| {
-            eprintln!("berth: {error}");
-            Exit::NotSo
-        })?
+        logins.collect::<Result<_, _>>().map_err(not_so)?
     };
     let both = [&old, &new];
     let differing = differing(both, &logins, &machine);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{ask, difference, live, paint, place, replace};
 
 mod editor;
@@ -41,15 +41,11 @@ const SAVE: &str = "Save it and put it in force: (y)es, (e)dit again, or e(x)it 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("edit the policy")?;
     if !arguments.yes && !io::stdin().is_terminal() {
-        eprintln!("berth: nobody can be asked here (no terminal): say --yes");
-        return Err(Exit::Usage);
+        return Err(Exit::Usage.because("nobody can be asked here (no terminal): say --yes"));
     }
     let places = arguments.root.places();
     let path = named(arguments.file.as_deref(), &places)?;
-    let failed = |error: io::Error| {
-        eprintln!("berth: cannot edit {}: {error}", path.display());
-        Exit::NotSo
-    };
+    let failed = |error: io::Error| not_so(format!("cannot edit {}: {error}", path.display()));
     // Until the end, so that no other edit can come in between. The editor does not inherit it.
     let _lock = lock(&places).map_err(failed)?;
     let original = Original::read(&path).map_err(failed)?;
@@ -157,11 +153,10 @@ fn named(file: Option<&Path>, places: &Places) -> Result<PathBuf, Exit> {
         true => Ok(path),
         false => {
             let (policy, drop_ins) = (places.policy.display(), places.drop_ins.display());
-            eprintln!(
-                "berth: {} is not read: name {policy}, or {drop_ins}/NAME.toml",
+            Err(Exit::Usage.because(format!(
+                "{} is not read: name {policy}, or {drop_ins}/NAME.toml",
                 path.display()
-            );
-            Err(Exit::Usage)
+            )))
         }
     }
 }

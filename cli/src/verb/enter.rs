@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Pid, Uid, User};
 
 use super::show::none;
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::sys::{self, Identity, Terminal};
 use crate::{deed, program};
@@ -61,10 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let record = records.first().ok_or_else(|| none(&object))?;
     // Before the join: root's account is the host's.
     let shell = shell();
-    let failed = |why: String| {
-        eprintln!("berth: cannot enter session {}: {why}", record.id);
-        Exit::NotSo
-    };
+    let failed = |why: String| not_so(format!("cannot enter session {}: {why}", record.id));
     let init = init(record).map_err(failed)?;
     // Inside, nobody can tell who this is.
     deed::log("enter", Some(&object), &[("user", record.user.clone())]);
@@ -95,13 +92,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         groups: vec![Gid::from_raw(0)],
         home: "/".into(),
     };
-    match program::run(command, root, terminal) {
-        Ok(status) => Ok(Exit::Of(status)),
-        Err(error) => {
-            eprintln!("berth: cannot run {}: {error}", name.display());
-            Err(Exit::NotSo)
-        }
-    }
+    program::run(command, root, terminal)
+        .map(Exit::Of)
+        .map_err(|error| not_so(format!("cannot run {}: {error}", name.display())))
 }
 
 fn shell() -> PathBuf {

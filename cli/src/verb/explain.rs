@@ -11,7 +11,7 @@ use berth_config::{
 
 use berth_session::systemd::is_booted;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Object};
 use crate::{pager, penalties, place, units};
 
@@ -98,8 +98,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         None if arguments.asks_about_here() => Session::own(),
         Some(Object::User(_)) | None => None,
         Some(Object::Pool(_) | Object::Profile(_)) => {
-            eprintln!("berth: name a user, as in alice, or a session, as in 12");
-            return Err(Exit::Usage);
+            return Err(Exit::Usage.because("name a user, as in alice, or a session, as in 12"));
         }
     };
     let user = user(arguments, session.as_ref())?;
@@ -109,15 +108,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let login = login(arguments, &user, session.as_ref())?;
     let session = session.as_ref();
-    let not_so = |error: &dyn std::fmt::Display| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    };
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
+    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(not_so)?;
     let layers = layers(arguments, &login, &machine);
     let explanation = policy
         .explain_with(&login, &machine, &layers)
-        .map_err(|error| not_so(&error))?;
+        .map_err(not_so)?;
     let others = others(&login, &explanation);
     if arguments.json {
         object::print(&login, session, &policy, &explanation, &others)?;
@@ -186,21 +181,16 @@ fn user(arguments: &Arguments, session: Option<&Session>) -> Result<String, Exit
     };
     let own = berth_config::own_name();
     if !live::is_root() && arguments.policy.is_none() && named.is_some() && named != own {
-        eprintln!("berth: only root may see what others get");
-        return Err(Exit::Permission);
+        return Err(Exit::Permission.because("only root may see what others get"));
     }
-    named.or(own).ok_or_else(|| {
-        eprintln!("berth: name a user: who you are is not known here");
-        Exit::Usage
-    })
+    named
+        .or(own)
+        .ok_or_else(|| Exit::Usage.because("name a user: who you are is not known here"))
 }
 
 /// The login, as a session's record has it, or by ssh; what is said on the command line wins.
 fn login(arguments: &Arguments, user: &str, session: Option<&Session>) -> Result<Login, Exit> {
-    let mut login = Login::of(user).map_err(|error| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    })?;
+    let mut login = Login::of(user).map_err(not_so)?;
     match session {
         Some(session) => login = session.login(&login),
         None => login.service = "sshd".into(),

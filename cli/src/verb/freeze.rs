@@ -7,7 +7,7 @@ use berth_session::{Group, Manager, Record, Result as Done, Tree};
 use serde_json::json;
 
 use super::show::none;
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::{deed, json};
 
@@ -71,17 +71,15 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let groups = groups(&tree, object, &records).map_err(|error| live::failed(&error))?;
     if groups.is_empty() {
-        eprintln!(
-            "berth: {object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
-        );
-        return Err(Exit::NotSo);
+        return Err(not_so(format!(
+            "{object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
+        )));
     }
     let is_within = |group: &Group| live::is_within(&tree, group);
     if change == Change::Freeze && groups.iter().any(is_within) {
-        eprintln!(
-            "berth: this command runs in {object} itself, and nobody would be left to thaw it"
-        );
-        return Err(Exit::NotSo);
+        return Err(not_so(format!(
+            "this command runs in {object} itself, and nobody would be left to thaw it"
+        )));
     }
     let mut failed: Vec<String> = groups
         .iter()

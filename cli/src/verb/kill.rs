@@ -11,7 +11,7 @@ use serde_json::json;
 mod target;
 
 use super::show::{none, way_in};
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::stale::Stale;
 use crate::{ask, deed, figures, json, sys};
@@ -109,13 +109,13 @@ fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
     }
     if arguments.stale {
         let Some(stale) = Stale::find(&chosen) else {
-            eprintln!("berth: no policy is in force, so no session is older than it");
-            return Err(Exit::NotSo);
+            return Err(not_so(
+                "no policy is in force, so no session is older than it",
+            ));
         };
         chosen.retain(|record| stale.has(record));
         if chosen.is_empty() {
-            eprintln!("berth: none of these sessions is stale");
-            return Err(Exit::NotSo);
+            return Err(not_so("none of these sessions is stale"));
         }
     }
     Ok(chosen)

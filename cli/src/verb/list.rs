@@ -238,8 +238,8 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit
     let (uid, name) = own::user();
     let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
     let (Some((tree, user)), false) = (user, arguments.pools || arguments.stale) else {
-        eprintln!("berth: only root may list that; `berth show` shows what there is of your own");
-        return Err(Exit::Permission);
+        return Err(Exit::Permission
+            .because("only root may list that; `berth show` shows what there is of your own"));
     };
     let sessions = own::sessions(tree, &user);
     let mut groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();

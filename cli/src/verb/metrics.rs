@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use berth_config::Policy;
 use berth_session::{Counters, Tree};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Sessions};
 use crate::stored;
 
@@ -46,8 +46,8 @@ pub struct Arguments {
 /// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if !live::is_root() {
-        eprintln!("berth: only root sees everybody's figures; `berth show` shows your own");
-        return Err(Exit::Permission);
+        return Err(Exit::Permission
+            .because("only root sees everybody's figures; `berth show` shows your own"));
     }
     if arguments.http {
         let mut exit = Exit::Done;
@@ -56,23 +56,13 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             exit = ended;
             text
         });
-        return match answered {
-            Ok(()) => Ok(exit),
-            Err(message) => {
-                eprintln!("berth: {message}");
-                Err(Exit::Usage)
-            }
-        };
+        answered.map_err(|message| Exit::Usage.because(message))?;
+        return Ok(exit);
     }
     let (text, exit) = render(arguments.format, arguments.top);
     match &arguments.output {
         None => stored::print(&text)?,
-        Some(path) => {
-            if let Err(message) = textfile::write(path, &text) {
-                eprintln!("berth: {message}");
-                return Err(Exit::NotSo);
-            }
-        }
+        Some(path) => textfile::write(path, &text).map_err(not_so)?,
     }
     Ok(exit)
 }

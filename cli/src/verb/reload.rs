@@ -11,7 +11,7 @@ use berth_config::{
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{deed, due, json, paint, place};
 
 /// The arguments.
@@ -90,11 +90,10 @@ pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
     let lock = lock(places).map_err(|error| failed(&error))?;
     // While it was checked, or somebody was asked, there was time for others: what is older than theirs does not replace it.
     if let Some(other) = policy.changed().first() {
-        eprintln!(
-            "berth: somebody else has changed {} meanwhile: see `berth diff`, then `berth reload`",
+        return Err(not_so(format!(
+            "somebody else has changed {} meanwhile: see `berth diff`, then `berth reload`",
             other.display()
-        );
-        return Err(Exit::NotSo);
+        )));
     }
     install(policy, places).map_err(|error| failed(&error))?;
     drop(lock);
@@ -129,13 +128,9 @@ fn lock(places: &Places) -> Result<Flock<File>, InstallError> {
 fn failed(error: &InstallError) -> Exit {
     match error {
         InstallError::Write { source, .. } if place::denied(source) => {
-            eprintln!("berth: only root may put a policy in force: {error}");
-            Exit::Permission
+            Exit::Permission.because(format!("only root may put a policy in force: {error}"))
         }
-        InstallError::Write { .. } | InstallError::Encode(_) => {
-            eprintln!("berth: {error}");
-            Exit::NotSo
-        }
+        InstallError::Write { .. } | InstallError::Encode(_) => not_so(error),
     }
 }
 

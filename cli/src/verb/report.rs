@@ -8,7 +8,7 @@ use berth_config::{LocalTime, Policy, counted};
 use berth_session::{Error, Ledger};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::figures::{bar, cpu_time, harmless, size, span};
 use crate::{json, pager, place, stored, table, when};
 
@@ -64,8 +64,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let torn = torn.map_err(|error| unreadable(&error))? + report.without_time;
     // The policy's own is made with the first record.
     if arguments.file.is_some() && report.total.sessions + torn == 0 && !ledger.file.exists() {
-        eprintln!("berth: there is no file {}", ledger.file.display());
-        return Err(Exit::NotSo);
+        return Err(not_so(format!(
+            "there is no file {}",
+            ledger.file.display()
+        )));
     }
     if arguments.json {
         print_json(arguments, &report, torn)?;
@@ -88,25 +90,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 fn file_of_policy() -> Result<PathBuf, Exit> {
     let policy = Policy::load_system().map_err(|error| place::policy_error(&error))?;
     policy.accounting().file.ok_or_else(|| {
-        eprintln!(
-            "berth: the policy in force names no accounting file: set `file` in [accounting]"
-        );
-        Exit::NotSo
+        not_so("the policy in force names no accounting file: set `file` in [accounting]")
     })
 }
 
 fn unreadable(error: &Error) -> Exit {
     match error {
-        Error::File { source, .. } if place::denied(source) => {
-            eprintln!(
-                "berth: {error}; only root sees what everybody used, and `berth show` shows your own sessions"
-            );
-            Exit::Permission
-        }
-        _ => {
-            eprintln!("berth: {error}");
-            Exit::NotSo
-        }
+        Error::File { source, .. } if place::denied(source) => Exit::Permission.because(format!(
+            "{error}; only root sees what everybody used, and `berth show` shows your own sessions"
+        )),
+        _ => not_so(error),
     }
 }
 

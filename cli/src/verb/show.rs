@@ -37,10 +37,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let object = match &arguments.object {
         Some(object) => object.clone(),
-        None => Object::User(berth_config::own_name().ok_or_else(|| {
-            eprintln!("berth: name a user: who you are is not known here");
-            Exit::Usage
-        })?),
+        None => Object::User(
+            berth_config::own_name()
+                .ok_or_else(|| Exit::Usage.because("name a user: who you are is not known here"))?,
+        ),
     };
     let records = Sessions::tell()?.of(&object);
     let page = match (&object, records.first()) {

@@ -69,10 +69,9 @@ fn delay(text: &str) -> Result<Duration, String> {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut watch = Watch::new();
     if !watch.is_of_use() {
-        eprintln!(
-            "berth: only root sees everybody's sessions, and you have no cgroup of Berth's here"
-        );
-        return Err(Exit::Permission);
+        return Err(Exit::Permission.because(
+            "only root sees everybody's sessions, and you have no cgroup of Berth's here",
+        ));
     }
     let view = match (arguments.sessions, arguments.pools) {
         (true, _) => View::Sessions,
@@ -84,8 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         return batch(&mut model, &mut watch, arguments.json);
     }
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        eprintln!("berth: top needs a terminal; in a script, say --batch");
-        return Err(Exit::Usage);
+        return Err(Exit::Usage.because("top needs a terminal; in a script, say --batch"));
     }
     Ok(screen::run(&mut model, &mut watch))
 }

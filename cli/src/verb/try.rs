@@ -14,7 +14,7 @@ use berth_config::outcome::Outcome;
 use berth_config::{Decision, Login, Machine, Policy, PolicyError, Trust, check_files};
 use nix::unistd::{Gid, Uid, User};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::pam::Application;
 use crate::sys::{Identity, Terminal};
 use crate::{live, paint, place, program};
@@ -64,22 +64,19 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("log somebody in")?;
     let policy = policy(arguments.policy.as_deref())?;
     let login = login(arguments)?;
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not(&error))?;
-    let decision = policy
-        .explain(&login, &machine)
-        .map_err(|error| not(&error))?
-        .decision;
+    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(not_so)?;
+    let decision = policy.explain(&login, &machine).map_err(not_so)?.decision;
     eprintln!("berth: {}", told(&login, &decision));
-    let account = User::from_name(&login.user).map_err(|error| not(&error))?;
-    let account = account.ok_or_else(|| not(&"the account is gone"))?;
+    let account = User::from_name(&login.user).map_err(not_so)?;
+    let account = account.ok_or_else(|| not_so("the account is gone"))?;
 
     let mut application = start(arguments, &login)?;
     let opened = application
         .comes_from(&login.tty, &login.rhost)
         .and_then(|()| application.open());
     opened.map_err(|refusal| match decision.outcome {
-        Outcome::Deny { .. } => not(&"refused, as the policy says"),
-        _ => not(&format!(
+        Outcome::Deny { .. } => not_so("refused, as the policy says"),
+        _ => not_so(format!(
             "the login was refused ({refusal}); the system log says why (AUTHPRIV)"
         )),
     })?;
@@ -94,11 +91,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let status = shell(&arguments.command, &login, account, session)?;
     drop(application);
     Ok(Exit::Of(status))
-}
-
-fn not(why: &dyn std::fmt::Display) -> Exit {
-    eprintln!("berth: {why}");
-    Exit::NotSo
 }
 
 /// The policy that decides, once it is known to be sound; its findings are shown.
@@ -131,7 +123,7 @@ fn policy(file: Option<&Path>) -> Result<Policy, Exit> {
 }
 
 fn login(arguments: &Arguments) -> Result<Login, Exit> {
-    let mut login = Login::of(&arguments.user).map_err(|error| not(&error))?;
+    let mut login = Login::of(&arguments.user).map_err(not_so)?;
     login.service.clone_from(&arguments.service);
     login.tty = match (&arguments.tty, arguments.service.as_str()) {
         (Some(tty), _) => tty.clone(),
@@ -160,10 +152,10 @@ fn start(arguments: &Arguments, login: &Login) -> Result<Application, Exit> {
     // In a directory where only root makes names; one that is there already is an error.
     let directory = PathBuf::from(format!("/run/berth-try-{}", std::process::id()));
     let application = write(&directory, &login.service, &stack)
-        .map_err(|error| not(&format!("cannot write {}: {error}", directory.display())))
+        .map_err(|error| not_so(format!("cannot write {}: {error}", directory.display())))
         .and_then(|()| {
             Application::start(&login.service, &login.user, Some(&directory))
-                .map_err(|refusal| not(&format!("cannot start PAM: {refusal}")))
+                .map_err(|refusal| not_so(format!("cannot start PAM: {refusal}")))
         });
     if let Err(error) = fs::remove_dir_all(&directory) {
         eprintln!("berth: cannot remove {}: {error}", directory.display());
@@ -185,13 +177,13 @@ fn stack(arguments: &Arguments) -> Result<String, Exit> {
     for (name, path) in [("policy", &arguments.policy), ("helper", &arguments.helper)] {
         let Some(path) = path else { continue };
         let path = fs::canonicalize(path)
-            .map_err(|error| not(&format!("cannot find {}: {error}", path.display())))?;
+            .map_err(|error| not_so(format!("cannot find {}: {error}", path.display())))?;
         // Brackets hold an argument with blanks together (pam.conf(5)).
         let path = path.display().to_string().replace(']', "\\]");
         line += &format!(" [{name}={path}]");
     }
     if line.contains('\n') {
-        return Err(not(&"no path in a PAM stack can have a line break"));
+        return Err(not_so("no path in a PAM stack can have a line break"));
     }
     Ok(format!(
         "account required {line}\nsession required {line}\n"
@@ -241,5 +233,5 @@ fn shell(
         home: account.dir,
     };
     program::run(command, identity, terminal)
-        .map_err(|error| not(&format!("cannot run {}: {error}", shell.display())))
+        .map_err(|error| not_so(format!("cannot run {}: {error}", shell.display())))
 }

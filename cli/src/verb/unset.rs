@@ -6,7 +6,7 @@ use berth_config::{Exception, ExceptionFile, Login, Places};
 use berth_session::Applied;
 
 use crate::exceptions::{self, Changing};
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{caps, live, penalties};
 
 /// What is no cap, and can be forgiven.
@@ -38,10 +38,6 @@ pub struct Arguments {
 /// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("end exceptions")?;
-    let not_so = |error: &dyn std::fmt::Display| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    };
     let (name, uid) = match (Login::of(&arguments.user), arguments.user.parse()) {
         (Ok(login), _) => (login.user, login.uid),
         (Err(_), Ok(uid)) => {
@@ -64,21 +60,20 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             Vec::new()
         }
         read => {
-            let all = read.map_err(|error| exceptions::failed(&error))?;
+            let all = read.map_err(not_so)?;
             let has = |key: &String| all.iter().any(|one| one.key == *key);
             if let Some(none) = arguments.keys.iter().find(|key| !has(key)) {
-                return Err(not_so(&format!("{name} has no exception for {none}")));
+                return Err(not_so(format!("{name} has no exception for {none}")));
             }
             if all.is_empty() {
-                return Err(not_so(&format!("{name} has no exception")));
+                return Err(not_so(format!("{name} has no exception")));
             }
             all
         }
     };
     let ends = |one: &Exception| arguments.keys.is_empty() || arguments.keys.contains(&one.key);
     let (ended, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(ends);
-    file.write(&kept)
-        .map_err(|error| exceptions::failed(&error))?;
+    file.write(&kept).map_err(not_so)?;
     exceptions::log("unset", (uid, exceptions::name_of(uid)), &by, &ended);
     drop(changing);
 
@@ -91,14 +86,13 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 
 fn forgive(arguments: &Arguments, (name, uid): (&str, u32), by: &str) -> Result<Exit, Exit> {
     if arguments.keys.len() > 1 {
-        eprintln!("berth: `penalty` stands alone: end exceptions with a second `berth unset`");
-        return Err(Exit::Usage);
+        return Err(Exit::Usage
+            .because("`penalty` stands alone: end exceptions with a second `berth unset`"));
     }
     let kept = ExceptionFile::of(&Places::system(), uid).read();
-    let kept = kept.map_err(|error| exceptions::failed(&error))?;
+    let kept = kept.map_err(not_so)?;
     let Some(applied) = penalties::forgive(uid, by, &arguments.helper)? else {
-        eprintln!("berth: {name} is on no step of a penalty");
-        return Err(Exit::NotSo);
+        return Err(not_so(format!("{name} is on no step of a penalty")));
     };
     let text = std::iter::once("the penalty is forgiven".to_owned());
     finish(arguments, (name, uid), &kept, &applied, text)

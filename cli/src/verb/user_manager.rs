@@ -15,7 +15,7 @@ use berth_session::{Group, Tree};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid, User, getgroups, initgroups};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live;
 use crate::pam::Application;
 use crate::sys::{self, Identity, Terminal};
@@ -34,15 +34,15 @@ pub struct Arguments {
 /// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if !live::is_root() {
-        eprintln!("berth: only user@.service starts a user's service manager so");
-        return Err(Exit::Permission);
+        return Err(
+            Exit::Permission.because("only user@.service starts a user's service manager so")
+        );
     }
     serve(arguments.uid).map_err(|why| {
-        eprintln!(
-            "berth: cannot run the service manager of user {}: {why}",
+        not_so(format!(
+            "cannot run the service manager of user {}: {why}",
             arguments.uid
-        );
-        Exit::NotSo
+        ))
     })
 }
 

@@ -4,7 +4,7 @@ use berth_protocol::service::JOINED;
 use serde_json::json;
 
 use super::standing::{Standing, is_included};
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::json;
 use crate::stack::{Entry, Folders, entries};
 
@@ -22,8 +22,9 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit
             Ok(Standing::Absent) if services.is_empty() => {}
             Ok(standing) => found.push((service, standing)),
             Err(error) => {
-                eprintln!("berth: cannot read PAM's file of {service}: {error}");
-                return Err(Exit::NotSo);
+                return Err(not_so(format!(
+                    "cannot read PAM's file of {service}: {error}"
+                )));
             }
         }
     }

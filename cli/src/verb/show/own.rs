@@ -19,10 +19,7 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
             return Page::of_session(&record, tree).print(as_json);
         }
     }
-    let refused = |why: &str| {
-        eprintln!("berth: {why}");
-        Exit::Permission
-    };
+    let refused = |why: &str| Exit::Permission.because(why);
     let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
     let Some((tree, user)) = user else {
         return Err(refused(

@@ -20,7 +20,7 @@ use super::keys::{Act, Press};
 use super::model::Model;
 use super::page::{self, Paint};
 use super::watch::Watch;
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{live, paint, sys};
 
 /// Those that end it, and the one that stops it.
@@ -36,8 +36,7 @@ pub fn run(model: &mut Model, watch: &mut Watch) -> Exit {
     let mut screen = match Screen::open() {
         Ok(screen) => screen,
         Err(error) => {
-            eprintln!("berth: cannot use this terminal: {error}");
-            return Exit::NotSo;
+            return not_so(format!("cannot use this terminal: {error}"));
         }
     };
     let ended = screen.show(model, watch);
@@ -47,10 +46,7 @@ pub fn run(model: &mut Model, watch: &mut Watch) -> Exit {
         // As a shell tells of it.
         Ok(End::Signal(number)) => Exit::Of(number.saturating_add(128)),
         Err(Failure::Sessions(error)) => live::failed(&error),
-        Err(Failure::Terminal(error)) => {
-            eprintln!("berth: cannot use this terminal: {error}");
-            Exit::NotSo
-        }
+        Err(Failure::Terminal(error)) => not_so(format!("cannot use this terminal: {error}")),
     }
 }
 
