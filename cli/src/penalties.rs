@@ -83,7 +83,7 @@ pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
         return Ok(Vec::new());
     }
     let tree = Tree::find().map_err(|error| live::failed(&error))?;
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(not_so)?;
+    let machine = place::machine().map_err(not_so)?;
     let mut changing = Changing::begin()?;
     // Not before it has waited: the wall clock, which it is compared with, is read after that.
     let boot = look::since_boot().ok_or_else(|| not_so("this kernel has no CLOCK_BOOTTIME"))?;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use berth_config::{LocalTime, Login, Places, Policy, PolicyError, SourceError, ThisMachine};
+use berth_config::{
+    LocalTime, Login, Machine, MachineError, Places, Policy, PolicyError, SourceError, ThisMachine,
+};
 use berth_session::Tree;
 
 use crate::exit::Exit;
@@ -33,6 +35,11 @@ pub fn this_machine() -> ThisMachine {
     ThisMachine {
         cgroup_root: cgroup_root(),
     }
+}
+
+/// What is known of the running machine.
+pub fn machine() -> Result<Machine, MachineError> {
+    Machine::read(cgroup_root().as_deref())
 }
 
 /// Where the cgroup v2 tree is mounted.

@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         Some(path) => file(path)?,
         None => edited(&places)?,
     };
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(not_so)?;
+    let machine = place::machine().map_err(not_so)?;
     let logins = if arguments.user.is_empty() {
         place::accounts()
     } else {

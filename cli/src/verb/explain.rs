@@ -108,7 +108,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let login = login(arguments, &user, session.as_ref())?;
     let session = session.as_ref();
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(not_so)?;
+    let machine = place::machine().map_err(not_so)?;
     let layers = layers(arguments, &login, &machine);
     let explanation = policy
         .explain_with(&login, &machine, &layers)

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use berth_config::{
-    Comparison, InstallError, Machine, Places, Policy, Trust, check_edited, counted, install,
+    Comparison, InstallError, Places, Policy, Trust, check_edited, counted, install,
 };
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
@@ -136,7 +136,7 @@ fn failed(error: &InstallError) -> Exit {
 
 /// How many of the accounts that NSS lists get something else, and how many there are.
 fn changing(before: &Policy, after: &Policy) -> Option<(usize, usize)> {
-    let machine = Machine::read(place::cgroup_root().as_deref()).ok()?;
+    let machine = place::machine().ok()?;
     let mut comparison = Comparison::new([before, after], &machine);
     let accounts = place::accounts();
     let changed = accounts

@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let login = Login::of(&arguments.user).map_err(not_so)?;
     let by = crate::deed::doer();
     let new = new(arguments, &by)?;
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(not_so)?;
+    let machine = place::machine().map_err(not_so)?;
     let usage = |error: String| Exit::Usage.because(error);
     let checked = Exceptions::of(new.clone()).map_err(usage)?;
     checked.check(&machine).map_err(usage)?;

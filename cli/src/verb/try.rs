@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use berth_config::outcome::Outcome;
-use berth_config::{Decision, Login, Machine, Policy, PolicyError, Trust, check_files};
+use berth_config::{Decision, Login, Policy, PolicyError, Trust, check_files};
 use nix::unistd::{Gid, Uid, User};
 
 use crate::exit::{Exit, not_so};
@@ -64,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("log somebody in")?;
     let policy = policy(arguments.policy.as_deref())?;
     let login = login(arguments)?;
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(not_so)?;
+    let machine = place::machine().map_err(not_so)?;
     let decision = policy.explain(&login, &machine).map_err(not_so)?.decision;
     eprintln!("berth: {}", told(&login, &decision));
     let account = User::from_name(&login.user).map_err(not_so)?;
