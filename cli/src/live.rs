@@ -89,7 +89,7 @@ impl Sessions {
 
     /// As [`Sessions::read`]; says what it could not read.
     pub fn tell() -> Result<Sessions, Exit> {
-        let sessions = Sessions::read().map_err(|error| failed(&error))?;
+        let sessions = Sessions::read().map_err(failed)?;
         for error in &sessions.unread {
             eprintln!("berth: {error}");
         }
@@ -115,7 +115,7 @@ impl Sessions {
 }
 
 /// Says what went wrong, and what that means for the exit status.
-pub fn failed(error: &Error) -> Exit {
+pub fn failed(error: Error) -> Exit {
     eprintln!("berth: {error}");
     match error {
         Error::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {

@@ -82,7 +82,7 @@ pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
     if !policy.has_penalties() && !places.penalties.exists() {
         return Ok(Vec::new());
     }
-    let tree = Tree::find().map_err(|error| live::failed(&error))?;
+    let tree = Tree::find().map_err(live::failed)?;
     let machine = place::machine().map_err(not_so)?;
     let mut changing = Changing::begin()?;
     // Not before it has waited: the wall clock, which it is compared with, is read after that.

@@ -74,7 +74,7 @@ fn due(arguments: &Arguments) -> Result<Exit, Exit> {
             }
             part(penalties::round(&policy, helper));
         }
-        Err(error) => part(Err(place::policy_error(&error))),
+        Err(error) => part(Err(place::policy_error(error))),
     }
     if let Err(exit) = due::take_caps_back() {
         failed = Some(exit);

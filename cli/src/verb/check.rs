@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         check_files(&arguments.file, Trust::Anybody, Some(&site))
     };
     let checked = checked.map_err(|error| {
-        let exit = place::source_error(&error);
+        let exit = place::source_error(error);
         if edited {
             eprintln!("berth: {}", place::in_force(&places));
         }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use berth_config::outcome::{Outcome, Penalty};
 use berth_config::value::{bytes_text, duration_text};
 use berth_config::{
-    Case, Checked, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files,
+    Case, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files,
 };
 use serde_json::json;
 
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let old = match &arguments.old {
         Some(path) => file(path)?,
-        None => Policy::load_in(&places).map_err(|error| place::policy_error(&error))?,
+        None => Policy::load_in(&places).map_err(place::policy_error)?,
     };
     let new = match &arguments.new {
         Some(path) => file(path)?,
@@ -113,18 +113,11 @@ fn may(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 fn file(path: &Path) -> Result<Policy, Exit> {
-    valid(check_files(&[path.to_owned()], Trust::Anybody, None))
+    place::valid(check_files(&[path.to_owned()], Trust::Anybody, None))
 }
 
 fn edited(places: &Places) -> Result<Policy, Exit> {
-    valid(check_edited(places, Trust::Root, None))
-}
-
-fn valid(checked: Result<Checked, berth_config::SourceError>) -> Result<Policy, Exit> {
-    let checked = checked.map_err(|error| place::source_error(&error))?;
-    checked.policy.ok_or_else(|| {
-        place::policy_error(&berth_config::PolicyError::Invalid(checked.diagnostics))
-    })
+    place::valid(check_edited(places, Trust::Root, None))
 }
 
 /// What is to be said of those whom one case becomes another for, by a service: worked out once.

@@ -110,7 +110,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 fn checked(places: &Places, path: &Path, text: &str) -> Result<Checked, Exit> {
     let site = place::this_machine();
     let checked = check_edited_with(places, Trust::Root, Some(&site), (path, text));
-    checked.map_err(|error| place::source_error(&error))
+    checked.map_err(place::source_error)
 }
 
 fn left(path: &Path, exit: Exit) -> Exit {

@@ -163,13 +163,10 @@ fn others(login: &Login, explanation: &Explanation) -> Vec<units::Other> {
 fn policy(arguments: &Arguments) -> Result<Policy, Exit> {
     let Some(path) = &arguments.policy else {
         let places = arguments.root.places();
-        return Policy::load_in(&places).map_err(|error| place::policy_error(&error));
+        return Policy::load_in(&places).map_err(place::policy_error);
     };
-    let checked = check_files(std::slice::from_ref(path), Trust::Anybody, None)
-        .map_err(|error| place::source_error(&error))?;
-    checked.policy.ok_or_else(|| {
-        place::policy_error(&berth_config::PolicyError::Invalid(checked.diagnostics))
-    })
+    let checked = check_files(std::slice::from_ref(path), Trust::Anybody, None);
+    place::valid(checked)
 }
 
 /// Whom it is about. What others get is root's to know, but for a policy that is only tried out.

@@ -64,12 +64,12 @@ impl Change {
 pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;
-    let tree = Tree::find().map_err(|error| live::failed(&error))?;
+    let tree = Tree::find().map_err(live::failed)?;
     let records = Sessions::tell()?.of(object);
     if records.is_empty() {
         return Err(none(object));
     }
-    let groups = groups(&tree, object, &records).map_err(|error| live::failed(&error))?;
+    let groups = groups(&tree, object, &records).map_err(live::failed)?;
     if groups.is_empty() {
         return Err(not_so(format!(
             "{object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"

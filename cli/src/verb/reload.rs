@@ -33,8 +33,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let site = place::this_machine();
-    let checked = check_edited(&places, Trust::Root, Some(&site))
-        .map_err(|error| place::source_error(&error))?;
+    let checked = check_edited(&places, Trust::Root, Some(&site)).map_err(place::source_error)?;
     if !arguments.json {
         for diagnostic in &checked.diagnostics {
             println!("{}", paint::diagnostic(diagnostic));

@@ -88,7 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 }
 
 fn file_of_policy() -> Result<PathBuf, Exit> {
-    let policy = Policy::load_system().map_err(|error| place::policy_error(&error))?;
+    let policy = Policy::load_system().map_err(place::policy_error)?;
     policy.accounting().file.ok_or_else(|| {
         not_so("the policy in force names no accounting file: set `file` in [accounting]")
     })

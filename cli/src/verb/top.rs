@@ -93,7 +93,7 @@ fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Result<Exit, Ex
     model.fit(usize::MAX);
     for pause in [model.delay, Duration::ZERO] {
         let sample = watch.sample(model);
-        model.take(sample.map_err(|error| live::failed(&error))?);
+        model.take(sample.map_err(live::failed)?);
         std::thread::sleep(pause);
     }
     match as_json {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use berth_config::outcome::Outcome;
-use berth_config::{Decision, Login, Policy, PolicyError, Trust, check_files};
+use berth_config::{Decision, Login, Policy, Trust, check_files};
 use nix::unistd::{Gid, Uid, User};
 
 use crate::exit::{Exit, not_so};
@@ -95,31 +95,17 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 
 /// The policy that decides, once it is known to be sound; its findings are shown.
 fn policy(file: Option<&Path>) -> Result<Policy, Exit> {
-    let place = place::this_machine();
-    let invalid = |error| match error {
-        PolicyError::Source(error) => place::source_error(&error),
-        PolicyError::Invalid(findings) => {
-            for finding in findings {
-                eprintln!("{}", paint::diagnostic(&finding));
-            }
-            Exit::Policy
-        }
-    };
     let Some(file) = file else {
-        return Policy::load_system().map_err(invalid);
+        return Policy::load_system().map_err(place::policy_error);
     };
+    let place = place::this_machine();
     // Root's alone: the helper reads it, and believes nobody else either.
-    let checked = check_files(&[file.to_owned()], Trust::Root, Some(&place))
-        .map_err(|error| place::source_error(&error))?;
-    match checked.policy {
-        Some(policy) => {
-            for finding in &checked.diagnostics {
-                eprintln!("{}", paint::diagnostic(finding));
-            }
-            Ok(policy)
-        }
-        None => Err(invalid(PolicyError::Invalid(checked.diagnostics))),
+    let checked =
+        check_files(&[file.to_owned()], Trust::Root, Some(&place)).map_err(place::source_error)?;
+    for finding in &checked.diagnostics {
+        eprintln!("{}", paint::diagnostic(finding));
     }
+    checked.policy.ok_or(Exit::Policy)
 }
 
 fn login(arguments: &Arguments) -> Result<Login, Exit> {

@@ -20,7 +20,7 @@ impl Session {
             Err(_) if live::is_root() && !Record::path(id).exists() => {
                 Err(not_so(format!("there is no session {id}")))
             }
-            Err(error) => Err(live::failed(&error)),
+            Err(error) => Err(live::failed(error)),
         }
     }
 

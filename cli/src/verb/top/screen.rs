@@ -45,7 +45,7 @@ pub fn run(model: &mut Model, watch: &mut Watch) -> Exit {
         Ok(End::Key) => Exit::Done,
         // As a shell tells of it.
         Ok(End::Signal(number)) => Exit::Of(number.saturating_add(128)),
-        Err(Failure::Sessions(error)) => live::failed(&error),
+        Err(Failure::Sessions(error)) => live::failed(error),
         Err(Failure::Terminal(error)) => not_so(format!("cannot use this terminal: {error}")),
     }
 }
