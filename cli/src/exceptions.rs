@@ -121,9 +121,8 @@ pub fn print_json(
     all: &[Exception],
     applied: &[Applied],
 ) -> Result<(), Exit> {
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         "user": user,
         "uid": uid,
         "exceptions": objects(all),

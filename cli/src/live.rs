@@ -11,9 +11,9 @@ use berth_config::LocalTime;
 use berth_session::{Error, Group, Record, SessionId, State, Tree};
 use serde_json::{Value, json};
 
-use crate::at_once;
 use crate::exit::Exit;
 use crate::reading::Figures;
+use crate::{at_once, json};
 
 /// What `show`, `kill`, `freeze` and `thaw` are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,7 +225,7 @@ pub fn opened(record: &Record) -> SystemTime {
 
 /// A session for programs: its record, and its figures.
 pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale: bool) -> Value {
-    let mut object = json!({
+    let object = json!({
         "session": record.id,
         "user": record.user,
         "uid": record.uid,
@@ -246,10 +246,7 @@ pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale:
         "keeper_pid": record.keeper.pid,
         "init_pid": record.init.map(|init| init.pid),
     });
-    if let (Value::Object(all), Value::Object(figures)) = (&mut object, figures.object()) {
-        all.extend(figures);
-    }
-    object
+    json::merged(object, figures.object())
 }
 
 #[cfg(test)]

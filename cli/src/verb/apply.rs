@@ -1,11 +1,9 @@
 //! `berth apply`: the policy in force onto everyone who is logged in.
 
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
-
-use berth_config::{LocalTime, Policy};
+use berth_config::Policy;
 use berth_session::Applied;
 use serde_json::json;
+use std::path::{Path, PathBuf};
 
 use crate::exit::Exit;
 use crate::{caps, due, exceptions, json, live, penalties, place, repeated};
@@ -95,9 +93,8 @@ fn by_time(helper: &Path) -> Result<Vec<Applied>, Exit> {
 }
 
 fn print_json(all: &[Applied], dry_run: bool) -> Result<Exit, Exit> {
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         "dry_run": dry_run,
         "applied": caps::objects(all),
     }))?;

@@ -65,18 +65,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let surveyed = checked.policy.as_ref().filter(|_| arguments.users);
     let survey = surveyed.map(users::survey).transpose()?;
     if arguments.json {
-        let mut object = json!({
-            "version": json::VERSION,
+        let object = json!({
             "ok": checked.errors() == 0,
             "errors": checked.errors(),
             "warnings": checked.warnings(),
             "files": checked.files,
             "diagnostics": checked.diagnostics,
         });
-        if let (Some(survey), Some(object)) = (&survey, object.as_object_mut()) {
-            object.insert("users".into(), json!(survey));
-        }
-        json::print(&object)?;
+        let users = survey.as_ref();
+        let users = users.map_or(json!({}), |survey| json!({ "users": survey }));
+        json::print(json::merged(object, users))?;
     } else {
         let mut out: Vec<String> = checked.diagnostics.iter().map(paint::diagnostic).collect();
         let mut summary = summary(&checked);

@@ -71,8 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
                 json!({ "user": account.user, "uid": account.uid, "differs": changes })
             })
             .collect();
-        json::print(&json!({
-            "version": json::VERSION,
+        json::print(json!({
             "users": logins.len(),
             "differing": users,
         }))?;

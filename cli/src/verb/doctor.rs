@@ -19,9 +19,7 @@ mod sessions;
 mod setuid;
 mod world;
 
-use std::time::SystemTime;
-
-use berth_config::{LocalTime, counted};
+use berth_config::counted;
 use serde_json::json;
 
 use crate::exit::Exit;
@@ -75,9 +73,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let count = |level| findings.iter().filter(|one| one.level == level).count();
     let (failures, warnings) = (count(Level::Fail), count(Level::Warn));
     if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
+        json::print(json!({
+            "now": json::now(),
             "ok": failures == 0,
             "failures": failures,
             "warnings": warnings,

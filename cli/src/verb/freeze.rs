@@ -1,8 +1,6 @@
 //! `berth freeze` and `berth thaw`: all that a session, a user or a pool runs stops, and goes on where it was.
 
-use std::time::SystemTime;
-
-use berth_config::{LocalTime, counted};
+use berth_config::counted;
 use berth_session::{Group, Manager, Record, Result as Done, Tree};
 use serde_json::json;
 
@@ -107,9 +105,8 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
         .filter(|_| change == Change::Thaw)
         .collect();
     if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
+        json::print(json!({
+            "now": json::now(),
             change.done(): records.iter().map(|record| record.id).filter(|id| !still.contains(id)).collect::<Vec<_>>(),
             "frozen_otherwise": still,
             "failed": failed,

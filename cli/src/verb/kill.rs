@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use berth_config::counted;
 use berth_config::value::Span;
-use berth_config::{LocalTime, counted};
 use berth_session::{Record, Tree, sweep};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -167,8 +167,7 @@ fn send(
         }
     }
     let printed = match as_json {
-        true => json::print(&json!({
-            "version": json::VERSION,
+        true => json::print(json!({
             "signal": signal.as_str(),
             "sent": sent,
             "failed": left(&failed),
@@ -231,9 +230,8 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result
         targets.iter().partition(|target| target.is_gone());
     let held: Vec<&Target> = rest.into_iter().filter(|one| one.is_held()).collect();
     let printed = if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(std::time::SystemTime::now()),
+        json::print(json!({
+            "now": json::now(),
             "ended": ended.iter().map(|target| target.record.id).collect::<Vec<_>>(),
             "held": held
                 .iter()

@@ -1,8 +1,6 @@
 //! `berth list`: who is logged in, and what they use.
 
-use std::time::SystemTime;
-
-use berth_config::{LocalTime, counted};
+use berth_config::counted;
 use berth_session::{Group, Record, Tree};
 use serde_json::{Value, json};
 
@@ -156,7 +154,7 @@ impl List<'_> {
                         "pool": live::pool(records),
                         "age_seconds": oldest(records),
                     });
-                    with_figures(about, &figures)
+                    json::merged(about, figures.object())
                 };
             return print_json("users", users.map(object).collect());
         }
@@ -205,7 +203,7 @@ impl List<'_> {
                     "sessions": ids(records),
                     "age_seconds": oldest(records),
                 });
-                with_figures(about, &figures)
+                json::merged(about, figures.object())
             };
             return print_json("pools", pools.map(object).collect());
         }
@@ -247,7 +245,6 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit
         groups = vec![Some(user.clone())];
     }
     let mut all = Figures::of(&groups);
-    let head = json!({ "user": name, "uid": uid });
     let mut table = Vec::new();
     let mut objects = Vec::new();
     if arguments.users {
@@ -256,10 +253,11 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit
         table.push(titles([
             "USER", "UID", "SESSIONS", "TASKS", "CPU", "MEMORY",
         ]));
+        let head = json!({ "user": name, "uid": uid });
         let mut line = vec![name, uid.to_string(), sessions.len().to_string()];
         line.extend(cells(&figures));
         table.push(line);
-        objects.push(with_figures(head, &figures));
+        objects.push(json::merged(head, figures.object()));
     } else {
         table.push(titles([
             "SESSION", "USER", "TASKS", "CPU", "MEMORY", "STATE",
@@ -274,16 +272,8 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit
             line.extend(cells(figures));
             line.push(state.into());
             table.push(line);
-            let mut object = with_figures(head.clone(), figures);
-            if let Some(object) = object.as_object_mut() {
-                let cgroup = live::path(&tree.below(&own.group));
-                object.extend([
-                    ("session".to_owned(), json!(own.id)),
-                    ("state".to_owned(), json!(state)),
-                    ("cgroup".to_owned(), json!(cgroup)),
-                ]);
-            }
-            objects.push(object);
+            let about = json!({ "user": name, "uid": uid, "state": state });
+            objects.push(json::merged(about, own.object(tree, figures)));
         }
     }
     if arguments.json {
@@ -322,17 +312,9 @@ fn oldest(records: &[&Record]) -> u64 {
     ages.max().unwrap_or(0)
 }
 
-fn with_figures(mut object: Value, figures: &Figures) -> Value {
-    if let (Value::Object(all), Value::Object(figures)) = (&mut object, figures.object()) {
-        all.extend(figures);
-    }
-    object
-}
-
 fn print_json(key: &str, objects: Vec<Value>) -> Result<(), Exit> {
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         key: objects,
     }))
 }

@@ -41,8 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let Some(policy) = &checked.policy else {
         if arguments.json {
-            json::print(&json!({
-                "version": json::VERSION,
+            json::print(json!({
                 "loaded": false,
                 "diagnostics": checked.diagnostics,
             }))?;
@@ -60,8 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let change = before.as_ref().and_then(|before| changing(before, policy));
     let (rules, profiles) = policy.size();
     if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
+        json::print(json!({
             "loaded": true,
             "users": change.map(|(_, users)| users),
             "users_changed": change.map(|(changed, _)| changed),

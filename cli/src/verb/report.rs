@@ -142,17 +142,10 @@ fn print_json(arguments: &Arguments, report: &Report, torn: u64) -> Result<(), E
     let groups: Vec<Value> = report
         .groups()
         .iter()
-        .map(|(name, sums)| {
-            let mut object = json!({ report.by.word(): name });
-            if let (Value::Object(all), Value::Object(sums)) = (&mut object, object_of(sums)) {
-                all.extend(sums);
-            }
-            object
-        })
+        .map(|(name, sums)| json::merged(json!({ report.by.word(): name }), object_of(sums)))
         .collect();
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         "since": arguments.since.and_then(LocalTime::rfc3339),
         "until": arguments.until.and_then(LocalTime::rfc3339),
         "by": report.by.word(),

@@ -1,7 +1,5 @@
 //! An explanation, for programs.
 
-use std::time::SystemTime;
-
 use berth_config::outcome::Outcome;
 use berth_config::{Explanation, LocalTime, Login, Policy};
 use serde_json::{Value, json};
@@ -26,9 +24,8 @@ pub fn print(
             "changed": policy.changed(),
         })
     });
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         "login": login,
         "session": session.map(|session| session.object(explanation)),
         "policy": { "files": policy.files(), "loaded": loaded },

@@ -36,8 +36,7 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit
             let (state, note) = words(standing);
             json!({ "service": service, "state": state, "note": note, "right": standing.is_right() })
         });
-        json::print(&json!({
-            "version": json::VERSION,
+        json::print(json!({
             "services": services.collect::<Vec<_>>(),
         }))?;
     } else {

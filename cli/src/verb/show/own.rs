@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::page::{Page, counted_tasks};
 use crate::exit::Exit;
-use crate::live::{Object, path};
+use crate::live::Object;
 use crate::own::{self, Own};
 use crate::penalties;
 use crate::reading::{self, Figures};
@@ -69,14 +69,7 @@ fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) ->
             "uid": uid,
             "penalty": standing,
             "sessions": both
-                .map(|(own, figures)| {
-                    let mut object = figures.object();
-                    if let Some(object) = object.as_object_mut() {
-                        object.insert("session".into(), json!(own.id));
-                        object.insert("cgroup".into(), json!(path(&tree.below(&own.group))));
-                    }
-                    object
-                })
+                .map(|(own, figures)| own.object(tree, figures))
                 .collect::<Vec<_>>(),
         }),
         figures,

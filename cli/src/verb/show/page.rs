@@ -201,7 +201,7 @@ impl Page {
     /// Prints it.
     pub fn print(&self, as_json: bool) -> Result<Exit, Exit> {
         if as_json {
-            json::print(&self.whole_object())?;
+            json::print(self.whole_object())?;
             return Ok(Exit::Done);
         }
         let mut out = vec![self.title.clone()];
@@ -246,21 +246,10 @@ impl Page {
     }
 
     fn whole_object(&self) -> Value {
-        let mut object = json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
-        });
-        let parts = [
-            self.figures.object(),
-            json!({ "cgroup": self.cgroup.as_deref().map(live::path) }),
-            self.object.clone(),
-        ];
-        for part in parts {
-            if let (Value::Object(all), Value::Object(part)) = (&mut object, part) {
-                all.extend(part);
-            }
-        }
-        object
+        let cgroup = self.cgroup.as_deref().map(live::path);
+        let about = json!({ "now": json::now(), "cgroup": cgroup });
+        let about = json::merged(about, self.figures.object());
+        json::merged(about, self.object.clone())
     }
 }
 

@@ -1,6 +1,6 @@
 //! One look of `top`, for programs.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use berth_config::LocalTime;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub fn print(model: &Model) -> Result<(), Exit> {
         View::Sessions => "sessions",
         View::Pools => "pools",
     };
-    let everyone = with(
+    let everyone = json::merged(
         json!({
             "sessions": machine.sessions,
             "users": machine.users,
@@ -37,9 +37,8 @@ pub fn print(model: &Model) -> Result<(), Exit> {
         }),
         machine.figures.object(),
     );
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         "host": machine.host,
         "load": machine.load.as_ref().and_then(|load| load.parse::<f64>().ok()),
         "cpus": machine.cpus,
@@ -69,12 +68,5 @@ fn row(row: &Row) -> Value {
         "lingers": row.lingers,
         "stale": row.is_stale,
     });
-    with(with(head, state), row.figures.object())
-}
-
-fn with(mut object: Value, more: Value) -> Value {
-    if let (Value::Object(all), Value::Object(more)) = (&mut object, more) {
-        all.extend(more);
-    }
-    object
+    json::merged(json::merged(head, state), row.figures.object())
 }
