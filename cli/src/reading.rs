@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use berth_session::{Group, Limits, Manager, Pressure, Tree, Usage};
+use berth_session::{Group, Limits, Pressure, Tree, Usage};
 use serde_json::{Value, json};
 
 use crate::at_once;
@@ -48,6 +48,27 @@ impl Figures {
             ..figures
         })
         .collect()
+    }
+
+    /// Those of one cgroup.
+    pub fn of_one(group: Option<Group>) -> Figures {
+        Figures::of(&[group]).pop().unwrap_or_default()
+    }
+
+    /// Those of users, and of sessions in the same moments.
+    pub fn of_users(
+        tree: Option<&Tree>,
+        users: &[Option<Group>],
+        sessions: &[Option<Group>],
+    ) -> (Vec<Figures>, Vec<Figures>) {
+        let mut of_users = Figures::of(&[users, sessions].concat());
+        let of_sessions = of_users.split_off(users.len());
+        for (figures, user) in of_users.iter_mut().zip(users) {
+            if let (Some(tree), Some(user)) = (tree, user) {
+                figures.limits = Limits::of_user(tree, user);
+            }
+        }
+        (of_users, of_sessions)
     }
 
     /// What several use together. What is no sum, a cap, a peak, a share of time, is left out.
@@ -117,16 +138,6 @@ impl Figures {
             },
         })
     }
-}
-
-/// A user's caps. Where Berth manages the hierarchy the user's own cgroup has the cap on tasks with the reserve for one
-/// more login on top; the level below has it as the policy says.
-pub fn user_limits(tree: &Tree, user: &Group) -> Limits {
-    let mut limits = Limits::of(user);
-    if tree.manager() == Manager::Berth {
-        limits.tasks = Limits::of(&user.child("sessions")).tasks;
-    }
-    limits
 }
 
 /// The first of two looks at the CPU time of cgroups, all of them in the same moments. What else there is to read is

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::exit::Exit;
 use crate::figures::{age, harmless, percent, size};
 use crate::live::{self, Sessions};
-use crate::reading::{self, Figures, Rates};
+use crate::reading::{Figures, Rates};
 use crate::stale::Stale;
 use crate::{at_once, json, own, pager, paint, table};
 
@@ -138,24 +138,20 @@ impl List<'_> {
             .map(|records| live::user_group(self.tree, records))
             .collect();
         if self.as_json {
-            let users = users.iter().zip(&groups).zip(Figures::of(&groups));
-            let object =
-                |(((uid, records), group), mut figures): ((_, &Option<Group>), Figures)| {
-                    let (uid, records): (&u32, &Vec<&Record>) = (uid, records);
-                    if let (Some(tree), Some(group)) = (self.tree, group) {
-                        figures.limits = reading::user_limits(tree, group);
-                    }
-                    let first = records.first();
-                    let about = json!({
-                        "user": first.map(|one| &one.user),
-                        "uid": uid,
-                        "sessions": ids(records),
-                        "profiles": profiles(records),
-                        "pool": live::pool(records),
-                        "age_seconds": oldest(records),
-                    });
-                    json::merged(about, figures.object())
-                };
+            let (figures, _) = Figures::of_users(self.tree, &groups, &[]);
+            let users = users.iter().zip(figures);
+            let object = |((uid, records), figures): ((&u32, &Vec<&Record>), Figures)| {
+                let first = records.first();
+                let about = json!({
+                    "user": first.map(|one| &one.user),
+                    "uid": uid,
+                    "sessions": ids(records),
+                    "profiles": profiles(records),
+                    "pool": live::pool(records),
+                    "age_seconds": oldest(records),
+                });
+                json::merged(about, figures.object())
+            };
             return print_json("users", users.map(object).collect());
         }
         let mut table = vec![titles([
@@ -240,16 +236,11 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit
             .because("only root may list that; `berth show` shows what there is of your own"));
     };
     let sessions = own::sessions(tree, &user);
-    let mut groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
-    if arguments.users {
-        groups = vec![Some(user.clone())];
-    }
-    let mut all = Figures::of(&groups);
     let mut table = Vec::new();
     let mut objects = Vec::new();
     if arguments.users {
-        let mut figures = all.pop().unwrap_or_default();
-        figures.limits = reading::user_limits(tree, &user);
+        let (figures, _) = Figures::of_users(Some(tree), &[Some(user)], &[]);
+        let figures = figures.into_iter().next().unwrap_or_default();
         table.push(titles([
             "USER", "UID", "SESSIONS", "TASKS", "CPU", "MEMORY",
         ]));
@@ -262,7 +253,8 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit
         table.push(titles([
             "SESSION", "USER", "TASKS", "CPU", "MEMORY", "STATE",
         ]));
-        for (own, figures) in sessions.iter().zip(&all) {
+        let groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
+        for (own, figures) in sessions.iter().zip(&Figures::of(&groups)) {
             let state = if own.group.is_frozen() {
                 "frozen"
             } else {

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::live::Object;
 use crate::own::{self, Own};
 use crate::penalties;
-use crate::reading::{self, Figures};
+use crate::reading::Figures;
 
 /// Shows the calling user, or one of their sessions.
 pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Result<Exit, Exit> {
@@ -40,12 +40,9 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
 }
 
 fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) -> Page {
-    let mut groups = vec![Some(user.clone())];
-    groups.extend(sessions.iter().map(|own| Some(own.group.clone())));
-    let mut figures = Figures::of(&groups);
-    let of_sessions = figures.split_off(1);
-    let mut figures = figures.pop().unwrap_or_default();
-    figures.limits = reading::user_limits(tree, user);
+    let groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
+    let (figures, of_sessions) = Figures::of_users(Some(tree), &[Some(user.clone())], &groups);
+    let figures = figures.into_iter().next().unwrap_or_default();
     let here = tree.of_process(std::process::id().try_into().unwrap_or(0));
     let both = sessions.iter().zip(&of_sessions);
     let lines = both.clone().map(|(own, figures)| {
@@ -82,9 +79,7 @@ fn of_session(own: &Own, name: &str, uid: u32, tree: &Tree) -> Page {
         title: format!("session {} of {name} ({uid})", own.name()),
         cgroup: Some(tree.below(&own.group)),
         object: json!({ "session": own.id, "user": name, "uid": uid }),
-        figures: Figures::of(&[Some(own.group.clone())])
-            .pop()
-            .unwrap_or_default(),
+        figures: Figures::of_one(Some(own.group.clone())),
         ..Page::default()
     }
 }

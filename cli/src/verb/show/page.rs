@@ -13,7 +13,7 @@ use super::way_in;
 use crate::exit::Exit;
 use crate::figures::{harmless, span};
 use crate::live;
-use crate::reading::{self, Figures};
+use crate::reading::Figures;
 use crate::stale::Stale;
 use crate::verb::list::profiles;
 use crate::verb::log::bites;
@@ -51,7 +51,7 @@ impl Page {
     /// One session.
     pub fn of_session(record: &Record, tree: Option<&Tree>) -> Page {
         let group = live::group(tree, record);
-        let figures = Figures::of(&[group]).pop().unwrap_or_default();
+        let figures = Figures::of_one(group);
         let mut about = vec![
             ("State", live::state(record, tree).to_owned()),
             ("Login", way_in(record)),
@@ -93,17 +93,16 @@ impl Page {
         let groups = users
             .values()
             .map(|records| live::user_group(tree, records));
-        let mut groups: Vec<_> = groups.collect();
-        groups.extend(records.iter().map(|record| live::group(tree, record)));
-        let mut of_users = Figures::of(&groups);
-        let of_sessions = of_users.split_off(uids.len());
-        let mut figures = Figures::sum(&of_users);
+        let groups: Vec<_> = groups.collect();
+        let sessions = records.iter().map(|record| live::group(tree, record));
+        let (of_users, of_sessions) =
+            Figures::of_users(tree, &groups, &sessions.collect::<Vec<_>>());
+        let figures = match &of_users[..] {
+            [one] => one.clone(),
+            several => Figures::sum(several),
+        };
         let user = groups.into_iter().next().flatten();
         let user = user.filter(|_| uids.len() == 1);
-        if let (Some(tree), Some(user), Some(one)) = (tree, &user, of_users.pop()) {
-            figures = one;
-            figures.limits = reading::user_limits(tree, user);
-        }
         let oldest = records.iter().max_by_key(|record| live::age(record));
         let oldest = oldest.unwrap_or(first);
         let sessions = records.iter().zip(&of_sessions);
@@ -162,7 +161,7 @@ impl Page {
     /// A pool, whose users' sessions these are.
     pub fn of_pool(name: &str, records: &[Record], tree: Option<&Tree>) -> Page {
         let group = tree.map(|tree| tree.pool(name)).filter(Group::exists);
-        let figures = Figures::of(std::slice::from_ref(&group)).pop();
+        let figures = Figures::of_one(group.clone());
         let users = users(records);
         Page {
             title: format!("pool {}  {}", harmless(name), counted(users.len(), "user")),
@@ -173,7 +172,7 @@ impl Page {
                 "users": users,
                 "sessions": ids(records),
             }),
-            figures: figures.unwrap_or_default(),
+            figures,
             ..Page::default()
         }
     }
