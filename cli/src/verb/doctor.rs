@@ -43,34 +43,47 @@ pub struct Arguments {
     json: bool,
 }
 
+/// A look at one thing.
+type Check = fn(&World) -> Vec<Finding>;
+
 /// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("look at all that there is to check")?;
-    // First, so that the checks find it gone.
-    let mut findings = match arguments.fix {
-        true => sessions::fix(),
-        false => Vec::new(),
+    let mut findings: Vec<(&str, Finding)> = Vec::new();
+    let mut tell = |topic, found: Vec<Finding>| {
+        findings.extend(found.into_iter().map(|one| (topic, one)));
     };
+    // First, so that the checks find it gone.
+    if arguments.fix {
+        tell("sessions", sessions::fix());
+    }
     let world = World::here();
-    let checks: [fn(&World) -> Vec<Finding>; 15] = [
-        kernel::check,
-        cgroup::check,
-        drop_ins::check,
-        policy::check,
-        owners::check,
-        accounts::check,
-        programs::check,
-        pam::check,
-        kerberos::check,
-        privileged::check,
-        setuid::check,
-        managers::check,
-        rounds::check,
-        services::check,
-        sessions::check,
+    let checks: [(&str, Check); 15] = [
+        ("kernel", kernel::check),
+        ("cgroup", cgroup::check),
+        ("drop-ins", drop_ins::check),
+        ("policy", policy::check),
+        ("owners", owners::check),
+        ("users", accounts::check),
+        ("programs", programs::check),
+        ("pam", pam::check),
+        ("kerberos", kerberos::check),
+        ("groups", privileged::check),
+        ("setuid", setuid::check),
+        ("managers", managers::check),
+        ("time", rounds::check),
+        ("services", services::check),
+        ("sessions", sessions::check),
     ];
-    findings.extend(checks.iter().flat_map(|check| check(&world)));
-    let count = |level| findings.iter().filter(|one| one.level == level).count();
+    for (topic, check) in checks {
+        tell(topic, check(&world));
+    }
+    let count = |level| {
+        findings
+            .iter()
+            .filter(|(_, one)| one.level == level)
+            .count()
+    };
     let (failures, warnings) = (count(Level::Fail), count(Level::Warn));
     if arguments.json {
         json::print(json!({
@@ -78,10 +91,12 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             "ok": failures == 0,
             "failures": failures,
             "warnings": warnings,
-            "findings": findings.iter().map(Finding::object).collect::<Vec<_>>(),
+            "findings": findings.iter().map(|(topic, one)| one.object(topic)).collect::<Vec<_>>(),
         }))?;
     } else {
-        let told = findings.iter().map(|one| paint::level(&one.to_string()));
+        let told = findings
+            .iter()
+            .map(|(topic, one)| paint::level(&one.lines(topic)));
         let (failed, warned) = (counted(failures, "failure"), counted(warnings, "warning"));
         pager::print(&format!("{}{failed}, {warned}\n", told.collect::<String>()));
     }

@@ -14,8 +14,6 @@ use crate::stack::Folders;
 use crate::verb::pam::manager::DROP_IN;
 use crate::verb::pam::standing::Standing;
 
-const TOPIC: &str = "managers";
-
 pub fn check(world: &World) -> Vec<Finding> {
     if !world.path("/run/systemd/system").is_dir() {
         return Vec::new();
@@ -76,11 +74,7 @@ pub fn check(world: &World) -> Vec<Finding> {
         ),
     ] {
         if !users.is_empty() {
-            findings.push(Finding::warn(
-                TOPIC,
-                format!("{text}: {}", named(&users)),
-                remedy,
-            ));
+            findings.push(Finding::warn(format!("{text}: {}", named(&users)), remedy));
         }
     }
     findings
@@ -116,7 +110,6 @@ fn isolated(world: &World) -> Vec<Finding> {
     let wrong = match (stands, world.path(DROP_IN).exists()) {
         (true, true) => {
             return vec![Finding::ok(
-                TOPIC,
                 "Berth starts the users' service managers, in their berths",
             )];
         }
@@ -124,7 +117,6 @@ fn isolated(world: &World) -> Vec<Finding> {
         (true, false) => format!("{DROP_IN} is not there"),
     };
     vec![Finding::fail(
-        TOPIC,
         format!("{wrong}: service managers run outside, hidden from the berths"),
         match stands {
             false => format!("berth pam enable {MANAGER}"),

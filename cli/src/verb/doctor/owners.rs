@@ -8,8 +8,6 @@ use super::finding::Finding;
 use super::world::World;
 use crate::figures::named;
 
-const TOPIC: &str = "owners";
-
 pub fn check(world: &World) -> Vec<Finding> {
     let needed = world.any(|berth| berth.namespaces.user != UserNamespace::Off);
     let Some(policy) = world.policy.as_ref().filter(|_| needed) else {
@@ -28,7 +26,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         .collect();
     if !taken.is_empty() {
         findings.push(Finding::fail(
-            TOPIC,
             format!(
                 "UIDs {base}-{last} are Berth's, and accounts have some: {}",
                 named(&taken)
@@ -51,7 +48,6 @@ pub fn check(world: &World) -> Vec<Finding> {
             .collect();
         if !overlapping.is_empty() {
             findings.push(Finding::fail(
-                TOPIC,
                 format!(
                     "{file} gives some of {base}-{last}, which are Berth's, to {}",
                     named(&overlapping)
@@ -64,7 +60,6 @@ pub fn check(world: &World) -> Vec<Finding> {
     if !strangers.is_empty() {
         let strangers: Vec<&str> = strangers.iter().map(String::as_str).collect();
         findings.push(Finding::fail(
-            TOPIC,
             format!(
                 "processes run under UIDs of {base}-{last}, which are Berth's: {}",
                 named(&strangers)
@@ -73,10 +68,7 @@ pub fn check(world: &World) -> Vec<Finding> {
         ));
     }
     if findings.is_empty() {
-        findings.push(Finding::ok(
-            TOPIC,
-            format!("UIDs {base}-{last} are nobody's"),
-        ));
+        findings.push(Finding::ok(format!("UIDs {base}-{last} are nobody's")));
     }
     findings
 }

@@ -10,8 +10,6 @@ use super::finding::Finding;
 use super::world::World;
 use crate::sys;
 
-const TOPIC: &str = "programs";
-
 /// Where the module looks for the helper (pam_module/src/arguments.rs).
 const HELPER: &str = "/usr/libexec/berth-helper";
 
@@ -26,7 +24,6 @@ pub fn check(world: &World) -> Vec<Finding> {
     match &module {
         Some(module) => findings.extend(sound(module)),
         None => findings.push(Finding::fail(
-            TOPIC,
             "pam_berth.so is in none of PAM's folders",
             "install it again; a stack that names it lets nobody in",
         )),
@@ -36,7 +33,7 @@ pub fn check(world: &World) -> Vec<Finding> {
     }
     if let (Some(module), []) = (module, &*findings) {
         let (helper, module) = (helper.display(), module.display());
-        findings.push(Finding::ok(TOPIC, format!("{helper}, {module}")));
+        findings.push(Finding::ok(format!("{helper}, {module}")));
     }
     findings
 }
@@ -55,9 +52,7 @@ fn of_two_versions(helper: &Path, module: &Path) -> Option<Finding> {
     let unknown = || "an unknown version".to_owned();
     let [helper, module] = [helper, module].map(|path| version(path).unwrap_or_else(unknown));
     (helper != module).then(|| {
-        Finding::fail(
-            TOPIC,
-            format!("the helper is of Berth {helper}, and the module of {module}: every login follows on_error"),
+        Finding::fail(format!("the helper is of Berth {helper}, and the module of {module}: every login follows on_error"),
             "install both from one package",
         )
     })
@@ -84,7 +79,7 @@ fn sound(path: &Path) -> Option<Finding> {
         Ok(metadata) => metadata,
         Err(error) => {
             let why = format!("{shown}: {error}: every login follows on_error");
-            return Some(Finding::fail(TOPIC, why, "install it again"));
+            return Some(Finding::fail(why, "install it again"));
         }
     };
     let mode = metadata.mode() & 0o7777;
@@ -100,5 +95,5 @@ fn sound(path: &Path) -> Option<Finding> {
         return None;
     };
     let remedy = format!("chown root:root {shown}; chmod 755 {shown}; setcap -r {shown}");
-    Some(Finding::fail(TOPIC, wrong, remedy))
+    Some(Finding::fail(wrong, remedy))
 }

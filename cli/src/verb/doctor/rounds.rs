@@ -7,8 +7,6 @@ use berth_session::systemd::{Bus, TIMER};
 use super::finding::Finding;
 use super::world::World;
 
-const TOPIC: &str = "time";
-
 /// The job where systemd does not run the machine.
 const JOB: &str = "/etc/cron.d/berth";
 
@@ -44,7 +42,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         false => return Vec::new(),
     };
     vec![Finding::warn(
-        TOPIC,
         format!(
             "{who}: windows, penalties and exceptions change the caps of nobody who is logged in"
         ),

@@ -8,8 +8,6 @@ use super::finding::Finding;
 use super::world::World;
 use crate::units::set_in_service;
 
-const TOPIC: &str = "services";
-
 /// Where an admin puts units. What packages bring runs as accounts of its own.
 const FOLDERS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
 
@@ -23,7 +21,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         let user = capped(world, &set(&unit, "User")?)?;
         set(&unit, "PAMName").is_none().then(|| {
             Finding::warn(
-                TOPIC,
                 format!("{unit} opens no PAM session: it runs outside the caps of {user}"),
                 "PAMName=NAME below its User=, where NAME is a PAM service with Berth's lines",
             )
