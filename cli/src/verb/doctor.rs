@@ -23,7 +23,7 @@ use berth_config::counted;
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{json, live, pager, paint};
+use crate::{json, live, pager};
 use finding::{Finding, Level};
 use world::World;
 
@@ -94,9 +94,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             "findings": findings.iter().map(|(topic, one)| one.object(topic)).collect::<Vec<_>>(),
         }))?;
     } else {
-        let told = findings
-            .iter()
-            .map(|(topic, one)| paint::level(&one.lines(topic)));
+        let told = findings.iter().map(|(topic, one)| one.lines(topic));
         let (failed, warned) = (counted(failures, "failure"), counted(warnings, "warning"));
         pager::print(&format!("{}{failed}, {warned}\n", told.collect::<String>()));
     }

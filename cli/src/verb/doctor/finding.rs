@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::paint::{self, Alarm};
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -92,8 +94,13 @@ impl Finding {
 
     /// As people read it: a line, and one on what to do.
     pub fn lines(&self, topic: &str) -> String {
-        let level = self.level.word();
-        let text = format!("{level:<5} {topic:<10} {}\n", self.text);
+        let alarm = match self.level {
+            Level::Ok | Level::Fixed => Alarm::None,
+            Level::Warn => Alarm::Warning,
+            Level::Fail => Alarm::Failure,
+        };
+        let level = paint::word(&format!("{:<5}", self.level.word()), alarm);
+        let text = format!("{level} {topic:<10} {}\n", self.text);
         match &self.remedy {
             Some(remedy) => format!("{text}{:17}-> {remedy}\n", ""),
             None => text,
