@@ -149,7 +149,6 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Looks.
     pub fn begin(groups: &[Option<Group>]) -> Rates {
         Rates {
             began: Instant::now(),

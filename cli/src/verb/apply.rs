@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use crate::exit::Exit;
 use crate::{caps, due, exceptions, json, live, penalties, place, repeated};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 all caps are as the policy says; 1 nothing could be done; 3 the policy has an
@@ -36,7 +35,6 @@ pub struct Arguments {
     helper: PathBuf,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("change caps")?;
     if arguments.due {

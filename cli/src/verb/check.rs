@@ -10,7 +10,6 @@ use crate::{json, live, pager, paint, place};
 
 mod users;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 no error; 1 a warning, with --strict, or an account for which the policy cannot
@@ -42,7 +41,6 @@ pub struct Arguments {
     root: place::Root,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let site = place::this_machine();

@@ -15,7 +15,6 @@ use crate::exit::{Exit, not_so};
 use crate::progress::Progress;
 use crate::{json, live, pager, place};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 they do not differ; 1 they do; 3 one has an error; 4 only root may see what
@@ -39,7 +38,6 @@ pub struct Arguments {
     root: place::Root,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     may(arguments)?;
     let places = arguments.root.places();

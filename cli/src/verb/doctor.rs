@@ -27,7 +27,6 @@ use crate::{json, live, pager};
 use finding::{Finding, Level};
 use world::World;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 no failure; 1 a failure; 4 only root may look.
@@ -46,7 +45,6 @@ pub struct Arguments {
 /// A look at one thing.
 type Check = fn(&World) -> Vec<Finding>;
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("look at all that there is to check")?;
     let mut findings: Vec<(&str, Finding)> = Vec::new();

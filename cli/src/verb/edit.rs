@@ -14,7 +14,6 @@ use crate::{ask, difference, live, paint, place, replace};
 mod editor;
 mod who;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 in force, or nothing was changed; 1 not saved, or not in force; 2 usage; 3 the
@@ -37,7 +36,6 @@ pub struct Arguments {
 
 const SAVE: &str = "Save it and put it in force: (y)es, (e)dit again, or e(x)it without saving?";
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("edit the policy")?;
     if !arguments.yes && !io::stdin().is_terminal() {

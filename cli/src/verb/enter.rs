@@ -26,7 +26,6 @@ use crate::{deed, program};
 /// Where programs are looked for: where only root can put them.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: that of CMD, or 128 and the signal that ended it; 1 there is no such session,
@@ -53,7 +52,6 @@ fn session(text: &str) -> Result<SessionId, &'static str> {
     text.parse().map_err(no_session)
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("enter sessions")?;
     let object = Object::Session(arguments.session);

@@ -22,7 +22,6 @@ mod text;
 
 use session::Session;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 explained; 1 there is no such user or session; 3 the policy has an error; 4 only
@@ -91,7 +90,6 @@ fn parse_role(text: &str) -> Result<Name, String> {
     Name::parse(text).map_err(|_| "a role is a name of letters, digits, - and _".into())
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let session = match &arguments.object {
         Some(Object::Session(id)) => Some(Session::read(*id)?),

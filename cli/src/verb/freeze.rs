@@ -9,7 +9,6 @@ use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::{deed, json};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 done; 1 there is no such session, or it has no cgroup, or this command runs in
@@ -29,7 +28,6 @@ pub struct Arguments {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Change {
     Freeze,
     Thaw,
@@ -58,7 +56,6 @@ impl Change {
     }
 }
 
-/// Does it.
 pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;

@@ -23,7 +23,6 @@ const CLEAN_UP: Duration = Duration::from_secs(10);
 /// How often a wait looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 ended, or signalled; 1 there is no such session, or the answer was no; 4
@@ -69,7 +68,6 @@ fn grace(text: &str) -> Result<Duration, String> {
         .map_err(|wrong| wrong.label)
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("end sessions")?;
     let all = Sessions::tell()?;

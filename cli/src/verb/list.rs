@@ -11,7 +11,6 @@ use crate::reading::{Figures, Rates};
 use crate::stale::Stale;
 use crate::{at_once, json, own, pager, paint, table};
 
-/// The arguments.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 listed; 4 nothing of it is yours to see; 5 a session's record could not be
@@ -37,7 +36,6 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     // Without a hierarchy there are no figures, and still sessions.
     let tree = Tree::find().ok();

@@ -22,7 +22,6 @@ use source::Source;
 /// How many events stand before the new ones.
 const BEFORE_NEW: usize = 10;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 shown; 1 there is no log, or it cannot be read; 4 only root may read it.
@@ -51,7 +50,6 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let source = Source::find(arguments.file.as_deref())?;
     let (mut events, end) = source.until_now(arguments.since)?;

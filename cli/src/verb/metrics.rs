@@ -18,7 +18,6 @@ mod textfile;
 
 use exposition::{Exposition, Format};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 printed, written or answered; 1 FILE or the output could not be written; 2 standard
@@ -43,7 +42,6 @@ pub struct Arguments {
     allow: Vec<String>,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if !live::is_root() {
         return Err(Exit::Permission

@@ -89,7 +89,6 @@ impl Verb {
         }
     }
 
-    /// Does it.
     pub fn run(self) -> Exit {
         let ended = match self {
             Verb::Check(arguments) => check::run(&arguments),

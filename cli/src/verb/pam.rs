@@ -15,7 +15,6 @@ use crate::live;
 use crate::stack::Folders;
 use change::Change;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -76,7 +75,6 @@ struct Services {
     yes: bool,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let (change, services) = match &arguments.what {
         What::Status {

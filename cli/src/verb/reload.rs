@@ -14,7 +14,6 @@ use serde_json::json;
 use crate::exit::{Exit, not_so};
 use crate::{deed, due, json, paint, place};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 in force; 1 it could not be written, or was changed meanwhile; 3 the policy has an
@@ -29,7 +28,6 @@ pub struct Arguments {
     root: place::Root,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let site = place::this_machine();

@@ -16,7 +16,6 @@ mod sums;
 
 use sums::{By, Report, Sums};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 reported; 1 the policy in force names no accounting file, FILE is not there, or
@@ -47,7 +46,6 @@ pub struct Arguments {
     csv: bool,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let file = match &arguments.file {
         Some(file) => file.clone(),

@@ -11,7 +11,6 @@ use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
 use crate::{caps, due, live, place};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 set; 1 there is no such user; 2 a value is wrong; 4 only root may do this; 5
@@ -48,7 +47,6 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("make exceptions")?;
     let login = Login::of(&arguments.user).map_err(not_so)?;

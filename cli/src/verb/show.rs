@@ -11,7 +11,6 @@ mod page;
 
 use page::Page;
 
-/// The arguments.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 shown; 1 there is no such session, or the user has none; 4 only root may
@@ -29,7 +28,6 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let tree = Tree::find().ok();
     if !live::is_root() {

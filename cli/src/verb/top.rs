@@ -24,7 +24,6 @@ use watch::Watch;
 /// How long the first look lasts: nobody waits a whole --delay for figures of CPU.
 const FIRST: Duration = Duration::from_millis(300);
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 done; 2 there is no terminal, and no --batch or --json; 4 only root may see it, and
@@ -65,7 +64,6 @@ fn delay(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a time from 0.1s to 1h, as in 5s".into())
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut watch = Watch::new();
     if !watch.is_of_use() {

@@ -19,7 +19,6 @@ use crate::pam::Application;
 use crate::sys::{Identity, Terminal};
 use crate::{live, paint, place, program};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: that of CMD, or 128 and the signal that ended it; 1 the login was refused;
@@ -59,7 +58,6 @@ pub struct Arguments {
     command: Vec<String>,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("log somebody in")?;
     let policy = policy(arguments.policy.as_deref())?;

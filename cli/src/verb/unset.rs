@@ -12,7 +12,6 @@ use crate::{caps, live, penalties};
 /// What is no cap, and can be forgiven.
 const PENALTY: &str = "penalty";
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 ended; 1 there is no such user, exception or penalty; 4 only root may do this; 5
@@ -35,7 +34,6 @@ pub struct Arguments {
     helper: PathBuf,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("end exceptions")?;
     let (name, uid) = match (Login::of(&arguments.user), arguments.user.parse()) {

@@ -23,7 +23,6 @@ use crate::sys::{self, Identity, Terminal};
 /// Where every distribution has it.
 const PROGRAM: &str = "/usr/lib/systemd/systemd";
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Whose
@@ -31,7 +30,6 @@ pub struct Arguments {
     uid: u32,
 }
 
-/// Does it.
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if !live::is_root() {
         return Err(

@@ -33,7 +33,6 @@ impl Level {
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// The line.
     pub text: String,
     /// What to do.
     pub remedy: Option<String>,

@@ -9,7 +9,6 @@ use crate::exit::Exit;
 use crate::json;
 use crate::units::Other;
 
-/// Prints it.
 pub fn print(
     login: &Login,
     session: Option<&Session>,

@@ -13,7 +13,6 @@ use crate::live;
 pub struct Session(Record);
 
 impl Session {
-    /// Reads its record.
     pub fn read(id: SessionId) -> Result<Session, Exit> {
         match Record::read(id) {
             Ok(record) => Ok(Session(record)),

@@ -36,7 +36,6 @@ struct Plan {
     goes: bool,
 }
 
-/// Does it.
 pub fn run(
     change: Change,
     services: &[String],

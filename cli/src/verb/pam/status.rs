@@ -8,7 +8,6 @@ use crate::exit::{Exit, not_so};
 use crate::json;
 use crate::stack::{Entry, Folders, entries};
 
-/// Does it.
 pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit, Exit> {
     let usual = usual(folders);
     let chosen = match services {

@@ -34,7 +34,6 @@ pub enum Place {
 pub struct Copy(PathBuf);
 
 impl Copy {
-    /// Makes it.
     pub fn new(folders: &Folders, service: &str, text: &str) -> io::Result<Copy> {
         let copy = Path::new(COPY);
         match fs::remove_dir_all(copy) {

@@ -197,7 +197,6 @@ impl Page {
         }
     }
 
-    /// Prints it.
     pub fn print(&self, as_json: bool) -> Result<Exit, Exit> {
         if as_json {
             json::print(self.whole_object())?;

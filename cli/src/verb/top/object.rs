@@ -10,7 +10,6 @@ use super::today::{Since, midnight};
 use crate::exit::Exit;
 use crate::json;
 
-/// Prints it.
 pub fn print(model: &Model) -> Result<(), Exit> {
     let machine = model.machine();
     let bites = &machine.bites;

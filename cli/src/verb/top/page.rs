@@ -36,7 +36,6 @@ const MARKS: &str = "! at a cap  F frozen  L lingering  S stale: opened under an
 
 /// Whether there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Paint {
     Colours,
     Plain,
