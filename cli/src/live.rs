@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::reading::Figures;
 use crate::{at_once, json};
 
-/// What `show`, `kill`, `freeze` and `thaw` are about.
+/// What a verb is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
     /// `12`

@@ -1,4 +1,4 @@
-//! A user's own sessions. Records are root's, so this is what the cgroups say: the kernel lets everybody read those.
+//! A user's own sessions, as the cgroups have them: the kernel lets everybody read those.
 
 use std::fs;
 

@@ -9,7 +9,7 @@ use crate::exit::{Exit, not_so};
 pub fn print(text: &str) -> Result<(), Exit> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Who reads it no more has had enough; what println does then is panic.
+        // Who reads it no more has had enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(not_so(format!("cannot print all of it: {error}")))
         }

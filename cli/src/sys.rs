@@ -1,4 +1,4 @@
-//! System calls that nix does not wrap, behind safe functions.
+//! What needs `unsafe`, behind safe functions, and what a program that is started has of this one.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;

@@ -1,5 +1,5 @@
-//! list, explain, kill and try, by their output and exit codes, on records that the test writes. Real
-//! sessions are looked at by the crate of tests on real logins.
+//! The verbs about sessions, by their output and exit codes, on records that the test writes. Real sessions
+//! are looked at by the crate of tests on real logins.
 
 mod pretend;
 

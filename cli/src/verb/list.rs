@@ -225,7 +225,7 @@ impl List<'_> {
     }
 }
 
-/// What who is not root can see: their own cgroups, and no record.
+/// What who is not root can see: their own cgroups.
 fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
     let (uid, name) = own::user();
     let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));

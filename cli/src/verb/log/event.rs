@@ -51,7 +51,7 @@ impl Event {
     }
 }
 
-/// `a=1 b="two words"`, as helper/src/log.rs writes it.
+/// `a=1 b="two words"`, as session/src/log.rs writes it.
 fn pairs(mut text: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     while let Some((key, rest)) = text.trim_start().split_once('=') {
