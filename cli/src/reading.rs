@@ -163,7 +163,11 @@ impl Rates {
         }
         let after = at_once::map(groups, |group| cpu(group.as_ref()));
         let both = self.before.into_iter().zip(after);
-        both.map(|(before, after)| rate(before?, after?)).collect()
+        both.map(|(before, after)| {
+            let ((from, before), (to, after)) = (before?, after?);
+            rate(to.duration_since(from), after.saturating_sub(before))
+        })
+        .collect()
     }
 }
 
@@ -173,20 +177,8 @@ fn cpu(group: Option<&Group>) -> Option<(Instant, u64)> {
     Some((Instant::now(), used))
 }
 
-fn rate((from, before): (Instant, u64), (to, after): (Instant, u64)) -> Option<f64> {
-    let passed = to.duration_since(from).as_secs_f64();
-    (passed > 0.0).then(|| after.saturating_sub(before) as f64 / 1e6 / passed * 100.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_a_share_of_one_cpu() {
-        let from = Instant::now();
-        let to = from + Duration::from_millis(200);
-        let rate = rate((from, 1_000_000), (to, 1_338_000));
-        assert_eq!(rate.map(f64::round), Some(169.0));
-    }
+/// What was used of CPU time in some time, in percent of one CPU.
+pub fn rate(passed: Duration, used_us: u64) -> Option<f64> {
+    let passed = passed.as_secs_f64();
+    (passed > 0.0).then(|| used_us as f64 / 1e6 / passed * 100.0)
 }

@@ -551,27 +551,6 @@ fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_ling
 }
 
 #[test]
-fn every_option_is_in_the_document() {
-    let run = Run::new();
-    let document = include_str!("../../docs/commands.md");
-    for verb in ["list", "show", "kill", "enter", "try"] {
-        let section = document.split("\n## ").find(|section| {
-            section.starts_with(&format!("`berth {verb} "))
-                || section.starts_with(&format!("`berth {verb}`"))
-        });
-        let section = section.unwrap_or_else(|| panic!("no section on {verb}"));
-        let help = run.berth("", &format!("{verb} --help")).out;
-        let options = help
-            .split_whitespace()
-            .filter(|word| word.starts_with("--") && word.len() > 3);
-        for option in options.filter(|option| *option != "--help") {
-            let option = option.trim_matches(|c: char| !c.is_ascii_alphabetic() && c != '-');
-            assert!(section.contains(option), "{verb} {option}");
-        }
-    }
-}
-
-#[test]
 fn explain_of_a_session_is_about_the_login_that_opened_it() {
     let run = Run::new();
     let mut login = record(12, "nobody", 65_534, 3600);
