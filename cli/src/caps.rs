@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, not_so};
 use crate::figures::harmless;
+use crate::json;
 
 /// Where the helper is installed, as the module has it.
 pub const HELPER: &str = "/usr/libexec/berth-helper";
@@ -79,6 +80,16 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
         ),
     }
     print_left(all)
+}
+
+/// Prints it as one object.
+pub fn print_json(all: &[Applied], dry_run: bool) -> Result<Exit, Exit> {
+    json::print(json!({
+        "now": json::now(),
+        "dry_run": dry_run,
+        "applied": objects(all),
+    }))?;
+    Ok(exit(all))
 }
 
 /// Tells what was left as it is; says whether all is as it should be.

@@ -1,12 +1,9 @@
 //! `berth apply`: the policy in force onto everyone who is logged in.
 
-use berth_config::Policy;
-use berth_session::Applied;
-use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::exit::Exit;
-use crate::{caps, due, exceptions, json, live, penalties, place, repeated};
+use crate::{caps, due, live, repeated};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -38,9 +35,10 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("change caps")?;
     if arguments.due {
+        let round = || due::round(&arguments.helper, arguments.json);
         return match arguments.json {
-            true => due(arguments),
-            false => repeated::once(|| due(arguments)),
+            true => round(),
+            false => repeated::once(round),
         };
     }
     let mut words = vec![format!("--by={}", crate::deed::doer())];
@@ -48,53 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     words.extend(arguments.force.then(|| "--force".into()));
     let all = caps::bring(&arguments.helper, &words)?;
     match arguments.json {
-        true => print_json(&all, arguments.dry_run),
+        true => caps::print_json(&all, arguments.dry_run),
         false => Ok(caps::print(&all, arguments.dry_run)),
     }
-}
-
-/// Says nothing where there is nothing to do: cron would send it by mail.
-fn due(arguments: &Arguments) -> Result<Exit, Exit> {
-    let helper = &arguments.helper;
-    let mut all = Vec::new();
-    // One that cannot be done keeps nobody from the others.
-    let mut failed = exceptions::end_those_that_are_over(helper, &mut all).err();
-    let mut part = |done: Result<Vec<Applied>, Exit>| match done {
-        Ok(done) => all.extend(done),
-        Err(exit) => failed = Some(exit),
-    };
-    match Policy::load_system() {
-        Ok(policy) => {
-            if policy.has_windows() {
-                part(by_time(helper));
-            }
-            part(penalties::round(&policy, helper));
-        }
-        Err(error) => part(Err(place::policy_error(error))),
-    }
-    if let Err(exit) = due::take_caps_back() {
-        failed = Some(exit);
-    }
-    let exit = match arguments.json {
-        true => print_json(&all, false),
-        false if all.iter().all(|one| one.changes.is_empty()) => Ok(caps::print_left(&all)),
-        false => Ok(caps::print(&all, false)),
-    };
-    failed.map_or(exit, Err)
-}
-
-/// The caps as the policy has them at this time; who is told of.
-fn by_time(helper: &Path) -> Result<Vec<Applied>, Exit> {
-    let mut now = caps::bring(helper, &["--by=time".into()])?;
-    now.retain(|one| !one.changes.is_empty() || !one.left.is_empty());
-    Ok(now)
-}
-
-fn print_json(all: &[Applied], dry_run: bool) -> Result<Exit, Exit> {
-    json::print(json!({
-        "now": json::now(),
-        "dry_run": dry_run,
-        "applied": caps::objects(all),
-    }))?;
-    Ok(caps::exit(all))
 }
