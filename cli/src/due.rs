@@ -1,16 +1,15 @@
 //! What is due each minute: exceptions that end, windows of time, penalties, and caps of who has gone (`berth apply --due`).
 
-use std::path::Path;
-
 use berth_config::Policy;
 use berth_session::systemd::{self, Bus, TIMER, is_booted};
 use berth_session::{Applied, Tree, UserFolder};
 
+use crate::caps::Helper;
 use crate::exit::Exit;
 use crate::{caps, exceptions, penalties, place};
 
 /// A round. Says nothing where there is nothing to do: cron would send it by mail.
-pub fn round(helper: &Path, as_json: bool) -> Result<Exit, Exit> {
+pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
     let mut all = Vec::new();
     // One that cannot be done keeps nobody from the others.
     let mut failed = exceptions::end_those_that_are_over(helper, &mut all).err();
@@ -39,8 +38,8 @@ pub fn round(helper: &Path, as_json: bool) -> Result<Exit, Exit> {
 }
 
 /// The caps as the policy has them at this time; who is told of.
-fn by_time(helper: &Path) -> Result<Vec<Applied>, Exit> {
-    let mut now = caps::bring(helper, &["--by=time".into()])?;
+fn by_time(helper: &Helper) -> Result<Vec<Applied>, Exit> {
+    let mut now = helper.bring(&["--by=time".into()])?;
     now.retain(|one| !one.changes.is_empty() || !one.left.is_empty());
     Ok(now)
 }

@@ -1,7 +1,6 @@
 //! Changes of users' exceptions, one at a time.
 
 use std::fs::File;
-use std::path::Path;
 use std::time::SystemTime;
 
 use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Places};
@@ -10,6 +9,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Uid, User};
 use serde_json::json;
 
+use crate::caps::Helper;
 use crate::exit::{Exit, not_so};
 use crate::{caps, figures, json};
 
@@ -46,7 +46,7 @@ impl Changing {
 
 /// Takes back what is over, and adds what came of it. What still cannot be taken from a user (memory in use) is tried
 /// again next time; and one user's trouble keeps no other from theirs.
-pub fn end_those_that_are_over(helper: &Path, told: &mut Vec<Applied>) -> Result<(), Exit> {
+pub fn end_those_that_are_over(helper: &Helper, told: &mut Vec<Applied>) -> Result<(), Exit> {
     let now = SystemTime::now();
     let mut done = Ok(());
     for uid in ExceptionFile::uids(&Places::system()) {
@@ -55,7 +55,7 @@ pub fn end_those_that_are_over(helper: &Path, told: &mut Vec<Applied>) -> Result
     done
 }
 
-fn end(uid: u32, now: SystemTime, helper: &Path, told: &mut Vec<Applied>) -> Result<(), Exit> {
+fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> Result<(), Exit> {
     let is_over = |one: &Exception| one.is_over(now);
     let all = ExceptionFile::of(&Places::system(), uid).read();
     if !all.map_err(not_so)?.iter().any(is_over) {
@@ -131,8 +131,8 @@ pub fn print_json(
 }
 
 /// Brings one user's caps up to date.
-pub fn bring(helper: &Path, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
-    caps::bring(helper, &[format!("--uid={uid}"), format!("--by={by}")])
+pub fn bring(helper: &Helper, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
+    helper.bring(&[format!("--uid={uid}"), format!("--by={by}")])
 }
 
 /// An account's name; one that is gone has none.

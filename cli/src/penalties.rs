@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::{LocalTime, Machine, Places, Policy, Standing, Standings, Track, Tracks};
@@ -11,8 +10,9 @@ use berth_session::{Applied, Group, Line, Tree, UserFolder};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
+use crate::caps::Helper;
 use crate::exit::{Exit, not_so};
-use crate::{caps, live, place};
+use crate::{live, place};
 
 mod look;
 mod told;
@@ -77,7 +77,7 @@ impl Changing {
 }
 
 /// Looks at all whom a penalty watches, and moves them up and down.
-pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
+pub fn round(policy: &Policy, helper: &Helper) -> Result<Vec<Applied>, Exit> {
     let places = Places::system();
     if !policy.has_penalties() && !places.penalties.exists() {
         return Ok(Vec::new());
@@ -118,11 +118,11 @@ pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
     done.map(|()| all)
 }
 
-fn bring(helper: &Path, uids: &[u32], say: Option<&str>) -> Result<Vec<Applied>, Exit> {
+fn bring(helper: &Helper, uids: &[u32], say: Option<&str>) -> Result<Vec<Applied>, Exit> {
     let mut words = vec!["--by=penalty".to_owned()];
     words.extend(uids.iter().map(|uid| format!("--uid={uid}")));
     words.extend(say.map(|text| format!("--say={text}")));
-    caps::bring(helper, &words)
+    helper.bring(&words)
 }
 
 impl Changing {
@@ -297,7 +297,7 @@ impl Turn {
 }
 
 /// Ends a user's penalty, and forgets it; `None` where they have none.
-pub fn forgive(uid: u32, by: &str, helper: &Path) -> Result<Option<Vec<Applied>>, Exit> {
+pub fn forgive(uid: u32, by: &str, helper: &Helper) -> Result<Option<Vec<Applied>>, Exit> {
     let mut changing = Changing::begin()?;
     let Some(standing) = changing.standings.users.remove(&uid) else {
         return Ok(None);

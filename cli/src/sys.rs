@@ -96,7 +96,7 @@ fn close_on_exec() -> std::io::Result<()> {
 }
 
 /// Makes this process the terminal's foreground group, as shells do it.
-pub fn take_terminal() -> std::io::Result<()> {
+fn take_terminal() -> std::io::Result<()> {
     let this = Pid::from_raw(0);
     match nix::unistd::setpgid(this, this) {
         // Already a session's leader.

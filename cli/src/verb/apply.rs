@@ -1,7 +1,5 @@
 //! `berth apply`: the policy in force onto everyone who is logged in.
 
-use std::path::PathBuf;
-
 use crate::exit::Exit;
 use crate::{caps, due, live, repeated};
 
@@ -27,9 +25,8 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Another berth-helper
-    #[arg(long, value_name = "FILE", default_value = caps::HELPER)]
-    helper: PathBuf,
+    #[command(flatten)]
+    helper: caps::Helper,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
@@ -44,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut words = vec![format!("--by={}", crate::deed::doer())];
     words.extend(arguments.dry_run.then(|| "--dry-run".into()));
     words.extend(arguments.force.then(|| "--force".into()));
-    let all = caps::bring(&arguments.helper, &words)?;
+    let all = arguments.helper.bring(&words)?;
     match arguments.json {
         true => caps::print_json(&all, arguments.dry_run),
         false => Ok(caps::print(&all, arguments.dry_run)),

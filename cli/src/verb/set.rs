@@ -1,6 +1,5 @@
 //! `berth set`: a cap that a user has for a while instead of the policy's.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::outcome::Outcome;
@@ -34,9 +33,8 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Another berth-helper
-    #[arg(long, value_name = "FILE", default_value = caps::HELPER)]
-    helper: PathBuf,
+    #[command(flatten)]
+    helper: caps::Helper,
 }
 
 fn span(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,5 @@
 //! `berth unset`: ends a user's exceptions, or forgives a penalty.
 
-use std::path::PathBuf;
-
 use berth_config::{Exception, ExceptionFile, Login, Places};
 use berth_session::Applied;
 
@@ -29,9 +27,8 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Another berth-helper
-    #[arg(long, value_name = "FILE", default_value = caps::HELPER)]
-    helper: PathBuf,
+    #[command(flatten)]
+    helper: caps::Helper,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {

@@ -8,17 +8,14 @@ use berth_protocol::ANOTHER_VERSION;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::sys;
-
-/// Where the module looks for the helper (pam_module/src/arguments.rs).
-const HELPER: &str = "/usr/libexec/berth-helper";
+use crate::{caps, sys};
 
 /// Where distributions have PAM's modules; `*` is the machine's name.
 const FOLDERS: [&str; 3] = ["/usr/lib64/security", "/usr/lib/security", "/lib/security"];
 
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let helper = world.path(HELPER);
+    let helper = world.path(caps::HELPER);
     findings.extend(sound(&helper));
     let module = module(world);
     match &module {

@@ -12,7 +12,6 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
-use ratatui::layout::Size;
 use ratatui::text::Text;
 
 use super::errand::Errand;
@@ -111,7 +110,7 @@ impl Screen {
         loop {
             let now = Instant::now();
             if now >= next {
-                model.fit(page::room(self.size()?.height));
+                model.fit(page::room(self.terminal.size()?.height));
                 let sample = watch.sample(model).map_err(Failure::Sessions)?;
                 model.take(sample);
                 looks = looks.saturating_add(1);
@@ -145,10 +144,6 @@ impl Screen {
                 }
             }
         }
-    }
-
-    fn size(&self) -> io::Result<Size> {
-        self.terminal.size()
     }
 
     /// Writes to the terminal what has changed.
