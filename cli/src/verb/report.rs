@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if torn == 0 {
         return Ok(Exit::Done);
     }
-    let what = counted(usize::try_from(torn).unwrap_or(usize::MAX), "line");
+    let what = counted(torn, "line");
     let file = ledger.file.display();
     eprintln!(
         "berth: {what} of {file} and what was set aside from it: no record, as a crash leaves it"

@@ -46,7 +46,7 @@ impl Event {
     }
 
     /// A field that is a number.
-    pub fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+    pub fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
     }
 }

@@ -1,9 +1,10 @@
 //! What a user is shown of themselves.
 
+use berth_config::counted;
 use berth_session::{Group, Record, Tree};
 use serde_json::json;
 
-use super::page::{Page, counted_tasks};
+use super::page::Page;
 use crate::exit::Exit;
 use crate::live::Object;
 use crate::own::{self, Own};
@@ -47,7 +48,7 @@ fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) ->
     let both = sessions.iter().zip(&of_sessions);
     let lines = both.clone().map(|(own, figures)| {
         let mut parts = Vec::new();
-        parts.extend(figures.usage.tasks.map(counted_tasks));
+        parts.extend(figures.usage.tasks.map(|tasks| counted(tasks, "task")));
         if here.as_ref() == Some(&own.group) {
             parts.push("this one".into());
         }

@@ -108,7 +108,7 @@ impl Page {
         let sessions = records.iter().zip(&of_sessions);
         let lines = sessions.clone().map(|(record, figures)| {
             let mut parts = vec![way_in(record), span(live::age(record))];
-            parts.extend(figures.usage.tasks.map(counted_tasks));
+            parts.extend(figures.usage.tasks.map(|tasks| counted(tasks, "task")));
             let state = live::state(record, tree);
             if state != "active" {
                 parts.push(state.into());
@@ -318,8 +318,4 @@ fn namespaces(ids: &NamespaceIds) -> Option<String> {
         [] => format!("{last} namespace"),
         _ => format!("{} and {last} namespaces", rest.join(", ")),
     })
-}
-
-pub fn counted_tasks(tasks: u64) -> String {
-    counted(usize::try_from(tasks).unwrap_or(usize::MAX), "task")
 }

@@ -193,7 +193,7 @@ fn bites(bites: &Bites) -> String {
         (Since::Unknown, 1) => ("So far".into(), " task"),
         (Since::Unknown, _) => ("So far".into(), " tasks"),
     };
-    let killed = counted(usize::try_from(killed).unwrap_or(usize::MAX), "OOM kill");
+    let killed = counted(killed, "OOM kill");
     format!("{since}  {killed}, {refused} refused{tasks}")
 }
 
