@@ -5,7 +5,7 @@ use berth_session::{Group, Record, Tree};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::figures::{age, harmless, percent, size};
+use crate::figures::{age, harmless, or_dash, percent, size};
 use crate::live::{self, Sessions};
 use crate::reading::{Figures, Rates};
 use crate::stale::Stale;
@@ -104,10 +104,10 @@ impl List<'_> {
                 harmless(&record.user),
                 harmless(&record.service),
                 record.profile.clone(),
-                record.pool.clone().unwrap_or_else(dash),
+                or_dash(record.pool.as_ref()),
                 age(live::age(record)),
                 tasks.clone(),
-                rate.map_or_else(dash, percent),
+                or_dash(rate.map(percent)),
                 memory.clone(),
                 (*state).into(),
             ]);
@@ -157,11 +157,11 @@ impl List<'_> {
         ])];
         for ((uid, records), used) in users.iter().zip(all_used(&groups)) {
             let mut line = vec![
-                records.first().map_or_else(dash, |one| harmless(&one.user)),
+                or_dash(records.first().map(|one| harmless(&one.user))),
                 uid.to_string(),
                 records.len().to_string(),
                 profiles(records).join(","),
-                live::pool(records).map_or_else(dash, String::from),
+                or_dash(live::pool(records)),
                 age(oldest(records)),
             ];
             line.extend(used);
@@ -309,18 +309,11 @@ fn print_json(key: &str, objects: Vec<Value>) -> Result<(), Exit> {
     }))
 }
 
-fn dash() -> String {
-    "-".into()
-}
-
 /// Tasks and memory.
 fn used(group: Option<&Group>) -> [String; 2] {
     let tasks = group.and_then(|group| group.number::<u64>("pids.current"));
     let memory = group.and_then(|group| group.number("memory.current"));
-    [
-        tasks.map_or_else(dash, |tasks| tasks.to_string()),
-        memory.map_or_else(dash, size),
-    ]
+    [or_dash(tasks), or_dash(memory.map(size))]
 }
 
 /// Tasks, CPU and memory of cgroups.
@@ -328,17 +321,14 @@ fn all_used(groups: &[Option<Group>]) -> Vec<[String; 3]> {
     let rates = Rates::begin(groups);
     let used = at_once::map(groups, |group| used(group.as_ref()));
     let both = used.into_iter().zip(rates.end(groups));
-    both.map(|([tasks, memory], rate)| [tasks, rate.map_or_else(dash, percent), memory])
+    both.map(|([tasks, memory], rate)| [tasks, or_dash(rate.map(percent)), memory])
         .collect()
 }
 
 fn cells(figures: &Figures) -> [String; 3] {
     [
-        figures
-            .usage
-            .tasks
-            .map_or_else(dash, |tasks| tasks.to_string()),
-        figures.cpu_percent.map_or_else(dash, percent),
-        figures.usage.memory.map_or_else(dash, size),
+        or_dash(figures.usage.tasks),
+        or_dash(figures.cpu_percent.map(percent)),
+        or_dash(figures.usage.memory.map(size)),
     ]
 }

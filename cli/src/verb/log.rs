@@ -8,6 +8,7 @@ use berth_config::LocalTime;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
+use crate::figures::or_dash;
 use crate::{json, pager, paint, when};
 
 mod admin;
@@ -113,7 +114,7 @@ fn object(event: &Event) -> Value {
 }
 
 fn line(event: &Event) -> String {
-    let time = LocalTime::of(event.time).map_or("-".into(), |time| time.to_string());
+    let time = or_dash(LocalTime::of(event.time));
     let (word, alarm) = sentence::word(event);
     let user = event.get("user").unwrap_or("-");
     let text = sentence::text(event);

@@ -9,7 +9,7 @@ use berth_session::{Error, Ledger};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, not_so};
-use crate::figures::{bar, cpu_time, harmless, size, span};
+use crate::figures::{bar, cpu_time, harmless, or_dash, size, span};
 use crate::{json, pager, place, stored, table, when};
 
 mod sums;
@@ -113,16 +113,15 @@ fn text(report: &Report, bars: bool) -> String {
     }
     let mut lines = vec![heads];
     for (name, sums) in groups.iter().chain([&("total", &report.total)]) {
-        let known = |figure: Option<String>| figure.unwrap_or_else(|| "-".into());
         let mut line = vec![
             harmless(name),
             sums.sessions.to_string(),
             span(sums.seconds),
-            known(sums.cpu_us().map(cpu_time)),
-            known(sums.memory_peak.map(size)),
-            known(sums.io_read.map(size)),
-            known(sums.io_write.map(size)),
-            known(sums.oom_kills.map(|kills| kills.to_string())),
+            or_dash(sums.cpu_us().map(cpu_time)),
+            or_dash(sums.memory_peak.map(size)),
+            or_dash(sums.io_read.map(size)),
+            or_dash(sums.io_write.map(size)),
+            or_dash(sums.oom_kills),
         ];
         if bars {
             let is_total = std::ptr::eq(*sums, &raw const report.total);

@@ -10,7 +10,7 @@ use berth_config::{LocalTime, counted};
 use super::keys::Mode;
 use super::model::{Column, Model, Row, View};
 use super::today::{Bites, Since};
-use crate::figures::{gauge, harmless, percent, size};
+use crate::figures::{gauge, harmless, or_dash, percent, size};
 use crate::reading::Figures;
 
 /// The narrowest and the lowest screen.
@@ -120,7 +120,6 @@ fn head(model: &Model, width: usize, paint: Paint) -> Vec<Line<'static>> {
         limits,
         pressure,
     } = &machine.figures;
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let share = |name, part: Option<f64>, whole: Option<f64>, text: fn(f64) -> String| {
         let of = whole.map(|whole| format!(" of {}", text(whole).replacen(".0", "", 1)));
         let figure = or_dash(part.map(text)) + &of.unwrap_or_default();
@@ -277,7 +276,6 @@ impl Columns {
 
     fn row(self, model: &Model, row: &Row, paint: Paint) -> Line<'static> {
         let Figures { usage, limits, .. } = &row.figures;
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         let number = |value: Option<u64>| value.map(|value| value as f64);
         let mut text = String::new();
         for (cell, width) in row.texts.iter().zip(self.texts) {
