@@ -63,7 +63,7 @@ pub fn check(world: &World) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        let manager = match world.path("/run/systemd/system").is_dir() {
+        let manager = match world.has_systemd() {
             true => ", by systemd",
             false => "",
         };
@@ -73,7 +73,7 @@ pub fn check(world: &World) -> Vec<Finding> {
             root.display()
         )));
     }
-    if !world.path("/run/systemd/system").is_dir() {
+    if !world.has_systemd() {
         findings.extend(moves(world));
     }
     if caps.iter().any(|caps| caps.io_weight.is_some()) {
@@ -101,7 +101,8 @@ fn moves(world: &World) -> Option<Finding> {
     })?;
     let is_on = options.split(',').any(|option| option == "favordynmods");
     (!is_on).then(|| {
-        Finding::offer("without favordynmods a login's move may wait some 10 ms for the kernel; most of it overlaps with the rest",
+        Finding::offer(
+            "without favordynmods a login's move may wait some 10 ms for the kernel; most of it overlaps with the rest",
             format!("if that matters: mount -o remount,favordynmods {root}; each fork and exit then costs a little more"),
         )
     })

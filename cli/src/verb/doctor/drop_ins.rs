@@ -10,7 +10,7 @@ use crate::figures::named;
 use crate::units;
 
 pub fn check(world: &World) -> Vec<Finding> {
-    if !world.path("/run/systemd/system").is_dir() {
+    if !world.has_systemd() {
         return Vec::new();
     }
     // Whom each of them is about.

@@ -15,7 +15,7 @@ use crate::verb::pam::manager::DROP_IN;
 use crate::verb::pam::standing::Standing;
 
 pub fn check(world: &World) -> Vec<Finding> {
-    if !world.path("/run/systemd/system").is_dir() {
+    if !world.has_systemd() {
         return Vec::new();
     }
     let users = |is_so: &dyn Fn(&Login, &Berth) -> bool| -> Vec<&str> {
@@ -94,9 +94,7 @@ fn is_attaching_denied(world: &World) -> bool {
     };
     let files = ["etc/dbus-1/system.d", "usr/share/dbus-1/system.d"]
         .into_iter()
-        .flat_map(|folder| fs::read_dir(world.root.join(folder)))
-        .flatten()
-        .flatten();
+        .flat_map(|folder| world.entries(folder));
     let mut texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
     texts.any(denies)
 }

@@ -1,6 +1,5 @@
 //! The UIDs that own berths' user namespaces: nobody else may have them.
 
-use std::fs;
 
 use berth_config::outcome::UserNamespace;
 
@@ -75,11 +74,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 
 /// Processes under an owner's UID that are not Berth's own.
 fn strangers(world: &World, range: &std::ops::Range<u64>) -> Vec<String> {
-    let entries = fs::read_dir(world.path("/proc"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut found: Vec<String> = entries
+    let mut found: Vec<String> = world
+        .entries("/proc")
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse::<u32>().ok()?;
             let status = world.text(&format!("/proc/{pid}/status"))?;

@@ -94,10 +94,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 fn sshd(world: &World) -> Option<Finding> {
     let main = world.text("/etc/ssh/sshd_config")?;
     // The first value counts, and Debian and EL include the folder first of all.
-    let entries = fs::read_dir(world.path("/etc/ssh/sshd_config.d"))
-        .into_iter()
-        .flatten();
-    let mut drop_ins: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let entries = world.entries("/etc/ssh/sshd_config.d");
+    let mut drop_ins: Vec<_> = entries.map(|entry| entry.path()).collect();
     drop_ins.retain(|path| path.extension().is_some_and(|end| end == "conf"));
     drop_ins.sort();
     let drop_ins = drop_ins

@@ -36,10 +36,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 }
 
 fn module(world: &World) -> Option<PathBuf> {
-    let machines = fs::read_dir(world.path("/usr/lib")).into_iter().flatten();
-    let machines = machines
-        .flatten()
-        .map(|entry| entry.path().join("security"));
+    let machines = world.entries("/usr/lib");
+    let machines = machines.map(|entry| entry.path().join("security"));
     let mut folders = machines.chain(FOLDERS.map(|folder| world.path(folder)));
     folders.find_map(|folder| Some(folder.join("pam_berth.so")).filter(|path| path.exists()))
 }
@@ -49,7 +47,8 @@ fn of_two_versions(helper: &Path, module: &Path) -> Option<Finding> {
     let unknown = || "an unknown version".to_owned();
     let [helper, module] = [helper, module].map(|path| version(path).unwrap_or_else(unknown));
     (helper != module).then(|| {
-        Finding::fail(format!("the helper is of Berth {helper}, and the module of {module}: every login follows on_error"),
+        Finding::fail(
+            format!("the helper is of Berth {helper}, and the module of {module}: every login follows on_error"),
             "install both from one package",
         )
     })

@@ -12,7 +12,7 @@ use crate::units::set_in_service;
 const FOLDERS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
 
 pub fn check(world: &World) -> Vec<Finding> {
-    if !world.path("/run/systemd/system").is_dir() {
+    if !world.has_systemd() {
         return Vec::new();
     }
     let set = |unit: &str, key| set_in_service(&world.root, unit, key);
@@ -31,10 +31,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 
 /// The services that have a file or drop-ins there.
 fn services(world: &World) -> BTreeSet<String> {
-    let entries = FOLDERS
-        .into_iter()
-        .flat_map(|path| fs::read_dir(world.path(path)));
-    let named = entries.flatten().flatten().filter_map(|entry| {
+    let entries = FOLDERS.into_iter().flat_map(|path| world.entries(path));
+    let named = entries.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
         let unit = name.strip_suffix(".d").unwrap_or(&name);
         let is_own = unit.ends_with(".service") && !is_alias(&entry.path());
