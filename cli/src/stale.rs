@@ -25,7 +25,7 @@ impl Stale {
         let mut stale: HashSet<SessionId> = older.into_iter().map(|record| record.id).collect();
         // Who a user is takes a look into a directory, for each.
         if policy.has_windows() {
-            if let Ok(machine) = Machine::read(place::cgroup_root().as_deref()) {
+            if let Ok(machine) = place::machine() {
                 stale.extend(moved(&policy, &machine, &rest));
             }
         }

@@ -1,4 +1,4 @@
-//! System calls that nix does not wrap, behind safe functions.
+//! What needs `unsafe`, behind safe functions, and what a program that is started has of this one.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
@@ -96,7 +96,7 @@ fn close_on_exec() -> std::io::Result<()> {
 }
 
 /// Makes this process the terminal's foreground group, as shells do it.
-pub fn take_terminal() -> std::io::Result<()> {
+fn take_terminal() -> std::io::Result<()> {
     let this = Pid::from_raw(0);
     match nix::unistd::setpgid(this, this) {
         // Already a session's leader.

@@ -134,7 +134,7 @@ impl UserFolder {
 
     /// As [`UserFolder::sessions`], but without the lock and without making the folder: a first look, which
     /// may be wrong by those that come or go at the moment.
-    pub fn sessions_of(uid: u32) -> Result<Vec<SessionId>> {
+    fn sessions_of(uid: u32) -> Result<Vec<SessionId>> {
         numbers(&Path::new(USERS).join(uid.to_string()))
     }
 

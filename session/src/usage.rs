@@ -5,7 +5,7 @@ use crate::{Controller, Group};
 
 /// Figures of one cgroup. `None` is what this kernel does not say (a controller that is not there, a
 /// file of a later version).
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Usage {
     /// CPU time, in microseconds.
     pub cpu_us: Option<u64>,

@@ -406,7 +406,7 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
     assert!(private_tmp(id(5)).exists() && private_tmp(id(1)).exists());
     assert!(!Path::new("/run/tree/berth/user-1001/sessions/2").exists());
     assert_eq!(Record::ids().unwrap(), [1, 3, 5, 7].map(id));
-    assert_eq!(UserFolder::sessions_of(1001).unwrap().len(), 2);
+    assert_eq!(UserFolder::lock(1001).unwrap().sessions().unwrap().len(), 2);
     assert_eq!(Leftover::find().unwrap(), []);
     for process in [&mut standby, &mut roots, &mut users, &mut setuid] {
         process.kill().unwrap();

@@ -7,8 +7,6 @@ use berth_session::systemd::{Bus, TIMER};
 use super::finding::Finding;
 use super::world::World;
 
-const TOPIC: &str = "time";
-
 /// The job where systemd does not run the machine.
 const JOB: &str = "/etc/cron.d/berth";
 
@@ -17,13 +15,13 @@ const CRONS: [&str; 2] = ["cron", "crond"];
 
 pub fn check(world: &World) -> Vec<Finding> {
     let policy = world.policy.as_ref();
-    let exceptions = fs::read_dir(world.path("/var/lib/berth/exceptions"));
-    let is_due = policy.is_some_and(|policy| policy.is_due_each_minute())
-        || exceptions.is_ok_and(|mut files| files.next().is_some());
+    let mut exceptions = world.entries("/var/lib/berth/exceptions");
+    let is_due =
+        policy.is_some_and(|policy| policy.is_due_each_minute()) || exceptions.next().is_some();
     if !is_due {
         return Vec::new();
     }
-    let (who, remedy) = match world.path("/run/systemd/system").is_dir() {
+    let (who, remedy) = match world.has_systemd() {
         true => {
             let is_active = Bus::connect().and_then(|mut bus| bus.is_active(TIMER));
             match is_active {
@@ -44,7 +42,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         false => return Vec::new(),
     };
     vec![Finding::warn(
-        TOPIC,
         format!(
             "{who}: windows, penalties and exceptions change the caps of nobody who is logged in"
         ),
@@ -53,10 +50,7 @@ pub fn check(world: &World) -> Vec<Finding> {
 }
 
 fn is_cron_running(world: &World) -> bool {
-    let processes = fs::read_dir(world.path("/proc"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let processes = world.entries("/proc");
     let mut names = processes.filter_map(|one| fs::read_to_string(one.path().join("comm")).ok());
     names.any(|name| CRONS.contains(&name.trim_end()))
 }

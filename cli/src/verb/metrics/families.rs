@@ -10,8 +10,6 @@ use berth_session::{
 
 use super::exposition::{Exposition, Family, Kind, Label};
 use crate::live::{self, Sessions};
-use crate::reading;
-
 /// From this share of their memory cap on a user is at it: the kernel reclaims before it is reached.
 const AT_CAP: f64 = 0.95;
 
@@ -123,7 +121,7 @@ pub fn sessions(to: &mut Exposition, sessions: &Sessions, tree: Option<&Tree>, t
             let labels = vec![("user", user.name.clone()), ("uid", user.uid.to_string())];
             let mut measured = Measured::of(labels, user.sessions, user.group.as_ref());
             if let (Some(tree), Some(group)) = (tree, &user.group) {
-                measured.limits = reading::user_limits(tree, group);
+                measured.limits = Limits::of_user(tree, group);
             }
             measured
         })
