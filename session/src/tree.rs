@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use crate::folder::entries;
+use crate::folder::{entries, is_there};
 use crate::{Error, Group, Result, SessionId, headless, kernel_bytes, kernel_text, systemd};
 
 /// What the name of a pool's cgroup begins with.
@@ -185,18 +185,22 @@ impl Tree {
     /// manager is in; elsewhere one outside is the only one.
     pub fn existing_user(&self, uid: u32) -> Result<Option<Group>> {
         let outside = self.user_in(None, uid);
-        if self.manager == Manager::Berth && outside.exists() {
+        if self.manager == Manager::Berth && is_there(outside.path())? {
             return Ok(Some(outside));
         }
-        Ok(self.existing_user_of(&self.pools()?, uid))
+        self.existing_user_of(&self.pools()?, uid)
     }
 
     /// The same where the pools are known: among them stand all other users, so that to list them for each user of many
     /// takes the square of their number.
-    pub fn existing_user_of(&self, pools: &[String], uid: u32) -> Option<Group> {
+    pub fn existing_user_of(&self, pools: &[String], uid: u32) -> Result<Option<Group>> {
         let in_pools = pools.iter().map(|pool| self.user_in(Some(pool), uid));
-        let mut all = in_pools.chain([self.user_in(None, uid)]);
-        all.find(Group::exists)
+        for group in in_pools.chain([self.user_in(None, uid)]) {
+            if is_there(group.path())? {
+                return Ok(Some(group));
+            }
+        }
+        Ok(None)
     }
 
     /// Where a user's cgroup would be in a pool, or in none.
@@ -353,7 +357,7 @@ mod tests {
         assert_eq!(tree.existing_user(1004).unwrap(), None);
         let pools = tree.pools().unwrap();
         for uid in 1001..1005 {
-            let known = tree.existing_user_of(&pools, uid);
+            let known = tree.existing_user_of(&pools, uid).unwrap();
             assert_eq!(known, tree.existing_user(uid).unwrap());
         }
         assert_eq!(

@@ -535,6 +535,23 @@ fn users_can_read_their_records_whatever_the_umask_of_who_makes_the_folders() {
     }
 }
 
+/// Answers EIO to a system call of this test's.
+fn fail_from_here_on(call: i64) {
+    let step = |code, jf, k: i64| Instruction {
+        code,
+        jt: 0,
+        jf,
+        k: k as u32,
+    };
+    let filter = [
+        step(0x20, 0, 0),
+        step(0x15, 1, call),
+        step(6, 0, 0x0005_0000 | nix::libc::EIO as i64),
+        step(6, 0, 0x7fff_0000),
+    ];
+    install_filter(&filter).unwrap();
+}
+
 #[test]
 fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     if elsewhere() {
@@ -542,20 +559,7 @@ fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     }
     enter(&record(1));
     let folder = UserFolder::lock(1001).unwrap();
-    let step = |code, jf, k: i64| Instruction {
-        code,
-        jt: 0,
-        jf,
-        k: k as u32,
-    };
-    // Answers EIO to a read of a folder, from here on.
-    let filter = [
-        step(0x20, 0, 0),
-        step(0x15, 1, nix::libc::SYS_getdents64),
-        step(6, 0, 0x0005_0000 | nix::libc::EIO as i64),
-        step(6, 0, 0x7fff_0000),
-    ];
-    install_filter(&filter).unwrap();
+    fail_from_here_on(nix::libc::SYS_getdents64);
     folder.sessions().unwrap_err();
     UserFolder::logins_of(1001).unwrap_err();
     UserFolder::uids().unwrap_err();
@@ -567,6 +571,19 @@ fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     fs::create_dir_all("/run/tree/berth/pool-cs101/user-1001/sessions/1").unwrap();
     sweep(Some(&tree()), 1001, id(1)).unwrap_err();
     assert!(Record::path(id(1)).exists());
+}
+
+#[test]
+fn what_nobody_could_look_at_is_not_taken_for_gone() {
+    if elsewhere() {
+        return;
+    }
+    enter(&record(1));
+    fs::create_dir_all("/run/tree/berth/pool-cs101/user-1001/sessions/1").unwrap();
+    fail_from_here_on(nix::libc::SYS_statx);
+    tree().existing_user(1001).unwrap_err();
+    sweep(Some(&tree()), 1001, id(1)).unwrap_err();
+    assert!(fs::read(Record::path(id(1))).is_ok());
 }
 
 #[test]

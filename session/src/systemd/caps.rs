@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Bus, Property, TIMER};
-use crate::folder::{EVERYONE, USERS, remove_if_there};
+use crate::folder::{EVERYONE, USERS, is_there, remove_if_there};
 use crate::regular::replace_file;
 use crate::{Error, Group, Result, Tree, UserFolder, freezer, read_file};
 
@@ -206,13 +206,6 @@ fn take_back_from(slice: &Group, folder: &UserFolder, stays: bool) -> Result<()>
 
 fn before(folder: &UserFolder) -> PathBuf {
     folder.path().join(BEFORE)
-}
-
-/// Not to be told from one that is not there, one that nobody could look at would have caps taken off what goes on, and the
-/// administrator's drop-ins removed.
-fn is_there(path: &Path) -> Result<bool> {
-    let there = path.try_exists();
-    there.map_err(|error| Error::file("look at", path, error))
 }
 
 /// The properties of these that nobody but Berth has set.
