@@ -191,14 +191,23 @@ fn an_edited_policy_is_kept() {
 }
 
 #[test]
-fn an_edited_cron_job_is_kept() {
+fn a_cron_job_goes_unless_it_has_been_edited() {
     let place = Place::new("cron");
-    place.run(&[]).ok();
     let job = place.path("etc/cron.d/berth");
-    fs::write(&job, "# mine\n").unwrap();
-    place.run(&[]).ok();
-    assert!(place.run(&["--uninstall"]).ok().contains("cron.d/berth"));
-    assert_eq!(fs::read_to_string(&job).unwrap(), "# mine\n");
+    for edited in [false, true] {
+        place.run(&[]).ok();
+        assert!(!job.exists(), "a package's scripts know where it belongs");
+        fs::create_dir_all(job.parent().unwrap()).unwrap();
+        let shipped = fs::read_to_string(place.path("usr/share/berth/cron")).unwrap();
+        let text = if edited { "# mine\n" } else { &shipped };
+        fs::write(&job, text).unwrap();
+        place.run(&[]).ok();
+        assert!(place.run(&["--uninstall"]).ok().contains("cron.d/berth"));
+        assert_eq!(
+            fs::read_to_string(&job).is_ok_and(|left| left == text),
+            edited
+        );
+    }
 }
 
 /// A helper of the new version beside the old module would refuse logins.

@@ -32,9 +32,10 @@ pub fn check(world: &World) -> Vec<Finding> {
                 _ => return Vec::new(),
             }
         }
-        false if !world.path(JOB).exists() => {
-            (format!("{JOB} is not there"), "install it again".into())
-        }
+        false if !world.path(JOB).exists() => (
+            format!("{JOB} is not there"),
+            format!("cp /usr/share/berth/cron {JOB}"),
+        ),
         false if !is_cron_running(world) => (
             "no cron runs".into(),
             "start one, or have something else run `berth apply --due` each minute".into(),
