@@ -38,17 +38,19 @@ pub fn with_room(
 
 /// A user who was let in at their `tasks_max` keeps the room that this took, until they are below it.
 pub fn with_room_left(slice: &Group, user: &[Setting]) -> Vec<Setting> {
-    match has_room_left(slice, user) {
+    let has_left = max(user).is_some_and(|max| has_reserve(slice, max) && are_used_up(slice, max));
+    match has_left {
         true => with_reserve(user),
         false => user.to_vec(),
     }
 }
 
 /// The caps of a unit of a user's. For as long as its user has room beyond their `tasks_max`, it gets no more tasks than it
-/// has been given: whoever has used them up would take the room, and could never log in again.
+/// has been given: whoever has used them up would take the room, and could never log in again. Whether it has is not
+/// looked at twice: a user below `tasks_max` for a moment could take it all the same.
 pub fn held(unit: &Group, slice: &Group, user: &[Setting], own: &[Setting]) -> Vec<Setting> {
     let mut own = own.to_vec();
-    if has_room_left(slice, user) {
+    if max(user).is_some_and(|max| has_reserve(slice, max)) {
         let most = [max(&own), unit.number("pids.max")];
         own.retain(|setting| setting.file != "pids.max");
         own.extend(cgroup::tasks(most.into_iter().flatten().min()));
@@ -56,9 +58,10 @@ pub fn held(unit: &Group, slice: &Group, user: &[Setting], own: &[Setting]) -> V
     own
 }
 
-fn has_room_left(slice: &Group, user: &[Setting]) -> bool {
+fn has_reserve(slice: &Group, max: u64) -> bool {
     let has = slice.number("pids.max");
-    max(user).is_some_and(|max| has == Some(cgroup::with_reserve(max)) && are_used_up(slice, max))
+    // There is none above the most that the kernel takes.
+    has != Some(max) && has == Some(cgroup::with_reserve(max))
 }
 
 /// The `tasks_max` of a user or a session.
@@ -159,7 +162,13 @@ mod tests {
         assert_eq!(with_room_left(&slice, &[cap("101")]), [cap("101")]);
         write(&slice, ["92\n", "116\n"]);
         assert_eq!(with_room_left(&slice, &[cap("100")]), [cap("100")]);
+        // Who is at their cap again by the time it is the units' turn has no more for that.
+        assert_eq!(left(&held, &[cap("50")]), [cap("33")]);
+        write(&slice, ["92\n", "100\n"]);
         assert_eq!(left(&held, &[cap("50")]), [cap("50")]);
         assert_eq!(left(&held, &[]), []);
+        write(&slice, ["92\n", "4194304\n"]);
+        let at_most = [cap("4194304")];
+        assert_eq!(super::held(&held, &slice, &at_most, &[]), []);
     }
 }
