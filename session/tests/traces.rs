@@ -415,6 +415,44 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
 }
 
 #[test]
+fn what_a_login_makes_while_leftovers_are_emptied_is_not_taken_for_one() {
+    if elsewhere() {
+        return;
+    }
+    const FILES: usize = 20_000;
+    let large = make_private_tmp(id(2)).unwrap();
+    for file in 0..FILES {
+        File::create(large.join(file.to_string())).unwrap();
+    }
+    let own = make_private_tmp(id(9)).unwrap();
+    fs::write(own.join("of-before"), "").unwrap();
+    // And one that was put aside at a boot before that.
+    for aside in ["stale-9", "stale-stale-9"] {
+        fs::create_dir(Path::new(PRIVATE_TMP).join(aside)).unwrap();
+    }
+    let left = Leftover::find().unwrap();
+    let ids: Vec<SessionId> = left.iter().map(|one| one.id).collect();
+    assert_eq!(ids, [2, 9].map(id));
+    let login = std::thread::spawn(move || {
+        loop {
+            match fs::read_dir(&large).map(Iterator::count) {
+                Ok(files) if files < FILES => break,
+                Err(_) if !own.exists() => break,
+                _ => {}
+            }
+        }
+        // Its record comes later.
+        let own = make_private_tmp(id(9)).unwrap();
+        fs::write(own.join("file"), "").unwrap();
+        own
+    });
+    let removed = Leftover::remove_all(&left, Some(&tree()));
+    let own = login.join().unwrap();
+    assert!(own.join("file").exists() && removed.iter().all(Result::is_ok));
+    assert_eq!(fs::read_dir(PRIVATE_TMP).unwrap().count(), 1);
+}
+
+#[test]
 fn a_record_that_cannot_be_written_anew_says_of_no_cgroup_that_it_is_the_sessions() {
     if elsewhere() {
         return;
