@@ -297,7 +297,7 @@ fn never_matter(
             }
         }
         if let (Some(set), Some(bound)) = (ids(caps, key), ids(around, key)) {
-            if !set.meets(&bound) {
+            if set.and(&bound).is_none() {
                 checker.findings.push(Finding::warning(
                     mark.at,
                     format!("the {inner} {key} has none of the {outer}"),
