@@ -10,6 +10,7 @@ mod outcome;
 mod penalty;
 mod references;
 mod site;
+mod uncapped;
 mod warnings;
 
 use std::collections::HashMap;
@@ -58,6 +59,7 @@ pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) 
     let mut checker = Checker::new(contents, files);
     order::check(&mut checker);
     hidden::check(&mut checker);
+    uncapped::check(&mut checker);
     warnings::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
     penalty::check_site(&mut checker, site);
