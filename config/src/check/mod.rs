@@ -4,6 +4,7 @@ mod accounting;
 mod bases;
 mod hidden;
 mod isolation;
+mod little;
 mod never;
 mod order;
 mod outcome;
@@ -61,6 +62,7 @@ pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) 
     hidden::check(&mut checker);
     uncapped::check(&mut checker);
     warnings::check(&mut checker, site);
+    little::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
     penalty::check_site(&mut checker, site);
     checker.findings

@@ -30,6 +30,8 @@ pub trait Site {
     fn sudoers(&self) -> Vec<Login>;
     /// How big it is, if that can be told.
     fn machine(&self) -> Option<Machine>;
+    /// The largest limit of open files that the kernel gives (fs.nr_open), if that can be told.
+    fn files_max(&self) -> Option<u64>;
     /// What keeps an accounting file from being written.
     fn accounting_problem(&self, file: &Path) -> Option<String>;
     /// Why a program, or those in a folder, cannot be excepted from a penalty.
@@ -96,6 +98,11 @@ impl Site for ThisMachine {
 
     fn machine(&self) -> Option<Machine> {
         Machine::read(self.cgroup_root.as_deref()).ok()
+    }
+
+    fn files_max(&self) -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/sys/fs/nr_open").ok()?;
+        text.trim().parse().ok()
     }
 
     fn accounting_problem(&self, file: &Path) -> Option<String> {

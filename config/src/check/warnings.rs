@@ -194,7 +194,7 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
 
 /// Looks for what this machine has not, unless the rule says for which machines it is.
 fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site: &dyn Site) {
-    if rule.tests.host.is_some() || rule.tests.role.is_some() {
+    if rule.names_machines() {
         return;
     }
     let contents = checker.contents;

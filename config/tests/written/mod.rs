@@ -89,6 +89,9 @@ impl berth_config::Site for Site {
     fn machine(&self) -> Option<Machine> {
         Some(machine())
     }
+    fn files_max(&self) -> Option<u64> {
+        Some(1 << 20)
+    }
     fn accounting_problem(&self, _: &std::path::Path) -> Option<String> {
         self.accounting_problem.map(String::from)
     }
