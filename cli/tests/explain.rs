@@ -35,6 +35,35 @@ action = \"deny\"
 ";
 
 #[test]
+fn windows_of_time_are_in_the_machines_time_and_not_in_the_callers() {
+    let halves = "version = 1
+exempt.uids = [1]
+[time.morning]
+hours = \"00:00-12:00\"
+[profile.p]
+[[rule]]
+name = \"morning\"
+time = \"morning\"
+profile = \"p\"
+[[rule]]
+name = \"afternoon\"
+profile = \"p\"
+";
+    let system = System::new(halves);
+    // Twelve hours apart.
+    let rules = ["UTC-6", "UTC+6"].map(|zone| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_berth"));
+        command
+            .args(["explain", "nobody", "--json", "--policy"])
+            .arg(system.policy());
+        let output = command.env("TZ", zone).output().unwrap();
+        json(&String::from_utf8(output.stdout).unwrap())["user_rule"].clone()
+    });
+    assert!(rules[0].is_string());
+    assert_eq!(rules[0], rules[1]);
+}
+
+#[test]
 fn explain_tells_the_rules_and_where_each_value_is_from() {
     let system = System::new(EXPLAINED);
     let path = system.policy();
