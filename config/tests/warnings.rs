@@ -262,6 +262,46 @@ fn a_rule_for_a_service_by_which_somebody_without_caps_may_come() {
 }
 
 #[test]
+fn a_rule_for_a_service_that_leaves_the_users_of_a_pool_their_manager() {
+    let told = |systemd, batch: &str, first: &str, last: &str| {
+        let site = Site {
+            systemd,
+            ..site(&["cs101"])
+        };
+        let hidden = "namespaces = { pid = true, mount = true, user_manager = \"hidden\" }";
+        let body = format!(
+            "[pool.cs]\n[profile.batch]\n{batch}\n[profile.cs]\n{hidden}\npool = \"cs\"\n\
+             [[rule]]\n{first}\n[[rule]]\n{last}\n"
+        );
+        let body = body.replace("HIDDEN", hidden);
+        warnings(&body, &site)
+    };
+    let cron = "service = \"cron\"\nprofile = \"batch\"";
+    let course = "group = \"cs101\"\nprofile = \"cs\"";
+    assert_eq!(
+        told(true, "session = { tasks_max = 64 }", cron, course),
+        [
+            "8:1 user_manager = \"host\" before a rule with a pool | users of `cs` who come by this have its cap \
+             a second time | set namespaces.user_manager to \"hidden\""
+        ]
+    );
+    let isolated =
+        "namespaces = { scope = \"user\", pid = true, mount = true, user_manager = \"isolated\" }";
+    assert_eq!(told(true, isolated, cron, course).len(), 1);
+    assert_eq!(
+        told(false, "", cron, course),
+        [""; 0],
+        "no user has a manager"
+    );
+    assert_eq!(told(true, "HIDDEN", cron, course), [""; 0]);
+    // By an earlier rule, users of the pool do not get as far.
+    assert_eq!(told(true, "", course, cron), [""; 0]);
+    let refused =
+        "service = \"cron\"\naction = \"deny\"\n[[rule]]\nuser = \"a\"\nprofile = \"batch\"";
+    assert_eq!(told(true, "", refused, course), [""; 0]);
+}
+
+#[test]
 fn limits_that_are_slips_of_units() {
     let told = |profile: &str, tests: &str| {
         let body = format!("[profile.a]\n{profile}\n[[rule]]\nprofile = \"a\"\n{tests}\n");

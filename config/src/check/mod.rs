@@ -61,6 +61,7 @@ pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) 
     order::check(&mut checker);
     hidden::check(&mut checker);
     uncapped::check(&mut checker);
+    isolation::check_site(&mut checker, site);
     warnings::check(&mut checker, site);
     little::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
