@@ -136,6 +136,22 @@ fn a_group_that_is_not_known() {
 }
 
 #[test]
+fn who_is_exempt_and_not_known() {
+    let site = Site {
+        users: vec!["backup"],
+        ..site(&["ops"])
+    };
+    let body = "[exempt]\nusers = [\"backup\", \"bakcup\"]\ngroups = [\"sudo\", \"wheel\", \"ops\", \"pos\", \"sop\"]\n";
+    assert_eq!(
+        warnings(body, &site),
+        [
+            "3:1 user `bakcup` is not known here | nobody is exempt by it",
+            "4:1 group `pos`, `sop` is not known here | nobody is exempt by it"
+        ]
+    );
+}
+
+#[test]
 fn a_service_without_berth_in_its_stack() {
     let site = Site {
         without_berth: vec!["atd"],

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod bases;
+mod exempt;
 mod hidden;
 mod isolation;
 mod little;
@@ -22,6 +23,7 @@ use crate::diagnostic::{At, Finding};
 use crate::tables::{Profile, Rule};
 use crate::value::Name;
 
+use site::SUDO_GROUPS;
 pub(crate) use site::booted_with_systemd;
 pub use site::{PamStack, Site, ThisMachine};
 
@@ -62,6 +64,7 @@ pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) 
     hidden::check(&mut checker);
     uncapped::check(&mut checker);
     isolation::check_site(&mut checker, site);
+    exempt::check(&mut checker, site);
     warnings::check(&mut checker, site);
     little::check(&mut checker, site);
     accounting::check_site(&mut checker, site);

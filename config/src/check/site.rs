@@ -20,6 +20,8 @@ pub enum PamStack {
 pub trait Site {
     /// Whether systemd runs it.
     fn systemd(&self) -> bool;
+    /// Whether NSS knows an account.
+    fn has_user(&self, name: &str) -> bool;
     /// Whether NSS knows a group.
     fn has_group(&self, name: &str) -> bool;
     /// How a PAM service is set up.
@@ -48,7 +50,7 @@ pub struct ThisMachine {
 }
 
 /// Groups that distributions give sudo to.
-const SUDO_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
+pub(super) const SUDO_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 
 /// Where PAM looks for services' files, the first that has one first (pam.conf(5)).
 const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
@@ -61,8 +63,13 @@ impl Site for ThisMachine {
         booted_with_systemd()
     }
 
-    fn has_group(&self, name: &str) -> bool {
+    fn has_user(&self, name: &str) -> bool {
         // uzers would panic on a NUL.
+        !name.contains('\0') && users::get_user_by_name(name).is_some()
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        // As above.
         !name.contains('\0') && users::get_group_by_name(name).is_some()
     }
 

@@ -60,6 +60,7 @@ pub fn short(diagnostic: &Diagnostic) -> String {
 #[derive(Default)]
 pub struct Site {
     pub systemd: bool,
+    pub users: Vec<&'static str>,
     pub groups: Vec<&'static str>,
     pub without_berth: Vec<&'static str>,
     pub sudoers: Vec<Login>,
@@ -70,6 +71,9 @@ pub struct Site {
 impl berth_config::Site for Site {
     fn systemd(&self) -> bool {
         self.systemd
+    }
+    fn has_user(&self, name: &str) -> bool {
+        self.users.contains(&name)
     }
     fn has_group(&self, name: &str) -> bool {
         self.groups.contains(&name)
