@@ -144,11 +144,7 @@ impl Policy {
     /// Notes the rules that an account gets to, by any of the services, and those that would be for it.
     fn reached(&self, login: &mut Login, services: &[String], reach: &mut [Reach]) {
         for service in services {
-            login.service.clone_from(service);
-            login.tty = match service.as_str() {
-                "sshd" => "ssh".into(),
-                _ => String::new(),
-            };
+            login.set_service(service);
             let ruling = ruling(&self.contents, &Facts::new(login, &self.contents));
             for index in [ruling.login, ruling.user].into_iter().flatten() {
                 if let Some(reach) = reach.get_mut(index) {

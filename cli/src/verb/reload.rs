@@ -7,6 +7,7 @@ use std::path::Path;
 
 use berth_config::{
     Comparison, InstallError, Machine, Places, Policy, Trust, check_edited, counted, install,
+    untried,
 };
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
@@ -81,7 +82,8 @@ pub fn run(arguments: Arguments) -> Exit {
         );
         match change {
             Some((changed, users)) => {
-                println!("{changed} of {users} users change");
+                let policies: Vec<&Policy> = before.iter().chain([policy]).collect();
+                println!("{changed} of {users} users change{}", untried(&policies));
             }
             None => println!("no policy was loaded before"),
         }

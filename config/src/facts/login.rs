@@ -76,7 +76,16 @@ impl Login {
 
     /// By ssh from no host in particular: what is asked for where nobody logs in.
     pub fn by_ssh(&self) -> Login {
-        self.through(["sshd", "ssh", "", ""])
+        let mut login = self.through(["", "", "", ""]);
+        login.set_service("sshd");
+        login
+    }
+
+    /// By this service, with the terminal that it tells: sshd has none yet, and says `ssh`.
+    pub fn set_service(&mut self, service: &str) {
+        service.clone_into(&mut self.service);
+        let tty = if service == "sshd" { "ssh" } else { "" };
+        tty.clone_into(&mut self.tty);
     }
 
     /// Looks an account up through NSS. The host name and the time are this machine's and now;
