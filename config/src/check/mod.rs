@@ -14,6 +14,7 @@ mod references;
 mod site;
 mod uncapped;
 mod warnings;
+mod window;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -53,6 +54,7 @@ pub(crate) fn errors(
     isolation::check(&mut checker, systemd);
     if whole {
         bases::check(&mut checker);
+        window::always(&mut checker);
     }
     checker.findings
 }
@@ -61,6 +63,7 @@ pub(crate) fn errors(
 pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) -> Vec<Finding> {
     let mut checker = Checker::new(contents, files);
     order::check(&mut checker);
+    window::never(&mut checker);
     hidden::check(&mut checker);
     uncapped::check(&mut checker);
     isolation::check_site(&mut checker, site);
