@@ -463,6 +463,20 @@ fn cpus_of_a_session_or_a_user_that_lie_outside_of_what_holds_them() {
                 "5:10 the user's {key} has none of the pool's | the kernel gives all of those instead"
             )]
         );
+        let everyone = format!(
+            "[everyone]\n{}\n{}",
+            one("1"),
+            body(&one("0"), &one("0"), "")
+        );
+        let told = |place: &str, whose: &str| {
+            format!(
+                "{place} the {whose} {key} has none of everyone's | the kernel gives all of those instead"
+            )
+        };
+        assert_eq!(
+            warnings(&everyone, &site(&[])),
+            [told("5:1", "pool's"), told("7:10", "user's")]
+        );
         assert_eq!(
             warnings(&body(&one("0-1"), &one("1"), &one("1-")), &site(&[])),
             [""; 0]
@@ -486,6 +500,28 @@ fn what_another_key_of_the_profile_takes_away() {
     for mount in ["pid = true, ipc = true, mount = true", "pid = false"] {
         assert_eq!(told(&format!("namespaces = {{ {mount} }}"), ""), [""; 0]);
     }
+    let net = "3:16 `net` with a way back to the host's network | it needs `pid`, `mount`, `user` or no_new_privs, and \
+               a user_manager that is out of reach";
+    for (and, expected) in [
+        ("user = \"identity\"", &[net][..]),
+        ("pid = true, mount = true", &[net]),
+        (
+            "user = \"identity\", pid = true, mount = true, user_manager = \"host\"",
+            &[net],
+        ),
+        ("user = \"identity\", pid = true, mount = true", &[]),
+        (
+            "pid = true, mount = true, user_manager = \"hidden\" }\nprivileges = { no_new_privs = true",
+            &[],
+        ),
+    ] {
+        assert_eq!(
+            told(&format!("namespaces = {{ net = true, {and} }}"), ""),
+            expected,
+            "{and}"
+        );
+    }
+    assert_eq!(told("namespaces = { net = false }", ""), [""; 0]);
     let keep = "3:1 `cgroup = \"keep\"` with caps or linger | no cap is set, and nothing lingers";
     for (and, expected) in [
         ("session = { tasks_max = 9 }", &[keep][..]),

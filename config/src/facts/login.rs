@@ -76,9 +76,7 @@ impl Login {
 
     /// By ssh from no host in particular: what is asked for where nobody logs in.
     pub fn by_ssh(&self) -> Login {
-        let mut login = self.through(["", "", "", ""]);
-        login.set_service("sshd");
-        login
+        self.through(["sshd", "ssh", "", ""])
     }
 
     /// By this service, with the terminal that it tells: sshd has none yet, and says `ssh`.
