@@ -73,7 +73,7 @@ fn a_rule_behind_an_equal_or_a_wider_one() {
     let behind = |first: &str, second: &str| {
         let body = format!(
             "[[rule]]\n{first}\naction = \"deny\"\n[[rule]]\n{second}\naction = \"deny\"\n\
-             [time.t]\nhours = \"08:00-09:00\"\n"
+             [time.t]\nhours = \"08:00-09:00\"\n[exempt]\nuids = []\n"
         );
         let told = warnings(&body, &site(&["a", "b", "abc"]));
         match told.as_slice() {
@@ -149,6 +149,39 @@ fn who_is_exempt_and_not_known() {
             "4:1 group `pos`, `sop` is not known here | nobody is exempt by it"
         ]
     );
+}
+
+#[test]
+fn a_rule_for_none_but_exempt_accounts() {
+    let told = |tests: &str| {
+        let site = Site {
+            users: vec!["backup", "alice"],
+            ..site(&["students"])
+        };
+        let exempt = "[exempt]\nusers = [\"backup\", \"alice\"]\ngroups = [\"sudo\"]";
+        let body = format!("{exempt}\n[[rule]]\n{tests}\naction = \"deny\"\n");
+        warnings(&body, &site)
+    };
+    let warning = "5:1 this rule is never reached | [exempt] lists all whom it is for";
+    for tests in [
+        "uid = \"500-999\"",
+        "uid = [\"0-10\", 65534]",
+        "user = [\"backup\", \"alice\"]\nservice = \"cron\"",
+    ] {
+        assert_eq!(told(tests), [warning], "{tests}");
+    }
+    for group in ["group", "primary_group"] {
+        assert!(told(&format!("{group} = \"sudo\"")).contains(&warning.into()));
+    }
+    for tests in [
+        "uid = \"500-1000\"",
+        "uid = [5, 1000]",
+        "user = [\"backup\", \"bob\"]",
+        "user = \"back*\"",
+        "group = \"students\"",
+    ] {
+        assert_eq!(told(tests), [""; 0], "{tests}");
+    }
 }
 
 #[test]
