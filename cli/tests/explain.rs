@@ -324,6 +324,26 @@ fn explain_tells_of_files_that_changed_or_came_since_the_reload() {
     assert!(second().ends_with(&told), "{}", second());
 }
 
+#[test]
+fn who_may_not_read_the_files_is_not_told_that_they_were_edited() {
+    needs_root();
+    let system = System::new("version = 1\n[exempt]\nuids = [1]\n");
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(system.policy(), closed).unwrap();
+    let output = std::process::Command::new("setpriv")
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+        .args([env!("CARGO_BIN_EXE_berth"), "explain", "--root"])
+        .arg(&system.root)
+        .output()
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let second = out.lines().nth(1).unwrap();
+    let (loaded, at) = second.split_at("policy loaded ".len());
+    assert_eq!(loaded, "policy loaded ");
+    assert_eq!(at.len(), "2026-11-24 10:12:07".len(), "{second}");
+}
+
 /// The cgroup controllers of this machine's cgroup v2 tree, as the kernel names them.
 fn controllers() -> Option<String> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();

@@ -95,7 +95,7 @@ pub fn run(arguments: Arguments) -> Exit {
 pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
     let lock = lock(places).map_err(|error| failed(&error))?;
     // While it was checked, or somebody was asked, there was time for others: what is older than theirs does not replace it.
-    if let Some(other) = policy.changed().first() {
+    if let Some(other) = policy.changed().unwrap_or_default().first() {
         eprintln!(
             "berth: somebody else has changed {} meanwhile: see `berth diff`, then `berth reload`",
             other.display()
