@@ -668,6 +668,13 @@ fn who_may_sudo_and_is_in_a_berth() {
         [""; 0]
     );
     assert_eq!(warnings(&body("", "uts = true"), &site), [""; 0]);
+    // They are looked up by name, and have come by no terminal.
+    let mut site = site;
+    site.sudoers[0].tty.clear();
+    let by_ssh =
+        body("", "pid = true, mount = true").replace("[[rule]]", "[[rule]]\ntty = \"ssh\"");
+    let told = warnings(&by_ssh, &site);
+    assert!(told[0].starts_with("6:1 alice may use sudo"), "{told:?}");
 }
 
 #[test]

@@ -393,11 +393,11 @@ fn ids(caps: &Caps, key: &str) -> Option<IdSet> {
 fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
     let contents = checker.contents;
     let exempt = exempt_list(contents);
-    for mut login in site.sudoers() {
+    for login in site.sudoers() {
         if decide::exempt_because(&exempt, &login).is_some() {
             continue;
         }
-        login.service = "sshd".into();
+        let login = login.by_ssh();
         let ruling = ruling(contents, &Facts::new(&login, contents));
         let decided = decide::decide(
             contents,
