@@ -74,7 +74,10 @@ impl Site for ThisMachine {
     }
 
     fn pam_stack(&self, service: &str) -> PamStack {
-        pam_stack(&PAM_FOLDERS.map(Path::new), service, 0)
+        match service.contains('/') {
+            true => PamStack::Absent,
+            false => pam_stack(&PAM_FOLDERS.map(Path::new), service, 0),
+        }
     }
 
     fn pam_services(&self) -> Vec<String> {
@@ -142,9 +145,10 @@ pub(crate) fn booted_with_systemd() -> bool {
 }
 
 fn pam_stack(folders: &[&Path], service: &str, depth: usize) -> PamStack {
-    if service.contains('/') || depth > INCLUDE_DEPTH {
+    if depth > INCLUDE_DEPTH {
         return PamStack::Absent;
     }
+    // What is included may be a path.
     let text = folders
         .iter()
         .find_map(|folder| std::fs::read_to_string(folder.join(service)).ok());
@@ -190,16 +194,19 @@ mod tests {
             ),
             ("loop", "session include loop\n"),
             ("crond", "session  substack  common-session\n"),
+            ("su", &format!("@include {}/sshd\n", folder.display())),
         ] {
             std::fs::write(folder.join(name), text).unwrap();
         }
         let stack = |service: &str| pam_stack(&[&folder], service, 0);
         assert_eq!(stack("sshd"), PamStack::WithBerth);
         assert_eq!(stack("crond"), PamStack::WithBerth);
+        assert_eq!(stack("su"), PamStack::WithBerth);
         assert_eq!(stack("cron"), PamStack::WithoutBerth);
         assert_eq!(stack("loop"), PamStack::WithoutBerth);
         assert_eq!(stack("atd"), PamStack::Absent);
-        assert_eq!(stack("../passwd"), PamStack::Absent);
+        let machine = ThisMachine { cgroup_root: None };
+        assert_eq!(machine.pam_stack("../passwd"), PamStack::Absent);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
