@@ -133,6 +133,12 @@ fn a_group_that_is_not_known() {
         warnings(body, &site(&["staff"])),
         ["3:1 group `stuff` is not known here | nobody is in it"]
     );
+    // Each is asked for once: it may be a directory far away that answers.
+    let site = site(&["staff"]);
+    let but_staff = "except = { group = \"staff\" }\naction = \"exempt\"\n";
+    let rules = format!("[[rule]]\nuser = \"a\"\n{but_staff}[[rule]]\nuser = \"b\"\n{but_staff}");
+    assert_eq!(warnings(&rules, &site), [""; 0]);
+    assert_eq!(site.asked.get(), 1);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Warnings that depend on the machine a policy is checked on.
 
+use std::collections::HashMap;
+
 use super::{Checker, PamStack, Site};
 use crate::decide::rules::ruling;
 use crate::decide::tests::Facts;
@@ -19,9 +21,13 @@ use crate::value::{Glob, IdSet, Linger, Share, Span, Tasks};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     let contents = checker.contents;
+    // A group may be asked of a directory that is far away, and many rules may name it.
+    let mut known: HashMap<&str, bool> = HashMap::new();
     for rule in &contents.rules {
         for tests in std::iter::once(&rule.tests).chain(&rule.except) {
-            unknown_groups(checker, tests, site);
+            unknown_groups(checker, tests, |name| {
+                *known.entry(name).or_insert_with(|| site.has_group(name))
+            });
             stacks(checker, tests, site);
         }
     }
@@ -137,11 +143,15 @@ fn names(setting: &Globs) -> Vec<&str> {
         .unwrap_or_default()
 }
 
-fn unknown_groups(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
+fn unknown_groups<'t>(
+    checker: &mut Checker<'_>,
+    tests: &'t Tests,
+    mut known: impl FnMut(&'t str) -> bool,
+) {
     for setting in [&tests.group, &tests.primary_group] {
         let unknown: Vec<&str> = names(setting)
             .into_iter()
-            .filter(|name| !site.has_group(name))
+            .filter(|name| !known(name))
             .collect();
         if let (Some(setting), false) = (setting, unknown.is_empty()) {
             checker.findings.push(Finding::warning(

@@ -62,6 +62,8 @@ pub struct Site {
     pub systemd: bool,
     pub users: Vec<&'static str>,
     pub groups: Vec<&'static str>,
+    /// How often it was asked for a group.
+    pub asked: std::cell::Cell<u32>,
     pub without_berth: Vec<&'static str>,
     pub sudoers: Vec<Login>,
     pub accounting_problem: Option<&'static str>,
@@ -76,6 +78,7 @@ impl berth_config::Site for Site {
         self.users.contains(&name)
     }
     fn has_group(&self, name: &str) -> bool {
+        self.asked.set(self.asked.get() + 1);
         self.groups.contains(&name)
     }
     fn pam_stack(&self, service: &str) -> PamStack {
