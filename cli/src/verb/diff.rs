@@ -7,7 +7,7 @@ use std::rc::Rc;
 use berth_config::outcome::{Outcome, Penalty};
 use berth_config::value::{Percent, bytes_text, duration_text};
 use berth_config::{
-    Case, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files,
+    Case, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files, untried,
 };
 use serde_json::json;
 
@@ -85,9 +85,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             }
         }
         out.push(format!(
-            "{} of {} users differ",
+            "{} of {} users differ{}",
             differing.len(),
-            logins.len()
+            logins.len(),
+            untried(&both)
         ));
         pager::lines(&out);
     }
@@ -170,7 +171,7 @@ fn changes(
 /// A line for each value that changes.
 fn lines(both: [&Policy; 2], account: &Login, machine: &Machine, service: &str) -> Rc<[String]> {
     let mut login = account.clone();
-    login.service = service.into();
+    login.set_service(service);
     let [old, new] = both.map(|policy| values(policy, &login, machine));
     let mut lines = Vec::new();
     for (key, value) in &old {
