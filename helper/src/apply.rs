@@ -403,9 +403,11 @@ impl<'a> Work<'a> {
 fn above(tree: &Tree, uids: &[u32]) -> Result<Vec<Group>> {
     let pools = tree.pools()?;
     let users = uids.iter();
-    let users = users.filter_map(|uid| tree.existing_user_of(&pools, *uid));
+    let users = users.filter_map(|uid| tree.existing_user_of(&pools, *uid).transpose());
+    let users: Vec<_> = users.collect::<std::result::Result<_, _>>()?;
     let mut above: Vec<_> = users
-        .flat_map(|user| tree.line_to(&user).into_iter().rev().skip(1))
+        .iter()
+        .flat_map(|user| tree.line_to(user).into_iter().rev().skip(1))
         .collect();
     above.sort_by(|one, other| other.path().cmp(one.path()));
     above.dedup();
