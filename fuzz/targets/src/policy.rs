@@ -13,6 +13,14 @@ impl Site for Somewhere {
         false
     }
 
+    fn has_user(&self, name: &str) -> bool {
+        name.len() % 2 == 0
+    }
+
+    fn files_max(&self) -> Option<u64> {
+        Some(1 << 20)
+    }
+
     fn has_group(&self, name: &str) -> bool {
         name.len() % 2 == 0
     }
