@@ -122,7 +122,7 @@ impl Groups {
             name: self
                 .names
                 .entry(*gid)
-                .or_insert_with(|| Group::of(*gid).name)
+                .or_insert_with(|| Group::of(*gid).map(|group| group.name).unwrap_or_default())
                 .clone(),
         });
         (gids.len() <= GROUPS_MAX).then(|| groups.collect())

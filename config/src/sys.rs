@@ -36,6 +36,39 @@ pub(crate) fn group_list(user: &CStr, gid: u32) -> Option<Vec<u32>> {
     }
 }
 
+/// The name of a group, if it has one. uzers does not tell that from NSS that cannot answer.
+pub(crate) fn group_name(gid: u32) -> io::Result<Option<String>> {
+    const ROOM_MAX: usize = 64 << 20; // The line of a group has all its members.
+    let mut room: Vec<libc::c_char> = vec![0; 4096];
+    loop {
+        let mut group = std::mem::MaybeUninit::<libc::group>::uninit();
+        let mut found = std::ptr::null_mut();
+        // SAFETY: the pointers are to live values, and `room` is as long as it is said to be.
+        let error = unsafe {
+            libc::getgrgid_r(
+                gid,
+                group.as_mut_ptr(),
+                room.as_mut_ptr(),
+                room.len(),
+                &mut found,
+            )
+        };
+        if !found.is_null() {
+            // SAFETY: getgrgid_r has filled it.
+            let group = unsafe { group.assume_init() };
+            // SAFETY: the name is NUL-terminated, and in `room`.
+            let name = unsafe { CStr::from_ptr(group.gr_name) };
+            return Ok(Some(name.to_string_lossy().into_owned()));
+        }
+        match error {
+            // With any of these a service may say that there is none (getgrgid_r(3)).
+            0 | libc::ENOENT | libc::ESRCH | libc::EBADF | libc::EPERM => return Ok(None),
+            libc::ERANGE if room.len() < ROOM_MAX => room.resize(room.len() * 4, 0),
+            error => return Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+}
+
 /// Has a file that was opened without waiting be read to its end.
 pub(crate) fn wait_for_the_end(file: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open, and there is no pointer.

@@ -89,6 +89,31 @@ fn an_account_has_its_name_its_numbers_all_of_its_groups_the_hosts_name_and_a_ti
 }
 
 #[test]
+fn a_group_that_cannot_be_looked_up_is_not_one_without_a_name() {
+    if elsewhere() {
+        return;
+    }
+    let mount = |file: &str, over: &str| {
+        let mounted = Command::new("mount").args(["--bind", file, over]).status();
+        assert!(mounted.unwrap().success());
+    };
+    // Neither a service that is not there nor one that does not know it fails.
+    std::fs::write("/run/nsswitch", "passwd: files\ngroup: files nosuch\n").unwrap();
+    mount("/run/nsswitch", "/etc/nsswitch.conf");
+    std::fs::write("/run/group", "root:x:0:\n").unwrap();
+    mount("/run/group", "/etc/group");
+    assert_eq!(Login::of("alice").unwrap().primary_group(), "");
+    // A socket cannot be opened.
+    let _socket = std::os::unix::net::UnixListener::bind("/run/socket").unwrap();
+    mount("/run/socket", "/etc/group");
+    let failed = Login::of("alice");
+    assert!(
+        matches!(failed, Err(LookupError::Groups { .. })),
+        "{failed:?}"
+    );
+}
+
+#[test]
 fn groups_and_who_may_sudo_are_the_machines() {
     if elsewhere() {
         return;

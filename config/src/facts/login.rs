@@ -52,6 +52,14 @@ pub enum LookupError {
     /// The name is none that an account can have.
     #[error("{0:?} cannot be a user name")]
     BadName(String),
+    /// NSS cannot say what a group of the user's is called: any rule about groups might be meant.
+    #[error("NSS cannot name the groups of user {user:?}: {error}")]
+    Groups {
+        /// The account.
+        user: String,
+        /// What NSS said.
+        error: String,
+    },
     /// NSS lists more groups than a process can have.
     #[error("user {0:?} has more groups than the kernel allows (65536)")]
     TooManyGroups(String),
@@ -102,7 +110,11 @@ impl Login {
         // Some services list the primary group twice, or a group once for each source.
         let mut seen = std::collections::HashSet::with_capacity(gids.len());
         gids.retain(|gid| seen.insert(*gid));
-        let groups = gids.into_iter().map(Group::of).collect();
+        let groups = gids.into_iter().map(Group::of).collect::<Result<_, _>>();
+        let groups = groups.map_err(|error| LookupError::Groups {
+            user: user.into(),
+            error: error.to_string(),
+        })?;
         Ok(Login {
             user: account.name().to_string_lossy().into_owned(),
             uid: account.uid(),
@@ -124,10 +136,8 @@ impl Login {
 }
 
 impl Group {
-    pub(crate) fn of(gid: u32) -> Group {
-        let name = users::get_group_by_gid(gid)
-            .map(|group| group.name().to_string_lossy().into_owned())
-            .unwrap_or_default();
-        Group { gid, name }
+    pub(crate) fn of(gid: u32) -> std::io::Result<Group> {
+        let name = sys::group_name(gid)?.unwrap_or_default();
+        Ok(Group { gid, name })
     }
 }
