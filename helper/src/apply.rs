@@ -152,8 +152,6 @@ struct Work<'a> {
     tree: &'a Tree,
     policy: Policy,
     machine: Machine,
-    /// Those that had a cgroup when it began. A login that makes another brings its user the caps itself.
-    pools: Vec<String>,
     how: How,
 }
 
@@ -166,7 +164,6 @@ impl<'a> Work<'a> {
             tree,
             policy,
             machine,
-            pools: tree.pools()?,
             how: How {
                 dry_run: arguments.dry_run,
                 force: arguments.force,
@@ -269,8 +266,10 @@ impl<'a> Work<'a> {
                 self.bring_sessions(&user, &own, how, of_sessions);
             }
             Ok(settings) => {
-                let of_pools = (uid, &*self.pools);
-                bring_user(self.tree, &folder, of_pools, &settings, how, told)?;
+                // Read again under the lock: a login may have come meanwhile, and the slices of all need not be looked through.
+                let records = UserFolder::records_of(uid).into_iter();
+                let pools: Vec<_> = records.filter_map(|record| record.pool).collect();
+                bring_user(self.tree, &folder, (uid, &pools), &settings, how, told)?;
                 self.bring_scopes(&settings, &own, how, of_sessions);
             }
         }

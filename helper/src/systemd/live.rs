@@ -23,7 +23,7 @@ pub enum Kept<'a> {
     Scope,
 }
 
-/// The caps of a user, on all slices that are theirs. The caller holds the lock on the user's folder, and knows the pools.
+/// The caps of a user, on all slices that are theirs. The caller holds the lock on the user's folder, and knows their pools.
 pub fn bring_user(
     tree: &Tree,
     folder: &UserFolder,
