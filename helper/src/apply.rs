@@ -266,10 +266,10 @@ impl<'a> Work<'a> {
                 self.bring_sessions(&user, &own, how, of_sessions);
             }
             Ok(settings) => {
-                // Read again under the lock: a login may have made the pool's cgroups meanwhile.
-                let records = UserFolder::records_of(uid);
-                let pool = records.iter().find_map(|record| record.pool.as_deref());
-                bring_user(self.tree, &folder, (uid, pool), &settings, how, told)?;
+                // Read again under the lock: a login may have come meanwhile, and the slices of all need not be looked through.
+                let records = UserFolder::records_of(uid).into_iter();
+                let pools: Vec<_> = records.filter_map(|record| record.pool).collect();
+                bring_user(self.tree, &folder, (uid, &pools), &settings, how, told)?;
                 self.bring_scopes(&settings, &own, how, of_sessions);
             }
         }

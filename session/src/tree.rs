@@ -193,10 +193,8 @@ impl Tree {
 
     /// The same where the pools are known: among them stand all other users, so that to list them for each user of many
     /// takes the square of their number.
-    pub fn existing_user_of(&self, pools: &[impl AsRef<str>], uid: u32) -> Result<Option<Group>> {
-        let in_pools = pools
-            .iter()
-            .map(|pool| self.user_in(Some(pool.as_ref()), uid));
+    pub fn existing_user_of(&self, pools: &[String], uid: u32) -> Result<Option<Group>> {
+        let in_pools = pools.iter().map(|pool| self.user_in(Some(pool), uid));
         for group in in_pools.chain([self.user_in(None, uid)]) {
             if is_there(group.path())? {
                 return Ok(Some(group));

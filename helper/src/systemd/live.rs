@@ -23,11 +23,11 @@ pub enum Kept<'a> {
     Scope,
 }
 
-/// The caps of a user, on all slices that are theirs. The caller holds the lock on the user's folder, and knows their pool.
+/// The caps of a user, on all slices that are theirs. The caller holds the lock on the user's folder, and knows their pools.
 pub fn bring_user(
     tree: &Tree,
     folder: &UserFolder,
-    (uid, pool): (u32, Option<&str>),
+    (uid, pools): (u32, &[String]),
     settings: &[Setting],
     how: How,
     told: &mut Applied,
@@ -37,7 +37,7 @@ pub fn bring_user(
         let settings = tasks::with_room_left(&own, settings);
         bring(tree, &own, Kept::Before(folder), &settings, how, told)?;
     }
-    let in_pool = tree.existing_user_of(pool.as_slice(), uid)?;
+    let in_pool = tree.existing_user_of(pools, uid)?;
     let Some(in_pool) = in_pool.filter(|group| *group != own) else {
         return Ok(());
     };
