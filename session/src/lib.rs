@@ -9,6 +9,7 @@
 //! | entry in its user's folder | `/run/berth/users/UID/ID` |
 //! | cgroup | `<cgroup2>/berth/user-UID/sessions/ID`, or `…/rescue/ID`; under systemd a scope, which is its own |
 //! | caps under systemd | `/run/berth/users/UID/before`: what they were before |
+//! | units held for a login at `tasks_max` | `/run/berth/users/UID/held`: what they had before |
 //! | private /tmp on disk | `/var/lib/berth/tmp/ID` |
 //!
 //! So whoever finds a session whose keeper is gone can clean up after it: [`sweep`].

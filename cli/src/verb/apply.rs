@@ -81,6 +81,7 @@ fn due(arguments: &Arguments) -> Exit {
         }
         Err(error) => part(Err(place::policy_error(&error))),
     }
+    part(due::let_go_of_who_is_held(helper));
     if let Err(exit) = due::take_caps_back() {
         failed = Some(exit);
     }

@@ -33,11 +33,15 @@ pub fn bring_user(
     told: &mut Applied,
 ) -> Result<()> {
     let own = tree.user_in(None, uid);
+    let in_pool = tree.existing_user_of(pools, uid);
+    let has_room = |slice: &Group| tasks::has_room_left(slice, settings);
+    if !how.dry_run && !has_room(&own) && !in_pool.as_ref().is_some_and(has_room) {
+        systemd::let_go(tree, folder, uid)?;
+    }
     if own.exists() {
         let settings = tasks::with_room_left(&own, settings);
         bring(tree, &own, Kept::Before(folder), &settings, how, told)?;
     }
-    let in_pool = tree.existing_user_of(pools, uid);
     let Some(in_pool) = in_pool.filter(|group| *group != own) else {
         return Ok(());
     };

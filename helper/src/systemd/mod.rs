@@ -124,7 +124,7 @@ impl Plan {
             _ => (Some(slice.child(&name)), Way::Scope(name)),
         };
         let whom = format!("user {}", self.uid);
-        let user = tasks::with_room(tree, &slice, group.as_ref(), &self.user)?;
+        let user = tasks::with_room(tree, (&slice, self.uid), folder, group.as_ref(), &self.user)?;
         let user = but_in_use(&whom, &slice, &user, &mut missing);
         let mut asked = vec![("everyone".into(), tree.berth(), everyone)];
         let mut slices = Vec::new();

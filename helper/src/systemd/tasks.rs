@@ -6,34 +6,29 @@
 
 use std::fs;
 
-use berth_session::systemd::{Bus, Property, Value, set_while_it_runs};
-use berth_session::{Group, Tree};
+use berth_session::{Group, Tree, UserFolder, systemd};
 
 use crate::cgroup::{self, NEEDED, Setting};
 use crate::error::Result;
 
-/// A user's caps, with room for the tasks of a login. `session` is where that is or will be.
+/// A user's caps, with room for the tasks of a login where there is none. `session` is where that is or will be.
 pub fn with_room(
     tree: &Tree,
-    slice: &Group,
+    (slice, uid): (&Group, u32),
+    folder: &UserFolder,
     session: Option<&Group>,
     user: &[Setting],
 ) -> Result<Vec<Setting>> {
-    if !max(user).is_some_and(|max| are_used_up(slice, max)) {
-        return Ok(user.to_vec());
-    }
-    let others = to_be_held(tree, slice, session);
-    if !others.is_empty() {
-        let mut bus = Bus::connect()?;
-        for (unit, has) in others {
-            let held = Property::new("TasksMax", Value::Number(has));
-            match set_while_it_runs(&mut bus, unit.name(), held) {
-                Err(_) if !unit.exists() => {} // It has ended meanwhile.
-                set => set?,
-            }
+    match max(user).filter(|max| are_used_up(slice, *max)) {
+        Some(max) => {
+            systemd::hold(folder, uid, max, &to_be_held(tree, slice, session))?;
+            Ok(with_reserve(user))
+        }
+        None => {
+            systemd::let_go(tree, folder, uid)?;
+            Ok(user.to_vec())
         }
     }
-    Ok(with_reserve(user))
 }
 
 /// A user who was let in at their `tasks_max` keeps the room that this took, until they are below it.
@@ -55,7 +50,8 @@ pub fn held(unit: &Group, slice: &Group, user: &[Setting], own: &[Setting]) -> V
     own
 }
 
-fn has_room_left(slice: &Group, user: &[Setting]) -> bool {
+/// Whether there is room beyond a user's `tasks_max`, and still need of it.
+pub fn has_room_left(slice: &Group, user: &[Setting]) -> bool {
     let has = slice.number("pids.max");
     max(user).is_some_and(|max| has == Some(cgroup::with_reserve(max)) && are_used_up(slice, max))
 }
@@ -126,12 +122,10 @@ mod tests {
             file: "pids.max",
             value: value.into(),
         };
-        let with_room = |caps: &[Setting]| with_room(&tree, &slice, None, caps).unwrap();
-        for caps in [vec![cap("100")], vec![cap("max")], Vec::new()] {
-            assert_eq!(with_room(&caps), caps);
-        }
+        assert!(!are_used_up(&slice, 100));
         write(&slice, ["93\n", "100\n"]);
-        assert_eq!(with_room(&[cap("100")]), [cap("116")]);
+        assert!(are_used_up(&slice, 100));
+        assert_eq!(with_reserve(&[cap("100")]), [cap("116")]);
         let [grows, held, ended, next] =
             [1, 2, 3, 4].map(|n| slice.child(&format!("session-{n}.scope")));
         write(&grows, ["60\n", "max\n"]);
