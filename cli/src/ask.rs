@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 
 /// Asks at a terminal; elsewhere somebody must have said --yes. `question` shows what it is about, and
 /// gives the question.
@@ -11,8 +11,7 @@ pub fn confirm(yes: bool, question: impl FnOnce() -> String) -> Result<(), Exit>
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        eprintln!("berth: nobody can be asked here (no terminal): say --yes");
-        return Err(Exit::Usage);
+        return Err(Exit::Usage.because("nobody can be asked here (no terminal): say --yes"));
     }
     eprint!("{} [y/N] ", question());
     // A question that does not show is still waited for.
@@ -21,10 +20,7 @@ pub fn confirm(yes: bool, question: impl FnOnce() -> String) -> Result<(), Exit>
     let read = std::io::stdin().read_line(&mut answer);
     match (read, answer.trim()) {
         (Ok(_), "y" | "Y" | "yes") => Ok(()),
-        _ => {
-            eprintln!("berth: nothing is done");
-            Err(Exit::NotSo)
-        }
+        _ => Err(not_so("nothing is done")),
     }
 }
 

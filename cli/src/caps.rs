@@ -1,6 +1,6 @@
 //! Has the helper bring caps up to date: it alone sets caps, at logins and here.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use berth_config::Policy;
@@ -8,45 +8,54 @@ use berth_config::value::bytes_text;
 use berth_session::{Applied, Change, Whose};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::figures::harmless;
+use crate::json;
 
-/// Where the helper is installed, as the module has it.
+/// Where the helper is installed, as the module has it (pam_module/src/arguments.rs).
 pub const HELPER: &str = "/usr/libexec/berth-helper";
 
-/// Starts the helper, and gives back what it did. It is started as the module does it: with no environment, and
-/// it refuses whoever is not root.
-pub fn bring(helper: &Path, arguments: &[String]) -> Result<Vec<Applied>, Exit> {
-    let failed = |why: &dyn std::fmt::Display| {
-        eprintln!("berth: cannot run {}: {why}", helper.display());
-        Exit::NotSo
-    };
-    // It is to be found from elsewhere.
-    let program = std::fs::canonicalize(helper).map_err(|error| failed(&error))?;
-    let output = Command::new(program)
-        .arg("apply")
-        .args(arguments)
-        .env_clear()
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .output()
-        .map_err(|error| failed(&error))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        match said.trim() {
-            "" => return Err(failed(&output.status)),
-            said => eprintln!(
-                "berth: {}",
-                said.strip_prefix("berth-helper: ").unwrap_or(said)
-            ),
+#[derive(Debug, clap::Args)]
+pub struct Helper {
+    /// Another berth-helper
+    #[arg(long = "helper", value_name = "FILE", default_value = HELPER)]
+    path: PathBuf,
+}
+
+impl Helper {
+    /// Starts the helper, and gives back what it did. It is started as the module does it: with no environment, and
+    /// it refuses whoever is not root.
+    pub fn bring(&self, arguments: &[String]) -> Result<Vec<Applied>, Exit> {
+        let failed = |why: &dyn std::fmt::Display| {
+            not_so(format!("cannot run {}: {why}", self.path.display()))
+        };
+        // It is to be found from elsewhere.
+        let program = std::fs::canonicalize(&self.path).map_err(|error| failed(&error))?;
+        let output = Command::new(program)
+            .arg("apply")
+            .args(arguments)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()
+            .map_err(|error| failed(&error))?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            match said.trim() {
+                "" => return Err(failed(&output.status)),
+                said => eprintln!(
+                    "berth: {}",
+                    said.strip_prefix("berth-helper: ").unwrap_or(said)
+                ),
+            }
+            return Err(match Policy::load_system() {
+                Ok(_) => Exit::NotSo,
+                Err(_) => Exit::Policy, // which is what the helper has told
+            });
         }
-        return Err(match Policy::load_system() {
-            Ok(_) => Exit::NotSo,
-            Err(_) => Exit::Policy, // which is what the helper has told
-        });
+        serde_json::from_slice(&output.stdout).map_err(|error| failed(&error))
     }
-    serde_json::from_slice(&output.stdout).map_err(|error| failed(&error))
 }
 
 /// Prints what changed, and what was left; says whether all is as it should be.
@@ -81,6 +90,16 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
         ),
     }
     print_left(all)
+}
+
+/// Prints it as one object.
+pub fn print_json(all: &[Applied], dry_run: bool) -> Result<Exit, Exit> {
+    json::print(json!({
+        "now": json::now(),
+        "dry_run": dry_run,
+        "applied": objects(all),
+    }))?;
+    Ok(exit(all))
 }
 
 /// Tells what was left as it is; says whether all is as it should be.

@@ -1,17 +1,54 @@
 //! What is due each minute: exceptions that end, windows of time, penalties, and caps of who has gone (`berth apply --due`).
 
-use std::path::Path;
-
+use berth_config::Policy;
 use berth_session::systemd::{self, Bus, Held, TIMER, is_booted};
-use berth_session::{Applied, Result, Tree, UserFolder};
+use berth_session::{Applied, Tree, UserFolder};
 
-use crate::caps;
+use crate::caps::Helper;
 use crate::exit::Exit;
+use crate::{caps, exceptions, penalties, place};
+
+/// A round. Says nothing where there is nothing to do: cron would send it by mail.
+pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
+    let mut all = Vec::new();
+    // One that cannot be done keeps nobody from the others.
+    let mut failed = exceptions::end_those_that_are_over(helper, &mut all).err();
+    let mut part = |done: Result<Vec<Applied>, Exit>| match done {
+        Ok(done) => all.extend(done),
+        Err(exit) => failed = Some(exit),
+    };
+    match Policy::load_system() {
+        Ok(policy) => {
+            if policy.has_windows() {
+                part(by_time(helper));
+            }
+            part(penalties::round(&policy, helper));
+        }
+        Err(error) => part(Err(place::policy_error(error))),
+    }
+    part(let_go_of_who_is_held(helper));
+    if let Err(exit) = take_caps_back() {
+        failed = Some(exit);
+    }
+    let exit = match as_json {
+        true => caps::print_json(&all, false),
+        false if all.iter().all(|one| one.changes.is_empty()) => Ok(caps::print_left(&all)),
+        false => Ok(caps::print(&all, false)),
+    };
+    failed.map_or(exit, Err)
+}
+
+/// The caps as the policy has them at this time; who is told of.
+fn by_time(helper: &Helper) -> Result<Vec<Applied>, Exit> {
+    let mut now = helper.bring(&["--by=time".into()])?;
+    now.retain(|one| !one.changes.is_empty() || !one.left.is_empty());
+    Ok(now)
+}
 
 /// Takes the caps back of what has ended that went on after its user's last logout. Only systemd lets it.
-pub fn take_caps_back() -> std::result::Result<(), Exit> {
+fn take_caps_back() -> Result<(), Exit> {
     let mut done = Ok(());
-    let mut step = |whose: &str, result: Result<()>| {
+    let mut step = |whose: &str, result: berth_session::Result<()>| {
         if let Err(error) = result {
             eprintln!("berth: cannot take back the caps of {whose}: {error}");
             done = Err(Exit::NotSo);
@@ -28,7 +65,7 @@ pub fn take_caps_back() -> std::result::Result<(), Exit> {
 }
 
 /// Ends the hold on users' units that made room for a login, where there is no need of it any more. Only systemd needs it.
-pub fn let_go_of_who_is_held(helper: &Path) -> std::result::Result<Vec<Applied>, Exit> {
+fn let_go_of_who_is_held(helper: &Helper) -> Result<Vec<Applied>, Exit> {
     let held = Held::uids().map_err(|error| {
         eprintln!("berth: cannot see whose units are held: {error}");
         Exit::NotSo
@@ -38,7 +75,7 @@ pub fn let_go_of_who_is_held(helper: &Path) -> std::result::Result<Vec<Applied>,
     }
     let mut words: Vec<String> = held.iter().map(|uid| format!("--uid={uid}")).collect();
     words.push("--by=time".into());
-    caps::bring(helper, &words)
+    helper.bring(&words)
 }
 
 /// After a boot the timer runs by itself; from an installation to the next boot, from here on.

@@ -1,16 +1,16 @@
 //! Changes of users' exceptions, one at a time.
 
 use std::fs::File;
-use std::path::Path;
 use std::time::SystemTime;
 
-use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Places, StateError};
+use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Places};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::{Uid, User};
 use serde_json::json;
 
-use crate::exit::Exit;
+use crate::caps::Helper;
+use crate::exit::{Exit, not_so};
 use crate::{caps, figures, json};
 
 /// The right to change exceptions: the folder, locked.
@@ -24,11 +24,10 @@ impl Changing {
     pub fn begin() -> Result<Changing, Exit> {
         let places = Places::system();
         let failed = |error: &dyn std::fmt::Display| {
-            eprintln!(
-                "berth: cannot lock {}: {error}",
+            not_so(format!(
+                "cannot lock {}: {error}",
                 places.exceptions.display()
-            );
-            Exit::NotSo
+            ))
         };
         let folder = ExceptionFile::folder(&places).map_err(|error| failed(&error))?;
         let lock = Flock::lock(folder, FlockArg::LockExclusive);
@@ -47,7 +46,7 @@ impl Changing {
 
 /// Takes back what is over, and adds what came of it. What still cannot be taken from a user (memory in use) is tried
 /// again next time; and one user's trouble keeps no other from theirs.
-pub fn end_those_that_are_over(helper: &Path, told: &mut Vec<Applied>) -> Result<(), Exit> {
+pub fn end_those_that_are_over(helper: &Helper, told: &mut Vec<Applied>) -> Result<(), Exit> {
     let now = SystemTime::now();
     let mut done = Ok(());
     for uid in ExceptionFile::uids(&Places::system()) {
@@ -56,10 +55,10 @@ pub fn end_those_that_are_over(helper: &Path, told: &mut Vec<Applied>) -> Result
     done
 }
 
-fn end(uid: u32, now: SystemTime, helper: &Path, told: &mut Vec<Applied>) -> Result<(), Exit> {
+fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> Result<(), Exit> {
     let is_over = |one: &Exception| one.is_over(now);
     let all = ExceptionFile::of(&Places::system(), uid).read();
-    if !all.map_err(|error| failed(&error))?.iter().any(is_over) {
+    if !all.map_err(not_so)?.iter().any(is_over) {
         return Ok(());
     }
     let applied = bring(helper, uid, "expired")?;
@@ -69,9 +68,9 @@ fn end(uid: u32, now: SystemTime, helper: &Path, told: &mut Vec<Applied>) -> Res
         // Not earlier: nobody who makes an exception waits for the helper. What they made meanwhile is not over.
         let changing = Changing::begin()?;
         let file = changing.of(uid);
-        let all = file.read().map_err(|error| failed(&error))?;
+        let all = file.read().map_err(not_so)?;
         let (over, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(is_over);
-        file.write(&kept).map_err(|error| failed(&error))?;
+        file.write(&kept).map_err(not_so)?;
         log("unset", (uid, name_of(uid)), "expired", &over);
     }
     Ok(())
@@ -82,7 +81,7 @@ pub fn shown(uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
     let list = match Exceptions::in_force(&Places::system(), uid) {
         Ok(exceptions) => exceptions.list().to_vec(),
         Err(error) => {
-            failed(&error);
+            not_so(error);
             Vec::new()
         }
     };
@@ -120,27 +119,24 @@ pub fn objects(exceptions: &[Exception]) -> Vec<serde_json::Value> {
     exceptions.iter().map(one).collect()
 }
 
-/// Says what is wrong with a file of exceptions.
-pub fn failed(error: &StateError) -> Exit {
-    eprintln!("berth: {error}");
-    Exit::NotSo
-}
-
 /// Prints which exceptions a user has now, and what came of it for their sessions, as one object.
-pub fn print_json((user, uid): (&str, u32), all: &[Exception], applied: &[Applied]) {
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+pub fn print_json(
+    (user, uid): (&str, u32),
+    all: &[Exception],
+    applied: &[Applied],
+) -> Result<(), Exit> {
+    json::print(json!({
+        "now": json::now(),
         "user": user,
         "uid": uid,
         "exceptions": objects(all),
         "applied": caps::objects(applied),
-    }));
+    }))
 }
 
 /// Brings one user's caps up to date.
-pub fn bring(helper: &Path, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
-    caps::bring(helper, &[format!("--uid={uid}"), format!("--by={by}")])
+pub fn bring(helper: &Helper, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
+    helper.bring(&[format!("--uid={uid}"), format!("--by={by}")])
 }
 
 /// An account's name; one that is gone has none.

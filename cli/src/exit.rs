@@ -1,5 +1,6 @@
 //! What `berth` exits with.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
 /// Shown under `berth --help`.
@@ -29,6 +30,19 @@ pub enum Exit {
     Partly,
     /// A command was run, and ended with this.
     Of(u8),
+}
+
+impl Exit {
+    /// Says why it ends so.
+    pub fn because(self, why: impl Display) -> Exit {
+        eprintln!("berth: {why}");
+        self
+    }
+}
+
+/// Says why it is not so.
+pub fn not_so(why: impl Display) -> Exit {
+    Exit::NotSo.because(why)
 }
 
 impl From<Exit> for ExitCode {

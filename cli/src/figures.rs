@@ -5,6 +5,11 @@ use berth_session::is_invisible;
 /// How wide a bar is.
 const BAR: usize = 16;
 
+/// A dash for what is not known, or for none.
+pub fn or_dash(known: Option<impl ToString>) -> String {
+    known.map_or_else(|| "-".into(), |known| known.to_string())
+}
+
 /// A number of bytes in four or five places: `80M`, `1.2G`.
 pub fn size(bytes: u64) -> String {
     const UNITS: [(char, u32, usize); 4] = [('T', 40, 1), ('G', 30, 1), ('M', 20, 0), ('K', 10, 0)];

@@ -1,14 +1,31 @@
 //! `--json`: one object on standard output.
 
-use serde_json::Value;
+use std::time::SystemTime;
+
+use berth_config::LocalTime;
+use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::stored;
 
 /// The version of what is printed. Keys may be added under the same number.
-pub const VERSION: u32 = 1;
+const VERSION: u32 = 1;
 
-/// Prints an object; says whether all of it was printed.
-pub fn print(object: &Value) -> Exit {
+/// Prints an object and its version, all of it or with an error.
+pub fn print(object: Value) -> Result<(), Exit> {
+    let object = merged(object, json!({ "version": VERSION }));
     stored::print(&format!("{object:#}\n"))
+}
+
+/// An object with the keys of another, too.
+pub fn merged(mut object: Value, more: Value) -> Value {
+    if let (Value::Object(all), Value::Object(more)) = (&mut object, more) {
+        all.extend(more);
+    }
+    object
+}
+
+/// This moment.
+pub fn now() -> Option<String> {
+    LocalTime::rfc3339(SystemTime::now())
 }

@@ -11,11 +11,11 @@ use berth_config::LocalTime;
 use berth_session::{Error, Group, Record, SessionId, State, Tree};
 use serde_json::{Value, json};
 
-use crate::at_once;
 use crate::exit::Exit;
 use crate::reading::Figures;
+use crate::{at_once, json};
 
-/// What `show`, `kill`, `freeze` and `thaw` are about.
+/// What a verb is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Object {
     /// `12`
@@ -89,7 +89,7 @@ impl Sessions {
 
     /// As [`Sessions::read`]; says what it could not read.
     pub fn tell() -> Result<Sessions, Exit> {
-        let sessions = Sessions::read().map_err(|error| failed(&error))?;
+        let sessions = Sessions::read().map_err(failed)?;
         for error in &sessions.unread {
             eprintln!("berth: {error}");
         }
@@ -115,7 +115,7 @@ impl Sessions {
 }
 
 /// Says what went wrong, and what that means for the exit status.
-pub fn failed(error: &Error) -> Exit {
+pub fn failed(error: Error) -> Exit {
     eprintln!("berth: {error}");
     match error {
         Error::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
@@ -135,8 +135,7 @@ pub fn only_root(may: &str) -> Result<(), Exit> {
     if is_root() {
         return Ok(());
     }
-    eprintln!("berth: only root may {may}");
-    Err(Exit::Permission)
+    Err(Exit::Permission.because(format!("only root may {may}")))
 }
 
 /// Whether nobody looks after a session any more. Its keeper goes last but for the record, and a
@@ -213,7 +212,7 @@ pub fn user_group(tree: Option<&Tree>, records: &[&Record]) -> Option<Group> {
 /// Whether this process runs in a cgroup.
 pub fn is_within(tree: &Tree, group: &Group) -> bool {
     let own = i32::try_from(std::process::id()).ok();
-    let own = own.and_then(|pid| tree.of_process(pid));
+    let own = own.and_then(|pid| tree.of_process(pid).ok().flatten());
     own.is_some_and(|own| own.path().starts_with(group.path()))
 }
 
@@ -226,7 +225,7 @@ pub fn opened(record: &Record) -> SystemTime {
 
 /// A session for programs: its record, and its figures.
 pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale: bool) -> Value {
-    let mut object = json!({
+    let object = json!({
         "session": record.id,
         "user": record.user,
         "uid": record.uid,
@@ -247,10 +246,7 @@ pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale:
         "keeper_pid": record.keeper.pid,
         "init_pid": record.init.map(|init| init.pid),
     });
-    if let (Value::Object(all), Value::Object(figures)) = (&mut object, figures.object()) {
-        all.extend(figures);
-    }
-    object
+    json::merged(object, figures.object())
 }
 
 #[cfg(test)]

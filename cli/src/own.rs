@@ -1,9 +1,13 @@
-//! A user's own sessions. Records are root's, so this is what the cgroups say: the kernel lets everybody read those.
+//! A user's own sessions, as the cgroups have them: the kernel lets everybody read those.
 
 use std::fs;
 
 use berth_config::own_name;
 use berth_session::{Group, Manager, SessionId, Tree};
+use serde_json::{Value, json};
+
+use crate::reading::Figures;
+use crate::{json, live};
 
 /// A session that has a cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +23,13 @@ impl Own {
     pub fn name(&self) -> String {
         let scope = || self.group.name().trim_end_matches(".scope").to_owned();
         self.id.map_or_else(scope, |id| id.to_string())
+    }
+
+    /// For programs.
+    pub fn object(&self, tree: &Tree, figures: &Figures) -> Value {
+        let cgroup = live::path(&tree.below(&self.group));
+        let about = json!({ "session": self.id, "cgroup": cgroup });
+        json::merged(about, figures.object())
     }
 }
 

@@ -10,35 +10,8 @@ pub fn wanted() -> bool {
     !refused && std::io::stdout().is_terminal()
 }
 
-/// A diagnostic as it is printed, its word in colour.
-pub fn diagnostic(diagnostic: &Diagnostic) -> String {
-    let text = diagnostic.to_string();
-    if !wanted() {
-        return text;
-    }
-    let colour = match diagnostic.severity {
-        Severity::Error => "\x1b[1;31m",
-        Severity::Warning => "\x1b[1;33m",
-    };
-    let word = diagnostic.severity.word();
-    text.replacen(
-        &format!(": {word}: "),
-        &format!(": {colour}{word}\x1b[0m: "),
-        1,
-    )
-}
-
-/// A line that ends in a word, the word in colour.
-pub fn alarm(line: &str, word: &str) -> String {
-    match line.strip_suffix(word) {
-        Some(rest) if wanted() => format!("{rest}\x1b[1;31m{word}\x1b[0m"),
-        _ => line.into(),
-    }
-}
-
 /// How bad something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Alarm {
     None,
     Warning,
@@ -55,12 +28,22 @@ pub fn word(word: &str, alarm: Alarm) -> String {
     format!("{colour}{word}\x1b[0m")
 }
 
-/// A line that begins with how bad it is.
-pub fn level(line: &str) -> String {
-    for (word, colour) in [("FAIL", "\x1b[1;31m"), ("WARN", "\x1b[1;33m")] {
-        if let (Some(rest), true) = (line.strip_prefix(word), wanted()) {
-            return format!("{colour}{word}\x1b[0m{rest}");
-        }
+/// A diagnostic as it is printed, its word in colour.
+pub fn diagnostic(diagnostic: &Diagnostic) -> String {
+    let alarm = match diagnostic.severity {
+        Severity::Error => Alarm::Failure,
+        Severity::Warning => Alarm::Warning,
+    };
+    let plain = diagnostic.severity.word();
+    let coloured = format!(": {}: ", word(plain, alarm));
+    let text = diagnostic.to_string();
+    text.replacen(&format!(": {plain}: "), &coloured, 1)
+}
+
+/// A line that ends in a word, the word in colour.
+pub fn alarm(line: &str, alarming: &str) -> String {
+    match line.strip_suffix(alarming) {
+        Some(rest) => format!("{rest}{}", word(alarming, Alarm::Failure)),
+        None => line.into(),
     }
-    line.into()
 }

@@ -3,18 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use berth_config::{
-    LocalTime, Machine, Places, Policy, Standing, Standings, StateError, Track, Tracks,
-};
+use berth_config::{LocalTime, Machine, Places, Policy, Standing, Standings, Track, Tracks};
 use berth_session::{Applied, Group, Line, Tree, UserFolder};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
-use crate::{caps, live, place};
+use crate::caps::Helper;
+use crate::exit::{Exit, not_so};
+use crate::{live, place};
 
 mod look;
 mod told;
@@ -53,18 +51,14 @@ impl Changing {
             let file = options.open(&path).map_err(|error| error.to_string())?;
             Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.to_string())
         };
-        let lock = lock().map_err(|error| {
-            eprintln!("berth: cannot lock {}: {error}", path.display());
-            Exit::NotSo
-        })?;
+        let lock =
+            lock().map_err(|error| not_so(format!("cannot lock {}: {error}", path.display())))?;
         let standings = Standings::read(&places);
         let tracks = Tracks::read(&places);
         Ok(Changing {
             is_lost: standings.is_err(),
-            standings: standings
-                .map_err(|error| failed(&error))
-                .unwrap_or_default(),
-            tracks: tracks.map_err(|error| failed(&error)).unwrap_or_default(),
+            standings: standings.map_err(not_so).unwrap_or_default(),
+            tracks: tracks.map_err(not_so).unwrap_or_default(),
             places,
             _lock: lock,
         })
@@ -75,7 +69,7 @@ impl Changing {
         let tracks = self.tracks.write(&self.places);
         tracks
             .and_then(|()| self.standings.write(&self.places))
-            .map_err(|error| failed(&error))?;
+            .map_err(not_so)?;
         // No caps hang on it. The next round writes it anew, and until then a step that is over shows as over by its time.
         let _ = told::write(&self.standings.users);
         Ok(())
@@ -83,20 +77,16 @@ impl Changing {
 }
 
 /// Looks at all whom a penalty watches, and moves them up and down.
-pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
+pub fn round(policy: &Policy, helper: &Helper) -> Result<Vec<Applied>, Exit> {
     let places = Places::system();
     if !policy.has_penalties() && !places.penalties.exists() {
         return Ok(Vec::new());
     }
-    let tree = Tree::find().map_err(|error| live::failed(&error))?;
-    let not_so = |error: &dyn std::fmt::Display| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    };
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
+    let tree = Tree::find().map_err(live::failed)?;
+    let machine = place::machine().map_err(not_so)?;
     let mut changing = Changing::begin()?;
     // Not before it has waited: the wall clock, which it is compared with, is read after that.
-    let boot = look::since_boot().ok_or_else(|| not_so(&"this kernel has no CLOCK_BOOTTIME"))?;
+    let boot = look::since_boot().ok_or_else(|| not_so("this kernel has no CLOCK_BOOTTIME"))?;
     let mut turns = changing.turn(policy, &machine, &tree, boot);
     // What is not written is not so; but who has served their time gets all back, whatever the disk does.
     let written = changing.write();
@@ -128,11 +118,11 @@ pub fn round(policy: &Policy, helper: &Path) -> Result<Vec<Applied>, Exit> {
     done.map(|()| all)
 }
 
-fn bring(helper: &Path, uids: &[u32], say: Option<&str>) -> Result<Vec<Applied>, Exit> {
+fn bring(helper: &Helper, uids: &[u32], say: Option<&str>) -> Result<Vec<Applied>, Exit> {
     let mut words = vec!["--by=penalty".to_owned()];
     words.extend(uids.iter().map(|uid| format!("--uid={uid}")));
     words.extend(say.map(|text| format!("--say={text}")));
-    caps::bring(helper, &words)
+    helper.bring(&words)
 }
 
 impl Changing {
@@ -166,7 +156,8 @@ impl Changing {
             .filter_map(|(uid, seen)| Some((*uid, seen.watched()?)))
         {
             let before = self.standings.users.get(&uid).cloned();
-            let group = tree.existing_user_of(&pools, uid);
+            // Where nobody can look, the next minute's look counts.
+            let group = tree.existing_user_of(&pools, uid).ok().flatten();
             let offence =
                 group.and_then(|group| self.look(uid, user, before.as_ref(), &group, &mut files));
             let is_other = before
@@ -307,7 +298,7 @@ impl Turn {
 }
 
 /// Ends a user's penalty, and forgets it; `None` where they have none.
-pub fn forgive(uid: u32, by: &str, helper: &Path) -> Result<Option<Vec<Applied>>, Exit> {
+pub fn forgive(uid: u32, by: &str, helper: &Helper) -> Result<Option<Vec<Applied>>, Exit> {
     let mut changing = Changing::begin()?;
     let Some(standing) = changing.standings.users.remove(&uid) else {
         return Ok(None);
@@ -323,7 +314,7 @@ pub fn forgive(uid: u32, by: &str, helper: &Path) -> Result<Option<Vec<Applied>>
 
 /// Where a user stands, as a line and as an object. A file that cannot be used is told of.
 pub fn shown(uid: u32) -> (Option<String>, Value) {
-    let standings = Standings::read(&Places::system()).map_err(|error| failed(&error));
+    let standings = Standings::read(&Places::system()).map_err(not_so);
     in_words(standings.unwrap_or_default().users.remove(&uid))
 }
 
@@ -362,9 +353,4 @@ fn in_words(standing: Option<Standing>) -> (Option<String>, Value) {
         "forgotten": time(standing.forgotten),
     });
     (Some(line), object)
-}
-
-fn failed(error: &StateError) -> Exit {
-    eprintln!("berth: {error}");
-    Exit::NotSo
 }

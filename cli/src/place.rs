@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use berth_config::{LocalTime, Login, Places, Policy, PolicyError, SourceError, ThisMachine};
+use berth_config::{
+    Checked, LocalTime, Login, Machine, MachineError, Places, Policy, PolicyError, SourceError,
+    ThisMachine,
+};
 use berth_session::Tree;
 
 use crate::exit::Exit;
@@ -35,6 +38,11 @@ pub fn this_machine() -> ThisMachine {
     }
 }
 
+/// What is known of the running machine.
+pub fn machine() -> Result<Machine, MachineError> {
+    Machine::read(cgroup_root().as_deref())
+}
+
 /// Where the cgroup v2 tree is mounted.
 pub fn cgroup_root() -> Option<PathBuf> {
     let tree = Tree::find().ok()?;
@@ -62,20 +70,27 @@ pub fn in_force(places: &Places) -> String {
 }
 
 /// Prints why a file could not be used.
-pub fn source_error(error: &SourceError) -> Exit {
+pub fn source_error(error: SourceError) -> Exit {
     eprintln!("berth: {error}");
     match error {
-        SourceError::Read { source, .. } if denied(source) => Exit::Permission,
+        SourceError::Read { source, .. } if denied(&source) => Exit::Permission,
         SourceError::Read { .. } | SourceError::Untrusted { .. } => Exit::Policy,
     }
 }
 
+/// The policy of files that were read, or why there is none.
+pub fn valid(checked: Result<Checked, SourceError>) -> Result<Policy, Exit> {
+    let checked = checked.map_err(source_error)?;
+    let invalid = || policy_error(PolicyError::Invalid(checked.diagnostics));
+    checked.policy.ok_or_else(invalid)
+}
+
 /// Prints why there is no policy.
-pub fn policy_error(error: &PolicyError) -> Exit {
+pub fn policy_error(error: PolicyError) -> Exit {
     match error {
         PolicyError::Source(error) => source_error(error),
         PolicyError::Invalid(diagnostics) => {
-            for diagnostic in diagnostics {
+            for diagnostic in &diagnostics {
                 eprintln!("{}", crate::paint::diagnostic(diagnostic));
             }
             Exit::Policy

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use berth_session::{Group, Limits, Manager, Pressure, Tree, Usage};
+use berth_session::{Group, Limits, Pressure, Tree, Usage};
 use serde_json::{Value, json};
 
 use crate::at_once;
@@ -48,6 +48,27 @@ impl Figures {
             ..figures
         })
         .collect()
+    }
+
+    /// Those of one cgroup.
+    pub fn of_one(group: Option<Group>) -> Figures {
+        Figures::of(&[group]).pop().unwrap_or_default()
+    }
+
+    /// Those of users, and of sessions in the same moments.
+    pub fn of_users(
+        tree: Option<&Tree>,
+        users: &[Option<Group>],
+        sessions: &[Option<Group>],
+    ) -> (Vec<Figures>, Vec<Figures>) {
+        let mut of_users = Figures::of(&[users, sessions].concat());
+        let of_sessions = of_users.split_off(users.len());
+        for (figures, user) in of_users.iter_mut().zip(users) {
+            if let (Some(tree), Some(user)) = (tree, user) {
+                figures.limits = Limits::of_user(tree, user);
+            }
+        }
+        (of_users, of_sessions)
     }
 
     /// What several use together. What is no sum, a cap, a peak, a share of time, is left out.
@@ -119,16 +140,6 @@ impl Figures {
     }
 }
 
-/// A user's caps. Where Berth manages the hierarchy the user's own cgroup has the cap on tasks with the reserve for one
-/// more login on top; the level below has it as the policy says.
-pub fn user_limits(tree: &Tree, user: &Group) -> Limits {
-    let mut limits = Limits::of(user);
-    if tree.manager() == Manager::Berth {
-        limits.tasks = Limits::of(&user.child("sessions")).tasks;
-    }
-    limits
-}
-
 /// The first of two looks at the CPU time of cgroups, all of them in the same moments. What else there is to read is
 /// best read before the second.
 #[derive(Debug)]
@@ -138,7 +149,6 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Looks.
     pub fn begin(groups: &[Option<Group>]) -> Rates {
         Rates {
             began: Instant::now(),
@@ -153,7 +163,11 @@ impl Rates {
         }
         let after = at_once::map(groups, |group| cpu(group.as_ref()));
         let both = self.before.into_iter().zip(after);
-        both.map(|(before, after)| rate(before?, after?)).collect()
+        both.map(|(before, after)| {
+            let ((from, before), (to, after)) = (before?, after?);
+            rate(to.duration_since(from), after.saturating_sub(before))
+        })
+        .collect()
     }
 }
 
@@ -163,20 +177,8 @@ fn cpu(group: Option<&Group>) -> Option<(Instant, u64)> {
     Some((Instant::now(), used))
 }
 
-fn rate((from, before): (Instant, u64), (to, after): (Instant, u64)) -> Option<f64> {
-    let passed = to.duration_since(from).as_secs_f64();
-    (passed > 0.0).then(|| after.saturating_sub(before) as f64 / 1e6 / passed * 100.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rate_is_a_share_of_one_cpu() {
-        let from = Instant::now();
-        let to = from + Duration::from_millis(200);
-        let rate = rate((from, 1_000_000), (to, 1_338_000));
-        assert_eq!(rate.map(f64::round), Some(169.0));
-    }
+/// What was used of CPU time in some time, in percent of one CPU.
+pub fn rate(passed: Duration, used_us: u64) -> Option<f64> {
+    let passed = passed.as_secs_f64();
+    (passed > 0.0).then(|| used_us as f64 / 1e6 / passed * 100.0)
 }

@@ -16,7 +16,7 @@ const WRONG: &str = "/run/berth-due-wrong";
 
 /// Does a round. What it says is wrong is said unless it was at the last one. The log has when that began and when it was
 /// over.
-pub fn once(round: impl FnOnce() -> Exit) -> Exit {
+pub fn once(round: impl FnOnce() -> Result<Exit, Exit>) -> Result<Exit, Exit> {
     let Ok(heard) = Heard::begin() else {
         return round(); // Said again is better than never.
     };
@@ -24,7 +24,7 @@ pub fn once(round: impl FnOnce() -> Exit) -> Exit {
     let said = heard.end();
     let before = read_file(WRONG).ok();
     let before = before.and_then(|text| String::from_utf8(text).ok());
-    let wrong = (exit != Exit::Done).then(|| gist(&said));
+    let wrong = (exit != Ok(Exit::Done)).then(|| gist(&said));
     if wrong.is_some() && wrong == before {
         return exit;
     }

@@ -150,7 +150,6 @@ impl Folders {
         )
     }
 
-    /// Each of them.
     pub fn each(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(PathBuf::as_path)
     }

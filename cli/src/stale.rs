@@ -25,7 +25,7 @@ impl Stale {
         let mut stale: HashSet<SessionId> = older.into_iter().map(|record| record.id).collect();
         // Who a user is takes a look into a directory, for each.
         if policy.has_windows() {
-            if let Ok(machine) = Machine::read(place::cgroup_root().as_deref()) {
+            if let Ok(machine) = place::machine() {
                 stale.extend(moved(&policy, &machine, &rest));
             }
         }
@@ -55,17 +55,14 @@ fn moved(policy: &Policy, machine: &Machine, records: &[&Record]) -> Vec<Session
     let mut logins: BTreeMap<u32, Option<Login>> = BTreeMap::new();
     let mut moved = Vec::new();
     for record in records {
-        let login = logins.entry(record.uid);
-        let Some(login) = login.or_insert_with(|| Login::of(&record.user).ok()) else {
+        let account = logins.entry(record.uid);
+        let Some(account) = account.or_insert_with(|| Login::of(&record.user).ok()) else {
             continue;
         };
-        login.service.clone_from(&record.service);
-        login.tty.clone_from(&record.tty);
-        login.rhost.clone_from(&record.rhost);
-        login.ruser.clone_from(&record.ruser);
+        let mut login = account.through(record.door());
         let mut at = |time| {
             login.at = time;
-            got(policy, login, machine)
+            got(policy, &login, machine)
         };
         let then = at(LocalTime::of(live::opened(record)));
         let now = at(LocalTime::now());

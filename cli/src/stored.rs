@@ -2,18 +2,17 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 
 /// Prints it in one piece: standard output itself writes line by line, and an object of thousands of sessions has a
-/// hundred thousand lines. Says whether all of it was printed.
-pub fn print(text: &str) -> Exit {
+/// hundred thousand lines.
+pub fn print(text: &str) -> Result<(), Exit> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        // Who reads it no more has had enough; what println does then is panic.
+        // Who reads it no more has had enough.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("berth: cannot print all of it: {error}");
-            Exit::NotSo
+            Err(not_so(format!("cannot print all of it: {error}")))
         }
-        _ => Exit::Done,
+        _ => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! System calls that nix does not wrap, behind safe functions.
+//! What needs `unsafe`, behind safe functions, and what a program that is started has of this one.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
@@ -16,6 +16,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
+
+/// Has times be the machine's, as those of logins and of the log are, and not of who types: sudo keeps a TZ. To be called
+/// before there is a thread.
+pub fn forget_zone() {
+    // SAFETY: nothing else reads the environment, as there is one thread.
+    unsafe { std::env::remove_var("TZ") }
+}
 
 /// The device and the number of a file, as the kernel has them (statx(2)). Its file system is not asked: that may be a
 /// user's own, which need not answer.
@@ -96,7 +103,7 @@ fn close_on_exec() -> std::io::Result<()> {
 }
 
 /// Makes this process the terminal's foreground group, as shells do it.
-pub fn take_terminal() -> std::io::Result<()> {
+fn take_terminal() -> std::io::Result<()> {
     let this = Pid::from_raw(0);
     match nix::unistd::setpgid(this, this) {
         // Already a session's leader.

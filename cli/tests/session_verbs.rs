@@ -1,8 +1,12 @@
-//! list, explain, kill and try, by their output and exit codes, on records that the test writes. Real
-//! sessions are looked at by the crate of tests on real logins.
+//! The verbs about sessions, by their output and exit codes, on records that the test writes. Real sessions
+//! are looked at by the crate of tests on real logins.
 
 mod pretend;
 
+use std::collections::BTreeMap;
+
+use berth_config::value::Percent;
+use berth_config::{Exception, ExceptionFile, Places, Standing, Standings};
 use serde_json::{Value, json};
 
 use pretend::{Run, files, record, three, with_figures};
@@ -431,6 +435,32 @@ fn what_cannot_be_shown_stops_nothing() {
 }
 
 #[test]
+fn an_object_that_is_cut_is_not_so() {
+    let run = with_figures();
+    let policy = run.sessions.with_extension("toml");
+    std::fs::write(&policy, "version = 1\n").unwrap();
+    let policy = policy.display();
+    for verb in [
+        "list",
+        "list --users",
+        "list --pools",
+        "show 12",
+        "show alice",
+        "top --delay 0.1",
+        "freeze 12",
+        "thaw 12",
+        "kill 12 --yes --signal CONT",
+        &format!("check {policy}"),
+        &format!("diff {policy} {policy}"),
+        &format!("explain nobody --policy {policy}"),
+    ] {
+        let ran = run.berth("", &format!("{verb} --json >/dev/full"));
+        assert_eq!(ran.code, Some(1), "{verb}: {ran:?}");
+        assert!(ran.err.contains("No space left on device"), "{ran:?}");
+    }
+}
+
+#[test]
 fn what_has_no_cgroup_is_not_said_to_be_frozen() {
     let run = Run::new();
     let mut figures = files(0, 0, 1);
@@ -482,25 +512,45 @@ fn a_user_is_all_uids_that_have_the_name_with_all_sessions_of_these() {
     );
 }
 
+/// As `berth set` and penalties have it, which are about the new UID.
 #[test]
-fn every_option_is_in_the_document() {
+fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_lingers() {
     let run = Run::new();
-    let document = include_str!("../../docs/commands.md");
-    for verb in ["list", "show", "kill", "enter", "try"] {
-        let section = document.split("\n## ").find(|section| {
-            section.starts_with(&format!("`berth {verb} "))
-                || section.starts_with(&format!("`berth {verb}`"))
-        });
-        let section = section.unwrap_or_else(|| panic!("no section on {verb}"));
-        let help = run.berth("", &format!("{verb} --help")).out;
-        let options = help
-            .split_whitespace()
-            .filter(|word| word.starts_with("--") && word.len() > 3);
-        for option in options.filter(|option| *option != "--help") {
-            let option = option.trim_matches(|c: char| !c.is_ascii_alphabetic() && c != '-');
-            assert!(section.contains(option), "{verb} {option}");
-        }
-    }
+    run.write(12, &record(12, "alice", 4_000_001, 8045));
+    run.write(57, &record(57, "alice", 4_000_002, 60));
+    let places = Places::under(&run.sessions.with_file_name("root"));
+    let exception = Exception {
+        key: "tasks_max".into(),
+        value: "512".into(),
+        until: 4_000_000_000,
+        by: "root".into(),
+        reason: None,
+    };
+    let written = ExceptionFile::of(&places, 4_000_002).write(&[exception]);
+    written.unwrap();
+    let standing = Standing {
+        user: "alice".into(),
+        penalty: "hog".into(),
+        step: 1,
+        steps: 2,
+        share: Percent::parse("50%").unwrap(),
+        since: 3_900_000_000,
+        until: 4_000_000_000,
+        forgotten: 4_100_000_000,
+        is_over: false,
+    };
+    let users = BTreeMap::from([(4_000_002, standing)]);
+    Standings { users }.write(&places).unwrap();
+    let ran = run.under("version = 1\n", "show alice --json");
+    let object: Value = serde_json::from_str(&ran.out).expect(&ran.err);
+    assert_eq!(object["exceptions"][0]["key"], "tasks_max");
+    assert_eq!(object["penalty"]["penalty"], "hog");
+    let shown = run.under("version = 1\n", "show alice").out;
+    assert!(shown.contains("\n  Penalty: hog"), "{shown}");
+    assert!(
+        shown.contains("\nException: of 4000002: tasks_max 512 "),
+        "{shown}"
+    );
 }
 
 #[test]

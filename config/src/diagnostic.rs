@@ -143,10 +143,10 @@ impl fmt::Display for Diagnostic {
 }
 
 /// `2 errors`, `1 warning`.
-pub fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    match count == N::from(1) {
+        true => format!("{count} {what}"),
+        false => format!("{count} {what}s"),
     }
 }
 

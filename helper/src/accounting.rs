@@ -11,13 +11,16 @@ use berth_session::{Entry, Ledger, Record, Usage};
 
 use crate::error::{Error, Result};
 
+/// The end of a session.
+pub struct End {
+    /// How long it took, whatever was done to the machine's clock.
+    pub seconds: u64,
+    /// When it was.
+    pub at: SystemTime,
+}
+
 /// Writes what a session has used, where the policy wants it.
-pub fn write(
-    accounting: &Accounting,
-    record: &Record,
-    (seconds, ended): (u64, SystemTime),
-    usage: &Usage,
-) -> Result<()> {
+pub fn write(accounting: &Accounting, record: &Record, end: &End, usage: &Usage) -> Result<()> {
     let Some(file) = &accounting.file else {
         return Ok(());
     };
@@ -35,12 +38,12 @@ pub fn write(
     // Where somebody else can write, the file could lead anywhere by the time that it is opened.
     only_roots(folder).map_err(|error| Error::Policy(format!("no accounting: {error}")))?;
     let opened = UNIX_EPOCH.checked_add(Duration::from_secs(record.opened));
-    let times = [opened.unwrap_or(UNIX_EPOCH), ended];
+    let times = [opened.unwrap_or(UNIX_EPOCH), end.at];
     let times = times.map(|time| LocalTime::rfc3339(time).unwrap_or_default());
     let ledger = Ledger {
         file: file.clone(),
         max_size: accounting.max_size,
         keep: accounting.keep,
     };
-    Ok(ledger.append(&Entry::new(record, times, seconds, usage))?)
+    Ok(ledger.append(&Entry::new(record, times, end.seconds, usage))?)
 }

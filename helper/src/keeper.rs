@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::accounting;
+use crate::accounting::{self, End};
 use crate::audit::{self, Event};
 use crate::init::Init;
 use crate::leader::Leader;
@@ -258,8 +258,11 @@ impl Keeper {
             let Ok(pidfd) = sys::pidfd_open(Pid::from_raw(pid)) else {
                 continue; // It has ended.
             };
-            let here = self.tree.as_ref().and_then(|tree| tree.of_process(pid));
-            if here.as_ref() != Some(group) {
+            if !self
+                .tree
+                .as_ref()
+                .is_some_and(|tree| tree.is_in(pid, group))
+            {
                 continue;
             }
             for signal in signals {
@@ -301,7 +304,10 @@ impl Keeper {
             // Without a record the sweep kills nothing.
             let _ = Record::leave_cgroup_alone(self.record.id);
         }
-        let ended = (begun.elapsed().as_secs(), SystemTime::now());
+        let end = End {
+            seconds: begun.elapsed().as_secs(),
+            at: SystemTime::now(),
+        };
         let group = self.group.as_ref().filter(|group| group.exists());
         let usage = group.map(Usage::of).unwrap_or_default().or(early);
         // Who made a shared berth ends it after all others who are in it, which may take weeks.
@@ -310,7 +316,7 @@ impl Keeper {
             Berth::None | Berth::Own(_) => false,
         };
         if waits {
-            self.tell_the_end(ended, &usage);
+            self.tell_the_end(&end, &usage);
         }
         let init = match std::mem::replace(&mut self.berth, Berth::None) {
             Berth::Shared(membership) => membership.end(uid),
@@ -326,17 +332,17 @@ impl Keeper {
         sweep_until_nothing_is_left(self.tree.as_ref(), uid, self.record.id);
         // After everything else: a disk that fails or hangs costs a record, and no clean-up.
         if !waits {
-            self.tell_the_end(ended, &usage);
+            self.tell_the_end(&end, &usage);
         }
         drop(init); // Last, because it may have to wait.
     }
 
-    /// Tells the log and the accounting how long the session took, when it had ended, and what it has used.
-    fn tell_the_end(&self, (took, at): (u64, SystemTime), usage: &Usage) {
+    /// Tells the log and the accounting of the session's end, and what it has used.
+    fn tell_the_end(&self, end: &End, usage: &Usage) {
         let seconds = |us: u64| format!("{:.1}", us as f64 / 1e6);
         self.line("close")
             .field("result", "ok")
-            .field("duration_s", took)
+            .field("duration_s", end.seconds)
             .optional("cpu_s", usage.cpu_us.map(seconds))
             .optional("memory_peak", usage.memory_peak)
             .optional("tasks_peak", usage.tasks_peak)
@@ -346,7 +352,7 @@ impl Keeper {
             .optional("tasks_refused", usage.tasks_refused)
             .optional("throttled_s", usage.throttled_us.map(seconds))
             .info();
-        let written = accounting::write(&self.accounting, &self.record, (took, at), usage);
+        let written = accounting::write(&self.accounting, &self.record, end, usage);
         if let Err(error) = written {
             self.line("accounting").field("error", error).error();
         }

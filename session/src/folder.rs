@@ -134,7 +134,7 @@ impl UserFolder {
 
     /// As [`UserFolder::sessions`], but without the lock and without making the folder: a first look, which
     /// may be wrong by those that come or go at the moment.
-    pub fn sessions_of(uid: u32) -> Result<Vec<SessionId>> {
+    fn sessions_of(uid: u32) -> Result<Vec<SessionId>> {
         numbers(&Path::new(USERS).join(uid.to_string()))
     }
 
@@ -200,6 +200,13 @@ fn count_logins(sessions: &[SessionId]) -> usize {
         Err(error) => !error.is_not_found(),
     };
     sessions.iter().filter(is_on).count()
+}
+
+/// Whether something is there. What nobody could look at is not taken for gone: of a user's cgroup what is in it would go on
+/// without a record, and without what stood before Berth's caps these would be taken off what goes on.
+pub(crate) fn is_there(path: &Path) -> Result<bool> {
+    let there = path.try_exists();
+    there.map_err(|error| Error::file("look at", path, error))
 }
 
 /// Removes a file, content to find it gone.

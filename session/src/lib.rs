@@ -68,4 +68,4 @@ pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
 pub use sys::{let_read, pidfd_kill, pidfd_open};
 pub use text::{kernel_bytes, kernel_text};
 pub use tree::{Manager, Tree, mounts_of};
-pub use usage::{Usage, tasks_refused};
+pub use usage::{Usage, memory_in_use, tasks_refused};

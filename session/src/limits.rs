@@ -1,6 +1,6 @@
 //! What a cgroup may use, and how long what runs in it has to wait: for people to look at.
 
-use crate::Group;
+use crate::{Group, Manager, Tree};
 
 /// The caps that are in force on one cgroup. `None` is no cap, or a controller that is not there.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -21,6 +21,16 @@ impl Limits {
             memory: group.number("memory.max"),
             tasks: group.number("pids.max"),
         }
+    }
+
+    /// Reads a user's caps. Where Berth manages the hierarchy the user's own cgroup has the cap on tasks with the reserve
+    /// for one more login on top; the level below has it as the policy says.
+    pub fn of_user(tree: &Tree, user: &Group) -> Limits {
+        let mut limits = Limits::of(user);
+        if tree.manager() == Manager::Berth {
+            limits.tasks = Limits::of(&user.child("sessions")).tasks;
+        }
+        limits
     }
 }
 

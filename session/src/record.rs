@@ -185,6 +185,12 @@ impl Record {
         Path::new(RECORDS).join(format!(".{id}"))
     }
 
+    /// The door it came through: the PAM service, terminal, remote host and remote user, in this order. With the user's
+    /// account it is all that a rule tests of a login.
+    pub fn door(&self) -> [&str; 4] {
+        [&self.service, &self.tty, &self.rhost, &self.ruser]
+    }
+
     /// Whether it is a login of the user's, and not the service manager that systemd starts for them.
     pub fn is_login(&self) -> bool {
         self.service != MANAGER

@@ -5,7 +5,7 @@ use crate::{Controller, Group};
 
 /// Figures of one cgroup. `None` is what this kernel does not say (a controller that is not there, a
 /// file of a later version).
-#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Usage {
     /// CPU time, in microseconds.
     pub cpu_us: Option<u64>,
@@ -73,6 +73,20 @@ impl Usage {
             oom_kills: self.oom_kills.or(earlier.oom_kills),
         }
     }
+}
+
+/// Bytes that the kernel could make room in by a kill only: what was read from files it lets go, but for what is yet to be
+/// written to them (memory.stat in the kernel's cgroup-v2.rst).
+pub fn memory_in_use(group: &Group) -> Option<u64> {
+    let current: u64 = group.number("memory.current")?;
+    let stat = group.figures("memory.stat").unwrap_or_default();
+    let sum = |keys: [&str; 2]| {
+        let of = keys.into_iter().filter_map(|key| keyed(&stat, key));
+        of.fold(0, u64::saturating_add)
+    };
+    let cache = sum(["inactive_file", "active_file"]);
+    let unwritten = sum(["file_dirty", "file_writeback"]);
+    Some(current.saturating_sub(cache.saturating_sub(unwritten)))
 }
 
 /// How often a fork was refused, where that is counted. Before Linux 6.11 it is in the cgroup of whoever forked, whosever cap

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use berth_config::value::{PathGlob, names_match};
 use berth_config::{Look, Process, roots_alone};
-use berth_session::{Group, kernel_text};
+use berth_session::{Group, kernel_text, memory_in_use};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -15,10 +15,6 @@ use crate::sys;
 
 /// Looks at a user's cgroup; `None` where it is gone, or tells no CPU time.
 pub fn look(group: &Group, except: &[PathGlob], files: &mut Files) -> Option<Look> {
-    let of_memory = |key| group.keyed("memory.stat", key).unwrap_or(0);
-    let memory: u64 = group.number("memory.current").unwrap_or(0);
-    // What was read from files goes when its place is needed.
-    let cached = of_memory("inactive_file").saturating_add(of_memory("active_file"));
     let processes = match except.is_empty() {
         true => Vec::new(),
         false => {
@@ -31,7 +27,7 @@ pub fn look(group: &Group, except: &[PathGlob], files: &mut Files) -> Option<Loo
         group: fs::metadata(group.path()).ok()?.ino(),
         at: since_boot()?,
         cpu: group.keyed("cpu.stat", "usage_usec")?,
-        memory: memory.saturating_sub(cached),
+        memory: memory_in_use(group).unwrap_or(0),
         processes,
     })
 }

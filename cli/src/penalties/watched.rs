@@ -3,7 +3,7 @@
 use berth_config::outcome::{CgroupPlace, Outcome, Penalty};
 use berth_config::value::{Percent, bytes_text, duration_text};
 use berth_config::{Login, Machine, Mean, Policy, Standing};
-use berth_session::{Record, UserFolder, systemd};
+use berth_session::{UserFolder, systemd};
 
 use crate::exceptions::name_of;
 
@@ -85,9 +85,12 @@ fn logins(uid: u32) -> Option<Vec<Login>> {
     if records.is_empty() {
         return Some(vec![login.by_ssh()]);
     }
-    let same_way =
-        |record: &Record| login.through(&record.service, &record.tty, &record.rhost, &record.ruser);
-    Some(records.iter().map(same_way).collect())
+    Some(
+        records
+            .iter()
+            .map(|record| login.through(record.door()))
+            .collect(),
+    )
 }
 
 impl Watched {

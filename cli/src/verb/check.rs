@@ -10,7 +10,6 @@ use crate::{json, live, pager, paint, place};
 
 mod users;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 no error; 1 a warning, with --strict, or an account for which the policy cannot
@@ -42,50 +41,38 @@ pub struct Arguments {
     root: place::Root,
 }
 
-/// Does it.
-pub fn run(arguments: Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let site = place::this_machine();
     let edited = arguments.file.is_empty();
     if arguments.users && edited && !live::is_root() {
-        eprintln!("berth: only root may see what everybody gets");
-        return Exit::Permission;
+        return Err(Exit::Permission.because("only root may see what everybody gets"));
     }
     let checked = if edited {
         check_edited(&places, Trust::Root, Some(&site))
     } else {
         check_files(&arguments.file, Trust::Anybody, Some(&site))
     };
-    let checked = match checked {
-        Ok(checked) => checked,
-        Err(error) => {
-            let exit = place::source_error(&error);
-            if edited {
-                eprintln!("berth: {}", place::in_force(&places));
-            }
-            return exit;
+    let checked = checked.map_err(|error| {
+        let exit = place::source_error(error);
+        if edited {
+            eprintln!("berth: {}", place::in_force(&places));
         }
-    };
-    let survey = match checked.policy.as_ref().filter(|_| arguments.users) {
-        None => None,
-        Some(policy) => match users::survey(policy) {
-            Ok(survey) => Some(survey),
-            Err(exit) => return exit,
-        },
-    };
+        exit
+    })?;
+    let surveyed = checked.policy.as_ref().filter(|_| arguments.users);
+    let survey = surveyed.map(users::survey).transpose()?;
     if arguments.json {
-        let mut object = json!({
-            "version": json::VERSION,
+        let object = json!({
             "ok": checked.errors() == 0,
             "errors": checked.errors(),
             "warnings": checked.warnings(),
             "files": checked.files,
             "diagnostics": checked.diagnostics,
         });
-        if let (Some(survey), Some(object)) = (&survey, object.as_object_mut()) {
-            object.insert("users".into(), json!(survey));
-        }
-        json::print(&object);
+        let users = survey.as_ref();
+        let users = users.map_or(json!({}), |survey| json!({ "users": survey }));
+        json::print(json::merged(object, users))?;
     } else {
         let mut out: Vec<String> = checked.diagnostics.iter().map(paint::diagnostic).collect();
         let mut summary = summary(&checked);
@@ -96,10 +83,10 @@ pub fn run(arguments: Arguments) -> Exit {
         out.extend(survey.iter().flat_map(users::lines));
         pager::lines(&out);
     }
-    match exit(&checked, arguments.strict) {
+    Ok(match exit(&checked, arguments.strict) {
         Exit::Done if survey.is_some_and(|survey| !survey.undecided.is_empty()) => Exit::NotSo,
         exit => exit,
-    }
+    })
 }
 
 fn exit(checked: &Checked, strict: bool) -> Exit {

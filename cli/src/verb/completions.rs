@@ -13,12 +13,12 @@ pub struct Arguments {
     shell: Shell,
 }
 
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut script = Vec::new();
     let mut command = crate::Arguments::command();
     clap_complete::generate(arguments.shell, &mut command, "berth", &mut script);
     match std::io::stdout().write_all(&script) {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::NotSo, // Nobody reads it to the end.
+        Ok(()) => Ok(Exit::Done),
+        Err(_) => Err(Exit::NotSo), // Nobody reads it to the end.
     }
 }

@@ -7,15 +7,14 @@ use std::rc::Rc;
 use berth_config::outcome::{Outcome, Penalty};
 use berth_config::value::{Percent, bytes_text, duration_text};
 use berth_config::{
-    Case, Checked, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files,
+    Case, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files, untried,
 };
 use serde_json::json;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::progress::Progress;
 use crate::{json, live, pager, place};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 they do not differ; 1 they do; 3 one has an error; 4 only root may see what
@@ -39,36 +38,23 @@ pub struct Arguments {
     root: place::Root,
 }
 
-/// Does it.
-pub fn run(arguments: Arguments) -> Exit {
-    match compare(&arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     may(arguments)?;
     let places = arguments.root.places();
     let old = match &arguments.old {
         Some(path) => file(path)?,
-        None => Policy::load_in(&places).map_err(|error| place::policy_error(&error))?,
+        None => Policy::load_in(&places).map_err(place::policy_error)?,
     };
     let new = match &arguments.new {
         Some(path) => file(path)?,
         None => edited(&places)?,
     };
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    })?;
+    let machine = place::machine().map_err(not_so)?;
     let logins = if arguments.user.is_empty() {
         place::accounts()
     } else {
         let logins = arguments.user.iter().map(|name| Login::of(name));
-        logins.collect::<Result<_, _>>().map_err(|error| {
-            eprintln!("berth: {error}");
-            Exit::NotSo
-        })?
+        logins.collect::<Result<_, _>>().map_err(not_so)?
     };
     let both = [&old, &new];
     let differing = differing(both, &logins, &machine);
@@ -83,11 +69,10 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
                 json!({ "user": account.user, "uid": account.uid, "differs": changes })
             })
             .collect();
-        json::print(&json!({
-            "version": json::VERSION,
+        json::print(json!({
             "users": logins.len(),
             "differing": users,
-        }));
+        }))?;
     } else {
         let mut out = Vec::new();
         for (account, changes) in &differing {
@@ -100,9 +85,10 @@ fn compare(arguments: &Arguments) -> Result<Exit, Exit> {
             }
         }
         out.push(format!(
-            "{} of {} users differ",
+            "{} of {} users differ{}",
             differing.len(),
-            logins.len()
+            logins.len(),
+            untried(&both)
         ));
         pager::lines(&out);
     }
@@ -125,18 +111,11 @@ fn may(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 fn file(path: &Path) -> Result<Policy, Exit> {
-    valid(check_files(&[path.to_owned()], Trust::Anybody, None))
+    place::valid(check_files(&[path.to_owned()], Trust::Anybody, None))
 }
 
 fn edited(places: &Places) -> Result<Policy, Exit> {
-    valid(check_edited(places, Trust::Root, None))
-}
-
-fn valid(checked: Result<Checked, berth_config::SourceError>) -> Result<Policy, Exit> {
-    let checked = checked.map_err(|error| place::source_error(&error))?;
-    checked.policy.ok_or_else(|| {
-        place::policy_error(&berth_config::PolicyError::Invalid(checked.diagnostics))
-    })
+    place::valid(check_edited(places, Trust::Root, None))
 }
 
 /// What is to be said of those whom one case becomes another for, by a service: worked out once.
@@ -192,7 +171,7 @@ fn changes(
 /// A line for each value that changes.
 fn lines(both: [&Policy; 2], account: &Login, machine: &Machine, service: &str) -> Rc<[String]> {
     let mut login = account.clone();
-    login.service = service.into();
+    login.set_service(service);
     let [old, new] = both.map(|policy| values(policy, &login, machine));
     let mut lines = Vec::new();
     for (key, value) in &old {

@@ -19,17 +19,14 @@ mod sessions;
 mod setuid;
 mod world;
 
-use std::time::SystemTime;
-
-use berth_config::{LocalTime, counted};
+use berth_config::counted;
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{json, live, pager, paint};
+use crate::{json, live, pager};
 use finding::{Finding, Level};
 use world::World;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 no failure; 1 a failure; 4 only root may look.
@@ -45,53 +42,62 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    if let Err(exit) = live::only_root("look at all that there is to check") {
-        return exit;
-    }
-    // First, so that the checks find it gone.
-    let mut findings = match arguments.fix {
-        true => sessions::fix(),
-        false => Vec::new(),
+/// A look at one thing.
+type Check = fn(&World) -> Vec<Finding>;
+
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
+    live::only_root("look at all that there is to check")?;
+    let mut findings: Vec<(&str, Finding)> = Vec::new();
+    let mut tell = |topic, found: Vec<Finding>| {
+        findings.extend(found.into_iter().map(|one| (topic, one)));
     };
+    // First, so that the checks find it gone.
+    if arguments.fix {
+        tell("sessions", sessions::fix());
+    }
     let world = World::here();
-    let checks: [fn(&World) -> Vec<Finding>; 15] = [
-        kernel::check,
-        cgroup::check,
-        drop_ins::check,
-        policy::check,
-        owners::check,
-        accounts::check,
-        programs::check,
-        pam::check,
-        kerberos::check,
-        privileged::check,
-        setuid::check,
-        managers::check,
-        rounds::check,
-        services::check,
-        sessions::check,
+    let checks: [(&str, Check); 15] = [
+        ("kernel", kernel::check),
+        ("cgroup", cgroup::check),
+        ("drop-ins", drop_ins::check),
+        ("policy", policy::check),
+        ("owners", owners::check),
+        ("users", accounts::check),
+        ("programs", programs::check),
+        ("pam", pam::check),
+        ("kerberos", kerberos::check),
+        ("groups", privileged::check),
+        ("setuid", setuid::check),
+        ("managers", managers::check),
+        ("time", rounds::check),
+        ("services", services::check),
+        ("sessions", sessions::check),
     ];
-    findings.extend(checks.iter().flat_map(|check| check(&world)));
-    let count = |level| findings.iter().filter(|one| one.level == level).count();
+    for (topic, check) in checks {
+        tell(topic, check(&world));
+    }
+    let count = |level| {
+        findings
+            .iter()
+            .filter(|(_, one)| one.level == level)
+            .count()
+    };
     let (failures, warnings) = (count(Level::Fail), count(Level::Warn));
     if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
+        json::print(json!({
+            "now": json::now(),
             "ok": failures == 0,
             "failures": failures,
             "warnings": warnings,
-            "findings": findings.iter().map(Finding::object).collect::<Vec<_>>(),
-        }));
+            "findings": findings.iter().map(|(topic, one)| one.object(topic)).collect::<Vec<_>>(),
+        }))?;
     } else {
-        let told = findings.iter().map(|one| paint::level(&one.to_string()));
+        let told = findings.iter().map(|(topic, one)| one.lines(topic));
         let (failed, warned) = (counted(failures, "failure"), counted(warnings, "warning"));
         pager::print(&format!("{}{failed}, {warned}\n", told.collect::<String>()));
     }
-    match failures {
+    Ok(match failures {
         0 => Exit::Done,
         _ => Exit::NotSo,
-    }
+    })
 }

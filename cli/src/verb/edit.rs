@@ -8,13 +8,12 @@ use std::path::{Path, PathBuf};
 use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{ask, difference, live, paint, place, replace};
 
 mod editor;
 mod who;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 in force, or nothing was changed; 1 not saved, or not in force; 2 usage; 3 the
@@ -37,25 +36,14 @@ pub struct Arguments {
 
 const SAVE: &str = "Save it and put it in force: (y)es, (e)dit again, or e(x)it without saving?";
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match edit(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("edit the policy")?;
     if !arguments.yes && !io::stdin().is_terminal() {
-        eprintln!("berth: nobody can be asked here (no terminal): say --yes");
-        return Err(Exit::Usage);
+        return Err(Exit::Usage.because("nobody can be asked here (no terminal): say --yes"));
     }
     let places = arguments.root.places();
     let path = named(arguments.file.as_deref(), &places)?;
-    let failed = |error: io::Error| {
-        eprintln!("berth: cannot edit {}: {error}", path.display());
-        Exit::NotSo
-    };
+    let failed = |error: io::Error| not_so(format!("cannot edit {}: {error}", path.display()));
     // Until the end, so that no other edit can come in between. The editor does not inherit it.
     let _lock = lock(&places).map_err(failed)?;
     let original = Original::read(&path).map_err(failed)?;
@@ -120,7 +108,7 @@ fn edit(arguments: &Arguments) -> Result<Exit, Exit> {
 fn checked(places: &Places, path: &Path, text: &str) -> Result<Checked, Exit> {
     let site = place::this_machine();
     let checked = check_edited_with(places, Trust::Root, Some(&site), (path, text));
-    checked.map_err(|error| place::source_error(&error))
+    checked.map_err(place::source_error)
 }
 
 fn left(path: &Path, exit: Exit) -> Exit {
@@ -163,11 +151,10 @@ fn named(file: Option<&Path>, places: &Places) -> Result<PathBuf, Exit> {
         true => Ok(path),
         false => {
             let (policy, drop_ins) = (places.policy.display(), places.drop_ins.display());
-            eprintln!(
-                "berth: {} is not read: name {policy}, or {drop_ins}/NAME.toml",
+            Err(Exit::Usage.because(format!(
+                "{} is not read: name {policy}, or {drop_ins}/NAME.toml",
                 path.display()
-            );
-            Err(Exit::Usage)
+            )))
         }
     }
 }

@@ -18,7 +18,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Pid, Uid, User};
 
 use super::show::none;
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::sys::{self, Identity, Terminal};
 use crate::{deed, program};
@@ -26,7 +26,6 @@ use crate::{deed, program};
 /// Where programs are looked for: where only root can put them.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: that of CMD, or 128 and the signal that ended it; 1 there is no such session,
@@ -53,24 +52,14 @@ fn session(text: &str) -> Result<SessionId, &'static str> {
     text.parse().map_err(no_session)
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match enter(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn enter(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("enter sessions")?;
     let object = Object::Session(arguments.session);
     let records = Sessions::tell()?.of(&object);
     let record = records.first().ok_or_else(|| none(&object))?;
     // Before the join: root's account is the host's.
     let shell = shell();
-    let failed = |why: String| {
-        eprintln!("berth: cannot enter session {}: {why}", record.id);
-        Exit::NotSo
-    };
+    let failed = |why: String| not_so(format!("cannot enter session {}: {why}", record.id));
     let init = init(record).map_err(failed)?;
     // Inside, nobody can tell who this is.
     deed::log("enter", Some(&object), &[("user", record.user.clone())]);
@@ -101,13 +90,9 @@ fn enter(arguments: &Arguments) -> Result<Exit, Exit> {
         groups: vec![Gid::from_raw(0)],
         home: "/".into(),
     };
-    match program::run(command, root, terminal) {
-        Ok(status) => Ok(Exit::Of(status)),
-        Err(error) => {
-            eprintln!("berth: cannot run {}: {error}", name.display());
-            Err(Exit::NotSo)
-        }
-    }
+    program::run(command, root, terminal)
+        .map(Exit::Of)
+        .map_err(|error| not_so(format!("cannot run {}: {error}", name.display())))
 }
 
 fn shell() -> PathBuf {

@@ -11,7 +11,7 @@ use berth_config::{
 
 use berth_session::systemd::is_booted;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Object};
 use crate::{pager, penalties, place, units};
 
@@ -22,7 +22,6 @@ mod text;
 
 use session::Session;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 explained; 1 there is no such user or session; 3 the policy has an error; 4 only
@@ -91,22 +90,13 @@ fn parse_role(text: &str) -> Result<Name, String> {
     Name::parse(text).map_err(|_| "a role is a name of letters, digits, - and _".into())
 }
 
-/// Does it.
-pub fn run(arguments: Arguments) -> Exit {
-    match explain(&arguments) {
-        Ok(()) => Exit::Done,
-        Err(exit) => exit,
-    }
-}
-
-fn explain(arguments: &Arguments) -> Result<(), Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let session = match &arguments.object {
         Some(Object::Session(id)) => Some(Session::read(*id)?),
         None if arguments.asks_about_here() => Session::own(),
         Some(Object::User(_)) | None => None,
         Some(Object::Pool(_) | Object::Profile(_)) => {
-            eprintln!("berth: name a user, as in alice, or a session, as in 12");
-            return Err(Exit::Usage);
+            return Err(Exit::Usage.because("name a user, as in alice, or a session, as in 12"));
         }
     };
     let user = user(arguments, session.as_ref())?;
@@ -116,18 +106,14 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
     }
     let login = login(arguments, &user, session.as_ref())?;
     let session = session.as_ref();
-    let not_so = |error: &dyn std::fmt::Display| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    };
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
+    let machine = place::machine().map_err(not_so)?;
     let layers = layers(arguments, &login, &machine);
     let explanation = policy
         .explain_with(&login, &machine, &layers)
-        .map_err(|error| not_so(&error))?;
+        .map_err(not_so)?;
     let others = others(&login, &explanation);
     if arguments.json {
-        object::print(&login, session, &policy, &explanation, &others);
+        object::print(&login, session, &policy, &explanation, &others)?;
     } else {
         pager::lines(&text::lines(
             &login,
@@ -137,7 +123,7 @@ fn explain(arguments: &Arguments) -> Result<(), Exit> {
             &others,
         ));
     }
-    Ok(())
+    Ok(Exit::Done)
 }
 
 /// The user's exceptions and the step of a penalty, as they are in force.
@@ -175,13 +161,10 @@ fn others(login: &Login, explanation: &Explanation) -> Vec<units::Other> {
 fn policy(arguments: &Arguments) -> Result<Policy, Exit> {
     let Some(path) = &arguments.policy else {
         let places = arguments.root.places();
-        return Policy::load_in(&places).map_err(|error| place::policy_error(&error));
+        return Policy::load_in(&places).map_err(place::policy_error);
     };
-    let checked = check_files(std::slice::from_ref(path), Trust::Anybody, None)
-        .map_err(|error| place::source_error(&error))?;
-    checked.policy.ok_or_else(|| {
-        place::policy_error(&berth_config::PolicyError::Invalid(checked.diagnostics))
-    })
+    let checked = check_files(std::slice::from_ref(path), Trust::Anybody, None);
+    place::valid(checked)
 }
 
 /// Whom it is about. What others get is root's to know, but for a policy that is only tried out.
@@ -193,23 +176,18 @@ fn user(arguments: &Arguments, session: Option<&Session>) -> Result<String, Exit
     };
     let own = berth_config::own_name();
     if !live::is_root() && arguments.policy.is_none() && named.is_some() && named != own {
-        eprintln!("berth: only root may see what others get");
-        return Err(Exit::Permission);
+        return Err(Exit::Permission.because("only root may see what others get"));
     }
-    named.or(own).ok_or_else(|| {
-        eprintln!("berth: name a user: who you are is not known here");
-        Exit::Usage
-    })
+    named
+        .or(own)
+        .ok_or_else(|| Exit::Usage.because("name a user: who you are is not known here"))
 }
 
 /// The login, as a session's record has it, or by ssh; what is said on the command line wins.
 fn login(arguments: &Arguments, user: &str, session: Option<&Session>) -> Result<Login, Exit> {
-    let mut login = Login::of(user).map_err(|error| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    })?;
+    let mut login = Login::of(user).map_err(not_so)?;
     match session {
-        Some(session) => session.login(&mut login),
+        Some(session) => login = session.login(&login),
         None => login.service = "sshd".into(),
     }
     if let Some(service) = &arguments.service {

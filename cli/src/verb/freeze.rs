@@ -1,17 +1,14 @@
 //! `berth freeze` and `berth thaw`: all that a session, a user or a pool runs stops, and goes on where it was.
 
-use std::time::SystemTime;
-
-use berth_config::{LocalTime, counted};
+use berth_config::counted;
 use berth_session::{Group, Manager, Record, Result as Done, Tree};
 use serde_json::json;
 
 use super::show::none;
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::{deed, json};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 done; 1 there is no such session, or it has no cgroup, or this command runs in
@@ -31,7 +28,6 @@ pub struct Arguments {
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Change {
     Freeze,
     Thaw,
@@ -60,34 +56,25 @@ impl Change {
     }
 }
 
-/// Does it.
-pub fn run(change: Change, arguments: &Arguments) -> Exit {
-    match carry_out(change, arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;
-    let tree = Tree::find().map_err(|error| live::failed(&error))?;
+    let tree = Tree::find().map_err(live::failed)?;
     let records = Sessions::tell()?.of(object);
     if records.is_empty() {
         return Err(none(object));
     }
-    let groups = groups(&tree, object, &records).map_err(|error| live::failed(&error))?;
+    let groups = groups(&tree, object, &records).map_err(live::failed)?;
     if groups.is_empty() {
-        eprintln!(
-            "berth: {object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
-        );
-        return Err(Exit::NotSo);
+        return Err(not_so(format!(
+            "{object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
+        )));
     }
     let is_within = |group: &Group| live::is_within(&tree, group);
     if change == Change::Freeze && groups.iter().any(is_within) {
-        eprintln!(
-            "berth: this command runs in {object} itself, and nobody would be left to thaw it"
-        );
-        return Err(Exit::NotSo);
+        return Err(not_so(format!(
+            "this command runs in {object} itself, and nobody would be left to thaw it"
+        )));
     }
     let mut failed: Vec<String> = groups
         .iter()
@@ -115,13 +102,12 @@ fn carry_out(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
         .filter(|_| change == Change::Thaw)
         .collect();
     if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
+        json::print(json!({
+            "now": json::now(),
             change.done(): records.iter().map(|record| record.id).filter(|id| !still.contains(id)).collect::<Vec<_>>(),
             "frozen_otherwise": still,
             "failed": failed,
-        }));
+        }))?;
     } else if failed.is_empty() {
         println!(
             "{} {object}: {}",

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use berth_config::counted;
 use berth_config::value::Span;
-use berth_config::{LocalTime, counted};
 use berth_session::{Record, Tree, sweep};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -11,7 +11,7 @@ use serde_json::json;
 mod target;
 
 use super::show::{none, way_in};
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::stale::Stale;
 use crate::{ask, deed, figures, json, sys};
@@ -23,7 +23,6 @@ const CLEAN_UP: Duration = Duration::from_secs(10);
 /// How often a wait looks.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 ended, or signalled; 1 there is no such session, or the answer was no; 4
@@ -69,14 +68,7 @@ fn grace(text: &str) -> Result<Duration, String> {
         .map_err(|wrong| wrong.label)
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match kill(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("end sessions")?;
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.
@@ -98,10 +90,10 @@ fn kill(arguments: &Arguments) -> Result<Exit, Exit> {
         .chain([("signal", signal.to_string())])
         .collect();
     deed::log("kill", arguments.object.as_ref(), &fields);
-    Ok(match arguments.signal {
+    match arguments.signal {
         Some(signal) => send(&targets, signal, tree.as_ref(), arguments.json),
         None => end(&targets, tree.as_ref(), arguments),
-    })
+    }
 }
 
 /// The sessions that are meant.
@@ -115,13 +107,13 @@ fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
     }
     if arguments.stale {
         let Some(stale) = Stale::find(&chosen) else {
-            eprintln!("berth: no policy is in force, so no session is older than it");
-            return Err(Exit::NotSo);
+            return Err(not_so(
+                "no policy is in force, so no session is older than it",
+            ));
         };
         chosen.retain(|record| stale.has(record));
         if chosen.is_empty() {
-            eprintln!("berth: none of these sessions is stale");
-            return Err(Exit::NotSo);
+            return Err(not_so("none of these sessions is stale"));
         }
     }
     Ok(chosen)
@@ -152,7 +144,12 @@ fn named(record: &Record) -> String {
     format!("session {} of {user} ({})", record.id, way_in(record))
 }
 
-fn send(targets: &[Target], signal: Signal, tree: Option<&Tree>, as_json: bool) -> Exit {
+fn send(
+    targets: &[Target],
+    signal: Signal,
+    tree: Option<&Tree>,
+    as_json: bool,
+) -> Result<Exit, Exit> {
     let mut sent = Vec::new();
     let mut failed = Vec::new();
     for target in targets {
@@ -167,15 +164,15 @@ fn send(targets: &[Target], signal: Signal, tree: Option<&Tree>, as_json: bool) 
             Err(why) => failed.push((target, why)),
         }
     }
-    if as_json {
-        json::print(&json!({
-            "version": json::VERSION,
+    let printed = match as_json {
+        true => json::print(json!({
             "signal": signal.as_str(),
             "sent": sent,
             "failed": left(&failed),
-        }));
-    }
-    report(&failed)
+        })),
+        false => Ok(()),
+    };
+    printed.and(report(&failed))
 }
 
 fn counted_processes(count: usize) -> String {
@@ -185,7 +182,7 @@ fn counted_processes(count: usize) -> String {
     }
 }
 
-fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
+fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result<Exit, Exit> {
     let mut failed: Vec<(&Target, String)> = Vec::new();
     if targets.last().is_some_and(|last| is_own(tree, last.record)) {
         // It stays for the kill. If this fails it ends itself too early, and nobody else.
@@ -230,17 +227,16 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
     let (ended, rest): (Vec<&Target>, Vec<&Target>) =
         targets.iter().partition(|target| target.is_gone());
     let held: Vec<&Target> = rest.into_iter().filter(|one| one.is_held()).collect();
-    if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(std::time::SystemTime::now()),
+    let printed = if arguments.json {
+        json::print(json!({
+            "now": json::now(),
             "ended": ended.iter().map(|target| target.record.id).collect::<Vec<_>>(),
             "held": held
                 .iter()
                 .map(|target| json!({ "session": target.record.id, "for": target.sharers }))
                 .collect::<Vec<_>>(),
             "failed": left(&failed),
-        }));
+        }))
     } else {
         for target in ended {
             println!("ended {}", named(target.record));
@@ -253,8 +249,9 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Exit {
                 others.join(", ")
             );
         }
-    }
-    report(&failed)
+        Ok(())
+    };
+    printed.and(report(&failed))
 }
 
 fn left(failed: &[(&Target, String)]) -> Vec<serde_json::Value> {
@@ -264,13 +261,13 @@ fn left(failed: &[(&Target, String)]) -> Vec<serde_json::Value> {
         .collect()
 }
 
-fn report(failed: &[(&Target, String)]) -> Exit {
+fn report(failed: &[(&Target, String)]) -> Result<Exit, Exit> {
     for (target, why) in failed {
         eprintln!("berth: {}: {why}", named(target.record));
     }
     match failed.is_empty() {
-        true => Exit::Done,
-        false => Exit::Partly,
+        true => Ok(Exit::Done),
+        false => Err(Exit::Partly),
     }
 }
 

@@ -1,19 +1,16 @@
 //! `berth list`: who is logged in, and what they use.
 
-use std::time::SystemTime;
-
-use berth_config::{LocalTime, counted};
+use berth_config::counted;
 use berth_session::{Group, Record, Tree};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::figures::{age, harmless, percent, size};
+use crate::figures::{age, harmless, or_dash, percent, size};
 use crate::live::{self, Sessions};
-use crate::reading::{self, Figures, Rates};
+use crate::reading::{Figures, Rates};
 use crate::stale::Stale;
 use crate::{at_once, json, own, pager, paint, table};
 
-/// The arguments.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 listed; 4 nothing of it is yours to see; 5 a session's record could not be
@@ -39,17 +36,13 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     // Without a hierarchy there are no figures, and still sessions.
     let tree = Tree::find().ok();
     if !live::is_root() {
         return own_sessions(arguments, tree.as_ref());
     }
-    let mut sessions = match Sessions::tell() {
-        Ok(sessions) => sessions,
-        Err(exit) => return exit,
-    };
+    let mut sessions = Sessions::tell()?;
     let stale = Stale::find(&sessions.records).unwrap_or_default();
     if arguments.stale {
         sessions.records.retain(|record| stale.has(record));
@@ -61,14 +54,14 @@ pub fn run(arguments: &Arguments) -> Exit {
         as_json: arguments.json,
     };
     match (arguments.users, arguments.pools) {
-        (true, _) => list.users(),
-        (_, true) => list.pools(),
-        _ => list.sessions(),
+        (true, _) => list.users()?,
+        (_, true) => list.pools()?,
+        _ => list.sessions()?,
     }
-    match sessions.unread.is_empty() {
+    Ok(match sessions.unread.is_empty() {
         true => Exit::Done,
         false => Exit::Partly,
-    }
+    })
 }
 
 /// What is listed.
@@ -80,7 +73,7 @@ struct List<'a> {
 }
 
 impl List<'_> {
-    fn sessions(&self) {
+    fn sessions(&self) -> Result<(), Exit> {
         let records = self.records.iter();
         let groups: Vec<_> = records
             .map(|record| live::group(self.tree, record))
@@ -111,10 +104,10 @@ impl List<'_> {
                 harmless(&record.user),
                 harmless(&record.service),
                 record.profile.clone(),
-                record.pool.clone().unwrap_or_else(dash),
+                or_dash(record.pool.as_ref()),
                 age(live::age(record)),
                 tasks.clone(),
-                rate.map_or_else(dash, percent),
+                or_dash(rate.map(percent)),
                 memory.clone(),
                 (*state).into(),
             ]);
@@ -133,33 +126,30 @@ impl List<'_> {
             )
         }));
         pager::lines(&text);
+        Ok(())
     }
 
-    fn users(&self) {
+    fn users(&self) -> Result<(), Exit> {
         let users = live::by_user(self.records);
         let groups: Vec<_> = users
             .values()
             .map(|records| live::user_group(self.tree, records))
             .collect();
         if self.as_json {
-            let users = users.iter().zip(&groups).zip(Figures::of(&groups));
-            let object =
-                |(((uid, records), group), mut figures): ((_, &Option<Group>), Figures)| {
-                    let (uid, records): (&u32, &Vec<&Record>) = (uid, records);
-                    if let (Some(tree), Some(group)) = (self.tree, group) {
-                        figures.limits = reading::user_limits(tree, group);
-                    }
-                    let first = records.first();
-                    let about = json!({
-                        "user": first.map(|one| &one.user),
-                        "uid": uid,
-                        "sessions": ids(records),
-                        "profiles": profiles(records),
-                        "pool": live::pool(records),
-                        "age_seconds": oldest(records),
-                    });
-                    with_figures(about, &figures)
-                };
+            let (figures, _) = Figures::of_users(self.tree, &groups, &[]);
+            let users = users.iter().zip(figures);
+            let object = |((uid, records), figures): ((&u32, &Vec<&Record>), Figures)| {
+                let first = records.first();
+                let about = json!({
+                    "user": first.map(|one| &one.user),
+                    "uid": uid,
+                    "sessions": ids(records),
+                    "profiles": profiles(records),
+                    "pool": live::pool(records),
+                    "age_seconds": oldest(records),
+                });
+                json::merged(about, figures.object())
+            };
             return print_json("users", users.map(object).collect());
         }
         let mut table = vec![titles([
@@ -167,11 +157,11 @@ impl List<'_> {
         ])];
         for ((uid, records), used) in users.iter().zip(all_used(&groups)) {
             let mut line = vec![
-                records.first().map_or_else(dash, |one| harmless(&one.user)),
+                or_dash(records.first().map(|one| harmless(&one.user))),
                 uid.to_string(),
                 records.len().to_string(),
                 profiles(records).join(","),
-                live::pool(records).map_or_else(dash, String::from),
+                or_dash(live::pool(records)),
                 age(oldest(records)),
             ];
             line.extend(used);
@@ -184,9 +174,10 @@ impl List<'_> {
             self.counted()
         ));
         pager::lines(&text);
+        Ok(())
     }
 
-    fn pools(&self) {
+    fn pools(&self) -> Result<(), Exit> {
         let pools = live::by_pool(self.records);
         let groups: Vec<_> = pools
             .keys()
@@ -206,7 +197,7 @@ impl List<'_> {
                     "sessions": ids(records),
                     "age_seconds": oldest(records),
                 });
-                with_figures(about, &figures)
+                json::merged(about, figures.object())
             };
             return print_json("pools", pools.map(object).collect());
         }
@@ -226,6 +217,7 @@ impl List<'_> {
         let mut text = table::lines(&table, &[1, 2, 3, 4, 5, 6]);
         text.push(format!("{}.", counted(pools.len(), "pool")));
         pager::lines(&text);
+        Ok(())
     }
 
     fn counted(&self) -> String {
@@ -233,38 +225,34 @@ impl List<'_> {
     }
 }
 
-/// What who is not root can see: their own cgroups, and no record.
-fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Exit {
+/// What who is not root can see: their own cgroups.
+fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
     let (uid, name) = own::user();
     let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
     let (Some((tree, user)), false) = (user, arguments.pools || arguments.stale) else {
-        eprintln!("berth: only root may list that; `berth show` shows what there is of your own");
-        return Exit::Permission;
+        return Err(Exit::Permission
+            .because("only root may list that; `berth show` shows what there is of your own"));
     };
     let sessions = own::sessions(tree, &user);
-    let mut groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
-    if arguments.users {
-        groups = vec![Some(user.clone())];
-    }
-    let mut all = Figures::of(&groups);
-    let head = json!({ "user": name, "uid": uid });
     let mut table = Vec::new();
     let mut objects = Vec::new();
     if arguments.users {
-        let mut figures = all.pop().unwrap_or_default();
-        figures.limits = reading::user_limits(tree, &user);
+        let (figures, _) = Figures::of_users(Some(tree), &[Some(user)], &[]);
+        let figures = figures.into_iter().next().unwrap_or_default();
         table.push(titles([
             "USER", "UID", "SESSIONS", "TASKS", "CPU", "MEMORY",
         ]));
+        let head = json!({ "user": name, "uid": uid });
         let mut line = vec![name, uid.to_string(), sessions.len().to_string()];
         line.extend(cells(&figures));
         table.push(line);
-        objects.push(with_figures(head, &figures));
+        objects.push(json::merged(head, figures.object()));
     } else {
         table.push(titles([
             "SESSION", "USER", "TASKS", "CPU", "MEMORY", "STATE",
         ]));
-        for (own, figures) in sessions.iter().zip(&all) {
+        let groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
+        for (own, figures) in sessions.iter().zip(&Figures::of(&groups)) {
             let state = if own.group.is_frozen() {
                 "frozen"
             } else {
@@ -274,21 +262,13 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Exit {
             line.extend(cells(figures));
             line.push(state.into());
             table.push(line);
-            let mut object = with_figures(head.clone(), figures);
-            if let Some(object) = object.as_object_mut() {
-                let cgroup = live::path(&tree.below(&own.group));
-                object.extend([
-                    ("session".to_owned(), json!(own.id)),
-                    ("state".to_owned(), json!(state)),
-                    ("cgroup".to_owned(), json!(cgroup)),
-                ]);
-            }
-            objects.push(object);
+            let about = json!({ "user": name, "uid": uid, "state": state });
+            objects.push(json::merged(about, own.object(tree, figures)));
         }
     }
     if arguments.json {
         let key = if arguments.users { "users" } else { "sessions" };
-        print_json(key, objects);
+        print_json(key, objects)?;
     } else {
         let right: &[usize] = if arguments.users {
             &[1, 2, 3, 4, 5]
@@ -297,7 +277,7 @@ fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Exit {
         };
         pager::lines(&table::lines(&table, right));
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {
@@ -322,33 +302,18 @@ fn oldest(records: &[&Record]) -> u64 {
     ages.max().unwrap_or(0)
 }
 
-fn with_figures(mut object: Value, figures: &Figures) -> Value {
-    if let (Value::Object(all), Value::Object(figures)) = (&mut object, figures.object()) {
-        all.extend(figures);
-    }
-    object
-}
-
-fn print_json(key: &str, objects: Vec<Value>) {
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+fn print_json(key: &str, objects: Vec<Value>) -> Result<(), Exit> {
+    json::print(json!({
+        "now": json::now(),
         key: objects,
-    }));
-}
-
-fn dash() -> String {
-    "-".into()
+    }))
 }
 
 /// Tasks and memory.
 fn used(group: Option<&Group>) -> [String; 2] {
     let tasks = group.and_then(|group| group.number::<u64>("pids.current"));
     let memory = group.and_then(|group| group.number("memory.current"));
-    [
-        tasks.map_or_else(dash, |tasks| tasks.to_string()),
-        memory.map_or_else(dash, size),
-    ]
+    [or_dash(tasks), or_dash(memory.map(size))]
 }
 
 /// Tasks, CPU and memory of cgroups.
@@ -356,17 +321,14 @@ fn all_used(groups: &[Option<Group>]) -> Vec<[String; 3]> {
     let rates = Rates::begin(groups);
     let used = at_once::map(groups, |group| used(group.as_ref()));
     let both = used.into_iter().zip(rates.end(groups));
-    both.map(|([tasks, memory], rate)| [tasks, rate.map_or_else(dash, percent), memory])
+    both.map(|([tasks, memory], rate)| [tasks, or_dash(rate.map(percent)), memory])
         .collect()
 }
 
 fn cells(figures: &Figures) -> [String; 3] {
     [
-        figures
-            .usage
-            .tasks
-            .map_or_else(dash, |tasks| tasks.to_string()),
-        figures.cpu_percent.map_or_else(dash, percent),
-        figures.usage.memory.map_or_else(dash, size),
+        or_dash(figures.usage.tasks),
+        or_dash(figures.cpu_percent.map(percent)),
+        or_dash(figures.usage.memory.map(size)),
     ]
 }

@@ -8,6 +8,7 @@ use berth_config::LocalTime;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
+use crate::figures::or_dash;
 use crate::{json, pager, paint, when};
 
 mod admin;
@@ -22,7 +23,6 @@ use source::Source;
 /// How many events stand before the new ones.
 const BEFORE_NEW: usize = 10;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 shown; 1 there is no log, or it cannot be read; 4 only root may read it.
@@ -51,15 +51,7 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match log(arguments) {
-        Ok(()) => Exit::Done,
-        Err(exit) => exit,
-    }
-}
-
-fn log(arguments: &Arguments) -> Result<(), Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let source = Source::find(arguments.file.as_deref())?;
     let (mut events, end) = source.until_now(arguments.since)?;
     events.retain(|event| wanted(arguments, event));
@@ -67,18 +59,19 @@ fn log(arguments: &Arguments) -> Result<(), Exit> {
     let first = most.map_or(0, |most| events.len().saturating_sub(most));
     let events = events.split_off(first);
     if !arguments.follow {
-        print(&events, arguments.json);
-        return Ok(());
+        print(&events, arguments.json)?;
+        return Ok(Exit::Done);
     }
     for event in &events {
         if show(event, arguments.json).is_err() {
-            return Ok(()); // Whoever reads has seen enough.
+            return Ok(Exit::Done); // Whoever reads has seen enough.
         }
     }
     source.follow(&end, |event| match wanted(arguments, event) {
         true => show(event, arguments.json),
         false => Ok(()),
-    })
+    })?;
+    Ok(Exit::Done)
 }
 
 fn wanted(arguments: &Arguments, event: &Event) -> bool {
@@ -87,17 +80,16 @@ fn wanted(arguments: &Arguments, event: &Event) -> bool {
     is_late && user.is_none_or(|user| event.get("user") == Some(user))
 }
 
-fn print(events: &[Event], as_json: bool) {
+fn print(events: &[Event], as_json: bool) -> Result<(), Exit> {
     if as_json {
-        json::print(&json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
+        return json::print(json!({
+            "now": json::now(),
             "events": events.iter().map(object).collect::<Vec<_>>(),
         }));
-        return;
     }
     let lines: Vec<String> = events.iter().map(line).collect();
     pager::print(&lines.concat());
+    Ok(())
 }
 
 /// Shows one event at once.
@@ -122,7 +114,7 @@ fn object(event: &Event) -> Value {
 }
 
 fn line(event: &Event) -> String {
-    let time = LocalTime::of(event.time).map_or("-".into(), |time| time.to_string());
+    let time = or_dash(LocalTime::of(event.time));
     let (word, alarm) = sentence::word(event);
     let user = event.get("user").unwrap_or("-");
     let text = sentence::text(event);

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use berth_config::Policy;
 use berth_session::{Counters, Tree};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live::{self, Sessions};
 use crate::stored;
 
@@ -18,7 +18,6 @@ mod textfile;
 
 use exposition::{Exposition, Format};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 printed, written or answered; 1 FILE or the output could not be written; 2 standard
@@ -43,11 +42,10 @@ pub struct Arguments {
     allow: Vec<String>,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if !live::is_root() {
-        eprintln!("berth: only root sees everybody's figures; `berth show` shows your own");
-        return Exit::Permission;
+        return Err(Exit::Permission
+            .because("only root sees everybody's figures; `berth show` shows your own"));
     }
     if arguments.http {
         let mut exit = Exit::Done;
@@ -56,30 +54,15 @@ pub fn run(arguments: &Arguments) -> Exit {
             exit = ended;
             text
         });
-        return match answered {
-            Ok(()) => exit,
-            Err(message) => {
-                eprintln!("berth: {message}");
-                Exit::Usage
-            }
-        };
+        answered.map_err(|message| Exit::Usage.because(message))?;
+        return Ok(exit);
     }
     let (text, exit) = render(arguments.format, arguments.top);
     match &arguments.output {
-        None => {
-            let printed = stored::print(&text);
-            if printed != Exit::Done {
-                return printed;
-            }
-        }
-        Some(path) => {
-            if let Err(message) = textfile::write(path, &text) {
-                eprintln!("berth: {message}");
-                return Exit::NotSo;
-            }
-        }
+        None => stored::print(&text)?,
+        Some(path) => textfile::write(path, &text).map_err(not_so)?,
     }
-    exit
+    Ok(exit)
 }
 
 /// Looks at everything. What cannot be read is told, and is missing.

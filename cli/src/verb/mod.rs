@@ -89,14 +89,13 @@ impl Verb {
         }
     }
 
-    /// Does it.
     pub fn run(self) -> Exit {
-        match self {
-            Verb::Check(arguments) => check::run(arguments),
+        let ended = match self {
+            Verb::Check(arguments) => check::run(&arguments),
             Verb::Edit(arguments) => edit::run(&arguments),
-            Verb::Reload(arguments) => reload::run(arguments),
-            Verb::Diff(arguments) => diff::run(arguments),
-            Verb::Explain(arguments) => explain::run(arguments),
+            Verb::Reload(arguments) => reload::run(&arguments),
+            Verb::Diff(arguments) => diff::run(&arguments),
+            Verb::Explain(arguments) => explain::run(&arguments),
             Verb::List(arguments) => list::run(&arguments),
             Verb::Show(arguments) => show::run(&arguments),
             Verb::Top(arguments) => top::run(&arguments),
@@ -115,7 +114,9 @@ impl Verb {
             Verb::Pam(arguments) => pam::run(&arguments),
             Verb::UserManager(arguments) => user_manager::run(&arguments),
             Verb::Doctor(arguments) => doctor::run(&arguments),
-        }
+        };
+        let (Ok(exit) | Err(exit)) = ended;
+        exit
     }
 }
 

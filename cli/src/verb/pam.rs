@@ -15,7 +15,6 @@ use crate::live;
 use crate::stack::Folders;
 use change::Change;
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -76,8 +75,7 @@ struct Services {
     yes: bool,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let (change, services) = match &arguments.what {
         What::Status {
             services,
@@ -87,11 +85,7 @@ pub fn run(arguments: &Arguments) -> Exit {
         What::Enable(services) => (Change::Enable, services),
         What::Disable(services) => (Change::Disable, services),
     };
-    if let Err(exit) = live::only_root("change PAM's files") {
-        return exit;
-    }
+    live::only_root("change PAM's files")?;
     let user = services.user.as_deref();
-    match change::run(change, &services.services, user, services.yes) {
-        Ok(exit) | Err(exit) => exit,
-    }
+    change::run(change, &services.services, user, services.yes)
 }

@@ -6,15 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use berth_config::{
-    Comparison, InstallError, Machine, Places, Policy, Trust, check_edited, counted, install,
+    Comparison, InstallError, Places, Policy, Trust, check_edited, counted, install, untried,
 };
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{deed, due, json, paint, place};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 in force; 1 it could not be written, or was changed meanwhile; 3 the policy has an
@@ -29,14 +28,10 @@ pub struct Arguments {
     root: place::Root,
 }
 
-/// Does it.
-pub fn run(arguments: Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let site = place::this_machine();
-    let checked = match check_edited(&places, Trust::Root, Some(&site)) {
-        Ok(checked) => checked,
-        Err(error) => return place::source_error(&error),
-    };
+    let checked = check_edited(&places, Trust::Root, Some(&site)).map_err(place::source_error)?;
     if !arguments.json {
         for diagnostic in &checked.diagnostics {
             println!("{}", paint::diagnostic(diagnostic));
@@ -44,34 +39,30 @@ pub fn run(arguments: Arguments) -> Exit {
     }
     let Some(policy) = &checked.policy else {
         if arguments.json {
-            json::print(&json!({
-                "version": json::VERSION,
+            json::print(json!({
                 "loaded": false,
                 "diagnostics": checked.diagnostics,
-            }));
+            }))?;
         } else {
             let errors = counted(checked.errors(), "error");
             println!("{errors}; {}", place::in_force(&places));
         }
-        return Exit::Policy;
+        return Err(Exit::Policy);
     };
     let before = Policy::load_in(&places)
         .ok()
         .filter(|before| before.loaded().is_some());
-    if let Err(exit) = put(policy, &places) {
-        return exit;
-    }
+    put(policy, &places)?;
     // After that: it may take minutes, in which somebody else may put a newer policy in force.
     let change = before.as_ref().and_then(|before| changing(before, policy));
     let (rules, profiles) = policy.size();
     if arguments.json {
-        json::print(&json!({
-            "version": json::VERSION,
+        json::print(json!({
             "loaded": true,
             "users": change.map(|(_, users)| users),
             "users_changed": change.map(|(changed, _)| changed),
             "diagnostics": checked.diagnostics,
-        }));
+        }))?;
     } else {
         println!(
             "loaded {} and {} from {}",
@@ -81,24 +72,24 @@ pub fn run(arguments: Arguments) -> Exit {
         );
         match change {
             Some((changed, users)) => {
-                println!("{changed} of {users} users change");
+                let policies: Vec<&Policy> = before.iter().chain([policy]).collect();
+                println!("{changed} of {users} users change{}", untried(&policies));
             }
             None => println!("no policy was loaded before"),
         }
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 /// Puts a policy in force, or says why not. The log has who did, where it is that of the running system.
 pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
     let lock = lock(places).map_err(|error| failed(&error))?;
     // While it was checked, or somebody was asked, there was time for others: what is older than theirs does not replace it.
-    if let Some(other) = policy.changed().first() {
-        eprintln!(
-            "berth: somebody else has changed {} meanwhile: see `berth diff`, then `berth reload`",
+    if let Some(other) = policy.changed().unwrap_or_default().first() {
+        return Err(not_so(format!(
+            "somebody else has changed {} meanwhile: see `berth diff`, then `berth reload`",
             other.display()
-        );
-        return Err(Exit::NotSo);
+        )));
     }
     install(policy, places).map_err(|error| failed(&error))?;
     drop(lock);
@@ -133,19 +124,15 @@ fn lock(places: &Places) -> Result<Flock<File>, InstallError> {
 fn failed(error: &InstallError) -> Exit {
     match error {
         InstallError::Write { source, .. } if place::denied(source) => {
-            eprintln!("berth: only root may put a policy in force: {error}");
-            Exit::Permission
+            Exit::Permission.because(format!("only root may put a policy in force: {error}"))
         }
-        InstallError::Write { .. } | InstallError::Encode(_) => {
-            eprintln!("berth: {error}");
-            Exit::NotSo
-        }
+        InstallError::Write { .. } | InstallError::Encode(_) => not_so(error),
     }
 }
 
 /// How many of the accounts that NSS lists get something else, and how many there are.
 fn changing(before: &Policy, after: &Policy) -> Option<(usize, usize)> {
-    let machine = Machine::read(place::cgroup_root().as_deref()).ok()?;
+    let machine = place::machine().ok()?;
     let mut comparison = Comparison::new([before, after], &machine);
     let accounts = place::accounts();
     let changed = accounts

@@ -8,15 +8,14 @@ use berth_config::{LocalTime, Policy, counted};
 use berth_session::{Error, Ledger};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
-use crate::figures::{bar, cpu_time, harmless, size, span};
+use crate::exit::{Exit, not_so};
+use crate::figures::{bar, cpu_time, harmless, or_dash, size, span};
 use crate::{json, pager, place, stored, table, when};
 
 mod sums;
 
 use sums::{By, Report, Sums};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 reported; 1 the policy in force names no accounting file, FILE is not there, or
@@ -47,14 +46,7 @@ pub struct Arguments {
     csv: bool,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match report(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn report(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let file = match &arguments.file {
         Some(file) => file.clone(),
         None => file_of_policy()?,
@@ -70,21 +62,22 @@ fn report(arguments: &Arguments) -> Result<Exit, Exit> {
     let torn = torn.map_err(|error| unreadable(&error))? + report.without_time;
     // The policy's own is made with the first record.
     if arguments.file.is_some() && report.total.sessions + torn == 0 && !ledger.file.exists() {
-        eprintln!("berth: there is no file {}", ledger.file.display());
-        return Err(Exit::NotSo);
+        return Err(not_so(format!(
+            "there is no file {}",
+            ledger.file.display()
+        )));
     }
-    let mut exit = Exit::Done;
     if arguments.json {
-        exit = print_json(arguments, &report, torn);
+        print_json(arguments, &report, torn)?;
     } else if arguments.csv {
-        exit = stored::print(&csv(&report));
+        stored::print(&csv(&report))?;
     } else {
         pager::lines(&[text(&report, io::stdout().is_terminal())]);
     }
-    if torn == 0 || exit != Exit::Done {
-        return Ok(exit);
+    if torn == 0 {
+        return Ok(Exit::Done);
     }
-    let what = counted(usize::try_from(torn).unwrap_or(usize::MAX), "line");
+    let what = counted(torn, "line");
     let file = ledger.file.display();
     eprintln!(
         "berth: {what} of {file} and what was set aside from it: no record, as a crash leaves it"
@@ -93,27 +86,18 @@ fn report(arguments: &Arguments) -> Result<Exit, Exit> {
 }
 
 fn file_of_policy() -> Result<PathBuf, Exit> {
-    let policy = Policy::load_system().map_err(|error| place::policy_error(&error))?;
+    let policy = Policy::load_system().map_err(place::policy_error)?;
     policy.accounting().file.ok_or_else(|| {
-        eprintln!(
-            "berth: the policy in force names no accounting file: set `file` in [accounting]"
-        );
-        Exit::NotSo
+        not_so("the policy in force names no accounting file: set `file` in [accounting]")
     })
 }
 
 fn unreadable(error: &Error) -> Exit {
     match error {
-        Error::File { source, .. } if place::denied(source) => {
-            eprintln!(
-                "berth: {error}; only root sees what everybody used, and `berth show` shows your own sessions"
-            );
-            Exit::Permission
-        }
-        _ => {
-            eprintln!("berth: {error}");
-            Exit::NotSo
-        }
+        Error::File { source, .. } if place::denied(source) => Exit::Permission.because(format!(
+            "{error}; only root sees what everybody used, and `berth show` shows your own sessions"
+        )),
+        _ => not_so(error),
     }
 }
 
@@ -129,16 +113,15 @@ fn text(report: &Report, bars: bool) -> String {
     }
     let mut lines = vec![heads];
     for (name, sums) in groups.iter().chain([&("total", &report.total)]) {
-        let known = |figure: Option<String>| figure.unwrap_or_else(|| "-".into());
         let mut line = vec![
             harmless(name),
             sums.sessions.to_string(),
             span(sums.seconds),
-            known(sums.cpu_us().map(cpu_time)),
-            known(sums.memory_peak.map(size)),
-            known(sums.io_read.map(size)),
-            known(sums.io_write.map(size)),
-            known(sums.oom_kills.map(|kills| kills.to_string())),
+            or_dash(sums.cpu_us().map(cpu_time)),
+            or_dash(sums.memory_peak.map(size)),
+            or_dash(sums.io_read.map(size)),
+            or_dash(sums.io_write.map(size)),
+            or_dash(sums.oom_kills),
         ];
         if bars {
             let is_total = std::ptr::eq(*sums, &raw const report.total);
@@ -152,21 +135,14 @@ fn text(report: &Report, bars: bool) -> String {
     table::lines(&lines, &right).join("\n")
 }
 
-fn print_json(arguments: &Arguments, report: &Report, torn: u64) -> Exit {
+fn print_json(arguments: &Arguments, report: &Report, torn: u64) -> Result<(), Exit> {
     let groups: Vec<Value> = report
         .groups()
         .iter()
-        .map(|(name, sums)| {
-            let mut object = json!({ report.by.word(): name });
-            if let (Value::Object(all), Value::Object(sums)) = (&mut object, object_of(sums)) {
-                all.extend(sums);
-            }
-            object
-        })
+        .map(|(name, sums)| json::merged(json!({ report.by.word(): name }), object_of(sums)))
         .collect();
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         "since": arguments.since.and_then(LocalTime::rfc3339),
         "until": arguments.until.and_then(LocalTime::rfc3339),
         "by": report.by.word(),

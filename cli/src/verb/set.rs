@@ -1,6 +1,5 @@
 //! `berth set`: a cap that a user has for a while instead of the policy's.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::outcome::Outcome;
@@ -8,10 +7,9 @@ use berth_config::value::Span;
 use berth_config::{Exception, Exceptions, Login, Machine, Policy, parse_exception};
 
 use crate::exceptions::{self, Changing};
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{caps, due, live, place};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 set; 1 there is no such user; 2 a value is wrong; 4 only root may do this; 5
@@ -35,9 +33,8 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Another berth-helper
-    #[arg(long, value_name = "FILE", default_value = caps::HELPER)]
-    helper: PathBuf,
+    #[command(flatten)]
+    helper: caps::Helper,
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -48,37 +45,22 @@ fn span(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match set(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn set(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("make exceptions")?;
-    let not_so = |error: &dyn std::fmt::Display| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    };
-    let login = Login::of(&arguments.user).map_err(|error| not_so(&error))?;
+    let login = Login::of(&arguments.user).map_err(not_so)?;
     let by = crate::deed::doer();
     let new = new(arguments, &by)?;
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not_so(&error))?;
-    let usage = |error: String| {
-        eprintln!("berth: {error}");
-        Exit::Usage
-    };
+    let machine = place::machine().map_err(not_so)?;
+    let usage = |error: String| Exit::Usage.because(error);
     let checked = Exceptions::of(new.clone()).map_err(usage)?;
     checked.check(&machine).map_err(usage)?;
 
     let changing = Changing::begin()?;
     let file = changing.of(login.uid);
-    let mut all = file.read().map_err(|error| exceptions::failed(&error))?;
+    let mut all = file.read().map_err(not_so)?;
     all.retain(|one| new.iter().all(|new| new.key != one.key));
     all.extend(new.iter().cloned());
-    file.write(&all)
-        .map_err(|error| exceptions::failed(&error))?;
+    file.write(&all).map_err(not_so)?;
     exceptions::log("set", (login.uid, Some(login.user.clone())), &by, &new);
     drop(changing);
     due::start_the_timer();
@@ -92,7 +74,7 @@ fn set(arguments: &Arguments) -> Result<Exit, Exit> {
         );
     }
     if arguments.json {
-        exceptions::print_json((&login.user, login.uid), &all, &applied);
+        exceptions::print_json((&login.user, login.uid), &all, &applied)?;
         return Ok(caps::exit(&applied));
     }
     for one in &new {
@@ -139,14 +121,12 @@ fn new(arguments: &Arguments, by: &str) -> Result<Vec<Exception>, Exit> {
     let end = SystemTime::now().checked_add(arguments.time);
     let until = end.and_then(|end| end.duration_since(UNIX_EPOCH).ok());
     let Some(until) = until else {
-        eprintln!("berth: --for: that is longer than this machine can count");
-        return Err(Exit::Usage);
+        return Err(Exit::Usage.because("--for: that is longer than this machine can count"));
     };
     let mut new: Vec<Exception> = Vec::new();
     for (key, value) in &arguments.caps {
         if new.iter().any(|one| one.key == *key) {
-            eprintln!("berth: {key} is given twice");
-            return Err(Exit::Usage);
+            return Err(Exit::Usage.because(format!("{key} is given twice")));
         }
         new.push(Exception {
             key: key.clone(),

@@ -11,7 +11,6 @@ mod page;
 
 use page::Page;
 
-/// The arguments.
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 shown; 1 there is no such session, or the user has none; 4 only root may
@@ -29,24 +28,17 @@ pub struct Arguments {
     json: bool,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match show(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn show(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let tree = Tree::find().ok();
     if !live::is_root() {
         return own::show(arguments.object.as_ref(), tree.as_ref(), arguments.json);
     }
     let object = match &arguments.object {
         Some(object) => object.clone(),
-        None => Object::User(berth_config::own_name().ok_or_else(|| {
-            eprintln!("berth: name a user: who you are is not known here");
-            Exit::Usage
-        })?),
+        None => Object::User(
+            berth_config::own_name()
+                .ok_or_else(|| Exit::Usage.because("name a user: who you are is not known here"))?,
+        ),
     };
     let records = Sessions::tell()?.of(&object);
     let page = match (&object, records.first()) {
@@ -56,8 +48,7 @@ fn show(arguments: &Arguments) -> Result<Exit, Exit> {
         (Object::Profile(name), Some(_)) => Page::of_profile(name, &records, tree.as_ref()),
         (_, None) => return Err(none(&object)),
     };
-    page.print(arguments.json);
-    Ok(Exit::Done)
+    page.print(arguments.json)
 }
 
 /// Says that there is nothing to show, or to end.

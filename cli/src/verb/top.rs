@@ -24,7 +24,6 @@ use watch::Watch;
 /// How long the first look lasts: nobody waits a whole --delay for figures of CPU.
 const FIRST: Duration = Duration::from_millis(300);
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 done; 2 there is no terminal, and no --batch or --json; 4 only root may see it, and
@@ -65,14 +64,12 @@ fn delay(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a time from 0.1s to 1h, as in 5s".into())
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut watch = Watch::new();
     if !watch.is_of_use() {
-        eprintln!(
-            "berth: only root sees everybody's sessions, and you have no cgroup of Berth's here"
-        );
-        return Exit::Permission;
+        return Err(Exit::Permission.because(
+            "only root sees everybody's sessions, and you have no cgroup of Berth's here",
+        ));
     }
     let view = match (arguments.sessions, arguments.pools) {
         (true, _) => View::Sessions,
@@ -84,27 +81,24 @@ pub fn run(arguments: &Arguments) -> Exit {
         return batch(&mut model, &mut watch, arguments.json);
     }
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        eprintln!("berth: top needs a terminal; in a script, say --batch");
-        return Exit::Usage;
+        return Err(Exit::Usage.because("top needs a terminal; in a script, say --batch"));
     }
-    screen::run(&mut model, &mut watch)
+    Ok(screen::run(&mut model, &mut watch))
 }
 
-fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Exit {
+fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Result<Exit, Exit> {
     // All rows are read each time.
     model.fit(usize::MAX);
     for pause in [model.delay, Duration::ZERO] {
-        match watch.sample(model) {
-            Ok(sample) => model.take(sample),
-            Err(error) => return live::failed(&error),
-        }
+        let sample = watch.sample(model);
+        model.take(sample.map_err(live::failed)?);
         std::thread::sleep(pause);
     }
     match as_json {
-        true => object::print(model),
+        true => object::print(model)?,
         false => print!("{}", page::text(model, sys::terminal_width().unwrap_or(80))),
     }
-    Exit::Done
+    Ok(Exit::Done)
 }
 
 #[cfg(test)]

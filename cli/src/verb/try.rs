@@ -11,15 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use berth_config::outcome::Outcome;
-use berth_config::{Decision, Login, Machine, Policy, PolicyError, Trust, check_files};
+use berth_config::{Decision, Login, Policy, Trust, check_files};
 use nix::unistd::{Gid, Uid, User};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::pam::Application;
 use crate::sys::{Identity, Terminal};
 use crate::{live, paint, place, program};
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: that of CMD, or 128 and the signal that ended it; 1 the login was refused;
@@ -59,33 +58,23 @@ pub struct Arguments {
     command: Vec<String>,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match attempt(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn attempt(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("log somebody in")?;
     let policy = policy(arguments.policy.as_deref())?;
     let login = login(arguments)?;
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| not(&error))?;
-    let decision = policy
-        .explain(&login, &machine)
-        .map_err(|error| not(&error))?
-        .decision;
+    let machine = place::machine().map_err(not_so)?;
+    let decision = policy.explain(&login, &machine).map_err(not_so)?.decision;
     eprintln!("berth: {}", told(&login, &decision));
-    let account = User::from_name(&login.user).map_err(|error| not(&error))?;
-    let account = account.ok_or_else(|| not(&"the account is gone"))?;
+    let account = User::from_name(&login.user).map_err(not_so)?;
+    let account = account.ok_or_else(|| not_so("the account is gone"))?;
 
     let mut application = start(arguments, &login)?;
     let opened = application
         .comes_from(&login.tty, &login.rhost)
         .and_then(|()| application.open());
     opened.map_err(|refusal| match decision.outcome {
-        Outcome::Deny { .. } => not(&"refused, as the policy says"),
-        _ => not(&format!(
+        Outcome::Deny { .. } => not_so("refused, as the policy says"),
+        _ => not_so(format!(
             "the login was refused ({refusal}); the system log says why (AUTHPRIV)"
         )),
     })?;
@@ -102,42 +91,23 @@ fn attempt(arguments: &Arguments) -> Result<Exit, Exit> {
     Ok(Exit::Of(status))
 }
 
-fn not(why: &dyn std::fmt::Display) -> Exit {
-    eprintln!("berth: {why}");
-    Exit::NotSo
-}
-
 /// The policy that decides, once it is known to be sound; its findings are shown.
 fn policy(file: Option<&Path>) -> Result<Policy, Exit> {
-    let place = place::this_machine();
-    let invalid = |error| match error {
-        PolicyError::Source(error) => place::source_error(&error),
-        PolicyError::Invalid(findings) => {
-            for finding in findings {
-                eprintln!("{}", paint::diagnostic(&finding));
-            }
-            Exit::Policy
-        }
-    };
     let Some(file) = file else {
-        return Policy::load_system().map_err(invalid);
+        return Policy::load_system().map_err(place::policy_error);
     };
+    let place = place::this_machine();
     // Root's alone: the helper reads it, and believes nobody else either.
-    let checked = check_files(&[file.to_owned()], Trust::Root, Some(&place))
-        .map_err(|error| place::source_error(&error))?;
-    match checked.policy {
-        Some(policy) => {
-            for finding in &checked.diagnostics {
-                eprintln!("{}", paint::diagnostic(finding));
-            }
-            Ok(policy)
-        }
-        None => Err(invalid(PolicyError::Invalid(checked.diagnostics))),
+    let checked =
+        check_files(&[file.to_owned()], Trust::Root, Some(&place)).map_err(place::source_error)?;
+    for finding in &checked.diagnostics {
+        eprintln!("{}", paint::diagnostic(finding));
     }
+    checked.policy.ok_or(Exit::Policy)
 }
 
 fn login(arguments: &Arguments) -> Result<Login, Exit> {
-    let mut login = Login::of(&arguments.user).map_err(|error| not(&error))?;
+    let mut login = Login::of(&arguments.user).map_err(not_so)?;
     login.service.clone_from(&arguments.service);
     login.tty = match (&arguments.tty, arguments.service.as_str()) {
         (Some(tty), _) => tty.clone(),
@@ -166,10 +136,10 @@ fn start(arguments: &Arguments, login: &Login) -> Result<Application, Exit> {
     // In a directory where only root makes names; one that is there already is an error.
     let directory = PathBuf::from(format!("/run/berth-try-{}", std::process::id()));
     let application = write(&directory, &login.service, &stack)
-        .map_err(|error| not(&format!("cannot write {}: {error}", directory.display())))
+        .map_err(|error| not_so(format!("cannot write {}: {error}", directory.display())))
         .and_then(|()| {
             Application::start(&login.service, &login.user, Some(&directory))
-                .map_err(|refusal| not(&format!("cannot start PAM: {refusal}")))
+                .map_err(|refusal| not_so(format!("cannot start PAM: {refusal}")))
         });
     if let Err(error) = fs::remove_dir_all(&directory) {
         eprintln!("berth: cannot remove {}: {error}", directory.display());
@@ -191,13 +161,13 @@ fn stack(arguments: &Arguments) -> Result<String, Exit> {
     for (name, path) in [("policy", &arguments.policy), ("helper", &arguments.helper)] {
         let Some(path) = path else { continue };
         let path = fs::canonicalize(path)
-            .map_err(|error| not(&format!("cannot find {}: {error}", path.display())))?;
+            .map_err(|error| not_so(format!("cannot find {}: {error}", path.display())))?;
         // Brackets hold an argument with blanks together (pam.conf(5)).
         let path = path.display().to_string().replace(']', "\\]");
         line += &format!(" [{name}={path}]");
     }
     if line.contains('\n') {
-        return Err(not(&"no path in a PAM stack can have a line break"));
+        return Err(not_so("no path in a PAM stack can have a line break"));
     }
     Ok(format!(
         "account required {line}\nsession required {line}\n"
@@ -247,5 +217,5 @@ fn shell(
         home: account.dir,
     };
     program::run(command, identity, terminal)
-        .map_err(|error| not(&format!("cannot run {}: {error}", shell.display())))
+        .map_err(|error| not_so(format!("cannot run {}: {error}", shell.display())))
 }

@@ -1,18 +1,15 @@
 //! `berth unset`: ends a user's exceptions, or forgives a penalty.
 
-use std::path::PathBuf;
-
 use berth_config::{Exception, ExceptionFile, Login, Places};
 use berth_session::Applied;
 
 use crate::exceptions::{self, Changing};
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{caps, live, penalties};
 
 /// What is no cap, and can be forgiven.
 const PENALTY: &str = "penalty";
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 ended; 1 there is no such user, exception or penalty; 4 only root may do this; 5
@@ -30,24 +27,12 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Another berth-helper
-    #[arg(long, value_name = "FILE", default_value = caps::HELPER)]
-    helper: PathBuf,
+    #[command(flatten)]
+    helper: caps::Helper,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
-    match unset(arguments) {
-        Ok(exit) | Err(exit) => exit,
-    }
-}
-
-fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     live::only_root("end exceptions")?;
-    let not_so = |error: &dyn std::fmt::Display| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    };
     let (name, uid) = match (Login::of(&arguments.user), arguments.user.parse()) {
         (Ok(login), _) => (login.user, login.uid),
         (Err(_), Ok(uid)) => {
@@ -70,21 +55,20 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
             Vec::new()
         }
         read => {
-            let all = read.map_err(|error| exceptions::failed(&error))?;
+            let all = read.map_err(not_so)?;
             let has = |key: &String| all.iter().any(|one| one.key == *key);
             if let Some(none) = arguments.keys.iter().find(|key| !has(key)) {
-                return Err(not_so(&format!("{name} has no exception for {none}")));
+                return Err(not_so(format!("{name} has no exception for {none}")));
             }
             if all.is_empty() {
-                return Err(not_so(&format!("{name} has no exception")));
+                return Err(not_so(format!("{name} has no exception")));
             }
             all
         }
     };
     let ends = |one: &Exception| arguments.keys.is_empty() || arguments.keys.contains(&one.key);
     let (ended, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(ends);
-    file.write(&kept)
-        .map_err(|error| exceptions::failed(&error))?;
+    file.write(&kept).map_err(not_so)?;
     exceptions::log("unset", (uid, exceptions::name_of(uid)), &by, &ended);
     drop(changing);
 
@@ -92,22 +76,21 @@ fn unset(arguments: &Arguments) -> Result<Exit, Exit> {
     let texts = ended
         .iter()
         .map(|one| format!("{} is the policy's again", one.key));
-    Ok(finish(arguments, user, &kept, &applied, texts))
+    finish(arguments, user, &kept, &applied, texts)
 }
 
 fn forgive(arguments: &Arguments, (name, uid): (&str, u32), by: &str) -> Result<Exit, Exit> {
     if arguments.keys.len() > 1 {
-        eprintln!("berth: `penalty` stands alone: end exceptions with a second `berth unset`");
-        return Err(Exit::Usage);
+        return Err(Exit::Usage
+            .because("`penalty` stands alone: end exceptions with a second `berth unset`"));
     }
     let kept = ExceptionFile::of(&Places::system(), uid).read();
-    let kept = kept.map_err(|error| exceptions::failed(&error))?;
+    let kept = kept.map_err(not_so)?;
     let Some(applied) = penalties::forgive(uid, by, &arguments.helper)? else {
-        eprintln!("berth: {name} is on no step of a penalty");
-        return Err(Exit::NotSo);
+        return Err(not_so(format!("{name} is on no step of a penalty")));
     };
     let text = std::iter::once("the penalty is forgiven".to_owned());
-    Ok(finish(arguments, (name, uid), &kept, &applied, text))
+    finish(arguments, (name, uid), &kept, &applied, text)
 }
 
 /// Tells what came of it.
@@ -117,16 +100,16 @@ fn finish(
     kept: &[Exception],
     applied: &[Applied],
     texts: impl Iterator<Item = String>,
-) -> Exit {
+) -> Result<Exit, Exit> {
     if arguments.json {
-        exceptions::print_json((name, uid), kept, applied);
-        return caps::exit(applied);
+        exceptions::print_json((name, uid), kept, applied)?;
+        return Ok(caps::exit(applied));
     }
     for text in texts {
         println!("{name}: {text}");
     }
-    match applied.is_empty() {
+    Ok(match applied.is_empty() {
         true => Exit::Done,
         false => caps::print(applied, false),
-    }
+    })
 }

@@ -15,7 +15,7 @@ use berth_session::{Group, Tree};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid, User, getgroups, initgroups};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live;
 use crate::pam::Application;
 use crate::sys::{self, Identity, Terminal};
@@ -23,7 +23,6 @@ use crate::sys::{self, Identity, Terminal};
 /// Where every distribution has it.
 const PROGRAM: &str = "/usr/lib/systemd/systemd";
 
-/// The arguments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Whose
@@ -31,22 +30,18 @@ pub struct Arguments {
     uid: u32,
 }
 
-/// Does it.
-pub fn run(arguments: &Arguments) -> Exit {
+pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if !live::is_root() {
-        eprintln!("berth: only user@.service starts a user's service manager so");
-        return Exit::Permission;
+        return Err(
+            Exit::Permission.because("only user@.service starts a user's service manager so")
+        );
     }
-    match serve(arguments.uid) {
-        Ok(exit) => exit,
-        Err(why) => {
-            eprintln!(
-                "berth: cannot run the service manager of user {}: {why}",
-                arguments.uid
-            );
-            Exit::NotSo
-        }
-    }
+    serve(arguments.uid).map_err(|why| {
+        not_so(format!(
+            "cannot run the service manager of user {}: {why}",
+            arguments.uid
+        ))
+    })
 }
 
 fn serve(uid: u32) -> Result<Exit, String> {
@@ -113,7 +108,8 @@ fn make_room(account: &User) -> Result<(), String> {
     let tree = Tree::find().map_err(told)?;
     let this = std::process::id() as i32;
     let unit = format!("user@{}.service", account.uid);
-    let Some(here) = tree.of_process(this).filter(|group| group.name() == unit) else {
+    let here = tree.of_process(this).map_err(told)?;
+    let Some(here) = here.filter(|group| group.name() == unit) else {
         return Ok(());
     };
     let own = here.child("init.scope");

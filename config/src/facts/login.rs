@@ -63,8 +63,8 @@ pub fn tty_name(tty: &str) -> &str {
 }
 
 impl Login {
-    /// The same user at another door: the PAM service, terminal, remote host and remote user.
-    pub fn through(&self, service: &str, tty: &str, rhost: &str, ruser: &str) -> Login {
+    /// The same user by another door: the PAM service, terminal, remote host and remote user, in this order.
+    pub fn through(&self, [service, tty, rhost, ruser]: [&str; 4]) -> Login {
         Login {
             service: service.into(),
             tty: tty.into(),
@@ -76,7 +76,14 @@ impl Login {
 
     /// By ssh from no host in particular: what is asked for where nobody logs in.
     pub fn by_ssh(&self) -> Login {
-        self.through("sshd", "ssh", "", "")
+        self.through(["sshd", "ssh", "", ""])
+    }
+
+    /// By this service, with the terminal that it tells: sshd has none yet, and says `ssh`.
+    pub fn set_service(&mut self, service: &str) {
+        service.clone_into(&mut self.service);
+        let tty = if service == "sshd" { "ssh" } else { "" };
+        tty.clone_into(&mut self.tty);
     }
 
     /// Looks an account up through NSS. The host name and the time are this machine's and now;

@@ -43,7 +43,7 @@ impl Work<'_> {
             let Some(cgroup) = &record.cgroup else {
                 continue;
             };
-            let login = login.through(&record.service, &record.tty, &record.rhost, &record.ruser);
+            let login = login.through(record.door());
             let decision = self.policy.decide_with(&login, &self.machine, &layers);
             let (caps, missing) = match decision.map_err(|error| failed(&error))?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => continue,

@@ -1,6 +1,6 @@
 //! How a cgroup stands to a setting, and what it has where nobody has set anything.
 
-use berth_session::{Controller, Group};
+use berth_session::{Controller, Group, memory_in_use};
 
 use super::Setting;
 use crate::systemd::is_same;
@@ -105,7 +105,7 @@ pub fn standing(group: &Group, setting: &Setting, force: bool) -> Standing {
     let is_memory_max = setting.file == "memory.max" && !force;
     let wanted = setting.value.parse::<u64>().ok();
     let more = |wanted| {
-        in_use(group)
+        memory_in_use(group)
             .filter(|used| *used > wanted)
             .zip(Some(wanted))
     };
@@ -120,16 +120,6 @@ pub fn standing(group: &Group, setting: &Setting, force: bool) -> Standing {
         }
         None => Standing::Differs(of_disk(setting, now)),
     }
-}
-
-/// The memory that the kernel could only make room in by a kill. What was read from files it lets go, but for what is yet to
-/// be written there.
-fn in_use(group: &Group) -> Option<u64> {
-    let of = |key| group.keyed("memory.stat", key).unwrap_or(0);
-    let cache = of("inactive_file").saturating_add(of("active_file"));
-    let unwritten = of("file_dirty").saturating_add(of("file_writeback"));
-    let current = group.number::<u64>("memory.current")?;
-    Some(current.saturating_sub(cache.saturating_sub(unwritten)))
 }
 
 /// Of a file with a line for each disk, the setting's line.

@@ -1,8 +1,8 @@
 //! One cgroup of those that a session is under: its caps, and what they did, or are about to do, since the last look.
 
 use berth_config::value::{Percent, bytes_text};
-use berth_session::Group;
 use berth_session::systemd::Held;
+use berth_session::{Group, memory_in_use};
 
 use super::{About, Notice};
 
@@ -159,9 +159,7 @@ impl Level {
         let cap = self.memory_max?;
         let mut used = self.group.number("memory.current")?;
         if is_past(used, CLOSE, cap) {
-            // What was read from files goes when its place is needed.
-            let of = |key| self.group.keyed("memory.stat", key).unwrap_or(0);
-            used = used.saturating_sub(of("inactive_file").saturating_add(of("active_file")));
+            used = memory_in_use(&self.group)?;
         }
         let is_new = changes(&mut self.is_close_to_memory, used, cap);
         is_new.then(|| {

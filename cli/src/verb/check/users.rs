@@ -1,18 +1,15 @@
 //! `berth check --users`: what the policy comes to for all accounts.
 
-use berth_config::{Machine, Policy, Survey, counted};
+use berth_config::{Policy, Survey, counted};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::figures::named;
 use crate::progress::Progress;
 use crate::{place, table};
 
 /// Decides an ssh login of every account.
 pub fn survey(policy: &Policy) -> Result<Survey, Exit> {
-    let machine = Machine::read(place::cgroup_root().as_deref()).map_err(|error| {
-        eprintln!("berth: {error}");
-        Exit::NotSo
-    })?;
+    let machine = place::machine().map_err(not_so)?;
     let accounts = place::accounts();
     let mut progress = Progress::new("accounts decided");
     Ok(policy.survey(&accounts, &machine, |done, all| progress.tell(done, all)))

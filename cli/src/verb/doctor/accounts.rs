@@ -7,8 +7,6 @@ use super::finding::Finding;
 use super::world::World;
 use crate::figures::named;
 
-const TOPIC: &str = "users";
-
 pub fn check(world: &World) -> Vec<Finding> {
     if world.policy.is_none() {
         return Vec::new(); // Told elsewhere.
@@ -27,15 +25,13 @@ pub fn check(world: &World) -> Vec<Finding> {
     let text = format!("{all}: {berthed} berthed, {exempt} exempt, {denied} denied");
     let mut findings = vec![match berthed {
         0 => Finding::warn(
-            TOPIC,
             text,
             "berth explain USER tells why; a directory may list nobody",
         ),
-        _ => Finding::ok(TOPIC, text),
+        _ => Finding::ok(text),
     }];
     if let Some(first) = undecided.first() {
         findings.push(Finding::fail(
-            TOPIC,
             format!(
                 "the policy cannot be worked out here for {}",
                 named(&undecided)
@@ -58,10 +54,7 @@ mod tests {
         let told = check(&fake.0);
         assert_eq!(
             told,
-            [Finding::ok(
-                TOPIC,
-                "1 account: 1 berthed, 0 exempt, 0 denied"
-            )]
+            [Finding::ok("1 account: 1 berthed, 0 exempt, 0 denied")]
         );
         fake.0.accounts[0].1 = None;
         let levels: Vec<_> = check(&fake.0).iter().map(|one| one.level).collect();

@@ -8,8 +8,6 @@ use berth_config::outcome::{Caps, CgroupPlace};
 use super::finding::Finding;
 use super::world::World;
 
-const TOPIC: &str = "cgroup";
-
 /// Whether caps have one that a controller enforces.
 type Needs = fn(&Caps) -> bool;
 
@@ -42,11 +40,10 @@ pub fn check(world: &World) -> Vec<Finding> {
     let Some(root) = &world.cgroup else {
         return match world.any(|berth| berth.cgroup == CgroupPlace::Own) {
             true => vec![Finding::fail(
-                TOPIC,
                 "no cgroup v2 tree is mounted, and the policy's profiles need one",
                 "mount one on /sys/fs/cgroup, or set cgroup = \"keep\" in the profiles",
             )],
-            false => vec![Finding::ok(TOPIC, "no v2 tree, and the policy needs none")],
+            false => vec![Finding::ok("no v2 tree, and the policy needs none")],
         };
     };
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
@@ -57,7 +54,6 @@ pub fn check(world: &World) -> Vec<Finding> {
     for (controller, keys, needs) in CAPS {
         if !there.contains(&controller) && caps.iter().any(|caps| needs(caps)) {
             findings.push(Finding::fail(
-                TOPIC,
                 format!(
                     "no {controller} controller at {}: {keys} cannot be enforced",
                     root.display()
@@ -67,24 +63,23 @@ pub fn check(world: &World) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        let manager = match world.path("/run/systemd/system").is_dir() {
+        let manager = match world.has_systemd() {
             true => ", by systemd",
             false => "",
         };
         let controllers = there.join(" ");
-        findings.push(Finding::ok(
-            TOPIC,
-            format!("v2 at {}{manager}: {controllers}", root.display()),
-        ));
+        findings.push(Finding::ok(format!(
+            "v2 at {}{manager}: {controllers}",
+            root.display()
+        )));
     }
-    if !world.path("/run/systemd/system").is_dir() {
+    if !world.has_systemd() {
         findings.extend(moves(world));
     }
     if caps.iter().any(|caps| caps.io_weight.is_some()) {
         let costs = read("io.cost.qos");
         for (disk, scheduler) in without_weights(&world.path("/sys/block"), &costs) {
             findings.push(Finding::warn(
-                TOPIC,
                 format!(
                     "io_weight does nothing on {disk}: scheduler {scheduler}, no io.cost model"
                 ),
@@ -107,7 +102,6 @@ fn moves(world: &World) -> Option<Finding> {
     let is_on = options.split(',').any(|option| option == "favordynmods");
     (!is_on).then(|| {
         Finding::offer(
-            TOPIC,
             "without favordynmods a login's move may wait some 10 ms for the kernel; most of it overlaps with the rest",
             format!("if that matters: mount -o remount,favordynmods {root}; each fork and exit then costs a little more"),
         )

@@ -9,10 +9,8 @@ use super::world::World;
 use crate::figures::named;
 use crate::units;
 
-const TOPIC: &str = "drop-ins";
-
 pub fn check(world: &World) -> Vec<Finding> {
-    if !world.path("/run/systemd/system").is_dir() {
+    if !world.has_systemd() {
         return Vec::new();
     }
     // Whom each of them is about.
@@ -36,7 +34,6 @@ pub fn check(world: &World) -> Vec<Finding> {
     }
     let found = found.into_iter().map(|(text, users)| {
         Finding::warn(
-            TOPIC,
             format!("{text}: {}", named(&users)),
             "take the line out, or rename the file so that it sorts before 50-",
         )

@@ -1,8 +1,8 @@
 //! What a check has to say.
 
-use std::fmt;
-
 use serde_json::{Value, json};
+
+use crate::paint::{self, Alarm};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +33,6 @@ impl Level {
 pub struct Finding {
     /// How bad it is.
     pub level: Level,
-    /// What it is about, in a word.
-    pub topic: &'static str,
-    /// The line.
     pub text: String,
     /// What to do.
     pub remedy: Option<String>,
@@ -43,74 +40,69 @@ pub struct Finding {
 
 impl Finding {
     /// All is well.
-    pub fn ok(topic: &'static str, text: impl Into<String>) -> Finding {
+    pub fn ok(text: impl Into<String>) -> Finding {
         Finding {
             level: Level::Ok,
-            topic,
             text: text.into(),
             remedy: None,
         }
     }
 
     /// What was not well is now.
-    pub fn fixed(topic: &'static str, text: impl Into<String>) -> Finding {
+    pub fn fixed(text: impl Into<String>) -> Finding {
         Finding {
             level: Level::Fixed,
-            ..Finding::ok(topic, text)
+            ..Finding::ok(text)
         }
     }
 
     /// All is well; what could be had in exchange for something else.
-    pub fn offer(topic: &'static str, text: impl Into<String>, how: impl Into<String>) -> Finding {
+    pub fn offer(text: impl Into<String>, how: impl Into<String>) -> Finding {
         Finding {
             remedy: Some(how.into()),
-            ..Finding::ok(topic, text)
+            ..Finding::ok(text)
         }
     }
 
     /// A warning, and what to do.
-    pub fn warn(
-        topic: &'static str,
-        text: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Finding {
+    pub fn warn(text: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding {
             level: Level::Warn,
             remedy: Some(remedy.into()),
-            ..Finding::ok(topic, text)
+            ..Finding::ok(text)
         }
     }
 
     /// A failure, and what to do.
-    pub fn fail(
-        topic: &'static str,
-        text: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Finding {
+    pub fn fail(text: impl Into<String>, remedy: impl Into<String>) -> Finding {
         Finding {
             level: Level::Fail,
-            ..Finding::warn(topic, text, remedy)
+            ..Finding::warn(text, remedy)
         }
     }
 
-    /// As `--json` has it.
-    pub fn object(&self) -> Value {
+    /// As `--json` has it, with what it is about, in a word.
+    pub fn object(&self, topic: &str) -> Value {
         json!({
             "level": self.level.word().to_ascii_lowercase(),
-            "topic": self.topic,
+            "topic": topic,
             "text": self.text,
             "remedy": self.remedy,
         })
     }
-}
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (level, topic) = (self.level.word(), self.topic);
-        writeln!(f, "{level:<5} {topic:<10} {}", self.text)?;
+    /// As people read it: a line, and one on what to do.
+    pub fn lines(&self, topic: &str) -> String {
+        let alarm = match self.level {
+            Level::Ok | Level::Fixed => Alarm::None,
+            Level::Warn => Alarm::Warning,
+            Level::Fail => Alarm::Failure,
+        };
+        let level = paint::word(&format!("{:<5}", self.level.word()), alarm);
+        let text = format!("{level} {topic:<10} {}\n", self.text);
         match &self.remedy {
-            Some(remedy) => writeln!(f, "{:17}-> {remedy}", ""),
-            None => Ok(()),
+            Some(remedy) => format!("{text}{:17}-> {remedy}\n", ""),
+            None => text,
         }
     }
 }

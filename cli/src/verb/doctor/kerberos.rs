@@ -5,8 +5,6 @@ use berth_config::outcome::{PrivateTmp, UserNamespace};
 use super::finding::Finding;
 use super::world::World;
 
-const TOPIC: &str = "kerberos";
-
 pub fn check(world: &World) -> Vec<Finding> {
     let Some(text) = world.text("/etc/krb5.conf") else {
         return Vec::new();
@@ -28,18 +26,16 @@ pub fn check(world: &World) -> Vec<Finding> {
     let remedy = "krb5.conf: default_ccache_name = KCM:";
     if in_tmp && hidden_tmp {
         vec![Finding::warn(
-            TOPIC,
             "private_tmp hides /tmp/krb5cc_*: rpc.gssd and other logins do not find the tickets",
             remedy,
         )]
     } else if name.starts_with("KEYRING:") && hidden_keys {
         vec![Finding::warn(
-            TOPIC,
             "a user namespace has keyrings of its own: tickets in KEYRING: do not reach the berth",
             remedy,
         )]
     } else {
-        vec![Finding::ok(TOPIC, format!("tickets are in {name}"))]
+        vec![Finding::ok(format!("tickets are in {name}"))]
     }
 }
 

@@ -5,8 +5,6 @@ use berth_config::outcome::{Berth, UserNamespace};
 use super::finding::Finding;
 use super::world::World;
 
-const TOPIC: &str = "kernel";
-
 /// The first with cgroup.kill; setns on a pidfd is older.
 const OLDEST: (u32, u32) = (5, 14);
 
@@ -41,14 +39,12 @@ pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
     if version(release).is_some_and(|version| version < OLDEST) {
         findings.push(Finding::fail(
-            TOPIC,
             format!("Linux {release} is older than 5.14: logins are refused"),
             "run a newer kernel",
         ));
     }
     for (kind, file) in forbidden(|path| world.number(path), |needed| world.any(needed)) {
         findings.push(Finding::fail(
-            TOPIC,
             format!("user.{file} is 0: no login can have the {kind} namespace of its profile"),
             format!("remove it from /etc/sysctl.d, and: sysctl user.{file}=65536"),
         ));
@@ -58,7 +54,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         let wanted = |berth: &Berth| berth.privileges.nested_userns;
         if world.number(&file) == Some(value) && world.any(wanted) {
             findings.push(Finding::warn(
-                TOPIC,
                 format!("{name} is {value}: nested_userns gives users nothing here"),
                 "remove it from /etc/sysctl.d, or nested_userns from the policy",
             ));
@@ -71,7 +66,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         && world.any(privileged)
     {
         findings.push(Finding::warn(
-            TOPIC,
             "net.ipv4.ping_group_range is empty: ping does not work under no_new_privs",
             "sysctl net.ipv4.ping_group_range=\"0 2147483647\"",
         ));
@@ -81,20 +75,18 @@ pub fn check(world: &World) -> Vec<Finding> {
             true => "PSI",
             false => "no PSI (psi=1 on the kernel's command line)",
         };
-        findings.push(Finding::ok(
-            TOPIC,
-            format!("{release}: cgroup.kill, setns on a pidfd, {pressure}"),
-        ));
+        findings.push(Finding::ok(format!(
+            "{release}: cgroup.kill, setns on a pidfd, {pressure}"
+        )));
     }
     let pattern = world
         .text("/proc/sys/kernel/core_pattern")
         .unwrap_or_default();
     if let Some(program) = pattern.trim().strip_prefix('|') {
         let program = program.split_whitespace().next().unwrap_or_default();
-        findings.push(Finding::ok(
-            TOPIC,
-            format!("core dumps go to {program}, which runs as root on the host, also those out of a berth"),
-        ));
+        findings.push(Finding::ok(format!(
+            "core dumps go to {program}, which runs as root on the host, also those out of a berth"
+        )));
     }
     findings
 }

@@ -14,10 +14,8 @@ use crate::stack::Folders;
 use crate::verb::pam::manager::DROP_IN;
 use crate::verb::pam::standing::Standing;
 
-const TOPIC: &str = "managers";
-
 pub fn check(world: &World) -> Vec<Finding> {
-    if !world.path("/run/systemd/system").is_dir() {
+    if !world.has_systemd() {
         return Vec::new();
     }
     let users = |is_so: &dyn Fn(&Login, &Berth) -> bool| -> Vec<&str> {
@@ -76,11 +74,7 @@ pub fn check(world: &World) -> Vec<Finding> {
         ),
     ] {
         if !users.is_empty() {
-            findings.push(Finding::warn(
-                TOPIC,
-                format!("{text}: {}", named(&users)),
-                remedy,
-            ));
+            findings.push(Finding::warn(format!("{text}: {}", named(&users)), remedy));
         }
     }
     findings
@@ -100,9 +94,7 @@ fn is_attaching_denied(world: &World) -> bool {
     };
     let files = ["etc/dbus-1/system.d", "usr/share/dbus-1/system.d"]
         .into_iter()
-        .flat_map(|folder| fs::read_dir(world.root.join(folder)))
-        .flatten()
-        .flatten();
+        .flat_map(|folder| world.entries(folder));
     let mut texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
     texts.any(denies)
 }
@@ -116,7 +108,6 @@ fn isolated(world: &World) -> Vec<Finding> {
     let wrong = match (stands, world.path(DROP_IN).exists()) {
         (true, true) => {
             return vec![Finding::ok(
-                TOPIC,
                 "Berth starts the users' service managers, in their berths",
             )];
         }
@@ -124,7 +115,6 @@ fn isolated(world: &World) -> Vec<Finding> {
         (true, false) => format!("{DROP_IN} is not there"),
     };
     vec![Finding::fail(
-        TOPIC,
         format!("{wrong}: service managers run outside, hidden from the berths"),
         match stands {
             false => format!("berth pam enable {MANAGER}"),

@@ -1,14 +1,10 @@
 //! The UIDs that own berths' user namespaces: nobody else may have them.
 
-use std::fs;
-
 use berth_config::outcome::UserNamespace;
 
 use super::finding::Finding;
 use super::world::World;
 use crate::figures::named;
-
-const TOPIC: &str = "owners";
 
 pub fn check(world: &World) -> Vec<Finding> {
     let needed = world.any(|berth| berth.namespaces.user != UserNamespace::Off);
@@ -28,7 +24,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         .collect();
     if !taken.is_empty() {
         findings.push(Finding::fail(
-            TOPIC,
             format!(
                 "UIDs {base}-{last} are Berth's, and accounts have some: {}",
                 named(&taken)
@@ -51,7 +46,6 @@ pub fn check(world: &World) -> Vec<Finding> {
             .collect();
         if !overlapping.is_empty() {
             findings.push(Finding::fail(
-                TOPIC,
                 format!(
                     "{file} gives some of {base}-{last}, which are Berth's, to {}",
                     named(&overlapping)
@@ -64,7 +58,6 @@ pub fn check(world: &World) -> Vec<Finding> {
     if !strangers.is_empty() {
         let strangers: Vec<&str> = strangers.iter().map(String::as_str).collect();
         findings.push(Finding::fail(
-            TOPIC,
             format!(
                 "processes run under UIDs of {base}-{last}, which are Berth's: {}",
                 named(&strangers)
@@ -73,21 +66,15 @@ pub fn check(world: &World) -> Vec<Finding> {
         ));
     }
     if findings.is_empty() {
-        findings.push(Finding::ok(
-            TOPIC,
-            format!("UIDs {base}-{last} are nobody's"),
-        ));
+        findings.push(Finding::ok(format!("UIDs {base}-{last} are nobody's")));
     }
     findings
 }
 
 /// Processes under an owner's UID that are not Berth's own.
 fn strangers(world: &World, range: &std::ops::Range<u64>) -> Vec<String> {
-    let entries = fs::read_dir(world.path("/proc"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let mut found: Vec<String> = entries
+    let mut found: Vec<String> = world
+        .entries("/proc")
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse::<u32>().ok()?;
             let status = world.text(&format!("/proc/{pid}/status"))?;

@@ -11,8 +11,6 @@ use super::world::World;
 use crate::stack::Folders;
 use crate::verb::pam::standing::Standing;
 
-const TOPIC: &str = "pam";
-
 pub fn check(world: &World) -> Vec<Finding> {
     if world.berths().next().is_none() {
         return Vec::new(); // Nobody would notice.
@@ -27,11 +25,7 @@ pub fn check(world: &World) -> Vec<Finding> {
         let standing = match Standing::of(&folders, service) {
             Ok(standing) => standing,
             Err(error) => {
-                findings.push(Finding::fail(
-                    TOPIC,
-                    format!("{service}: {error}"),
-                    "repair it",
-                ));
+                findings.push(Finding::fail(format!("{service}: {error}"), "repair it"));
                 continue;
             }
         };
@@ -44,7 +38,6 @@ pub fn check(world: &World) -> Vec<Finding> {
             Standing::Absent | Standing::Never(_) | Standing::Through(_) => continue,
             Standing::Disabled => {
                 findings.push(Finding::fail(
-                    TOPIC,
                     format!("{service} has no pam_berth: its {what} run outside their users' caps"),
                     format!("berth pam enable {service}"),
                 ));
@@ -58,7 +51,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         let session = folders.modules(service, &text, "session");
         for (entry, why) in after_the_join(&session) {
             findings.push(Finding::fail(
-                TOPIC,
                 format!(
                     "{}: {} runs after pam_berth: {why}",
                     entry.place(),
@@ -69,7 +61,6 @@ pub fn check(world: &World) -> Vec<Finding> {
         }
         if let (Standing::Wrong(why), true) = (&standing, findings.len() == before) {
             findings.push(Finding::fail(
-                TOPIC,
                 format!("{service}: {why}"),
                 format!("take these lines out, then: berth pam enable {service}"),
             ));
@@ -79,7 +70,6 @@ pub fn check(world: &World) -> Vec<Finding> {
             .filter(|_| way_back)
         {
             findings.push(Finding::warn(
-                TOPIC,
                 format!(
                     "{}: {} cleans up inside the berth at logout",
                     entry.place(),
@@ -95,10 +85,7 @@ pub fn check(world: &World) -> Vec<Finding> {
     findings.extend(sshd(world));
     if !right.is_empty() {
         let right = right.join(", ");
-        findings.insert(
-            0,
-            Finding::ok(TOPIC, format!("pam_berth stands right in {right}")),
-        );
+        findings.insert(0, Finding::ok(format!("pam_berth stands right in {right}")));
     }
     findings
 }
@@ -107,10 +94,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 fn sshd(world: &World) -> Option<Finding> {
     let main = world.text("/etc/ssh/sshd_config")?;
     // The first value counts, and Debian and EL include the folder first of all.
-    let entries = fs::read_dir(world.path("/etc/ssh/sshd_config.d"))
-        .into_iter()
-        .flatten();
-    let mut drop_ins: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let entries = world.entries("/etc/ssh/sshd_config.d");
+    let mut drop_ins: Vec<_> = entries.map(|entry| entry.path()).collect();
     drop_ins.retain(|path| path.extension().is_some_and(|end| end == "conf"));
     drop_ins.sort();
     let drop_ins = drop_ins
@@ -128,7 +113,6 @@ fn sshd(world: &World) -> Option<Finding> {
     match value {
         Some(value) if value.eq_ignore_ascii_case("yes") => None,
         _ => Some(Finding::fail(
-            TOPIC,
             "sshd does not use PAM, so its logins get no berth",
             "UsePAM yes in /etc/ssh/sshd_config",
         )),

@@ -8,8 +8,6 @@ use super::finding::Finding;
 use super::world::World;
 use crate::{figures, place};
 
-const TOPIC: &str = "policy";
-
 pub fn check(world: &World) -> Vec<Finding> {
     let places = Places::under(&world.root);
     let mut findings = vec![in_force(world)];
@@ -17,14 +15,13 @@ pub fn check(world: &World) -> Vec<Finding> {
     let checked = match check_edited(&places, Trust::Root, Some(&site)) {
         Ok(checked) => checked,
         Err(error) => {
-            findings.push(Finding::fail(TOPIC, error.to_string(), "berth check"));
+            findings.push(Finding::fail(error.to_string(), "berth check"));
             return findings;
         }
     };
     if checked.errors() > 0 {
         let errors = counted(checked.errors(), "error");
         findings.push(Finding::fail(
-            TOPIC,
             format!(
                 "the edited files have {errors}; {}",
                 place::in_force(&places)
@@ -40,7 +37,6 @@ pub fn check(world: &World) -> Vec<Finding> {
             .map_or(String::new(), |place| format!(":{}", place.line));
         let file = warning.path.display();
         findings.push(Finding::warn(
-            TOPIC,
             format!("{file}{line}: {}", warning.message),
             warning.label.clone(),
         ));
@@ -51,14 +47,12 @@ pub fn check(world: &World) -> Vec<Finding> {
 fn in_force(world: &World) -> Finding {
     let Some(policy) = &world.policy else {
         return Finding::fail(
-            TOPIC,
             "there is no policy that could be used: each login follows on_error",
             "berth check",
         );
     };
     let Some(loaded) = policy.loaded() else {
         return Finding::warn(
-            TOPIC,
             "no policy is loaded: each login reads the files, as they are just then",
             "berth reload",
         );
@@ -67,17 +61,14 @@ fn in_force(world: &World) -> Finding {
         .duration_since(loaded.at)
         .unwrap_or_default();
     let age = figures::span(age.as_secs());
-    match &*policy.changed() {
+    match &*policy.changed().unwrap_or_default() {
         [] => {
             let (rules, profiles) = policy.size();
-            Finding::ok(
-                TOPIC,
-                format!(
-                    "loaded {age} ago, files unchanged since: {} and {}",
-                    counted(rules, "rule"),
-                    counted(profiles, "profile")
-                ),
-            )
+            Finding::ok(format!(
+                "loaded {age} ago, files unchanged since: {} and {}",
+                counted(rules, "rule"),
+                counted(profiles, "profile")
+            ))
         }
         [first, rest @ ..] => {
             let more = match rest.len() {
@@ -85,7 +76,6 @@ fn in_force(world: &World) -> Finding {
                 more => format!(" and {more} more"),
             };
             Finding::warn(
-                TOPIC,
                 format!("loaded {age} ago; {}{more} changed since", first.display()),
                 "berth diff, berth reload",
             )

@@ -4,8 +4,6 @@ use super::finding::Finding;
 use super::world::World;
 use crate::figures::named;
 
-const TOPIC: &str = "groups";
-
 /// Groups whose members can have anything done on the host.
 const GROUPS: [&str; 5] = ["docker", "lxd", "incus-admin", "libvirt", "disk"];
 
@@ -19,7 +17,6 @@ pub fn check(world: &World) -> Vec<Finding> {
             .collect();
         if !members.is_empty() {
             findings.push(Finding::warn(
-                TOPIC,
                 format!(
                     "{group} makes its members root on the host, past their berths: {}",
                     named(&members)

@@ -8,25 +8,19 @@ use berth_protocol::ANOTHER_VERSION;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::sys;
-
-const TOPIC: &str = "programs";
-
-/// Where the module looks for the helper (pam_module/src/arguments.rs).
-const HELPER: &str = "/usr/libexec/berth-helper";
+use crate::{caps, sys};
 
 /// Where distributions have PAM's modules; `*` is the machine's name.
 const FOLDERS: [&str; 3] = ["/usr/lib64/security", "/usr/lib/security", "/lib/security"];
 
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let helper = world.path(HELPER);
+    let helper = world.path(caps::HELPER);
     findings.extend(sound(&helper));
     let module = module(world);
     match &module {
         Some(module) => findings.extend(sound(module)),
         None => findings.push(Finding::fail(
-            TOPIC,
             "pam_berth.so is in none of PAM's folders",
             "install it again; a stack that names it lets nobody in",
         )),
@@ -36,16 +30,14 @@ pub fn check(world: &World) -> Vec<Finding> {
     }
     if let (Some(module), []) = (module, &*findings) {
         let (helper, module) = (helper.display(), module.display());
-        findings.push(Finding::ok(TOPIC, format!("{helper}, {module}")));
+        findings.push(Finding::ok(format!("{helper}, {module}")));
     }
     findings
 }
 
 fn module(world: &World) -> Option<PathBuf> {
-    let machines = fs::read_dir(world.path("/usr/lib")).into_iter().flatten();
-    let machines = machines
-        .flatten()
-        .map(|entry| entry.path().join("security"));
+    let machines = world.entries("/usr/lib");
+    let machines = machines.map(|entry| entry.path().join("security"));
     let mut folders = machines.chain(FOLDERS.map(|folder| world.path(folder)));
     folders.find_map(|folder| Some(folder.join("pam_berth.so")).filter(|path| path.exists()))
 }
@@ -56,7 +48,6 @@ fn of_two_versions(helper: &Path, module: &Path) -> Option<Finding> {
     let [helper, module] = [helper, module].map(|path| version(path).unwrap_or_else(unknown));
     (helper != module).then(|| {
         Finding::fail(
-            TOPIC,
             format!("the helper is of Berth {helper}, and the module of {module}: every login follows on_error"),
             "install both from one package",
         )
@@ -84,7 +75,7 @@ fn sound(path: &Path) -> Option<Finding> {
         Ok(metadata) => metadata,
         Err(error) => {
             let why = format!("{shown}: {error}: every login follows on_error");
-            return Some(Finding::fail(TOPIC, why, "install it again"));
+            return Some(Finding::fail(why, "install it again"));
         }
     };
     let mode = metadata.mode() & 0o7777;
@@ -100,5 +91,5 @@ fn sound(path: &Path) -> Option<Finding> {
         return None;
     };
     let remedy = format!("chown root:root {shown}; chmod 755 {shown}; setcap -r {shown}");
-    Some(Finding::fail(TOPIC, wrong, remedy))
+    Some(Finding::fail(wrong, remedy))
 }

@@ -1,8 +1,8 @@
 //! The admin's own services that run as capped users: without a PAM session they are under nobody's caps.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirEntry};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use berth_config::Login;
 use berth_session::systemd::slice;
@@ -11,8 +11,6 @@ use super::finding::Finding;
 use super::world::World;
 use crate::units::{instance, set_in_service};
 
-const TOPIC: &str = "services";
-
 /// Where an admin puts units. What packages bring runs as accounts of its own.
 const FOLDERS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
 
@@ -20,7 +18,7 @@ const FOLDERS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
 const ENABLED: [&str; 2] = [".wants", ".requires"];
 
 pub fn check(world: &World) -> Vec<Finding> {
-    if !world.path("/run/systemd/system").is_dir() {
+    if !world.has_systemd() {
         return Vec::new();
     }
     let services = services(world).into_iter();
@@ -32,7 +30,6 @@ pub fn check(world: &World) -> Vec<Finding> {
             (set("PAMName").is_none() && !set("Slice").as_ref().is_some_and(is_inside)).then(|| {
                 let user = &login.user;
                 Finding::warn(
-                    TOPIC,
                     format!("{unit} opens no PAM session: it runs outside the caps of {user}"),
                     "PAMName=NAME below its User=, where NAME is a PAM service with Berth's lines",
                 )
@@ -54,10 +51,12 @@ fn is_below(unit: &str, pool: Option<&str>, uid: u32) -> bool {
 fn services(world: &World) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for folder in FOLDERS {
-        for entry in entries(world.path(folder)) {
+        for entry in world.entries(folder) {
             let name = entry.file_name().to_string_lossy().into_owned();
             if ENABLED.iter().any(|kind| name.ends_with(kind)) {
-                let links = entries(entry.path()).map(|link| link.file_name());
+                let links = world
+                    .entries(&format!("{folder}/{name}"))
+                    .map(|link| link.file_name());
                 let links = links.filter_map(|link| link.into_string().ok());
                 names.extend(links.filter(|name| is_service(name) && instance(name).is_some()));
             }
@@ -68,10 +67,6 @@ fn services(world: &World) -> BTreeSet<String> {
         }
     }
     names
-}
-
-fn entries(folder: PathBuf) -> impl Iterator<Item = DirEntry> {
-    fs::read_dir(folder).into_iter().flatten().flatten()
 }
 
 fn is_service(unit: &str) -> bool {

@@ -8,24 +8,22 @@ use super::world::World;
 use crate::figures::harmless;
 use crate::live::Sessions;
 
-const TOPIC: &str = "sessions";
-
 /// Removes what sessions left, and tells of each.
 pub fn fix() -> Vec<Finding> {
     let tree = Tree::find().ok();
     let left = match Leftover::find() {
         Ok(left) => left,
-        Err(error) => return vec![Finding::fail(TOPIC, error.to_string(), "berth list")],
+        Err(error) => return vec![Finding::fail(error.to_string(), "berth list")],
     };
     let removed = Leftover::remove_all(&left, tree.as_ref());
     let fixed = left
         .iter()
         .zip(removed)
         .map(|(one, removed)| match removed {
-            Ok(()) => Finding::fixed(TOPIC, format!("removed {}", named(one))),
+            Ok(()) => Finding::fixed(format!("removed {}", named(one))),
             Err(error) => {
                 let text = format!("cannot remove {}: {error}", named(one));
-                Finding::fail(TOPIC, text, "try again when nobody is logging in")
+                Finding::fail(text, "try again when nobody is logging in")
             }
         });
     fixed.collect()
@@ -34,17 +32,16 @@ pub fn fix() -> Vec<Finding> {
 pub fn check(_: &World) -> Vec<Finding> {
     let sessions = match Sessions::read() {
         Ok(sessions) => sessions,
-        Err(error) => return vec![Finding::fail(TOPIC, error.to_string(), "berth list")],
+        Err(error) => return vec![Finding::fail(error.to_string(), "berth list")],
     };
     let mut findings = Vec::new();
     for error in &sessions.unread {
-        findings.push(Finding::warn(TOPIC, error.to_string(), "berth list"));
+        findings.push(Finding::warn(error.to_string(), "berth list"));
     }
     // A session that is being opened or ended at this moment may look like one.
     for one in Leftover::find().unwrap_or_default() {
         findings.push(match &one.user {
             Some(user) => Finding::warn(
-                TOPIC,
                 format!(
                     "nobody looks after session {} of {}: its keeper was killed",
                     one.id,
@@ -53,7 +50,6 @@ pub fn check(_: &World) -> Vec<Finding> {
                 format!("berth kill {}, or berth doctor --fix", one.id),
             ),
             None => Finding::warn(
-                TOPIC,
                 format!("nobody removes {}", named(&one)),
                 "berth doctor --fix",
             ),
@@ -61,7 +57,7 @@ pub fn check(_: &World) -> Vec<Finding> {
     }
     if findings.is_empty() {
         let open = counted(sessions.records.len(), "session");
-        findings.push(Finding::ok(TOPIC, format!("{open}, each with its keeper")));
+        findings.push(Finding::ok(format!("{open}, each with its keeper")));
     }
     findings
 }

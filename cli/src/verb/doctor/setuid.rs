@@ -6,8 +6,6 @@ use super::finding::Finding;
 use super::world::World;
 use crate::figures::named;
 
-const TOPIC: &str = "setuid";
-
 /// Those that people use (README has what each says). newuidmap is for those that have subids.
 const PROGRAMS: [&str; 9] = [
     "at",
@@ -45,14 +43,11 @@ pub fn check(world: &World) -> Vec<Finding> {
         return Vec::new();
     }
     let users: Vec<&str> = users.iter().map(|login| &*login.user).collect();
-    vec![Finding::ok(
-        TOPIC,
-        format!(
-            "by no_new_privs these do nothing for {}: {}",
-            named(&users),
-            inert.join(", ")
-        ),
-    )]
+    vec![Finding::ok(format!(
+        "by no_new_privs these do nothing for {}: {}",
+        named(&users),
+        inert.join(", ")
+    ))]
 }
 
 #[cfg(test)]
@@ -77,7 +72,7 @@ mod tests {
         };
         let fact = |programs: &str| {
             let text = format!("by no_new_privs these do nothing for alice: {programs}");
-            [Finding::ok(TOPIC, text)]
+            [Finding::ok(text)]
         };
         let inert = "namespaces = { user = \"identity\" }";
         assert_eq!(told("own", inert, "bob:1:2\n"), fact("crontab, passwd"));

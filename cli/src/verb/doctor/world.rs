@@ -1,5 +1,6 @@
 //! What the checks look at: the machine's files, the policy, and what it decides for each account.
 
+use std::fs::{self, DirEntry};
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::{Berth, Caps, Outcome};
@@ -56,6 +57,17 @@ impl World {
         self.root.join(path.trim_start_matches('/'))
     }
 
+    /// What is in a folder of the machine's; nothing where it cannot be read.
+    pub fn entries(&self, path: &str) -> impl Iterator<Item = DirEntry> + use<> {
+        let entries = fs::read_dir(self.path(path));
+        entries.into_iter().flatten().flatten()
+    }
+
+    /// Whether systemd runs it.
+    pub fn has_systemd(&self) -> bool {
+        self.path("/run/systemd/system").is_dir()
+    }
+
     /// A file of the machine's; `None` where it cannot be read.
     pub fn text(&self, path: &str) -> Option<String> {
         kernel_text(self.path(path)).ok()
@@ -93,8 +105,6 @@ impl World {
 
 #[cfg(test)]
 pub mod tests {
-    use std::fs;
-
     use super::*;
     use berth_config::{Group, Trust, check_files};
 

@@ -1,6 +1,6 @@
 //! Who gets something else by an edit.
 
-use berth_config::{Machine, Places, Policy};
+use berth_config::{Places, Policy, untried};
 
 use crate::figures::named;
 use crate::place;
@@ -8,16 +8,11 @@ use crate::verb::diff::{Change, differing};
 
 /// Prints it, those together for whom the same changes, against the policy in force.
 pub fn print(places: &Places, new: &Policy) {
-    let old = match Policy::load_in(places) {
-        Ok(old) => old,
-        Err(error) => {
-            println!("who gets something else is not known: {error}");
-            return;
-        }
-    };
-    let machine = match Machine::read(place::cgroup_root().as_deref()) {
-        Ok(machine) => machine,
-        Err(error) => {
+    let old = Policy::load_in(places).map_err(|error| error.to_string());
+    let machine = place::machine().map_err(|error| error.to_string());
+    let (old, machine) = match (old, machine) {
+        (Ok(old), Ok(machine)) => (old, machine),
+        (Err(error), _) | (_, Err(error)) => {
             println!("who gets something else is not known: {error}");
             return;
         }
@@ -41,8 +36,9 @@ pub fn print(places: &Places, new: &Policy) {
         }
     }
     println!(
-        "{} of {} users get something else",
+        "{} of {} users get something else{}",
         differing.len(),
-        accounts.len()
+        accounts.len(),
+        untried(&[&old, new])
     );
 }

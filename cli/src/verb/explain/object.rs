@@ -1,23 +1,21 @@
 //! An explanation, for programs.
 
-use std::time::SystemTime;
-
 use berth_config::outcome::Outcome;
 use berth_config::{Explanation, LocalTime, Login, Policy};
 use serde_json::{Value, json};
 
 use super::session::Session;
+use crate::exit::Exit;
 use crate::json;
 use crate::units::Other;
 
-/// Prints it.
 pub fn print(
     login: &Login,
     session: Option<&Session>,
     policy: &Policy,
     explanation: &Explanation,
     others: &[Other],
-) {
+) -> Result<(), Exit> {
     let decision = &explanation.decision;
     let loaded = policy.loaded().map(|loaded| {
         json!({
@@ -25,9 +23,8 @@ pub fn print(
             "changed": policy.changed(),
         })
     });
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         "login": login,
         "session": session.map(|session| session.object(explanation)),
         "policy": { "files": policy.files(), "loaded": loaded },
@@ -45,7 +42,7 @@ pub fn print(
             "everyone": explanation.everyone_caps,
             "login": explanation.login,
         },
-    }));
+    }))
 }
 
 /// The decision; bytes and seconds are numbers, no limit of a cap is "infinity".

@@ -5,7 +5,7 @@ use berth_config::{Explanation, LocalTime, Login};
 use berth_session::{Record, SessionId};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::live;
 
 /// A live session.
@@ -13,15 +13,13 @@ use crate::live;
 pub struct Session(Record);
 
 impl Session {
-    /// Reads its record.
     pub fn read(id: SessionId) -> Result<Session, Exit> {
         match Record::read(id) {
             Ok(record) => Ok(Session(record)),
             Err(_) if live::is_root() && !Record::path(id).exists() => {
-                eprintln!("berth: there is no session {id}");
-                Err(Exit::NotSo)
+                Err(not_so(format!("there is no session {id}")))
             }
-            Err(error) => Err(live::failed(&error)),
+            Err(error) => Err(live::failed(error)),
         }
     }
 
@@ -40,12 +38,11 @@ impl Session {
     }
 
     /// How and when its user logged in.
-    pub fn login(&self, login: &mut Login) {
-        login.service.clone_from(&self.0.service);
-        login.tty.clone_from(&self.0.tty);
-        login.rhost.clone_from(&self.0.rhost);
-        login.ruser.clone_from(&self.0.ruser);
-        login.at = LocalTime::of(live::opened(&self.0));
+    pub fn login(&self, account: &Login) -> Login {
+        Login {
+            at: LocalTime::of(live::opened(&self.0)),
+            ..account.through(self.0.door())
+        }
     }
 
     /// Whether the login would get something else now.

@@ -48,6 +48,6 @@ fn object(event: &Event) -> Value {
         "time": LocalTime::rfc3339(event.time),
         "cap": event.get("cap"),
         "killed": event.get("killed"),
-        "session": event.number::<u64>("session"),
+        "session": event.number("session"),
     })
 }

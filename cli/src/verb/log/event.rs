@@ -46,12 +46,12 @@ impl Event {
     }
 
     /// A field that is a number.
-    pub fn number<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
+    pub fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
     }
 }
 
-/// `a=1 b="two words"`, as helper/src/log.rs writes it.
+/// `a=1 b="two words"`, as session/src/log.rs writes it.
 fn pairs(mut text: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     while let Some((key, rest)) = text.trim_start().split_once('=') {

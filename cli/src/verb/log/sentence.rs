@@ -108,7 +108,7 @@ fn penalty(event: &Event) -> Vec<String> {
 
 /// What a session used. That nothing was killed or refused is not worth a word.
 fn used(event: &Event) -> Vec<String> {
-    let microseconds = |key| Some((event.number::<f64>(key)? * 1e6) as u64);
+    let microseconds = |key| Some((event.get(key)?.parse::<f64>().ok()? * 1e6) as u64);
     let some = |key| event.number(key).filter(|count| *count > 0);
     let parts = [
         event.number("duration_s").map(span),

@@ -12,7 +12,7 @@ use berth_config::LocalTime;
 use serde_json::Value;
 
 use super::event::Event;
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{live, place};
 
 /// There if journald takes messages.
@@ -87,11 +87,10 @@ impl Source {
         }
         live::only_root("see what happened to everybody")?;
         Source::here().ok_or_else(|| {
-            eprintln!(
-                "berth: no log: there is no journald, and none of {} (a syslog daemon's)",
+            not_so(format!(
+                "no log: there is no journald, and none of {} (a syslog daemon's)",
                 FILES.join(", ")
-            );
-            Exit::NotSo
+            ))
         })
     }
 
@@ -279,10 +278,7 @@ fn output(
         .stdout(Stdio::piped())
         .stderr(Stdio::null()) // tail tells of each file that it goes on with
         .spawn();
-    let missing = |error: &io::Error| {
-        eprintln!("berth: cannot run {name}: {error}");
-        Exit::NotSo
-    };
+    let missing = |error: &io::Error| not_so(format!("cannot run {name}: {error}"));
     let mut program = started.map_err(|error| missing(&error))?;
     let lines = program.stdout.take();
     let lines = lines.ok_or_else(|| missing(&io::ErrorKind::BrokenPipe.into()))?;

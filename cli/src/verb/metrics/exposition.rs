@@ -58,7 +58,6 @@ pub struct Exposition {
 }
 
 impl Exposition {
-    /// Begins.
     pub fn new(format: Format) -> Exposition {
         Exposition {
             format,
@@ -119,7 +118,6 @@ impl Exposition {
         self.created(name, &[], since);
     }
 
-    /// Ends.
     pub fn finish(mut self) -> String {
         if self.format == Format::Openmetrics {
             self.text.push_str("# EOF\n");

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::Policy;
-use berth_session::{BOUNDS, Cause, Counters, Group, Limits, Outcome, Record, Tree, Usage};
+use berth_session::{
+    BOUNDS, Cause, Counters, Group, Limits, Outcome, Record, Tree, Usage, memory_in_use,
+};
 
 use super::exposition::{Exposition, Family, Kind, Label};
 use crate::live::{self, Sessions};
-use crate::reading;
-
 /// From this share of their memory cap on a user is at it: the kernel reclaims before it is reached.
 const AT_CAP: f64 = 0.95;
 
@@ -121,7 +121,7 @@ pub fn sessions(to: &mut Exposition, sessions: &Sessions, tree: Option<&Tree>, t
             let labels = vec![("user", user.name.clone()), ("uid", user.uid.to_string())];
             let mut measured = Measured::of(labels, user.sessions, user.group.as_ref());
             if let (Some(tree), Some(group)) = (tree, &user.group) {
-                measured.limits = reading::user_limits(tree, group);
+                measured.limits = Limits::of_user(tree, group);
             }
             measured
         })
@@ -168,9 +168,8 @@ impl User {
         let at_cap = || {
             let group = self.group.as_ref()?;
             let bound = group.number::<u64>("memory.max")? as f64 * AT_CAP;
-            let memory = self.memory.filter(|memory| *memory as f64 >= bound)?;
-            let cache = group.keyed("memory.stat", "inactive_file").unwrap_or(0);
-            Some(memory.saturating_sub(cache) as f64 >= bound)
+            self.memory.filter(|memory| *memory as f64 >= bound)?;
+            Some(memory_in_use(group)? as f64 >= bound)
         };
         at_cap() == Some(true)
     }

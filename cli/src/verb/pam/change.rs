@@ -12,7 +12,7 @@ use super::standing::{Standing, never};
 use super::trial::{Copy, Place, covered};
 use crate::ask;
 use crate::difference;
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::stack::Folders;
 
 /// How many users are tried, until one could log in before the change too.
@@ -36,14 +36,13 @@ struct Plan {
     goes: bool,
 }
 
-/// Does it.
 pub fn run(
     change: Change,
     services: &[String],
     user: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Exit> {
-    let _lock = Lock::take().map_err(|error| not(&error))?;
+    let _lock = Lock::take().map_err(not_so)?;
     let folders = Folders::system();
     let mut plans: Vec<Plan> = Vec::new();
     for service in services {
@@ -79,11 +78,6 @@ pub fn run(
     })
 }
 
-fn not(why: &dyn std::fmt::Display) -> Exit {
-    eprintln!("berth: {why}");
-    Exit::NotSo
-}
-
 /// What is to be done for a service, if anything is.
 fn plan(
     change: Change,
@@ -91,7 +85,7 @@ fn plan(
     service: &str,
     all: &[String],
 ) -> Result<Option<Plan>, Exit> {
-    let about = |why: &dyn std::fmt::Display| not(&format!("{service}: {why}"));
+    let about = |why: &dyn std::fmt::Display| not_so(format!("{service}: {why}"));
     if let (Change::Enable, Some(why)) = (change, never(service)) {
         return Err(about(&why));
     }

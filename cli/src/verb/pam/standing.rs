@@ -27,7 +27,6 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Tells it.
     pub fn of(folders: &Folders, service: &str) -> std::io::Result<Standing> {
         let text = match folders.read(service) {
             Ok((_, text)) => text,

@@ -4,12 +4,11 @@ use berth_protocol::service::JOINED;
 use serde_json::json;
 
 use super::standing::{Standing, is_included};
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::json;
 use crate::stack::{Entry, Folders, entries};
 
-/// Does it.
-pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
+pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit, Exit> {
     let usual = usual(folders);
     let chosen = match services {
         [] => &usual[..],
@@ -22,8 +21,9 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
             Ok(Standing::Absent) if services.is_empty() => {}
             Ok(standing) => found.push((service, standing)),
             Err(error) => {
-                eprintln!("berth: cannot read PAM's file of {service}: {error}");
-                return Exit::NotSo;
+                return Err(not_so(format!(
+                    "cannot read PAM's file of {service}: {error}"
+                )));
             }
         }
     }
@@ -35,10 +35,9 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
             let (state, note) = words(standing);
             json!({ "service": service, "state": state, "note": note, "right": standing.is_right() })
         });
-        json::print(&json!({
-            "version": json::VERSION,
+        json::print(json!({
             "services": services.collect::<Vec<_>>(),
-        }));
+        }))?;
     } else {
         let width = found.iter().map(|(service, _)| service.len()).max();
         let width = width.unwrap_or_default().max("SERVICE".len());
@@ -49,10 +48,12 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Exit {
             println!("{service:width$}  {state}{note}");
         }
     }
-    match found.iter().all(|(_, standing)| standing.is_right()) {
-        true if !found.is_empty() => Exit::Done,
-        _ => Exit::NotSo,
-    }
+    Ok(
+        match found.iter().all(|(_, standing)| standing.is_right()) {
+            true if !found.is_empty() => Exit::Done,
+            _ => Exit::NotSo,
+        },
+    )
 }
 
 fn words(standing: &Standing) -> (&'static str, Option<String>) {

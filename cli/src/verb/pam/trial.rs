@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use berth_config::outcome::Outcome;
-use berth_config::{Machine, Places, Policy};
+use berth_config::{Places, Policy};
 
 use crate::pam::Application;
 use crate::stack::Folders;
@@ -34,7 +34,6 @@ pub enum Place {
 pub struct Copy(PathBuf);
 
 impl Copy {
-    /// Makes it.
     pub fn new(folders: &Folders, service: &str, text: &str) -> io::Result<Copy> {
         let copy = Path::new(COPY);
         match fs::remove_dir_all(copy) {
@@ -99,7 +98,7 @@ impl Drop for Copy {
 /// The local users whom the policy covers, in the order of /etc/passwd. There are none without a policy.
 pub fn covered(service: &str) -> Vec<String> {
     let policy = Policy::load_in(&Places::under(Path::new("/")));
-    let machine = Machine::read(place::cgroup_root().as_deref());
+    let machine = place::machine();
     let (Ok(policy), Ok(machine)) = (policy, machine) else {
         return Vec::new();
     };

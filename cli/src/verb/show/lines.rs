@@ -31,7 +31,7 @@ pub fn figures(figures: &Figures) -> Vec<(&'static str, String)> {
             usage
                 .oom_kills
                 .filter(|kills| *kills > 0)
-                .map(|kills| counted(usize::try_from(kills).unwrap_or(usize::MAX), "OOM kill")),
+                .map(|kills| counted(kills, "OOM kill")),
         ];
         let cap = limits.memory.map(|cap| (cap as f64, size(cap)));
         lines.push(("Memory", share(now as f64, size(now), cap, rest)));

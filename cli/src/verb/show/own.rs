@@ -1,14 +1,15 @@
 //! What a user is shown of themselves.
 
+use berth_config::counted;
 use berth_session::{Group, Record, Tree};
 use serde_json::json;
 
-use super::page::{Page, counted_tasks};
+use super::page::Page;
 use crate::exit::Exit;
-use crate::live::{Object, path};
+use crate::live::Object;
 use crate::own::{self, Own};
 use crate::penalties;
-use crate::reading::{self, Figures};
+use crate::reading::Figures;
 
 /// Shows the calling user, or one of their sessions.
 pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Result<Exit, Exit> {
@@ -16,14 +17,10 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
     if let Some(Object::Session(id)) = object {
         // Their own record is theirs to read, and no other.
         if let Some(record) = Record::read(*id).ok().filter(|record| record.uid == uid) {
-            Page::of_session(&record, tree).print(as_json);
-            return Ok(Exit::Done);
+            return Page::of_session(&record, tree).print(as_json);
         }
     }
-    let refused = |why: &str| {
-        eprintln!("berth: {why}");
-        Exit::Permission
-    };
+    let refused = |why: &str| Exit::Permission.because(why);
     let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
     let Some((tree, user)) = user else {
         return Err(refused(
@@ -40,23 +37,19 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
         },
         Some(_) => return Err(refused("only root may see other users")),
     };
-    page.print(as_json);
-    Ok(Exit::Done)
+    page.print(as_json)
 }
 
 fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) -> Page {
-    let mut groups = vec![Some(user.clone())];
-    groups.extend(sessions.iter().map(|own| Some(own.group.clone())));
-    let mut figures = Figures::of(&groups);
-    let of_sessions = figures.split_off(1);
-    let mut figures = figures.pop().unwrap_or_default();
-    figures.limits = reading::user_limits(tree, user);
-    let here = tree.of_process(std::process::id().try_into().unwrap_or(0));
+    let groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
+    let (figures, of_sessions) = Figures::of_users(Some(tree), &[Some(user.clone())], &groups);
+    let figures = figures.into_iter().next().unwrap_or_default();
+    let this = std::process::id().try_into().unwrap_or(0);
     let both = sessions.iter().zip(&of_sessions);
     let lines = both.clone().map(|(own, figures)| {
         let mut parts = Vec::new();
-        parts.extend(figures.usage.tasks.map(counted_tasks));
-        if here.as_ref() == Some(&own.group) {
+        parts.extend(figures.usage.tasks.map(|tasks| counted(tasks, "task")));
+        if tree.is_in(this, &own.group) {
             parts.push("this one".into());
         }
         format!("{:<3} {}", own.name(), parts.join(", "))
@@ -74,14 +67,7 @@ fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) ->
             "uid": uid,
             "penalty": standing,
             "sessions": both
-                .map(|(own, figures)| {
-                    let mut object = figures.object();
-                    if let Some(object) = object.as_object_mut() {
-                        object.insert("session".into(), json!(own.id));
-                        object.insert("cgroup".into(), json!(path(&tree.below(&own.group))));
-                    }
-                    object
-                })
+                .map(|(own, figures)| own.object(tree, figures))
                 .collect::<Vec<_>>(),
         }),
         figures,
@@ -94,9 +80,7 @@ fn of_session(own: &Own, name: &str, uid: u32, tree: &Tree) -> Page {
         title: format!("session {} of {name} ({uid})", own.name()),
         cgroup: Some(tree.below(&own.group)),
         object: json!({ "session": own.id, "user": name, "uid": uid }),
-        figures: Figures::of(&[Some(own.group.clone())])
-            .pop()
-            .unwrap_or_default(),
+        figures: Figures::of_one(Some(own.group.clone())),
         ..Page::default()
     }
 }

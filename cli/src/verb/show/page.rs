@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use super::lines::figures;
 use super::way_in;
+use crate::exit::Exit;
 use crate::figures::{harmless, span};
 use crate::live;
-use crate::reading::{self, Figures};
+use crate::reading::Figures;
 use crate::stale::Stale;
 use crate::verb::list::profiles;
 use crate::verb::log::bites;
@@ -50,7 +51,7 @@ impl Page {
     /// One session.
     pub fn of_session(record: &Record, tree: Option<&Tree>) -> Page {
         let group = live::group(tree, record);
-        let figures = Figures::of(&[group]).pop().unwrap_or_default();
+        let figures = Figures::of_one(group);
         let mut about = vec![
             ("State", live::state(record, tree).to_owned()),
             ("Login", way_in(record)),
@@ -92,23 +93,22 @@ impl Page {
         let groups = users
             .values()
             .map(|records| live::user_group(tree, records));
-        let mut groups: Vec<_> = groups.collect();
-        groups.extend(records.iter().map(|record| live::group(tree, record)));
-        let mut of_users = Figures::of(&groups);
-        let of_sessions = of_users.split_off(uids.len());
-        let mut figures = Figures::sum(&of_users);
+        let groups: Vec<_> = groups.collect();
+        let sessions = records.iter().map(|record| live::group(tree, record));
+        let (of_users, of_sessions) =
+            Figures::of_users(tree, &groups, &sessions.collect::<Vec<_>>());
+        let figures = match &of_users[..] {
+            [one] => one.clone(),
+            several => Figures::sum(several),
+        };
         let user = groups.into_iter().next().flatten();
         let user = user.filter(|_| uids.len() == 1);
-        if let (Some(tree), Some(user), Some(one)) = (tree, &user, of_users.pop()) {
-            figures = one;
-            figures.limits = reading::user_limits(tree, user);
-        }
         let oldest = records.iter().max_by_key(|record| live::age(record));
         let oldest = oldest.unwrap_or(first);
         let sessions = records.iter().zip(&of_sessions);
         let lines = sessions.clone().map(|(record, figures)| {
             let mut parts = vec![way_in(record), span(live::age(record))];
-            parts.extend(figures.usage.tasks.map(counted_tasks));
+            parts.extend(figures.usage.tasks.map(|tasks| counted(tasks, "task")));
             let state = live::state(record, tree);
             if state != "active" {
                 parts.push(state.into());
@@ -169,7 +169,7 @@ impl Page {
     /// A pool, whose users' sessions these are.
     pub fn of_pool(name: &str, records: &[Record], tree: Option<&Tree>) -> Page {
         let group = tree.map(|tree| tree.pool(name)).filter(Group::exists);
-        let figures = Figures::of(std::slice::from_ref(&group)).pop();
+        let figures = Figures::of_one(group.clone());
         let users = users(records);
         Page {
             title: format!("pool {}  {}", harmless(name), counted(users.len(), "user")),
@@ -180,7 +180,7 @@ impl Page {
                 "users": users,
                 "sessions": ids(records),
             }),
-            figures: figures.unwrap_or_default(),
+            figures,
             ..Page::default()
         }
     }
@@ -205,11 +205,10 @@ impl Page {
         }
     }
 
-    /// Prints it.
-    pub fn print(&self, as_json: bool) {
+    pub fn print(&self, as_json: bool) -> Result<Exit, Exit> {
         if as_json {
-            json::print(&self.whole_object());
-            return;
+            json::print(self.whole_object())?;
+            return Ok(Exit::Done);
         }
         let mut out = vec![self.title.clone()];
         let line = |out: &mut Vec<String>, label: &str, text: &str| {
@@ -249,24 +248,14 @@ impl Page {
             }
         }
         pager::lines(&out);
+        Ok(Exit::Done)
     }
 
     fn whole_object(&self) -> Value {
-        let mut object = json!({
-            "version": json::VERSION,
-            "now": LocalTime::rfc3339(SystemTime::now()),
-        });
-        let parts = [
-            self.figures.object(),
-            json!({ "cgroup": self.cgroup.as_deref().map(live::path) }),
-            self.object.clone(),
-        ];
-        for part in parts {
-            if let (Value::Object(all), Value::Object(part)) = (&mut object, part) {
-                all.extend(part);
-            }
-        }
-        object
+        let cgroup = self.cgroup.as_deref().map(live::path);
+        let about = json!({ "now": json::now(), "cgroup": cgroup });
+        let about = json::merged(about, self.figures.object());
+        json::merged(about, self.object.clone())
     }
 }
 
@@ -337,8 +326,4 @@ fn namespaces(ids: &NamespaceIds) -> Option<String> {
         [] => format!("{last} namespace"),
         _ => format!("{} and {last} namespaces", rest.join(", ")),
     })
-}
-
-pub fn counted_tasks(tasks: u64) -> String {
-    counted(usize::try_from(tasks).unwrap_or(usize::MAX), "task")
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::reading::rate;
+
 /// How many characters it has.
 pub const WIDTH: usize = 8;
 
@@ -35,13 +37,8 @@ impl History {
     /// fixed moment.
     pub fn take(&mut self, at: Duration, cpu_us: u64) -> Option<f64> {
         let (from, before) = self.last.replace((at, cpu_us))?;
-        let passed = at.checked_sub(from)?.as_secs_f64();
         // Smaller than before: it is another cgroup of the same name.
-        let used = cpu_us.checked_sub(before)? as f64 / 1e6;
-        if passed <= 0.0 {
-            return None;
-        }
-        let percent = used / passed * 100.0;
+        let percent = rate(at.checked_sub(from)?, cpu_us.checked_sub(before)?)?;
         self.spread(from, at, percent);
         Some(percent)
     }

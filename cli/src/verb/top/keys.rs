@@ -2,9 +2,7 @@
 
 use super::model::{Column, Model, View};
 
-/// A key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Press {
     Letter(char),
     Up,

@@ -14,7 +14,6 @@ use crate::reading::Figures;
 
 /// What has a row each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
 pub enum View {
     Users,
     Sessions,
@@ -23,7 +22,6 @@ pub enum View {
 
 /// What a row is of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
 pub enum Key {
     User(u32),
     Session(SessionId),
@@ -34,7 +32,6 @@ pub enum Key {
 
 /// What rows are in the order of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Column {
     Name,
     Second,

@@ -1,16 +1,16 @@
 //! One look of `top`, for programs.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use berth_config::LocalTime;
 use serde_json::{Value, json};
 
 use super::model::{Key, Model, Row, View};
 use super::today::{Since, midnight};
+use crate::exit::Exit;
 use crate::json;
 
-/// Prints it.
-pub fn print(model: &Model) {
+pub fn print(model: &Model) -> Result<(), Exit> {
     let machine = model.machine();
     let bites = &machine.bites;
     let since = match bites.since {
@@ -24,7 +24,7 @@ pub fn print(model: &Model) {
         View::Sessions => "sessions",
         View::Pools => "pools",
     };
-    let everyone = with(
+    let everyone = json::merged(
         json!({
             "sessions": machine.sessions,
             "users": machine.users,
@@ -36,16 +36,15 @@ pub fn print(model: &Model) {
         }),
         machine.figures.object(),
     );
-    json::print(&json!({
-        "version": json::VERSION,
-        "now": LocalTime::rfc3339(SystemTime::now()),
+    json::print(json!({
+        "now": json::now(),
         "host": machine.host,
         "load": machine.load.as_ref().and_then(|load| load.parse::<f64>().ok()),
         "cpus": machine.cpus,
         "memory_bytes": machine.memory,
         "everyone": everyone,
         key: rows,
-    }));
+    }))
 }
 
 fn row(row: &Row) -> Value {
@@ -68,12 +67,5 @@ fn row(row: &Row) -> Value {
         "lingers": row.lingers,
         "stale": row.is_stale,
     });
-    with(with(head, state), row.figures.object())
-}
-
-fn with(mut object: Value, more: Value) -> Value {
-    if let (Value::Object(all), Value::Object(more)) = (&mut object, more) {
-        all.extend(more);
-    }
-    object
+    json::merged(json::merged(head, state), row.figures.object())
 }

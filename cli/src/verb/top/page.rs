@@ -10,7 +10,7 @@ use berth_config::{LocalTime, counted};
 use super::keys::Mode;
 use super::model::{Column, Model, Row, View};
 use super::today::{Bites, Since};
-use crate::figures::{gauge, harmless, percent, size};
+use crate::figures::{gauge, harmless, or_dash, percent, size};
 use crate::reading::Figures;
 
 /// The narrowest and the lowest screen.
@@ -36,7 +36,6 @@ const MARKS: &str = "! at a cap  F frozen  L lingering  S stale: opened under an
 
 /// Whether there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Paint {
     Colours,
     Plain,
@@ -121,7 +120,6 @@ fn head(model: &Model, width: usize, paint: Paint) -> Vec<Line<'static>> {
         limits,
         pressure,
     } = &machine.figures;
-    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
     let share = |name, part: Option<f64>, whole: Option<f64>, text: fn(f64) -> String| {
         let of = whole.map(|whole| format!(" of {}", text(whole).replacen(".0", "", 1)));
         let figure = or_dash(part.map(text)) + &of.unwrap_or_default();
@@ -194,7 +192,7 @@ fn bites(bites: &Bites) -> String {
         (Since::Unknown, 1) => ("So far".into(), " task"),
         (Since::Unknown, _) => ("So far".into(), " tasks"),
     };
-    let killed = counted(usize::try_from(killed).unwrap_or(usize::MAX), "OOM kill");
+    let killed = counted(killed, "OOM kill");
     format!("{since}  {killed}, {refused} refused{tasks}")
 }
 
@@ -278,7 +276,6 @@ impl Columns {
 
     fn row(self, model: &Model, row: &Row, paint: Paint) -> Line<'static> {
         let Figures { usage, limits, .. } = &row.figures;
-        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         let number = |value: Option<u64>| value.map(|value| value as f64);
         let mut text = String::new();
         for (cell, width) in row.texts.iter().zip(self.texts) {

@@ -12,7 +12,6 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
-use ratatui::layout::Size;
 use ratatui::text::Text;
 
 use super::errand::Errand;
@@ -20,7 +19,7 @@ use super::keys::{Act, Press};
 use super::model::Model;
 use super::page::{self, Paint};
 use super::watch::Watch;
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{live, paint, sys};
 
 /// Those that end it, and the one that stops it.
@@ -36,8 +35,7 @@ pub fn run(model: &mut Model, watch: &mut Watch) -> Exit {
     let mut screen = match Screen::open() {
         Ok(screen) => screen,
         Err(error) => {
-            eprintln!("berth: cannot use this terminal: {error}");
-            return Exit::NotSo;
+            return not_so(format!("cannot use this terminal: {error}"));
         }
     };
     let ended = screen.show(model, watch);
@@ -46,11 +44,8 @@ pub fn run(model: &mut Model, watch: &mut Watch) -> Exit {
         Ok(End::Key) => Exit::Done,
         // As a shell tells of it.
         Ok(End::Signal(number)) => Exit::Of(number.saturating_add(128)),
-        Err(Failure::Sessions(error)) => live::failed(&error),
-        Err(Failure::Terminal(error)) => {
-            eprintln!("berth: cannot use this terminal: {error}");
-            Exit::NotSo
-        }
+        Err(Failure::Sessions(error)) => live::failed(error),
+        Err(Failure::Terminal(error)) => not_so(format!("cannot use this terminal: {error}")),
     }
 }
 
@@ -115,7 +110,7 @@ impl Screen {
         loop {
             let now = Instant::now();
             if now >= next {
-                model.fit(page::room(self.size()?.height));
+                model.fit(page::room(self.terminal.size()?.height));
                 let sample = watch.sample(model).map_err(Failure::Sessions)?;
                 model.take(sample);
                 looks = looks.saturating_add(1);
@@ -149,10 +144,6 @@ impl Screen {
                 }
             }
         }
-    }
-
-    fn size(&self) -> io::Result<Size> {
-        self.terminal.size()
     }
 
     /// Writes to the terminal what has changed.

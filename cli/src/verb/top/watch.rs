@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
 use berth_config::{LocalTime, Policy};
-use berth_session::{Group, Record, SessionId, State, Tree, tasks_refused};
+use berth_session::{Group, Limits, Record, SessionId, State, Tree, tasks_refused};
 
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
 use super::today::{Bites, Since, Today};
 use crate::live;
 use crate::own;
-use crate::reading::{self, Figures};
+use crate::reading::Figures;
 use crate::stale::Stale;
 
 /// What does not change from one moment to the next is read of each row once in so many times.
@@ -277,7 +277,7 @@ impl Known {
     fn read(&mut self, tree: Option<&Tree>, key: &Key, group: &Group) {
         self.figures = Figures::now(group);
         if let (Key::User(_), Some(tree)) = (key, tree) {
-            self.figures.limits = reading::user_limits(tree, group);
+            self.figures.limits = Limits::of_user(tree, group);
         }
         self.is_frozen = group.is_frozen();
     }
