@@ -1,7 +1,7 @@
 //! What is due each minute: exceptions that end, windows of time, penalties, and caps of who has gone (`berth apply --due`).
 
 use berth_config::Policy;
-use berth_session::systemd::{self, Bus, TIMER, is_booted};
+use berth_session::systemd::{self, Bus, Held, TIMER, is_booted};
 use berth_session::{Applied, Tree, UserFolder};
 
 use crate::caps::Helper;
@@ -26,6 +26,7 @@ pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
         }
         Err(error) => part(Err(place::policy_error(error))),
     }
+    part(let_go_of_who_is_held(helper));
     if let Err(exit) = take_caps_back() {
         failed = Some(exit);
     }
@@ -61,6 +62,20 @@ fn take_caps_back() -> Result<(), Exit> {
         Err(error) => step("users", Err(error)),
     }
     done
+}
+
+/// Ends the hold on users' units that made room for a login, where there is no need of it any more. Only systemd needs it.
+fn let_go_of_who_is_held(helper: &Helper) -> Result<Vec<Applied>, Exit> {
+    let held = Held::uids().map_err(|error| {
+        eprintln!("berth: cannot see whose units are held: {error}");
+        Exit::NotSo
+    })?;
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut words: Vec<String> = held.iter().map(|uid| format!("--uid={uid}")).collect();
+    words.push("--by=time".into());
+    helper.bring(&words)
 }
 
 /// After a boot the timer runs by itself; from an installation to the next boot, from here on.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use berth_config::value::bytes_text;
+use berth_session::systemd::Held;
 use berth_session::{Group, Manager, Tree};
 
 use crate::kernel_log::KernelLog;
@@ -85,7 +86,10 @@ impl Watch {
     }
 
     fn of(mut levels: Vec<Level>, uid: u32, contact: Option<String>) -> Option<Watch> {
-        levels.iter_mut().for_each(Level::read_caps);
+        let held = Held::of(uid);
+        for level in &mut levels {
+            level.read_caps(held.as_ref());
+        }
         levels.iter().any(Level::is_capped).then(|| {
             let mut watch = Watch {
                 levels,
@@ -112,9 +116,10 @@ impl Watch {
         let is_over = |then: &Instant| now.saturating_duration_since(*then) >= AGAIN;
         let minute_is_over = self.caps_read.as_ref().is_none_or(is_over);
         let mut found = Vec::new();
+        let held = minute_is_over.then(|| Held::of(self.uid)).flatten();
         for level in self.levels.iter_mut().filter(|level| level.is_users) {
             if minute_is_over {
-                level.read_caps();
+                level.read_caps(held.as_ref());
                 found.extend(level.slow_cpu());
             }
             found.extend(level.slow_memory());
@@ -281,6 +286,40 @@ mod tests {
         assert_eq!(
             told,
             ["berth: refused to start a task: tasks_max 256 reached!"]
+        );
+    }
+
+    #[test]
+    fn what_a_unit_is_held_at_is_no_cap_of_its_users() {
+        let root = Folder::new("notice-held", &[]);
+        let slice = root.group().child("user-1001.slice");
+        let max = |group: &Group, held: Option<&Held>| {
+            let name = ("", String::new());
+            let mut level = Level::new(group.clone(), String::new(), name, true);
+            level.read_caps(held);
+            level.tasks_max
+        };
+        root.write("user-1001.slice/pids.max", "56\n");
+        let units = [(1, u64::MAX), (2, 30)];
+        for (id, _) in units {
+            root.write(
+                &format!("user-1001.slice/session-{id}.scope/pids.max"),
+                "3\n",
+            );
+        }
+        let scope = |id: u64| slice.child(&format!("session-{id}.scope"));
+        let held = Held {
+            tasks_max: 40,
+            units: units
+                .map(|(id, before)| (scope(id).name().to_owned(), before))
+                .into(),
+        };
+        let held = Some(&held);
+        assert_eq!(max(&slice, held), Some(40));
+        assert_eq!([1, 2].map(|id| max(&scope(id), held)), [None, Some(30)]);
+        assert_eq!(
+            [max(&slice, None), max(&scope(1), None)],
+            [Some(56), Some(3)]
         );
     }
 

@@ -288,18 +288,15 @@ fn a_session_lasts_from_open_to_close() {
     assert_eq!(first, second, "one helper");
     let (asked, shown) = (stage.read("asked"), stage.read("shown"));
     assert!(shown.contains("BERTH_SESSION=c7\n") && !asked.contains("BERTH_SESSION"));
-    // What the application holds open for us: while the helper waits, and then.
+    // What the application holds open for us, while the helper waits and then.
     let open = |text: &str, what| text.lines().filter(|line| line.contains(what)).count();
-    assert_eq!(
-        (open(&asked, "socket:"), open(&asked, "pidfd")),
-        (1, 1),
-        "{asked}"
-    );
-    assert_eq!(
-        (open(&shown, "socket:"), open(&shown, "pidfd")),
-        (1, 0),
-        "{shown}"
-    );
+    for held in [&asked, &shown] {
+        assert_eq!(
+            (open(held, "socket:"), open(held, "pidfd")),
+            (1, 0),
+            "{held}"
+        );
+    }
     eventually("the helper sees the end", || {
         stage.read("ended") == "Joined"
     });

@@ -9,6 +9,7 @@
 //! | entry in its user's folder | `/run/berth/users/UID/ID` |
 //! | cgroup | `<cgroup2>/berth/user-UID/sessions/ID`, or `…/rescue/ID`; under systemd a scope, which is its own |
 //! | caps under systemd | `/run/berth/users/UID/before`: what they were before |
+//! | units held for a login at `tasks_max` | `/run/berth/users/UID/held`: what they had before |
 //! | private /tmp on disk | `/var/lib/berth/tmp/ID` |
 //!
 //! So whoever finds a session whose keeper is gone can clean up after it: [`sweep`].
@@ -38,6 +39,7 @@ mod leftovers;
 mod limits;
 mod log;
 mod outcome;
+mod protection;
 mod record;
 mod regular;
 mod sweep;
@@ -59,6 +61,7 @@ pub use leftovers::Leftover;
 pub use limits::{Limits, Pressure};
 pub use log::{Line, is_invisible};
 pub use outcome::{Cause, Outcome};
+pub use protection::{PROTECTION, cover};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use regular::{open_file, read_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};

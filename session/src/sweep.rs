@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::folder::remove_if_there;
+use crate::protection::Covers;
 use crate::systemd;
 use crate::tree::Manager;
 use crate::{Error, Group, Record, Result, SessionId, Tree, UserFolder};
@@ -84,12 +85,14 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     if let (Some(tree), Ok(_)) = (tree, &folder) {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
         // folder's lock, so that no login finds it half gone.
+        let covers = Covers::above(tree, uid);
         for group in &own {
             step(remove_own(group));
         }
         // And its pool's, and the one of all users, with the last user.
         let above = tree.above_session(uid);
         step(above.and_then(|above| above.iter().try_for_each(|group| group.remove().map(drop))));
+        step(covers.and_then(|covers| covers.follow()));
     }
     // The record goes last: as long as anything of the session is left, something says so.
     outcome?;

@@ -4,18 +4,11 @@
 //! as its own cgroup is (unless the tree is mounted with memory_recursiveprot). So a user's value must be
 //! covered above, in its pool's and in everyone's cgroup, and stand again in the cgroups below.
 
-use std::fs;
-
 use berth_session::Group;
+pub use berth_session::PROTECTION as FILES;
 
 use super::Setting;
 use crate::error::{Error, Result};
-
-/// Where it stands.
-pub const FILES: [&str; 2] = ["memory.min", "memory.low"];
-
-/// How often another user's first login may come in between.
-const TRIES: usize = 100;
 
 fn protects(setting: &&Setting) -> bool {
     FILES.contains(&setting.file)
@@ -39,37 +32,13 @@ pub fn cover(group: &Group, below: &[Setting], own: &[Setting]) -> Result<()> {
         if !group.path().join(setting.file).exists() {
             continue; // the user's own value was missing too, and that was dealt with
         }
-        // Two first logins may each have missed the other's value: whoever writes last looks again.
-        for _ in 0..TRIES {
-            let sum = sum(group, setting.file);
-            if group.read(setting.file)?.trim() == sum {
-                break;
-            }
-            group
-                .write(setting.file, &sum)
-                .map_err(|error| Error::Cap {
-                    cap: setting.cap.into(),
-                    whom: "all users".into(),
-                    reason: error.to_string(),
-                })?;
-        }
+        berth_session::cover(group, setting.file).map_err(|error| Error::Cap {
+            cap: setting.cap.into(),
+            whom: "all users".into(),
+            reason: error.to_string(),
+        })?;
     }
     Ok(())
-}
-
-/// What the cgroups below have of this together, as the kernel takes it.
-fn sum(group: &Group, file: &str) -> String {
-    let users = fs::read_dir(group.path()).into_iter().flatten().flatten();
-    let mut sum = 0_u64;
-    for user in users {
-        // A cgroup that is being removed no longer counts.
-        let value = fs::read_to_string(user.path().join(file)).unwrap_or_default();
-        match value.trim() {
-            "max" => return "max".into(),
-            value => sum = sum.saturating_add(value.parse().unwrap_or_default()),
-        }
-    }
-    sum.to_string()
 }
 
 #[cfg(test)]

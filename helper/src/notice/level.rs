@@ -1,6 +1,7 @@
 //! One cgroup of those that a session is under: its caps, and what they did, or are about to do, since the last look.
 
 use berth_config::value::{Percent, bytes_text};
+use berth_session::systemd::Held;
 use berth_session::{Group, memory_in_use};
 
 use super::{About, Notice};
@@ -62,13 +63,20 @@ impl Level {
         }
     }
 
-    /// Another login or an admin may have changed them.
-    pub fn read_caps(&mut self) {
+    /// Another login or an admin may have changed them. What is held has more room or less than its cap is.
+    pub fn read_caps(&mut self, held: Option<&Held>) {
         let group = &self.group;
         self.memory_max = group.number("memory.max");
         self.memory_high = group.number("memory.high");
         let cap = self.tasks_cap.as_ref();
         self.tasks_max = cap.and_then(|group| group.number("pids.max"));
+        if let Some(held) = held.filter(|_| self.is_users) {
+            match held.units.get(group.name()) {
+                Some(before) => self.tasks_max = Some(*before).filter(|max| *max != u64::MAX),
+                None if group.name().ends_with(".slice") => self.tasks_max = Some(held.tasks_max),
+                None => {}
+            }
+        }
         let cpu = group.read("cpu.max").unwrap_or_default();
         let quota = cpu.trim().split_once(' ');
         self.cpu_quota =

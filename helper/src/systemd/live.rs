@@ -33,22 +33,40 @@ pub fn bring_user(
     told: &mut Applied,
 ) -> Result<()> {
     let own = tree.user_in(None, uid);
-    if own.exists() {
-        let settings = tasks::with_room_left(&own, settings);
-        bring(tree, &own, Kept::Before(folder), &settings, how, told)?;
-    }
     let in_pool = tree.existing_user_of(pools, uid)?;
-    let Some(in_pool) = in_pool.filter(|group| *group != own) else {
+    let in_pool = in_pool.filter(|group| *group != own);
+    bring_slices(tree, folder, (&own, in_pool.as_ref()), settings, how, told)?;
+    // Not before: whoever is at their cap again would take the room.
+    let has_room = |slice: &Group| tasks::has_room(slice, settings);
+    if !how.dry_run && !has_room(&own) && !in_pool.as_ref().is_some_and(has_room) {
+        systemd::let_go(tree, folder, uid)?;
+    }
+    Ok(())
+}
+
+fn bring_slices(
+    tree: &Tree,
+    folder: &UserFolder,
+    (own, in_pool): (&Group, Option<&Group>),
+    settings: &[Setting],
+    how: How,
+    told: &mut Applied,
+) -> Result<()> {
+    if own.exists() {
+        let settings = tasks::with_room_left(own, settings);
+        bring(tree, own, Kept::Before(folder), &settings, how, told)?;
+    }
+    let Some(in_pool) = in_pool else {
         return Ok(());
     };
     // The same caps: told once.
     let mut twice = Applied::to(told.whose.clone());
-    let settings = tasks::with_room_left(&in_pool, settings);
+    let settings = tasks::with_room_left(in_pool, settings);
     let told = match told.changes.is_empty() && told.left.is_empty() {
         true => told,
         false => &mut twice,
     };
-    bring(tree, &in_pool, Kept::Transient, &settings, how, told)
+    bring(tree, in_pool, Kept::Transient, &settings, how, told)
 }
 
 /// A session's own caps, on its scope, once its user's are as `user` says. The caller holds the lock on the user's folder.

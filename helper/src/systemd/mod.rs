@@ -124,7 +124,8 @@ impl Plan {
             _ => (Some(slice.child(&name)), Way::Scope(name)),
         };
         let whom = format!("user {}", self.uid);
-        let user = tasks::with_room(tree, &slice, group.as_ref(), &self.user)?;
+        let user = tasks::with_room(tree, (&slice, self.uid), folder, group.as_ref(), &self.user)?;
+        let is_rescue = user != self.user;
         let user = but_in_use(&whom, &slice, &user, &mut missing);
         let mut asked = vec![("everyone".into(), tree.berth(), everyone)];
         let mut slices = Vec::new();
@@ -145,6 +146,9 @@ impl Plan {
             }
         } else {
             set(tree, folder, &slice, &user)?;
+        }
+        if !is_rescue {
+            systemd::let_go(tree, folder, self.uid)?;
         }
         asked.push((whom, slice, user));
         if let Some(group) = &group {

@@ -6,33 +6,23 @@
 
 use std::fs;
 
-use berth_session::systemd::{Bus, Property, Value, set_while_it_runs};
-use berth_session::{Group, Tree};
+use berth_session::{Group, Tree, UserFolder, systemd};
 
 use crate::cgroup::{self, NEEDED, Setting};
 use crate::error::Result;
 
-/// A user's caps, with room for the tasks of a login. `session` is where that is or will be.
+/// A user's caps, with room for the tasks of a login where there is none. `session` is where that is or will be.
 pub fn with_room(
     tree: &Tree,
-    slice: &Group,
+    (slice, uid): (&Group, u32),
+    folder: &UserFolder,
     session: Option<&Group>,
     user: &[Setting],
 ) -> Result<Vec<Setting>> {
-    if !max(user).is_some_and(|max| are_used_up(slice, max)) {
+    let Some(max) = max(user).filter(|max| are_used_up(slice, *max)) else {
         return Ok(user.to_vec());
-    }
-    let others = to_be_held(tree, slice, session);
-    if !others.is_empty() {
-        let mut bus = Bus::connect()?;
-        for (unit, has) in others {
-            let held = Property::new("TasksMax", Value::Number(has));
-            match set_while_it_runs(&mut bus, unit.name(), held) {
-                Err(_) if !unit.exists() => {} // It has ended meanwhile.
-                set => set?,
-            }
-        }
-    }
+    };
+    systemd::hold(folder, uid, max, &to_be_held(tree, slice, session))?;
     Ok(with_reserve(user))
 }
 
@@ -50,12 +40,17 @@ pub fn with_room_left(slice: &Group, user: &[Setting]) -> Vec<Setting> {
 /// looked at twice: a user below `tasks_max` for a moment could take it all the same.
 pub fn held(unit: &Group, slice: &Group, user: &[Setting], own: &[Setting]) -> Vec<Setting> {
     let mut own = own.to_vec();
-    if max(user).is_some_and(|max| has_reserve(slice, max)) {
+    if has_room(slice, user) {
         let most = [max(&own), unit.number("pids.max")];
         own.retain(|setting| setting.file != "pids.max");
         own.extend(cgroup::tasks(most.into_iter().flatten().min()));
     }
     own
+}
+
+/// Whether a slice has room beyond its user's `tasks_max`.
+pub fn has_room(slice: &Group, user: &[Setting]) -> bool {
+    max(user).is_some_and(|max| has_reserve(slice, max))
 }
 
 fn has_reserve(slice: &Group, max: u64) -> bool {
@@ -131,12 +126,10 @@ mod tests {
             file: "pids.max",
             value: value.into(),
         };
-        let with_room = |caps: &[Setting]| with_room(&tree, &slice, None, caps).unwrap();
-        for caps in [vec![cap("100")], vec![cap("max")], Vec::new()] {
-            assert_eq!(with_room(&caps), caps);
-        }
+        assert!(!are_used_up(&slice, 100));
         write(&slice, ["93\n", "100\n"]);
-        assert_eq!(with_room(&[cap("100")]), [cap("116")]);
+        assert!(are_used_up(&slice, 100));
+        assert_eq!(with_reserve(&[cap("100")]), [cap("116")]);
         let [grows, held, ended, next, lowered] =
             [1, 2, 3, 4, 5].map(|n| slice.child(&format!("session-{n}.scope")));
         write(&grows, ["60\n", "max\n"]);

@@ -270,6 +270,7 @@ fn protection(machine: &mut Machine) {
         berth(machine, "unset alice memory_low").ok();
         assert_eq!(above(), "2097152");
         bob.end();
+        assert!(eventually(|| above() == "1048576"));
         alice.end();
         assert!(eventually(|| {
             let user = machine.cgroups().user(machine.uid("alice"));

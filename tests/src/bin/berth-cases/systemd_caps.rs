@@ -308,6 +308,9 @@ fn rescue(machine: &Booted) {
     };
     machine.berth("sshd", &policy);
     let before = machine.settled();
+    let (stays, beside) = machine.stay("alice");
+    let beside = beside.cgroup().expect("a cgroup");
+    let of_beside = || machine.of_cgroup(&beside, "pids.max");
     let (bomb, first) = machine.background("alice", "berth-probe fork-bomb", "berth-probe");
     assert!(eventually(
         || machine.of_user("alice", "pids.current") == "40"
@@ -333,6 +336,7 @@ fn rescue(machine: &Booted) {
         assert_eq!(machine.of_user("alice", "pids.max"), "56");
         assert_eq!(of_scope(), given.to_string());
     }
+    assert_ne!(of_beside(), "max");
     // Not for their next service manager, too.
     let held = format!(
         "/run/systemd/system.control/user@{}.service.d",
@@ -341,10 +345,17 @@ fn rescue(machine: &Booted) {
     assert!(!Path::new(&held).exists());
     machine.ssh("alice", "pkill berth-probe").ok();
     assert!(eventually(|| Process::named("berth-probe").is_empty()));
+    // Nobody needs to come for it to end: the timer does.
+    machine.host("systemctl start berth-due.service").ok();
+    assert_eq!(machine.of_user("alice", "pids.max"), "40");
+    assert_eq!(of_beside(), "max");
+    let mark = format!("/run/berth/users/{}/held", machine.uid("alice"));
+    assert!(!Path::new(&mark).exists());
     let (login, _) = machine.stay("alice");
     assert_eq!(machine.of_user("alice", "pids.max"), "40");
     login.end();
     bomb.end();
+    stays.end();
     machine.assert_nothing_left(&before);
 }
 
