@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::reading::Figures;
-use crate::{at_once, json};
+use crate::{at_once, caller, json};
 
 /// What a verb is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,23 +125,10 @@ pub fn failed(error: Error) -> Exit {
     }
 }
 
-/// Whether this process is root.
-pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-/// Refuses whoever is not root. `may` is what only root may do: `end sessions`.
-pub fn only_root(may: &str) -> Result<(), Exit> {
-    if is_root() {
-        return Ok(());
-    }
-    Err(Exit::Permission.because(format!("only root may {may}")))
-}
-
 /// Whether nobody looks after a session any more. Its keeper goes last but for the record, and a
 /// record that is gone is no session. Who is not root cannot tell: from a berth nobody sees a keeper.
 pub fn is_dead(record: &Record) -> bool {
-    is_root() && record.keeper.is_gone() && Record::path(record.id).exists()
+    caller::is_root() && record.keeper.is_gone() && Record::path(record.id).exists()
 }
 
 /// All that [`state`] can say.

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, not_so};
 use crate::progress::Progress;
-use crate::{json, live, pager, place};
+use crate::{caller, json, pager, place};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -105,7 +105,7 @@ fn may(arguments: &Arguments) -> Result<(), Exit> {
     let of_files = arguments.old.is_some() && arguments.new.is_some();
     match of_oneself || of_files {
         true => Ok(()),
-        false => live::only_root("see what others get"),
+        false => caller::only_root("see what others get"),
     }
 }
 

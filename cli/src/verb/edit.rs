@@ -9,7 +9,7 @@ use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::exit::{Exit, not_so};
-use crate::{ask, difference, live, paint, place, replace};
+use crate::{ask, caller, difference, paint, place, replace};
 
 mod editor;
 mod who;
@@ -37,7 +37,7 @@ pub struct Arguments {
 const SAVE: &str = "Save it and put it in force: (y)es, (e)dit again, or e(x)it without saving?";
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("edit the policy")?;
+    caller::only_root("edit the policy")?;
     if !arguments.yes && !io::stdin().is_terminal() {
         return Err(Exit::Usage.because("nobody can be asked here (no terminal): say --yes"));
     }

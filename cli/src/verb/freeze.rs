@@ -7,7 +7,7 @@ use serde_json::json;
 use super::show::none;
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
-use crate::{deed, json};
+use crate::{caller, deed, json};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -57,7 +57,7 @@ impl Change {
 }
 
 pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root(&format!("{} sessions", change.word()))?;
+    caller::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;
     let tree = Tree::find().map_err(live::failed)?;
     let records = Sessions::tell()?.of(object);

@@ -14,7 +14,7 @@ use super::show::{none, way_in};
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::stale::Stale;
-use crate::{ask, deed, figures, json, sys};
+use crate::{ask, caller, deed, figures, json, sys};
 use target::Target;
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
@@ -69,7 +69,7 @@ fn grace(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("end sessions")?;
+    caller::only_root("end sessions")?;
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.
     let everybody = all.records.clone();

@@ -9,7 +9,7 @@ use crate::figures::{age, harmless, or_dash, percent, size};
 use crate::live::{self, Sessions};
 use crate::reading::{Figures, Rates};
 use crate::stale::Stale;
-use crate::{at_once, json, own, pager, paint, table};
+use crate::{at_once, caller, json, own, pager, paint, table};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
@@ -39,7 +39,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     // Without a hierarchy there are no figures, and still sessions.
     let tree = Tree::find().ok();
-    if !live::is_root() {
+    if !caller::is_root() {
         return own_sessions(arguments, tree.as_ref());
     }
     let mut sessions = Sessions::tell()?;
@@ -227,9 +227,8 @@ impl List<'_> {
 
 /// What who is not root can see: their own cgroups.
 fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
-    let (uid, name) = own::user();
-    let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
-    let (Some((tree, user)), false) = (user, arguments.pools || arguments.stale) else {
+    let (uid, name) = caller::user();
+    let (Some((tree, user)), false) = (own::group(tree), arguments.pools || arguments.stale) else {
         return Err(Exit::Permission
             .because("only root may list that; `berth show` shows what there is of your own"));
     };

@@ -2,8 +2,9 @@
 
 use berth_session::{Record, Tree};
 
+use crate::caller;
 use crate::exit::Exit;
-use crate::live::{self, Object, Sessions};
+use crate::live::{Object, Sessions};
 
 mod lines;
 mod own;
@@ -30,7 +31,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let tree = Tree::find().ok();
-    if !live::is_root() {
+    if !caller::is_root() {
         return own::show(arguments.object.as_ref(), tree.as_ref(), arguments.json);
     }
     let object = match &arguments.object {

@@ -1,6 +1,5 @@
 //! The UIDs that own berths' user namespaces: nobody else may have them.
 
-
 use berth_config::outcome::UserNamespace;
 
 use super::finding::Finding;

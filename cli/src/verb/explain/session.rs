@@ -5,6 +5,7 @@ use berth_config::{Explanation, LocalTime, Login};
 use berth_session::{Record, SessionId};
 use serde_json::{Value, json};
 
+use crate::caller;
 use crate::exit::{Exit, not_so};
 use crate::live;
 
@@ -16,7 +17,7 @@ impl Session {
     pub fn read(id: SessionId) -> Result<Session, Exit> {
         match Record::read(id) {
             Ok(record) => Ok(Session(record)),
-            Err(_) if live::is_root() && !Record::path(id).exists() => {
+            Err(_) if caller::is_root() && !Record::path(id).exists() => {
                 Err(not_so(format!("there is no session {id}")))
             }
             Err(error) => Err(live::failed(error)),
