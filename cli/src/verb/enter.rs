@@ -17,9 +17,8 @@ use berth_session::{Record, SessionId, State};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Pid, Uid, User};
 
-use super::show::none;
 use crate::exit::{Exit, not_so};
-use crate::live::{Object, Sessions};
+use crate::live::{self, Object, Sessions};
 use crate::sys::{self, Identity, Terminal};
 use crate::{caller, deed, program};
 
@@ -56,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("enter sessions")?;
     let object = Object::Session(arguments.session);
     let records = Sessions::tell()?.of(&object);
-    let record = records.first().ok_or_else(|| none(&object))?;
+    let record = records.first().ok_or_else(|| live::none(&object))?;
     // Before the join: root's account is the host's.
     let shell = shell();
     let failed = |why: String| not_so(format!("cannot enter session {}: {why}", record.id));

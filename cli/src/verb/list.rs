@@ -105,7 +105,7 @@ impl List<'_> {
                 harmless(&record.service),
                 record.profile.clone(),
                 or_dash(record.pool.as_ref()),
-                age(live::age(record)),
+                age(record.age()),
                 tasks.clone(),
                 or_dash(rate.map(percent)),
                 memory.clone(),
@@ -143,8 +143,8 @@ impl List<'_> {
                 let about = json!({
                     "user": first.map(|one| &one.user),
                     "uid": uid,
-                    "sessions": ids(records),
-                    "profiles": profiles(records),
+                    "sessions": live::ids(records.iter().copied()),
+                    "profiles": live::profiles(records),
                     "pool": live::pool(records),
                     "age_seconds": oldest(records),
                 });
@@ -160,7 +160,7 @@ impl List<'_> {
                 or_dash(records.first().map(|one| harmless(&one.user))),
                 uid.to_string(),
                 records.len().to_string(),
-                profiles(records).join(","),
+                live::profiles(records).join(","),
                 or_dash(live::pool(records)),
                 age(oldest(records)),
             ];
@@ -194,7 +194,7 @@ impl List<'_> {
                 let about = json!({
                     "pool": pool,
                     "users": names(records),
-                    "sessions": ids(records),
+                    "sessions": live::ids(records.iter().copied()),
                     "age_seconds": oldest(records),
                 });
                 json::merged(about, figures.object())
@@ -283,21 +283,9 @@ fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {
     titles.map(String::from).to_vec()
 }
 
-fn ids(records: &[&Record]) -> Value {
-    records.iter().map(|record| json!(record.id)).collect()
-}
-
-/// Each profile once.
-pub fn profiles<'a>(records: &[&'a Record]) -> Vec<&'a str> {
-    let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
-    profiles.sort_unstable();
-    profiles.dedup();
-    profiles
-}
-
 /// The age of the oldest, in seconds.
 fn oldest(records: &[&Record]) -> u64 {
-    let ages = records.iter().map(|record| live::age(record));
+    let ages = records.iter().map(|record| record.age());
     ages.max().unwrap_or(0)
 }
 

@@ -41,7 +41,7 @@ impl Session {
     /// How and when its user logged in.
     pub fn login(&self, account: &Login) -> Login {
         Login {
-            at: LocalTime::of(live::opened(&self.0)),
+            at: LocalTime::of(self.0.opened_at()),
             ..account.through(self.0.door())
         }
     }
@@ -77,7 +77,7 @@ impl Session {
         let record = &self.0;
         json!({
             "session": record.id,
-            "opened": LocalTime::rfc3339(live::opened(record)),
+            "opened": LocalTime::rfc3339(record.opened_at()),
             "profile": record.profile,
             "pool": record.pool,
             "rule": record.rule,
