@@ -1,7 +1,7 @@
 //! `berth edit`: the policy in an editor, checked before it is anybody's.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -38,9 +38,7 @@ const SAVE: &str = "Save it and put it in force: (y)es, (e)dit again, or e(x)it 
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("edit the policy")?;
-    if !arguments.yes && !io::stdin().is_terminal() {
-        return Err(Exit::Usage.because("nobody can be asked here (no terminal): say --yes"));
-    }
+    ask::possible(arguments.yes)?;
     let places = arguments.root.places();
     let path = named(arguments.file.as_deref(), &places)?;
     let failed = |error: io::Error| not_so(format!("cannot edit {}: {error}", path.display()));
