@@ -77,12 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         let mut out = Vec::new();
         for (account, changes) in &differing {
             out.push(format!("{} ({})", account.user, account.uid));
-            for (services, lines) in changes {
-                out.push(format!("  {}", services.join(", ")));
-                for line in lines.iter() {
-                    out.push(format!("    {line}"));
-                }
-            }
+            out.extend(indented(changes));
         }
         out.push(format!(
             "{} of {} users differ",
@@ -122,6 +117,15 @@ type Known = HashMap<(String, [Case; 2]), Rc<[String]>>;
 
 /// What changes for an account: services, and a line for each value.
 pub type Change = (Vec<String>, Rc<[String]>);
+
+/// Changes as lines: services, and below them what changes.
+pub fn indented(changes: &[Change]) -> Vec<String> {
+    let each = changes.iter().flat_map(|(services, lines)| {
+        let lines = lines.iter().map(|line| format!("    {line}"));
+        std::iter::once(format!("  {}", services.join(", "))).chain(lines)
+    });
+    each.collect()
+}
 
 /// The accounts that get something else by the second policy.
 pub fn differing<'l>(

@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             }
             None => ask::choose("(e)dit again, or e(x)it without saving?", &['e', 'x']),
             Some((policy, text)) => {
-                show(&path, &original.text, text);
+                difference::print(path.display(), &original.text, text);
                 who::print(&places, policy);
                 let answer = match arguments.yes {
                     true => Some('y'),
@@ -123,13 +123,6 @@ fn valid(checked: &Checked) -> Option<&Policy> {
         println!("{}", super::check::summary(checked));
     }
     checked.policy.as_ref()
-}
-
-fn show(path: &Path, old: &str, new: &str) {
-    println!("{}", path.display());
-    for line in difference::shown(old, new) {
-        println!("  {line}");
-    }
 }
 
 /// The policy's file that is named: policy.toml, or one of the folder of drop-ins.
