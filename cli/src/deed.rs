@@ -1,8 +1,8 @@
 //! What an admin does, in the log.
 
 use berth_session::Line;
-use nix::unistd::{Uid, User};
 
+use crate::caller;
 use crate::live::Object;
 
 /// Writes a line: what was done, to whom, what else there is to say of it, and by whom.
@@ -18,19 +18,5 @@ pub fn log(word: &str, object: Option<&Object>, fields: &[(&str, String)]) {
     let line = fields
         .iter()
         .fold(line, |line, (key, value)| line.field(key, value));
-    line.field("by", doer()).info();
-}
-
-/// Who runs this: who logged in, by the kernel's word (pam_loginuid(8)), or by sudo's.
-pub fn doer() -> String {
-    let login = std::fs::read_to_string("/proc/self/loginuid").ok();
-    let login = login.and_then(|uid| uid.trim().parse().ok());
-    let by_sudo = || std::env::var("SUDO_UID").ok()?.parse().ok();
-    // The kernel has -1 for nobody.
-    let uid = login.filter(|uid| *uid != u32::MAX).or_else(by_sudo);
-    let uid = uid.map_or_else(nix::unistd::getuid, Uid::from_raw);
-    match User::from_uid(uid) {
-        Ok(Some(user)) => user.name,
-        _ => uid.to_string(),
-    }
+    line.field("by", caller::doer()).info();
 }

@@ -1,6 +1,7 @@
 //! What changes in a file, shown as diff(1) would.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 
 /// How many lines around a change are shown.
 const AROUND: usize = 2;
@@ -9,9 +10,17 @@ const AROUND: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Line<'a>(char, &'a str);
 
+/// Prints it below the file's path.
+pub fn print(path: impl Display, old: &str, new: &str) {
+    println!("{path}");
+    for line in shown(old, new) {
+        println!("  {line}");
+    }
+}
+
 /// The lines that go (`-`) and come (`+`), and some around them. Lines that stand in both are in the same order
 /// in both.
-pub fn shown(old: &str, new: &str) -> Vec<String> {
+fn shown(old: &str, new: &str) -> Vec<String> {
     let lines = merged(
         &old.lines().collect::<Vec<_>>(),
         &new.lines().collect::<Vec<_>>(),

@@ -6,12 +6,11 @@ use std::time::SystemTime;
 use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Places};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{Uid, User};
 use serde_json::json;
 
 use crate::caps::Helper;
 use crate::exit::{Exit, not_so};
-use crate::{caps, figures, json};
+use crate::{caller, caps, figures, json};
 
 /// The right to change exceptions: the folder, locked.
 pub struct Changing {
@@ -71,7 +70,7 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
         let all = file.read().map_err(not_so)?;
         let (over, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(is_over);
         file.write(&kept).map_err(not_so)?;
-        log("unset", (uid, name_of(uid)), "expired", &over);
+        log("unset", (uid, caller::name_of(uid)), "expired", &over);
     }
     Ok(())
 }
@@ -137,12 +136,6 @@ pub fn print_json(
 /// Brings one user's caps up to date.
 pub fn bring(helper: &Helper, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> {
     helper.bring(&[format!("--uid={uid}"), format!("--by={by}")])
-}
-
-/// An account's name; one that is gone has none.
-pub fn name_of(uid: u32) -> Option<String> {
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    user.map(|user| user.name)
 }
 
 /// Writes to the log what became of a user's exceptions.

@@ -5,15 +5,15 @@ use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::LocalTime;
 use berth_session::{Error, Group, Record, SessionId, State, Tree};
 use serde_json::{Value, json};
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
+use crate::figures::harmless;
 use crate::reading::Figures;
-use crate::{at_once, json};
+use crate::{at_once, caller, json};
 
 /// What a verb is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,23 +125,44 @@ pub fn failed(error: Error) -> Exit {
     }
 }
 
-/// Whether this process is root.
-pub fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
+/// Says that an object has no session.
+pub fn none(object: &Object) -> Exit {
+    match object {
+        Object::Session(id) => not_so(format!("there is no session {id}")),
+        _ => not_so(format!("{object} has no session")),
+    }
 }
 
-/// Refuses whoever is not root. `may` is what only root may do: `end sessions`.
-pub fn only_root(may: &str) -> Result<(), Exit> {
-    if is_root() {
-        return Ok(());
+/// The ids of sessions.
+pub fn ids<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<SessionId> {
+    records.into_iter().map(|record| record.id).collect()
+}
+
+/// Their profiles, each once.
+pub fn profiles<'a>(records: &[&'a Record]) -> Vec<&'a str> {
+    let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
+    profiles.sort_unstable();
+    profiles.dedup();
+    profiles
+}
+
+/// `sshd from 10.1.4.22 on pts/3`
+pub fn way_in(record: &Record) -> String {
+    let mut text = record.service.clone();
+    if !record.rhost.is_empty() {
+        text += &format!(" from {}", record.rhost);
     }
-    Err(Exit::Permission.because(format!("only root may {may}")))
+    // sshd does not know the terminal yet, and says `ssh`.
+    if !record.tty.is_empty() && record.tty != "ssh" {
+        text += &format!(" on {}", record.tty);
+    }
+    harmless(&text)
 }
 
 /// Whether nobody looks after a session any more. Its keeper goes last but for the record, and a
 /// record that is gone is no session. Who is not root cannot tell: from a berth nobody sees a keeper.
 pub fn is_dead(record: &Record) -> bool {
-    is_root() && record.keeper.is_gone() && Record::path(record.id).exists()
+    caller::is_root() && record.keeper.is_gone() && Record::path(record.id).exists()
 }
 
 /// All that [`state`] can say.
@@ -166,12 +187,6 @@ pub fn path(below: &Path) -> String {
 /// A session's cgroup.
 pub fn group(tree: Option<&Tree>, record: &Record) -> Option<Group> {
     Some(tree?.group(record.cgroup.as_ref()?))
-}
-
-/// How long a session has been open, in seconds.
-pub fn age(record: &Record) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.map_or(0, |now| now.as_secs().saturating_sub(record.opened))
 }
 
 /// Sessions by their user's UID.
@@ -216,13 +231,6 @@ pub fn is_within(tree: &Tree, group: &Group) -> bool {
     own.is_some_and(|own| own.path().starts_with(group.path()))
 }
 
-/// When a session was opened.
-pub fn opened(record: &Record) -> SystemTime {
-    UNIX_EPOCH
-        .checked_add(Duration::from_secs(record.opened))
-        .unwrap_or(UNIX_EPOCH)
-}
-
 /// A session for programs: its record, and its figures.
 pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale: bool) -> Value {
     let object = json!({
@@ -236,8 +244,8 @@ pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale:
         "pool": record.pool,
         "rule": record.rule,
         "user_rule": record.user_rule,
-        "opened": LocalTime::rfc3339(opened(record)),
-        "age_seconds": age(record),
+        "opened": LocalTime::rfc3339(record.opened_at()),
+        "age_seconds": record.age(),
         "state": state(record, tree),
         "stale": is_stale,
         "cgroup": record.cgroup.as_deref().map(path),

@@ -34,6 +34,7 @@ macro_rules! eprintln {
 
 mod ask;
 mod at_once;
+mod caller;
 mod caps;
 mod deed;
 mod difference;

@@ -2,7 +2,6 @@
 
 use std::fs;
 
-use berth_config::own_name;
 use berth_session::{Group, Manager, SessionId, Tree};
 use serde_json::{Value, json};
 
@@ -33,15 +32,11 @@ impl Own {
     }
 }
 
-/// Who runs this, and not as sudo or $USER say.
-pub fn user() -> (u32, String) {
-    let uid = nix::unistd::getuid();
-    let name = nix::unistd::User::from_uid(uid).ok().flatten();
-    let name = name.map(|user| user.name).or_else(own_name);
-    (
-        uid.as_raw(),
-        name.unwrap_or_else(|| uid.as_raw().to_string()),
-    )
+/// The cgroup of who runs this, and the hierarchy.
+pub fn group(tree: Option<&Tree>) -> Option<(&Tree, Group)> {
+    let tree = tree?;
+    let uid = nix::unistd::getuid().as_raw();
+    Some((tree, tree.existing_user(uid).ok()??))
 }
 
 /// All that a user's cgroup has, in the order of their names.

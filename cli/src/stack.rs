@@ -39,6 +39,11 @@ impl Entry {
         self.is("pam_berth") || self.is("libpam_berth")
     }
 
+    /// Whether it is Berth's, and opens a session.
+    pub fn opens(&self) -> bool {
+        self.is_berth() && !self.has("close")
+    }
+
     /// Whether it has this argument.
     pub fn has(&self, argument: &str) -> bool {
         self.arguments.iter().any(|other| other == argument)

@@ -8,7 +8,7 @@ use berth_config::outcome::{Namespaces, Outcome};
 use berth_config::{Loaded, LocalTime, Login, Machine, Policy};
 use berth_session::{Record, SessionId};
 
-use crate::{live, place};
+use crate::place;
 
 /// The sessions that are.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ fn moved(policy: &Policy, machine: &Machine, records: &[&Record]) -> Vec<Session
             login.at = time;
             got(policy, &login, machine)
         };
-        let then = at(LocalTime::of(live::opened(record)));
+        let then = at(LocalTime::of(record.opened_at()));
         let now = at(LocalTime::now());
         if then.is_some() && now.is_some() && then != now {
             moved.push(record.id);

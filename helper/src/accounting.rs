@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use berth_config::outcome::Accounting;
 use berth_config::{LocalTime, only_roots};
@@ -37,8 +37,7 @@ pub fn write(accounting: &Accounting, record: &Record, end: &End, usage: &Usage)
     }
     // Where somebody else can write, the file could lead anywhere by the time that it is opened.
     only_roots(folder).map_err(|error| Error::Policy(format!("no accounting: {error}")))?;
-    let opened = UNIX_EPOCH.checked_add(Duration::from_secs(record.opened));
-    let times = [opened.unwrap_or(UNIX_EPOCH), end.at];
+    let times = [record.opened_at(), end.at];
     let times = times.map(|time| LocalTime::rfc3339(time).unwrap_or_default());
     let ledger = Ledger {
         file: file.clone(),

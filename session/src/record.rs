@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{DirEntryExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_protocol::service::MANAGER;
 use nix::errno::Errno;
@@ -174,6 +175,19 @@ pub struct Record {
 }
 
 impl Record {
+    /// When the session was opened.
+    pub fn opened_at(&self) -> SystemTime {
+        UNIX_EPOCH
+            .checked_add(Duration::from_secs(self.opened))
+            .unwrap_or(UNIX_EPOCH)
+    }
+
+    /// How long it has been open, in seconds.
+    pub fn age(&self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.map_or(0, |now| now.as_secs().saturating_sub(self.opened))
+    }
+
     /// The file of a session's record.
     pub fn path(id: SessionId) -> PathBuf {
         Path::new(RECORDS).join(id.to_string())

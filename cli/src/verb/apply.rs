@@ -1,7 +1,7 @@
 //! `berth apply`: the policy in force onto everyone who is logged in.
 
 use crate::exit::Exit;
-use crate::{caps, due, live, repeated};
+use crate::{caller, caps, due, repeated};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -30,7 +30,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("change caps")?;
+    caller::only_root("change caps")?;
     if arguments.due {
         let round = || due::round(&arguments.helper, arguments.json);
         return match arguments.json {
@@ -38,7 +38,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             false => repeated::once(round),
         };
     }
-    let mut words = vec![format!("--by={}", crate::deed::doer())];
+    let mut words = vec![format!("--by={}", caller::doer())];
     words.extend(arguments.dry_run.then(|| "--dry-run".into()));
     words.extend(arguments.force.then(|| "--force".into()));
     let all = arguments.helper.bring(&words)?;

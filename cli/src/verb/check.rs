@@ -6,7 +6,7 @@ use berth_config::{Checked, Trust, check_edited, check_files, counted};
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{json, live, pager, paint, place};
+use crate::{caller, json, pager, paint, place};
 
 mod users;
 
@@ -45,8 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
     let site = place::this_machine();
     let edited = arguments.file.is_empty();
-    if arguments.users && edited && !live::is_root() {
-        return Err(Exit::Permission.because("only root may see what everybody gets"));
+    if arguments.users && edited {
+        caller::only_root("see what everybody gets")?;
     }
     let checked = if edited {
         check_edited(&places, Trust::Root, Some(&site))

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, not_so};
 use crate::progress::Progress;
-use crate::{json, live, pager, place};
+use crate::{caller, json, pager, place};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -77,12 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         let mut out = Vec::new();
         for (account, changes) in &differing {
             out.push(format!("{} ({})", account.user, account.uid));
-            for (services, lines) in changes {
-                out.push(format!("  {}", services.join(", ")));
-                for line in lines.iter() {
-                    out.push(format!("    {line}"));
-                }
-            }
+            out.extend(indented(changes));
         }
         out.push(format!(
             "{} of {} users differ{}",
@@ -106,7 +101,7 @@ fn may(arguments: &Arguments) -> Result<(), Exit> {
     let of_files = arguments.old.is_some() && arguments.new.is_some();
     match of_oneself || of_files {
         true => Ok(()),
-        false => live::only_root("see what others get"),
+        false => caller::only_root("see what others get"),
     }
 }
 
@@ -123,6 +118,15 @@ type Known = HashMap<(String, [Case; 2]), Rc<[String]>>;
 
 /// What changes for an account: services, and a line for each value.
 pub type Change = (Vec<String>, Rc<[String]>);
+
+/// Changes as lines: services, and below them what changes.
+pub fn indented(changes: &[Change]) -> Vec<String> {
+    let each = changes.iter().flat_map(|(services, lines)| {
+        let lines = lines.iter().map(|line| format!("    {line}"));
+        std::iter::once(format!("  {}", services.join(", "))).chain(lines)
+    });
+    each.collect()
+}
 
 /// The accounts that get something else by the second policy.
 pub fn differing<'l>(

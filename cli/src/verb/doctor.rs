@@ -23,7 +23,7 @@ use berth_config::counted;
 use serde_json::json;
 
 use crate::exit::Exit;
-use crate::{json, live, pager};
+use crate::{caller, json, pager};
 use finding::{Finding, Level};
 use world::World;
 
@@ -46,7 +46,7 @@ pub struct Arguments {
 type Check = fn(&World) -> Vec<Finding>;
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("look at all that there is to check")?;
+    caller::only_root("look at all that there is to check")?;
     let mut findings: Vec<(&str, Finding)> = Vec::new();
     let mut tell = |topic, found: Vec<Finding>| {
         findings.extend(found.into_iter().map(|one| (topic, one)));

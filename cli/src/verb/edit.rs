@@ -1,7 +1,7 @@
 //! `berth edit`: the policy in an editor, checked before it is anybody's.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::exit::{Exit, not_so};
-use crate::{ask, difference, live, paint, place, replace};
+use crate::{ask, caller, difference, paint, place, replace};
 
 mod editor;
 mod who;
@@ -37,10 +37,8 @@ pub struct Arguments {
 const SAVE: &str = "Save it and put it in force: (y)es, (e)dit again, or e(x)it without saving?";
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("edit the policy")?;
-    if !arguments.yes && !io::stdin().is_terminal() {
-        return Err(Exit::Usage.because("nobody can be asked here (no terminal): say --yes"));
-    }
+    caller::only_root("edit the policy")?;
+    ask::possible(arguments.yes)?;
     let places = arguments.root.places();
     let path = named(arguments.file.as_deref(), &places)?;
     let failed = |error: io::Error| not_so(format!("cannot edit {}: {error}", path.display()));
@@ -78,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             }
             None => ask::choose("(e)dit again, or e(x)it without saving?", &['e', 'x']),
             Some((policy, text)) => {
-                show(&path, &original.text, text);
+                difference::print(path.display(), &original.text, text);
                 who::print(&places, policy);
                 let answer = match arguments.yes {
                     true => Some('y'),
@@ -125,13 +123,6 @@ fn valid(checked: &Checked) -> Option<&Policy> {
         println!("{}", super::check::summary(checked));
     }
     checked.policy.as_ref()
-}
-
-fn show(path: &Path, old: &str, new: &str) {
-    println!("{}", path.display());
-    for line in difference::shown(old, new) {
-        println!("  {line}");
-    }
 }
 
 /// The policy's file that is named: policy.toml, or one of the folder of drop-ins.

@@ -17,11 +17,10 @@ use berth_session::{Record, SessionId, State};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Gid, Pid, Uid, User};
 
-use super::show::none;
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::sys::{self, Identity, Terminal};
-use crate::{deed, program};
+use crate::{caller, deed, program};
 
 /// Where programs are looked for: where only root can put them.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -53,10 +52,10 @@ fn session(text: &str) -> Result<SessionId, &'static str> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("enter sessions")?;
+    caller::only_root("enter sessions")?;
     let object = Object::Session(arguments.session);
     let records = Sessions::tell()?.of(&object);
-    let record = records.first().ok_or_else(|| none(&object))?;
+    let record = records.first().ok_or_else(|| live::none(&object))?;
     // Before the join: root's account is the host's.
     let shell = shell();
     let failed = |why: String| not_so(format!("cannot enter session {}: {why}", record.id));

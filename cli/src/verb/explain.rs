@@ -12,8 +12,8 @@ use berth_config::{
 use berth_session::systemd::is_booted;
 
 use crate::exit::{Exit, not_so};
-use crate::live::{self, Object};
-use crate::{pager, penalties, place, units};
+use crate::live::Object;
+use crate::{caller, pager, penalties, place, units};
 
 mod enforced;
 mod object;
@@ -140,7 +140,7 @@ fn layers(arguments: &Arguments, login: &Login, machine: &Machine) -> Layers {
         }
         _ => eprintln!("berth: it counts for nothing: {error}"),
     });
-    if !live::is_root() && places.penalties == Places::system().penalties {
+    if !caller::is_root() && places.penalties == Places::system().penalties {
         layers.standing = penalties::of_user(login.uid).filter(Standing::is_on_step);
     }
     layers
@@ -175,8 +175,8 @@ fn user(arguments: &Arguments, session: Option<&Session>) -> Result<String, Exit
         _ => None,
     };
     let own = berth_config::own_name();
-    if !live::is_root() && arguments.policy.is_none() && named.is_some() && named != own {
-        return Err(Exit::Permission.because("only root may see what others get"));
+    if arguments.policy.is_none() && named.is_some() && named != own {
+        caller::only_root("see what others get")?;
     }
     named
         .or(own)

@@ -4,10 +4,9 @@ use berth_config::counted;
 use berth_session::{Group, Manager, Record, Result as Done, Tree};
 use serde_json::json;
 
-use super::show::none;
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
-use crate::{deed, json};
+use crate::{caller, deed, json};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -57,12 +56,12 @@ impl Change {
 }
 
 pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root(&format!("{} sessions", change.word()))?;
+    caller::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;
     let tree = Tree::find().map_err(live::failed)?;
     let records = Sessions::tell()?.of(object);
     if records.is_empty() {
-        return Err(none(object));
+        return Err(live::none(object));
     }
     let groups = groups(&tree, object, &records).map_err(live::failed)?;
     if groups.is_empty() {

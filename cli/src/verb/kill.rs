@@ -10,11 +10,10 @@ use serde_json::json;
 
 mod target;
 
-use super::show::{none, way_in};
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::stale::Stale;
-use crate::{ask, deed, figures, json, sys};
+use crate::{ask, caller, deed, figures, json, sys};
 use target::Target;
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
@@ -69,7 +68,7 @@ fn grace(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("end sessions")?;
+    caller::only_root("end sessions")?;
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.
     let everybody = all.records.clone();
@@ -103,7 +102,7 @@ fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
         None => all.records,
     };
     if let (true, Some(object)) = (chosen.is_empty(), &arguments.object) {
-        return Err(none(object));
+        return Err(live::none(object));
     }
     if arguments.stale {
         let Some(stale) = Stale::find(&chosen) else {
@@ -126,7 +125,7 @@ fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {
     };
     ask::confirm(arguments.yes, || {
         for record in sessions {
-            eprintln!("{}, {}", named(record), figures::span(live::age(record)));
+            eprintln!("{}, {}", named(record), figures::span(record.age()));
         }
         format!("{what} {}?", counted(sessions.len(), "session"))
     })
@@ -141,7 +140,7 @@ fn is_own(tree: Option<&Tree>, record: &Record) -> bool {
 /// `session 12 of alice (sshd from 10.1.4.22)`
 fn named(record: &Record) -> String {
     let user = figures::harmless(&record.user);
-    format!("session {} of {user} ({})", record.id, way_in(record))
+    format!("session {} of {user} ({})", record.id, live::way_in(record))
 }
 
 fn send(

@@ -9,7 +9,7 @@ use crate::figures::{age, harmless, or_dash, percent, size};
 use crate::live::{self, Sessions};
 use crate::reading::{Figures, Rates};
 use crate::stale::Stale;
-use crate::{at_once, json, own, pager, paint, table};
+use crate::{at_once, caller, json, own, pager, paint, table};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
@@ -39,7 +39,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     // Without a hierarchy there are no figures, and still sessions.
     let tree = Tree::find().ok();
-    if !live::is_root() {
+    if !caller::is_root() {
         return own_sessions(arguments, tree.as_ref());
     }
     let mut sessions = Sessions::tell()?;
@@ -105,7 +105,7 @@ impl List<'_> {
                 harmless(&record.service),
                 record.profile.clone(),
                 or_dash(record.pool.as_ref()),
-                age(live::age(record)),
+                age(record.age()),
                 tasks.clone(),
                 or_dash(rate.map(percent)),
                 memory.clone(),
@@ -143,8 +143,8 @@ impl List<'_> {
                 let about = json!({
                     "user": first.map(|one| &one.user),
                     "uid": uid,
-                    "sessions": ids(records),
-                    "profiles": profiles(records),
+                    "sessions": live::ids(records.iter().copied()),
+                    "profiles": live::profiles(records),
                     "pool": live::pool(records),
                     "age_seconds": oldest(records),
                 });
@@ -160,7 +160,7 @@ impl List<'_> {
                 or_dash(records.first().map(|one| harmless(&one.user))),
                 uid.to_string(),
                 records.len().to_string(),
-                profiles(records).join(","),
+                live::profiles(records).join(","),
                 or_dash(live::pool(records)),
                 age(oldest(records)),
             ];
@@ -194,7 +194,7 @@ impl List<'_> {
                 let about = json!({
                     "pool": pool,
                     "users": names(records),
-                    "sessions": ids(records),
+                    "sessions": live::ids(records.iter().copied()),
                     "age_seconds": oldest(records),
                 });
                 json::merged(about, figures.object())
@@ -227,9 +227,8 @@ impl List<'_> {
 
 /// What who is not root can see: their own cgroups.
 fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
-    let (uid, name) = own::user();
-    let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
-    let (Some((tree, user)), false) = (user, arguments.pools || arguments.stale) else {
+    let (uid, name) = caller::user();
+    let (Some((tree, user)), false) = (own::group(tree), arguments.pools || arguments.stale) else {
         return Err(Exit::Permission
             .because("only root may list that; `berth show` shows what there is of your own"));
     };
@@ -284,21 +283,9 @@ fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {
     titles.map(String::from).to_vec()
 }
 
-fn ids(records: &[&Record]) -> Value {
-    records.iter().map(|record| json!(record.id)).collect()
-}
-
-/// Each profile once.
-pub fn profiles<'a>(records: &[&'a Record]) -> Vec<&'a str> {
-    let mut profiles: Vec<&str> = records.iter().map(|one| one.profile.as_str()).collect();
-    profiles.sort_unstable();
-    profiles.dedup();
-    profiles
-}
-
 /// The age of the oldest, in seconds.
 fn oldest(records: &[&Record]) -> u64 {
-    let ages = records.iter().map(|record| live::age(record));
+    let ages = records.iter().map(|record| record.age());
     ages.max().unwrap_or(0)
 }
 

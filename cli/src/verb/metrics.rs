@@ -6,8 +6,9 @@ use std::time::SystemTime;
 use berth_config::Policy;
 use berth_session::{Counters, Tree};
 
+use crate::caller;
 use crate::exit::{Exit, not_so};
-use crate::live::{self, Sessions};
+use crate::live::Sessions;
 use crate::stored;
 
 mod exposition;
@@ -43,7 +44,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
+    if !caller::is_root() {
         return Err(Exit::Permission
             .because("only root sees everybody's figures; `berth show` shows your own"));
     }

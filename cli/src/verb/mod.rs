@@ -25,6 +25,7 @@ mod user_manager;
 
 use clap::Subcommand;
 
+use crate::caller;
 use crate::exit::Exit;
 
 /// What to do.
@@ -83,7 +84,7 @@ pub enum Verb {
 impl Verb {
     /// What `berth` alone does.
     pub fn bare() -> Verb {
-        match crate::live::is_root() {
+        match caller::is_root() {
             true => Verb::List(list::Arguments::default()),
             false => Verb::Show(show::Arguments::default()),
         }

@@ -10,8 +10,8 @@ mod trial;
 
 use std::path::PathBuf;
 
+use crate::caller;
 use crate::exit::Exit;
-use crate::live;
 use crate::stack::Folders;
 use change::Change;
 
@@ -85,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         What::Enable(services) => (Change::Enable, services),
         What::Disable(services) => (Change::Disable, services),
     };
-    live::only_root("change PAM's files")?;
+    caller::only_root("change PAM's files")?;
     let user = services.user.as_deref();
     change::run(change, &services.services, user, services.yes)
 }

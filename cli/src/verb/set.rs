@@ -8,7 +8,7 @@ use berth_config::{Exception, Exceptions, Login, Machine, Policy, parse_exceptio
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caps, due, live, place};
+use crate::{caller, caps, due, place};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -46,9 +46,9 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("make exceptions")?;
+    caller::only_root("make exceptions")?;
     let login = Login::of(&arguments.user).map_err(not_so)?;
-    let by = crate::deed::doer();
+    let by = caller::doer();
     let new = new(arguments, &by)?;
     let machine = place::machine().map_err(not_so)?;
     let usage = |error: String| Exit::Usage.because(error);

@@ -1,7 +1,8 @@
 //! `berth show`: one session, user, pool or profile in full.
 
-use berth_session::{Record, Tree};
+use berth_session::Tree;
 
+use crate::caller;
 use crate::exit::Exit;
 use crate::live::{self, Object, Sessions};
 
@@ -30,7 +31,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let tree = Tree::find().ok();
-    if !live::is_root() {
+    if !caller::is_root() {
         return own::show(arguments.object.as_ref(), tree.as_ref(), arguments.json);
     }
     let object = match &arguments.object {
@@ -46,31 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         (Object::User(name), Some(first)) => Page::of_user(name, first, &records, tree.as_ref()),
         (Object::Pool(name), Some(_)) => Page::of_pool(name, &records, tree.as_ref()),
         (Object::Profile(name), Some(_)) => Page::of_profile(name, &records, tree.as_ref()),
-        (_, None) => return Err(none(&object)),
+        (_, None) => return Err(live::none(&object)),
     };
     page.print(arguments.json)
-}
-
-/// Says that there is nothing to show, or to end.
-pub fn none(object: &Object) -> Exit {
-    match object {
-        Object::Session(id) => eprintln!("berth: there is no session {id}"),
-        Object::User(_) | Object::Pool(_) | Object::Profile(_) => {
-            eprintln!("berth: {object} has no session")
-        }
-    }
-    Exit::NotSo
-}
-
-/// `sshd from 10.1.4.22 on pts/3`
-pub fn way_in(record: &Record) -> String {
-    let mut text = record.service.clone();
-    if !record.rhost.is_empty() {
-        text += &format!(" from {}", record.rhost);
-    }
-    // sshd does not know the terminal yet, and says `ssh`.
-    if !record.tty.is_empty() && record.tty != "ssh" {
-        text += &format!(" on {}", record.tty);
-    }
-    crate::figures::harmless(&text)
 }

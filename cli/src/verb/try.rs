@@ -17,7 +17,7 @@ use nix::unistd::{Gid, Uid, User};
 use crate::exit::{Exit, not_so};
 use crate::pam::Application;
 use crate::sys::{Identity, Terminal};
-use crate::{live, paint, place, program};
+use crate::{caller, paint, place, program};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -59,7 +59,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("log somebody in")?;
+    caller::only_root("log somebody in")?;
     let policy = policy(arguments.policy.as_deref())?;
     let login = login(arguments)?;
     let machine = place::machine().map_err(not_so)?;

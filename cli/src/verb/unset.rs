@@ -5,7 +5,7 @@ use berth_session::Applied;
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caps, live, penalties};
+use crate::{caller, caps, penalties};
 
 /// What is no cap, and can be forgiven.
 const PENALTY: &str = "penalty";
@@ -32,17 +32,17 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    live::only_root("end exceptions")?;
+    caller::only_root("end exceptions")?;
     let (name, uid) = match (Login::of(&arguments.user), arguments.user.parse()) {
         (Ok(login), _) => (login.user, login.uid),
         (Err(_), Ok(uid)) => {
-            let name = exceptions::name_of(uid);
+            let name = caller::name_of(uid);
             (name.unwrap_or_else(|| arguments.user.clone()), uid)
         }
         (Err(error), Err(_)) => return Err(not_so(&error)),
     };
     let user = (name.as_str(), uid);
-    let by = crate::deed::doer();
+    let by = caller::doer();
     if arguments.keys.iter().any(|key| key == PENALTY) {
         return forgive(arguments, user, &by);
     }
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let ends = |one: &Exception| arguments.keys.is_empty() || arguments.keys.contains(&one.key);
     let (ended, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(ends);
     file.write(&kept).map_err(not_so)?;
-    exceptions::log("unset", (uid, exceptions::name_of(uid)), &by, &ended);
+    exceptions::log("unset", (uid, caller::name_of(uid)), &by, &ended);
     drop(changing);
 
     let applied = exceptions::bring(&arguments.helper, uid, &by)?;

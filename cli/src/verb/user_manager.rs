@@ -15,8 +15,8 @@ use berth_session::{Group, Tree};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid, User, getgroups, initgroups};
 
+use crate::caller;
 use crate::exit::{Exit, not_so};
-use crate::live;
 use crate::pam::Application;
 use crate::sys::{self, Identity, Terminal};
 
@@ -31,7 +31,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    if !live::is_root() {
+    if !caller::is_root() {
         return Err(
             Exit::Permission.because("only user@.service starts a user's service manager so")
         );

@@ -3,38 +3,26 @@
 use std::fs;
 use std::path::Path;
 
-use berth_config::outcome::{Caps, CgroupPlace};
+use berth_config::outcome::CgroupPlace;
 
 use super::finding::Finding;
 use super::world::World;
+use crate::units;
 
-/// Whether caps have one that a controller enforces.
-type Needs = fn(&Caps) -> bool;
-
-/// The controllers, the caps that need them, and whether there are any.
-const CAPS: [(&str, &str, Needs); 5] = [
-    ("cpu", "cpu_weight and cpu_quota", |caps| {
-        caps.cpu_weight.is_some() || caps.cpu_quota.is_some()
-    }),
-    ("cpuset", "allowed_cpus and allowed_memory_nodes", |caps| {
-        caps.allowed_cpus.is_some() || caps.allowed_memory_nodes.is_some()
-    }),
-    ("io", "io_*", |caps| {
-        caps.io_weight.is_some()
-            || !caps.io_read_bandwidth_max.is_empty()
-            || !caps.io_write_bandwidth_max.is_empty()
-            || !caps.io_read_iops_max.is_empty()
-            || !caps.io_write_iops_max.is_empty()
-    }),
-    ("memory", "memory_*", |caps| {
-        caps.memory_min.is_some()
-            || caps.memory_low.is_some()
-            || caps.memory_high.is_some()
-            || caps.memory_max.is_some()
-            || caps.memory_swap_max.is_some()
-    }),
-    ("pids", "tasks_max", |caps| caps.tasks_max.is_some()),
+/// How the keys of caps begin, the controller that these need, and they for people.
+const CAPS: [(&str, &str, &str); 5] = [
+    ("cpu", "cpu", "cpu_weight and cpu_quota"),
+    ("allowed", "cpuset", "allowed_cpus and allowed_memory_nodes"),
+    ("io", "io", "io_*"),
+    ("memory", "memory", "memory_*"),
+    ("tasks", "pids", "tasks_max"),
 ];
+
+/// The controller that a cap needs.
+pub fn controller(key: &str) -> Option<&'static str> {
+    let (_, controller, _) = CAPS.iter().find(|(begin, ..)| key.starts_with(begin))?;
+    Some(controller)
+}
 
 pub fn check(world: &World) -> Vec<Finding> {
     let Some(root) = &world.cgroup else {
@@ -51,8 +39,12 @@ pub fn check(world: &World) -> Vec<Finding> {
     let there: Vec<&str> = controllers.split_whitespace().collect();
     let caps = world.caps();
     let mut findings = Vec::new();
-    for (controller, keys, needs) in CAPS {
-        if !there.contains(&controller) && caps.iter().any(|caps| needs(caps)) {
+    let are_set = |begin| {
+        let mut keys = caps.iter().flat_map(|caps| units::keys(caps));
+        keys.any(|key| key.starts_with(begin))
+    };
+    for (begin, controller, keys) in CAPS {
+        if !there.contains(&controller) && are_set(begin) {
             findings.push(Finding::fail(
                 format!(
                     "no {controller} controller at {}: {keys} cannot be enforced",

@@ -36,7 +36,7 @@ const UNDOES: [&str; 6] = [
 pub fn after_the_join(session: &[Entry]) -> Vec<(&Entry, &'static str)> {
     let after = session
         .iter()
-        .skip_while(|entry| !opens(entry))
+        .skip_while(|entry| !entry.opens())
         .filter(|entry| !entry.is_berth());
     after
         .map(|entry| {
@@ -57,8 +57,4 @@ pub fn before_the_way_back(session: &[Entry]) -> Vec<&Entry> {
     above
         .filter(|entry| UNDOES.iter().any(|name| entry.is(name)))
         .collect()
-}
-
-fn opens(entry: &Entry) -> bool {
-    entry.is_berth() && !entry.has("close")
 }

@@ -4,7 +4,7 @@ use berth_config::{Places, Policy, untried};
 
 use crate::figures::named;
 use crate::place;
-use crate::verb::diff::{Change, differing};
+use crate::verb::diff::{Change, differing, indented};
 
 /// Prints it, those together for whom the same changes, against the policy in force.
 pub fn print(places: &Places, new: &Policy) {
@@ -28,11 +28,8 @@ pub fn print(places: &Places, new: &Policy) {
     }
     for (changes, users) in groups {
         println!("{}", named(&users));
-        for (services, lines) in changes {
-            println!("  {}", services.join(", "));
-            for line in lines.iter() {
-                println!("    {line}");
-            }
+        for line in indented(changes) {
+            println!("{line}");
         }
     }
     println!(

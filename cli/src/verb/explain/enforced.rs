@@ -48,7 +48,7 @@ fn caps(explanation: &Explanation) -> impl Iterator<Item = &str> {
 
 /// Whether the kernel offers what the caps need, and what comes of it if not.
 fn controllers(host: &str, explanation: &Explanation, berth: &Berth) -> Option<String> {
-    let mut needed: Vec<&str> = caps(explanation).filter_map(controller).collect();
+    let mut needed: Vec<&str> = caps(explanation).filter_map(cgroup::controller).collect();
     needed.sort_unstable();
     needed.dedup();
     if needed.is_empty() {
@@ -87,20 +87,6 @@ fn without(berth: &Berth) -> &'static str {
             "the login is refused (missing_controller = \"deny\")"
         }
     }
-}
-
-/// The controller that a cap needs.
-fn controller(key: &str) -> Option<&'static str> {
-    [
-        ("memory", "memory"),
-        ("cpu", "cpu"),
-        ("allowed", "cpuset"),
-        ("tasks", "pids"),
-        ("io", "io"),
-    ]
-    .into_iter()
-    .find(|(prefix, _)| key.starts_with(prefix))
-    .map(|(_, controller)| controller)
 }
 
 /// Whether namespaces are switched off.

@@ -5,6 +5,7 @@ use berth_config::{Explanation, LocalTime, Login};
 use berth_session::{Record, SessionId};
 use serde_json::{Value, json};
 
+use crate::caller;
 use crate::exit::{Exit, not_so};
 use crate::live;
 
@@ -16,7 +17,7 @@ impl Session {
     pub fn read(id: SessionId) -> Result<Session, Exit> {
         match Record::read(id) {
             Ok(record) => Ok(Session(record)),
-            Err(_) if live::is_root() && !Record::path(id).exists() => {
+            Err(_) if caller::is_root() && !Record::path(id).exists() => {
                 Err(not_so(format!("there is no session {id}")))
             }
             Err(error) => Err(live::failed(error)),
@@ -40,7 +41,7 @@ impl Session {
     /// How and when its user logged in.
     pub fn login(&self, account: &Login) -> Login {
         Login {
-            at: LocalTime::of(live::opened(&self.0)),
+            at: LocalTime::of(self.0.opened_at()),
             ..account.through(self.0.door())
         }
     }
@@ -76,7 +77,7 @@ impl Session {
         let record = &self.0;
         json!({
             "session": record.id,
-            "opened": LocalTime::rfc3339(live::opened(record)),
+            "opened": LocalTime::rfc3339(record.opened_at()),
             "profile": record.profile,
             "pool": record.pool,
             "rule": record.rule,

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::event::Event;
 use crate::exit::{Exit, not_so};
-use crate::{live, place};
+use crate::{caller, place};
 
 /// There if journald takes messages.
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -85,7 +85,7 @@ impl Source {
         if let Some(file) = file {
             return Ok(Source::File(file.into()));
         }
-        live::only_root("see what happened to everybody")?;
+        caller::only_root("see what happened to everybody")?;
         Source::here().ok_or_else(|| {
             not_so(format!(
                 "no log: there is no journald, and none of {} (a syslog daemon's)",

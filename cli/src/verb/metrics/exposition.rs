@@ -103,10 +103,8 @@ impl Exposition {
         counts: impl Iterator<Item = u64>,
         sum: f64,
     ) {
-        let Family {
-            name, help, since, ..
-        } = family;
-        self.describe(name, "histogram", help);
+        let Family { name, since, .. } = family;
+        self.head(family);
         let mut total = 0_u64;
         let bounds = bounds.map(|bound| format!("{bound:?}"));
         for (bound, count) in bounds.chain(["+Inf".into()]).zip(counts) {
@@ -129,24 +127,20 @@ impl Exposition {
         let Family {
             name, kind, help, ..
         } = family;
-        match (kind, self.format) {
-            (Kind::Counter, Format::Openmetrics) => self.describe(name, "counter", help),
-            (Kind::Counter, Format::Prometheus) => {
-                self.describe(&format!("{name}_total"), "counter", help);
-            }
-            (Kind::Gauge | Kind::Histogram, _) => self.describe(name, "gauge", help),
-        }
-    }
-
-    fn describe(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.text, "# TYPE {name} {kind}"); // a string takes all
+        let (kind, suffix) = match (kind, self.format) {
+            (Kind::Counter, Format::Openmetrics) => ("counter", ""),
+            (Kind::Counter, Format::Prometheus) => ("counter", "_total"),
+            (Kind::Gauge, _) => ("gauge", ""),
+            (Kind::Histogram, _) => ("histogram", ""),
+        };
+        let _ = writeln!(self.text, "# TYPE {name}{suffix} {kind}"); // a string takes all
         let unit = ["seconds", "bytes"]
             .into_iter()
             .find(|unit| name.ends_with(unit));
         if let Some(unit) = unit.filter(|_| self.format == Format::Openmetrics) {
             let _ = writeln!(self.text, "# UNIT {name} {unit}");
         }
-        let _ = writeln!(self.text, "# HELP {name} {help}");
+        let _ = writeln!(self.text, "# HELP {name}{suffix} {help}");
     }
 
     fn sample(&mut self, name: &str, suffix: &str, labels: &[Label<'_>], value: impl Display) {
@@ -162,16 +156,8 @@ impl Exposition {
 
 /// A label's value. All that is escaped in either format; any other character may stand for itself.
 fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' => escaped.push_str("\\\\"),
-            '"' => escaped.push_str("\\\""),
-            '\n' => escaped.push_str("\\n"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    let text = text.replace('\\', "\\\\");
+    text.replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -223,18 +223,15 @@ impl Measured {
     /// Of many in one. What adds up is left out: a counter that users leave and come back to would fall, and Prometheus
     /// takes that for a restart. It is in the figures of everyone.
     fn together(users: &[User]) -> Measured {
-        let sum = |figures: &mut dyn Iterator<Item = Option<u64>>| {
-            figures.flatten().fold(None, |sum: Option<u64>, figure| {
-                Some(sum.unwrap_or(0).saturating_add(figure))
-            })
-        };
+        let memory = users.iter().filter_map(|user| user.memory);
         let groups = users.iter().filter_map(|user| user.group.as_ref());
+        let tasks = groups.filter_map(|group| group.number("pids.current"));
         Measured {
             labels: vec![("user", "other".into()), ("uid", String::new())],
             sessions: users.iter().map(|user| user.sessions).sum(),
             usage: Usage {
-                memory: sum(&mut users.iter().map(|user| user.memory)),
-                tasks: sum(&mut groups.map(|group| group.number("pids.current"))),
+                memory: memory.reduce(u64::saturating_add),
+                tasks: tasks.reduce(u64::saturating_add),
                 ..Usage::default()
             },
             ..Measured::default()

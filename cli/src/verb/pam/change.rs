@@ -55,10 +55,8 @@ pub fn run(
         return Ok(Exit::Done);
     }
     for plan in &plans {
-        println!("/etc/pam.d/{}", plan.service);
-        for line in difference::shown(&plan.original.text, &plan.new) {
-            println!("  {line}");
-        }
+        let path = format!("/etc/pam.d/{}", plan.service);
+        difference::print(path, &plan.original.text, &plan.new);
     }
     ask::confirm(yes, || match plans.len() {
         1 => "Test it, and change the file?".into(),

@@ -35,8 +35,7 @@ impl Standing {
         };
         let session = folders.modules(service, &text, "session");
         let account = folders.modules(service, &text, "account");
-        let opens = |entry: &&Entry| entry.is_berth() && !entry.has("close");
-        let Some(opening) = session.iter().find(opens) else {
+        let Some(opening) = session.iter().find(|entry| entry.opens()) else {
             let mut all = session.iter().chain(&account);
             return Ok(match (all.find(|entry| entry.is_berth()), never(service)) {
                 (Some(entry), _) => {
@@ -102,8 +101,7 @@ pub fn is_included(file: &str) -> bool {
 
 /// What may end the stack before it comes to Berth's line, or lead over that; an answer if there is such a line.
 fn skipping(stack: &[Entry]) -> Option<String> {
-    let berth = |entry: &Entry| entry.is_berth() && !entry.has("close");
-    let line = stack.iter().position(berth)?;
+    let line = stack.iter().position(Entry::opens)?;
     let others = stack.iter().take(line).enumerate();
     let mut others = others.filter(|(_, entry)| !entry.is_berth() && entry.includes().is_none());
     others.find_map(|(number, entry)| {

@@ -77,10 +77,7 @@ impl Sums {
 }
 
 fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.saturating_add(other)),
-        (one, other) => one.or(other),
-    }
+    one.into_iter().chain(other).reduce(u64::saturating_add)
 }
 
 /// A report in the making.

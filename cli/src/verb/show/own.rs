@@ -5,6 +5,7 @@ use berth_session::{Group, Record, Tree};
 use serde_json::json;
 
 use super::page::Page;
+use crate::caller;
 use crate::exit::Exit;
 use crate::live::Object;
 use crate::own::{self, Own};
@@ -13,7 +14,7 @@ use crate::reading::Figures;
 
 /// Shows the calling user, or one of their sessions.
 pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Result<Exit, Exit> {
-    let (uid, name) = own::user();
+    let (uid, name) = caller::user();
     if let Some(Object::Session(id)) = object {
         // Their own record is theirs to read, and no other.
         if let Some(record) = Record::read(*id).ok().filter(|record| record.uid == uid) {
@@ -21,8 +22,7 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
         }
     }
     let refused = |why: &str| Exit::Permission.because(why);
-    let user = tree.and_then(|tree| Some((tree, tree.existing_user(uid).ok()??)));
-    let Some((tree, user)) = user else {
+    let Some((tree, user)) = own::group(tree) else {
         return Err(refused(
             "you have no cgroup of Berth's here; of what else there is, only root can see more",
         ));

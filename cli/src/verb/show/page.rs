@@ -5,17 +5,15 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use berth_config::{LocalTime, Policy, counted};
-use berth_session::{Group, NamespaceIds, Record, SessionId, Tree};
+use berth_session::{Group, NamespaceIds, Record, Tree};
 use serde_json::{Value, json};
 
 use super::lines::figures;
-use super::way_in;
 use crate::exit::Exit;
 use crate::figures::{harmless, span};
 use crate::live;
 use crate::reading::Figures;
 use crate::stale::Stale;
-use crate::verb::list::profiles;
 use crate::verb::log::bites;
 use crate::{exceptions, json, pager, penalties};
 
@@ -54,7 +52,7 @@ impl Page {
         let figures = Figures::of_one(group);
         let mut about = vec![
             ("State", live::state(record, tree).to_owned()),
-            ("Login", way_in(record)),
+            ("Login", live::way_in(record)),
             ("Processes", processes(record)),
         ];
         if let Some(own) = namespaces(&record.namespaces) {
@@ -75,7 +73,7 @@ impl Page {
                 record.uid,
                 decided(&[record], is_stale)
             ),
-            since: Some((live::opened(record), live::age(record))),
+            since: Some((record.opened_at(), record.age())),
             about,
             cgroup: record.cgroup.clone(),
             object: live::object(record, tree, &figures, is_stale),
@@ -103,11 +101,11 @@ impl Page {
         };
         let user = groups.into_iter().next().flatten();
         let user = user.filter(|_| uids.len() == 1);
-        let oldest = records.iter().max_by_key(|record| live::age(record));
+        let oldest = records.iter().max_by_key(|record| record.age());
         let oldest = oldest.unwrap_or(first);
         let sessions = records.iter().zip(&of_sessions);
         let lines = sessions.clone().map(|(record, figures)| {
-            let mut parts = vec![way_in(record), span(live::age(record))];
+            let mut parts = vec![live::way_in(record), span(record.age())];
             parts.extend(figures.usage.tasks.map(|tasks| counted(tasks, "task")));
             let state = live::state(record, tree);
             if state != "active" {
@@ -140,7 +138,7 @@ impl Page {
                 uids.join(", "),
                 decided(&all, any_stale)
             ),
-            since: Some((live::opened(oldest), live::age(oldest))),
+            since: Some((oldest.opened_at(), oldest.age())),
             about: Vec::new(),
             cgroup: user
                 .filter(Group::exists)
@@ -153,8 +151,8 @@ impl Page {
             object: json!({
                 "user": name,
                 "uid": first.uid,
-                "opened": LocalTime::rfc3339(live::opened(oldest)),
-                "age_seconds": live::age(oldest),
+                "opened": LocalTime::rfc3339(oldest.opened_at()),
+                "age_seconds": oldest.age(),
                 "exceptions": objects,
                 "penalty": standing,
                 "events": events_objects,
@@ -178,7 +176,7 @@ impl Page {
             object: json!({
                 "pool": name,
                 "users": users,
-                "sessions": ids(records),
+                "sessions": live::ids(records),
             }),
             figures,
             ..Page::default()
@@ -199,7 +197,7 @@ impl Page {
                 counted(users.len(), "user")
             ),
             sessions: with_users(records),
-            object: json!({ "profile": name, "users": users, "sessions": ids(records) }),
+            object: json!({ "profile": name, "users": users, "sessions": live::ids(records) }),
             figures: Figures::sum(&Figures::of(&groups)),
             ..Page::default()
         }
@@ -267,16 +265,12 @@ fn users(records: &[Record]) -> Vec<&str> {
     users
 }
 
-fn ids(records: &[Record]) -> Vec<SessionId> {
-    records.iter().map(|record| record.id).collect()
-}
-
 /// A line for each session of several users.
 fn with_users(records: &[Record]) -> Vec<String> {
     let line = |record: &Record| {
         let (id, user) = (record.id, harmless(&record.user));
-        let age = span(live::age(record));
-        format!("{id:<3} {user}, {}, {age}", way_in(record))
+        let age = span(record.age());
+        format!("{id:<3} {user}, {}, {age}", live::way_in(record))
     };
     records.iter().map(line).collect()
 }
@@ -287,7 +281,7 @@ fn decided(records: &[&Record], is_stale: bool) -> String {
         .iter()
         .filter_map(|one| one.rule.as_deref())
         .collect();
-    let mut text = format!("profile {}", profiles(records).join(", "));
+    let mut text = format!("profile {}", live::profiles(records).join(", "));
     if let Some(pool) = live::pool(records) {
         text += &format!(", pool {pool}");
     }

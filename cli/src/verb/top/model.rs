@@ -74,6 +74,11 @@ pub struct Row {
     pub figures: Figures,
 }
 
+/// Whether a cap is reached. A rate is never quite its quota.
+pub fn is_full(part: f64, whole: f64) -> bool {
+    part >= whole * 0.97
+}
+
 impl Row {
     /// Whether it has come to a cap, or nearly.
     pub fn is_at_cap(&self) -> bool {
@@ -87,8 +92,7 @@ impl Row {
         let mut shares = shares
             .into_iter()
             .filter_map(|(part, whole)| part.zip(whole));
-        // A rate is never quite its quota.
-        shares.any(|(part, whole)| part >= whole * 0.97)
+        shares.any(|(part, whole)| is_full(part, whole))
     }
 
     /// The longest of its waits, in percent of the last minute.

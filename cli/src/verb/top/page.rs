@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use berth_config::{LocalTime, counted};
 
 use super::keys::Mode;
-use super::model::{Column, Model, Row, View};
+use super::model::{Column, Model, Row, View, is_full};
 use super::today::{Bites, Since};
 use crate::figures::{gauge, harmless, or_dash, percent, size};
 use crate::reading::Figures;
@@ -286,10 +286,9 @@ impl Columns {
         text += &format!("{:>7}", or_dash(tasks));
         let bar = |part: Option<f64>, whole: Option<f64>| {
             let shown = part.zip(whole).map(|(part, whole)| {
-                let colour = if part >= whole * 0.97 {
-                    Color::Red
-                } else {
-                    Color::Green
+                let colour = match is_full(part, whole) {
+                    true => Color::Red,
+                    false => Color::Green,
                 };
                 (gauge(part, whole, SHORT), colour)
             });

@@ -9,6 +9,7 @@ use berth_session::{Group, Limits, Record, SessionId, State, Tree, tasks_refused
 
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
 use super::today::{Bites, Since, Today};
+use crate::caller;
 use crate::live;
 use crate::own;
 use crate::reading::Figures;
@@ -64,13 +65,13 @@ impl Watch {
 
     /// Whether this user has anything to be shown.
     pub fn is_of_use(&self) -> bool {
-        live::is_root() || self.own().is_some()
+        caller::is_root() || own::group(self.tree.as_ref()).is_some()
     }
 
     /// Reads all that this view of the model needs.
     pub fn sample(&mut self, model: &Model) -> berth_session::Result<Sample> {
         let on_screen: HashSet<&Key> = model.on_screen().map(|row| &row.key).collect();
-        let mut rows = match live::is_root() {
+        let mut rows = match caller::is_root() {
             true => {
                 self.read_records()?;
                 self.rows(model.view)
@@ -200,23 +201,16 @@ impl Watch {
         }
     }
 
-    /// The caller's cgroup.
-    fn own(&self) -> Option<(&Tree, Group)> {
-        let tree = self.tree.as_ref()?;
-        let user = tree.existing_user(own::user().0).ok()??;
-        Some((tree, user))
-    }
-
     /// What who is not root can see.
     fn own_rows(&self, view: View) -> Vec<(Row, Option<Group>)> {
-        let (uid, name) = own::user();
+        let (uid, name) = caller::user();
         let row = |key, first: &str, second: &str, group: Group| {
             let texts = [first, second, "-"].map(String::from);
             let mut row = self.row(key, texts, String::new(), &[]);
             (row.object, row.lingers) = (None, false);
             (row, Some(group))
         };
-        let Some((tree, user)) = self.own() else {
+        let Some((tree, user)) = own::group(self.tree.as_ref()) else {
             return Vec::new();
         };
         match view {
@@ -239,7 +233,7 @@ impl Watch {
         let all = self.tree.as_ref().map(|tree| Figures::now(&tree.berth()));
         let clock = LocalTime::now().map(|time| time.to_string());
         let clock = clock.and_then(|clock| clock.split(' ').nth(1).map(String::from));
-        let (sessions, users, bites) = match live::is_root() {
+        let (sessions, users, bites) = match caller::is_root() {
             true => {
                 let users = live::by_user(self.records()).len();
                 (self.records.len(), users, self.today.bites())
@@ -259,7 +253,7 @@ impl Watch {
 
     /// Who is not root does not see what has ended.
     fn own_bites(&self) -> Option<Bites> {
-        let (tree, user) = self.own()?;
+        let (tree, user) = own::group(self.tree.as_ref())?;
         let of_sessions = || {
             let sessions = own::sessions(tree, &user).into_iter();
             let refused = sessions.filter_map(|own| tasks_refused(&own.group));
