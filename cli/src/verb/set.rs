@@ -78,13 +78,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         return Ok(caps::exit(&applied));
     }
     for one in &new {
-        let value = one.value.trim_matches('"');
-        println!(
-            "{}: {} {value} until {}",
-            login.user,
-            one.key,
-            one.until_text()
-        );
+        println!("{}: {one}", login.user);
     }
     if !applied.is_empty() {
         return Ok(caps::print(&applied, false));
