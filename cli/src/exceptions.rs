@@ -91,7 +91,11 @@ pub fn shown(uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
         }
         text
     };
-    (list.iter().map(line).collect(), objects(&list))
+    let mut objects = objects(&list);
+    for object in &mut objects {
+        object["uid"] = json!(uid);
+    }
+    (list.iter().map(line).collect(), objects)
 }
 
 /// Exceptions for programs.

@@ -227,7 +227,7 @@ pub fn user_group(tree: Option<&Tree>, records: &[&Record]) -> Option<Group> {
 /// Whether this process runs in a cgroup.
 pub fn is_within(tree: &Tree, group: &Group) -> bool {
     let own = i32::try_from(std::process::id()).ok();
-    let own = own.and_then(|pid| tree.of_process(pid));
+    let own = own.and_then(|pid| tree.of_process(pid).ok().flatten());
     own.is_some_and(|own| own.path().starts_with(group.path()))
 }
 

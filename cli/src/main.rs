@@ -80,6 +80,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    sys::forget_zone();
     // clap prints usage errors itself, with exit code 2.
     let verb = Arguments::parse().verb;
     verb.unwrap_or_else(verb::Verb::bare).run().into()

@@ -156,7 +156,8 @@ impl Changing {
             .filter_map(|(uid, seen)| Some((*uid, seen.watched()?)))
         {
             let before = self.standings.users.get(&uid).cloned();
-            let group = tree.existing_user_of(&pools, uid);
+            // Where nobody can look, the next minute's look counts.
+            let group = tree.existing_user_of(&pools, uid).ok().flatten();
             let offence =
                 group.and_then(|group| self.look(uid, user, before.as_ref(), &group, &mut files));
             let is_other = before

@@ -17,6 +17,13 @@ use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
+/// Has times be the machine's, as those of logins and of the log are, and not of who types: sudo keeps a TZ. To be called
+/// before there is a thread.
+pub fn forget_zone() {
+    // SAFETY: nothing else reads the environment, as there is one thread.
+    unsafe { std::env::remove_var("TZ") }
+}
+
 /// The device and the number of a file, as the kernel has them (statx(2)). Its file system is not asked: that may be a
 /// user's own, which need not answer.
 pub fn known_file(path: &Path) -> nix::Result<(u64, u64)> {

@@ -135,21 +135,37 @@ pub fn others(
     others
 }
 
-/// What a service sets a key to, in its file or in a drop-in.
+/// What a service sets a key to, in its file, its template's, or in a drop-in.
 pub fn set_in_service(root: &Path, unit: &str, key: &str) -> Option<String> {
-    let mut files = FOLDERS
-        .map(|folder| root.join(folder).join(unit))
-        .into_iter();
+    let instance = instance(unit);
+    let names = [
+        Some(unit),
+        instance.as_ref().map(|(template, _)| &**template),
+    ];
+    let files = names.into_iter().flatten();
+    let mut files = files.flat_map(|name| FOLDERS.map(|folder| root.join(folder).join(name)));
     let file = files.find(|file| file.is_file());
     let drop_ins = drop_ins(root, unit).into_values().rev().chain(file);
     let mut values = drop_ins.filter_map(|path| set_in(&path, "[Service]", key));
-    values.next().filter(|value| !value.is_empty())
+    let value = values.next().filter(|value| !value.is_empty())?;
+    Some(match instance {
+        Some((_, name)) => value.replace("%i", name).replace("%I", name),
+        None => value,
+    })
+}
+
+/// Of `bot@alice.service` its template, `bot@.service`, and `alice`.
+pub fn instance(unit: &str) -> Option<(String, &str)> {
+    let (template, rest) = unit.split_once('@')?;
+    let (name, kind) = rest.rsplit_once('.')?;
+    (!name.is_empty()).then(|| (format!("{template}@.{kind}"), name))
 }
 
 /// The drop-ins of a unit by their names, in the order in which systemd reads them.
 fn drop_ins(root: &Path, unit: &str) -> BTreeMap<String, PathBuf> {
-    // Those of the unit, of all whose names begin like its own up to a dash, and of all of its kind.
+    // Those of the unit, of its template, of all whose names begin like its own up to a dash, and of all of its kind.
     let mut names = vec![unit.to_owned()];
+    names.extend(instance(unit).map(|(template, _)| template));
     let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, ""));
     let dashes = stem
         .match_indices('-')

@@ -35,6 +35,35 @@ action = \"deny\"
 ";
 
 #[test]
+fn windows_of_time_are_in_the_machines_time_and_not_in_the_callers() {
+    let halves = "version = 1
+exempt.uids = [1]
+[time.morning]
+hours = \"00:00-12:00\"
+[profile.p]
+[[rule]]
+name = \"morning\"
+time = \"morning\"
+profile = \"p\"
+[[rule]]
+name = \"afternoon\"
+profile = \"p\"
+";
+    let system = System::new(halves);
+    // Twelve hours apart.
+    let rules = ["UTC-6", "UTC+6"].map(|zone| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_berth"));
+        command
+            .args(["explain", "nobody", "--json", "--policy"])
+            .arg(system.policy());
+        let output = command.env("TZ", zone).output().unwrap();
+        json(&String::from_utf8(output.stdout).unwrap())["user_rule"].clone()
+    });
+    assert!(rules[0].is_string());
+    assert_eq!(rules[0], rules[1]);
+}
+
+#[test]
 fn explain_tells_the_rules_and_where_each_value_is_from() {
     let system = System::new(EXPLAINED);
     let path = system.policy();
@@ -293,6 +322,26 @@ fn explain_tells_of_files_that_changed_or_came_since_the_reload() {
         folder.display()
     );
     assert!(second().ends_with(&told), "{}", second());
+}
+
+#[test]
+fn who_may_not_read_the_files_is_not_told_that_they_were_edited() {
+    needs_root();
+    let system = System::new("version = 1\n[exempt]\nuids = [1]\n");
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(system.policy(), closed).unwrap();
+    let output = std::process::Command::new("setpriv")
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+        .args([env!("CARGO_BIN_EXE_berth"), "explain", "--root"])
+        .arg(&system.root)
+        .output()
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let second = out.lines().nth(1).unwrap();
+    let (loaded, at) = second.split_at("policy loaded ".len());
+    assert_eq!(loaded, "policy loaded ");
+    assert_eq!(at.len(), "2026-11-24 10:12:07".len(), "{second}");
 }
 
 /// The cgroup controllers of this machine's cgroup v2 tree, as the kernel names them.

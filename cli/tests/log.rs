@@ -48,10 +48,13 @@ impl Log {
         self.folder.join("auth.log")
     }
 
+    /// On a machine in UTC, as one is whose zone is empty.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_berth"));
-        command.args(["log", "--file"]).arg(self.file());
-        command.args(arguments).env("TZ", "UTC");
+        let script = "mount --bind /dev/null /etc/localtime 2>/dev/null; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", script, "sh"]);
+        command.args([env!("CARGO_BIN_EXE_berth"), "log", "--file"]);
+        command.arg(self.file()).args(arguments);
         command
     }
 

@@ -153,15 +153,36 @@ fn diff_tells_what_changes_for_whom() {
         ("0 of 1 users differ\n", Some(0))
     );
     let object = json(&berth(&["diff", "--json", "--user", "nobody", &old, &new]).out);
-    let penalty = "[penalty.hog]\ncpu_above = \"50%\"\nmemory_above = \"1G\"\nwindow = \"10min\"\nexcept = \"/usr/bin/make\"\n\
+    let penalty = "[penalty.hog]\ncpu_above = \"12.5%\"\nmemory_above = \"1G\"\nwindow = \"10min\"\nexcept = \"/usr/bin/make\"\n\
                    steps = [\"80%\", \"50%\"]\nstep_time = \"30min\"\nforget = \"3h\"\n[profile.a]\npenalty = \"hog\"\n";
     let watched = std::fs::read_to_string(&same).unwrap();
     let watched = write("watched.toml", &watched.replace("[profile.a]\n", penalty));
     let out = berth(&["diff", "--user", "nobody", &old, &watched]).out;
-    let told = "penalty: unset -> hog: cpu above 50%, memory above 1G, over 10min; steps 80% 50% of 30min; \
+    let told = "penalty: unset -> hog: cpu above 12.5%, memory above 1G, over 10min; steps 80% 50% of 30min; \
                 forgotten after 3h; not /usr/bin/make\n";
     assert!(out.contains(told), "{out}");
     assert_eq!(object["differing"][0]["user"], "nobody");
+    let refusing = |tests: &str| {
+        let rule = format!("[[rule]]\n{tests}\naction = \"deny\"\n[[rule]]");
+        let text = std::fs::read_to_string(&same).unwrap();
+        let new = write("refusing.toml", &text.replace("[[rule]]", &rule));
+        berth(&["diff", "--user", "nobody", &same, &new]).out
+    };
+    // sshd's is known, and no other.
+    let by_ssh = refusing("tty = \"ssh\"");
+    assert!(
+        by_ssh.starts_with("nobody (65534)\n  sshd\n    outcome: profile a -> deny\n"),
+        "{by_ssh}"
+    );
+    let tests = "(rules test rhost, ruser, tty or time: tried from nowhere, and now)";
+    assert!(
+        by_ssh.ends_with(&format!("1 of 1 users differ {tests}\n")),
+        "{by_ssh}"
+    );
+    for test in ["rhost", "ruser"] {
+        let out = refusing(&format!("{test} = \"*\""));
+        assert_eq!(out, format!("0 of 1 users differ {tests}\n"));
+    }
 }
 
 #[test]

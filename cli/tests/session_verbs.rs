@@ -547,7 +547,10 @@ fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_ling
     assert_eq!(object["penalty"]["penalty"], "hog");
     let shown = run.under("version = 1\n", "show alice").out;
     assert!(shown.contains("\n  Penalty: hog"), "{shown}");
-    assert!(shown.contains("\nException: tasks_max 512 "), "{shown}");
+    assert!(
+        shown.contains("\nException: of 4000002: tasks_max 512 "),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -4,7 +4,7 @@ mod pretend;
 
 use std::time::{Duration, SystemTime};
 
-use berth_config::LocalTime;
+use berth_config::{Exception, ExceptionFile, LocalTime, Places};
 use serde_json::{Value, json};
 
 use pretend::{Run, record, three};
@@ -89,6 +89,35 @@ fn show_of_a_user_has_what_caps_did_and_where_the_rule_stands() {
         title(12)
     );
     assert!(title(13).starts_with("session 13 of alice (4000001)  profile student, rule cs101\n"));
+}
+
+/// As two accounts of one name have, one of each name service.
+#[test]
+fn show_of_a_user_with_two_uids_has_the_exceptions_of_both() {
+    let run = three();
+    run.write(15, &record(15, "alice", 4_000_003, 60));
+    let places = Places::under(&run.root());
+    ExceptionFile::folder(&places).unwrap();
+    for (uid, value) in [(4_000_001, "8G"), (4_000_003, "9G")] {
+        let exception = Exception {
+            key: "memory_max".into(),
+            value: format!("\"{value}\""),
+            until: 4_000_000_000,
+            by: "root".into(),
+            reason: None,
+        };
+        ExceptionFile::of(&places, uid).write(&[exception]).unwrap();
+    }
+    let ran = run.under("version = 1\n", "show alice");
+    let exceptions = ran.out.lines().filter(|line| line.contains("Exception: "));
+    let exceptions: Vec<&str> = exceptions.collect();
+    assert_eq!(exceptions.len(), 2, "{ran:?}");
+    assert!(exceptions[0].contains("of 4000001: memory_max 8G until"));
+    assert!(exceptions[1].contains("of 4000003: memory_max 9G until"));
+    let shown: Value =
+        serde_json::from_str(&run.under("version = 1\n", "show --json alice").out).unwrap();
+    assert_eq!(shown["exceptions"][1]["uid"], 4_000_003);
+    assert_eq!(shown["exceptions"][1]["value"], "9G");
 }
 
 #[test]

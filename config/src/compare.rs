@@ -25,6 +25,14 @@ pub fn services(policies: &[&Policy]) -> Vec<String> {
     services.into_iter().collect()
 }
 
+/// What is to be said of how many differ, where rules test what is not tried.
+pub fn untried(policies: &[&Policy]) -> &'static str {
+    match policies.iter().any(|policy| policy.tests_more()) {
+        true => " (rules test rhost, ruser, tty or time: tried from nowhere, and now)",
+        false => "",
+    }
+}
+
 /// Two policies, looked at for one account after the other.
 #[derive(Debug)]
 pub struct Comparison<'p> {
@@ -60,7 +68,7 @@ impl<'p> Comparison<'p> {
             .iter()
             .enumerate()
             .filter_map(|(nth, service)| {
-                login.service.clone_from(service);
+                login.set_service(service);
                 let cases = policies.map(|policy| policy.case(&login));
                 let differs = known
                     .entry((cases, nth))

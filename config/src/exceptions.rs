@@ -4,8 +4,8 @@
 //! values as the policy language has them, so that percentages are worked out where they are used.
 
 use std::fmt;
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,13 +16,16 @@ use crate::diagnostic::Severity;
 use crate::facts::{LocalTime, Machine, disk_of};
 use crate::places::Places;
 use crate::read::{self, Part};
-use crate::source::{self, Source};
+use crate::source::{self, Source, SourceError, only_roots};
 use crate::state::{self, StateError};
 use crate::tables::CapsTable;
 use crate::value::Name;
 
 /// What to do with a file that is damaged.
 const REMEDY: &str = "`berth unset` with the user's name or UID removes it";
+
+/// What to do with one that comes to nothing.
+const NOT_HERE: &str = "`berth unset` ends it";
 
 /// A cap that is something else for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,21 +119,30 @@ impl Exceptions {
         Ok(Exceptions { list, table })
     }
 
-    /// The same, if they come to something on this machine: a disk may be gone by now.
+    /// Those of them that come to something on this machine: a disk may be gone by now. `failed` is told of each other one,
+    /// which takes nothing from the rest, as exceptions may lower caps, too.
     pub(crate) fn here(
-        self,
+        mut self,
         places: &Places,
         uid: u32,
         machine: &Machine,
-    ) -> Result<Exceptions, StateError> {
-        match self.check(machine) {
-            Ok(()) => Ok(self),
-            Err(why) => Err(StateError::NotHere {
+        mut failed: impl FnMut(&StateError),
+    ) -> Exceptions {
+        if self.check(machine).is_ok() {
+            return self;
+        }
+        self.list.retain(|one| {
+            let alone = Exceptions::of(vec![one.clone()]);
+            let checked = alone.and_then(|alone| alone.check(machine));
+            let not_here = checked.map_err(|why| StateError::NotHere {
                 path: ExceptionFile::of(places, uid).path,
                 why,
-                remedy: REMEDY,
-            }),
-        }
+                remedy: NOT_HERE,
+            });
+            not_here.inspect_err(&mut failed).is_ok()
+        });
+        // Each has been read by itself.
+        Exceptions::of(self.list).unwrap_or_default()
     }
 
     /// What they are.
@@ -143,7 +155,7 @@ impl Exceptions {
         match caps(&self.table, &Bases::new(machine, &[])) {
             Ok(caps) => caps.ceilings().iter().try_for_each(|(key, ceilings)| {
                 let mut paths = ceilings.keys();
-                paths.try_for_each(|path| match disk_of(path) {
+                paths.try_for_each(|path| match is_roots(path).and_then(|()| disk_of(path)) {
                     Ok(_) => Ok(()),
                     Err(why) => Err(format!("{key}: {}: {why}", path.display())),
                 })
@@ -158,6 +170,17 @@ impl Exceptions {
             )),
         }
     }
+}
+
+/// Whether nobody but root decides which disk a path means. Its user would have it mean another, or none, by a link or a
+/// file system of theirs.
+fn is_roots(path: &Path) -> Result<(), String> {
+    let is_device = fs::metadata(path).is_ok_and(|file| file.file_type().is_block_device());
+    let folder = path.parent().filter(|_| is_device).unwrap_or(path);
+    only_roots(folder).map_err(|error| match error {
+        SourceError::Read { source, .. } => source.to_string(),
+        error => format!("{error}; name the device"),
+    })
 }
 
 /// Takes `KEY=VALUE` apart; the value becomes TOML.
@@ -266,6 +289,9 @@ impl ExceptionFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn exception(text: &str) -> Exception {
@@ -319,7 +345,12 @@ mod tests {
     #[test]
     fn an_exception_that_comes_to_nothing_on_this_machine_is_refused() {
         let machine = Machine::read(None).unwrap();
+        let theirs = std::env::temp_dir().join(format!("berth-theirs-{}", std::process::id()));
+        fs::create_dir(&theirs).unwrap();
+        fs::set_permissions(&theirs, Permissions::from_mode(0o777)).unwrap();
+        let on_theirs = format!("io_read_iops_max={{ \"{}\" = 5 }}", theirs.display());
         for (text, expected) in [
+            (&*on_theirs, Some("name the device")),
             ("memory_max=8G", None),
             ("memory_max=\"50%\"", None),
             ("memory_max=\"50% of pool\"", Some("a part of the pool's")),
@@ -335,6 +366,7 @@ mod tests {
                 Some(expected) => assert!(error.clone().unwrap().contains(expected), "{error:?}"),
             }
         }
+        fs::remove_dir(theirs).unwrap();
     }
 
     #[test]

@@ -32,12 +32,14 @@ impl Layers {
         machine: &Machine,
         mut failed: impl FnMut(&str, &StateError),
     ) -> Layers {
-        let exceptions = Exceptions::in_force(places, uid);
-        let exceptions = exceptions.and_then(|all| all.here(places, uid, machine));
-        let exceptions = exceptions.unwrap_or_else(|error| {
-            failed("exceptions", &error);
-            Exceptions::default()
-        });
+        let mut not_used = |error: &StateError| failed("exceptions", error);
+        let exceptions = match Exceptions::in_force(places, uid) {
+            Ok(all) => all.here(places, uid, machine, not_used),
+            Err(error) => {
+                not_used(&error);
+                Exceptions::default()
+            }
+        };
         let mut standings = Standings::read(places).unwrap_or_else(|error| {
             failed("penalties", &error);
             Standings::default()

@@ -55,7 +55,7 @@ pub use checked::{
     Checked, edited as check_edited, edited_with as check_edited_with, files as check_files,
     is_drop_in,
 };
-pub use compare::{Comparison, services};
+pub use compare::{Comparison, services, untried};
 pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};
 pub use exceptions::{Exception, ExceptionFile, Exceptions, parse as parse_exception};

@@ -100,6 +100,11 @@ impl Rule {
         tests
     }
 
+    /// Whether it says for which machines it is: another one need not have what it asks for.
+    pub(crate) fn names_machines(&self) -> bool {
+        self.tests.host.is_some() || self.tests.role.is_some()
+    }
+
     /// Whether it depends on how a login came in. Then it never decides what the user may have.
     pub(crate) fn is_login_rule(&self) -> bool {
         self.tests.of_login() || self.except.as_ref().is_some_and(|tests| tests.of_login())

@@ -119,6 +119,12 @@ impl Policy {
         self.some_rule(|tests| value(&tests.rhost).is_some())
     }
 
+    /// Whether rules test more of a login than who comes by which service.
+    pub(crate) fn tests_more(&self) -> bool {
+        let terminal = |tests: &Tests| tests.tty.is_some() || tests.ruser.is_some();
+        self.tests_rhost() || self.has_windows() || self.some_rule(terminal)
+    }
+
     /// Whether it holds for what some rule asks, or excepts.
     fn some_rule(&self, holds: impl Fn(&Tests) -> bool) -> bool {
         let mut rules = self.contents.rules.iter();

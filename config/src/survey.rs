@@ -92,8 +92,6 @@ impl Policy {
                     .or_insert_with(|| self.place(&login, machine))
                     .clone(),
             };
-            // Who is exempt before all rules gets to none of them.
-            let tries_rules = case != Case(None);
             let listed = match place {
                 Place::Berth(profile, pool) => {
                     *berthed.entry((profile, pool)).or_default() += 1;
@@ -106,8 +104,19 @@ impl Policy {
             if let Some(listed) = listed {
                 listed.or_default().push(login.user.clone());
             }
-            if tries_rules {
-                self.reached(&mut login, &services, &mut reach);
+            // Who is exempt before all rules gets to none of them.
+            let fitting = match case {
+                Case(None) => Reach::Exempt,
+                Case(Some(_)) => {
+                    self.reached(&mut login, &services, &mut reach);
+                    Reach::Fits
+                }
+            };
+            let facts = Facts::new(&login, &self.contents);
+            for (rule, reach) in self.contents.rules.iter().zip(&mut reach) {
+                if *reach < fitting && facts.fits_account(rule) {
+                    *reach = fitting;
+                }
             }
         }
         survey.landings = berthed
@@ -141,25 +150,15 @@ impl Policy {
         }
     }
 
-    /// Notes the rules that an account gets to, by any of the services, and those that would be for it.
+    /// Notes the rules that an account gets to, by any of the services.
     fn reached(&self, login: &mut Login, services: &[String], reach: &mut [Reach]) {
         for service in services {
-            login.service.clone_from(service);
-            login.tty = match service.as_str() {
-                "sshd" => "ssh".into(),
-                _ => String::new(),
-            };
+            login.set_service(service);
             let ruling = ruling(&self.contents, &Facts::new(login, &self.contents));
             for index in [ruling.login, ruling.user].into_iter().flatten() {
                 if let Some(reach) = reach.get_mut(index) {
                     *reach = Reach::Matched;
                 }
-            }
-        }
-        let facts = Facts::new(login, &self.contents);
-        for (rule, reach) in self.contents.rules.iter().zip(reach) {
-            if *reach == Reach::Nobody && facts.fits_account(rule) {
-                *reach = Reach::Fits;
             }
         }
     }
@@ -172,6 +171,7 @@ impl Policy {
                 tests if tests.is_empty() => "no account gets as far as a rule".into(),
                 tests => format!("no account is it: {tests}"),
             },
+            Reach::Exempt => "all whom it fits are exempt".into(),
             // Whether such a login ever comes is not known here.
             Reach::Fits if others => return None,
             Reach::Fits => "earlier rules match all whom it fits".into(),
@@ -185,10 +185,12 @@ impl Policy {
 }
 
 /// Whether a rule is for anybody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 enum Reach {
     /// No account fits.
     Nobody,
+    /// None but such as are exempt.
+    Exempt,
     /// One fits, if it comes in as the rule says.
     Fits,
     /// It decides for one.
@@ -267,11 +269,15 @@ mod tests {
                 ("but", "earlier rules match all whom it fits"),
                 ("no group", "no account is it: except group *"),
                 ("how", "no account is it: group nosuch"),
-                ("admins", "no account is it: group sudo"),
+                ("admins", "all whom it fits are exempt"),
             ]
         );
-        let admins_alone = policy.survey(&[account(3, "sudo")], &machine, |_, _| {});
-        let jobs = admins_alone.unmatched.iter().find(|one| one.rule == "jobs");
-        assert_eq!(jobs.unwrap().why, "no account gets as far as a rule");
+        let why = |accounts: &[Login]| {
+            let survey = policy.survey(accounts, &machine, |_, _| {});
+            let mut unmatched = survey.unmatched.into_iter();
+            unmatched.find(|one| one.rule == "jobs").unwrap().why
+        };
+        assert_eq!(why(&[account(3, "sudo")]), "all whom it fits are exempt");
+        assert_eq!(why(&[]), "no account gets as far as a rule");
     }
 }

@@ -291,6 +291,20 @@ fn what_is_not_defined_is_an_error() {
 }
 
 #[test]
+fn a_window_without_a_key_is_an_error() {
+    let rule = "[[rule]]\ntime = \"exam\"\naction = \"deny\"";
+    one(
+        &format!("[time.exam]\n[time.exam1]\nhours = \"08:00-10:00\"\n{rule}"),
+        "2:7 no key in [time.exam] | it would always hold",
+    );
+    // What is wrong is not missing.
+    one(
+        &format!("[time.exam]\nhours = \"8-10\"\n{rule}"),
+        "3:9 `8-10` are no hours | write \"08:00-18:00\", or \"22:00-07:00\" past midnight",
+    );
+}
+
+#[test]
 fn a_rule_has_one_outcome() {
     one(
         "[[rule]]\nuser = \"x\"",

@@ -183,10 +183,15 @@ fn exceptions_and_steps_in_force_are_those_on_the_disk_and_a_damaged_file_is_nam
     assert_eq!((layers.standing, damaged.len()), (over.standing, 0));
     assert_eq!(in_force(1002).0.standing, None, "its step is over");
     for not_here in ["allowed_cpus=64-", "io_read_iops_max={ \"/proc\" = 5 }"] {
-        file.write(excepted(not_here).exceptions.list()).unwrap();
+        let (quota, not_here) = (excepted("cpu_quota=50%"), excepted(not_here));
+        let both = [quota.exceptions.list(), not_here.exceptions.list()].concat();
+        file.write(&both).unwrap();
         let (layers, named) = in_force(1001);
-        assert!(layers.exceptions.list().is_empty(), "{not_here}");
-        assert_eq!(named, ["exceptions"], "{not_here}");
+        // The others stay: an exception may lower a cap, too.
+        assert_eq!(layers.exceptions.list(), &both[..1]);
+        let capped = user_caps(&watched("cpu_quota = \"400%\""), &layers);
+        assert_eq!(capped.cpu_quota, Some(Limit::Finite(500_000)));
+        assert_eq!(named, ["exceptions"], "{both:?}");
     }
     std::fs::write(file.path(), "x").unwrap();
     std::fs::write(&places.penalties, "x").unwrap();

@@ -73,7 +73,7 @@ fn a_rule_behind_an_equal_or_a_wider_one() {
     let behind = |first: &str, second: &str| {
         let body = format!(
             "[[rule]]\n{first}\naction = \"deny\"\n[[rule]]\n{second}\naction = \"deny\"\n\
-             [time.t]\nhours = \"08:00-09:00\"\n"
+             [time.t]\nhours = \"08:00-09:00\"\n[exempt]\nuids = []\n"
         );
         let told = warnings(&body, &site(&["a", "b", "abc"]));
         match told.as_slice() {
@@ -133,6 +133,61 @@ fn a_group_that_is_not_known() {
         warnings(body, &site(&["staff"])),
         ["3:1 group `stuff` is not known here | nobody is in it"]
     );
+    // Each is asked for once: it may be a directory far away that answers.
+    let site = site(&["staff"]);
+    let but_staff = "except = { group = \"staff\" }\naction = \"exempt\"\n";
+    let rules = format!("[[rule]]\nuser = \"a\"\n{but_staff}[[rule]]\nuser = \"b\"\n{but_staff}");
+    assert_eq!(warnings(&rules, &site), [""; 0]);
+    assert_eq!(site.asked.get(), 1);
+}
+
+#[test]
+fn who_is_exempt_and_not_known() {
+    let site = Site {
+        users: vec!["backup"],
+        ..site(&["ops"])
+    };
+    let body = "[exempt]\nusers = [\"backup\", \"bakcup\"]\ngroups = [\"sudo\", \"wheel\", \"ops\", \"pos\", \"sop\"]\n";
+    assert_eq!(
+        warnings(body, &site),
+        [
+            "3:1 user `bakcup` is not known here | nobody is exempt by it",
+            "4:1 group `pos`, `sop` is not known here | nobody is exempt by it"
+        ]
+    );
+}
+
+#[test]
+fn a_rule_for_none_but_exempt_accounts() {
+    let told = |tests: &str| {
+        let site = Site {
+            users: vec!["backup", "alice"],
+            ..site(&["students"])
+        };
+        let exempt = "[exempt]\nusers = [\"backup\", \"alice\"]\ngroups = [\"sudo\"]";
+        let body = format!("{exempt}\n[[rule]]\n{tests}\naction = \"deny\"\n");
+        warnings(&body, &site)
+    };
+    let warning = "5:1 this rule is never reached | [exempt] lists all whom it is for";
+    for tests in [
+        "uid = \"500-999\"",
+        "uid = [\"0-10\", 65534]",
+        "user = [\"backup\", \"alice\"]\nservice = \"cron\"",
+    ] {
+        assert_eq!(told(tests), [warning], "{tests}");
+    }
+    for group in ["group", "primary_group"] {
+        assert!(told(&format!("{group} = \"sudo\"")).contains(&warning.into()));
+    }
+    for tests in [
+        "uid = \"500-1000\"",
+        "uid = [5, 1000]",
+        "user = [\"backup\", \"bob\"]",
+        "user = \"back*\"",
+        "group = \"students\"",
+    ] {
+        assert_eq!(told(tests), [""; 0], "{tests}");
+    }
 }
 
 #[test]
@@ -228,6 +283,155 @@ fn a_pool_that_depends_on_the_login() {
 }
 
 #[test]
+fn a_rule_for_a_service_by_which_somebody_without_caps_may_come() {
+    let told = |tests: &str, profile: &str, rest: &str| {
+        let body = format!(
+            "[profile.student]\n{profile}\n[profile.batch]\n[profile.staff]\n\
+             [[rule]]\nservice = \"cron\"\n{tests}\nprofile = [\"student\", \"batch\"]\n\
+             [[rule]]\ngroup = [\"students\", \"tas\"]\nprofile = \"student\"\n\
+             [[rule]]\nuser = \"a\"\nprofile = \"staff\"\n{rest}\n"
+        );
+        warnings(&body, &site(&["students", "tas"]))
+    };
+    let capped = "user = { memory_max = \"1G\" }";
+    let warning = "6:1 who comes by this rule may have no caps | no rule with a profile and without tests of the \
+                   login is for all of them | a user's caps never depend on the login: they come from the user rule";
+    assert_eq!(told("", capped, ""), [warning]);
+    assert_eq!(told("uid = \"1000-\"", capped, ""), [warning]);
+    assert_eq!(told("", capped, "[[rule]]\naction = \"deny\""), [warning]);
+    let cron_is_tested = "except = { rhost = \"*\" }";
+    assert_eq!(told(cron_is_tested, capped, ""), [warning]);
+    // Session caps are the login rule's own.
+    for (tests, profile, rest) in [
+        ("", "session = { memory_max = \"1G\" }", ""),
+        ("group = \"students\"", capped, ""),
+        ("group = \"tas\"\nexcept = { user = \"b\" }", capped, ""),
+        ("", capped, "[[rule]]\nprofile = \"staff\""),
+    ] {
+        assert_eq!(
+            told(tests, profile, rest),
+            [""; 0],
+            "{tests} {profile} {rest}"
+        );
+    }
+}
+
+#[test]
+fn a_rule_for_a_service_that_leaves_the_users_of_a_pool_their_manager() {
+    let told = |systemd, batch: &str, first: &str, last: &str| {
+        let site = Site {
+            systemd,
+            ..site(&["cs101"])
+        };
+        let hidden = "namespaces = { pid = true, mount = true, user_manager = \"hidden\" }";
+        let body = format!(
+            "[pool.cs]\n[profile.batch]\n{batch}\n[profile.cs]\n{hidden}\npool = \"cs\"\n\
+             [[rule]]\n{first}\n[[rule]]\n{last}\n"
+        );
+        let body = body.replace("HIDDEN", hidden);
+        warnings(&body, &site)
+    };
+    let cron = "service = \"cron\"\nprofile = \"batch\"";
+    let course = "group = \"cs101\"\nprofile = \"cs\"";
+    assert_eq!(
+        told(true, "session = { tasks_max = 64 }", cron, course),
+        [
+            "8:1 user_manager = \"host\" before a rule with a pool | users of `cs` who come by this have its cap \
+             a second time | set namespaces.user_manager to \"hidden\""
+        ]
+    );
+    let isolated =
+        "namespaces = { scope = \"user\", pid = true, mount = true, user_manager = \"isolated\" }";
+    assert_eq!(told(true, isolated, cron, course).len(), 1);
+    assert_eq!(
+        told(false, "", cron, course),
+        [""; 0],
+        "no user has a manager"
+    );
+    assert_eq!(told(true, "HIDDEN", cron, course), [""; 0]);
+    // By an earlier rule, users of the pool do not get as far.
+    assert_eq!(told(true, "", course, cron), [""; 0]);
+    let refused =
+        "service = \"cron\"\naction = \"deny\"\n[[rule]]\nuser = \"a\"\nprofile = \"batch\"";
+    assert_eq!(told(true, "", refused, course), [""; 0]);
+}
+
+#[test]
+fn limits_that_are_slips_of_units() {
+    let told = |profile: &str, tests: &str| {
+        let body = format!("[profile.a]\n{profile}\n[[rule]]\nprofile = \"a\"\n{tests}\n");
+        warnings(&body, &site(&[]))
+    };
+    let kib =
+        "hardly a program starts with so little; limits.conf(5) has KiB, and this is in bytes";
+    let minutes = "then a shell is killed; limits.conf(5) has minutes, and this is in seconds";
+    for (limit, warning) in [
+        ("stack = 8192", format!("`stack` of 8192 bytes | {kib}")),
+        ("stack = \"127K:8M\"", format!("`stack` of 130048 bytes | {kib}")),
+        ("as = 4194304", format!("`as` of 4194304 bytes | {kib}")),
+        ("data = \"15M\"", format!("`data` of 15728640 bytes | {kib}")),
+        ("cpu = 10", format!("`cpu` of 10 seconds | {minutes}")),
+        (
+            "nofile = \"1024:1048577\"",
+            "this machine gives nobody so many files | fs.nr_open is 1048576: logins that get this fail".into(),
+        ),
+    ] {
+        let limits = format!("rlimits = {{ {limit} }}");
+        assert_eq!(told(&limits, ""), [format!("3:13 {warning}")], "{limit}");
+    }
+    for limit in [
+        "stack = \"128K\"",
+        "as = \"16M\"",
+        "data = \"infinity\"",
+        "cpu = \"1min\"",
+        "core = 0",
+        "nofile = 1048576",
+    ] {
+        let limits = format!("rlimits = {{ {limit} }}");
+        assert_eq!(told(&limits, ""), [""; 0], "{limit}");
+    }
+    assert_eq!(told("rlimits.nofile = 1048577", "host = \"big*\""), [""; 0]);
+}
+
+#[test]
+fn caps_under_which_all_stand_still() {
+    let told = |caps: &str, body: &str| warnings(&body.replace("CAPS", caps), &site(&[]));
+    let stalls = |high: &str, why: &str| {
+        let caps = format!("memory_high = {high}\nmemory_max = \"8G\"\n");
+        (caps, format!("memory_high of {why}"))
+    };
+    let slow = |rate: &str, bytes: u32| {
+        let caps = format!("io_write_bandwidth_max = {{ \"/srv\" = {rate}, \"/\" = \"50M\" }}\n");
+        let label = "a number alone is bytes: megabytes are written \"50M\"";
+        (
+            caps,
+            format!("a bandwidth of {bytes} bytes a second | {label}"),
+        )
+    };
+    for (caps, warning) in [
+        stalls(
+            "4",
+            "4 holds no login | a number alone is bytes; did you mean \"4G\"?",
+        ),
+        stalls("\"15M\"", "15M holds no login | at least 16M"),
+        slow("50", 50),
+        slow("\"9K\"", 9000),
+    ] {
+        for body in [
+            "[profile.a.user]\nCAPS[[rule]]\nprofile = \"a\"",
+            "[profile.a.session]\nCAPS[[rule]]\nprofile = \"a\"\nservice = \"cron\"",
+            "[everyone]\nCAPS",
+            "[pool.p]\nCAPS",
+        ] {
+            assert_eq!(told(&caps, body), [format!("3:1 {warning}")], "{body}");
+        }
+    }
+    for (caps, _) in [stalls("\"16M\"", ""), slow("\"10K\"", 0)] {
+        assert_eq!(told(&caps, "[everyone]\nCAPS"), [""; 0]);
+    }
+}
+
+#[test]
 fn a_users_cap_above_the_pools() {
     let body = |user: &str| {
         format!(
@@ -298,6 +502,20 @@ fn cpus_of_a_session_or_a_user_that_lie_outside_of_what_holds_them() {
                 "5:10 the user's {key} has none of the pool's | the kernel gives all of those instead"
             )]
         );
+        let everyone = format!(
+            "[everyone]\n{}\n{}",
+            one("1"),
+            body(&one("0"), &one("0"), "")
+        );
+        let told = |place: &str, whose: &str| {
+            format!(
+                "{place} the {whose} {key} has none of everyone's | the kernel gives all of those instead"
+            )
+        };
+        assert_eq!(
+            warnings(&everyone, &site(&[])),
+            [told("5:1", "pool's"), told("7:10", "user's")]
+        );
         assert_eq!(
             warnings(&body(&one("0-1"), &one("1"), &one("1-")), &site(&[])),
             [""; 0]
@@ -321,6 +539,28 @@ fn what_another_key_of_the_profile_takes_away() {
     for mount in ["pid = true, ipc = true, mount = true", "pid = false"] {
         assert_eq!(told(&format!("namespaces = {{ {mount} }}"), ""), [""; 0]);
     }
+    let net = "3:16 `net` with a way back to the host's network | it needs `pid`, `mount`, `user` or no_new_privs, and \
+               a user_manager that is out of reach";
+    for (and, expected) in [
+        ("user = \"identity\"", &[net][..]),
+        ("pid = true, mount = true", &[net]),
+        (
+            "user = \"identity\", pid = true, mount = true, user_manager = \"host\"",
+            &[net],
+        ),
+        ("user = \"identity\", pid = true, mount = true", &[]),
+        (
+            "pid = true, mount = true, user_manager = \"hidden\" }\nprivileges = { no_new_privs = true",
+            &[],
+        ),
+    ] {
+        assert_eq!(
+            told(&format!("namespaces = {{ net = true, {and} }}"), ""),
+            expected,
+            "{and}"
+        );
+    }
+    assert_eq!(told("namespaces = { net = false }", ""), [""; 0]);
     let keep = "3:1 `cgroup = \"keep\"` with caps or linger | no cap is set, and nothing lingers";
     for (and, expected) in [
         ("session = { tasks_max = 9 }", &[keep][..]),
@@ -346,7 +586,7 @@ fn what_another_key_of_the_profile_takes_away() {
 }
 
 #[test]
-fn a_private_tmp_that_memory_max_does_not_hold() {
+fn a_private_tmp_or_shm_that_memory_max_does_not_hold() {
     let told = |tmp: &str, caps: &str| {
         let namespaces = format!("namespaces = {{ mount = true, private_tmp = \"{tmp}\" }}");
         let body = format!("[profile.a]\n{namespaces}\n{caps}\n[[rule]]\nprofile = \"a\"\n");
@@ -370,6 +610,16 @@ fn a_private_tmp_that_memory_max_does_not_hold() {
     ] {
         assert_eq!(told(tmp, caps), expected, "{tmp} {caps}");
     }
+    let shm = |size: &str| {
+        told(
+            &format!("1M\", private_shm = \"{size}"),
+            "user = { memory_max = \"1G\" }",
+        )
+    };
+    let warning = "3:50 this private_shm is not below memory_max | it is charged to that, and who fills it has \
+                   programs killed: write less";
+    assert_eq!(shm("1G"), [warning]);
+    assert_eq!(shm("1023M"), [""; 0]);
     // By a rule for a service, the caps of its users are another rule's.
     let body = "[profile.all]\nuser = { memory_max = \"1G\" }\n[profile.job]\ninherits = \"all\"\n\
                 namespaces = { mount = true, private_tmp = \"2G\" }\n[[rule]]\nservice = \"cron\"\n\
@@ -434,6 +684,13 @@ fn who_may_sudo_and_is_in_a_berth() {
         [""; 0]
     );
     assert_eq!(warnings(&body("", "uts = true"), &site), [""; 0]);
+    // They are looked up by name, and have come by no terminal.
+    let mut site = site;
+    site.sudoers[0].tty.clear();
+    let by_ssh =
+        body("", "pid = true, mount = true").replace("[[rule]]", "[[rule]]\ntty = \"ssh\"");
+    let told = warnings(&by_ssh, &site);
+    assert!(told[0].starts_with("6:1 alice may use sudo"), "{told:?}");
 }
 
 #[test]

@@ -181,11 +181,8 @@ impl<'a> Work<'a> {
         if !only.is_empty() {
             let users = only.iter().flat_map(|uid| self.user(*uid));
             let mut all: Vec<_> = users.collect();
-            all.extend(
-                only.iter()
-                    .filter_map(|uid| self.cover(*uid).err())
-                    .map(|error| Applied::to(Whose::Everyone).failed(error)),
-            );
+            let failed = self.cover(only).err();
+            all.extend(failed.map(|error| Applied::to(Whose::Everyone).failed(error)));
             return Ok(all);
         }
         let mut all: Vec<_> = UserFolder::uids()?
@@ -339,24 +336,24 @@ impl<'a> Work<'a> {
         Ok(Some((Caps::default(), self.how)))
     }
 
-    /// Has what a user is in cover what protects them.
-    fn cover(&self, uid: u32) -> Result<()> {
+    /// Has what users are in cover what protects them.
+    fn cover(&self, uids: &[u32]) -> Result<()> {
         if self.tree.manager() != Manager::Berth || self.how.dry_run {
             return Ok(());
         }
-        let Some(user) = self.tree.existing_user(uid)? else {
-            return Ok(());
-        };
-        let above = self.tree.line_to(&user).into_iter().rev().skip(1);
-        for group in above {
+        let mut done = Ok(());
+        for group in above(self.tree, uids)? {
             let pool = self.tree.pool_of(&group);
             let caps = self.policy.caps_of_many(pool.as_deref(), &self.machine);
-            let Some(caps) = caps.map_err(|error| Error::Policy(error.to_string()))? else {
-                continue; // Its caps stay.
+            let covered = match caps.map_err(|error| Error::Policy(error.to_string()))? {
+                Some(caps) => bring_protection(&group, &cgroup::settings(&caps, self.tree)?),
+                None => Ok(()), // Its caps stay.
             };
-            bring_protection(&group, &cgroup::settings(&caps, self.tree)?)?;
+            if group.exists() {
+                done = done.and(covered);
+            }
         }
-        Ok(())
+        done
     }
 
     fn pool(&self, name: String) -> Applied {
@@ -400,6 +397,21 @@ impl<'a> Work<'a> {
             Err(error) => told.failed(error),
         }
     }
+}
+
+/// The cgroups that users are in, the inner ones first. Each once, whatever their number: it covers the sum of all in it.
+fn above(tree: &Tree, uids: &[u32]) -> Result<Vec<Group>> {
+    let pools = tree.pools()?;
+    let users = uids.iter();
+    let users = users.filter_map(|uid| tree.existing_user_of(&pools, *uid).transpose());
+    let users: Vec<_> = users.collect::<std::result::Result<_, _>>()?;
+    let mut above: Vec<_> = users
+        .iter()
+        .flat_map(|user| tree.line_to(user).into_iter().rev().skip(1))
+        .collect();
+    above.sort_by(|one, other| other.path().cmp(one.path()));
+    above.dedup();
+    Ok(above)
 }
 
 /// The name of a user who has no session that says it.
@@ -454,6 +466,17 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+    use crate::cgroup::folder::Folder;
+
+    #[test]
+    fn of_many_users_each_cgroup_that_they_are_in_is_looked_at_once() {
+        let users = ["pool-p/user-1001", "user-1002", "pool-p/user-1003"];
+        let files = users.map(|user| format!("berth/{user}/memory.low"));
+        let root = Folder::new("above", &files.each_ref().map(|file| (&**file, "0")));
+        let tree = root.tree(Manager::Berth);
+        let above = above(&tree, &[1001, 1002, 1003, 1004]).unwrap();
+        assert_eq!(above, [tree.pool("p"), tree.berth()]);
+    }
 
     #[test]
     fn what_a_round_has_changed_is_told_although_the_policy_breaks_before_the_next() {

@@ -258,8 +258,11 @@ impl Keeper {
             let Ok(pidfd) = sys::pidfd_open(Pid::from_raw(pid)) else {
                 continue; // It has ended.
             };
-            let here = self.tree.as_ref().and_then(|tree| tree.of_process(pid));
-            if here.as_ref() != Some(group) {
+            if !self
+                .tree
+                .as_ref()
+                .is_some_and(|tree| tree.is_in(pid, group))
+            {
                 continue;
             }
             for signal in signals {

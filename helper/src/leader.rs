@@ -34,9 +34,10 @@ impl Leader {
             path: score,
             source,
         })?;
+        let origin = tree.map(|tree| tree.of_process(pid.as_raw())).transpose()?;
         Ok(Leader {
             role,
-            origin: tree.and_then(|tree| tree.of_process(pid.as_raw())),
+            origin: origin.flatten(),
             oom_protection: score.starts_with('-').then(|| score.trim().into()),
         })
     }
@@ -112,8 +113,7 @@ impl Leader {
         let (Some(tree), true) = (tree, self.role.is_alive() && self.is_roots()) else {
             return;
         };
-        let now = tree.of_process(self.role.pid);
-        if !now.is_some_and(|now| from.contains(&now)) {
+        if !from.iter().any(|group| tree.is_in(self.role.pid, group)) {
             return;
         }
         // In a container the origin may be the root that was cleared meanwhile.
@@ -200,7 +200,7 @@ mod tests {
             while !leader.executable().ends_with("sleep") {
                 assert_eq!(child.try_wait().unwrap(), None);
             }
-            leader.go_back(Some(&tree), &[tree.of_process(pid).unwrap()]);
+            leader.go_back(Some(&tree), &[tree.of_process(pid).unwrap().unwrap()]);
             let moved = tree.root().processes().unwrap();
             assert_eq!(moved == [pid], is_moved, "{uid}: {moved:?}");
             child.kill().unwrap();

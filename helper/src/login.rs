@@ -260,7 +260,8 @@ fn log_opened(
     took: Duration,
     mut missing: Vec<String>,
 ) {
-    missing.extend_from_slice(&planned.notes);
+    // What is cut off at the end of a long line is not to be that there is no berth.
+    missing.splice(0..0, planned.notes.iter().cloned());
     let outside = |tree| systemd::has_manager_outside(tree, planned.login.uid);
     if request.join != JoinAbility::Manager
         && planned.berth.namespaces.user_manager == UserManager::Isolated
@@ -369,7 +370,7 @@ fn forget(uid: u32) {
 /// account phase comes a few milliseconds before the session's, so a move to where this process
 /// already is, made now, saves the login most of that wait.
 fn begin_a_grace_period(tree: &Tree) {
-    if let Some(here) = tree.of_process(std::process::id() as i32) {
+    if let Ok(Some(here)) = tree.of_process(std::process::id() as i32) {
         let _ = here.write("cgroup.procs", "0"); // only a head start
     }
 }

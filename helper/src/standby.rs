@@ -137,10 +137,10 @@ pub fn go_to_who_reaps() {
         return;
     }
     let Ok(tree) = Tree::find() else { return };
-    if tree.of_process(me) != Some(tree.keepers()) {
+    if !tree.is_in(me, &tree.keepers()) {
         return;
     }
-    if let Some(there) = tree.of_process(parent) {
+    if let Ok(Some(there)) = tree.of_process(parent) {
         let _ = there.write("cgroup.procs", "0"); // it may have ended, and then another one reaps
     }
 }

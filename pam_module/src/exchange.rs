@@ -65,6 +65,12 @@ impl Helper {
         })
     }
 
+    /// As it is kept over calls of the application's: with the socket alone.
+    pub fn kept(mut self) -> Helper {
+        self.process.let_go();
+        self
+    }
+
     /// Ends the session. The application ends soon, too, and systemd removes a scope as soon as it is empty: so
     /// the keeper is waited for, which first reads what the session has used.
     pub fn end_session(&self) {
@@ -103,12 +109,16 @@ impl Helper {
         }
     }
 
-    /// Whether the request has reached it. Another program, or the helper of the process that this one was
+    /// Itself, if the request has reached it. Another program, or the helper of the process that this one was
     /// forked from, is not asked; one that has waited long enough has ended, and takes no request.
-    fn takes(&self, path: &Path, request: &Request) -> bool {
-        self.path == path
-            && self.application == std::process::id()
-            && self.channel.send(request, None).is_ok()
+    fn taking(mut self, path: &Path, request: &Request) -> Option<Helper> {
+        if self.path != path || self.application != std::process::id() {
+            return None;
+        }
+        // While it waits: once it has the request it may fail, and is to be waited for all the same.
+        self.process.find(self.channel.as_fd());
+        self.channel.send(request, None).ok()?;
+        Some(self)
     }
 }
 
@@ -120,7 +130,7 @@ pub fn ask(
     request: &Request,
     deadline: Instant,
 ) -> Result<Answered, Error> {
-    let helper = match waiting.filter(|helper| helper.takes(path, request)) {
+    let helper = match waiting.and_then(|helper| helper.taking(path, request)) {
         Some(helper) => Ok(helper),
         None => Helper::start(path).and_then(|helper| {
             let sent = helper.channel.send(request, None);

@@ -143,7 +143,7 @@ impl Host for Live<'_> {
         let kept = Kept {
             user: user.to_vec(),
             verdict,
-            helper: self.helper.take().map(Held::new),
+            helper: self.helper.take().map(Helper::kept).map(Held::new),
             home: std::mem::take(&mut self.home),
         };
         self.application

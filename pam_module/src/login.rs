@@ -64,7 +64,7 @@ pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Ver
     match host.nested(&request.user) {
         Nested::Outside => {}
         Nested::Same => return Verdict::Pass,
-        inside @ (Nested::Other(_) | Nested::Unrecorded) => {
+        inside @ (Nested::Other(_) | Nested::Joined | Nested::Unrecorded) => {
             let user = quoted(&request.user);
             host.log(Level::Notice, &format!("login of {user} refused: {inside}"));
             return Verdict::Refused;

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Mutex;
 
 use serde::Deserialize;
 
@@ -32,6 +33,8 @@ pub enum Nested {
     Same,
     /// In a live one of another user.
     Other(String),
+    /// In one that it has joined itself: there is no record that it could be compared with.
+    Joined,
     /// In one that no record names.
     Unrecorded,
 }
@@ -45,6 +48,9 @@ impl fmt::Display for Nested {
                 f,
                 "the application runs inside the berth of {}; if it serves others, restart it from outside",
                 quoted(user.as_bytes())
+            ),
+            Nested::Joined => f.write_str(
+                "the application has joined a berth itself, and can open no other session",
             ),
             Nested::Unrecorded => f.write_str(
                 "the application runs inside a berth that has no record; restart it from outside",
@@ -95,18 +101,28 @@ impl Namespaces {
     }
 }
 
+/// The namespaces in which this process was found to be in no berth: none that is made later has them. A daemon with a
+/// mount namespace of its own would read thousands of records in each phase.
+static OUTSIDE: Outside = Outside::new(None);
+type Outside = Mutex<Option<Namespaces>>;
+
 /// Looks at this process.
 pub fn nested(user: &[u8]) -> Nested {
-    nested_in(Path::new("/proc"), Path::new(RECORDS), user)
+    nested_in(Path::new("/proc"), Path::new(RECORDS), &OUTSIDE, user)
 }
 
-fn nested_in(proc: &Path, records: &Path, user: &[u8]) -> Nested {
+fn nested_in(proc: &Path, records: &Path, outside: &Outside, user: &[u8]) -> Nested {
     // Where it cannot be read (no descriptor left, a chroot without /proc) the records decide alone.
     let under_init = fs::read(proc.join("1/comm")).map(|comm| comm == INIT).ok();
     let own = Namespaces::of(&proc.join("self"));
     // The usual case, without reading thousands of records: together with PID 1, and that is not an init
     // of ours.
     if under_init == Some(false) && own.pid.is_some() && own == Namespaces::of(&proc.join("1")) {
+        return Nested::Outside;
+    }
+    // By nobody who would have to be waited for: the application may have been forked just when somebody had it.
+    let mut outside = outside.try_lock().ok().filter(|_| own.pid.is_some());
+    if outside.as_ref().is_some_and(|known| **known == Some(own)) {
         return Nested::Outside;
     }
     let mut other = None;
@@ -121,8 +137,15 @@ fn nested_in(proc: &Path, records: &Path, user: &[u8]) -> Nested {
     }
     match other {
         Some(other) => Nested::Other(other),
+        // Who has joined stays in the old PID namespace, which the berth's /proc does not show.
+        None if under_init == Some(true) && !proc.join("self").exists() => Nested::Joined,
         None if under_init == Some(true) => Nested::Unrecorded,
-        None => Nested::Outside,
+        None => {
+            if let Some(known) = &mut outside {
+                **known = Some(own);
+            }
+            Nested::Outside
+        }
     }
 }
 
@@ -149,7 +172,7 @@ mod tests {
     use std::path::PathBuf;
 
     /// A made-up /proc and /run/berth/sessions. The "namespaces" are files, told apart by their inodes.
-    struct Machine(PathBuf);
+    struct Machine(PathBuf, Outside);
 
     impl Machine {
         fn new(name: &str, init: &str) -> Machine {
@@ -162,7 +185,7 @@ mod tests {
                 fs::write(dir.join(file), "").unwrap();
             }
             fs::write(dir.join("proc/1/comm"), format!("{init}\n")).unwrap();
-            Machine(dir)
+            Machine(dir, Outside::new(None))
         }
 
         fn at(self, process: &str, pid: &str, mount: &str) -> Machine {
@@ -195,6 +218,7 @@ mod tests {
             nested_in(
                 &self.0.join("proc"),
                 &self.0.join("sessions"),
+                &self.1,
                 user.as_bytes(),
             )
         }
@@ -227,6 +251,13 @@ mod tests {
             )
             .record("2", "{");
         assert_eq!(service.nested("alice"), Nested::Outside);
+        // There may be thousands: they are not read again.
+        let service = service.session("3", "bob");
+        assert_eq!(service.nested("alice"), Nested::Outside);
+        fs::remove_file(service.0.join("proc/self/ns/mnt")).unwrap();
+        fs::remove_file(service.0.join("proc/self/ns/pid")).unwrap();
+        let elsewhere = service.at("self", "berth", "berth");
+        assert_eq!(elsewhere.nested("alice"), Nested::Other("bob".into()));
     }
 
     #[test]
@@ -260,7 +291,8 @@ mod tests {
             "2",
             r#"{"user":"bob","pid_namespace":null,"mount_namespace":null}"#,
         );
-        assert_eq!(joined.nested("alice"), Nested::Unrecorded);
+        fs::remove_dir_all(joined.0.join("proc/self")).unwrap();
+        assert_eq!(joined.nested("alice"), Nested::Joined);
         let mount_only = Machine::new("mount-only", "systemd")
             .at("1", "host", "host")
             .at("self", "host", "berth")

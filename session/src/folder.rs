@@ -202,6 +202,13 @@ fn count_logins(sessions: &[SessionId]) -> usize {
     sessions.iter().filter(is_on).count()
 }
 
+/// Whether something is there. What nobody could look at is not taken for gone: of a user's cgroup what is in it would go on
+/// without a record, and without what stood before Berth's caps these would be taken off what goes on.
+pub(crate) fn is_there(path: &Path) -> Result<bool> {
+    let there = path.try_exists();
+    there.map_err(|error| Error::file("look at", path, error))
+}
+
 /// Removes a file, content to find it gone.
 pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
     match fs::remove_file(path) {

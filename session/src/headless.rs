@@ -64,7 +64,7 @@ fn process_of(tree: &Tree, group: &Group, thread: i32) -> Option<OwnedFd> {
     let first = first_of(thread).filter(|first| *first != thread && Role::of(*first).is_none())?;
     let process = pidfd_open(Pid::from_raw(first)).ok()?;
     // The numbers may be another's by now; the descriptor, once looked at, cannot.
-    let is_it = tree.of_process(thread).as_ref() == Some(group) && first_of(thread) == Some(first);
+    let is_it = tree.is_in(thread, group) && first_of(thread) == Some(first);
     is_it.then_some(process)
 }
 

@@ -1,7 +1,8 @@
 //! The accounting file: a line of JSON for each session that has ended, the last at its end.
 //!
 //! Beside `FILE` stand `FILE.SECONDS`, those that were full, by when they were set aside (seconds since 1970), and
-//! `FILE.lock`, which whoever changes any of them holds. It is a file of its own because it must never be renamed.
+//! `FILE.lock`, which whoever changes any of them holds. It is a file of its own because it must never be renamed. In it
+//! stands when one was last found too old.
 //!
 //! Whoever appends may be killed at any point, and the disk may be full: what comes of it is a line without an
 //! end at the end of `FILE`, behind which the next one begins anew, or no `FILE`, which the next one makes.
@@ -45,7 +46,7 @@ impl Ledger {
     /// Adds a line.
     pub fn append(&self, entry: &Entry<'_>) -> Result<()> {
         let line = serde_json::to_vec(entry).map_err(|error| self.error("encode for", error))?;
-        let _lock = self.lock()?;
+        let lock = self.lock()?;
         // Not earlier: no session in a file that is set aside ended after that.
         let now = SystemTime::now();
         let full = |size: u64| size > 0 && size.saturating_add(line.len() as u64) > self.max_size;
@@ -57,7 +58,7 @@ impl Ledger {
         let file = open(&self.file, 0o640)?;
         write_line(&file, &line).map_err(|error| self.error("append to", error))?;
         set_aside?;
-        self.remove_old(now)
+        self.remove_old(&lock, now)
     }
 
     /// One that is only read.
@@ -153,13 +154,33 @@ impl Ledger {
     }
 
     /// Removes what was set aside long enough ago.
-    fn remove_old(&self, now: SystemTime) -> Result<()> {
-        for (at, path) in self.aside()? {
-            if now.duration_since(at).is_ok_and(|age| age > self.keep) {
+    fn remove_old(&self, lock: &File, now: SystemTime) -> Result<()> {
+        let mut aside = self.aside()?;
+        aside.retain(|(at, _)| now.duration_since(*at).is_ok_and(|age| age > self.keep));
+        if !aside.is_empty() && self.believes(lock, now)? {
+            for (_, path) in aside {
                 fs::remove_file(&path).map_err(|error| Error::file("remove", &path, error))?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the clock is believed: it has gone on since the last look that it told of here, neither for too short a time to
+    /// have been set right again nor with a leap. A dead battery's 2099 must not cost all that is kept.
+    fn believes(&self, mut lock: &File, now: SystemTime) -> Result<bool> {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // What is no number is no look either.
+        let looked = io::read_to_string(lock.take(32)).unwrap_or_default();
+        let since = looked.parse().ok().map(Duration::from_secs);
+        let gone_on = since.and_then(|since| now.checked_sub(since));
+        if gone_on.is_some_and(|time| time < self.keep / 100) {
+            return Ok(false);
+        }
+        let written = lock.set_len(0);
+        written
+            .and_then(|()| lock.write_all(now.as_secs().to_string().as_bytes()))
+            .map_err(|error| Error::file("write", &self.beside("lock"), error))?;
+        Ok(gone_on.is_some_and(|time| time <= self.keep / 10))
     }
 
     /// What was set aside, and when, the oldest first.

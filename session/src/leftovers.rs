@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::folder::{USERS, entries};
 use crate::record::{RECORDS, parent_of};
 use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
-use crate::{Error, Record, Result, SessionId, Tree, UserFolder, sweep};
+use crate::{Error, Record, Result, SessionId, Tree, UserFolder, private_tmp, sweep};
 
 /// What is left of one session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Leftover {
             }
         }
         for (name, path) in named(Path::new(PRIVATE_TMP))? {
-            if let Ok(id) = name.strip_prefix(STALE).unwrap_or(&name).parse() {
+            if let Ok(id) = name.trim_start_matches(STALE).parse() {
                 found.one(id, None, path);
             }
         }
@@ -64,22 +65,40 @@ impl Leftover {
 
     /// Removes them, and says of each whether it is gone.
     pub fn remove_all(all: &[Leftover], tree: Option<&Tree>) -> Vec<Result<()>> {
-        // Looked at once: whoever keeps one of these was there when they were found.
-        let mut are_keepers_known = false;
-        let remove = |one: &Leftover| {
-            if one.is_beginning() {
-                return Ok(());
-            }
-            if !are_keepers_known && !one.traces.contains(&Record::path(one.id)) {
-                no_unknown_keeper()?;
-                are_keepers_known = true;
-            }
-            one.remove(tree)
-        };
-        all.iter().map(remove).collect()
+        // Ids begin anew at each boot, and to empty a /tmp takes its time: a login may have made one of that name by then. So all
+        // are put aside first, and the look after that sees who has made one that was.
+        let aside = each_of(all.iter().cloned().map(Ok).collect(), Leftover::put_aside);
+        each_of(aside, |one| one.remove(tree))
     }
 
-    fn remove(&self, tree: Option<&Tree>) -> Result<()> {
+    /// Gives what may be from before a crash a name that no login takes.
+    fn put_aside(mut self) -> Result<Leftover> {
+        let own = private_tmp(self.id);
+        let is_before = self.uid.is_none() && !self.is_beginning();
+        for path in self
+            .traces
+            .iter_mut()
+            .filter(|path| is_before && **path == own)
+        {
+            let mut name = format!("{STALE}{}", self.id);
+            while own.with_file_name(&name).exists() {
+                name.insert_str(0, STALE); // From a boot before that.
+            }
+            *path = own.with_file_name(name);
+            match fs::rename(&own, &path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::file("put aside", &own, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(self)
+    }
+
+    fn remove(self, tree: Option<&Tree>) -> Result<()> {
+        if self.is_beginning() {
+            return Ok(());
+        }
         match self.uid {
             Some(uid) => sweep(tree, uid, self.id),
             None => self.traces.iter().try_for_each(|path| match path.is_dir() {
@@ -89,11 +108,28 @@ impl Leftover {
         }
     }
 
-    /// Whether it is that of a session that began after the records were read: the record is a session's first trace.
-    fn is_beginning(&self) -> bool {
-        let record = Record::path(self.id);
-        record.exists() && !self.traces.contains(&record)
+    fn has_record(&self) -> bool {
+        self.traces.contains(&Record::path(self.id))
     }
+
+    /// Whether it is that of a session that began after the records were read.
+    fn is_beginning(&self) -> bool {
+        Record::path(self.id).exists() && !self.has_record()
+    }
+}
+
+/// Does something to each. What has no record is looked at once, for all: whoever keeps one of these is there by now.
+fn each_of<T>(all: Vec<Result<Leftover>>, deed: impl Fn(Leftover) -> Result<T>) -> Vec<Result<T>> {
+    let mut are_keepers_known = false;
+    let once_known = |one: Result<Leftover>| {
+        let one = one?;
+        if !are_keepers_known && !one.has_record() {
+            no_unknown_keeper()?;
+            are_keepers_known = true;
+        }
+        deed(one)
+    };
+    all.into_iter().map(once_known).collect()
 }
 
 /// Somebody may have removed the records while sessions were on: these must not lose their cgroup and /tmp. So what has

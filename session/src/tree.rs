@@ -30,10 +30,13 @@
 //! ```
 
 use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::folder::entries;
+use nix::libc;
+
+use crate::folder::{entries, is_there};
 use crate::{Error, Group, Result, SessionId, headless, kernel_bytes, kernel_text, systemd};
 
 /// What the name of a pool's cgroup begins with.
@@ -86,16 +89,28 @@ impl Tree {
         &self.root
     }
 
-    /// The cgroup of a process, below this root; `None` where it cannot be seen from here.
-    pub fn of_process(&self, pid: i32) -> Option<Group> {
-        let table = kernel_bytes(format!("/proc/{pid}/cgroup")).ok()?;
+    /// The cgroup of a process, below this root; `None` of one that has ended, or cannot be seen from here.
+    pub fn of_process(&self, pid: i32) -> Result<Option<Group>> {
+        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
+        let table = match kernel_bytes(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
+            table => table.map_err(|error| Error::file("read", &path, error))?,
+        };
         // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace. Who has a cgroup of their
         // own to divide may call the parts as they like, also as the kernel calls what is gone.
         let mut lines = table.split(|byte| *byte == b'\n');
-        let path = lines.find_map(|line| line.strip_prefix(b"0::/"))?;
+        let Some(path) = lines.find_map(|line| line.strip_prefix(b"0::/")) else {
+            return Ok(None);
+        };
         let group = self.group(Path::new(OsStr::from_bytes(path)));
         let is_gone = path.ends_with(b" (deleted)") && !group.exists();
-        (!path.starts_with(b"..") && !is_gone).then_some(group)
+        Ok((!path.starts_with(b"..") && !is_gone).then_some(group))
+    }
+
+    /// Whether a process is seen to be in a cgroup.
+    pub fn is_in(&self, pid: i32, group: &Group) -> bool {
+        matches!(self.of_process(pid), Ok(Some(here)) if here == *group)
     }
 
     /// A path below the root, as records hold it.
@@ -170,18 +185,22 @@ impl Tree {
     /// manager is in; elsewhere one outside is the only one.
     pub fn existing_user(&self, uid: u32) -> Result<Option<Group>> {
         let outside = self.user_in(None, uid);
-        if self.manager == Manager::Berth && outside.exists() {
+        if self.manager == Manager::Berth && is_there(outside.path())? {
             return Ok(Some(outside));
         }
-        Ok(self.existing_user_of(&self.pools()?, uid))
+        self.existing_user_of(&self.pools()?, uid)
     }
 
     /// The same where the pools are known: among them stand all other users, so that to list them for each user of many
     /// takes the square of their number.
-    pub fn existing_user_of(&self, pools: &[String], uid: u32) -> Option<Group> {
+    pub fn existing_user_of(&self, pools: &[String], uid: u32) -> Result<Option<Group>> {
         let in_pools = pools.iter().map(|pool| self.user_in(Some(pool), uid));
-        let mut all = in_pools.chain([self.user_in(None, uid)]);
-        all.find(Group::exists)
+        for group in in_pools.chain([self.user_in(None, uid)]) {
+            if is_there(group.path())? {
+                return Ok(Some(group));
+            }
+        }
+        Ok(None)
     }
 
     /// Where a user's cgroup would be in a pool, or in none.
@@ -338,7 +357,7 @@ mod tests {
         assert_eq!(tree.existing_user(1004).unwrap(), None);
         let pools = tree.pools().unwrap();
         for uid in 1001..1005 {
-            let known = tree.existing_user_of(&pools, uid);
+            let known = tree.existing_user_of(&pools, uid).unwrap();
             assert_eq!(known, tree.existing_user(uid).unwrap());
         }
         assert_eq!(

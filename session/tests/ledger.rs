@@ -223,6 +223,7 @@ fn a_full_file_is_set_aside_and_an_old_one_removed() {
     let line = |session| serde_json::to_string(&entry(session)).unwrap() + "\n";
     fs::write(beside(&old.to_string()), line(100)).unwrap();
     fs::write(beside(&kept.to_string()), line(101)).unwrap();
+    looked(&written, now - 10 * DAY);
     // None of Berth's.
     fs::write(beside("1.gz"), line(102)).unwrap();
     fs::write(beside(""), line(103)).unwrap();
@@ -245,6 +246,38 @@ fn a_full_file_is_set_aside_and_an_old_one_removed() {
     let each = |entry: &Entry<'_>| seen.push(number(entry));
     written.ledger.read(since, each).unwrap();
     assert_eq!(seen, (1..=9).collect::<Vec<u64>>());
+}
+
+/// A clock that leaps, a dead battery's for one, must not cost what is kept.
+#[test]
+fn nothing_is_removed_until_the_clock_has_gone_on_for_a_while_without_a_leap() {
+    let written = Written::new("clock", 1 << 30);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let old = (now - 401 * DAY).as_secs();
+    let old = written.folder.join(format!("sessions.jsonl.{old}"));
+    fs::write(&old, "").unwrap();
+    let is_kept = |when: &str| {
+        written.ledger.append(&entry(1)).unwrap();
+        assert!(old.exists(), "{when}");
+    };
+    is_kept("never looked before");
+    is_kept("looked just now");
+    looked(&written, now - 41 * DAY);
+    is_kept("a leap ahead");
+    is_kept("a moment after it");
+    looked(&written, now + DAY);
+    is_kept("set back");
+    fs::write(written.folder.join("sessions.jsonl.lock"), [0xff; 100]).unwrap();
+    is_kept("damaged");
+    looked(&written, now - 39 * DAY);
+    written.ledger.append(&entry(2)).unwrap();
+    assert!(!old.exists());
+}
+
+/// Has it that something was found too old at that time since 1970.
+fn looked(written: &Written, at: Duration) {
+    let lock = written.folder.join("sessions.jsonl.lock");
+    fs::write(lock, at.as_secs().to_string()).unwrap();
 }
 
 fn is_aside(name: &str) -> bool {
@@ -414,6 +447,7 @@ fn killed_at_any_call_it_has_written_what_it_said_and_holds_up_nobody() {
     // Kills before the nth of these calls on any of the files; says whether there was one.
     let mut kill = |call: &str, nth: u32| {
         fs::write(&old, "").unwrap(); // so that there is one to remove
+        looked(&written, now - 10 * DAY);
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-o", "/dev/null"]);
         for path in [&written.folder, &written.ledger.file, &lock, &old] {

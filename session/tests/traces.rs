@@ -415,6 +415,44 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
 }
 
 #[test]
+fn what_a_login_makes_while_leftovers_are_emptied_is_not_taken_for_one() {
+    if elsewhere() {
+        return;
+    }
+    const FILES: usize = 20_000;
+    let large = make_private_tmp(id(2)).unwrap();
+    for file in 0..FILES {
+        File::create(large.join(file.to_string())).unwrap();
+    }
+    let own = make_private_tmp(id(9)).unwrap();
+    fs::write(own.join("of-before"), "").unwrap();
+    // And one that was put aside at a boot before that.
+    for aside in ["stale-9", "stale-stale-9"] {
+        fs::create_dir(Path::new(PRIVATE_TMP).join(aside)).unwrap();
+    }
+    let left = Leftover::find().unwrap();
+    let ids: Vec<SessionId> = left.iter().map(|one| one.id).collect();
+    assert_eq!(ids, [2, 9].map(id));
+    let login = std::thread::spawn(move || {
+        loop {
+            match fs::read_dir(&large).map(Iterator::count) {
+                Ok(files) if files < FILES => break,
+                Err(_) if !own.exists() => break,
+                _ => {}
+            }
+        }
+        // Its record comes later.
+        let own = make_private_tmp(id(9)).unwrap();
+        fs::write(own.join("file"), "").unwrap();
+        own
+    });
+    let removed = Leftover::remove_all(&left, Some(&tree()));
+    let own = login.join().unwrap();
+    assert!(own.join("file").exists() && removed.iter().all(Result::is_ok));
+    assert_eq!(fs::read_dir(PRIVATE_TMP).unwrap().count(), 1);
+}
+
+#[test]
 fn a_record_that_cannot_be_written_anew_says_of_no_cgroup_that_it_is_the_sessions() {
     if elsewhere() {
         return;
@@ -535,6 +573,23 @@ fn users_can_read_their_records_whatever_the_umask_of_who_makes_the_folders() {
     }
 }
 
+/// Answers EIO to a system call of this test's.
+fn fail_from_here_on(call: i64) {
+    let step = |code, jf, k: i64| Instruction {
+        code,
+        jt: 0,
+        jf,
+        k: k as u32,
+    };
+    let filter = [
+        step(0x20, 0, 0),
+        step(0x15, 1, call),
+        step(6, 0, 0x0005_0000 | nix::libc::EIO as i64),
+        step(6, 0, 0x7fff_0000),
+    ];
+    install_filter(&filter).unwrap();
+}
+
 #[test]
 fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     if elsewhere() {
@@ -542,20 +597,7 @@ fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     }
     enter(&record(1));
     let folder = UserFolder::lock(1001).unwrap();
-    let step = |code, jf, k: i64| Instruction {
-        code,
-        jt: 0,
-        jf,
-        k: k as u32,
-    };
-    // Answers EIO to a read of a folder, from here on.
-    let filter = [
-        step(0x20, 0, 0),
-        step(0x15, 1, nix::libc::SYS_getdents64),
-        step(6, 0, 0x0005_0000 | nix::libc::EIO as i64),
-        step(6, 0, 0x7fff_0000),
-    ];
-    install_filter(&filter).unwrap();
+    fail_from_here_on(nix::libc::SYS_getdents64);
     folder.sessions().unwrap_err();
     UserFolder::logins_of(1001).unwrap_err();
     UserFolder::uids().unwrap_err();
@@ -570,6 +612,19 @@ fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
 }
 
 #[test]
+fn what_nobody_could_look_at_is_not_taken_for_gone() {
+    if elsewhere() {
+        return;
+    }
+    enter(&record(1));
+    fs::create_dir_all("/run/tree/berth/pool-cs101/user-1001/sessions/1").unwrap();
+    fail_from_here_on(nix::libc::SYS_statx);
+    tree().existing_user(1001).unwrap_err();
+    sweep(Some(&tree()), 1001, id(1)).unwrap_err();
+    assert!(fs::read(Record::path(id(1))).is_ok());
+}
+
+#[test]
 fn the_cgroup_of_a_process_is_seen_whatever_its_name_as_long_as_it_is_there() {
     if elsewhere() {
         return;
@@ -581,12 +636,12 @@ fn the_cgroup_of_a_process_is_seen_whatever_its_name_as_long_as_it_is_there() {
     let mut process = Command::new("sleep").arg("60").spawn().unwrap();
     let pid = process.id() as i32;
     group.write("cgroup.procs", &pid.to_string()).unwrap();
-    assert_eq!(tree.of_process(pid), Some(group.clone()));
+    assert_eq!(tree.of_process(pid).unwrap(), Some(group.clone()));
     process.kill().unwrap();
     // A zombie stays where it was, when that is gone.
     while !group.remove().unwrap() {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert_eq!(tree.of_process(pid), None);
+    assert_eq!(tree.of_process(pid).unwrap(), None);
     process.wait().unwrap();
 }

@@ -21,8 +21,15 @@ const IS_CASE: &str = "BERTH_BOOTED";
 /// The product's package, beside the programs that run the cases.
 pub(crate) const PACKAGE: &str = "berth.deb";
 
-/// The first account's UID; the others follow. No test's slot has them: a container shares the host's kernel.
-const FIRST_UID: u32 = 50_000;
+/// The first account's UID; the others follow. A container shares its kernel, which counts keys by UID, with whatever else
+/// the host runs, and is told of a slot of its own.
+fn first_uid() -> u32 {
+    let slot = std::env::var(FIRST_UID).ok();
+    slot.and_then(|uid| uid.parse().ok()).unwrap_or(50_000)
+}
+
+/// What tells it.
+pub(crate) const FIRST_UID: &str = "BERTH_BOOTED_UID";
 
 /// The accounts that every machine has.
 const USERS: [&str; 2] = ["alice", "bob"];
@@ -45,7 +52,7 @@ pub struct Booted {
 impl Booted {
     /// Makes a machine ready that has just booted: the product, the accounts, a key for them.
     pub fn prepare() {
-        for (name, uid) in USERS.iter().zip(FIRST_UID..) {
+        for (name, uid) in USERS.iter().zip(first_uid()..) {
             let uid = uid.to_string();
             run("useradd", &["-m", "-u", &uid, "-s", "/bin/sh", name]);
         }
@@ -136,7 +143,7 @@ impl Booted {
     /// The UID of an account; root's is 0.
     pub fn uid(&self, name: &str) -> u32 {
         let place = USERS.iter().position(|user| *user == name);
-        place.map_or(0, |place| FIRST_UID + place as u32)
+        place.map_or(0, |place| first_uid() + place as u32)
     }
 
     /// Puts a policy in place.
@@ -283,7 +290,7 @@ impl Booted {
     /// Fails unless everything becomes as it was, soon.
     #[track_caller]
     pub fn assert_nothing_left(&self, before: &Snapshot) {
-        before.assert_restored(&self.cgroups, FIRST_UID, || {
+        before.assert_restored(&self.cgroups, first_uid(), || {
             self.is_nobody_capped();
         });
     }
@@ -327,7 +334,7 @@ impl Booted {
 
     /// Everything there is now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::take(&self.cgroups, FIRST_UID)
+        Snapshot::take(&self.cgroups, first_uid())
     }
 }
 

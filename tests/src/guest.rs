@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
-use crate::booted::PACKAGE;
+use crate::booted::{FIRST_UID, PACKAGE};
 use crate::elsewhere::Build;
+use crate::slot::Slot;
 
 /// All cases together take no longer, unless something hangs.
 const TIMEOUT: Duration = Duration::from_secs(1800);
@@ -211,7 +212,10 @@ fn with_machine<T>(
         fs::copy(package, shared.join(PACKAGE)).expect("the package");
     }
     let program = program.file_name().unwrap_or_default().to_string_lossy();
-    let command = format!("exec /host/{program} {}\n", arguments.join(" "));
+    let slot = matches!(guest, Guest::Container(_)).then(|| Slot::take().expect("UIDs"));
+    let uids = slot.as_ref().map(Slot::first_uid);
+    let uids = uids.map_or_else(String::new, |uid| format!("export {FIRST_UID}={uid}\n"));
+    let command = format!("{uids}exec /host/{program} {}\n", arguments.join(" "));
     fs::write(shared.join("run"), command).expect("what is to be run");
     let machine = match guest {
         Guest::UserModeLinux | Guest::Systemd(_) => user_mode_linux(guest, &image, &work, &shared),
@@ -256,6 +260,8 @@ fn package(build: &Build, work: &Path) -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/build-deb");
     let made = Command::new(script)
         .env("CARGO_TARGET_DIR", built)
+        // What is installed once, and has debugging symbols, would take a minute to compress.
+        .env("DPKG_DEB_COMPRESSOR_TYPE", "none")
         .stderr(Stdio::inherit())
         .output();
     let made = made.expect("packaging/build-deb");

@@ -45,13 +45,27 @@ impl Place {
 
     fn run(&self, arguments: &[&str]) -> Output {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/install");
+        let path = std::env::var("PATH").unwrap_or_default();
         let output = Command::new(script)
+            .env("PATH", format!("{}:{path}", self.0.join("bin").display()))
             .env("CARGO_TARGET_DIR", self.0.join("built"))
             .arg("--destdir")
             .arg(self.0.join("root"))
             .args(arguments)
             .output();
         output.unwrap().into()
+    }
+
+    /// Of which build the helper and the module are.
+    fn versions(&self) -> [String; 2] {
+        let files = [
+            "usr/libexec/berth-helper",
+            "usr/lib64/security/pam_berth.so",
+        ];
+        files.map(|file| {
+            let text = fs::read_to_string(self.path(file)).unwrap();
+            text.trim().replace("#!/bin/echo ", "")
+        })
     }
 
     /// Every file, with its mode.
@@ -191,14 +205,23 @@ fn an_edited_policy_is_kept() {
 }
 
 #[test]
-fn an_edited_cron_job_is_kept() {
+fn a_cron_job_goes_unless_it_has_been_edited() {
     let place = Place::new("cron");
-    place.run(&[]).ok();
     let job = place.path("etc/cron.d/berth");
-    fs::write(&job, "# mine\n").unwrap();
-    place.run(&[]).ok();
-    assert!(place.run(&["--uninstall"]).ok().contains("cron.d/berth"));
-    assert_eq!(fs::read_to_string(&job).unwrap(), "# mine\n");
+    for edited in [false, true] {
+        place.run(&[]).ok();
+        assert!(!job.exists(), "a package's scripts know where it belongs");
+        fs::create_dir_all(job.parent().unwrap()).unwrap();
+        let shipped = fs::read_to_string(place.path("usr/share/berth/cron")).unwrap();
+        let text = if edited { "# mine\n" } else { &shipped };
+        fs::write(&job, text).unwrap();
+        place.run(&[]).ok();
+        assert!(place.run(&["--uninstall"]).ok().contains("cron.d/berth"));
+        assert_eq!(
+            fs::read_to_string(&job).is_ok_and(|left| left == text),
+            edited
+        );
+    }
 }
 
 /// A helper of the new version beside the old module would refuse logins.
@@ -215,12 +238,24 @@ fn an_installation_that_fails_halfway_changes_nothing() {
     let failed = place.run(&[]);
     assert!(failed.stderr.contains("cannot write"), "{failed:?}");
     assert_eq!(place.files(), before);
-    for file in [
-        "usr/libexec/berth-helper",
-        "usr/lib64/security/pam_berth.so",
+    assert_eq!(place.versions(), ["old", "old"]);
+}
+
+#[test]
+fn an_installation_that_is_ended_while_it_renames_goes_on_to_the_last() {
+    for (name, program, text) in [
+        ("ended", "mv", "kill -TERM $PPID; exec /bin/mv \"$@\""),
+        ("unread", "stat", "kill -PIPE $$"),
     ] {
-        let text = fs::read_to_string(place.path(file)).unwrap();
-        assert_eq!(text, "#!/bin/echo old\n", "{file}");
+        let place = Place::new(name);
+        place.run(&[]).ok();
+        place.build("new");
+        fs::create_dir(place.0.join("bin")).unwrap();
+        let program = place.0.join("bin").join(program);
+        fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        place.run(&[]);
+        assert_eq!(place.versions(), ["new", "new"], "{name}");
     }
 }
 

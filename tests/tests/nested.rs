@@ -60,3 +60,15 @@ fn a_daemon_started_inside_a_berth_takes_nobody_else_into_it() {
         assert!(line.contains("bob") && line.contains("alice"), "{line}");
     });
 }
+
+/// It cannot see whose berth it is in.
+#[test]
+fn an_application_that_has_joined_is_told_why_it_can_open_no_other_session() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let said = machine.host(&machine.probe("open-twice login alice"));
+        assert!(said.stdout.contains("pam_acct_mgmt"), "{said:?}");
+        machine.logged("the application has joined a berth itself");
+        machine.assert_nothing_left(&before);
+    });
+}

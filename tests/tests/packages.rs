@@ -122,7 +122,7 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
         "/usr/libexec/berth-helper",
         "/usr/bin/berth",
         "/etc/berth/policy.toml",
-        "/etc/cron.d/berth",
+        "/usr/share/berth/cron",
         "/usr/lib/tmpfiles.d/berth.conf",
         "/usr/lib/systemd/system/berth-metrics.socket",
         "/usr/lib/systemd/system/berth-metrics@.service",
@@ -143,13 +143,13 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
     let conffiles = stdout(conffiles);
     let mut conffiles: Vec<_> = conffiles.split_whitespace().collect();
     conffiles.sort_unstable();
-    assert_eq!(conffiles, ["/etc/berth/policy.toml", "/etc/cron.d/berth"]);
+    assert_eq!(conffiles, ["/etc/berth/policy.toml"]);
     let mut config = Command::new("rpm");
     config.args(["--query", "--package", "--configfiles", &rpm]);
     let config = stdout(config);
     let mut config: Vec<_> = config.split_whitespace().collect();
     config.sort_unstable();
-    assert_eq!(config, ["/etc/berth/policy.toml", "/etc/cron.d/berth"]);
+    assert_eq!(config, ["/etc/berth/policy.toml"]);
 }
 
 #[test]
@@ -200,5 +200,83 @@ fn the_selinux_module_compiles() {
             .windows(name.len())
             .any(|window| window == name.as_bytes());
         assert!(has, "{name}");
+    }
+}
+
+#[test]
+fn all_that_berth_keeps_in_run_has_its_selinux_type() {
+    let read = |file: &str| fs::read_to_string(tree().join("packaging").join(file)).unwrap();
+    let contexts = read("selinux/berth.fc");
+    let postrm = read("debian/postrm").replace(';', " ");
+    let mut paths: Vec<&str> = postrm.split_whitespace().collect();
+    paths.retain(|path| path.starts_with("/run/berth"));
+    assert!(paths.contains(&"/run/berth-counters"), "{paths:?}");
+    for path in paths.into_iter().chain(["/run/berth/sessions/1"]) {
+        let has_type = contexts.lines().any(|line| {
+            let pattern = line.split_whitespace().next().unwrap();
+            let mut grep = Command::new("sh");
+            grep.args(["-c", "echo \"$0\" | grep -Exq \"$1\"", path, pattern]);
+            grep.status().unwrap().success()
+        });
+        assert!(has_type, "{path}");
+    }
+}
+
+#[test]
+fn the_selinux_package_can_be_installed_where_selinux_is_off() {
+    let spec = fs::read_to_string(tree().join("packaging/berth.spec")).unwrap();
+    let (_, script) = spec.split_once("%post selinux\n").unwrap();
+    let (script, _) = script.split_once("\n%").unwrap();
+    let installed = |is_on: bool, semodule: bool| {
+        let mut sh = Command::new("sh");
+        let here = format!(
+            "selinuxenabled() {{ {is_on}; }}; semodule() {{ {semodule}; }}; restorecon() {{ :; }}\n{script}"
+        );
+        sh.args(["-c", &here]);
+        sh.status().unwrap().success()
+    };
+    assert!(installed(false, false) && installed(false, true));
+    assert!(installed(true, true) && !installed(true, false));
+}
+
+/// Beside the timer it would only fill the log.
+#[test]
+fn the_job_of_cron_is_put_in_place_where_systemd_does_not_run_the_machine() {
+    let packaging = tree().join("packaging");
+    let spec = fs::read_to_string(packaging.join("berth.spec")).unwrap();
+    let (_, of_rpm) = spec.split_once("%post\n").unwrap();
+    let (of_rpm, _) = of_rpm.split_once("\n%").unwrap();
+    let of_deb = fs::read_to_string(packaging.join("debian/postinst")).unwrap();
+    for (name, script, arguments) in [
+        ("rpm", of_rpm, ["1", ""]),
+        ("deb", &of_deb, ["configure", ""]),
+    ] {
+        for is_systemds in [false, true] {
+            let place = Built::new(&format!("job-{name}-{is_systemds}"));
+            let root = place.0.display();
+            let mut script = script.to_owned();
+            for path in [
+                "/usr/share/berth/",
+                "/etc/cron.d/",
+                "/run/systemd/",
+                "/var/lib/berth/",
+            ] {
+                script = script.replace(path, &format!("{root}{path}"));
+            }
+            let made = if is_systemds {
+                "run/systemd/system"
+            } else {
+                "run"
+            };
+            let script = format!(
+                "mkdir -p {root}/usr/share/berth {root}/{made}; echo job >{root}/usr/share/berth/cron
+                 berth() {{ :; }}; systemctl() {{ :; }}\n{script}"
+            );
+            let mut sh = Command::new("sh");
+            sh.args(["-c", &script, "sh"]).args(arguments);
+            stdout(sh);
+            let job = place.0.join("etc/cron.d/berth");
+            assert_eq!(job.exists(), !is_systemds, "{name}");
+        }
     }
 }

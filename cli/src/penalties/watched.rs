@@ -1,7 +1,7 @@
 //! Whom a penalty watches, and what of their use is an offence.
 
 use berth_config::outcome::{CgroupPlace, Outcome, Penalty};
-use berth_config::value::{bytes_text, duration_text};
+use berth_config::value::{Percent, bytes_text, duration_text};
 use berth_config::{Login, Machine, Mean, Policy, Standing};
 use berth_session::{UserFolder, systemd};
 
@@ -110,9 +110,9 @@ pub fn offence(mean: Mean, penalty: &Penalty, standing: Option<&Standing>) -> Op
     if let Some(above) = penalty.cpu_above {
         let allowed = on_step.map_or(above, |standing| standing.share.of(above));
         if mean.cpu > allowed {
-            let percent = |per_second: u64| (per_second + 5_000) / 10_000;
-            let (mean, allowed) = (percent(mean.cpu), percent(allowed));
-            return Some(format!("cpu {mean}% over {over}, above {allowed}%"));
+            let mean = (mean.cpu + 5_000) / 10_000;
+            let allowed = Percent::what_of(allowed, 1_000_000);
+            return Some(format!("cpu {mean}% over {over}, above {allowed}"));
         }
     }
     let allowed = penalty.memory_above.filter(|above| mean.memory > *above)?;
@@ -123,8 +123,6 @@ pub fn offence(mean: Mean, penalty: &Penalty, standing: Option<&Standing>) -> Op
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use berth_config::value::Percent;
 
     use super::*;
 
@@ -186,6 +184,16 @@ mod tests {
         assert_eq!(told(1_000_000, 1 << 30, Some(&standing)), None);
         let cpu = "cpu 150% over 10min, above 100%";
         assert_eq!(told(1_500_000, 0, Some(&standing)).as_deref(), Some(cpu));
+        let eighth = Penalty {
+            cpu_above: Some(125_000),
+            ..penalty.clone()
+        };
+        let cpu = "cpu 13% over 10min, above 12.5%";
+        let mean = Mean {
+            cpu: 126_000,
+            memory: 0,
+        };
+        assert_eq!(offence(mean, &eighth, None).as_deref(), Some(cpu));
         let over = Standing {
             is_over: true,
             ..standing.clone()

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use berth_config::outcome::{Outcome, Penalty};
-use berth_config::value::{bytes_text, duration_text};
+use berth_config::value::{Percent, bytes_text, duration_text};
 use berth_config::{
-    Case, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files,
+    Case, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files, untried,
 };
 use serde_json::json;
 
@@ -80,9 +80,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             out.extend(indented(changes));
         }
         out.push(format!(
-            "{} of {} users differ",
+            "{} of {} users differ{}",
             differing.len(),
-            logins.len()
+            logins.len(),
+            untried(&both)
         ));
         pager::lines(&out);
     }
@@ -174,7 +175,7 @@ fn changes(
 /// A line for each value that changes.
 fn lines(both: [&Policy; 2], account: &Login, machine: &Machine, service: &str) -> Rc<[String]> {
     let mut login = account.clone();
-    login.service = service.into();
+    login.set_service(service);
     let [old, new] = both.map(|policy| values(policy, &login, machine));
     let mut lines = Vec::new();
     for (key, value) in &old {
@@ -239,7 +240,7 @@ fn values(policy: &Policy, login: &Login, machine: &Machine) -> Vec<(String, Str
 
 /// `hog: cpu above 200%, over 10min; steps 80% 50% of 30min; forgotten after 3h`.
 fn penalty_text(penalty: &Penalty) -> String {
-    let cpu = |time| format!("cpu above {}%, ", time / 10_000);
+    let cpu = |time| format!("cpu above {}, ", Percent::what_of(time, 1_000_000));
     let memory = |bytes| format!("memory above {}, ", bytes_text(bytes));
     let steps = penalty.steps.iter().map(|step| format!("{step} "));
     let except = penalty.except.iter().map(|one| format!("; not {one}"));

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use berth_config::{
-    Comparison, InstallError, Places, Policy, Trust, check_edited, counted, install,
+    Comparison, InstallError, Places, Policy, Trust, check_edited, counted, install, untried,
 };
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
@@ -72,7 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         );
         match change {
             Some((changed, users)) => {
-                println!("{changed} of {users} users change");
+                let policies: Vec<&Policy> = before.iter().chain([policy]).collect();
+                println!("{changed} of {users} users change{}", untried(&policies));
             }
             None => println!("no policy was loaded before"),
         }
@@ -84,7 +85,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
     let lock = lock(places).map_err(|error| failed(&error))?;
     // While it was checked, or somebody was asked, there was time for others: what is older than theirs does not replace it.
-    if let Some(other) = policy.changed().first() {
+    if let Some(other) = policy.changed().unwrap_or_default().first() {
         return Err(not_so(format!(
             "somebody else has changed {} meanwhile: see `berth diff`, then `berth reload`",
             other.display()

@@ -108,7 +108,8 @@ fn make_room(account: &User) -> Result<(), String> {
     let tree = Tree::find().map_err(told)?;
     let this = std::process::id() as i32;
     let unit = format!("user@{}.service", account.uid);
-    let Some(here) = tree.of_process(this).filter(|group| group.name() == unit) else {
+    let here = tree.of_process(this).map_err(told)?;
+    let Some(here) = here.filter(|group| group.name() == unit) else {
         return Ok(());
     };
     let own = here.child("init.scope");

@@ -91,12 +91,18 @@ impl Run {
 }
 
 impl Run {
-    /// Runs the program where this policy is in force, and was loaded just now.
-    pub fn under(&self, policy: &str, arguments: &str) -> Ran {
+    /// Where a policy is loaded.
+    pub fn root(&self) -> PathBuf {
         let root = self.folder.join("root");
         for folder in ["etc/berth", "var/lib/berth"] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
+        root
+    }
+
+    /// Runs the program where this policy is in force, and was loaded just now.
+    pub fn under(&self, policy: &str, arguments: &str) -> Ran {
+        let root = self.root();
         fs::write(root.join("etc/berth/policy.toml"), policy).unwrap();
         let root = root.display();
         ran(&mut self.shell(&format!(

@@ -36,14 +36,14 @@ pub(super) fn check(checker: &mut Checker<'_>) {
 
 /// Rules by the values of one of their tests. They are told by their numbers, in the order in which they are tried.
 #[derive(Default)]
-struct Earlier {
+pub(super) struct Earlier {
     by_key: HashMap<String, Vec<usize>>,
     /// Those of which no test has plain values only: names, single UIDs, networks.
     others: Vec<usize>,
 }
 
 impl Earlier {
-    fn push(&mut self, number: usize, tests: &Tests) {
+    pub(super) fn push(&mut self, number: usize, tests: &Tests) {
         let mut all = keys(tests).into_iter();
         let plain = all.find_map(|keys| keys.into_iter().collect::<Option<Vec<_>>>());
         let Some(keys) = plain else {
@@ -55,7 +55,7 @@ impl Earlier {
     }
 
     /// The rules that may match whatever this matches: they test nothing that it does not, and nothing narrower.
-    fn wider(&self, than: &Tests) -> Vec<usize> {
+    pub(super) fn wider(&self, than: &Tests) -> Vec<usize> {
         // One of its values is enough: a wider rule has them all, or a network around it.
         let firsts = keys(than)
             .into_iter()
@@ -115,7 +115,7 @@ fn key(test: &str, value: &dyn std::fmt::Display) -> String {
 }
 
 /// Whether `wide` matches every login that `narrow` matches, as far as can be told.
-fn covers(wide: &Rule, narrow: &Rule) -> bool {
+pub(super) fn covers(wide: &Rule, narrow: &Rule) -> bool {
     let excepts = wide.except.is_none()
         || (wide.except.as_ref().map(plain) == narrow.except.as_ref().map(plain));
     excepts && tests_cover(&wide.tests, &narrow.tests)

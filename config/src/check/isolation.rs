@@ -1,6 +1,6 @@
 //! Namespaces and privileges that do not fit together.
 
-use super::Checker;
+use super::{Checker, Site};
 use crate::decide::{can_hide, has_user_namespace, user_manager};
 use crate::diagnostic::Finding;
 use crate::outcome::{PrivateTmp, Scope, UserManager};
@@ -23,6 +23,36 @@ pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
                     pool.at,
                     format!("pool `{}` with user_manager = \"{name}\"", pool.name),
                     "the user's service manager would have the cap a second time",
+                )
+                .note("set namespaces.user_manager to \"hidden\""),
+            );
+        }
+    }
+}
+
+/// A pool comes from the user rule, and the namespaces from the login rule. Whether anybody meets both is not known here.
+pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
+    if !site.systemd() {
+        return;
+    }
+    let contents = checker.contents;
+    let mut behind = None;
+    for rule in contents.rules.iter().rev() {
+        let merged = checker.profile_of(rule);
+        if !rule.is_login_rule() {
+            let pool = rule.pool(&merged).map(|pool| pool.name.clone());
+            behind = pool.or(behind);
+            continue;
+        }
+        let manager = user_manager(&merged);
+        let in_reach = manager != UserManager::Hidden && !rule.profiles().is_empty();
+        if let (true, Some(pool)) = (in_reach, &behind) {
+            let name = manager.word();
+            checker.findings.push(
+                Finding::warning(
+                    rule.at,
+                    format!("user_manager = \"{name}\" before a rule with a pool"),
+                    format!("users of `{pool}` who come by this have its cap a second time"),
                 )
                 .note("set namespaces.user_manager to \"hidden\""),
             );

@@ -2,15 +2,19 @@
 
 mod accounting;
 mod bases;
+mod exempt;
 mod hidden;
 mod isolation;
+mod little;
 mod never;
 mod order;
 mod outcome;
 mod penalty;
 mod references;
 mod site;
+mod uncapped;
 mod warnings;
+mod window;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -20,6 +24,7 @@ use crate::diagnostic::{At, Finding};
 use crate::tables::{Profile, Rule};
 use crate::value::Name;
 
+use site::SUDO_GROUPS;
 pub(crate) use site::booted_with_systemd;
 pub use site::{PamStack, Site, ThisMachine};
 
@@ -49,6 +54,7 @@ pub(crate) fn errors(
     isolation::check(&mut checker, systemd);
     if whole {
         bases::check(&mut checker);
+        window::always(&mut checker);
     }
     checker.findings
 }
@@ -57,8 +63,13 @@ pub(crate) fn errors(
 pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) -> Vec<Finding> {
     let mut checker = Checker::new(contents, files);
     order::check(&mut checker);
+    window::never(&mut checker);
     hidden::check(&mut checker);
+    uncapped::check(&mut checker);
+    isolation::check_site(&mut checker, site);
+    exempt::check(&mut checker, site);
     warnings::check(&mut checker, site);
+    little::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
     penalty::check_site(&mut checker, site);
     checker.findings

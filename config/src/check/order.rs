@@ -13,7 +13,6 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     unused(checker);
     namesakes(checker);
     never_a_tty(checker);
-    past(checker);
     stalled(checker);
     idle_pools(checker);
 }
@@ -91,21 +90,6 @@ fn never_a_tty(checker: &mut Checker<'_>) {
                 )
                 .note("sshd opens the PAM session before it has a terminal"),
             );
-        }
-    }
-}
-
-/// A window that is over before it begins.
-fn past(checker: &mut Checker<'_>) {
-    for named in checker.contents.times.values() {
-        let Some(setting) = &named.table.until else {
-            continue;
-        };
-        let (from, until) = (value(&named.table.from), setting.value.as_ref());
-        if from.zip(until).is_some_and(|(from, until)| until <= from) {
-            let label = "`from` is not before it";
-            let finding = Finding::warning(setting.at, "this can never match", label);
-            checker.findings.push(finding);
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum PamStack {
 pub trait Site {
     /// Whether systemd runs it.
     fn systemd(&self) -> bool;
+    /// Whether NSS knows an account.
+    fn has_user(&self, name: &str) -> bool;
     /// Whether NSS knows a group.
     fn has_group(&self, name: &str) -> bool;
     /// How a PAM service is set up.
@@ -30,6 +32,8 @@ pub trait Site {
     fn sudoers(&self) -> Vec<Login>;
     /// How big it is, if that can be told.
     fn machine(&self) -> Option<Machine>;
+    /// The largest limit of open files that the kernel gives (fs.nr_open), if that can be told.
+    fn files_max(&self) -> Option<u64>;
     /// What keeps an accounting file from being written.
     fn accounting_problem(&self, file: &Path) -> Option<String>;
     /// Why a program, or those in a folder, cannot be excepted from a penalty.
@@ -46,7 +50,7 @@ pub struct ThisMachine {
 }
 
 /// Groups that distributions give sudo to.
-const SUDO_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
+pub(super) const SUDO_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 
 /// Where PAM looks for services' files, the first that has one first (pam.conf(5)).
 const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
@@ -59,13 +63,21 @@ impl Site for ThisMachine {
         booted_with_systemd()
     }
 
-    fn has_group(&self, name: &str) -> bool {
+    fn has_user(&self, name: &str) -> bool {
         // uzers would panic on a NUL.
+        !name.contains('\0') && users::get_user_by_name(name).is_some()
+    }
+
+    fn has_group(&self, name: &str) -> bool {
+        // As above.
         !name.contains('\0') && users::get_group_by_name(name).is_some()
     }
 
     fn pam_stack(&self, service: &str) -> PamStack {
-        pam_stack(&PAM_FOLDERS.map(Path::new), service, 0)
+        match service.contains('/') {
+            true => PamStack::Absent,
+            false => pam_stack(&PAM_FOLDERS.map(Path::new), service, 0),
+        }
     }
 
     fn pam_services(&self) -> Vec<String> {
@@ -98,6 +110,11 @@ impl Site for ThisMachine {
         Machine::read(self.cgroup_root.as_deref()).ok()
     }
 
+    fn files_max(&self) -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/sys/fs/nr_open").ok()?;
+        text.trim().parse().ok()
+    }
+
     fn accounting_problem(&self, file: &Path) -> Option<String> {
         let folder = file.parent()?;
         // The first session makes the last part of it.
@@ -128,9 +145,10 @@ pub(crate) fn booted_with_systemd() -> bool {
 }
 
 fn pam_stack(folders: &[&Path], service: &str, depth: usize) -> PamStack {
-    if service.contains('/') || depth > INCLUDE_DEPTH {
+    if depth > INCLUDE_DEPTH {
         return PamStack::Absent;
     }
+    // What is included may be a path.
     let text = folders
         .iter()
         .find_map(|folder| std::fs::read_to_string(folder.join(service)).ok());
@@ -176,16 +194,19 @@ mod tests {
             ),
             ("loop", "session include loop\n"),
             ("crond", "session  substack  common-session\n"),
+            ("su", &format!("@include {}/sshd\n", folder.display())),
         ] {
             std::fs::write(folder.join(name), text).unwrap();
         }
         let stack = |service: &str| pam_stack(&[&folder], service, 0);
         assert_eq!(stack("sshd"), PamStack::WithBerth);
         assert_eq!(stack("crond"), PamStack::WithBerth);
+        assert_eq!(stack("su"), PamStack::WithBerth);
         assert_eq!(stack("cron"), PamStack::WithoutBerth);
         assert_eq!(stack("loop"), PamStack::WithoutBerth);
         assert_eq!(stack("atd"), PamStack::Absent);
-        assert_eq!(stack("../passwd"), PamStack::Absent);
+        let machine = ThisMachine { cgroup_root: None };
+        assert_eq!(machine.pam_stack("../passwd"), PamStack::Absent);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,25 +1,33 @@
 //! Warnings that depend on the machine a policy is checked on.
 
+use std::collections::HashMap;
+
 use super::{Checker, PamStack, Site};
 use crate::decide::rules::ruling;
 use crate::decide::tests::Facts;
-use crate::decide::{self, Bases, has_user_namespace};
+use crate::decide::{self, Bases, can_hide, has_user_namespace, no_new_privs, user_manager};
 use crate::diagnostic::Finding;
 use crate::facts::Machine;
 use crate::layers::Layers;
-use crate::outcome::{Caps, CgroupPlace, FrozenLogin, Limit, Outcome, PrivateTmp, Resource, Scope};
+use crate::outcome::{
+    Caps, CgroupPlace, FrozenLogin, Limit, Outcome, PrivateTmp, Resource, Scope, UserManager,
+};
 use crate::policy::exempt_list;
 use crate::read::nearest;
 use crate::read::table::value;
 use crate::setting::{Mark, Setting};
-use crate::tables::{CapsTable, Profile, Rule, Tests};
+use crate::tables::{CapsTable, Named, Profile, Rule, Tests};
 use crate::value::{Glob, IdSet, Linger, Share, Span, Tasks};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     let contents = checker.contents;
+    // A group may be asked of a directory that is far away, and many rules may name it.
+    let mut known: HashMap<&str, bool> = HashMap::new();
     for rule in &contents.rules {
         for tests in std::iter::once(&rule.tests).chain(&rule.except) {
-            unknown_groups(checker, tests, site);
+            unknown_groups(checker, tests, |name| {
+                *known.entry(name).or_insert_with(|| site.has_group(name))
+            });
             stacks(checker, tests, site);
         }
     }
@@ -36,14 +44,26 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
         }
     }
     if let Some(machine) = site.machine() {
+        let caps_of = |many: &Named<CapsTable>| {
+            decide::caps(&many.table, &Bases::new(&machine, checker.files)).ok()
+        };
+        let everyone = contents.everyone.as_ref().and_then(caps_of);
+        let everyone = everyone.unwrap_or_default();
         for rule in &contents.rules {
-            caps_above_caps(checker, rule, &machine);
+            caps_above_caps(checker, rule, &everyone, &machine);
             lacks_of_rule(checker, rule, &machine, site);
         }
         let pools = contents.pools.values();
         for many in pools.chain(&contents.everyone) {
-            if let Ok(caps) = decide::caps(&many.table, &Bases::new(&machine, checker.files)) {
-                never_slows(checker, &many.table.marks(), &caps);
+            if let Some(caps) = caps_of(many) {
+                let marks = many.table.marks();
+                never_slows(checker, &marks, &caps);
+                outside(
+                    checker,
+                    &marks,
+                    ("pool's", "everyone's"),
+                    (&caps, &everyone),
+                );
             }
         }
         if let Some(everyone) = &contents.everyone {
@@ -70,6 +90,17 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
                 let message = format!("`{key}` without a mount namespace");
                 warn(setting.at, &message, &format!("{shown} is the host's"));
             }
+        }
+    }
+    let on = |setting: &&Setting<bool>| setting.value == Some(true);
+    if let Some(net) = namespaces.net.as_ref().filter(on) {
+        let hidden = user_manager(&merged) != UserManager::Host;
+        if !(can_hide(&merged) && no_new_privs(&merged) && hidden) {
+            warn(
+                net.at,
+                "`net` with a way back to the host's network",
+                "it needs `pid`, `mount`, `user` or no_new_privs, and a user_manager that is out of reach",
+            );
         }
     }
     let caps = !merged.session.marks().is_empty()
@@ -112,11 +143,15 @@ fn names(setting: &Globs) -> Vec<&str> {
         .unwrap_or_default()
 }
 
-fn unknown_groups(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
+fn unknown_groups<'t>(
+    checker: &mut Checker<'_>,
+    tests: &'t Tests,
+    mut known: impl FnMut(&'t str) -> bool,
+) {
     for setting in [&tests.group, &tests.primary_group] {
         let unknown: Vec<&str> = names(setting)
             .into_iter()
-            .filter(|name| !site.has_group(name))
+            .filter(|name| !known(name))
             .collect();
         if let (Some(setting), false) = (setting, unknown.is_empty()) {
             checker.findings.push(Finding::warning(
@@ -162,14 +197,16 @@ fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
 
 /// Compares a rule's session caps with its own user caps, and those with the pool's: for a rule that tests the service
 /// the user's caps come from elsewhere.
-fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
+fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, everyone: &Caps, machine: &Machine) {
     let merged = checker.profile_of(rule);
     let Some((user, mut bases)) = user_caps(checker, rule, &merged, machine) else {
         return;
     };
     let of_users = !rule.is_login_rule();
     if of_users {
-        never_slows(checker, &merged.user.marks(), &user);
+        let marks = merged.user.marks();
+        never_slows(checker, &marks, &user);
+        outside(checker, &marks, ("user's", "everyone's"), (&user, everyone));
     } else {
         (bases.user, bases.pool) = (None, None);
     }
@@ -179,14 +216,19 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
         let user = of_users.then_some(&user);
         larger_than_memory(checker, &merged, [user, Some(&session)]);
         if let Some(user) = user {
-            never_matter(checker, &marks, ("session's", "user's"), (&session, user));
+            never_matter(
+                checker,
+                &marks,
+                ("session's", "the user's"),
+                (&session, user),
+            );
         }
     }
     if let Some(pool) = &bases.pool {
         never_matter(
             checker,
             &merged.user.marks(),
-            ("user's", "pool's"),
+            ("user's", "the pool's"),
             (&user, pool),
         );
     }
@@ -194,7 +236,7 @@ fn caps_above_caps(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
 
 /// Looks for what this machine has not, unless the rule says for which machines it is.
 fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site: &dyn Site) {
-    if rule.tests.host.is_some() || rule.tests.role.is_some() {
+    if rule.names_machines() {
         return;
     }
     let contents = checker.contents;
@@ -265,15 +307,23 @@ fn larger_than_memory(checker: &mut Checker<'_>, profile: &Profile, caps: [Optio
     let Some(max) = caps.filter_map(|caps| caps.memory_max).min() else {
         return;
     };
-    let setting = profile.namespaces.private_tmp.as_ref();
-    if let Some((setting, PrivateTmp::Tmpfs(size))) =
-        setting.and_then(|setting| Some((setting, setting.value?.0)))
-    {
+    let namespaces = &profile.namespaces;
+    let tmp = namespaces.private_tmp.as_ref().and_then(|setting| {
+        let PrivateTmp::Tmpfs(size) = setting.value?.0 else {
+            return None;
+        };
+        Some(("private_tmp", setting.at, size, "write \"disk\", or less"))
+    });
+    let shm = namespaces
+        .private_shm
+        .as_ref()
+        .and_then(|setting| Some(("private_shm", setting.at, setting.value?.0?, "write less")));
+    for (key, at, size, remedy) in tmp.into_iter().chain(shm) {
         if Limit::Finite(size) >= max {
             checker.findings.push(Finding::warning(
-                setting.at,
-                "this private_tmp is not below memory_max",
-                "it is charged to that, and who fills it has programs killed: write \"disk\", or less",
+                at,
+                format!("this {key} is not below memory_max"),
+                format!("it is charged to that, and who fills it has programs killed: {remedy}"),
             ));
         }
     }
@@ -291,16 +341,28 @@ fn never_matter(
             if cap > bound {
                 checker.findings.push(Finding::warning(
                     mark.at,
-                    format!("the {inner} {key} is above the {outer}"),
+                    format!("the {inner} {key} is above {outer}"),
                     "it never matters",
                 ));
             }
         }
+    }
+    outside(checker, marks, (inner, outer), (caps, around));
+}
+
+/// Warns of CPUs and nodes that what holds them has none of.
+fn outside(
+    checker: &mut Checker<'_>,
+    marks: &[(&str, Mark)],
+    (inner, outer): (&str, &str),
+    (caps, around): (&Caps, &Caps),
+) {
+    for (key, mark) in marks {
         if let (Some(set), Some(bound)) = (ids(caps, key), ids(around, key)) {
-            if !set.meets(&bound) {
+            if set.and(&bound).is_none() {
                 checker.findings.push(Finding::warning(
                     mark.at,
-                    format!("the {inner} {key} has none of the {outer}"),
+                    format!("the {inner} {key} has none of {outer}"),
                     "the kernel gives all of those instead",
                 ));
             }
@@ -349,11 +411,11 @@ fn ids(caps: &Caps, key: &str) -> Option<IdSet> {
 fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
     let contents = checker.contents;
     let exempt = exempt_list(contents);
-    for mut login in site.sudoers() {
+    for login in site.sudoers() {
         if decide::exempt_because(&exempt, &login).is_some() {
             continue;
         }
-        login.service = "sshd".into();
+        let login = login.by_ssh();
         let ruling = ruling(contents, &Facts::new(&login, contents));
         let decided = decide::decide(
             contents,

@@ -120,7 +120,7 @@ pub(crate) fn has_user_namespace(profile: &Profile) -> bool {
     value(&profile.namespaces.user).is_some_and(|user| *user != UserNamespace::Off)
 }
 
-fn no_new_privs(profile: &Profile) -> bool {
+pub(crate) fn no_new_privs(profile: &Profile) -> bool {
     value(&profile.privileges.no_new_privs)
         .copied()
         .unwrap_or_else(|| has_user_namespace(profile))

@@ -79,6 +79,13 @@ impl Login {
         self.through(["sshd", "ssh", "", ""])
     }
 
+    /// By this service, with the terminal that it tells: sshd has none yet, and says `ssh`.
+    pub fn set_service(&mut self, service: &str) {
+        service.clone_into(&mut self.service);
+        let tty = if service == "sshd" { "ssh" } else { "" };
+        tty.clone_into(&mut self.tty);
+    }
+
     /// Looks an account up through NSS. The host name and the time are this machine's and now;
     /// service, tty, rhost and ruser are empty, for the caller to fill in.
     pub fn of(user: &str) -> Result<Login, LookupError> {

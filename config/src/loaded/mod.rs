@@ -185,15 +185,21 @@ pub fn install(policy: &Policy, places: &Places) -> Result<(), InstallError> {
 }
 
 impl Policy {
-    /// The files that are not as they were when it was read, and drop-ins that were not there.
-    pub fn changed(&self) -> Vec<PathBuf> {
-        let stamp = |path: &Path| Source::open(path, Trust::Anybody).map(|now| Stamp::of(&now));
-        let mut changed: Vec<PathBuf> = self
-            .sources
-            .iter()
-            .filter(|then| stamp(&then.path).ok().as_ref() != Some(then))
-            .map(|stamp| stamp.path.clone())
-            .collect();
+    /// The files that are not as they were when it was read, and drop-ins that were not there. `None` if that is not
+    /// known to who may not read them.
+    pub fn changed(&self) -> Option<Vec<PathBuf>> {
+        let mut changed = Vec::new();
+        for then in &self.sources {
+            match Source::open(&then.path, Trust::Anybody) {
+                Ok(now) if Stamp::of(&now) == *then => {}
+                Err(SourceError::Read { source, .. })
+                    if source.kind() == std::io::ErrorKind::PermissionDenied =>
+                {
+                    return None;
+                }
+                _ => changed.push(then.path.clone()),
+            }
+        }
         let folder = self.files.first().and_then(|main| main.parent());
         // A folder that cannot be read is told by whoever reads the policy.
         let drop_ins = folder.and_then(|folder| {
@@ -206,7 +212,7 @@ impl Policy {
                 .into_iter()
                 .filter(|path| !self.files.contains(path)),
         );
-        changed
+        Some(changed)
     }
 }
 

@@ -56,19 +56,18 @@ impl IdSet {
             .sum()
     }
 
-    /// The largest number in the set.
-    pub fn last(&self) -> u32 {
-        self.0.last().map_or(0, |(_, last)| *last)
-    }
-
-    /// Whether any number is in both sets.
-    pub fn meets(&self, other: &IdSet) -> bool {
-        self.0.iter().any(|(first, last)| {
-            other
-                .0
-                .iter()
-                .any(|(other_first, other_last)| first <= other_last && other_first <= last)
-        })
+    /// The numbers that are in both sets, if any is.
+    pub fn and(&self, other: &IdSet) -> Option<IdSet> {
+        let mut both = Vec::new();
+        for (first, last) in &self.0 {
+            for (other_first, other_last) in &other.0 {
+                let (first, last) = (*first.max(other_first), *last.min(other_last));
+                if first <= last {
+                    both.push((first, last));
+                }
+            }
+        }
+        (!both.is_empty()).then(|| IdSet::from_ranges(both))
     }
 }
 
@@ -140,15 +139,11 @@ impl IdList {
         Ok(IdList { ranges, open_from })
     }
 
-    /// The list with its open range closed at the machine's last number; `None` where the machine
-    /// has none of what is left.
+    /// What the machine has of it, if any: the kernel refuses a list with a CPU that it has not.
     pub fn on(&self, machine: &IdSet) -> Option<IdSet> {
-        let mut ranges = self.ranges.clone();
-        if let Some(first) = self.open_from.filter(|first| *first <= machine.last()) {
-            ranges.push((first, machine.last()));
-        }
-        let set = IdSet::from_ranges(ranges);
-        set.meets(machine).then_some(set)
+        let open = self.open_from.map(|first| (first, LARGEST));
+        let ranges = self.ranges.iter().copied().chain(open).collect();
+        IdSet::from_ranges(ranges).and(machine)
     }
 }
 
@@ -168,14 +163,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_open_list_ends_at_the_machines_last_cpu() {
-        let machine = IdSet::parse("0-15").unwrap();
-        let on = |text| {
-            IdList::parse(text)
-                .unwrap()
-                .on(&machine)
-                .map(|set| set.to_string())
+    fn a_list_is_what_the_machine_has_of_it() {
+        let on_machine = |machine, text| {
+            let machine = IdSet::parse(machine).unwrap();
+            let on = IdList::parse(text).unwrap().on(&machine);
+            on.map(|set| set.to_string())
         };
+        let on = |text| on_machine("0-15", text);
         assert_eq!(on("2-").as_deref(), Some("2-15"));
         assert_eq!(on("0,4-").as_deref(), Some("0,4-15"));
         assert_eq!(on("0-3,8").as_deref(), Some("0-3,8"));
@@ -183,6 +177,12 @@ mod tests {
         assert_eq!(on("16-"), None, "the machine has none of these");
         assert_eq!(on("16-20"), None);
         assert_eq!(on("2-2").as_deref(), Some("2"));
+        assert_eq!(on("0-31").as_deref(), Some("0-15"));
+        assert_eq!(on("0-3,14-20,99").as_deref(), Some("0-3,14-15"));
+        let with_holes = |text| on_machine("0-3,8,10-11", text);
+        assert_eq!(with_holes("2-").as_deref(), Some("2-3,8,10-11"));
+        assert_eq!(with_holes("1,3-10").as_deref(), Some("1,3,8,10"));
+        assert_eq!(with_holes("4-7"), None);
         for text in ["2-", "0-3,8-", "0-3,8"] {
             assert_eq!(IdList::parse(text).unwrap().to_string(), text);
         }

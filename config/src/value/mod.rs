@@ -29,7 +29,7 @@ pub use remote::Remote;
 pub use rlimit::RlimitValue;
 pub use room::{PrivateShm, PrivateTmpRoom};
 pub use share::{Base, Memory, MemoryMax, Part, Percent, Share, Tasks};
-pub(crate) use share::{MEMORY_MAX_FLOOR, TASKS_MAX_FLOOR};
+pub(crate) use share::{MEMORY_MAX_FLOOR, TASKS_MAX_FLOOR, too_little};
 pub use uid::UidRange;
 pub use window::{Hours, Window};
 pub use wrong::Wrong;

@@ -1,4 +1,4 @@
-//! Limits of setrlimit(2), by the names and in the units of limits.conf(5) or in larger ones.
+//! Limits of setrlimit(2), by the names of limits.conf(5) and in units of their own: bytes, seconds, or larger ones.
 
 use serde::{Deserialize, Serialize};
 

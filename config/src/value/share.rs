@@ -201,17 +201,25 @@ pub struct MemoryMax(pub Share);
 impl MemoryMax {
     /// A cap, if it is large enough.
     pub fn of(memory: Memory) -> Result<MemoryMax, Wrong> {
-        match memory.0 {
-            Share::Amount(bytes) if bytes < MEMORY_MAX_FLOOR => Err(Wrong::new(
-                format!("memory_max of {} holds no login", bytes_text(bytes)),
-                match bytes {
-                    1..1024 => format!("a number alone is bytes; did you mean \"{bytes}G\"?"),
-                    _ => "at least 16M".into(),
-                },
-            )),
-            share => Ok(MemoryMax(share)),
-        }
+        let wrong = match memory.0 {
+            Share::Amount(bytes) => too_little("memory_max", bytes),
+            _ => None,
+        };
+        wrong.map_or(Ok(MemoryMax(memory.0)), Err)
     }
+}
+
+/// Why a login cannot live under so many bytes.
+pub(crate) fn too_little(key: &str, bytes: u64) -> Option<Wrong> {
+    (bytes < MEMORY_MAX_FLOOR).then(|| {
+        Wrong::new(
+            format!("{key} of {} holds no login", bytes_text(bytes)),
+            match bytes {
+                1..1024 => format!("a number alone is bytes; did you mean \"{bytes}G\"?"),
+                _ => "at least 16M".into(),
+            },
+        )
+    })
 }
 
 /// A cap on tasks.

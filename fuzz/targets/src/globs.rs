@@ -116,7 +116,7 @@ fn values(text: &str) {
     }
     if let Some(ids) = IdSet::parse(text) {
         assert_eq!(IdSet::parse(&ids.to_string()), Some(ids.clone()));
-        assert!(ids.meets(&ids) && ids.len() > 0);
+        assert!(ids.and(&ids) == Some(ids.clone()) && ids.len() > 0);
     }
     if let Ok(list) = IdList::parse(text) {
         let again = IdList::parse(&list.to_string()).map(|list| list.to_string());

@@ -13,6 +13,10 @@ impl Site for Somewhere {
         false
     }
 
+    fn has_user(&self, name: &str) -> bool {
+        name.len() % 3 != 0
+    }
+
     fn has_group(&self, name: &str) -> bool {
         name.len() % 2 == 0
     }
@@ -39,6 +43,10 @@ impl Site for Somewhere {
 
     fn machine(&self) -> Option<Machine> {
         Some(machine())
+    }
+
+    fn files_max(&self) -> Option<u64> {
+        Some(1 << 20)
     }
 
     fn accounting_problem(&self, _: &Path) -> Option<String> {

@@ -37,7 +37,7 @@ pub fn bring_user(
         let settings = tasks::with_room_left(&own, settings);
         bring(tree, &own, Kept::Before(folder), &settings, how, told)?;
     }
-    let in_pool = tree.existing_user_of(pools, uid);
+    let in_pool = tree.existing_user_of(pools, uid)?;
     let Some(in_pool) = in_pool.filter(|group| *group != own) else {
         return Ok(());
     };

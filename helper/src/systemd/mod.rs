@@ -254,7 +254,8 @@ enum Here {
 
 fn here(tree: &Tree, own: &Group, leader: &Leader) -> Result<Here> {
     let pid = leader.role().pid;
-    let group = tree.of_process(pid);
+    // What nobody could look at fails: out of logind's session, which would then end, no login is taken by mistake.
+    let group = tree.of_process(pid)?;
     let group = group.filter(|group| group.path().starts_with(own.path()));
     let is_its_session = match &group {
         Some(group) => is_session_of(group, pid)?,
@@ -270,8 +271,7 @@ fn here(tree: &Tree, own: &Group, leader: &Leader) -> Result<Here> {
 }
 
 /// Whether this is the scope of a session that logind has made for this very process. In another's (su
-/// typed in a session) it would be killed with that, and that with it. Out of its own, which logind would then end, it must
-/// not be taken because nobody could look.
+/// typed in a session) it would be killed with that, and that with it.
 fn is_session_of(group: &Group, pid: i32) -> Result<bool> {
     let id = group.name().strip_prefix("session-");
     let id = id.and_then(|id| id.strip_suffix(".scope"));
@@ -402,7 +402,7 @@ fn start_scope(
     }
     // From its answer on, for which it may take longer: while it reloads it gives none.
     let until = Instant::now() + EFFECT;
-    while tree.of_process(pid).as_ref() != Some(group) {
+    while !tree.is_in(pid, group) {
         if Instant::now() > until {
             return Err(Error::Cap {
                 cap: "the session's scope".into(),

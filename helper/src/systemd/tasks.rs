@@ -38,31 +38,35 @@ pub fn with_room(
 
 /// A user who was let in at their `tasks_max` keeps the room that this took, until they are below it.
 pub fn with_room_left(slice: &Group, user: &[Setting]) -> Vec<Setting> {
-    match has_room_left(slice, user) {
+    let has_left = max(user).is_some_and(|max| has_reserve(slice, max) && are_used_up(slice, max));
+    match has_left {
         true => with_reserve(user),
         false => user.to_vec(),
     }
 }
 
-/// The caps of a unit of a user's. For as long as its user has room beyond their `tasks_max`, it stays at the tasks that it
-/// has been given: whoever has used them up would take the room, and could never log in again.
+/// The caps of a unit of a user's. For as long as its user has room beyond their `tasks_max`, it gets no more tasks than it
+/// has been given: whoever has used them up would take the room, and could never log in again. Whether it has is not
+/// looked at twice: a user below `tasks_max` for a moment could take it all the same.
 pub fn held(unit: &Group, slice: &Group, user: &[Setting], own: &[Setting]) -> Vec<Setting> {
     let mut own = own.to_vec();
-    if has_room_left(slice, user) {
+    if max(user).is_some_and(|max| has_reserve(slice, max)) {
+        let most = [max(&own), unit.number("pids.max")];
         own.retain(|setting| setting.file != "pids.max");
-        own.extend(cgroup::tasks(unit.number("pids.max")));
+        own.extend(cgroup::tasks(most.into_iter().flatten().min()));
     }
     own
 }
 
-fn has_room_left(slice: &Group, user: &[Setting]) -> bool {
+fn has_reserve(slice: &Group, max: u64) -> bool {
     let has = slice.number("pids.max");
-    max(user).is_some_and(|max| has == Some(cgroup::with_reserve(max)) && are_used_up(slice, max))
+    // There is none above the most that the kernel takes.
+    has != Some(max) && has == Some(cgroup::with_reserve(max))
 }
 
-/// A user's `tasks_max`.
-fn max(user: &[Setting]) -> Option<u64> {
-    let cap = user.iter().find(|setting| setting.file == "pids.max");
+/// The `tasks_max` of a user or a session.
+fn max(settings: &[Setting]) -> Option<u64> {
+    let cap = settings.iter().find(|setting| setting.file == "pids.max");
     cap?.value.parse().ok()
 }
 
@@ -84,8 +88,9 @@ fn with_reserve(user: &[Setting]) -> Vec<Setting> {
 fn to_be_held(tree: &Tree, slice: &Group, session: Option<&Group>) -> Vec<(Group, u64)> {
     let others = units(tree, slice).into_iter().filter_map(|unit| {
         let has = unit.number::<u64>("pids.current")?;
+        let max = unit.number::<u64>("pids.max");
         // One that has none has just ended, or is about to begin.
-        let is_held = has == 0 || unit.number::<u64>("pids.max") == Some(has);
+        let is_held = has == 0 || max.is_some_and(|max| max <= has);
         (Some(&unit) != session && !is_held).then_some((unit, has))
     });
     others.collect()
@@ -132,26 +137,38 @@ mod tests {
         }
         write(&slice, ["93\n", "100\n"]);
         assert_eq!(with_room(&[cap("100")]), [cap("116")]);
-        let [grows, held, ended, next] =
-            [1, 2, 3, 4].map(|n| slice.child(&format!("session-{n}.scope")));
+        let [grows, held, ended, next, lowered] =
+            [1, 2, 3, 4, 5].map(|n| slice.child(&format!("session-{n}.scope")));
         write(&grows, ["60\n", "max\n"]);
         write(&held, ["33\n", "33\n"]);
         write(&ended, ["0\n", "max\n"]);
         write(&next, ["1\n", "max\n"]);
+        write(&lowered, ["33\n", "20\n"]);
         assert_eq!(to_be_held(&tree, &slice, Some(&next)), [(grows, 60)]);
 
         // Whoever sets caps while that lasts leaves it so.
         write(&slice, ["109\n", "116\n"]);
         let left = |own: &Group, caps: &[Setting]| super::held(own, &slice, &[cap("100")], caps);
-        for caps in [vec![cap("50")], Vec::new()] {
-            assert_eq!(left(&held, &caps), [cap("33")]);
-            assert_eq!(left(&next, &caps), []);
+        for (caps, of_held, of_next) in [
+            (vec![cap("50")], "33", Some("50")),
+            (vec![cap("20")], "20", Some("20")),
+            (vec![cap("max")], "33", None),
+            (vec![], "33", None),
+        ] {
+            assert_eq!(left(&held, &caps), [cap(of_held)]);
+            assert_eq!(left(&next, &caps), Vec::from_iter(of_next.map(cap)));
         }
         assert_eq!(with_room_left(&slice, &[cap("100")]), [cap("116")]);
         assert_eq!(with_room_left(&slice, &[cap("101")]), [cap("101")]);
         write(&slice, ["92\n", "116\n"]);
         assert_eq!(with_room_left(&slice, &[cap("100")]), [cap("100")]);
+        // Who is at their cap again by the time it is the units' turn has no more for that.
+        assert_eq!(left(&held, &[cap("50")]), [cap("33")]);
+        write(&slice, ["92\n", "100\n"]);
         assert_eq!(left(&held, &[cap("50")]), [cap("50")]);
         assert_eq!(left(&held, &[]), []);
+        write(&slice, ["92\n", "4194304\n"]);
+        let at_most = [cap("4194304")];
+        assert_eq!(super::held(&held, &slice, &at_most, &[]), []);
     }
 }

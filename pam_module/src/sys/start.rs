@@ -21,7 +21,6 @@ use berth_protocol::{Channel, past_standard};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::held::Held;
 use super::stack::Stack;
 use crate::error::Error;
 
@@ -46,22 +45,28 @@ const DEFAULT_ACTION: [u64; 4] = [0; 4];
 
 /// The helper's process.
 #[derive(Debug)]
-pub struct Process(Option<Held<OwnedFd>>);
+pub struct Process {
+    pid: c_int,
+    fd: Option<OwnedFd>,
+}
 
 impl Process {
-    /// Forgets it. What an application keeps open, its user may come to have.
+    /// Closes its descriptor. What an application keeps open, its user may come to have. And before Linux 6.9 all
+    /// pidfds, eventfds and the like are one file by their numbers: what the application has put there could not be told
+    /// from ours.
     pub fn let_go(&mut self) {
-        self.0 = None;
+        self.fd = None;
     }
 
-    fn fd(&self) -> Option<&OwnedFd> {
-        self.0.as_ref()?.lend()
+    /// Opens it again, as long as the other end of our socket is open.
+    pub fn find(&mut self, ours: BorrowedFd<'_>) {
+        self.fd = open(self.pid, ours);
     }
 
     /// Ends it. By SIGTERM: past a point the process is the one that cleans up after its worker, which it
     /// could not do if it were killed; before that point SIGTERM kills it. SIGCONT, should it be stopped.
     pub fn end(&self) {
-        let Some(fd) = self.fd() else { return };
+        let Some(fd) = &self.fd else { return };
         for signal in [libc::SIGTERM, libc::SIGCONT] {
             // SAFETY: touches no memory (no siginfo is passed).
             let _ = unsafe {
@@ -79,7 +84,7 @@ impl Process {
 
     /// Waits until it has ended, or for as long as there is patience.
     pub fn wait(&self, deadline: Instant) {
-        let Some(fd) = self.fd() else { return };
+        let Some(fd) = &self.fd else { return };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
@@ -158,8 +163,9 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
     drop(theirs);
     match plan.errno.get() {
         0 => {
-            let fd = open(plan.pid.get(), ours);
-            Ok(Process(fd.map(Held::new)))
+            let pid = plan.pid.get();
+            let fd = open(pid, ours);
+            Ok(Process { pid, fd })
         }
         errno => Err(failed(plan.step.get(), Errno::from_raw(errno))),
     }

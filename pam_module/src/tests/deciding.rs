@@ -158,6 +158,7 @@ fn in_a_berth_only_its_own_user_passes() {
         assert_eq!(play(Nested::Same, None), Verdict::Pass);
         for (nested, part) in [
             (Nested::Other("b\nob".into()), r#"the berth of "b\x0aob""#),
+            (Nested::Joined, "joined a berth itself"),
             (Nested::Unrecorded, "no record"),
         ] {
             let log = Due::Log(Level::Notice, part);

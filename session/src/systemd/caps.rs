@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Bus, Property, TIMER};
-use crate::folder::{EVERYONE, USERS, remove_if_there};
+use crate::folder::{EVERYONE, USERS, is_there, remove_if_there};
 use crate::regular::replace_file;
 use crate::{Error, Group, Result, Tree, UserFolder, freezer, read_file};
 
@@ -48,7 +48,7 @@ pub fn set_caps(
         if known.iter().all(|one| one.property.name != property.name) {
             known.push(Before {
                 property: Property::new(&property.name, bus.get(unit, &property.name)?),
-                has_drop_in: drop_in(DROP_INS, unit, &property.name).exists(),
+                has_drop_in: is_there(&drop_in(DROP_INS, unit, &property.name))?,
             });
         }
     }
@@ -62,7 +62,7 @@ pub fn set_caps(
 /// Sets a property of a unit for as long as it runs, and not for the next time it is started. One that somebody
 /// else has set is left as it is.
 pub fn set_while_it_runs(bus: &mut Bus, unit: &str, property: Property) -> Result<()> {
-    if drop_in(DROP_INS, unit, &property.name).exists() {
+    if is_there(&drop_in(DROP_INS, unit, &property.name))? {
         return Ok(());
     }
     bus.set(unit, std::slice::from_ref(&property))?;
@@ -127,9 +127,9 @@ pub fn take_back(tree: &Tree, folder: UserFolder, uid: u32) -> Result<()> {
     }
     freezer::let_go(tree, uid)?;
     let slice = tree.user_in(None, uid);
-    let is_capped =
-        || before(&folder).exists() || Path::new(USERS).join(EVERYONE).join(BEFORE).exists();
-    if slice.is_populated() && is_capped() && is_asked_again() {
+    let everyones = Path::new(USERS).join(EVERYONE).join(BEFORE);
+    let is_capped = || Ok::<_, Error>(is_there(&before(&folder))? || is_there(&everyones)?);
+    if slice.is_populated() && is_capped()? && is_asked_again() {
         return mark_as_going_on(&folder);
     }
     take_back_from(&slice, &folder, false)?;
@@ -168,7 +168,7 @@ pub fn goes_on(uid: u32) -> bool {
 
 /// Takes the caps of all users together back, if nobody is logged in. The caller holds nobody's lock.
 fn take_back_everyones(tree: &Tree) -> Result<()> {
-    if !Path::new(USERS).join(EVERYONE).exists() || !UserFolder::are_all_gone()? {
+    if !is_there(&Path::new(USERS).join(EVERYONE))? || !UserFolder::are_all_gone()? {
         return Ok(());
     }
     let folder = UserFolder::lock_everyone()?;

@@ -2,9 +2,8 @@
 //!
 //! The program starts the machines, runs on them, and is what is run in the logins there.
 
-use berth_tests::faults::suite::{self, Wanted};
+use berth_tests::faults::suite::{self, Site, Wanted};
 use berth_tests::faults::traits;
-use berth_tests::guest::{self, Guest, Suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -22,24 +21,41 @@ fn main() {
             suite::try_these(&arguments[1..]);
             true
         }
-        ["--list"] => {
-            for (point, shown) in suite::list() {
-                println!("{point:44} {shown}");
-            }
+        ["boot", site, ..] => {
+            suite::boot(Site::of(site).expect("a site"), &arguments[2..]);
             true
         }
-        ["--with-controllers", ..] => on_guest(Guest::Qemu, &arguments[1..]),
-        ["--under-systemd", ..] => on_guest(Guest::Container(Suite::Bookworm), &arguments[1..]),
-        [] => suite::run(Wanted::All),
-        ["--short"] => suite::run(Wanted::Short),
+        ["booted", ..] => {
+            suite::booted(&arguments[1..]);
+            true
+        }
+        [site, ..] => match Site::of(site) {
+            Some(site) => on(site, &arguments[1..]),
+            None => on(Site::Here, &arguments),
+        },
+        [] => on(Site::Here, &[]),
+    };
+    std::process::exit(i32::from(!is_good));
+}
+
+/// Does what is asked for there.
+fn on(site: Site, arguments: &[String]) -> bool {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let wanted = match words[..] {
+        ["--list"] => {
+            for (point, shown) in suite::list(site) {
+                println!("{point:44} {shown}");
+            }
+            return true;
+        }
+        [] => Wanted::All,
+        ["--short"] => Wanted::Short,
         ["--twice", number] if number.parse::<usize>().is_ok() => {
-            suite::run(Wanted::Twice(number.parse().unwrap_or_default()))
+            Wanted::Twice(number.parse().unwrap_or_default())
         }
-        ["--point", ..] if words.len() > 1 => suite::run(Wanted::These(arguments[1..].to_vec())),
-        ["--about", ..] if words.len() > 1 => suite::run(Wanted::About(arguments[1..].to_vec())),
-        ["--left-out", ..] if words.len() > 1 => {
-            suite::run(Wanted::LeftOut(arguments[1..].to_vec()))
-        }
+        ["--point", _, ..] => Wanted::These(arguments[1..].to_vec()),
+        ["--about", _, ..] => Wanted::About(arguments[1..].to_vec()),
+        ["--left-out", _, ..] => Wanted::LeftOut(arguments[1..].to_vec()),
         _ => {
             eprintln!(
                 "usage: berth-faults [--with-controllers | --under-systemd] [--list | --short | --twice NUMBER | --point NAME... | --about WORDS... | --left-out WORDS...]"
@@ -47,15 +63,5 @@ fn main() {
             std::process::exit(2);
         }
     };
-    std::process::exit(i32::from(!is_good));
-}
-
-/// Does the same on another machine, and prints what its console showed.
-fn on_guest(guest: Guest, arguments: &[String]) -> bool {
-    let quoted = arguments.iter().map(|argument| format!("'{argument}'"));
-    let me = std::env::current_exe().expect("this program's path");
-    let console = guest::run(guest, &me, &quoted.collect::<Vec<_>>());
-    println!("{console}");
-    // The last thing that it says; a machine that was killed has not.
-    arguments == ["--list"] || console.contains(", 0 wrong\n")
+    suite::run(site, wanted)
 }

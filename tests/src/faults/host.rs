@@ -97,17 +97,16 @@ impl UnderSystemd {
             booted: Booted::here(),
             logged: RefCell::default(),
         };
-        // This program is started twice there.
-        if !Path::new(PROGRAMS).exists() {
-            Booted::prepare();
-            let copy = format!("mkdir {PROGRAMS} && cp /host/* {PROGRAMS}");
-            host.booted.host(&copy).ok();
-            // Not while logind remembers those that the preparation has logged in: it would not start their managers.
-            host.booted.settled();
-            host.booted.host("loginctl enable-linger alice bob").ok();
-            let manager = format!("/run/user/{}/systemd/private", host.booted.uid("alice"));
-            assert!(eventually(|| Path::new(&manager).exists()), "no manager");
-        }
+        Booted::prepare();
+        let copy = format!("mkdir {PROGRAMS} && cp /host/* {PROGRAMS}");
+        host.booted.host(&copy).ok();
+        // Its jobs are logins of root's, with a /run/user that is seen in the user's.
+        host.booted.host("systemctl stop cron").ok();
+        // Not while logind remembers those that the preparation has logged in: it would not start their managers.
+        host.booted.settled();
+        host.booted.host("loginctl enable-linger alice bob").ok();
+        let manager = format!("/run/user/{}/systemd/private", host.booted.uid("alice"));
+        assert!(eventually(|| Path::new(&manager).exists()), "no manager");
         host
     }
 }

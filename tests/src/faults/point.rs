@@ -98,7 +98,7 @@ impl OnError {
 }
 
 /// What the logins are like that are made to fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Setting {
     /// Each has a berth of its own. Where that cannot be had it is refused.
     Deny,

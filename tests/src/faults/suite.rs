@@ -3,14 +3,62 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::iter;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use super::host::{Host, UnderSystemd};
 use super::point::{Fault, Point, Setting, Way};
 use super::trying::{self, Stage};
+use crate::guest::{self, Guest, Suite};
 use crate::{Build, Machine};
+
+/// Where logins are made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Site {
+    /// On the tests' own machines.
+    Here,
+    /// On an emulated one that has the controllers.
+    WithControllers,
+    /// In a container that systemd runs.
+    UnderSystemd,
+}
+
+impl Site {
+    /// What it is asked for by.
+    fn flag(self) -> &'static str {
+        match self {
+            Site::Here => "",
+            Site::WithControllers => "--with-controllers",
+            Site::UnderSystemd => "--under-systemd",
+        }
+    }
+
+    /// Which it is, by the first of some arguments.
+    pub fn of(argument: &str) -> Option<Site> {
+        let all = [Site::WithControllers, Site::UnderSystemd];
+        all.into_iter().find(|one| one.flag() == argument)
+    }
+
+    /// How many points one machine is given: what is booted is given half an hour.
+    fn most(self) -> usize {
+        match self {
+            Site::Here | Site::UnderSystemd => 800,
+            Site::WithControllers => 150,
+        }
+    }
+
+    /// How many there are at once: one more than there are CPUs, since each waits a good part of the time.
+    fn machines(self) -> usize {
+        match self {
+            Site::Here | Site::UnderSystemd => {
+                std::thread::available_parallelism().map_or(1, usize::from) + 1
+            }
+            Site::WithControllers => 1, // it has two CPUs itself
+        }
+    }
+}
 
 /// What is asked for.
 #[derive(Debug)]
@@ -47,19 +95,43 @@ fn on_this(action: impl FnOnce(&mut dyn Host)) {
 }
 
 /// Starts this program on a machine of its own.
-fn on_a_machine(arguments: &[&str]) -> Child {
+fn on_a_machine(site: Site, arguments: &[&str]) -> Child {
     let me = std::env::current_exe().expect("this program's path");
     let build = Build::find();
-    let mut machine = match is_under_systemd() {
-        true => Command::new(&me),
-        false => {
+    let mut machine = match site {
+        Site::Here if is_under_systemd() => Command::new(&me),
+        Site::Here => {
             let mut machine = Command::new(build.tools.join("login-machine"));
             machine.args(build.programs(&me)).arg("--");
+            machine
+        }
+        _ => {
+            let mut machine = Command::new(&me);
+            machine.args(["boot", site.flag()]);
             machine
         }
     };
     let machine = machine.args(arguments).stdout(Stdio::piped()).spawn();
     machine.expect("a machine")
+}
+
+/// Boots a machine, does something on it, and prints what its console showed.
+pub fn boot(site: Site, arguments: &[String]) {
+    let guest = match site {
+        Site::UnderSystemd => Guest::Container(Suite::Bookworm),
+        Site::WithControllers | Site::Here => Guest::Qemu,
+    };
+    let me = std::env::current_exe().expect("this program's path");
+    let there = [&["booted".to_owned()], arguments].concat();
+    print!("{}", guest::run(guest, &me, &there));
+}
+
+/// On a machine that was booted: does it there.
+pub fn booted(arguments: &[String]) {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut machine = on_a_machine(Site::Here, &arguments);
+    lines_of(&mut machine).for_each(|line| println!("{line}"));
+    machine.wait().expect("the machine's end");
 }
 
 /// What a machine prints, line by line.
@@ -69,15 +141,19 @@ fn lines_of(machine: &mut Child) -> impl Iterator<Item = String> + use<> {
 }
 
 /// All points, with what is shown of each.
-pub fn list() -> Vec<(Point, String)> {
-    let mut machine = on_a_machine(&["points"]);
-    let points = lines_of(&mut machine).filter_map(|line| {
+pub fn list(site: Site) -> Vec<(Point, String)> {
+    let mut machine = on_a_machine(site, &["points"]);
+    let said: Vec<String> = lines_of(&mut machine).collect();
+    let points = said.iter().filter_map(|line| {
         let (name, shown) = line.split_once(TAB)?;
         Some((name.parse().ok()?, shown.to_owned()))
     });
     let points: Vec<(Point, String)> = points.collect();
-    let ended = machine.wait().expect("login-machine");
-    assert!(ended.success(), "the good login could not be written down");
+    let ended = machine.wait().expect("the machine's end");
+    assert!(
+        ended.success() && !points.is_empty(),
+        "the good login could not be written down: {said:#?}"
+    );
     points
 }
 
@@ -93,7 +169,9 @@ pub fn print_points() {
 /// On a machine: tries these, and says what came of each.
 pub fn try_these(names: &[String]) {
     let points = names.iter().map(|name| name.parse().expect("a point"));
-    let points: Vec<Point> = points.collect();
+    let mut points: Vec<Point> = points.collect();
+    // Each setting is made once.
+    points.sort_by_key(|point| point.setting);
     on_this(|machine| {
         let mut stage = Stage::set(machine, Setting::Deny);
         for point in &points {
@@ -169,7 +247,7 @@ fn twice(mut points: Vec<String>, number: usize) -> Vec<String> {
 }
 
 /// Tries what is wanted, and prints what came of it. Says whether all is as it must be.
-pub fn run(wanted: Wanted) -> bool {
+pub fn run(site: Site, wanted: Wanted) -> bool {
     let shown: HashMap<String, String>;
     let mut unmatched = 0;
     let names = match wanted {
@@ -178,7 +256,7 @@ pub fn run(wanted: Wanted) -> bool {
             names
         }
         wanted => {
-            let mut all = list();
+            let mut all = list(site);
             if let Wanted::About(texts) | Wanted::LeftOut(texts) = &wanted {
                 // What no step matches any more would be tried by nobody.
                 for text in texts {
@@ -213,24 +291,23 @@ pub fn run(wanted: Wanted) -> bool {
             names
         }
     };
-    // One more than there are CPUs: each waits a good part of the time.
-    let machines = match is_under_systemd() {
-        true => 1,
-        false => std::thread::available_parallelism().map_or(1, usize::from) + 1,
-    };
-    let machines = machines.min(names.len()).max(1);
+    let share = names.len().div_ceil(site.machines());
+    let shares = Mutex::new(names.chunks(share.clamp(1, site.most())));
     let (say, said) = mpsc::channel();
     let counts = std::thread::scope(|scope| {
-        for share in 0..machines {
-            let say = say.clone();
-            let names = names.iter().skip(share).step_by(machines);
-            let names: Vec<&str> = names.map(String::as_str).collect();
+        for _ in 0..site.machines() {
+            let (say, shares) = (say.clone(), &shares);
             scope.spawn(move || {
-                let mut machine = on_a_machine(&[&["try"], &names[..]].concat());
-                for line in lines_of(&mut machine) {
-                    say.send(line).expect("the one who counts");
+                let next = || shares.lock().expect("the shares").next();
+                while let Some(names) = next() {
+                    let names = names.iter().map(String::as_str);
+                    let arguments: Vec<&str> = iter::once("try").chain(names).collect();
+                    let mut machine = on_a_machine(site, &arguments);
+                    for line in lines_of(&mut machine) {
+                        say.send(line).expect("the one who counts");
+                    }
+                    machine.wait().expect("the machine's end");
                 }
-                machine.wait().expect("login-machine");
             });
         }
         drop(say);

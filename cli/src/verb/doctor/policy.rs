@@ -61,7 +61,7 @@ fn in_force(world: &World) -> Finding {
         .duration_since(loaded.at)
         .unwrap_or_default();
     let age = figures::span(age.as_secs());
-    match &*policy.changed() {
+    match &*policy.changed().unwrap_or_default() {
         [] => {
             let (rules, profiles) = policy.size();
             Finding::ok(format!(

@@ -4,41 +4,73 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use berth_config::Login;
+use berth_session::systemd::slice;
+
 use super::finding::Finding;
 use super::world::World;
-use crate::units::set_in_service;
+use crate::units::{instance, set_in_service};
 
 /// Where an admin puts units. What packages bring runs as accounts of its own.
 const FOLDERS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
+
+/// Folders in there, in which links say what is started with another unit: of a template's instances there need be no more.
+const ENABLED: [&str; 2] = [".wants", ".requires"];
 
 pub fn check(world: &World) -> Vec<Finding> {
     if !world.has_systemd() {
         return Vec::new();
     }
-    let set = |unit: &str, key| set_in_service(&world.root, unit, key);
     let services = services(world).into_iter();
-    let outside = services.filter_map(|unit| {
-        let user = capped(world, &set(&unit, "User")?)?;
-        set(&unit, "PAMName").is_none().then(|| {
-            Finding::warn(
-                format!("{unit} opens no PAM session: it runs outside the caps of {user}"),
-                "PAMName=NAME below its User=, where NAME is a PAM service with Berth's lines",
-            )
+    services
+        .filter_map(|unit| {
+            let set = |key| set_in_service(&world.root, &unit, key);
+            let (login, pool) = capped(world, &set("User")?)?;
+            let is_inside = |slice: &String| is_below(slice, pool, login.uid);
+            (set("PAMName").is_none() && !set("Slice").as_ref().is_some_and(is_inside)).then(|| {
+                let user = &login.user;
+                Finding::warn(
+                    format!("{unit} opens no PAM session: it runs outside the caps of {user}"),
+                    "PAMName=NAME below its User=, where NAME is a PAM service with Berth's lines",
+                )
+            })
         })
-    });
-    outside.collect()
+        .collect()
 }
 
-/// The services that have a file or drop-ins there.
+/// Whether a slice is that of a user, or below it.
+fn is_below(unit: &str, pool: Option<&str>, uid: u32) -> bool {
+    [None, pool].into_iter().any(|pool| {
+        let users = slice(pool, uid);
+        let below = users.strip_suffix(".slice").map(|stem| format!("{stem}-"));
+        unit == users || below.is_some_and(|below| unit.starts_with(&below))
+    })
+}
+
+/// The services that have a file or drop-ins there, and the enabled instances of templates.
 fn services(world: &World) -> BTreeSet<String> {
-    let entries = FOLDERS.into_iter().flat_map(|path| world.entries(path));
-    let named = entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        let unit = name.strip_suffix(".d").unwrap_or(&name);
-        let is_own = unit.ends_with(".service") && !is_alias(&entry.path());
-        is_own.then(|| unit.to_owned())
-    });
-    named.collect()
+    let mut names = BTreeSet::new();
+    for folder in FOLDERS {
+        for entry in world.entries(folder) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if ENABLED.iter().any(|kind| name.ends_with(kind)) {
+                let links = world
+                    .entries(&format!("{folder}/{name}"))
+                    .map(|link| link.file_name());
+                let links = links.filter_map(|link| link.into_string().ok());
+                names.extend(links.filter(|name| is_service(name) && instance(name).is_some()));
+            }
+            let unit = name.strip_suffix(".d").unwrap_or(&name);
+            if is_service(unit) && !is_alias(&entry.path()) {
+                names.insert(unit.to_owned());
+            }
+        }
+    }
+    names
+}
+
+fn is_service(unit: &str) -> bool {
+    unit.ends_with(".service")
 }
 
 /// Whether it is only another name for a unit, or masks one.
@@ -46,16 +78,16 @@ fn is_alias(path: &Path) -> bool {
     fs::read_link(path).is_ok_and(|leads_to| leads_to.file_name() != path.file_name())
 }
 
-/// The user by name or number, if the policy has caps for them.
-fn capped<'w>(world: &'w World, user: &str) -> Option<&'w str> {
+/// The user by name or number, and their pool, if the policy has caps for them.
+fn capped<'w>(world: &'w World, user: &str) -> Option<(&'w Login, Option<&'w str>)> {
     let is_user = |name: &str, uid: u32| name == user || user == uid.to_string();
     let mut accounts = world.accounts.iter();
     let (login, decision) = accounts.find(|(login, _)| is_user(&login.user, login.uid))?;
     let mut berths = world.berths();
     let (_, berth) = berths.find(|(other, _)| other.uid == login.uid)?;
-    let pooled = decision.as_ref().is_some_and(|one| one.pool.is_some());
-    let capped = pooled || !berth.user_caps.is_empty() || !berth.session_caps.is_empty();
-    capped.then_some(&*login.user)
+    let pool = decision.as_ref().and_then(|one| one.pool.as_deref());
+    let capped = pool.is_some() || !berth.user_caps.is_empty() || !berth.session_caps.is_empty();
+    capped.then_some((login, pool))
 }
 
 #[cfg(test)]
@@ -87,6 +119,10 @@ mod tests {
             ("uid", &[(run, by_uid)]),
             ("drop-in", &[(packaged, ""), (drop_in, as_alice)]),
             ("no-more", &[(etc, joined), (drop_in, no_more)]),
+            (
+                "another-slice",
+                &[(etc, "[Service]\nUser=alice\nSlice=user-10.slice\n")],
+            ),
         ] {
             assert_eq!(told(name, caps, files), outside, "{name}");
         }
@@ -97,12 +133,49 @@ mod tests {
             ("other", &[(etc, "[Service]\nUser=bob\n")]),
             ("no-service", &[(etc, "[Unit]\nUser=alice\n")]),
             ("packaged", &[(packaged, as_alice)]),
+            (
+                "slice",
+                &[(etc, "[Service]\nUser=alice\nSlice=user-1001.slice\n")],
+            ),
+            (
+                "below",
+                &[(etc, "[Service]\nUser=alice\nSlice=user-1001-bots.slice\n")],
+            ),
         ] {
             assert_eq!(told(name, caps, files), [""; 0], "{name}");
         }
         assert_eq!(told("no-caps", "", &[(etc, as_alice)]), [""; 0]);
         let no_systemd = Fake::new("services-none", caps, &[], &[(etc, as_alice)]);
         assert_eq!(check(&no_systemd.0), []);
+    }
+
+    #[test]
+    fn the_instance_of_a_template_that_is_enabled_is_told_wherever_the_template_is() {
+        let wants = "etc/systemd/system/multi-user.target.wants";
+        let told = |name: &str, files: &[(&str, &str)], instance: &str| {
+            let link = format!("{wants}/{instance}");
+            let files = [files, &[("run/systemd/system/x", ""), (&link, "")]].concat();
+            let caps = "user = { tasks_max = 50 }";
+            let fake = Fake::new(&format!("services-{name}"), caps, &[], &files);
+            let findings = check(&fake.0).into_iter();
+            findings.map(|one| one.text).collect::<Vec<_>>()
+        };
+        let template = "usr/lib/systemd/system/sync@.service";
+        let (text, alices) = ("[Service]\nUser=%i\n", "sync@alice.service");
+        let drop_in = "etc/systemd/system/sync@.service.d/pam.conf";
+        let expected = "sync@alice.service opens no PAM session: it runs outside the caps of alice";
+        assert_eq!(told("enabled", &[(template, text)], alices), [expected]);
+        assert_eq!(
+            told("others", &[(template, text)], "sync@bob.service"),
+            [""; 0]
+        );
+        let pam = (drop_in, "[Service]\nPAMName=bots\n");
+        assert_eq!(told("joined", &[(template, text), pam], alices), [""; 0]);
+        let own = (
+            "etc/systemd/system/sync@alice.service",
+            "[Service]\nUser=bob\n",
+        );
+        assert_eq!(told("own", &[(template, text), own], alices), [""; 0]);
     }
 
     #[test]

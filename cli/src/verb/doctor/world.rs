@@ -58,7 +58,7 @@ impl World {
     }
 
     /// What is in a folder of the machine's; nothing where it cannot be read.
-    pub fn entries(&self, path: &str) -> impl Iterator<Item = DirEntry> {
+    pub fn entries(&self, path: &str) -> impl Iterator<Item = DirEntry> + use<> {
         let entries = fs::read_dir(self.path(path));
         entries.into_iter().flatten().flatten()
     }

@@ -1,6 +1,6 @@
 //! Who gets something else by an edit.
 
-use berth_config::{Places, Policy};
+use berth_config::{Places, Policy, untried};
 
 use crate::figures::named;
 use crate::place;
@@ -33,8 +33,9 @@ pub fn print(places: &Places, new: &Policy) {
         }
     }
     println!(
-        "{} of {} users get something else",
+        "{} of {} users get something else{}",
         differing.len(),
-        accounts.len()
+        accounts.len(),
+        untried(&[&old, new])
     );
 }

@@ -105,19 +105,18 @@ fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {
     ));
     match place::loaded_at(policy) {
         Some(at) => {
-            let changed = policy.changed();
-            if changed.is_empty() {
-                out.push(format!("policy loaded {at}, files unchanged since"));
-            } else {
-                let paths: Vec<_> = changed
-                    .iter()
-                    .map(|path| path.display().to_string())
-                    .collect();
-                out.push(format!(
-                    "policy loaded {at}; edited since, not in force: {}",
-                    paths.join(", ")
-                ));
-            }
+            let since = match policy.changed() {
+                None => String::new(),
+                Some(changed) if changed.is_empty() => ", files unchanged since".into(),
+                Some(changed) => {
+                    let paths: Vec<_> = changed
+                        .iter()
+                        .map(|path| path.display().to_string())
+                        .collect();
+                    format!("; edited since, not in force: {}", paths.join(", "))
+                }
+            };
+            out.push(format!("policy loaded {at}{since}"));
         }
         None => {
             let paths: Vec<_> = policy

@@ -62,7 +62,7 @@ impl<'a> Target<'a> {
         pids.sort_by_key(|pid| u32::try_from(*pid) == Ok(std::process::id()));
         for pid in pids {
             // The PID may be another's by now; the descriptor, once looked at, cannot.
-            let still_there = || tree.and_then(|tree| tree.of_process(pid)).as_ref() == Some(group);
+            let still_there = || tree.is_some_and(|tree| tree.is_in(pid, group));
             sent += usize::from(to(pid, signal, still_there)?);
         }
         Ok(sent)

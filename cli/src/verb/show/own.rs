@@ -44,12 +44,12 @@ fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) ->
     let groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
     let (figures, of_sessions) = Figures::of_users(Some(tree), &[Some(user.clone())], &groups);
     let figures = figures.into_iter().next().unwrap_or_default();
-    let here = tree.of_process(std::process::id().try_into().unwrap_or(0));
+    let this = std::process::id().try_into().unwrap_or(0);
     let both = sessions.iter().zip(&of_sessions);
     let lines = both.clone().map(|(own, figures)| {
         let mut parts = Vec::new();
         parts.extend(figures.usage.tasks.map(|tasks| counted(tasks, "task")));
-        if here.as_ref() == Some(&own.group) {
+        if tree.is_in(this, &own.group) {
             parts.push("this one".into());
         }
         format!("{:<3} {}", own.name(), parts.join(", "))

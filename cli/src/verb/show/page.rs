@@ -116,11 +116,19 @@ impl Page {
             }
             format!("{:<3} {}", record.id, parts.join(", "))
         });
-        let uids_exceptions = users.keys().map(|uid| exceptions::shown(*uid));
-        let (exceptions, objects): (Vec<_>, Vec<_>) = uids_exceptions.unzip();
-        let mut uids_penalties = users.keys().map(|uid| penalties::shown(*uid));
-        let penalty = uids_penalties.find(|(line, _)| line.is_some());
-        let (penalty, standing) = penalty.unwrap_or_default();
+        let (mut exceptions, mut objects) = (Vec::new(), Vec::new());
+        for uid in users.keys() {
+            let (lines, of_uid) = exceptions::shown(*uid);
+            exceptions.extend(lines.into_iter().map(|line| match users.len() {
+                1 => line,
+                _ => format!("of {uid}: {line}"),
+            }));
+            objects.extend(of_uid);
+        }
+        let mut penalties = users.keys().map(|uid| penalties::shown(*uid));
+        let (penalty, standing) = penalties
+            .find(|(line, _)| line.is_some())
+            .unwrap_or_default();
         let (events, events_objects) = bites::lately(name, EVENTS);
         let any_stale = records.iter().any(|record| stale.has(record));
         Page {
@@ -137,7 +145,7 @@ impl Page {
                 .zip(tree)
                 .map(|(user, tree)| tree.below(&user)),
             penalty,
-            exceptions: exceptions.concat(),
+            exceptions,
             sessions: lines.collect(),
             events,
             object: json!({
@@ -145,7 +153,7 @@ impl Page {
                 "uid": first.uid,
                 "opened": LocalTime::rfc3339(oldest.opened_at()),
                 "age_seconds": oldest.age(),
-                "exceptions": objects.concat(),
+                "exceptions": objects,
                 "penalty": standing,
                 "events": events_objects,
                 "sessions": sessions

@@ -9,6 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use berth_config::LocalTime;
 use berth_session::{Entry, Group, Ledger, Record, SessionId, tasks_refused};
 
+/// A session whose end something held up is on record late. So many in a row that ended before midnight are not: nor is what
+/// stands before them of today.
+const LATE: u32 = 1000;
+
 /// Since when something is counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Since {
@@ -93,11 +97,16 @@ impl Today {
         self.users.retain(|uid, _| on.contains(uid));
         self.ended.clear();
         let midnight = self.midnight;
+        let mut earlier = 0;
         let each = |entry: &Entry<'_>| {
-            // A clock that was set may have put a later one before.
             if seconds(&entry.end).is_none_or(|end| end < midnight) {
-                return ControlFlow::Break(());
+                earlier += 1;
+                return match earlier < LATE {
+                    true => ControlFlow::Continue(()),
+                    false => ControlFlow::Break(()),
+                };
             }
+            earlier = 0;
             let counted = Counted {
                 uid: entry.uid,
                 opened: seconds(&entry.start).unwrap_or(0),
@@ -167,6 +176,8 @@ fn since_1970(moment: SystemTime) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn counted(opened: u64, killed: u64) -> Counted {
@@ -207,6 +218,33 @@ mod tests {
         today.is_on_record = false;
         assert_eq!(today.bites(), bites(3, 4, Since::Unknown));
     }
+
+    #[test]
+    fn a_session_that_is_on_record_late_hides_none_of_today() {
+        let file = std::env::temp_dir().join(format!("berth-today-{}", std::process::id()));
+        let today = midnight().unwrap();
+        let line = |(session, end): (u32, SystemTime)| {
+            let end = LocalTime::rfc3339(end).unwrap();
+            let texts = ["user", "service", "tty", "rhost", "profile", "start"];
+            let texts = texts.map(|key| format!("\"{key}\":\"\",")).concat();
+            format!(
+                "{{{texts}\"session\":{session},\"uid\":1,\"end\":\"{end}\",\"seconds\":1,\"oom_kills\":1}}\n"
+            )
+        };
+        let yesterday = today - Duration::from_secs(1);
+        let first = (1, today);
+        for (late, killed) in [(1, 2), (LATE - 1, 2), (LATE, 1)] {
+            let late = (0..late).map(|one| (2 + one, yesterday));
+            let last = (5000, today);
+            let lines = std::iter::once(first).chain(late).chain([last]);
+            std::fs::write(&file, lines.map(line).collect::<String>()).unwrap();
+            let mut today = Today::default();
+            today.account(Some(file.clone()), |_| false);
+            assert_eq!(today.bites().killed, killed);
+        }
+        std::fs::remove_file(file).unwrap();
+    }
+
     #[test]
     fn what_a_users_cgroup_counts_has_what_their_sessions_counted() {
         let counted = |uid, opened, refused| Counted {

@@ -39,6 +39,9 @@ fn pinned(machine: &mut Machine) {
     machine.policy(&Policy::with_profile("user = { allowed_cpus = \"1\" }"));
     assert_eq!(machine.ssh("bob", "nproc").ok(), "1");
     assert_eq!(machine.ssh("root", "nproc").ok(), "2");
+    // Of CPUs that a larger machine has, those that this one has count.
+    machine.policy(&Policy::with_profile("user = { allowed_cpus = \"1-7\" }"));
+    assert_eq!(machine.ssh("alice", "nproc").ok(), "1");
     // Where the policy says nothing of CPUs, all are there.
     machine.policy(&Policy::default());
     assert_eq!(machine.ssh("alice", "nproc").ok(), "2");

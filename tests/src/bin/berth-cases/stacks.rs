@@ -130,11 +130,11 @@ fn runuser(machine: &Booted) {
 }
 
 fn unit(machine: &Booted) {
-    let own = "account required pam_permit.so\nsession required pam_permit.so\n";
-    fs::write("/etc/pam.d/berth-web", own).expect("a stack");
-    for service in ["berth-web", "login"] {
-        machine.berth(service, &policy());
-    }
+    machine.berth("login", &policy());
+    let page = include_str!("../../../../docs/pam_berth.md");
+    let (_, file) = page.split_once("# /etc/pam.d/berth-web\n").expect("a file");
+    let (file, _) = file.split_once("```").expect("its end");
+    fs::write("/etc/pam.d/berth-web", file).expect("a stack");
     let before = machine.settled();
     for service in ["berth-web", "login"] {
         let run = format!("systemd-run --quiet --property User=alice --property PAMName={service}");
@@ -149,7 +149,9 @@ fn unit(machine: &Booted) {
         );
         // And it is systemd's to end.
         machine
-            .host(&format!("{run} --unit test-unit sleep 1000"))
+            .host(&format!(
+                "{run} --unit test-unit sh -c 'sleep 1000 & sleep 1000'"
+            ))
             .ok();
         let is_on = || {
             !machine.of_user("alice", "cgroup.procs").is_empty()
@@ -161,4 +163,10 @@ fn unit(machine: &Booted) {
         machine.host("systemctl stop test-unit").ok();
         machine.assert_nothing_left(&before);
     }
+    let denied = policy()
+        .text()
+        .replace("profile = \"test\"", "action = \"deny\"");
+    fs::write("/etc/berth/policy.toml", denied).expect("the policy");
+    let run = "systemd-run --quiet --wait --property User=alice --property PAMName=berth-web true";
+    assert_eq!(machine.host(run).status.code(), Some(224));
 }

@@ -45,6 +45,15 @@ pub fn open_close_stay(service: &str, name: &str) {
     hold_on();
 }
 
+/// Opens two sessions of its own, and says what came of the second.
+pub fn open_twice(service: &str, name: &str) {
+    let _first = open(service, name);
+    match Session::open(service, name) {
+        Ok(_) => say("open"),
+        Err(error) => say(&error),
+    }
+}
+
 /// Opens a session while it has so many threads, says what came of it, and lives on as it is then.
 pub fn open_among_threads(count: u64, service: &str, name: &str) {
     for _ in 1..count {

@@ -45,6 +45,7 @@ fn main() {
             log_in::open_among_threads(number(count), service, user);
         }
         ["host", ref words @ ..] => host::host(words),
+        ["open-twice", service, user] => log_in::open_twice(service, user),
         ["open-close-stay", service, user] => log_in::open_close_stay(service, user),
         _ => {
             eprintln!("berth-probe: no such probe: {arguments:?}");

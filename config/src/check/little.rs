@@ -1,0 +1,91 @@
+//! Limits with which nobody can work, most of them slips of units, and a limit of which the kernel gives less.
+
+use super::{Checker, Site};
+use crate::diagnostic::Finding;
+use crate::outcome::{Limit, Resource};
+use crate::tables::{CapsTable, Profile, Rule};
+use crate::value::{Devices, Rate, Share, too_little};
+
+pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
+    let contents = checker.contents;
+    for rule in &contents.rules {
+        let merged = checker.profile_of(rule);
+        rlimits(checker, &merged);
+        files(checker, rule, &merged, site);
+        caps(checker, &merged.user);
+        caps(checker, &merged.session);
+    }
+    for many in contents.pools.values().chain(&contents.everyone) {
+        caps(checker, &many.table);
+    }
+}
+
+fn caps(checker: &mut Checker<'_>, caps: &CapsTable) {
+    if let Some(high) = &caps.memory_high {
+        let wrong = match high.value.map(|memory| memory.0) {
+            Some(Share::Amount(bytes)) => too_little("memory_high", bytes),
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            let warning = Finding::warning(high.at, wrong.message, wrong.label);
+            checker.findings.push(warning);
+        }
+    }
+    let bandwidths = [&caps.io_read_bandwidth_max, &caps.io_write_bandwidth_max];
+    for setting in bandwidths.into_iter().flatten() {
+        let rates = setting.value.iter();
+        for Rate(rate) in rates.flat_map(|Devices(rates)| rates.values()) {
+            if let Limit::Finite(bytes @ ..10_000) = rate {
+                checker.findings.push(Finding::warning(
+                    setting.at,
+                    format!("a bandwidth of {bytes} bytes a second"),
+                    "a number alone is bytes: megabytes are written \"50M\"",
+                ));
+            }
+        }
+    }
+}
+
+/// They have the names of limits.conf(5), and not its units.
+fn rlimits(checker: &mut Checker<'_>, profile: &Profile) {
+    const KIB: &str =
+        "hardly a program starts with so little; limits.conf(5) has KiB, and this is in bytes";
+    for (resource, setting) in &profile.rlimits {
+        let (least, unit, label) = match resource {
+            Resource::Stack => (128 << 10, "bytes", KIB),
+            Resource::As | Resource::Data => (16 << 20, "bytes", KIB),
+            Resource::Cpu => (
+                60,
+                "seconds",
+                "then a shell is killed; limits.conf(5) has minutes, and this is in seconds",
+            ),
+            _ => continue,
+        };
+        if let Some(Limit::Finite(soft)) = setting.value.map(|limit| limit.soft) {
+            if soft < least {
+                let message = format!("`{}` of {soft} {unit}", resource.name());
+                let warning = Finding::warning(setting.at, message, label);
+                checker.findings.push(warning);
+            }
+        }
+    }
+}
+
+/// Above fs.nr_open setrlimit(2) refuses it to everybody.
+fn files(checker: &mut Checker<'_>, rule: &Rule, profile: &Profile, site: &dyn Site) {
+    let Some(setting) = profile.rlimits.get(&Resource::Nofile) else {
+        return;
+    };
+    let hard = setting.value.map(|limit| limit.hard);
+    if let (Some(Limit::Finite(hard)), Some(most), false) =
+        (hard, site.files_max(), rule.names_machines())
+    {
+        if hard > most {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                "this machine gives nobody so many files",
+                format!("fs.nr_open is {most}: logins that get this fail"),
+            ));
+        }
+    }
+}
