@@ -85,13 +85,7 @@ pub fn shown(uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
         }
     };
     let line = |one: &Exception| {
-        let value = one.value.trim_matches('"');
-        let mut text = format!(
-            "{} {value} until {}, by {}",
-            one.key,
-            one.until_text(),
-            one.by
-        );
+        let mut text = format!("{one}, by {}", one.by);
         if let Some(reason) = &one.reason {
             text += &format!(": \"{}\"", figures::harmless(reason));
         }
@@ -109,7 +103,7 @@ pub fn objects(exceptions: &[Exception]) -> Vec<serde_json::Value> {
     let one = |one: &Exception| {
         json!({
             "key": one.key,
-            "value": one.value.trim_matches('"'),
+            "value": one.shown_value(),
             "until": LocalTime::rfc3339(one.end()),
             "by": one.by,
             "reason": one.reason,
@@ -145,7 +139,7 @@ pub fn log(event: &str, (uid, user): (u32, Option<String>), by: &str, exceptions
             .field("uid", uid)
             .optional("user", user.as_ref())
             .field("key", &one.key)
-            .field("value", one.value.trim_matches('"'))
+            .field("value", one.shown_value())
             .field("until", one.until_text())
             .field("by", by)
             .optional("reason", one.reason.as_ref())

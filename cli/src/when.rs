@@ -1,17 +1,23 @@
-//! A TIME, as an option has it.
+//! A TIME, as an option has it: a moment, or how long.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use berth_config::LocalTime;
 use berth_config::value::Span;
 
-/// Reads it: a date, a date and time, RFC 3339, or a length of time before now.
+/// Reads a length of time.
+pub fn span(text: &str) -> Result<Duration, String> {
+    let span = Span::parse(text).map_err(|wrong| wrong.label)?;
+    Ok(span.duration())
+}
+
+/// Reads a moment: a date, a date and time, RFC 3339, or a length of time before now.
 pub fn moment(text: &str) -> Result<SystemTime, String> {
-    let ago = |span: Span| SystemTime::now().checked_sub(span.duration());
+    let ago = |span| SystemTime::now().checked_sub(span);
     let local = || LocalTime::parse(text)?.moment();
     LocalTime::from_rfc3339(text)
         .or_else(local)
-        .or_else(|| ago(Span::parse(text).ok()?))
+        .or_else(|| ago(span(text).ok()?))
         .ok_or_else(|| {
             "write a date, as in 2026-11-24, a date and time, or a length of time, as in 7d".into()
         })
@@ -19,7 +25,7 @@ pub fn moment(text: &str) -> Result<SystemTime, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 

@@ -3,6 +3,7 @@
 //! One file for each user, by UID, below the folder where the policy in force is; root's alone. It holds the
 //! values as the policy language has them, so that percentages are worked out where they are used.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
@@ -48,6 +49,11 @@ impl Exception {
         end.unwrap_or(UNIX_EPOCH)
     }
 
+    /// The value as people write it.
+    pub fn shown_value(&self) -> &str {
+        self.value.trim_matches('"')
+    }
+
     /// Whether it is over.
     pub fn is_over(&self, now: SystemTime) -> bool {
         self.end() <= now
@@ -56,6 +62,14 @@ impl Exception {
     /// When it ends, as people read it: `12:40`, or with the date if that is another day.
     pub fn until_text(&self) -> String {
         clock_text(self.until)
+    }
+}
+
+/// `KEY VALUE until TIME`
+impl fmt::Display for Exception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, value, until) = (&self.key, self.shown_value(), self.until_text());
+        write!(f, "{key} {value} until {until}")
     }
 }
 

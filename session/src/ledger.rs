@@ -61,6 +61,15 @@ impl Ledger {
         self.remove_old(&lock, now)
     }
 
+    /// One that is only read.
+    pub fn to_read(file: PathBuf) -> Ledger {
+        Ledger {
+            file,
+            max_size: 0,
+            keep: Duration::MAX,
+        }
+    }
+
     /// Shows every record to `each`: those that were set aside after `since` first, and then `FILE` as it was when
     /// this began. Says how many lines are none.
     pub fn read(&self, since: SystemTime, mut each: impl FnMut(&Entry<'_>)) -> Result<u64> {

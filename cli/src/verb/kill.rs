@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use berth_config::counted;
-use berth_config::value::Span;
 use berth_session::{Record, Tree, sweep};
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -13,7 +12,7 @@ mod target;
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
 use crate::stale::Stale;
-use crate::{ask, caller, deed, figures, json, sys};
+use crate::{ask, caller, deed, figures, json, sys, when};
 use target::Target;
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
@@ -43,7 +42,7 @@ pub struct Arguments {
     #[arg(long, value_name = "SIGNAL", value_parser = signal)]
     signal: Option<Signal>,
     /// The time between SIGTERM and SIGKILL
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = grace)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = when::span)]
     grace: Duration,
     /// Do not ask
     #[arg(long, short)]
@@ -59,12 +58,6 @@ fn signal(text: &str) -> Result<Signal, String> {
     let by_number = || Signal::try_from(text.parse::<i32>().ok()?).ok();
     let signal = format!("SIG{name}").parse().ok().or_else(by_number);
     signal.ok_or_else(|| "name a signal, as in HUP, SIGUSR1 or 15".into())
-}
-
-fn grace(text: &str) -> Result<Duration, String> {
-    Span::parse(text)
-        .map(Span::duration)
-        .map_err(|wrong| wrong.label)
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {

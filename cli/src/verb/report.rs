@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::{LocalTime, Policy, counted};
 use berth_session::{Error, Ledger};
@@ -51,11 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         Some(file) => file.clone(),
         None => file_of_policy()?,
     };
-    let ledger = Ledger {
-        file,
-        max_size: 0,
-        keep: Duration::MAX,
-    };
+    let ledger = Ledger::to_read(file);
     let since = arguments.since.unwrap_or(UNIX_EPOCH);
     let mut report = Report::new(arguments.by, since, arguments.until);
     let torn = ledger.read(since, |entry| report.add(entry));

@@ -3,12 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::outcome::Outcome;
-use berth_config::value::Span;
 use berth_config::{Exception, Exceptions, Login, Machine, Policy, parse_exception};
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caller, caps, due, place};
+use crate::{caller, caps, due, place, when};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -38,10 +37,9 @@ pub struct Arguments {
 }
 
 fn span(text: &str) -> Result<Duration, String> {
-    match Span::parse(text).map(Span::duration) {
-        Ok(time) if time.is_zero() => Err("it would end at once".into()),
-        Ok(time) => Ok(time),
-        Err(wrong) => Err(wrong.label),
+    match when::span(text)? {
+        Duration::ZERO => Err("it would end at once".into()),
+        time => Ok(time),
     }
 }
 
@@ -78,13 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         return Ok(caps::exit(&applied));
     }
     for one in &new {
-        let value = one.value.trim_matches('"');
-        println!(
-            "{}: {} {value} until {}",
-            login.user,
-            one.key,
-            one.until_text()
-        );
+        println!("{}: {one}", login.user);
     }
     if !applied.is_empty() {
         return Ok(caps::print(&applied, false));

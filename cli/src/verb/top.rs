@@ -3,10 +3,8 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use berth_config::value::Span;
-
 use crate::exit::Exit;
-use crate::{live, sys};
+use crate::{live, sys, when};
 
 mod errand;
 mod history;
@@ -58,7 +56,7 @@ pub struct Arguments {
 fn delay(text: &str) -> Result<Duration, String> {
     let seconds = text.strip_suffix('s').unwrap_or(text).parse::<f64>().ok();
     let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    let delay = seconds.or_else(|| Some(Span::parse(text).ok()?.duration()));
+    let delay = seconds.or_else(|| when::span(text).ok());
     delay
         .filter(|delay| (Duration::from_millis(100)..=Duration::from_secs(3600)).contains(delay))
         .ok_or_else(|| "write a time from 0.1s to 1h, as in 5s".into())

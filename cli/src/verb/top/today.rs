@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::LocalTime;
 use berth_session::{Entry, Group, Ledger, Record, SessionId, tasks_refused};
@@ -116,12 +116,7 @@ impl Today {
             self.ended.push((entry.session, counted));
             ControlFlow::Continue(())
         };
-        let ledger = file.map(|file| Ledger {
-            file,
-            max_size: 0,
-            keep: Duration::MAX,
-        });
-        let read = ledger.as_ref().map(|ledger| ledger.read_back(each));
+        let read = file.map(|file| Ledger::to_read(file).read_back(each));
         self.is_on_record = read.is_some_and(|read| read.is_ok());
         // On record a moment before it is gone.
         let live = &self.live;
@@ -181,6 +176,8 @@ fn since_1970(moment: SystemTime) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn counted(opened: u64, killed: u64) -> Counted {
