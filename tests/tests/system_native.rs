@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use berth_tests::guest::{Boot, Guest, Suite};
 
-/// One after the other: they have the same users, and the kernel counts what these have.
+/// One after the other, as other tests run beside them.
 static BOOTS: LazyLock<[Boot; 2]> = LazyLock::new(|| {
     [Suite::Bookworm, Suite::Trixie].map(|suite| Boot::run(Guest::Container(suite)))
 });
