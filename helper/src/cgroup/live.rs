@@ -8,7 +8,7 @@ use std::fs;
 use berth_config::outcome::{Caps, MissingController};
 use berth_session::{Applied, Group, Tree};
 
-use super::standing::{Standing, is_unset, standing, unset, whole};
+use super::standing::{Lowering, Standing, is_unset, standing, unset, whole};
 use super::{Setting, of_this_kernel, pids, protection};
 use crate::error::Result;
 
@@ -21,6 +21,17 @@ pub struct How {
     pub force: bool,
     /// What to do where a controller is not there.
     pub missing_controller: MissingController,
+}
+
+impl How {
+    /// What is done about more that is in use where `memory_max` is to be lowered.
+    pub fn lowering(self) -> Lowering {
+        match (self.force, self.dry_run) {
+            (true, _) => Lowering::Force,
+            (false, true) => Lowering::Look,
+            (false, false) => Lowering::LetGo,
+        }
+    }
 }
 
 /// What there is to set on a user's cgroups. Made before any lock is taken: finding the disk behind a path may
@@ -134,7 +145,7 @@ fn tasks(set: &[Setting]) -> Vec<Setting> {
 
 fn bring(group: &Group, settings: &[Setting], how: How, told: &mut Applied) {
     for setting in of_this_kernel(group, settings) {
-        let from = match standing(group, setting, how.force) {
+        let from = match standing(group, setting, how.lowering()) {
             Standing::Same => continue,
             Standing::NoFile if is_unset(setting) || !group.exists() => continue,
             Standing::NoFile => {
@@ -252,6 +263,18 @@ mod tests {
         folder.write("memory.max", "max\n");
         let told = brought(&folder, &memory(8191), HOW);
         assert_eq!((told.changes.len(), told.left.len()), (0, 1));
+        // Where it can be had before, it is not left to the write: not while this file takes all and nothing goes.
+        folder.write("memory.reclaim", "");
+        folder.write("memory.max", "max\n");
+        let told = brought(&folder, &memory(8192), HOW);
+        assert_eq!((told.changes.len(), told.left.len()), (0, 1));
+        assert_eq!(folder.group().read("memory.reclaim").unwrap(), "808");
+        let dry = How {
+            dry_run: true,
+            ..HOW
+        };
+        assert_eq!(brought(&folder, &memory(8192), dry).changes.len(), 1);
+        assert_eq!(brought(&folder, &memory(8192), forced).changes.len(), 1);
         // As much as is in use fits.
         folder.write("memory.stat", "");
         folder.write("memory.max", "max\n");

@@ -20,7 +20,7 @@ use berth_session::{Controller, Group, SessionId, Tree};
 
 use crate::decide::Planned;
 use crate::error::{Error, Result};
-use standing::Standing;
+use standing::{Lowering, Standing};
 
 /// One cap as the kernel takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -281,7 +281,7 @@ fn wake(group: &Group, setting: &Setting) -> berth_session::Result<()> {
 /// because somebody logged in. It comes with the next login or `berth apply` that finds less in use, and `berth apply
 /// --force` does not wait for that.
 fn in_use(whom: &str, group: &Group, setting: &Setting) -> Option<String> {
-    let Standing::InUse(reason) = standing::standing(group, setting, false) else {
+    let Standing::InUse(reason) = standing::standing(group, setting, Lowering::LetGo) else {
         return None;
     };
     let left = Error::Cap {

@@ -1,5 +1,7 @@
 //! How a cgroup stands to a setting, and what it has where nobody has set anything.
 
+use std::time::{Duration, Instant};
+
 use berth_session::{Controller, Group, memory_in_use};
 
 use super::Setting;
@@ -93,8 +95,23 @@ pub enum Standing {
     NoFile,
 }
 
+/// What is done about more that is in use where `memory_max` is to be lowered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lowering {
+    /// What was read from files is let go first.
+    LetGo,
+    /// Nothing: it is a look only.
+    Look,
+    /// It is lowered all the same, and the kernel may kill for it.
+    Force,
+}
+
+/// How long a cgroup has to let go of what it has read from files, and how much at a time.
+const LETTING_GO: Duration = Duration::from_secs(1);
+const PIECE: u64 = 64 << 20;
+
 /// Looks at a setting of a cgroup.
-pub fn standing(group: &Group, setting: &Setting, force: bool) -> Standing {
+pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standing {
     let Ok(now) = group.read(setting.file) else {
         return Standing::NoFile;
     };
@@ -102,15 +119,13 @@ pub fn standing(group: &Group, setting: &Setting, force: bool) -> Standing {
     if is_same(setting, now) {
         return Standing::Same;
     }
-    let is_memory_max = setting.file == "memory.max" && !force;
+    let is_memory_max = setting.file == "memory.max" && lowering != Lowering::Force;
     let wanted = setting.value.parse::<u64>().ok();
-    let more = |wanted| {
-        memory_in_use(group)
-            .filter(|used| *used > wanted)
-            .zip(Some(wanted))
-    };
-    match wanted.filter(|_| is_memory_max).and_then(more) {
-        Some((used, wanted)) => {
+    let wanted = wanted.filter(|_| is_memory_max).unwrap_or(u64::MAX);
+    let used = memory_in_use(group).filter(|used| *used > wanted);
+    let cached = || (lowering == Lowering::LetGo).then(|| left_of_cache(group, wanted))?;
+    match used.or_else(cached) {
+        Some(used) => {
             let text = berth_config::value::bytes_text;
             Standing::InUse(format!(
                 "{} are in use, and {} would be the most; it stays (--force lowers it, and the kernel may kill for it)",
@@ -120,6 +135,25 @@ pub fn standing(group: &Group, setting: &Setting, force: bool) -> Standing {
         }
         None => Standing::Differs(of_disk(setting, now)),
     }
+}
+
+/// Has the kernel let go of what a cgroup has read from files, and says how much is in use then, if that is more than wanted.
+/// Whoever writes memory.max has this done in the write, which nothing ends: of files that many programs have mapped it takes
+/// minutes, and the kernel kills for what it cannot have. Under systemd PID 1 writes it, and nobody's session is opened
+/// meanwhile. memory.reclaim (Linux 5.19) goes in pieces, and kills nobody.
+fn left_of_cache(group: &Group, wanted: u64) -> Option<u64> {
+    let end = Instant::now() + LETTING_GO;
+    let more = || group.number("memory.current").filter(|used| *used > wanted);
+    while let Some(used) = more() {
+        let piece = PIECE.min(used - wanted).to_string();
+        match group.write("memory.reclaim", &piece) {
+            Ok(()) if Instant::now() < end => {}
+            Err(_) if !group.path().join("memory.reclaim").exists() => return None,
+            // There is no more time, or not so much to let go.
+            _ => return more(),
+        }
+    }
+    None
 }
 
 /// Of a file with a line for each disk, the setting's line.

@@ -8,7 +8,7 @@ use berth_session::{Applied, Group, Tree, UserFolder};
 use super::in_force::{self, State, is_same};
 use super::{EFFECT, properties, tasks};
 use crate::cgroup::live::{How, missing};
-use crate::cgroup::standing::{Standing, standing, unset};
+use crate::cgroup::standing::{Lowering, Standing, standing, unset};
 use crate::cgroup::{self, Setting};
 use crate::error::Result;
 
@@ -96,7 +96,7 @@ pub fn bring(
     let mut wanted = Vec::new();
     let mut changed: Vec<(&Setting, String)> = Vec::new();
     for setting in settings {
-        match standing(slice, setting, how.force) {
+        match standing(slice, setting, how.lowering()) {
             Standing::InUse(reason) => {
                 told.left(setting.cap, reason);
                 continue;
@@ -239,7 +239,8 @@ fn is_berths(scope: &Group, property: &Property) -> bool {
 
 /// Whether the kernel has another value than where nobody has set the property.
 fn has_set(scope: &Group, property: &Property) -> bool {
-    let differs = |one: &Setting| matches!(standing(scope, one, true), Standing::Differs(_));
+    let differs =
+        |one: &Setting| matches!(standing(scope, one, Lowering::Force), Standing::Differs(_));
     let mut rates = properties::RATES.iter();
     match rates.find(|(_, name)| *name == property.name) {
         Some((key, _)) => {

@@ -245,6 +245,7 @@ fn cache(machine: &mut Machine) {
     let told = berth(machine, "apply").ok();
     assert!(told.contains("alice     memory_max 128M -> 32M"), "{told}");
     assert_eq!(of_user(machine, "alice", "memory.max"), "33554432");
+    assert!(machine.cgroups().number(uid, "memory.current") <= 32 << 20);
     let kills = machine.cgroups().keyed(uid, "memory.events", "oom_kill");
     assert_eq!(kills, 0);
     login.end();
