@@ -175,9 +175,13 @@ impl Exceptions {
 /// Whether nobody but root decides which disk a path means. Its user would have it mean another, or none, by a link or a
 /// file system of theirs.
 fn is_roots(path: &Path) -> Result<(), String> {
-    let is_device = fs::metadata(path).is_ok_and(|file| file.file_type().is_block_device());
-    let folder = path.parent().filter(|_| is_device).unwrap_or(path);
-    only_roots(folder).map_err(|error| match error {
+    let is_device = || fs::metadata(path).is_ok_and(|file| file.file_type().is_block_device());
+    let checked = match path.parent().map(only_roots) {
+        Some(Ok(())) if is_device() => Ok(()),
+        None | Some(Ok(())) => only_roots(path),
+        Some(failed) => failed,
+    };
+    checked.map_err(|error| match error {
         SourceError::Read { source, .. } => source.to_string(),
         error => format!("{error}; name the device"),
     })
@@ -348,9 +352,12 @@ mod tests {
         let theirs = std::env::temp_dir().join(format!("berth-theirs-{}", std::process::id()));
         fs::create_dir(&theirs).unwrap();
         fs::set_permissions(&theirs, Permissions::from_mode(0o777)).unwrap();
-        let on_theirs = format!("io_read_iops_max={{ \"{}\" = 5 }}", theirs.display());
+        let link = theirs.join("link");
+        std::os::unix::fs::symlink("/", &link).unwrap();
+        let on = |path: &Path| format!("io_read_iops_max={{ \"{}\" = 5 }}", path.display());
         for (text, expected) in [
-            (&*on_theirs, Some("name the device")),
+            (&*on(&theirs), Some("name the device")),
+            (&*on(&link), Some("name the device")),
             ("memory_max=8G", None),
             ("memory_max=\"50%\"", None),
             ("memory_max=\"50% of pool\"", Some("a part of the pool's")),
@@ -366,7 +373,7 @@ mod tests {
                 Some(expected) => assert!(error.clone().unwrap().contains(expected), "{error:?}"),
             }
         }
-        fs::remove_dir(theirs).unwrap();
+        fs::remove_dir_all(theirs).unwrap();
     }
 
     #[test]

@@ -125,6 +125,11 @@ pub fn roots_alone(path: &Path) -> Result<std::fs::Metadata, SourceError> {
 
 /// Checks that nobody but root can put a file into a directory, nor another directory in its place.
 pub fn only_roots(path: &Path) -> Result<(), SourceError> {
+    // As it is written, and from the top: a link in somebody else's folder leads where they like, and a file system of
+    // theirs may never answer.
+    let mut written: Vec<_> = path.ancestors().collect();
+    written.reverse();
+    written.into_iter().try_for_each(directory)?;
     let path = path.canonicalize().map_err(|source| SourceError::Read {
         path: path.into(),
         source,
