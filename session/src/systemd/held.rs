@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::caps::set_while_it_runs;
 use super::{Bus, Property, Value};
-use crate::folder::{USERS, remove_if_there};
+use crate::folder::{USERS, is_there, remove_if_there};
 use crate::regular::replace_file;
 use crate::{Error, Group, Result, Tree, UserFolder, read_file};
 
@@ -65,10 +65,12 @@ pub fn hold(folder: &UserFolder, uid: u32, tasks_max: u64, units: &[(Group, u64)
 pub fn let_go(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
     let path = folder.path().join(HELD);
     remove_if_there(&path.with_extension("new"))?; // of somebody who was killed
-    if !path.exists() {
+    if !is_there(&path)? {
         return Ok(());
     }
-    if let Some(held) = Held::of(uid) {
+    let text = read_file(&path).map_err(|error| Error::file("read", &path, error))?;
+    // What is no list of them can be given back by nobody.
+    if let Ok(held) = serde_json::from_slice::<Held>(&text) {
         let mut bus = Bus::connect()?;
         let slices = [Some(tree.user_in(None, uid)), tree.existing_user(uid)?];
         for slice in slices.iter().flatten() {
