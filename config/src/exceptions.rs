@@ -4,8 +4,8 @@
 //! values as the policy language has them, so that percentages are worked out where they are used.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Bases, caps};
 use crate::diagnostic::Severity;
-use crate::facts::{LocalTime, Machine, disk_of};
+use crate::facts::{LocalTime, Machine, disk_of, led_by_others};
 use crate::places::Places;
 use crate::read::{self, Part};
-use crate::source::{self, Source, SourceError, only_roots};
+use crate::source::{self, Source};
 use crate::state::{self, StateError};
 use crate::tables::CapsTable;
 use crate::value::Name;
@@ -155,9 +155,11 @@ impl Exceptions {
         match caps(&self.table, &Bases::new(machine, &[])) {
             Ok(caps) => caps.ceilings().iter().try_for_each(|(key, ceilings)| {
                 let mut paths = ceilings.keys();
-                paths.try_for_each(|path| match is_roots(path).and_then(|()| disk_of(path)) {
-                    Ok(_) => Ok(()),
-                    Err(why) => Err(format!("{key}: {}: {why}", path.display())),
+                paths.try_for_each(|path| {
+                    match led_by_others(path).map_or_else(|| disk_of(path), Err) {
+                        Ok(_) => Ok(()),
+                        Err(why) => Err(format!("{key}: {}: {why}", path.display())),
+                    }
                 })
             }),
             Err(crate::DecideError::NoBase { key, of, .. }) => Err(format!(
@@ -170,21 +172,6 @@ impl Exceptions {
             )),
         }
     }
-}
-
-/// Whether nobody but root decides which disk a path means. Its user would have it mean another, or none, by a link or a
-/// file system of theirs.
-fn is_roots(path: &Path) -> Result<(), String> {
-    let is_device = || fs::metadata(path).is_ok_and(|file| file.file_type().is_block_device());
-    let checked = match path.parent().map(only_roots) {
-        Some(Ok(())) if is_device() => Ok(()),
-        None | Some(Ok(())) => only_roots(path),
-        Some(failed) => failed,
-    };
-    checked.map_err(|error| match error {
-        SourceError::Read { source, .. } => source.to_string(),
-        error => format!("{error}; name the device"),
-    })
 }
 
 /// Takes `KEY=VALUE` apart; the value becomes TOML.
@@ -293,7 +280,7 @@ impl ExceptionFile {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

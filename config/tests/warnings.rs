@@ -453,7 +453,7 @@ fn cpus_nodes_and_disks_that_this_machine_has_not() {
         let (pool, user, session) = (caps(2), caps(3), caps(4));
         format!(
             "[pool.cs]\n{pool}\n[profile.a]\npool = \"cs\"\nuser = {{ {user} }}\n\
-             session = {{ {session}, io_read_iops_max = {{ \"/nfs/home\" = 5, \"/srv\" = 5 }} }}\n{all}\n[[rule]]\n{tests}\nprofile = \"a\"\n"
+             session = {{ {session}, io_read_iops_max = {{ \"/nfs/home\" = 5, \"/srv\" = 5, \"/home/bob\" = 5 }} }}\n{all}\n[[rule]]\n{tests}\nprofile = \"a\"\n"
         )
     };
     let told = |line: &str, key: &str, here: &str| {
@@ -470,6 +470,7 @@ fn cpus_nodes_and_disks_that_this_machine_has_not() {
             told("3:1", "allowed_memory_nodes", "0-1"),
             told("6:10", "allowed_memory_nodes", "0-1"),
             told("7:13", "allowed_memory_nodes", "0-1"),
+            "7:41 not root alone decides which disk /home/bob means | it is somebody's".into(),
             "7:41 /nfs/home cannot be capped here | it has no disk: logins that get this fail"
                 .into(),
             told("9:1", "allowed_cpus", "0-15"),

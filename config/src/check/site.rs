@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::facts::{Login, Machine, disk_of};
+use crate::facts::{Login, Machine, disk_of, led_by_others};
 use crate::source;
 
 /// How a PAM service stands to Berth.
@@ -38,6 +38,8 @@ pub trait Site {
     fn accounting_problem(&self, file: &Path) -> Option<String>;
     /// Why a program, or those in a folder, cannot be excepted from a penalty.
     fn program_problem(&self, path: &Path) -> Option<String>;
+    /// Why others than root decide which disk a path means.
+    fn path_problem(&self, path: &Path) -> Option<String>;
     /// Why a path means no disk.
     fn disk_problem(&self, path: &Path) -> Option<String>;
 }
@@ -132,6 +134,10 @@ impl Site for ThisMachine {
         source::roots_alone(path)
             .err()
             .map(|error| error.to_string())
+    }
+
+    fn path_problem(&self, path: &Path) -> Option<String> {
+        led_by_others(path)
     }
 
     fn disk_problem(&self, path: &Path) -> Option<String> {

@@ -253,10 +253,7 @@ fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site
 
 /// Warns of CPUs, nodes and disks that this machine has not.
 fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &dyn Site) {
-    let mut warn = |at, message: String, label: String| {
-        let label = format!("{label}: logins that get this fail");
-        checker.findings.push(Finding::warning(at, message, label));
-    };
+    const FAILS: &str = "logins that get this fail";
     let (cpus, nodes) = (&machine.cpus, &machine.memory_nodes);
     for (key, setting, here) in [
         ("allowed_cpus", &caps.allowed_cpus, cpus),
@@ -265,7 +262,10 @@ fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &
         if let (Some(setting), Some(list)) = (setting, value(setting)) {
             if list.on(here).is_none() {
                 let message = format!("this machine has none of these {key}");
-                warn(setting.at, message, format!("it has {here}"));
+                let label = format!("it has {here}: {FAILS}");
+                checker
+                    .findings
+                    .push(Finding::warning(setting.at, message, label));
             }
         }
     }
@@ -277,9 +277,18 @@ fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &
     ] {
         if let (Some(setting), Some(devices)) = (setting, value(setting)) {
             for path in devices.0.keys().map(|path| path.path()) {
-                if let Some(problem) = site.disk_problem(path) {
+                if let Some(problem) = site.path_problem(path) {
+                    let message =
+                        format!("not root alone decides which disk {} means", path.display());
+                    checker
+                        .findings
+                        .push(Finding::warning(setting.at, message, problem));
+                } else if let Some(problem) = site.disk_problem(path) {
                     let message = format!("{} cannot be capped here", path.display());
-                    warn(setting.at, message, problem);
+                    let label = format!("{problem}: {FAILS}");
+                    checker
+                        .findings
+                        .push(Finding::warning(setting.at, message, label));
                 }
             }
         }

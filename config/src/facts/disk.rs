@@ -6,6 +6,8 @@ use std::path::Path;
 
 use libc::{major, makedev, minor};
 
+use crate::source::{SourceError, only_roots};
+
 /// The disk that a path means: the device itself, or the one that the file is on. The kernel caps whole disks, so a
 /// partition stands for its disk. Or why there is none.
 pub fn disk_of(path: &Path) -> Result<(u32, u32), String> {
@@ -36,6 +38,21 @@ pub fn disk_of(path: &Path) -> Result<(u32, u32), String> {
         .split_once(':')
         .and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)))
         .ok_or_else(|| format!("{disk:?} is no device number"))
+}
+
+/// Why others than root decide which disk a path means, by a link or a file system of theirs, if they do.
+pub(crate) fn led_by_others(path: &Path) -> Option<String> {
+    let is_device = || fs::metadata(path).is_ok_and(|file| file.file_type().is_block_device());
+    let trusted = match path.parent().map(only_roots) {
+        Some(Ok(())) if is_device() => Ok(()),
+        None | Some(Ok(())) => only_roots(path),
+        Some(failed) => failed,
+    };
+    match trusted {
+        Err(error @ SourceError::Untrusted { .. }) => Some(format!("{error}; name the device")),
+        // Of one that is not there it is said elsewhere.
+        _ => None,
+    }
 }
 
 /// The block device that a mount of this (anonymous) device number comes from.

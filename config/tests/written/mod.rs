@@ -105,6 +105,9 @@ impl berth_config::Site for Site {
     fn program_problem(&self, _: &std::path::Path) -> Option<String> {
         self.program_problem.map(String::from)
     }
+    fn path_problem(&self, path: &std::path::Path) -> Option<String> {
+        path.starts_with("/home").then(|| "it is somebody's".into())
+    }
     fn disk_problem(&self, path: &std::path::Path) -> Option<String> {
         path.starts_with("/nfs").then(|| "it has no disk".into())
     }

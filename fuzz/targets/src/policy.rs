@@ -57,6 +57,10 @@ impl Site for Somewhere {
         None
     }
 
+    fn path_problem(&self, path: &Path) -> Option<String> {
+        path.starts_with("/home").then(|| "not root's".into())
+    }
+
     fn disk_problem(&self, path: &Path) -> Option<String> {
         path.starts_with("/proc").then(|| "no disk".into())
     }
