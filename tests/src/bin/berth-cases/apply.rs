@@ -464,10 +464,11 @@ fn exception(machine: &mut Machine) {
     assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
     assert_eq!(berth(machine, "apply --due").ok(), "");
     assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
-    berth(machine, "set alice memory_max=256M --for 1s").ok();
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    let ended = berth(machine, "apply --due").ok();
-    assert!(ended.contains("alice  memory_max 256M -> 64M"), "{ended}");
+    berth(machine, "set alice memory_max=256M --for 5s").ok();
+    let ended = || berth(machine, "apply --due").ok();
+    assert!(eventually(
+        || ended().contains("alice  memory_max 256M -> 64M")
+    ));
     assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
     let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
     assert!(!std::path::Path::new(&file).exists());
@@ -510,14 +511,13 @@ fn damaged(machine: &mut Machine) {
     let (of_bob, _) = machine.stay("bob");
     berth(machine, "set bob memory_max=256M --for 1h").ok();
     assert_eq!(of_user(machine, "bob", "memory.max"), "268435456");
-    berth(machine, "set bob memory_max=256M --for 1s").ok();
-    std::thread::sleep(std::time::Duration::from_secs(2));
-    let said = berth(machine, "apply --due");
-    assert!(
-        said.stdout.contains("bob  memory_max 256M -> 64M"),
-        "{said:?}"
-    );
-    assert_eq!((said.status.code(), said.stderr.as_str()), (Some(1), ""));
+    berth(machine, "set bob memory_max=256M --for 5s").ok();
+    let ended = || {
+        let said = berth(machine, "apply --due");
+        assert_eq!((said.status.code(), said.stderr.as_str()), (Some(1), ""));
+        said.stdout.contains("bob  memory_max 256M -> 64M")
+    };
+    assert!(eventually(ended));
     of_bob.end();
     berth(machine, "unset alice").ok();
     assert_eq!(berth(machine, "apply").ok(), "0 users changed");
