@@ -254,6 +254,9 @@ fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site
 /// Warns of CPUs, nodes and disks that this machine has not.
 fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &dyn Site) {
     const FAILS: &str = "logins that get this fail";
+    let mut warn = |at, message: String, label: String| {
+        checker.findings.push(Finding::warning(at, message, label));
+    };
     let (cpus, nodes) = (&machine.cpus, &machine.memory_nodes);
     for (key, setting, here) in [
         ("allowed_cpus", &caps.allowed_cpus, cpus),
@@ -262,10 +265,7 @@ fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &
         if let (Some(setting), Some(list)) = (setting, value(setting)) {
             if list.on(here).is_none() {
                 let message = format!("this machine has none of these {key}");
-                let label = format!("it has {here}: {FAILS}");
-                checker
-                    .findings
-                    .push(Finding::warning(setting.at, message, label));
+                warn(setting.at, message, format!("it has {here}: {FAILS}"));
             }
         }
     }
@@ -280,15 +280,10 @@ fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &
                 if let Some(problem) = site.path_problem(path) {
                     let message =
                         format!("not root alone decides which disk {} means", path.display());
-                    checker
-                        .findings
-                        .push(Finding::warning(setting.at, message, problem));
+                    warn(setting.at, message, problem);
                 } else if let Some(problem) = site.disk_problem(path) {
                     let message = format!("{} cannot be capped here", path.display());
-                    let label = format!("{problem}: {FAILS}");
-                    checker
-                        .findings
-                        .push(Finding::warning(setting.at, message, label));
+                    warn(setting.at, message, format!("{problem}: {FAILS}"));
                 }
             }
         }
