@@ -1,15 +1,15 @@
 //! `berth edit`: the policy in an editor, checked before it is anybody's.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use crate::exit::{Exit, not_so};
-use crate::{ask, caller, difference, paint, place, replace};
+use crate::{ask, caller, difference, lock, paint, place, replace};
 
 mod editor;
 mod who;
@@ -152,28 +152,14 @@ fn named(file: Option<&Path>, places: &Places) -> Result<PathBuf, Exit> {
 
 /// Says that somebody else edits, rather than waiting for hours.
 fn lock(places: &Places) -> io::Result<Flock<File>> {
-    let folder = places.loaded.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let path = folder.join("edit.lock");
-    let mut lock = Flock::lock(options.open(&path)?, FlockArg::LockExclusiveNonblock).map_err(
-        |(_, errno)| match errno {
-            nix::errno::Errno::EAGAIN => {
-                let who = fs::read_to_string(&path).unwrap_or_default();
-                io::Error::other(format!(
-                    "somebody else is at it (berth edit, process {})",
-                    who.trim()
-                ))
-            }
-            errno => errno.into(),
-        },
-    )?;
+    let path = places.state().join("edit.lock");
+    let mut lock = lock::at_once(&path)?.ok_or_else(|| {
+        let who = fs::read_to_string(&path).unwrap_or_default();
+        let who = who.trim();
+        io::Error::other(format!(
+            "somebody else is at it (berth edit, process {who})"
+        ))
+    })?;
     lock.set_len(0)?;
     writeln!(lock, "{}", std::process::id())?;
     Ok(lock)
@@ -237,7 +223,7 @@ struct Copy {
 
 impl Copy {
     fn write(places: &Places, path: &Path, text: &str) -> io::Result<Copy> {
-        let state = places.loaded.parent().unwrap_or(Path::new("/"));
+        let state = places.state();
         for left in fs::read_dir(state)?.flatten() {
             let is_folder = left.file_type().is_ok_and(|kind| kind.is_dir());
             if is_folder && left.file_name().to_string_lossy().starts_with(COPY) {

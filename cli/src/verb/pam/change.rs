@@ -5,15 +5,17 @@ use std::path::Path;
 
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
-use super::file::{Lock, Original};
+use super::file::Original;
 use super::lines::{self, Cannot};
 use super::manager;
 use super::standing::{Standing, never};
 use super::trial::{Copy, Place, covered};
-use crate::ask;
-use crate::difference;
 use crate::exit::{Exit, not_so};
 use crate::stack::Folders;
+use crate::{ask, difference, lock};
+
+/// Held while PAM's files are changed.
+const LOCK: &str = "/run/berth-pam.lock";
 
 /// How many users are tried, until one could log in before the change too.
 const CANDIDATES: usize = 5;
@@ -42,7 +44,10 @@ pub fn run(
     user: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Exit> {
-    let _lock = Lock::take().map_err(not_so)?;
+    // So that two changes do not mix.
+    let _lock = lock::at_once(Path::new(LOCK))
+        .map_err(not_so)?
+        .ok_or_else(|| not_so("another `berth pam` is at work"))?;
     let folders = Folders::system();
     let mut plans: Vec<Plan> = Vec::new();
     for service in services {

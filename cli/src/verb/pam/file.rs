@@ -1,34 +1,14 @@
 //! Replacing a file of PAM's in one step.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::replace::replace;
 
 /// Where the files from before a change are kept.
 const KEPT: &str = "/var/lib/berth/pam.d";
-
-/// Held while PAM's files are changed, so that two changes do not mix.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not used")] Flock<File>);
-
-impl Lock {
-    /// Takes it, or says that somebody else has it.
-    pub fn take() -> io::Result<Lock> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open("/run/berth-pam.lock")?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-        lock.map(Lock).map_err(|(_, errno)| match errno {
-            nix::errno::Errno::EAGAIN => io::Error::other("another `berth pam` is at work"),
-            errno => errno.into(),
-        })
-    }
-}
 
 /// A file as it was read.
 #[derive(Debug)]
