@@ -1,15 +1,15 @@
 //! `berth edit`: the policy in an editor, checked before it is anybody's.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
 use nix::fcntl::Flock;
 
 use crate::exit::{Exit, not_so};
-use crate::{ask, caller, difference, lock, paint, place, replace};
+use crate::replace::Original;
+use crate::{ask, caller, difference, lock, paint, place};
 
 mod editor;
 mod who;
@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
                     false => ask::choose(SAVE, &['y', 'e', 'x']),
                 };
                 if answer == Some('y') {
-                    if let Err(error) = original.replace(&path, text) {
+                    if let Err(error) = original.replace(text) {
                         eprintln!("berth: {} is not saved: {error}", path.display());
                         copy.keep();
                         return Err(Exit::NotSo);
@@ -163,52 +163,6 @@ fn lock(places: &Places) -> io::Result<Flock<File>> {
     lock.set_len(0)?;
     writeln!(lock, "{}", std::process::id())?;
     Ok(lock)
-}
-
-/// The file as it was before.
-struct Original {
-    /// None of one that is not there yet.
-    metadata: Option<Metadata>,
-    text: String,
-}
-
-impl Original {
-    fn read(path: &Path) -> io::Result<Original> {
-        match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Original {
-                metadata: None,
-                text: String::new(),
-            }),
-            Err(error) => Err(error),
-            Ok(metadata)
-                if !metadata.is_file() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 =>
-            {
-                Err(io::Error::other(
-                    "it is no regular file that only root can write",
-                ))
-            }
-            Ok(metadata) => Ok(Original {
-                metadata: Some(metadata),
-                text: fs::read_to_string(path)?,
-            }),
-        }
-    }
-
-    /// Puts the new text in its place; of a link, where that leads to.
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        let now = Original::read(path)?;
-        if now.text != self.text || now.metadata.is_some() != self.metadata.is_some() {
-            return Err(io::Error::other("somebody else has changed it meanwhile"));
-        }
-        let place = match now.metadata {
-            Some(_) => fs::canonicalize(path)?,
-            None => path.into(),
-        };
-        if let Some(folder) = place.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        replace::replace(&place, text, now.metadata.as_ref())
-    }
 }
 
 /// How the names of folders with copies begin.

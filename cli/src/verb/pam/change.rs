@@ -1,18 +1,23 @@
 //! `berth pam enable` and `disable`: shown, asked, tested, and only then done.
 
-use std::io::ErrorKind;
-use std::path::Path;
+use std::fs::DirBuilder;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
-use super::file::Original;
 use super::lines::{self, Cannot};
 use super::manager;
 use super::standing::{Standing, never};
 use super::trial::{Copy, Place, covered};
 use crate::exit::{Exit, not_so};
+use crate::replace::Original;
 use crate::stack::Folders;
 use crate::{ask, difference, lock};
+
+/// Where the files from before a change are kept.
+const KEPT: &str = "/var/lib/berth/pam.d";
 
 /// Held while PAM's files are changed.
 const LOCK: &str = "/run/berth-pam.lock";
@@ -33,6 +38,8 @@ pub enum Change {
 struct Plan {
     service: String,
     original: Original,
+    /// Where the changed one goes, if it is to take the place of a package's.
+    place: Option<PathBuf>,
     new: String,
     /// It becomes what the package's is, and so goes.
     goes: bool,
@@ -142,15 +149,13 @@ fn plan(
     } else if change == Change::Enable && !is_joined(service.as_bytes()) {
         println!("{service}: gets caps alone, unless a rule of the policy names the service");
     }
-    let place = Path::new("/etc/pam.d").join(service);
-    let original = match folders.is_of_package(&path) {
-        false => Original::read(&path),
-        true => Original::read_of_package(&path, &place),
-    };
     let of_package = folders.of_package(service).filter(|_| !path.is_symlink());
     Ok(Some(Plan {
         service: service.into(),
-        original: original.map_err(|error| about(&error))?,
+        original: Original::read(&path).map_err(|error| about(&error))?,
+        place: folders
+            .is_of_package(&path)
+            .then(|| Path::new("/etc/pam.d").join(service)),
         goes: change == Change::Disable && of_package.as_ref() == Some(&new),
         new,
     }))
@@ -176,6 +181,7 @@ fn carry_out(
     let Plan {
         service,
         original,
+        place,
         new,
         goes,
     } = plan;
@@ -227,13 +233,13 @@ fn carry_out(
             println!("{service}: {user} logs in, WITHOUT a berth; the system log says why");
         }
     }
-    let kept = original
-        .keep(service)
+    let kept = keep(service, original)
         .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
     let replace = || {
-        let replaced = match goes {
-            true => original.remove(),
-            false => original.replace(new),
+        let replaced = match place {
+            _ if *goes => original.remove(),
+            Some(place) => original.put(place, new),
+            None => original.replace(new),
         };
         replaced.map_err(|error| format!("cannot replace the file: {error}"))
     };
@@ -250,4 +256,13 @@ fn carry_out(
         kept.display()
     );
     Ok(())
+}
+
+/// Keeps a copy of a service's file; says where.
+fn keep(service: &str, original: &Original) -> io::Result<PathBuf> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(KEPT)?;
+    let kept = Path::new(KEPT).join(service);
+    original.put(&kept, &original.text)?;
+    Ok(kept)
 }
