@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use berth_session::remove_file;
+
 /// A file of root's, as it was read.
 #[derive(Debug)]
 pub struct Original {
@@ -89,12 +91,7 @@ pub fn replace(path: &Path, text: &str, like: Option<&Metadata>) -> io::Result<(
 }
 
 fn write_new(new: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> {
-    match fs::remove_file(new) {
-        // Left by a change that was killed.
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
+    remove_file(new)?; // left by a change that was killed
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
     file.write_all(text.as_bytes())?;
