@@ -1,83 +1,115 @@
-//! How long `berth metrics` takes with many sessions: records and cgroups as logins leave them, one user each.
+//! Whether logins take longer where many are logged in.
 
 use std::fs;
-use std::process::Command;
+use std::time::Duration;
 
-use berth_session::{NamespaceIds, Record, Role, State, Tree};
-use berth_tests::namespaces::PROGRAMS;
+use berth_tests::Machine;
 
-use crate::command::timed;
+use crate::crowd::Crowd;
+use crate::sample::{Kind, Regime, milliseconds};
 
-/// How often each is measured.
-const TIMES: usize = 10;
+/// What may depend on how many are logged in.
+const KINDS: [Kind; 6] = [
+    Kind::Floor,
+    Kind::Plain,
+    Kind::Namespaces,
+    Kind::Cgroup,
+    Kind::Account,
+    Kind::Close,
+];
 
-/// No user of the machine's has these.
-const FIRST_UID: u32 = 3_000_000;
+/// How many users share the crowd's sessions.
+const USERS: usize = 50;
 
-/// Makes so many sessions, looks at them, and removes them.
-pub fn measure(sessions: u32) {
-    let tree = Tree::find().expect("a cgroup tree");
-    Record::prepare().expect("make /run/berth");
-    let me = Role::of(std::process::id() as i32).expect("this process");
-    for nth in 0..sessions {
-        let record = record(&tree, nth, me);
-        let group = tree.group(record.cgroup.as_deref().expect("a cgroup"));
-        fs::create_dir_all(group.path()).expect("make the cgroup");
-        record.write().expect("write the record");
+/// Of fewer sessions the memory cannot be told from what the machine has more or less from one moment to the next.
+const ENOUGH: usize = 500;
+
+/// The user of a session of the crowd's.
+fn user(nth: usize) -> String {
+    format!("crowd{}", nth % USERS)
+}
+
+/// The rule for the crowd's users.
+pub const RULE: &str = "[[rule]]\nuser    = \"crowd*\"\nprofile = \"cgroup\"\n";
+
+/// Measures logins while so many others are logged in, each number larger than the one before.
+pub fn measure(machine: &mut Machine, sizes: &[usize], samples: usize) {
+    for nth in 0..USERS {
+        machine.add_user(&user(nth));
     }
-    println!("berth metrics of {sessions} sessions of as many users, {TIMES} times, seconds\n");
     println!(
-        "{:<32}  {:>6}  {:>6}  {:>6}",
-        "what", "best", "median", "worst"
+        "logins while others are logged in ({USERS} users), in the median, milliseconds, and as a multiple of what it takes\n\
+         with {} of them; memory for each session: all that the machine has less, the kernel's part of it\n",
+        sizes.first().copied().unwrap_or_default()
     );
-    let program = format!("{PROGRAMS}/berth");
-    for arguments in [&["metrics"][..], &["metrics", "--top", "100000"]] {
-        let took = timed(TIMES, 0, || {
-            let mut metrics = Command::new(&program);
-            metrics.args(arguments);
-            metrics
-        });
-        let at = |nth: usize| took.get(nth).copied().unwrap_or_default();
-        let (best, median, worst) = (at(0), at(TIMES / 2), at(TIMES - 1));
-        let what = arguments.join(" ");
-        println!("{what:<32}  {best:>6.3}  {median:>6.3}  {worst:>6.3}");
-    }
-    for nth in 0..sessions {
-        let record = record(&tree, nth, me);
-        let _ = fs::remove_file(Record::path(record.id)); // a leftover of a machine that ends now
-        let group = tree.group(record.cgroup.as_deref().expect("a cgroup"));
-        for folder in group.path().ancestors().take(3) {
-            let _ = fs::remove_dir(folder);
+    println!(
+        "{:>8}  {:<7} {:<22} {:>8} {:>8}  {:>6}",
+        "sessions", "regime", "what", "p50", "p99", "times"
+    );
+    let mut crowd = Crowd::new();
+    let mut first: Vec<Duration> = Vec::new();
+    let before = Memory::now();
+    for size in sizes {
+        while crowd.len() < *size {
+            crowd.log_in(&user(crowd.len()));
+        }
+        let regimes = [
+            (Regime::Hot, samples),
+            (Regime::Cold(Duration::from_millis(250)), samples / 10),
+        ];
+        let mut medians = Vec::new();
+        for (regime, samples) in regimes {
+            let measured = regime.measure(samples, &KINDS, Kind::once);
+            for kind in KINDS {
+                let figures = measured.figures(kind);
+                let base = first.get(medians.len()).copied().unwrap_or(figures.p50);
+                println!(
+                    "{size:>8}  {:<7} {:<22} {:>8.3} {:>8.3}  {:>6.2}",
+                    regime.name(),
+                    crate::table::label(kind),
+                    milliseconds(figures.p50),
+                    milliseconds(figures.p99),
+                    figures.p50.as_secs_f64() / base.as_secs_f64(),
+                );
+                medians.push(figures.p50);
+            }
+        }
+        if *size >= ENOUGH {
+            let now = Memory::now();
+            let each = |then: u64, now: u64| now.saturating_sub(then) / *size as u64;
+            println!(
+                "{size:>8}  memory for each session: {} KiB, of which the kernel has {} KiB",
+                each(now.available, before.available),
+                each(before.kernel, now.kernel)
+            );
+        }
+        println!();
+        if first.is_empty() {
+            first = medians;
         }
     }
 }
 
-fn record(tree: &Tree, nth: u32, me: Role) -> Record {
-    let uid = FIRST_UID + nth;
-    let id = (1_000_000 + nth).to_string().parse().expect("an id");
-    let user = tree.user_in(None, uid);
-    let group = user
-        .child("sessions")
-        .child(&format!("{}", 1_000_000 + nth));
-    Record {
-        id,
-        user: format!("user{nth}"),
-        uid,
-        service: "sshd".into(),
-        tty: "ssh".into(),
-        rhost: "10.1.4.22".into(),
-        ruser: String::new(),
-        profile: "student".into(),
-        rule: Some("cs101".into()),
-        user_rule: Some("cs101".into()),
-        pool: None,
-        policy: None,
-        opened: 1_790_000_000,
-        state: State::Active,
-        leader: me,
-        keeper: me,
-        init: None,
-        cgroup: Some(tree.below(&group)),
-        namespaces: NamespaceIds::default(),
+/// In KiB, as /proc/meminfo has it.
+struct Memory {
+    available: u64,
+    /// What the kernel has for itself.
+    kernel: u64,
+}
+
+impl Memory {
+    fn now() -> Memory {
+        let text = fs::read_to_string("/proc/meminfo").expect("read /proc/meminfo");
+        let value = |name: &str| {
+            let mut lines = text.lines();
+            let line = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let value = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+            value.unwrap_or_default()
+        };
+        let of_kernel = ["Slab", "KernelStack", "PageTables", "Percpu", "VmallocUsed"];
+        Memory {
+            available: value("MemAvailable"),
+            kernel: of_kernel.iter().map(|name| value(name)).sum(),
+        }
     }
 }

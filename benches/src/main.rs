@@ -5,19 +5,20 @@
 //! `benches/run` builds this for release and starts it; it starts itself again on a login machine of the
 //! tests (see `berth_tests::Machine`), so that nothing of the system's configuration is touched.
 
-mod accounts;
 mod beside;
 mod command;
 mod crowd;
-mod directory;
 mod floor;
 mod live;
 mod memory;
+mod metrics;
 mod pam;
 mod report;
 mod round;
 mod sample;
 mod sessions;
+mod table;
+mod users;
 mod whole;
 
 use std::process::{Command, ExitCode};
@@ -28,8 +29,8 @@ use berth_tests::guest::{self, Guest, Suite};
 use berth_tests::{Build, Machine};
 
 use crate::beside::Controllers;
-use crate::report::Report;
 use crate::sample::{Kind, Regime};
+use crate::table::Report;
 use crate::whole::Way;
 
 /// Rules for the users that are measured: one without a cgroup of its own, one with.
@@ -113,14 +114,14 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["--users"] => {
-            directory::measure();
+            users::measure();
             return ExitCode::SUCCESS;
         }
         ["--report", ref rest @ ..] => {
             let Some(records) = count(rest, 1_000_000) else {
                 return usage();
             };
-            accounts::measure(records);
+            report::measure(records);
             return ExitCode::SUCCESS;
         }
         ["--sessions", ref rest @ ..] => {
@@ -134,7 +135,7 @@ fn main() -> ExitCode {
             let Some(sessions) = count(rest, 2_000) else {
                 return usage();
             };
-            return on_machine(&arguments, |_| live::measure(sessions));
+            return on_machine(&arguments, |_| metrics::measure(sessions));
         }
         ["--live", ref rest @ ..] => {
             let sizes: Option<Vec<usize>> = rest.iter().map(|size| size.parse().ok()).collect();
@@ -144,7 +145,7 @@ fn main() -> ExitCode {
                 Some(sizes) => sizes,
             };
             return on_machine(&arguments, |machine| {
-                crowd::measure(machine, &sizes, 200);
+                live::measure(machine, &sizes, 200);
             });
         }
         ["--whole"] => return on_machine(&arguments, whole::measure),
@@ -190,7 +191,7 @@ fn on_machine(arguments: &[String], measure: impl FnOnce(&mut Machine)) -> ExitC
         return elsewhere(arguments);
     }
     Machine::run_named("bench", |machine| {
-        machine.policy_text(&[POLICY, crowd::RULE].concat());
+        machine.policy_text(&[POLICY, live::RULE].concat());
         pam::install_services();
         measure(machine);
     });

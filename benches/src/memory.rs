@@ -8,12 +8,12 @@ use berth_tests::{Process, eventually};
 use crate::crowd::Crowd;
 
 /// Private memory of what Berth keeps, for each session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Memory {
     /// How many sessions were open at once.
     pub sessions: usize,
-    /// How many processes of Berth's there were for each session, times 100.
-    pub processes_hundredths: u64,
+    /// How many processes of Berth's there were for each session.
+    pub processes: f64,
     /// Private bytes (clean and dirty) for each session.
     pub private: u64,
     /// What kinds of processes there were, by name, and their private bytes.
@@ -45,7 +45,7 @@ pub fn measure(sessions: usize) -> Memory {
     }
     Memory {
         sessions,
-        processes_hundredths: found.len() as u64 * 100 / sessions as u64,
+        processes: found.len() as f64 / sessions as f64,
         private: found.iter().map(|(_, bytes)| bytes).sum::<u64>() / sessions as u64,
         by_name,
     }

@@ -1,112 +1,80 @@
-//! The figures, as a table for people and as JSON.
+//! How long `berth report` takes to sum an accounting file.
 
-use std::fmt::Write;
-use std::time::Duration;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::Command;
 
-use serde_json::{Value, json};
+use berth_session::Entry;
 
-use crate::memory::Memory;
-use crate::sample::{Kind, Measured, milliseconds};
+use crate::command::timed;
 
-/// Everything that was measured.
-#[derive(Debug)]
-pub struct Report {
-    /// Times.
-    pub regimes: Vec<Measured<Kind>>,
-    /// Memory.
-    pub memory: Memory,
-}
+/// How often each report is made.
+const TIMES: usize = 5;
 
-/// What a kind is called.
-pub fn label(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Floor => "floor",
-        Kind::Plain => "without_berth",
-        Kind::Namespaces => "namespaces",
-        Kind::Cgroup => "namespaces_and_cgroup",
-        Kind::SessionLine => "without_account_line",
-        Kind::Account => "account_phase",
-        Kind::Close => "close",
-        Kind::PamNamespace => "pam_namespace",
-        Kind::Bubblewrap => "bwrap",
-        Kind::True => "true",
+/// Writes a file of so many records as keepers write them, and sums it.
+pub fn measure(records: u64) {
+    let path = std::env::temp_dir().join(format!("berth-bench-{}", std::process::id()));
+    let mut file = BufWriter::new(File::create(&path).expect("make the file"));
+    for nth in 0..records {
+        serde_json::to_writer(&mut file, &entry(nth)).expect("write");
+        file.write_all(b"\n").expect("write");
     }
-}
-
-/// What is added to the median of what a kind is compared with, and how many floors that is.
-fn added(regime: &Measured<Kind>, kind: Kind) -> Option<(Duration, f64)> {
-    let added = regime.added(kind, kind.base()?);
-    let floor = regime.figures(Kind::Floor).p50;
-    Some((added, added.as_secs_f64() / floor.as_secs_f64()))
-}
-
-impl Report {
-    /// For people.
-    pub fn table(&self) -> String {
-        let mut text = String::from(
-            "pam_open_session, or what is named: pam_acct_mgmt, pam_close_session; milliseconds\n\
-             floor: the bare system calls for the same namespaces\n\n\
-             regime  what                       p50      p99      max    added  floors\n",
-        );
-        for regime in &self.regimes {
-            for kind in Kind::ALL {
-                let figures = regime.figures(kind);
-                let [p50, p99, max] = [figures.p50, figures.p99, figures.max].map(milliseconds);
-                let (name, what) = (regime.regime.name(), label(kind));
-                let _ = write!(
-                    text,
-                    "{name:<7} {what:<22} {p50:>7.3}  {p99:>7.3}  {max:>7.3}"
-                );
-                if let Some((added, floors)) = added(regime, kind) {
-                    let _ = write!(text, "  {:>7.3}  {floors:>6.1}", milliseconds(added));
-                }
-                text.push('\n');
-            }
-        }
-        let memory = &self.memory;
-        let _ = writeln!(
-            text,
-            "\nprivate memory for each of {} sessions: {} KiB in {:.2} processes",
-            memory.sessions,
-            memory.private / 1024,
-            memory.processes_hundredths as f64 / 100.0
-        );
-        for (name, bytes) in &memory.by_name {
-            let _ = writeln!(text, "  {name:<16} {:>6} KiB", bytes / 1024);
-        }
-        text
-    }
-
-    /// For programs.
-    pub fn json(&self) -> Value {
-        let regimes = self.regimes.iter().map(|regime| {
-            let kinds = Kind::ALL.map(|kind| {
-                let figures = regime.figures(kind);
-                let mut value = json!({
-                    "what": label(kind),
-                    "p50_s": figures.p50.as_secs_f64(),
-                    "p99_s": figures.p99.as_secs_f64(),
-                    "max_s": figures.max.as_secs_f64(),
-                });
-                if let Some((added, floors)) = added(regime, kind) {
-                    value["added_s"] = json!(added.as_secs_f64());
-                    value["floors"] = json!(floors);
-                }
-                value
-            });
-            json!({ "regime": regime.regime.name(), "kinds": kinds })
+    drop(file);
+    let size = path.metadata().expect("size").len();
+    println!(
+        "berth report of {records} records, {} MB, seconds\n",
+        size / 1_000_000
+    );
+    println!("{:<32}  {:>6}  {:>6}", "what", "best", "worst");
+    let program = std::env::current_exe()
+        .expect("this program's path")
+        .with_file_name("berth");
+    for arguments in ["--by user", "--by day", "--by service --since 2026-06-01"] {
+        let took = timed(TIMES, 0, || {
+            let mut report = Command::new(&program);
+            report.args(["report", "--file"]).arg(&path);
+            report.args(arguments.split(' '));
+            report
         });
-        let by_name = self.memory.by_name.iter();
-        let by_name = by_name.map(|(name, bytes)| json!({ "name": name, "private_bytes": bytes }));
-        json!({
-            "version": 1,
-            "regimes": regimes.collect::<Vec<_>>(),
-            "memory": {
-                "sessions": self.memory.sessions,
-                "processes": self.memory.processes_hundredths as f64 / 100.0,
-                "private_bytes": self.memory.private,
-                "by_name": by_name.collect::<Vec<_>>(),
-            },
-        })
+        if let [best, .., worst] = took[..] {
+            println!("{arguments:<32}  {best:>6.2}  {worst:>6.2}");
+        }
+    }
+    std::fs::remove_file(&path).expect("remove the file");
+}
+
+/// One of a year's sessions of 300 users.
+fn entry(nth: u64) -> Entry<'static> {
+    let user = nth * 7919 % 300;
+    let minute = nth % (12 * 28 * 24 * 60);
+    let (day, hour) = (minute / 1440, minute / 60 % 24);
+    let time = |second: u64| {
+        let (month, day) = (1 + day / 28, 1 + day % 28);
+        format!(
+            "2026-{month:02}-{day:02}T{hour:02}:{:02}:{second:02}+01:00",
+            minute % 60
+        )
+    };
+    Entry {
+        session: nth.to_string().parse().expect("an id"),
+        user: format!("user{user:03}").into(),
+        uid: u32::try_from(1000 + user).expect("a small number"),
+        service: ["sshd", "cron", "su", "login"][nth as usize % 4].into(),
+        tty: "ssh".into(),
+        rhost: format!("10.1.{}.{}", user % 7, nth % 250).into(),
+        profile: ["student", "staff", "student+batch"][nth as usize % 3].into(),
+        pool: (user % 2 == 0).then_some("cs101".into()),
+        start: time(3).into(),
+        end: time(7).into(),
+        seconds: nth % 40_000,
+        cpu_user_us: Some(nth * 7919 % 20_000_000_000),
+        cpu_system_us: Some(nth * 104_729 % 400_000_000),
+        throttled_us: Some(nth % 1000 * 1000),
+        memory_peak: Some(nth * 4096 % (4 << 30)),
+        oom_kills: Some(u64::from(nth % 1000 == 0)),
+        tasks_peak: Some(nth % 200),
+        tasks_refused: Some(0),
+        io_read: Some(nth * 12_991 % (1 << 34)),
+        io_write: Some(nth * 922_746 % (1 << 32)),
     }
 }

@@ -86,7 +86,7 @@ impl Watch {
     }
 
     fn of(mut levels: Vec<Level>, uid: u32, contact: Option<String>) -> Option<Watch> {
-        let held = Held::of(uid);
+        let held = Held::of(uid).ok().flatten();
         for level in &mut levels {
             level.read_caps(held.as_ref());
         }
@@ -116,7 +116,9 @@ impl Watch {
         let is_over = |then: &Instant| now.saturating_duration_since(*then) >= AGAIN;
         let minute_is_over = self.caps_read.as_ref().is_none_or(is_over);
         let mut found = Vec::new();
-        let held = minute_is_over.then(|| Held::of(self.uid)).flatten();
+        let held = minute_is_over
+            .then(|| Held::of(self.uid).ok().flatten())
+            .flatten();
         for level in self.levels.iter_mut().filter(|level| level.is_users) {
             if minute_is_over {
                 level.read_caps(held.as_ref());

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use nix::fcntl::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 
+use crate::folder::is_there;
 use crate::{Error, Record, Result};
 
 /// The last id. In /run, so that a reboot starts again at 1; not in [`crate::STATE`], which somebody may remove
@@ -39,7 +40,7 @@ impl SessionId {
             .map_err(fail)?;
         loop {
             let id = next_in(&mut file).map_err(fail)?;
-            if !Record::path(id).exists() {
+            if !is_there(&Record::path(id))? {
                 return Ok(id);
             }
         }

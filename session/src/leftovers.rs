@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::folder::{USERS, entries};
+use crate::folder::{USERS, entries, is_there};
 use crate::record::{RECORDS, parent_of};
 use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
 use crate::{Error, Record, Result, SessionId, Tree, UserFolder, private_tmp, sweep};
@@ -112,9 +112,9 @@ impl Leftover {
         self.traces.contains(&Record::path(self.id))
     }
 
-    /// Whether it is that of a session that began after the records were read.
+    /// Whether it is that of a session that began after the records were read, or may be.
     fn is_beginning(&self) -> bool {
-        Record::path(self.id).exists() && !self.has_record()
+        !self.has_record() && is_there(&Record::path(self.id)).unwrap_or(true)
     }
 }
 

@@ -39,7 +39,7 @@ pub fn bring_user(
     // Not before: whoever is at their cap again would take the room.
     let has_room = |slice: &Group| tasks::has_room(slice, settings);
     if !how.dry_run && !has_room(&own) && !in_pool.as_ref().is_some_and(has_room) {
-        systemd::let_go(tree, folder, uid)?;
+        systemd::give_back(tree, folder, uid)?;
     }
     Ok(())
 }

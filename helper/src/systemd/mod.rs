@@ -124,7 +124,7 @@ impl Plan {
             _ => (Some(slice.child(&name)), Way::Scope(name)),
         };
         let whom = format!("user {}", self.uid);
-        let user = tasks::with_room(tree, (&slice, self.uid), folder, group.as_ref(), &self.user)?;
+        let user = tasks::with_room(tree, &slice, folder, group.as_ref(), &self.user)?;
         let is_rescue = user != self.user;
         let user = but_in_use(&whom, &slice, &user, &mut missing);
         let mut asked = vec![("everyone".into(), tree.berth(), everyone)];
@@ -148,7 +148,7 @@ impl Plan {
             set(tree, folder, &slice, &user)?;
         }
         if !is_rescue {
-            systemd::let_go(tree, folder, self.uid)?;
+            systemd::give_back(tree, folder, self.uid)?;
         }
         asked.push((whom, slice, user));
         if let Some(group) = &group {

@@ -14,7 +14,7 @@ use crate::error::Result;
 /// A user's caps, with room for the tasks of a login where there is none. `session` is where that is or will be.
 pub fn with_room(
     tree: &Tree,
-    (slice, uid): (&Group, u32),
+    slice: &Group,
     folder: &UserFolder,
     session: Option<&Group>,
     user: &[Setting],
@@ -22,7 +22,7 @@ pub fn with_room(
     let Some(max) = max(user).filter(|max| are_used_up(slice, *max)) else {
         return Ok(user.to_vec());
     };
-    systemd::hold(folder, uid, max, &to_be_held(tree, slice, session))?;
+    systemd::hold(folder, max, &to_be_held(tree, slice, session))?;
     Ok(with_reserve(user))
 }
 

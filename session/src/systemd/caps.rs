@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bus, Property, TIMER, let_go};
+use super::{Bus, Property, TIMER, give_back};
 use crate::folder::{EVERYONE, USERS, is_there, remove_if_there};
 use crate::regular::replace_file;
 use crate::{Error, Group, Result, Tree, UserFolder, freezer, read_file};
@@ -132,7 +132,7 @@ pub fn take_back(tree: &Tree, folder: UserFolder, uid: u32) -> Result<()> {
     if slice.is_populated() && is_capped()? && is_asked_again() {
         return mark_as_going_on(&folder);
     }
-    let_go(tree, &folder, uid)?;
+    give_back(tree, &folder, uid)?;
     take_back_from(&slice, &folder, false)?;
     remove_if_there(&mark)?;
     folder.remove_if_empty()?;

@@ -2,15 +2,16 @@
 //! What they could have before stands in the user's folder, so that the hold ends with the need, and not with the units.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::caps::set_while_it_runs;
 use super::{Bus, Property, Value};
-use crate::folder::{USERS, is_there, remove_if_there};
-use crate::regular::replace_file;
-use crate::{Error, Group, Result, Tree, UserFolder, read_file};
+use crate::folder::{USERS, remove_if_there};
+use crate::regular::{open_if_there, replace_file};
+use crate::{Error, Group, Result, Tree, UserFolder};
 
 /// In a user's folder.
 const HELD: &str = "held";
@@ -25,29 +26,43 @@ pub struct Held {
 }
 
 impl Held {
-    /// Of a user, as far as it can be read; the caller need not hold the lock.
-    pub fn of(uid: u32) -> Option<Held> {
-        let path = Path::new(USERS).join(uid.to_string()).join(HELD);
-        serde_json::from_slice(&read_file(path).ok()?).ok()
+    /// Of a user; the caller need not hold the lock.
+    pub fn of(uid: u32) -> Result<Option<Held>> {
+        Held::read(&Path::new(USERS).join(uid.to_string()).join(HELD))
     }
 
-    /// The users of whom something is held.
+    /// The users of whom something is held, and of whom nobody can tell.
     pub fn uids() -> Result<Vec<u32>> {
         let mut uids = UserFolder::uids()?;
-        uids.retain(|uid| Held::of(*uid).is_some());
+        uids.retain(|uid| !matches!(Held::of(*uid), Ok(None)));
         Ok(uids)
+    }
+
+    /// What is no list is taken for none: nobody could give anything back by it.
+    fn read(path: &Path) -> Result<Option<Held>> {
+        let Some(mut file) = open_if_there(path)? else {
+            return Ok(None);
+        };
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)
+            .map_err(|error| Error::file("read", path, error))?;
+        Ok(serde_json::from_slice(&text).ok())
     }
 }
 
 /// Holds units at so many tasks, beside a user's cap.
-pub fn hold(folder: &UserFolder, uid: u32, tasks_max: u64, units: &[(Group, u64)]) -> Result<()> {
-    let mut held = Held::of(uid).unwrap_or_default();
+pub fn hold(folder: &UserFolder, tasks_max: u64, units: &[(Group, u64)]) -> Result<()> {
+    let path = folder.path().join(HELD);
+    let mut held = Held::read(&path)?.unwrap_or_default();
     held.tasks_max = tasks_max;
     for (unit, _) in units {
-        let before = unit.number("pids.max").unwrap_or(u64::MAX);
+        let before = match unit.read("pids.max") {
+            Ok(max) => max.trim().parse().unwrap_or(u64::MAX), // `max`
+            Err(_) if !unit.exists() => continue,              // It has ended meanwhile.
+            Err(error) => return Err(error),
+        };
         held.units.entry(unit.name().into()).or_insert(before);
     }
-    let path = folder.path().join(HELD);
     let text = serde_json::to_vec(&held).map_err(|error| Error::file("write", &path, error))?;
     replace_file(&path, &path.with_extension("new"), &text, |_| ())
         .map_err(|error| Error::file("write", &path, error))?;
@@ -62,15 +77,11 @@ pub fn hold(folder: &UserFolder, uid: u32, tasks_max: u64, units: &[(Group, u64)
 }
 
 /// Gives them back what they had. The caller holds the lock on the user's folder.
-pub fn let_go(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
+pub fn give_back(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
     let path = folder.path().join(HELD);
     remove_if_there(&path.with_extension("new"))?; // of somebody who was killed
-    if !is_there(&path)? {
-        return Ok(());
-    }
-    let text = read_file(&path).map_err(|error| Error::file("read", &path, error))?;
-    // What is no list of them can be given back by nobody.
-    if let Ok(held) = serde_json::from_slice::<Held>(&text) {
+    let held = Held::read(&path)?.unwrap_or_default();
+    if !held.units.is_empty() {
         let mut bus = Bus::connect()?;
         let slices = [Some(tree.user_in(None, uid)), tree.existing_user(uid)?];
         for slice in slices.iter().flatten() {
@@ -90,5 +101,27 @@ fn set(bus: &mut Bus, unit: &Group, tasks_max: u64) -> Result<()> {
     match set_while_it_runs(bus, unit.name(), property) {
         Err(_) if !unit.exists() => Ok(()), // It has ended meanwhile.
         set => set,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_cannot_be_read_is_not_taken_for_none() {
+        let path = std::env::temp_dir().join(format!("berth-held-{}", std::process::id()));
+        assert!(Held::read(&path).unwrap().is_none());
+        std::fs::write(&path, r#"{"tasks_max":40,"units":{"session-1.scope":50}}"#).unwrap();
+        assert_eq!(
+            Held::read(&path).unwrap().unwrap().units["session-1.scope"],
+            50
+        );
+        std::fs::write(&path, "no list").unwrap();
+        assert!(Held::read(&path).unwrap().is_none());
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(&path).unwrap();
+        assert!(Held::read(&path).is_err());
+        std::fs::remove_dir(&path).unwrap();
     }
 }

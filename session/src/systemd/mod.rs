@@ -23,7 +23,7 @@ pub use caps::{
     DROP_INS, TRANSIENT, before_login, forget, goes_on, is_set, mark_as_going_on, put_back,
     set_caps, set_while_it_runs, take_back, who_goes_on,
 };
-pub use held::{Held, hold, let_go};
+pub use held::{Held, give_back, hold};
 pub use wire::{Property, Value};
 
 /// The service that Berth's own processes live in.
