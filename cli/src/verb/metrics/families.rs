@@ -50,14 +50,14 @@ pub fn logins(to: &mut Exposition, counters: &Counters, booted: Option<SystemTim
     let since = counters.created().or(booted);
     let since = |family| Family { since, ..family };
     let help = "Logins that the helper was asked about, by what became of them.";
-    let outcomes = Outcome::ALL.map(|outcome| {
-        let labels = vec![("outcome", outcome.word())];
+    let outcomes = Outcome::WORDS.map(|(outcome, word)| {
+        let labels = vec![("outcome", word)];
         (labels, Some(counters.outcome(outcome)))
     });
     to.family(since(counter("berth_logins", help)), outcomes);
     let help = "Logins that failed, or were rolled back, by the kind of error.";
-    let causes = Cause::ALL.map(|cause| {
-        let labels = vec![("cause", cause.word())];
+    let causes = Cause::WORDS.map(|(cause, word)| {
+        let labels = vec![("cause", word)];
         (labels, Some(counters.cause(cause)))
     });
     to.family(since(counter("berth_login_failures", help)), causes);

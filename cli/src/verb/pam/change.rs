@@ -1,19 +1,26 @@
 //! `berth pam enable` and `disable`: shown, asked, tested, and only then done.
 
-use std::io::ErrorKind;
-use std::path::Path;
+use std::fs::DirBuilder;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
-use super::file::{Lock, Original};
 use super::lines::{self, Cannot};
 use super::manager;
 use super::standing::{Standing, never};
 use super::trial::{Copy, Place, covered};
-use crate::ask;
-use crate::difference;
 use crate::exit::{Exit, not_so};
+use crate::replace::Original;
 use crate::stack::Folders;
+use crate::{ask, difference, lock};
+
+/// Where the files from before a change are kept.
+const KEPT: &str = "/var/lib/berth/pam.d";
+
+/// Held while PAM's files are changed.
+const LOCK: &str = "/run/berth-pam.lock";
 
 /// How many users are tried, until one could log in before the change too.
 const CANDIDATES: usize = 5;
@@ -31,6 +38,8 @@ pub enum Change {
 struct Plan {
     service: String,
     original: Original,
+    /// Where the changed one goes, if it is to take the place of a package's.
+    place: Option<PathBuf>,
     new: String,
     /// It becomes what the package's is, and so goes.
     goes: bool,
@@ -42,7 +51,10 @@ pub fn run(
     user: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Exit> {
-    let _lock = Lock::take().map_err(not_so)?;
+    // So that two changes do not mix.
+    let _lock = lock::at_once(Path::new(LOCK))
+        .map_err(not_so)?
+        .ok_or_else(|| not_so("another `berth pam` is at work"))?;
     let folders = Folders::system();
     let mut plans: Vec<Plan> = Vec::new();
     for service in services {
@@ -137,15 +149,13 @@ fn plan(
     } else if change == Change::Enable && !is_joined(service.as_bytes()) {
         println!("{service}: gets caps alone, unless a rule of the policy names the service");
     }
-    let place = Path::new("/etc/pam.d").join(service);
-    let original = match folders.is_of_package(&path) {
-        false => Original::read(&path),
-        true => Original::read_of_package(&path, &place),
-    };
     let of_package = folders.of_package(service).filter(|_| !path.is_symlink());
     Ok(Some(Plan {
         service: service.into(),
-        original: original.map_err(|error| about(&error))?,
+        original: Original::read(&path).map_err(|error| about(&error))?,
+        place: folders
+            .is_of_package(&path)
+            .then(|| Path::new("/etc/pam.d").join(service)),
         goes: change == Change::Disable && of_package.as_ref() == Some(&new),
         new,
     }))
@@ -171,6 +181,7 @@ fn carry_out(
     let Plan {
         service,
         original,
+        place,
         new,
         goes,
     } = plan;
@@ -222,13 +233,13 @@ fn carry_out(
             println!("{service}: {user} logs in, WITHOUT a berth; the system log says why");
         }
     }
-    let kept = original
-        .keep(service)
+    let kept = keep(service, original)
         .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
     let replace = || {
-        let replaced = match goes {
-            true => original.remove(),
-            false => original.replace(new),
+        let replaced = match place {
+            _ if *goes => original.remove(),
+            Some(place) => original.put(place, new),
+            None => original.replace(new),
         };
         replaced.map_err(|error| format!("cannot replace the file: {error}"))
     };
@@ -245,4 +256,13 @@ fn carry_out(
         kept.display()
     );
     Ok(())
+}
+
+/// Keeps a copy of a service's file; says where.
+fn keep(service: &str, original: &Original) -> io::Result<PathBuf> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(KEPT)?;
+    let kept = Path::new(KEPT).join(service);
+    original.put(&kept, &original.text)?;
+    Ok(kept)
 }
