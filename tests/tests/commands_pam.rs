@@ -61,10 +61,30 @@ fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwar
         let cron = fs::metadata("/etc/pam.d/cron").unwrap();
         assert_eq!((cron.mode() & 0o7777, cron.gid()), (0o640, 1));
         assert_ne!(machine.ssh("alice", inside).ok(), "berth-init");
-        let kept = fs::read_to_string("/var/lib/berth/pam.d/cron").unwrap();
-        assert_eq!(kept, enabled[3], "the copy kept");
         let strays = machine.host("ls -A /etc/pam.d | grep '^\\.'; ls -d /run/berth-pam/");
         assert_eq!(strays.stdout, "");
+    });
+}
+
+/// Who is locked out copies it back, and may have no module any more.
+#[test]
+fn the_file_that_is_kept_has_no_line_of_berths_whatever_was_done_since() {
+    Machine::run(|machine| {
+        machine.install();
+        let before = stack("cron");
+        let last = "session optional pam_permit.so\n";
+        let kept = |expected: &str| {
+            let kept = fs::read_to_string("/var/lib/berth/pam.d/cron").unwrap();
+            assert_eq!(kept, expected);
+        };
+        berth(machine, "enable --yes cron").ok();
+        kept(&before);
+        // Something is put below Berth's last line, which is moved.
+        fs::write("/etc/pam.d/cron", format!("{}{last}", stack("cron"))).unwrap();
+        berth(machine, "enable --yes cron").ok();
+        kept(&format!("{before}{last}"));
+        berth(machine, "disable --yes cron").ok();
+        kept(&format!("{before}{last}"));
     });
 }
 

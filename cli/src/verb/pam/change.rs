@@ -222,9 +222,16 @@ fn carry_out(
             println!("{service}: {user} logs in, WITHOUT a berth; the system log says why");
         }
     }
-    let kept = original
-        .keep(service)
-        .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
+    let state = match change {
+        Change::Enable => {
+            let kept = original
+                .keep(service)
+                .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
+            format!("enabled; the file from before is {}", kept.display())
+        }
+        // The one that is kept has no line of Berth's, and who needs it may have no module any more.
+        Change::Disable => "disabled".into(),
+    };
     let replace = || {
         let replaced = match goes {
             true => original.remove(),
@@ -236,13 +243,6 @@ fn carry_out(
         true => manager::with_drop_in(change, replace)?,
         false => replace()?,
     }
-    let state = match change {
-        Change::Enable => "enabled",
-        Change::Disable => "disabled",
-    };
-    println!(
-        "{service}: {state}; the file from before is {}",
-        kept.display()
-    );
+    println!("{service}: {state}");
     Ok(())
 }

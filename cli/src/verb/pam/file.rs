@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use super::lines::taken;
 use crate::replace::replace;
 
 /// Where the files from before a change are kept.
@@ -65,12 +66,12 @@ impl Original {
         })
     }
 
-    /// Keeps a copy of it; says where.
+    /// Keeps a copy of it, without lines of Berth's that it has already; says where.
     pub fn keep(&self, service: &str) -> io::Result<PathBuf> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o755).create(KEPT)?;
         let kept = Path::new(KEPT).join(service);
-        self.write(&kept, &self.text)?;
+        self.write(&kept, &taken(&self.text))?;
         Ok(kept)
     }
 
