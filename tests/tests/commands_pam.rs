@@ -224,6 +224,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
     Machine::run(|machine| {
         machine.install();
         fs::write("/etc/pam.d/sudo", stack("su")).unwrap();
+        fs::write("/etc/pam.d/own", "session required pam_berth.so quiet\n").unwrap();
         for (arguments, status, why) in [
             ("enable --yes sudo", 1, "it is there to get out of a berth"),
             (
@@ -235,6 +236,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             ("enable --yes nosuch", 1, "there is no such service"),
             ("enable --yes ../passwd", 2, "a service is a name"),
             ("enable su", 2, "say --yes"),
+            ("enable --yes own", 1, "otherwise than this would"),
+            ("disable --yes own", 1, "remove it by hand"),
         ] {
             let before = machine.host("cat /etc/pam.d/*").ok();
             let refused = berth(machine, arguments);

@@ -58,7 +58,7 @@ the file is replaced, in one step. The one before is kept under /var/lib/berth/p
     #[command(after_help = "\
 Exit status: as that of enable.
 
-Takes out just what enable put in. What else stands in the file stays.")]
+Takes out just the lines that enable puts in. What else stands in the file stays.")]
     Disable(Services),
 }
 

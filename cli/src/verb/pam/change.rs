@@ -111,23 +111,25 @@ fn plan(
             return Ok(None);
         }
     }
+    let cannot = |cannot| match cannot {
+        Cannot::Named(line) => about(&format!(
+            "line {line} of {} names the module otherwise than this would: remove it by hand",
+            path.display()
+        )),
+        Cannot::Continued => about(&format!(
+            "the last line of {} ends in a backslash: end it first",
+            path.display()
+        )),
+    };
     let new = match change {
-        Change::Enable => lines::put(&text).map_err(|cannot| match cannot {
-            Cannot::Named(line) => about(&format!(
-                "line {line} of {} names the module otherwise than this would: remove it first",
-                path.display()
-            )),
-            Cannot::Continued => about(&format!(
-                "the last line of {} ends in a backslash: end it first",
-                path.display()
-            )),
-        })?,
+        Change::Enable => lines::put(&text).map_err(cannot)?,
         Change::Disable => lines::taken(&text),
     };
     if new == text {
-        let state = match change {
-            Change::Enable => "is enabled already",
-            Change::Disable => "has no line that `enable` put in",
+        let state = match (change, lines::put(&text)) {
+            (Change::Enable, _) => "is enabled already",
+            (Change::Disable, Err(named @ Cannot::Named(_))) => return Err(cannot(named)),
+            (Change::Disable, _) => "has no line of Berth's",
         };
         println!("{service}: {state}");
         return Ok(None);
