@@ -66,6 +66,27 @@ fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwar
     });
 }
 
+#[test]
+fn services_that_are_not_there_are_named_and_the_others_are_changed() {
+    Machine::run(|machine| {
+        machine.install();
+        let before = stack("su");
+        fs::remove_file("/etc/pam.d/cron").unwrap();
+        let partly = |verb: &str| {
+            let said = berth(machine, &format!("{verb} --yes cron su nosuch"));
+            assert_eq!(said.status.code(), Some(5), "{said:?}");
+            for absent in ["cron", "nosuch"] {
+                let line = format!("berth: {absent}: there is no such service in /etc/pam.d");
+                assert!(said.stderr.contains(&line), "{said:?}");
+            }
+        };
+        partly("enable");
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        partly("disable");
+        assert_eq!(stack("su"), before);
+    });
+}
+
 /// Who is locked out copies it back, and may have no module any more.
 #[test]
 fn the_file_that_is_kept_has_no_line_of_berths_whatever_was_done_since() {

@@ -1,6 +1,5 @@
 //! `berth pam enable` and `disable`: shown, asked, tested, and only then done.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
@@ -45,33 +44,40 @@ pub fn run(
     let _lock = Lock::take().map_err(not_so)?;
     let folders = Folders::system();
     let mut plans: Vec<Plan> = Vec::new();
+    let (mut done, mut failed) = (0, 0);
     for service in services {
         if plans.iter().any(|plan| plan.service == *service) {
             continue;
         }
+        if matches!(Standing::of(&folders, service), Ok(Standing::Absent)) {
+            eprintln!("berth: {service}: there is no such service in /etc/pam.d");
+            failed += 1;
+            continue;
+        }
         plans.extend(plan(change, &folders, service, services)?);
-    }
-    if plans.is_empty() {
-        return Ok(Exit::Done);
     }
     for plan in &plans {
         let path = format!("/etc/pam.d/{}", plan.service);
         difference::print(path, &plan.original.text, &plan.new);
     }
-    ask::confirm(yes, || match plans.len() {
-        1 => "Test it, and change the file?".into(),
-        many => format!("Test them, and change the {many} files?"),
-    })?;
-    let mut done = 0;
+    if !plans.is_empty() {
+        ask::confirm(yes, || match plans.len() {
+            1 => "Test it, and change the file?".into(),
+            many => format!("Test them, and change the {many} files?"),
+        })?;
+    }
     for plan in &plans {
         match carry_out(change, &folders, plan, user) {
             Ok(()) => done += 1,
-            Err(why) => eprintln!("berth: {}: {why}; nothing is changed there", plan.service),
+            Err(why) => {
+                eprintln!("berth: {}: {why}; nothing is changed there", plan.service);
+                failed += 1;
+            }
         }
     }
-    Ok(match done {
-        0 => Exit::NotSo,
-        _ if done == plans.len() => Exit::Done,
+    Ok(match (done, failed) {
+        (_, 0) => Exit::Done,
+        (0, _) => Exit::NotSo,
         _ => Exit::Partly,
     })
 }
@@ -87,10 +93,7 @@ fn plan(
     if let (Change::Enable, Some(why)) = (change, never(service)) {
         return Err(about(&why));
     }
-    let (path, text) = folders.read(service).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => about(&"there is no such service in /etc/pam.d"),
-        _ => about(&error),
-    })?;
+    let (path, text) = folders.read(service).map_err(|error| about(&error))?;
     if let Some(other) = included(service, &text) {
         let whole = change == Change::Disable && lines::taken(&text) != text;
         if !whole {
