@@ -274,41 +274,40 @@ fn kill_the_first_child(helper: &Path, leased: &Path, go: &Path) {
 #[test]
 #[allow(unsafe_code)]
 fn what_the_second_child_uses_stays_when_the_first_is_killed() {
-    if elsewhere("tests::starting::what_the_second_child_uses_stays_when_the_first_is_killed") {
-        return;
-    }
-    let stage = Stage::new("cat /proc/$$/environ >env.new; echo $* >>env.new; mv env.new env");
-    let (leased, go) = (stage.file("leased"), stage.file("go"));
-    let before = guards();
-    // SAFETY: this process has one thread.
-    let killer = match unsafe { fork() }.unwrap() {
-        ForkResult::Child => {
-            nix::unistd::alarm::set(30);
-            kill_the_first_child(&stage.helper(), &leased, &go);
-            // SAFETY: ends this child, without the test harness's own exit handlers.
-            unsafe { libc::_exit(0) }
-        }
-        ForkResult::Parent { child } => child,
-    };
-    eventually("there is a lease", || leased.exists());
-    let error = stage.ask(Duration::from_secs(3)).unwrap_err();
-    let _others = std::hint::black_box(([b'A'; 65536], vec![vec![b'A'; 100]; 100]));
-    fs::write(&go, "").unwrap();
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "cannot start {} (who starts it was killed): Interrupted system call",
-            stage.helper().display()
-        )
-    );
-    assert_eq!(guards(), before + 2, "what is below the two stacks");
-    eventually("it starts", || stage.file("env").exists());
-    assert_eq!(
-        fs::read(stage.file("env")).unwrap(),
-        b"PATH=/usr/sbin:/usr/bin:/sbin:/bin\0--session\n"
-    );
-    waitpid(killer, None).unwrap();
-    assert_eq!(no_children(), nix::errno::Errno::ECHILD);
+    apart(&[], || {
+        let stage = Stage::new("cat /proc/$$/environ >env.new; echo $* >>env.new; mv env.new env");
+        let (leased, go) = (stage.file("leased"), stage.file("go"));
+        let before = guards();
+        // SAFETY: this process has one thread.
+        let killer = match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                nix::unistd::alarm::set(30);
+                kill_the_first_child(&stage.helper(), &leased, &go);
+                // SAFETY: ends this child, without the test harness's own exit handlers.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => child,
+        };
+        eventually("there is a lease", || leased.exists());
+        let error = stage.ask(Duration::from_secs(3)).unwrap_err();
+        let _others = std::hint::black_box(([b'A'; 65536], vec![vec![b'A'; 100]; 100]));
+        fs::write(&go, "").unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot start {} (who starts it was killed): Interrupted system call",
+                stage.helper().display()
+            )
+        );
+        assert_eq!(guards(), before + 2, "what is below the two stacks");
+        eventually("it starts", || stage.file("env").exists());
+        assert_eq!(
+            fs::read(stage.file("env")).unwrap(),
+            b"PATH=/usr/sbin:/usr/bin:/sbin:/bin\0--session\n"
+        );
+        waitpid(killer, None).unwrap();
+        assert_eq!(no_children(), nix::errno::Errno::ECHILD);
+    });
 }
 
 #[test]
