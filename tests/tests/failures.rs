@@ -19,6 +19,7 @@ fn helper(text: &str) -> String {
 /// Both answers to one failure, for ssh and su, and root's login beside them.
 fn both_ways(machine: &mut Machine, before: &Snapshot, failure: &str, stack: &Stack) {
     for answer in ["deny", "allow"] {
+        machine.forget_log();
         machine.stack(&stack.on_error(answer));
         let ssh = machine.ssh("alice", "echo in");
         let su = machine.su("alice", "echo in");

@@ -118,6 +118,7 @@ fn a_filter_of_the_applications_own_is_an_error_that_is_named_and_leaves_nothing
                     true,
                 ),
             ] {
+                machine.forget_log();
                 let said = host(machine, &format!("--refuses {call} sshd alice")).ok();
                 machine.logged(names);
                 let goes_on = answer == "allow" && !has_begun;
@@ -162,6 +163,7 @@ fn an_application_in_a_chroot_stays_in_it() {
         let open = |machine: &Machine| machine.host(&format!("chroot /srv/root {probe} 2>&1"));
         for namespaces in [&Policy::default().namespaces, USER_OFF] {
             machine.policy(&Policy::with_namespaces(namespaces));
+            machine.forget_log();
             let said = open(machine).refused();
             assert!(said.stdout.contains("PAM error"), "{said:?}");
             machine.logged("the login service runs in a chroot");

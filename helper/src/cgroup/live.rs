@@ -150,7 +150,7 @@ fn bring(group: &Group, settings: &[Setting], how: How, told: &mut Applied) {
                 );
                 continue;
             }
-            Standing::InUse(reason) => {
+            Standing::InUse(reason) | Standing::Unknown(reason) => {
                 told.left(setting.cap, reason);
                 continue;
             }

@@ -166,7 +166,7 @@ impl User {
             let group = self.group.as_ref()?;
             let bound = group.number::<u64>("memory.max")? as f64 * AT_CAP;
             self.memory.filter(|memory| *memory as f64 >= bound)?;
-            Some(memory_in_use(group)? as f64 >= bound)
+            Some(memory_in_use(group).ok()? as f64 >= bound)
         };
         at_cap() == Some(true)
     }

@@ -1,7 +1,7 @@
 //! `berth pam enable` and `disable`: shown, asked, tested, and only then done.
 
 use std::fs::DirBuilder;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -57,33 +57,40 @@ pub fn run(
         .ok_or_else(|| not_so("another `berth pam` is at work"))?;
     let folders = Folders::system();
     let mut plans: Vec<Plan> = Vec::new();
+    let (mut done, mut failed) = (0, 0);
     for service in services {
         if plans.iter().any(|plan| plan.service == *service) {
             continue;
         }
+        if matches!(Standing::of(&folders, service), Ok(Standing::Absent)) {
+            eprintln!("berth: {service}: there is no such service in /etc/pam.d");
+            failed += 1;
+            continue;
+        }
         plans.extend(plan(change, &folders, service, services)?);
-    }
-    if plans.is_empty() {
-        return Ok(Exit::Done);
     }
     for plan in &plans {
         let path = format!("/etc/pam.d/{}", plan.service);
         difference::print(path, &plan.original.text, &plan.new);
     }
-    ask::confirm(yes, || match plans.len() {
-        1 => "Test it, and change the file?".into(),
-        many => format!("Test them, and change the {many} files?"),
-    })?;
-    let mut done = 0;
+    if !plans.is_empty() {
+        ask::confirm(yes, || match plans.len() {
+            1 => "Test it, and change the file?".into(),
+            many => format!("Test them, and change the {many} files?"),
+        })?;
+    }
     for plan in &plans {
         match carry_out(change, &folders, plan, user) {
             Ok(()) => done += 1,
-            Err(why) => eprintln!("berth: {}: {why}; nothing is changed there", plan.service),
+            Err(why) => {
+                eprintln!("berth: {}: {why}; nothing is changed there", plan.service);
+                failed += 1;
+            }
         }
     }
-    Ok(match done {
-        0 => Exit::NotSo,
-        _ if done == plans.len() => Exit::Done,
+    Ok(match (done, failed) {
+        (_, 0) => Exit::Done,
+        (0, _) => Exit::NotSo,
         _ => Exit::Partly,
     })
 }
@@ -99,10 +106,7 @@ fn plan(
     if let (Change::Enable, Some(why)) = (change, never(service)) {
         return Err(about(&why));
     }
-    let (path, text) = folders.read(service).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => about(&"there is no such service in /etc/pam.d"),
-        _ => about(&error),
-    })?;
+    let (path, text) = folders.read(service).map_err(|error| about(&error))?;
     if let Some(other) = included(service, &text) {
         let whole = change == Change::Disable && lines::taken(&text) != text;
         if !whole {
@@ -123,23 +127,25 @@ fn plan(
             return Ok(None);
         }
     }
+    let cannot = |cannot| match cannot {
+        Cannot::Named(line) => about(&format!(
+            "line {line} of {} names the module otherwise than this would: remove it by hand",
+            path.display()
+        )),
+        Cannot::Continued => about(&format!(
+            "the last line of {} ends in a backslash: end it first",
+            path.display()
+        )),
+    };
     let new = match change {
-        Change::Enable => lines::put(&text).map_err(|cannot| match cannot {
-            Cannot::Named(line) => about(&format!(
-                "line {line} of {} names the module otherwise than this would: remove it first",
-                path.display()
-            )),
-            Cannot::Continued => about(&format!(
-                "the last line of {} ends in a backslash: end it first",
-                path.display()
-            )),
-        })?,
+        Change::Enable => lines::put(&text).map_err(cannot)?,
         Change::Disable => lines::taken(&text),
     };
     if new == text {
-        let state = match change {
-            Change::Enable => "is enabled already",
-            Change::Disable => "has no line that `enable` put in",
+        let state = match (change, lines::put(&text)) {
+            (Change::Enable, _) => "is enabled already",
+            (Change::Disable, Err(named @ Cannot::Named(_))) => return Err(cannot(named)),
+            (Change::Disable, _) => "has no line of Berth's",
         };
         println!("{service}: {state}");
         return Ok(None);
@@ -233,8 +239,15 @@ fn carry_out(
             println!("{service}: {user} logs in, WITHOUT a berth; the system log says why");
         }
     }
-    let kept = keep(service, original)
-        .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
+    let state = match change {
+        Change::Enable => {
+            let kept = keep(service, original)
+                .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
+            format!("enabled; the file from before is {}", kept.display())
+        }
+        // The one that is kept has no line of Berth's, and who needs it may have no module any more.
+        Change::Disable => "disabled".into(),
+    };
     let replace = || {
         let replaced = match place {
             _ if *goes => original.remove(),
@@ -247,22 +260,15 @@ fn carry_out(
         true => manager::with_drop_in(change, replace)?,
         false => replace()?,
     }
-    let state = match change {
-        Change::Enable => "enabled",
-        Change::Disable => "disabled",
-    };
-    println!(
-        "{service}: {state}; the file from before is {}",
-        kept.display()
-    );
+    println!("{service}: {state}");
     Ok(())
 }
 
-/// Keeps a copy of a service's file; says where.
+/// Keeps a copy of a service's file, without lines of Berth's that it has already; says where.
 fn keep(service: &str, original: &Original) -> io::Result<PathBuf> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o755).create(KEPT)?;
     let kept = Path::new(KEPT).join(service);
-    original.put(&kept, &original.text)?;
+    original.put(&kept, &lines::taken(&original.text))?;
     Ok(kept)
 }

@@ -150,8 +150,7 @@ fn kept(machine: &Booted) {
     let (second, process) = machine.stay("alice");
     let cgroup = process.cgroup().expect("a cgroup");
     assert!(!cgroup.contains("pool"), "{cgroup}");
-    let log = machine.host("journalctl --boot --no-pager --grep 'earlier sessions are in no pool'");
-    assert!(log.success(), "{log:?}");
+    machine.logged("earlier sessions are in no pool");
     let (bob, process) = machine.stay("bob");
     assert_in_pool(machine, "bob", process);
     for login in [first, second, bob] {

@@ -354,8 +354,7 @@ fn place(machine: &Booted) {
     said.refused();
     // What the account phase had set for it.
     machine.assert_caps_taken_back("alice");
-    let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
-    assert!(log.contains("start berth.service"), "{log}");
+    machine.logged("start berth.service");
 }
 
 /// Does something while systemd's own socket is not there.
@@ -380,8 +379,7 @@ fn silent(machine: &Booted) {
     assert!(took < Duration::from_secs(30), "{took:?}");
     said.refused();
     machine.assert_caps_taken_back("alice");
-    let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
-    assert!(log.contains("cannot talk with systemd"), "{log}");
+    machine.logged("cannot talk with systemd");
 
     let mut allow = Policy::with_profile(CAPS);
     allow.defaults = "on_error = \"allow\"".into();
