@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -26,6 +27,16 @@ pub enum Terminal {
     Own,
 }
 
+impl Terminal {
+    /// That of a shell, if somebody types there, or of the command that these words are.
+    pub fn of(words: &[String]) -> Terminal {
+        match words.is_empty() && std::io::stdin().is_terminal() {
+            true => Terminal::Own,
+            false => Terminal::Shared,
+        }
+    }
+}
+
 /// Who a program runs as.
 #[derive(Debug, Clone)]
 pub struct Identity {
@@ -37,6 +48,18 @@ pub struct Identity {
     pub groups: Vec<Gid>,
     /// The working directory, if it is there.
     pub home: PathBuf,
+}
+
+impl Identity {
+    /// Root, and not at home.
+    pub fn root() -> Identity {
+        Identity {
+            uid: Uid::from_raw(0),
+            gid: Gid::from_raw(0),
+            groups: vec![Gid::from_raw(0)],
+            home: "/".into(),
+        }
+    }
 }
 
 /// Makes a program run as a user. Everything happens in the new process: in the PID namespace that
@@ -193,13 +216,7 @@ mod tests {
     fn what_is_held_back_here_is_not_in_a_program_that_is_started() {
         hold_signals_back().unwrap();
         let [mut by_run_as, mut as_is] = [(); 2].map(|()| Command::new("grep"));
-        let root = Identity {
-            uid: Uid::from_raw(0),
-            gid: Gid::from_raw(0),
-            groups: vec![Gid::from_raw(0)],
-            home: "/".into(),
-        };
-        run_as(&mut by_run_as, root, Terminal::Shared);
+        run_as(&mut by_run_as, Identity::root(), Terminal::Shared);
         for command in [&mut by_run_as, hold_nothing_back(&mut as_is)] {
             let said = command.args(["SigBlk", "/proc/self/status"]).output();
             assert_eq!(said.unwrap().stdout, b"SigBlk:\t0000000000000000\n");
