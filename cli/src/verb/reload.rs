@@ -5,7 +5,7 @@ use berth_config::{
 };
 use serde_json::json;
 
-use crate::exit::{Exit, not_so};
+use crate::exit::{Exit, denied, not_so};
 use crate::{deed, due, json, lock, paint, place};
 
 #[derive(Debug, clap::Args)]
@@ -104,7 +104,7 @@ pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
 
 fn failed(error: &InstallError) -> Exit {
     match error {
-        InstallError::Write { source, .. } if place::denied(source) => {
+        InstallError::Write { source, .. } if denied(source) => {
             Exit::Permission.because(format!("only root may put a policy in force: {error}"))
         }
         InstallError::Write { .. } | InstallError::Encode(_) => not_so(error),

@@ -12,8 +12,8 @@ use berth_config::LocalTime;
 use serde_json::Value;
 
 use super::event::Event;
+use crate::caller;
 use crate::exit::{Exit, not_so};
-use crate::{caller, place};
 
 /// There if journald takes messages.
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -210,11 +210,7 @@ impl Source {
             Source::Journal => Path::new("the journal"),
             Source::File(file) => file,
         };
-        eprintln!("berth: cannot read {}: {error}", what.display());
-        match place::denied(error) {
-            true => Exit::Permission,
-            false => Exit::NotSo,
-        }
+        Exit::from(error).because(format!("cannot read {}: {error}", what.display()))
     }
 }
 
