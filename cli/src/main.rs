@@ -32,6 +32,7 @@ macro_rules! eprintln {
     };
 }
 
+mod application;
 mod ask;
 mod at_once;
 mod caller;
@@ -50,7 +51,6 @@ mod manual;
 mod own;
 mod pager;
 mod paint;
-mod pam;
 mod penalties;
 mod place;
 mod program;

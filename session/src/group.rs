@@ -167,7 +167,7 @@ impl Group {
                 File::from(fcntl::openat(folder, file, flags, Mode::empty())?)
             }
         };
-        read_file(file, end)
+        text_of(file, end)
     }
 
     /// Writes one of its files, in one write: the kernel takes each as a command.
@@ -227,7 +227,7 @@ enum End {
 
 /// A file's text. Whoever watches thousands of sessions reads many of these, and the kernel makes them when they are
 /// read: their size is not worth the question.
-fn read_file(mut file: File, end: End) -> std::io::Result<String> {
+fn text_of(mut file: File, end: End) -> std::io::Result<String> {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {

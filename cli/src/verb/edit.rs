@@ -45,18 +45,18 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     // Until the end, so that no other edit can come in between. The editor does not inherit it.
     let _lock = lock(&places).map_err(failed)?;
     let original = Original::read(&path).map_err(failed)?;
-    let mut copy = Copy::write(&places, &path, &original.text).map_err(failed)?;
+    let mut draft = Draft::write(&places, &path, &original.text).map_err(failed)?;
     loop {
-        editor::run(&copy.path).map_err(failed)?;
-        let bytes = fs::read(&copy.path).map_err(failed)?;
+        editor::run(&draft.path).map_err(failed)?;
+        let bytes = fs::read(&draft.path).map_err(failed)?;
         if bytes == original.text.as_bytes() {
             println!("{} is unchanged", path.display());
             return Ok(Exit::Done);
         }
-        let edited = edited(bytes, &path, &places).inspect_err(|_| copy.keep())?;
+        let edited = edited(bytes, &path, &places).inspect_err(|_| draft.keep())?;
         let answer = match &edited {
             None if arguments.yes => {
-                copy.keep();
+                draft.keep();
                 return Err(left(&path, Exit::Policy));
             }
             None => ask::choose("(e)dit again, or e(x)it without saving?", &['e', 'x']),
@@ -73,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             (Some('y'), Some((text, policy))) => {
                 if let Err(error) = original.replace(text) {
                     eprintln!("berth: {} is not saved: {error}", path.display());
-                    copy.keep();
+                    draft.keep();
                     return Err(Exit::NotSo);
                 }
                 super::reload::put(policy, &places).inspect_err(|_| {
@@ -155,14 +155,14 @@ fn lock(places: &Places) -> io::Result<Flock<File>> {
 const COPY: &str = "edit-";
 
 /// The copy that is edited, in a folder that only root can look into, as editors leave files beside it.
-struct Copy {
+struct Draft {
     folder: PathBuf,
     path: PathBuf,
     keep: bool,
 }
 
-impl Copy {
-    fn write(places: &Places, path: &Path, text: &str) -> io::Result<Copy> {
+impl Draft {
+    fn write(places: &Places, path: &Path, text: &str) -> io::Result<Draft> {
         let state = places.state();
         for left in fs::read_dir(state)?.flatten() {
             let is_folder = left.file_type().is_ok_and(|kind| kind.is_dir());
@@ -175,13 +175,13 @@ impl Copy {
             }
         }
         let folder = nix::unistd::mkdtemp(&state.join(format!("{COPY}XXXXXX")))?;
-        let copy = Copy {
+        let draft = Draft {
             path: folder.join(path.file_name().unwrap_or_default()),
             folder,
             keep: false,
         };
-        fs::write(&copy.path, text)?;
-        Ok(copy)
+        fs::write(&draft.path, text)?;
+        Ok(draft)
     }
 
     /// It stays, and whoever wrote it is told where.
@@ -191,7 +191,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for Draft {
     fn drop(&mut self) {
         if !self.keep {
             // What is left is in nobody's way.

@@ -13,8 +13,8 @@ use berth_config::outcome::Outcome;
 use berth_config::{Decision, Login, Policy, Trust, check_files};
 use nix::unistd::{Gid, Uid, User};
 
+use crate::application::Application;
 use crate::exit::{Exit, not_so};
-use crate::pam::Application;
 use crate::sys::{Identity, Terminal};
 use crate::{caller, paint, place, program};
 

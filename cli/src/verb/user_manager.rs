@@ -14,8 +14,8 @@ use berth_protocol::service::MANAGER;
 use berth_session::{Group, Tree};
 use nix::unistd::{Pid, Uid, User, getgroups, initgroups};
 
+use crate::application::Application;
 use crate::exit::{Exit, not_so};
-use crate::pam::Application;
 use crate::sys::{self, Identity, Terminal};
 use crate::{caller, program};
 

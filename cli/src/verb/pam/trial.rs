@@ -13,7 +13,7 @@ use berth_protocol::service::MANAGER;
 
 use super::change::Change;
 use super::manager;
-use crate::pam::Application;
+use crate::application::Application;
 use crate::stack::Folders;
 use crate::{place, sys};
 
@@ -87,9 +87,9 @@ impl Trial<'_> {
             true => &manager::without_logind(text),
             false => text,
         };
-        let copy = Copy::new(self.folders, self.service, text)
+        let folder = Folder::new(self.folders, self.service, text)
             .map_err(|error| format!("cannot copy /etc/pam.d for a test: {error}"))?;
-        Ok(copy.log_in(self.service, user))
+        Ok(folder.log_in(self.service, user))
     }
 }
 
@@ -104,10 +104,10 @@ enum Place {
 
 /// A copy of PAM's folder, by links, in which one file is another. It is removed with this.
 #[derive(Debug)]
-struct Copy(PathBuf);
+struct Folder(PathBuf);
 
-impl Copy {
-    fn new(folders: &Folders, service: &str, text: &str) -> io::Result<Copy> {
+impl Folder {
+    fn new(folders: &Folders, service: &str, text: &str) -> io::Result<Folder> {
         let copy = Path::new(COPY);
         match fs::remove_dir_all(copy) {
             // Left by one that was killed.
@@ -116,7 +116,7 @@ impl Copy {
             Err(error) => return Err(error),
         }
         DirBuilder::new().mode(0o700).create(copy)?;
-        let made = Copy(copy.into());
+        let made = Folder(copy.into());
         fs::write(copy.join(service), text)?;
         for folder in folders.each().filter(|folder| folder.is_dir()) {
             for entry in fs::read_dir(folder)? {
@@ -145,7 +145,7 @@ impl Copy {
                 Ok(true) => 0,
                 Ok(false) => 1,
                 Err(refusal) => {
-                    let refusal: crate::pam::Refusal = refusal;
+                    let refusal: crate::application::Refusal = refusal;
                     eprintln!("{refusal}");
                     2
                 }
@@ -160,7 +160,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("berth: cannot remove {COPY}: {error}");
