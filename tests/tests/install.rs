@@ -44,16 +44,32 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/install");
+        let mut command = self.command(&script("install"));
+        command.arg("--destdir").arg(self.0.join("root"));
+        command.args(arguments).output().unwrap().into()
+    }
+
+    /// A command that finds the build, and the programs of the place before those of the system.
+    fn command(&self, program: &Path) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
-        let output = Command::new(script)
+        let mut command = Command::new(program);
+        command
             .env("PATH", format!("{}:{path}", self.0.join("bin").display()))
-            .env("CARGO_TARGET_DIR", self.0.join("built"))
-            .arg("--destdir")
-            .arg(self.0.join("root"))
-            .args(arguments)
-            .output();
-        output.unwrap().into()
+            .env("CARGO_TARGET_DIR", self.0.join("built"));
+        command
+    }
+
+    /// Runs commands of the shell's where there is a file system of its own at /var/lib/berth/tmp.
+    fn with_own_tmp(&self, commands: &str) -> Output {
+        let tmp = self.path("var/lib/berth/tmp");
+        fs::create_dir_all(&tmp).unwrap();
+        let mut command = self.command(Path::new("unshare"));
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        command.arg(format!(
+            "mount -t tmpfs none {} && {{ {commands}\n}}",
+            tmp.display()
+        ));
+        command.output().unwrap().into()
     }
 
     /// Of which build the helper and the module are.
@@ -87,6 +103,12 @@ impl Place {
         files.sort();
         files
     }
+}
+
+/// A script of the packaging's.
+fn script(name: &str) -> PathBuf {
+    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    tree.join("packaging").join(name).canonicalize().unwrap()
 }
 
 impl Drop for Place {
@@ -143,6 +165,43 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         assert!(!place.path(folder).exists(), "{folder}");
     }
     place.run(&["--uninstall"]).ok();
+}
+
+/// For quotas on what users have in their /tmp.
+#[test]
+fn a_file_system_at_the_private_tmp_stays_and_nothing_else() {
+    let place = Place::new("mounted");
+    place.run(&[]).ok();
+    let root = place.0.join("root").display().to_string();
+    let uninstall = format!(
+        "{} --destdir {root} --uninstall",
+        script("install").display()
+    );
+    let said = place.with_own_tmp(&uninstall);
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let why = format!("cannot remove {root}/var/lib/berth");
+    assert!(said.stderr.contains(&why), "{said:?}");
+    assert!(said.stdout.contains("Kept: "), "{said:?}");
+    assert!(!place.path("usr/share").exists(), "{said:?}");
+
+    let place = Place::new("purged");
+    let root = place.0.join("root").display().to_string();
+    let postrm = fs::read_to_string(script("debian/postrm")).unwrap();
+    let mut purge = format!("set -- purge\n{postrm}");
+    for folder in ["/var/", "/run/", "/etc/"] {
+        purge = purge.replace(&format!(" {folder}"), &format!(" {root}{folder}"));
+    }
+    fs::create_dir_all(place.path("var/lib/berth/pam.d")).unwrap();
+    fs::create_dir_all(place.path("etc/systemd/system/multi-user.target.wants")).unwrap();
+    let enabled = place.path("etc/systemd/system/multi-user.target.wants/berth.service");
+    fs::write(&enabled, "").unwrap();
+    let said = place.with_own_tmp(&purge);
+    assert!(said.success(), "{said:?}");
+    assert!(
+        said.stderr.contains("/var/lib/berth cannot be removed"),
+        "{said:?}"
+    );
+    assert!(!place.path("var/lib/berth/pam.d").exists() && !enabled.exists());
 }
 
 /// As into a folder for a package: there is no service to look at, and each that is left out is a way round.
