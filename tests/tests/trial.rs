@@ -1,8 +1,81 @@
 //! `packaging/try`, which is to leave nothing on the machine that it was tried on.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use berth_tests::Machine;
+use berth_tests::{Machine, Output};
+
+/// Programs that are found before the system's.
+struct Programs(PathBuf);
+
+impl Programs {
+    fn new(name: &str, programs: &[(&str, &str)]) -> Programs {
+        let id = std::process::id();
+        let folder = std::env::temp_dir().join(format!("berth-trial-{id}-{name}"));
+        fs::create_dir_all(&folder).unwrap();
+        let all = Programs(folder);
+        for (program, text) in programs {
+            all.put(program, text);
+        }
+        all
+    }
+
+    /// A script of the shell's, in a folder below.
+    fn put(&self, program: &str, text: &str) {
+        let path = self.0.join(program);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs commands of bash's in the source tree.
+    fn run(&self, commands: &str) -> Output {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let mut bash = Command::new("bash");
+        bash.args(["-c", commands])
+            .env("PATH", format!("{}:{path}", self.0.display()))
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+        bash.output().unwrap().into()
+    }
+}
+
+impl Drop for Programs {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0); // a test's folder in /tmp
+    }
+}
+
+/// Debian 12's packages of a new Rust conflict with those of the old one, and with rustup.
+#[test]
+fn a_rust_that_is_there_is_used_if_it_is_new_and_never_removed() {
+    let programs = Programs::new(
+        "rust",
+        &[
+            ("cargo", "echo cargo 1.63.0"),
+            ("home/.cargo/bin/cargo", "echo cargo 1.90.0"),
+        ],
+    );
+    let home = programs.0.join("home").display().to_string();
+    programs.put("getent", &format!("echo alice:x:1000:1000::{home}:/bin/sh"));
+    programs.put("apt-get", &format!("echo \"$@\" >>{home}/apt"));
+    let commands = "SUDO_USER=alice; source packaging/build-needs; find_rust; install_rust";
+    let found = programs.run(&format!("{commands}; command -v cargo"));
+    assert!(found.stdout.contains("home/.cargo/bin/cargo"), "{found:?}");
+    let apt = || fs::read_to_string(format!("{home}/apt")).unwrap_or_default();
+    assert_eq!(apt(), "");
+
+    // One that is as old is not put before what apt brings.
+    programs.put("home/.cargo/bin/cargo", "echo cargo 1.63.0");
+    programs.run(&format!("{commands}; command -v cargo"));
+    let apt = apt();
+    let mut installs = apt.lines().filter(|line| line.starts_with("install"));
+    assert!(
+        installs.next().unwrap().contains(" --no-remove rustc"),
+        "{apt}"
+    );
+}
 
 /// At a terminal ^C goes to all that the trial has started, and who is impatient types it again.
 #[test]
