@@ -97,3 +97,58 @@ fn a_trial_that_is_interrupted_again_and_again_leaves_nothing() {
         assert_eq!(machine.host(left).stdout, "");
     });
 }
+
+/// With that file in place no service of any package starts at its installation, for good.
+#[test]
+fn a_trial_that_was_killed_while_it_installed_a_server_does_not_veto_others_for_good() {
+    let programs = Programs::new(
+        "veto",
+        &[
+            (
+                "cargo",
+                "[ \"$1\" != --version ] || echo cargo 1.90.0; [ \"$1\" = --version ]",
+            ),
+            // Everything but the server is there.
+            ("dpkg-query", "echo ii"),
+        ],
+    );
+    let in_place = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
+         mount -t overlay none -o lowerdir=/usr/sbin,upperdir=/mnt/upper,workdir=/mnt/work /usr/sbin
+         rm -f /usr/sbin/sshd /usr/sbin/policy-rc.d; set +e";
+    let run = |apt: &str, then: &str| {
+        programs.put("apt-get", apt);
+        let script =
+            format!("{in_place}\npackaging/try\n{then}\npackaging/try; ls /usr/sbin/policy-rc.d");
+        programs.run(&format!(
+            "unshare --mount --propagation private bash -c '{}'",
+            script.replace('\'', "'\\''")
+        ))
+    };
+    let server_is_there = "cat /usr/sbin/policy-rc.d; cp /bin/true /usr/sbin/sshd";
+    let killed = run("[ \"$1\" != install ] || kill -KILL $PPID", server_is_there);
+    assert!(killed.stdout.contains("exit 101"), "{killed:?}");
+    assert!(killed.stderr.contains("the build failed"), "{killed:?}");
+    assert!(killed.stderr.contains("cannot access"), "{killed:?}");
+
+    let failed = run("[ \"$1\" != install ]", "echo $?; ls /usr/sbin/policy-rc.d");
+    assert!(failed.stdout.contains("\n2\n"), "{failed:?}");
+    assert!(
+        failed.stderr.contains("apt did not install openssh-server"),
+        "{failed:?}"
+    );
+    assert_eq!(
+        failed.stderr.matches("cannot access").count(),
+        2,
+        "{failed:?}"
+    );
+
+    // One of the admin's stays.
+    let theirs = run(
+        "exit 0",
+        "echo theirs >/usr/sbin/policy-rc.d; packaging/try",
+    );
+    assert!(
+        theirs.stdout.ends_with("/usr/sbin/policy-rc.d"),
+        "{theirs:?}"
+    );
+}
