@@ -105,6 +105,37 @@ impl Place {
     }
 }
 
+impl Place {
+    /// A program that is found before the system's.
+    fn program(&self, name: &str, text: &str) {
+        let path = self.0.join("bin").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs commands as root of a copy of this system, of which nothing is kept, and which systemd seems to run.
+    fn on_a_system(&self, commands: &str) -> Output {
+        let inside = "set -e; rm -rf /run/berth; mkdir -p /run/systemd/system\n";
+        let inside = format!("{inside}{commands}").replace('\'', "'\\''");
+        let binds = [Path::new("/proc"), Path::new("/dev"), &self.0];
+        let tree = script("install").ancestors().nth(2).unwrap().to_owned();
+        let binds = binds.into_iter().chain([&*tree]).map(|folder| {
+            let folder = folder.display();
+            format!("mkdir -p /mnt/root{folder} && mount --rbind {folder} /mnt/root{folder} && ")
+        });
+        let mut command = self.command(Path::new("unshare"));
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        command.arg(format!(
+            "mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work /mnt/root &&
+             mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root &&
+             {}exec chroot /mnt/root sh -c '{inside}'",
+            binds.collect::<String>()
+        ));
+        command.output().unwrap().into()
+    }
+}
+
 /// A script of the packaging's.
 fn script(name: &str) -> PathBuf {
     let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -157,7 +188,10 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         "session required pam_unix.so\n"
     );
 
+    fs::create_dir_all(place.path("run/berth/sessions")).unwrap();
+    fs::write(place.path("run/berth-counters"), "").unwrap();
     place.run(&["--uninstall"]).ok();
+    assert!(!place.path("run/berth").exists());
     let mut left = place.files();
     left.retain(|file| !before.contains(file));
     assert_eq!(left, [("etc/berth/policy.toml".to_owned(), 0o644)]);
@@ -202,6 +236,41 @@ fn a_file_system_at_the_private_tmp_stays_and_nothing_else() {
         "{said:?}"
     );
     assert!(!place.path("var/lib/berth/pam.d").exists() && !enabled.exists());
+}
+
+/// The timer starts its service each minute.
+#[test]
+fn systemd_is_told_of_units_that_were_installed_or_removed() {
+    let place = Place::new("units");
+    place.program("systemctl", "echo \"systemctl $*\"");
+    let install = script("install").display().to_string();
+    let said = place
+        .on_a_system(&format!("{install}; {install} --uninstall"))
+        .ok();
+    let (installed, removed) = said.split_once("\nRemoved:").expect(&said);
+    for said in [installed, removed] {
+        assert!(said.contains("\nsystemctl daemon-reload"), "{said}");
+    }
+}
+
+#[test]
+fn what_a_package_has_installed_is_left_to_it() {
+    for (name, program, text) in [
+        ("deb", "dpkg-query", "echo 'ii '"),
+        ("rpm", "rpm", "[ \"$*\" = '--query --quiet berth' ]"),
+    ] {
+        let place = Place::new(name);
+        place.program(program, text);
+        for action in ["", "--uninstall"] {
+            let run = format!("{} {action}", script("install").display());
+            let said = place.on_a_system(&run);
+            assert_eq!(said.status.code(), Some(1), "{name} {action}: {said:?}");
+            assert!(
+                said.stderr.contains("a package has installed Berth"),
+                "{name} {action}: {said:?}"
+            );
+        }
+    }
 }
 
 /// As into a folder for a package: there is no service to look at, and each that is left out is a way round.
