@@ -1,18 +1,17 @@
 //! Penalties, a round each minute (`berth apply --due`): what users have used, and what comes of it.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::{LocalTime, Machine, Places, Policy, Standing, Standings, Track, Tracks};
 use berth_session::{Applied, Group, Line, Tree, UserFolder};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 use serde_json::{Value, json};
 
 use crate::caps::Helper;
 use crate::exit::{Exit, not_so};
-use crate::{live, place};
+use crate::{live, lock, place};
 
 mod look;
 mod told;
@@ -45,14 +44,8 @@ impl Changing {
     fn begin() -> Result<Changing, Exit> {
         let places = Places::system();
         let path = places.tracks.with_extension("lock");
-        let lock = || -> Result<Flock<File>, String> {
-            let mut options = OpenOptions::new();
-            let options = options.write(true).create(true).truncate(false).mode(0o600);
-            let file = options.open(&path).map_err(|error| error.to_string())?;
-            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.to_string())
-        };
-        let lock =
-            lock().map_err(|error| not_so(format!("cannot lock {}: {error}", path.display())))?;
+        let lock = lock::wait(&path)
+            .map_err(|error| not_so(format!("cannot lock {}: {error}", path.display())))?;
         let standings = Standings::read(&places);
         let tracks = Tracks::read(&places);
         Ok(Changing {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use crate::{Error, Record, Result, SessionId, State};
+use crate::{Error, Record, Result, SessionId, State, remove_file};
 
 /// One folder for each user who is logged in.
 pub(crate) const USERS: &str = "/run/berth/users";
@@ -211,10 +211,5 @@ pub(crate) fn is_there(path: &Path) -> Result<bool> {
 
 /// Removes a file, content to find it gone.
 pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::file("remove", path, error))
-        }
-        _ => Ok(()),
-    }
+    remove_file(path).map_err(|error| Error::file("remove", path, error))
 }

@@ -82,7 +82,14 @@ impl Group {
         self.path.join(name).into()
     }
 
-    /// The same, opened for many looks. Not for long: it is this cgroup, and none that has its name later.
+    /// All cgroups just below.
+    pub fn children(&self) -> Vec<Group> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.map(|entry| entry.path().into()).collect()
+    }
+
+    /// This one, opened for many looks. Not for long: it is this cgroup, and none that has its name later.
     pub fn opened(&self) -> Group {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = fcntl::open(&self.path, flags, Mode::empty());

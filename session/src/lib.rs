@@ -63,7 +63,7 @@ pub use log::{Line, is_invisible};
 pub use outcome::{Cause, Outcome};
 pub use protection::{PROTECTION, cover};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
-pub use regular::{open_file, read_file};
+pub use regular::{open_file, read_file, remove_file, replace_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
 pub use sys::{let_read, pidfd_kill, pidfd_open};
 pub use text::{kernel_bytes, kernel_text};

@@ -61,10 +61,51 @@ fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwar
         let cron = fs::metadata("/etc/pam.d/cron").unwrap();
         assert_eq!((cron.mode() & 0o7777, cron.gid()), (0o640, 1));
         assert_ne!(machine.ssh("alice", inside).ok(), "berth-init");
-        let kept = fs::read_to_string("/var/lib/berth/pam.d/cron").unwrap();
-        assert_eq!(kept, enabled[3], "the copy kept");
         let strays = machine.host("ls -A /etc/pam.d | grep '^\\.'; ls -d /run/berth-pam/");
         assert_eq!(strays.stdout, "");
+    });
+}
+
+#[test]
+fn services_that_are_not_there_are_named_and_the_others_are_changed() {
+    Machine::run(|machine| {
+        machine.install();
+        let before = stack("su");
+        fs::remove_file("/etc/pam.d/cron").unwrap();
+        let partly = |verb: &str| {
+            let said = berth(machine, &format!("{verb} --yes cron su nosuch"));
+            assert_eq!(said.status.code(), Some(5), "{said:?}");
+            for absent in ["cron", "nosuch"] {
+                let line = format!("berth: {absent}: there is no such service in /etc/pam.d");
+                assert!(said.stderr.contains(&line), "{said:?}");
+            }
+        };
+        partly("enable");
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        partly("disable");
+        assert_eq!(stack("su"), before);
+    });
+}
+
+/// Who is locked out copies it back, and may have no module any more.
+#[test]
+fn the_file_that_is_kept_has_no_line_of_berths_whatever_was_done_since() {
+    Machine::run(|machine| {
+        machine.install();
+        let before = stack("cron");
+        let last = "session optional pam_permit.so\n";
+        let kept = |expected: &str| {
+            let kept = fs::read_to_string("/var/lib/berth/pam.d/cron").unwrap();
+            assert_eq!(kept, expected);
+        };
+        berth(machine, "enable --yes cron").ok();
+        kept(&before);
+        // Something is put below Berth's last line, which is moved.
+        fs::write("/etc/pam.d/cron", format!("{}{last}", stack("cron"))).unwrap();
+        berth(machine, "enable --yes cron").ok();
+        kept(&format!("{before}{last}"));
+        berth(machine, "disable --yes cron").ok();
+        kept(&format!("{before}{last}"));
     });
 }
 
@@ -204,6 +245,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
     Machine::run(|machine| {
         machine.install();
         fs::write("/etc/pam.d/sudo", stack("su")).unwrap();
+        fs::write("/etc/pam.d/own", "session required pam_berth.so quiet\n").unwrap();
         for (arguments, status, why) in [
             ("enable --yes sudo", 1, "it is there to get out of a berth"),
             (
@@ -215,6 +257,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             ("enable --yes nosuch", 1, "there is no such service"),
             ("enable --yes ../passwd", 2, "a service is a name"),
             ("enable su", 2, "say --yes"),
+            ("enable --yes own", 1, "otherwise than this would"),
+            ("disable --yes own", 1, "remove it by hand"),
         ] {
             let before = machine.host("cat /etc/pam.d/*").ok();
             let refused = berth(machine, arguments);

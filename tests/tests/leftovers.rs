@@ -155,6 +155,27 @@ fn what_goes_on_without_its_first_thread_ends_with_the_login() {
     });
 }
 
+/// `hidepid` of proc(5): it shows others' processes to a group, or to who may trace them.
+#[test]
+fn where_proc_hides_others_a_login_ends_all_the_same() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let before = machine.settled();
+        let probe = machine.probe("headless");
+        let leave = format!(
+            "(trap '' HUP; trap 'touch asked; exit' TERM; while :; do sleep 1; done) >/dev/null 2>&1 &
+            trap '' TERM HUP; setsid prlimit --nproc=60 {probe} >/dev/null 2>&1 </dev/null & sleep 1"
+        );
+        for hides in ["hidepid=2,gid=4242", "hidepid=4"] {
+            let remounted = machine.host(&format!("mount -o remount,{hides} /proc"));
+            remounted.ok();
+            machine.ssh("alice", &leave).ok();
+            machine.assert_nothing_left(&before);
+            machine.ssh("alice", "rm asked").ok();
+        }
+    });
+}
+
 #[test]
 fn a_private_tmp_goes_however_deep_it_is() {
     Machine::run(|machine| {

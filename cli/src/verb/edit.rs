@@ -1,15 +1,15 @@
 //! `berth edit`: the policy in an editor, checked before it is anybody's.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::Flock;
 
 use crate::exit::{Exit, not_so};
-use crate::{ask, caller, difference, paint, place, replace};
+use crate::replace::Original;
+use crate::{ask, caller, difference, lock, paint, place};
 
 mod editor;
 mod who;
@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
                     false => ask::choose(SAVE, &['y', 'e', 'x']),
                 };
                 if answer == Some('y') {
-                    if let Err(error) = original.replace(&path, text) {
+                    if let Err(error) = original.replace(text) {
                         eprintln!("berth: {} is not saved: {error}", path.display());
                         copy.keep();
                         return Err(Exit::NotSo);
@@ -152,77 +152,17 @@ fn named(file: Option<&Path>, places: &Places) -> Result<PathBuf, Exit> {
 
 /// Says that somebody else edits, rather than waiting for hours.
 fn lock(places: &Places) -> io::Result<Flock<File>> {
-    let folder = places.loaded.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let path = folder.join("edit.lock");
-    let mut lock = Flock::lock(options.open(&path)?, FlockArg::LockExclusiveNonblock).map_err(
-        |(_, errno)| match errno {
-            nix::errno::Errno::EAGAIN => {
-                let who = fs::read_to_string(&path).unwrap_or_default();
-                io::Error::other(format!(
-                    "somebody else is at it (berth edit, process {})",
-                    who.trim()
-                ))
-            }
-            errno => errno.into(),
-        },
-    )?;
+    let path = places.state().join("edit.lock");
+    let mut lock = lock::at_once(&path)?.ok_or_else(|| {
+        let who = fs::read_to_string(&path).unwrap_or_default();
+        let who = who.trim();
+        io::Error::other(format!(
+            "somebody else is at it (berth edit, process {who})"
+        ))
+    })?;
     lock.set_len(0)?;
     writeln!(lock, "{}", std::process::id())?;
     Ok(lock)
-}
-
-/// The file as it was before.
-struct Original {
-    /// None of one that is not there yet.
-    metadata: Option<Metadata>,
-    text: String,
-}
-
-impl Original {
-    fn read(path: &Path) -> io::Result<Original> {
-        match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Original {
-                metadata: None,
-                text: String::new(),
-            }),
-            Err(error) => Err(error),
-            Ok(metadata)
-                if !metadata.is_file() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 =>
-            {
-                Err(io::Error::other(
-                    "it is no regular file that only root can write",
-                ))
-            }
-            Ok(metadata) => Ok(Original {
-                metadata: Some(metadata),
-                text: fs::read_to_string(path)?,
-            }),
-        }
-    }
-
-    /// Puts the new text in its place; of a link, where that leads to.
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        let now = Original::read(path)?;
-        if now.text != self.text || now.metadata.is_some() != self.metadata.is_some() {
-            return Err(io::Error::other("somebody else has changed it meanwhile"));
-        }
-        let place = match now.metadata {
-            Some(_) => fs::canonicalize(path)?,
-            None => path.into(),
-        };
-        if let Some(folder) = place.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        replace::replace(&place, text, now.metadata.as_ref())
-    }
 }
 
 /// How the names of folders with copies begin.
@@ -237,7 +177,7 @@ struct Copy {
 
 impl Copy {
     fn write(places: &Places, path: &Path, text: &str) -> io::Result<Copy> {
-        let state = places.loaded.parent().unwrap_or(Path::new("/"));
+        let state = places.state();
         for left in fs::read_dir(state)?.flatten() {
             let is_folder = left.file_type().is_ok_and(|kind| kind.is_dir());
             if is_folder && left.file_name().to_string_lossy().starts_with(COPY) {

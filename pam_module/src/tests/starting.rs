@@ -4,12 +4,15 @@
 //! process notices, and signals, children and descriptors are the whole process's.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::{Channel, ChannelError, JoinAbility, OnError, Phase, Reply, Request};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, fork};
 
 use super::apart::apart;
 use crate::error::Error;
@@ -231,6 +234,79 @@ fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
         drop(answered);
         eventually("the helper sees the end", || stage.file("done").exists());
         assert_eq!(open_descriptors(), descriptors);
+    });
+}
+
+/// Mappings that nobody may use, as there is one below each of the children's stacks.
+fn guards() -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().filter(|line| line.contains(" ---p ")).count()
+}
+
+/// Has whoever opens a file wait for the lease on it, kills the parent of the process that does, and lets that one go on once
+/// there is another file.
+#[allow(unsafe_code)]
+fn kill_the_first_child(helper: &Path, leased: &Path, go: &Path) {
+    let set_lease = |file: &fs::File, kind: i32| {
+        // SAFETY: touches no memory.
+        let set = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+    };
+    let opened = SigSet::from(Signal::SIGIO);
+    opened.thread_block().unwrap();
+    let file = fs::File::open(helper).unwrap();
+    set_lease(&file, libc::F_WRLCK);
+    fs::write(leased, "").unwrap();
+    opened.wait().unwrap();
+    let threads = format!("/proc/{}/task", std::os::unix::process::parent_id());
+    let children = fs::read_dir(threads).unwrap().map(|thread| {
+        let children = thread.unwrap().path().join("children");
+        fs::read_to_string(children).unwrap()
+    });
+    let children = children.collect::<String>();
+    let mut children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    let first = children.find(|pid| *pid != std::process::id() as i32);
+    kill(Pid::from_raw(first.unwrap()), Signal::SIGKILL).unwrap();
+    eventually("it may go on", || go.exists());
+    set_lease(&file, libc::F_UNLCK);
+}
+
+#[test]
+#[allow(unsafe_code)]
+fn what_the_second_child_uses_stays_when_the_first_is_killed() {
+    apart(&[], || {
+        let stage = Stage::new("cat /proc/$$/environ >env.new; echo $* >>env.new; mv env.new env");
+        let (leased, go) = (stage.file("leased"), stage.file("go"));
+        let before = guards();
+        // SAFETY: this process has one thread.
+        let killer = match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                nix::unistd::alarm::set(30);
+                kill_the_first_child(&stage.helper(), &leased, &go);
+                // SAFETY: ends this child, without the test harness's own exit handlers.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => child,
+        };
+        eventually("there is a lease", || leased.exists());
+        let error = stage.ask(Duration::from_secs(3)).unwrap_err();
+        let _others = std::hint::black_box(([b'A'; 65536], vec![vec![b'A'; 100]; 100]));
+        fs::write(&go, "").unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot start {} (who starts it was killed): Interrupted system call",
+                stage.helper().display()
+            )
+        );
+        assert_eq!(guards(), before + 2, "what is below the two stacks");
+        eventually("it starts", || stage.file("env").exists());
+        assert_eq!(
+            fs::read(stage.file("env")).unwrap(),
+            b"PATH=/usr/sbin:/usr/bin:/sbin:/bin\0--session\n"
+        );
+        waitpid(killer, None).unwrap();
+        assert_eq!(no_children(), nix::errno::Errno::ECHILD);
     });
 }
 

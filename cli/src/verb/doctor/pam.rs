@@ -12,7 +12,7 @@ use crate::stack::Folders;
 use crate::verb::pam::standing::Standing;
 
 pub fn check(world: &World) -> Vec<Finding> {
-    if world.berths().next().is_none() {
+    if !world.any(|_| true) {
         return Vec::new(); // Nobody would notice.
     }
     let folders = Folders::under(&world.root);
@@ -146,6 +146,16 @@ mod tests {
         assert_eq!(none.len(), 1, "{none:?}");
         assert_eq!(none[0].0, Level::Fail);
         assert!(none[0].1.contains("logins run outside"), "{none:?}");
+    }
+
+    /// As where users come from SSSD.
+    #[test]
+    fn a_stack_without_berth_is_a_failure_also_where_nobody_is_listed_who_would_get_one() {
+        let files = [("etc/pam.d/sshd", "session required pam_unix.so\n"), SSHD];
+        let mut fake = Fake::new("pam-unlisted", OFF, &[], &files);
+        fake.lists_nobody();
+        let levels: Vec<Level> = check(&fake.0).iter().map(|one| one.level).collect();
+        assert_eq!(levels, [Level::Fail]);
     }
 
     #[test]
