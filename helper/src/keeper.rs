@@ -302,7 +302,9 @@ impl Keeper {
         }
         if self.leader_stays {
             // Without a record the sweep kills nothing.
-            let _ = Record::leave_cgroup_alone(self.record.id);
+            if let Err(error) = Record::leave_cgroup_alone(self.record.id) {
+                self.line("end").field("error", error).error();
+            }
         }
         let end = End {
             seconds: begun.elapsed().as_secs(),

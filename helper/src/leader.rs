@@ -98,7 +98,10 @@ impl Leader {
             // It stays in its user's slice, in a unit that ends by itself.
             Some(Manager::Systemd) => {
                 // Without a record there is nothing that could be killed by mistake.
-                let _ = Record::leave_cgroup_alone(id);
+                if let Err(error) = Record::leave_cgroup_alone(id) {
+                    let line = Line::new("leader").field("session", id);
+                    line.field("error", error).error();
+                }
             }
             None => {}
         }

@@ -254,12 +254,12 @@ impl Record {
     /// Says that what runs in a session's cgroup is not the session's: the application was not moved there
     /// by Berth, or goes on there without a berth.
     pub fn leave_cgroup_alone(id: SessionId) -> Result<()> {
-        let mut record = Record::read(id)?;
-        record.cgroup = None;
-        // Where there is no room to say so, no record says more than one.
-        record
-            .write()
-            .or_else(|_| remove_if_there(&Record::path(id)))
+        let written = Record::read(id).and_then(|mut record| {
+            record.cgroup = None;
+            record.write()
+        });
+        // Where that cannot be said, no record says more than one: who reads it next may have it killed.
+        written.or_else(|_| remove_if_there(&Record::path(id)))
     }
 
     /// Whether a session that has an entry is known to have nobody who keeps it.
