@@ -215,8 +215,12 @@ fn oom_score_adj(role: Role) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
     use std::process::Command;
+    use std::time::Instant;
 
+    use berth_protocol::Channel;
     use nix::libc;
     use nix::sys::wait::{WaitStatus, waitpid};
 
@@ -252,6 +256,21 @@ mod tests {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    #[test]
+    fn whoever_comes_from_a_cgroup_that_has_no_text_for_a_name_is_told_to_the_standby() {
+        let folder = Folder::new("no-text", &[]);
+        let odd = folder.path().join(OsStr::from_bytes(b"\xff"));
+        let leader = Leader {
+            role: Role::of(std::process::id() as i32).unwrap(),
+            origin: Some(odd.into()),
+            oom_protection: None,
+        };
+        let (worker, standby) = Channel::pair().unwrap();
+        worker.send(&leader, None).unwrap();
+        let (told, _): (Leader, _) = standby.receive(Instant::now()).unwrap();
+        assert_eq!(told.origin, leader.origin);
     }
 
     #[test]
