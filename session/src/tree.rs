@@ -30,14 +30,11 @@
 //! ```
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::libc;
-
 use crate::folder::{entries, is_there};
-use crate::{Error, Group, Result, SessionId, headless, kernel_bytes, kernel_text, systemd};
+use crate::{Error, Group, Result, SessionId, headless, kernel_text, process_file, systemd};
 
 /// What the name of a pool's cgroup begins with.
 const POOL: &str = "pool-";
@@ -91,12 +88,10 @@ impl Tree {
 
     /// The cgroup of a process, below this root; `None` of one that has ended, or cannot be seen from here.
     pub fn of_process(&self, pid: i32) -> Result<Option<Group>> {
-        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
-        let table = match kernel_bytes(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-            table => table.map_err(|error| Error::file("read", &path, error))?,
-        };
+        let table = process_file(pid, "cgroup").map_err(|error| {
+            Error::file("read", &PathBuf::from(format!("/proc/{pid}/cgroup")), error)
+        })?;
+        let table = table.unwrap_or_default();
         // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace. Who has a cgroup of their
         // own to divide may call the parts as they like, also as the kernel calls what is gone.
         let mut lines = table.split(|byte| *byte == b'\n');
