@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::{Group, Manager, Role, Tree, kernel_text, pidfd_kill, pidfd_open};
+use crate::{Group, Manager, Role, Tree, pidfd_kill, pidfd_open, status_of};
 
 /// How long it is tried. Only a thread that waits for a device takes longer than moments.
 const KILLING: Duration = Duration::from_secs(10);
@@ -66,8 +66,5 @@ fn process_of(tree: &Tree, group: &Group, thread: i32) -> Option<OwnedFd> {
 }
 
 fn first_of(thread: i32) -> Option<i32> {
-    let status = kernel_text(format!("/proc/{thread}/status")).ok()?;
-    let mut lines = status.lines();
-    let first = lines.find_map(|line| line.strip_prefix("Tgid:"))?;
-    first.trim().parse().ok()
+    status_of(thread, "Tgid").ok()??.parse().ok()
 }
