@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use berth_config::Policy;
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::file::{Lock, Original};
@@ -41,6 +42,13 @@ pub fn run(
     user: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Exit> {
+    // Whom [exempt] lists the module knows from what `berth reload` has written, and until then it is root alone.
+    let loaded = || Policy::load_system().is_ok_and(|policy| policy.loaded().is_some());
+    if change == Change::Enable && !loaded() {
+        return Err(not_so(
+            "no policy is loaded, so nobody but root is let in whatever happens: berth reload",
+        ));
+    }
     let _lock = Lock::take().map_err(not_so)?;
     let folders = Folders::system();
     let mut plans: Vec<Plan> = Vec::new();
