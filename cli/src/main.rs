@@ -44,6 +44,7 @@ mod exit;
 mod figures;
 mod json;
 mod live;
+mod lock;
 #[cfg(test)]
 mod manual;
 mod own;

@@ -482,9 +482,10 @@ fn at_a_terminal_it_asks_and_edits_again() {
 #[test]
 fn the_keyboards_interrupt_is_the_editors() {
     let system = System::new();
-    let script = format!("trap : INT; echo editing; sleep 5 || :; {TO_128}");
+    let script = format!("trap 'echo felt' INT; echo editing; sleep 60 || :; {TO_128}");
     let mut terminal = Terminal::start(&system.command("edit", &script));
     terminal.answer("editing", "\x03");
+    terminal.answer("felt", "");
     terminal.answer("(y)es, (e)dit again, or e(x)it without saving?", "y\n");
     assert_eq!(terminal.end().0, Some(0));
     assert_eq!(system.text(), POLICY.replace("64", "128"));

@@ -3,6 +3,8 @@
 //! It starts as root because its caller is, never by a setuid bit, and keeps at each stage only the
 //! capabilities (capabilities(7)) that the stage needs.
 
+use std::fs;
+
 use berth_protocol::install_filter;
 use berth_session::filter::{self, Others};
 use caps::{CapSet, Capability, CapsHashSet};
@@ -32,7 +34,7 @@ const SETUP: &[Capability] = &[
     Capability::CAP_SYSLOG, // the kernel's log, in which it says what it has killed
 ];
 
-/// While a session is kept.
+/// While a session is kept; and CAP_SYS_PTRACE, where others' processes are not to be seen without it.
 const KEEP: &[Capability] = &[
     Capability::CAP_KILL,         // the user's processes, at the end
     Capability::CAP_SYS_NICE,     // moving the leader out of a cpuset
@@ -160,7 +162,13 @@ pub fn for_keeping() -> Result<()> {
     // The application has just been told to go on, or is about to be: it goes first, where it has to share a processor
     // with this. The kernel looks at the filter for a tenth of a millisecond.
     std::thread::yield_now();
-    limit_to(KEEP)?;
+    let mut keep = KEEP.to_vec();
+    set(CapSet::Effective, &permitted(&keep)?)?;
+    // A /proc for one group only, or for who may trace (`hidepid`, proc(5)), hides all others from who may not.
+    if fs::metadata("/proc/1/stat").is_err() {
+        keep.push(Capability::CAP_SYS_PTRACE);
+    }
+    limit_to(&keep)?;
     // A call that was forgotten here fails and is logged by who makes it; that must not end anybody's session.
     install_filter(&filter::only(KEEPS, Others::Fail)).map_err(system("give up system calls"))
 }
@@ -197,16 +205,19 @@ pub fn become_owner(owner: u32, uid: u32) -> Result<()> {
 }
 
 fn limit_to(wanted: &[Capability]) -> Result<()> {
-    let wanted: CapsHashSet = wanted.iter().copied().collect();
-    // Inside a container some may be absent already: what is missing shows where it is needed.
-    let keep: CapsHashSet = read(CapSet::Permitted)?
-        .intersection(&wanted)
-        .copied()
-        .collect();
+    let keep = permitted(wanted)?;
     caps::clear(None, CapSet::Ambient).map_err(failed("ambient"))?;
     set(CapSet::Inheritable, &CapsHashSet::new())?;
     set(CapSet::Effective, &keep)?;
     set(CapSet::Permitted, &keep)
+}
+
+/// Those of these that this process has. Inside a container some may be absent already: what is missing shows where it is
+/// needed.
+fn permitted(wanted: &[Capability]) -> Result<CapsHashSet> {
+    let mut has = read(CapSet::Permitted)?;
+    has.retain(|one| wanted.contains(one));
+    Ok(has)
 }
 
 fn read(which: CapSet) -> Result<CapsHashSet> {

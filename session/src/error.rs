@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 /// What was attempted, on what, and what the system said.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -78,9 +80,13 @@ impl Error {
         matches!(self, Error::Refused { reason, .. } if reason.contains(NAME))
     }
 
-    /// Whether something was not there.
+    /// Whether something was not there. Of a file whose cgroup goes meanwhile the kernel says ENODEV.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Error::File { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        let Error::File { source, .. } = self else {
+            return false;
+        };
+        let errno = source.raw_os_error().map(Errno::from_raw);
+        source.kind() == io::ErrorKind::NotFound || errno == Some(Errno::ENODEV)
     }
 
     /// A failed file operation.

@@ -50,11 +50,29 @@ impl Controller {
 /// One cgroup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Group {
+    #[serde(with = "bytes")]
     path: PathBuf,
     /// Its folder, where many of its files are read at once: the kernel walks every path here step by step, with a lock
     /// for each.
     #[serde(skip)]
     folder: Option<Arc<OwnedFd>>,
+}
+
+/// A path as its bytes: who has a cgroup of their own to divide may call the parts as they like.
+mod bytes {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().as_bytes().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Ok(OsString::from_vec(Vec::deserialize(from)?).into())
+    }
 }
 
 impl PartialEq for Group {
@@ -82,7 +100,14 @@ impl Group {
         self.path.join(name).into()
     }
 
-    /// The same, opened for many looks. Not for long: it is this cgroup, and none that has its name later.
+    /// All cgroups just below.
+    pub fn children(&self) -> Vec<Group> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.map(|entry| entry.path().into()).collect()
+    }
+
+    /// This one, opened for many looks. Not for long: it is this cgroup, and none that has its name later.
     pub fn opened(&self) -> Group {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = fcntl::open(&self.path, flags, Mode::empty());

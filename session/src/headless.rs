@@ -2,7 +2,6 @@
 //! and one that is dead takes no signal (seen with Linux 6.18); and once such a process has been moved to another cgroup, that
 //! one's `cgroup.procs` does not list it. What it starts is as good at that, so all stands still while they are ended.
 
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -52,9 +51,7 @@ fn find(tree: &Tree, top: &Group) -> Vec<OwnedFd> {
         let threads = group.read("cgroup.threads").unwrap_or_default();
         let threads = threads.lines().filter_map(|line| line.parse().ok());
         found.extend(threads.filter_map(|thread| process_of(tree, &group, thread)));
-        let below = fs::read_dir(group.path()).into_iter().flatten().flatten();
-        let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        groups.extend(below.map(|entry| Group::from(entry.path())));
+        groups.extend(group.children());
     }
     found
 }

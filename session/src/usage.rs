@@ -1,7 +1,7 @@
 //! What a cgroup has used of the machine, and what it is using.
 
 use crate::group::keyed;
-use crate::{Controller, Group};
+use crate::{Controller, Group, Result};
 
 /// Figures of one cgroup. `None` is what this kernel does not say (a controller that is not there, a
 /// file of a later version).
@@ -77,8 +77,9 @@ impl Usage {
 
 /// Bytes that the kernel could make room in by a kill only: what was read from files it lets go, but for what is yet to be
 /// written to them (memory.stat in the kernel's cgroup-v2.rst).
-pub fn memory_in_use(group: &Group) -> Option<u64> {
-    let current: u64 = group.number("memory.current")?;
+pub fn memory_in_use(group: &Group) -> Result<u64> {
+    let current = group.read("memory.current")?;
+    let current: u64 = current.trim().parse().unwrap_or(u64::MAX);
     let stat = group.figures("memory.stat").unwrap_or_default();
     let sum = |keys: [&str; 2]| {
         let of = keys.into_iter().filter_map(|key| keyed(&stat, key));
@@ -86,7 +87,7 @@ pub fn memory_in_use(group: &Group) -> Option<u64> {
     };
     let cache = sum(["inactive_file", "active_file"]);
     let unwritten = sum(["file_dirty", "file_writeback"]);
-    Some(current.saturating_sub(cache.saturating_sub(unwritten)))
+    Ok(current.saturating_sub(cache.saturating_sub(unwritten)))
 }
 
 /// How often a fork was refused, where that is counted. Before Linux 6.11 it is in the cgroup of whoever forked, whosever cap

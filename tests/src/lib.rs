@@ -11,6 +11,7 @@
 //! What tests share is the kernel: the cgroup tree, and what is counted for each UID. So every test has
 //! UIDs that no other running test has (see [`slot`]).
 
+pub mod apart;
 mod application;
 mod booted;
 mod cgroup;

@@ -299,7 +299,7 @@ fn kill_with_a_signal_only_sends_it() {
     Machine::run(|machine| {
         let login = machine.ssh_background(
             "alice",
-            "trap 'echo got it; exit 7' USR1; touch ready; while :; do sleep 0.1; done",
+            "trap '>got' CONT; touch ready; while :; do sleep 0.1; done",
         );
         let id = session(machine);
         assert!(eventually(|| machine
@@ -311,6 +311,8 @@ fn kill_with_a_signal_only_sends_it() {
             .ok();
         assert!(said.starts_with("sent SIGCONT to "), "{said}");
         assert!(said.ends_with("(sshd from 127.0.0.1)"), "{said}");
+        let got = || std::fs::exists("/home/alice/got").unwrap();
+        assert!(eventually(got), "another signal");
         assert_eq!(listed(machine)[0], id, "it goes on");
         machine
             .berth(&format!("kill {id} --yes --signal USR1"))
@@ -349,17 +351,7 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
         let id = session(machine);
-        // The keeper and its standby at once: no one is left to clean up.
-        let helpers = || Process::named("berth-helper");
-        assert!(
-            eventually(|| helpers().len() == 2),
-            "an earlier login's has ended"
-        );
-        let pids: Vec<String> = helpers().iter().map(|one| one.0.to_string()).collect();
-        let all = pids.join(" ");
-        machine
-            .host(&format!("kill -STOP {all}; kill -KILL {all}"))
-            .ok();
+        Process::kill_the_keepers();
         let dead = || machine.berth("list").stdout.contains("  dead\n");
         assert!(eventually(dead), "{:?}", machine.berth("list"));
         let said = machine.berth("list").ok();

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Output, Terminal};
+use berth_tests::{Machine, Output, Process, Terminal, eventually};
 
 /// `berth try` for a user, with this build's module and helper.
 fn attempt(machine: &Machine, arguments: &str) -> Output {
@@ -113,7 +113,7 @@ fn try_gives_a_shell_on_a_terminal_with_job_control() {
             .unwrap();
         assert_eq!(terminal.run("echo $BERTH_SESSION"), id);
         terminal.send("sleep 100; echo woken $?");
-        std::thread::sleep(Duration::from_millis(300));
+        assert!(eventually(|| !Process::running("sleep 100").is_empty()));
         let begun = Instant::now();
         terminal.send("\x03");
         terminal.send("exit 3");

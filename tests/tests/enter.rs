@@ -70,7 +70,7 @@ fn root_is_in_the_sessions_namespaces_and_outside_its_cgroup() {
 #[test]
 fn nothing_of_the_callers_comes_along() {
     Machine::run(|machine| {
-        let (alice, _) = machine.stay("alice");
+        let (alice, sleep) = machine.stay("alice");
         let id = session(machine);
         let enter = format!("{PROGRAMS}/berth enter {id}");
         let environment = machine
@@ -104,11 +104,13 @@ fn nothing_of_the_callers_comes_along() {
         let status = machine.host(&format!("{enter} grep NoNewPrivs /proc/self/status"));
         assert_eq!(status.ok(), "NoNewPrivs:\t1");
         // What the user has put where users can is not run.
-        machine.ssh(
-            "alice",
-            "printf '#!/bin/sh\\necho hers' >/tmp/id; chmod 755 /tmp/id",
-        );
-        let ran = machine.host(&format!("cd /tmp; {enter} id -u"));
+        machine
+            .host(&format!(
+                "f=/proc/{}/root/tmp/id; printf '#!/bin/sh\necho hers' >$f && chmod 755 $f",
+                sleep.0
+            ))
+            .ok();
+        let ran = machine.host(&format!("cd /tmp; PATH=/tmp:.:$PATH {enter} id -u"));
         assert_eq!(ran.ok(), "0");
         alice.end();
     });
@@ -205,7 +207,7 @@ fn without_a_command_it_is_a_shell_with_job_control() {
         let mut terminal = Terminal::start(command);
         assert_eq!(terminal.run("cat /proc/1/comm; id -u"), "berth-init\n0");
         terminal.send("sleep 100; echo woken $?");
-        std::thread::sleep(Duration::from_millis(300));
+        assert!(eventually(|| !Process::running("sleep 100").is_empty()));
         let begun = Instant::now();
         terminal.send("\x03");
         terminal.send("exit 3");

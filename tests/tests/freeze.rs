@@ -152,7 +152,6 @@ fn a_frozen_users_login_is_refused_and_nobody_elses() {
         let message =
             "Your sessions are frozen, and no others can be opened. Help: help@example.org";
         assert!(format!("{refused:?}").contains(message), "{refused:?}");
-        machine.logged("user=alice uid=");
         assert!(
             machine
                 .logged("result=deny reason=\"Your sessions are frozen")

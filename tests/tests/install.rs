@@ -380,9 +380,10 @@ fn an_installation_that_is_ended_while_it_renames_goes_on_to_the_last() {
         place.build("new");
         fs::create_dir(place.0.join("bin")).unwrap();
         let program = place.0.join("bin").join(program);
-        fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&program, format!("#!/bin/sh\n: >\"$0.ran\"\n{text}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         place.run(&[]);
+        assert!(program.with_extension("ran").exists(), "{name}");
         assert_eq!(place.versions(), ["new", "new"], "{name}");
     }
 }

@@ -47,10 +47,7 @@ fn ticks_per_second() -> Option<u64> {
 /// The processes in a cgroup and below it.
 fn pids(group: &Group) -> Vec<i32> {
     let mut pids = group.processes().unwrap_or_default();
-    let entries = fs::read_dir(group.path()).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        pids.extend(self::pids(&entry.path().into()));
-    }
+    pids.extend(group.children().iter().flat_map(self::pids));
     pids
 }
 

@@ -1,7 +1,6 @@
 //! `berth pam`: Berth's lines in PAM's files.
 
 mod change;
-mod file;
 mod lines;
 pub mod manager;
 pub mod standing;

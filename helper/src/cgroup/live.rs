@@ -3,8 +3,6 @@
 //! Unlike a login, which sets what the policy says and finds all else as the kernel has made it, this also takes
 //! back what the policy no longer says.
 
-use std::fs;
-
 use berth_config::outcome::{Caps, MissingController};
 use berth_session::{Applied, Group, Tree};
 
@@ -64,7 +62,7 @@ impl UserCaps {
         bring(&user, &own, how, told);
         let mut untold = Applied::to(told.whose.clone());
         bring(&user, &tasks(self.tasks.with_reserve()), how, &mut untold);
-        let (sessions, rescue) = (user.child("sessions"), user.child("rescue"));
+        let [sessions, rescue] = Tree::parts(&user);
         bring(&sessions, &tasks(self.tasks.cap()), how, told);
         if rescue.exists() {
             bring(&rescue, &tasks(self.tasks.reserve()), how, &mut untold);
@@ -73,7 +71,7 @@ impl UserCaps {
         let passed_on = protection::inherited(&own, &[]);
         for part in [sessions, rescue].iter().filter(|part| part.exists()) {
             bring(part, &passed_on, how, &mut untold);
-            for session in below(part) {
+            for session in part.children() {
                 let of_user = |setting: &&Setting| {
                     let mut files = protection::FILES.iter().zip(&had);
                     files.any(|(file, had)| {
@@ -130,12 +128,6 @@ pub fn bring_protection(group: &Group, settings: &[Setting]) -> Result<()> {
     protection::cover(group, &unset().collect::<Vec<_>>(), settings)
 }
 
-fn below(group: &Group) -> Vec<Group> {
-    let entries = fs::read_dir(group.path()).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    folders.map(|entry| entry.path().into()).collect()
-}
-
 fn tasks(set: &[Setting]) -> Vec<Setting> {
     match set.is_empty() {
         true => unset().filter(|one| one.file == "pids.max").collect(),
@@ -158,7 +150,7 @@ fn bring(group: &Group, settings: &[Setting], how: How, told: &mut Applied) {
                 );
                 continue;
             }
-            Standing::InUse(reason) => {
+            Standing::InUse(reason) | Standing::Unknown(reason) => {
                 told.left(setting.cap, reason);
                 continue;
             }

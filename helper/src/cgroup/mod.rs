@@ -151,11 +151,10 @@ impl Plan {
         }
         protection::cover(&tree.berth(), &below, &self.everyone)?;
 
-        let sessions = user.child("sessions");
+        let [sessions, rescue] = Tree::parts(&user);
         sessions.create()?;
         writer.write_all(&whom, &sessions, self.tasks.cap())?;
         let part = if self.tasks.are_used_up(&sessions) {
-            let rescue = user.child("rescue");
             rescue.create()?;
             writer.write_all(&whom, &rescue, self.tasks.reserve())?;
             rescue
@@ -220,41 +219,29 @@ impl Writer<'_> {
     }
 
     fn write(&mut self, whom: &str, group: &Group, setting: &Setting) -> Result<()> {
-        let reason = match self.available.reason_against(setting.controller) {
-            Some(reason) => reason,
-            None if !group.path().join(setting.file).exists() => {
-                format!(
-                    "this kernel has no {} in {}",
-                    setting.file,
-                    group.path().display()
-                )
-            }
-            // What is in force already is not written again: the kernel may take its time over it.
-            None if group
-                .read(setting.file)
-                .is_ok_and(|now| now.trim() == setting.value) =>
-            {
-                return Ok(());
-            }
-            None => {
-                if let Some(left) = in_use(whom, group, setting) {
-                    self.missing.push(left);
+        let missing = match self.available.reason_against(setting.controller) {
+            Some(reason) => cap_error(whom, setting, reason),
+            None => match standing::standing(group, setting, Lowering::LetGo) {
+                // What is in force already is not written again: the kernel may take its time over it.
+                Standing::Same => return Ok(()),
+                Standing::InUse(reason) => {
+                    let left = cap_error(whom, setting, reason);
+                    self.missing.push(left.to_string());
                     return Ok(());
                 }
+                Standing::Unknown(reason) => return Err(cap_error(whom, setting, reason)),
                 // The kernel takes the value or refuses it; a refused value is an error in any case.
-                return wake(group, setting)
-                    .and_then(|()| group.write(setting.file, &setting.value))
-                    .map_err(|error| Error::Cap {
-                        cap: setting.cap.into(),
-                        whom: whom.into(),
-                        reason: error.to_string(),
-                    });
-            }
-        };
-        let missing = Error::Cap {
-            cap: setting.cap.into(),
-            whom: whom.into(),
-            reason,
+                Standing::Differs(_) => {
+                    return wake(group, setting)
+                        .and_then(|()| group.write(setting.file, &setting.value))
+                        .map_err(|error| cap_error(whom, setting, error.to_string()));
+                }
+                Standing::NoFile => {
+                    let (file, place) = (setting.file, group.path().display());
+                    let reason = format!("this kernel has no {file} in {place}");
+                    cap_error(whom, setting, reason)
+                }
+            },
         };
         match self.missing_controller {
             MissingController::Deny => Err(missing),
@@ -277,37 +264,33 @@ fn wake(group: &Group, setting: &Setting) -> berth_session::Result<()> {
     }
 }
 
-/// Why a login leaves a `memory_max` as it is: what is in use does not fit, and the kernel would kill for it at once,
-/// because somebody logged in. It comes with the next login or `berth apply` that finds less in use, and `berth apply
+/// The settings but a `memory_max` for which too much is in use, which is entered in `left`: the kernel would kill for it at
+/// once, because somebody logged in. It comes with the next login or `berth apply` that finds less in use, and `berth apply
 /// --force` does not wait for that.
-fn in_use(whom: &str, group: &Group, setting: &Setting) -> Option<String> {
-    let Standing::InUse(reason) = standing::standing(group, setting, Lowering::LetGo) else {
-        return None;
-    };
-    let left = Error::Cap {
-        cap: setting.cap.into(),
-        whom: whom.into(),
-        reason,
-    };
-    Some(left.to_string())
-}
-
-/// The settings but those that [`in_use`] is against, which are entered in `left`.
 pub fn but_in_use(
     whom: &str,
     group: &Group,
     settings: &[Setting],
     left: &mut Vec<String>,
-) -> Vec<Setting> {
+) -> Result<Vec<Setting>> {
     let mut settings = settings.to_vec();
-    settings.retain(|setting| match in_use(whom, group, setting) {
-        Some(reason) => {
-            left.push(reason);
-            false
+    if let Some(at) = settings.iter().position(|one| one.file == "memory.max") {
+        let max = settings.remove(at);
+        match standing::standing(group, &max, Lowering::LetGo) {
+            Standing::InUse(reason) => left.push(cap_error(whom, &max, reason).to_string()),
+            Standing::Unknown(reason) => return Err(cap_error(whom, &max, reason)),
+            _ => settings.insert(at, max),
         }
-        None => true,
-    });
-    settings
+    }
+    Ok(settings)
+}
+
+fn cap_error(whom: &str, setting: &Setting, reason: String) -> Error {
+    Error::Cap {
+        cap: setting.cap.into(),
+        whom: whom.into(),
+        reason,
+    }
 }
 
 /// The kernel's word for a limit.

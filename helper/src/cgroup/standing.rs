@@ -91,6 +91,8 @@ pub enum Standing {
     Differs(String),
     /// It has more memory in use, and is not to be forced.
     InUse(String),
+    /// What it has, or has in use, cannot be read, and is no reason to go on as if it were nothing.
+    Unknown(String),
     /// There is no such file.
     NoFile,
 }
@@ -112,8 +114,10 @@ const PIECE: u64 = 64 << 20;
 
 /// Looks at a setting of a cgroup.
 pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standing {
-    let Ok(now) = group.read(setting.file) else {
-        return Standing::NoFile;
+    let now = match group.read(setting.file) {
+        Ok(now) => now,
+        Err(error) if error.is_not_found() => return Standing::NoFile,
+        Err(error) => return Standing::Unknown(error.to_string()),
     };
     let now = now.trim();
     if is_same(setting, now) {
@@ -122,10 +126,9 @@ pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standin
     let is_memory_max = setting.file == "memory.max" && lowering != Lowering::Force;
     let wanted = setting.value.parse::<u64>().ok();
     let wanted = wanted.filter(|_| is_memory_max).unwrap_or(u64::MAX);
-    let used = memory_in_use(group).filter(|used| *used > wanted);
-    let cached = || (lowering == Lowering::LetGo).then(|| left_of_cache(group, wanted))?;
-    match used.or_else(cached) {
-        Some(used) => {
+    match more_in_use(group, wanted, lowering) {
+        Ok(None) => Standing::Differs(of_disk(setting, now)),
+        Ok(Some(used)) => {
             let text = berth_config::value::bytes_text;
             Standing::InUse(format!(
                 "{} are in use, and {} would be the most; it stays (--force lowers it, and the kernel may kill for it)",
@@ -133,8 +136,27 @@ pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standin
                 text(wanted)
             ))
         }
-        None => Standing::Differs(of_disk(setting, now)),
+        Err(error) => Standing::Unknown(error.to_string()),
     }
+}
+
+/// What a cgroup has in use, if that is more than wanted.
+fn more_in_use(
+    group: &Group,
+    wanted: u64,
+    lowering: Lowering,
+) -> berth_session::Result<Option<u64>> {
+    if wanted == u64::MAX {
+        return Ok(None);
+    }
+    let used = match memory_in_use(group) {
+        Err(error) if error.is_not_found() => None,
+        used => Some(used?).filter(|used| *used > wanted),
+    };
+    Ok(match lowering {
+        Lowering::LetGo => used.or_else(|| left_of_cache(group, wanted)),
+        Lowering::Look | Lowering::Force => used,
+    })
 }
 
 /// Has the kernel let go of what a cgroup has read from files, and says how much is in use then, if that is more than wanted.

@@ -23,7 +23,7 @@ fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
     };
     let brought = |max| {
         let mut left = Vec::new();
-        let settings = but_in_use("user 1001", &folder.group(), &of(max), &mut left);
+        let settings = but_in_use("user 1001", &folder.group(), &of(max), &mut left).unwrap();
         (
             settings.iter().map(|one| one.file).collect::<Vec<_>>(),
             left,
@@ -108,6 +108,65 @@ fn a_cap_is_written_once_or_missed_as_the_policy_says() {
     let left = written(&caps(limit(4096), None, None), Deny).unwrap();
     assert!(left[0].contains("are in use"), "{left:?}");
     assert_eq!(max(), "12288\n");
+}
+
+#[test]
+fn what_the_kernel_has_in_its_own_words_is_not_written_again_and_what_it_hides_is_not_guessed() {
+    let root = Folder::new(
+        "words",
+        &[
+            ("cgroup.controllers", "io memory\n"),
+            ("cgroup.subtree_control", "io memory\n"),
+            ("memory.high", "65536\n"),
+            ("memory.max", "max\n"),
+            ("io.max", "8:0 rbps=5 wbps=max riops=max wiops=max\n"),
+        ],
+    );
+    let tree = root.tree(berth_session::Manager::Berth);
+    let mut writer = Writer {
+        available: &subtree::open(&[], &tree).unwrap(),
+        missing_controller: MissingController::Warn,
+        missing: Vec::new(),
+    };
+    let setting =
+        |cap, controller, file, value: &str| Setting::new(cap, controller, file, value.into());
+    let high = setting("memory_high", Controller::Memory, "memory.high", "65537");
+    let rates = setting(
+        "io_read_bandwidth_max",
+        Controller::Io,
+        "io.max",
+        "8:0 rbps=5",
+    );
+    writer
+        .write_all("user 1001", tree.root(), &[high, rates])
+        .unwrap();
+    assert_eq!(root.read("memory.high"), "65536\n");
+    assert!(root.read("io.max").starts_with("8:0 rbps=5 wbps"));
+    // A link to itself is there, and cannot be read.
+    let loop_at = |file| std::os::unix::fs::symlink(file, root.path().join(file)).unwrap();
+    loop_at("memory.current");
+    let max = setting("memory_max", Controller::Memory, "memory.max", "65536");
+    let error = writer.write_all("user 1001", tree.root(), std::slice::from_ref(&max));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.starts_with("cannot set memory_max of user 1001: cannot read "),
+        "{error}"
+    );
+    but_in_use("user 1001", tree.root(), &[max], &mut Vec::new()).unwrap_err();
+    assert_eq!(root.read("memory.max"), "max\n");
+    assert!(writer.missing.is_empty());
+    let standing = |value| {
+        let swap = setting(
+            "memory_swap_max",
+            Controller::Memory,
+            "memory.swap.max",
+            value,
+        );
+        standing::standing(tree.root(), &swap, Lowering::Look)
+    };
+    assert_eq!(standing("max"), Standing::NoFile);
+    loop_at("memory.swap.max");
+    assert!(matches!(standing("max"), Standing::Unknown(_)));
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl Level {
         let cap = self.memory_max?;
         let mut used = self.group.number("memory.current")?;
         if is_past(used, CLOSE, cap) {
-            used = memory_in_use(&self.group)?;
+            used = memory_in_use(&self.group).ok()?;
         }
         let is_new = changes(&mut self.is_close_to_memory, used, cap);
         is_new.then(|| {

@@ -97,7 +97,7 @@ pub fn bring(
     let mut changed: Vec<(&Setting, String)> = Vec::new();
     for setting in settings {
         match standing(slice, setting, how.lowering()) {
-            Standing::InUse(reason) => {
+            Standing::InUse(reason) | Standing::Unknown(reason) => {
                 told.left(setting.cap, reason);
                 continue;
             }

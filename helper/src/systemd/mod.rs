@@ -98,7 +98,7 @@ impl Plan {
     ) -> Result<Place> {
         let mut missing = Vec::new();
         let but_in_use = cgroup::but_in_use;
-        let everyone = but_in_use("everyone", &tree.berth(), &self.everyone, &mut missing);
+        let everyone = but_in_use("everyone", &tree.berth(), &self.everyone, &mut missing)?;
         if !everyone.is_empty() {
             // No last logout comes in between the look and the change.
             let folder = UserFolder::lock_everyone()?;
@@ -126,17 +126,17 @@ impl Plan {
         let whom = format!("user {}", self.uid);
         let user = tasks::with_room(tree, &slice, folder, group.as_ref(), &self.user)?;
         let is_rescue = user != self.user;
-        let user = but_in_use(&whom, &slice, &user, &mut missing);
+        let user = but_in_use(&whom, &slice, &user, &mut missing)?;
         let mut asked = vec![("everyone".into(), tree.berth(), everyone)];
         let mut slices = Vec::new();
         if let Some(name) = &pool {
             // What the user's service manager runs is outside of the pool, and under the same caps.
             let outside = format!("{whom} outside of pool {name}");
-            let outside = but_in_use(&outside, &own, &self.user, &mut missing);
+            let outside = but_in_use(&outside, &own, &self.user, &mut missing)?;
             set(tree, folder, &own, &outside)?;
             if let Some((_, caps)) = self.pool.as_ref().filter(|(wanted, _)| wanted == name) {
                 let (whom, group) = (format!("pool {name}"), tree.pool(name));
-                let caps = but_in_use(&whom, &group, caps, &mut missing);
+                let caps = but_in_use(&whom, &group, caps, &mut missing)?;
                 slices.push(pool::Slice::of_pool(tree, name, &caps));
                 asked.push((whom, group, caps));
             }

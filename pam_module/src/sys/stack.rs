@@ -49,7 +49,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // SAFETY: our own mapping; the children are gone (CLONE_VFORK) when a Stack is dropped.
+        // SAFETY: our own mapping; no Stack is dropped before the children are known to be gone.
         let _ = unsafe { libc::munmap(self.0.as_ptr(), GUARD + SIZE) };
         // In an application with as many mappings as there may be it fails, since it may have to split one. Then the
         // stack stays: no login fails for that.

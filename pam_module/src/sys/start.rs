@@ -7,6 +7,10 @@
 //! costs no copy of its page tables, and the application's thread stands still meanwhile (CLONE_VFORK). They
 //! may therefore only make system calls: no allocation, no lock, no panic, and nothing of glibc that keeps
 //! state. Its set*id functions, for one, walk the application's list of threads.
+//!
+//! One who waits for the other to leave the memory stops waiting when it is killed, and whoever types `su` can have the
+//! first child killed: by the cgroup.kill of a cgroup of theirs. So that tells when it has come to its end, and where it
+//! has not, all that the second may still use stays for ever.
 
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
@@ -111,6 +115,8 @@ struct Plan {
     errno: Cell<c_int>,
     /// What failed. Clone and exec speak for themselves.
     step: Cell<Option<&'static str>>,
+    /// Whether the first child has come to its end, and so the second, if any, has left the memory.
+    is_over: Cell<bool>,
 }
 
 /// Starts `helper --session` with `theirs` as descriptor 3; `ours` is the other end.
@@ -130,7 +136,7 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
     let (first, second) = Stack::new()
         .and_then(|first| Ok((first, Stack::new()?)))
         .map_err(|errno| failed(Some("memory for it"), errno))?;
-    let plan = Plan {
+    let plan = Box::new(Plan {
         path: path.as_ptr(),
         argv: [path.as_ptr(), ARGUMENT.as_ptr(), ptr::null()],
         environment: [ENVIRONMENT.as_ptr(), ptr::null()],
@@ -140,19 +146,20 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
         pid: Cell::new(0),
         errno: Cell::new(0),
         step: Cell::new(None),
-    };
+        is_over: Cell::new(false),
+    });
     let dumpable = Dumpable::remember();
     {
         // No handler of the application's may run in a child that has its memory.
         let _blocked = Blocked::all();
-        // SAFETY: the stack outlives the child, since this thread stands still until it has ended; the plan
-        // too, and the child only touches its cells.
+        // SAFETY: stack and plan outlive the child, since this thread stands still until it has ended, and only touches the
+        // plan's cells. They outlive the child that it starts, too: see `is_over` below.
         let child = Errno::result(unsafe {
             libc::clone(
                 first_child,
                 first.top(),
                 libc::CLONE_VM | libc::CLONE_VFORK,
-                (&raw const plan).cast_mut().cast(),
+                (&raw const *plan).cast_mut().cast(),
             )
         })
         .map_err(|errno| failed(None, errno))?;
@@ -161,6 +168,12 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
     dumpable.restore();
     // Whether it started or not: as long as we hold its end, no end of file comes.
     drop(theirs);
+    if !plan.is_over.get() {
+        // The second may run yet, and start the helper, whose socket has ended by then. Only its code goes, if the
+        // application unloads the module first: then it ends by SIGSEGV.
+        std::mem::forget((first, second, path, plan));
+        return Err(failed(Some("who starts it was killed"), Errno::EINTR));
+    }
     match plan.errno.get() {
         0 => {
             let pid = plan.pid.get();
@@ -190,14 +203,22 @@ fn open(pid: c_int, ours: BorrowedFd<'_>) -> Option<OwnedFd> {
 
 /// The first child: becomes what the helper shall be, and starts it.
 extern "C" fn first_child(plan: *mut c_void) -> c_int {
-    // SAFETY: `start` passes its plan, which outlives this child.
+    // SAFETY: `start` passes its plan, which outlives both children.
     let plan = unsafe { &*plan.cast_const().cast::<Plan>() };
-    if let Err(step) = prepare(plan) {
-        plan.errno.set(Errno::last_raw());
-        plan.step.set(Some(step));
-        return 1;
+    match prepare(plan) {
+        Ok(()) => start_second(plan),
+        Err(step) => {
+            plan.errno.set(Errno::last_raw());
+            plan.step.set(Some(step));
+        }
     }
-    // SAFETY: as in `start`: this child stands still until the second has left the memory, by exec or exit.
+    plan.is_over.set(true);
+    0
+}
+
+fn start_second(plan: &Plan) {
+    // SAFETY: as in `start`: this child stands still until the second has left the memory, by exec or exit; killed
+    // meanwhile, it does not say that it is over.
     let pid = unsafe {
         libc::clone(
             second_child,
@@ -207,15 +228,13 @@ extern "C" fn first_child(plan: *mut c_void) -> c_int {
         )
     };
     if pid < 0 {
-        plan.errno.set(Errno::last_raw());
-        return 1;
+        return plan.errno.set(Errno::last_raw());
     }
     plan.pid.set(pid);
     if plan.errno.get() != 0 {
         // Its exec failed. Reaped here, so as not to need an init that does.
         wait(pid, 0);
     }
-    0
 }
 
 /// The second child: the helper.

@@ -1,5 +1,7 @@
 //! Tests of the whole core, driven by a scripted host.
 
+#[path = "../../../tests/src/apart.rs"]
+mod apart;
 pub mod changing;
 mod closing;
 mod deciding;

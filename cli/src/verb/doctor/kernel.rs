@@ -70,6 +70,16 @@ pub fn check(world: &World) -> Vec<Finding> {
             "sysctl net.ipv4.ping_group_range=\"0 2147483647\"",
         ));
     }
+    let mounts = world.text("/proc/self/mountinfo").unwrap_or_default();
+    if let Some((hidepid, remedy)) = hidden_from_root(&mounts) {
+        findings.push(Finding::warn(
+            format!(
+                "/proc has {hidepid}: keepers keep CAP_SYS_PTRACE, to see whom they end; and to berth-metrics@.service, \
+                 which has no capability, every session is dead"
+            ),
+            remedy,
+        ));
+    }
     if findings.is_empty() {
         let pressure = match world.path("/proc/pressure").is_dir() {
             true => "PSI",
@@ -89,6 +99,28 @@ pub fn check(world: &World) -> Vec<Finding> {
         )));
     }
     findings
+}
+
+/// Whether /proc hides processes also from root, if without capabilities and in no group but its own (`hidepid`, proc(5)); and
+/// what to do.
+fn hidden_from_root(mounts: &str) -> Option<(&str, String)> {
+    let proc = mounts.lines().rev().find_map(|line| {
+        let (mount, options) = line.split_once(" - proc ")?;
+        (mount.split(' ').nth(4) == Some("/proc")).then_some(options)
+    })?;
+    let mut options = proc.split([' ', ',']);
+    let hidepid = options.clone().find(|one| one.starts_with("hidepid="))?;
+    match hidepid {
+        "hidepid=off" => None,
+        "hidepid=ptraceable" => Some((hidepid, "mount it with hidepid=invisible".into())),
+        _ => {
+            let gid = options.find_map(|one| one.strip_prefix("gid="))?;
+            let remedy = format!(
+                "systemctl edit berth-metrics@.service: [Service] SupplementaryGroups={gid}"
+            );
+            Some((hidepid, remedy))
+        }
+    }
 }
 
 /// Whether a range of groups has none: from 1 to 0, as the kernel has it at first (icmp(7)).
@@ -129,6 +161,23 @@ mod tests {
     fn levels(name: &str, profile: &str, files: &[(&str, &str)]) -> Vec<Level> {
         let fake = Fake::new(name, profile, &[], files);
         check(&fake.0).iter().map(|one| one.level).collect()
+    }
+
+    #[test]
+    fn a_proc_that_hides_processes_from_root_too_is_told() {
+        let remedy = |options: &str| {
+            let line = format!("22 27 0:21 / /proc rw,nosuid shared:5 - proc proc rw{options}\n");
+            hidden_from_root(&line).map(|(_, remedy)| remedy)
+        };
+        for harmless in ["", ",gid=26", ",gid=26,hidepid=off", ",hidepid=invisible"] {
+            assert_eq!(remedy(harmless), None, "{harmless}");
+        }
+        let group = remedy(",gid=26,hidepid=invisible").unwrap();
+        assert!(group.ends_with("SupplementaryGroups=26"), "{group}");
+        assert!(remedy(",hidepid=ptraceable").is_some());
+        let hides = "22 27 0:21 / /proc rw - proc proc rw,gid=26,hidepid=noaccess\n";
+        let files = [("proc/self/mountinfo", hides)];
+        assert_eq!(levels("kernel-hidepid", USER, &files), [Level::Warn]);
     }
 
     #[test]

@@ -1,22 +1,27 @@
 //! `berth pam enable` and `disable`: shown, asked, tested, and only then done.
 
-use std::path::Path;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use berth_config::Policy;
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
-use super::file::{Lock, Original};
 use super::lines::{self, Cannot};
 use super::manager;
 use super::standing::{Standing, never};
-use super::trial::{Copy, Place, covered};
-use crate::ask;
-use crate::difference;
+use super::trial::Trial;
 use crate::exit::{Exit, not_so};
+use crate::replace::Original;
 use crate::stack::Folders;
+use crate::{ask, difference, lock};
 
-/// How many users are tried, until one could log in before the change too.
-const CANDIDATES: usize = 5;
+/// Where the files from before a change are kept.
+const KEPT: &str = "/var/lib/berth/pam.d";
+
+/// Held while PAM's files are changed.
+const LOCK: &str = "/run/berth-pam.lock";
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub enum Change {
 struct Plan {
     service: String,
     original: Original,
+    /// Where the changed one goes, if it is to take the place of a package's.
+    place: Option<PathBuf>,
     new: String,
     /// It becomes what the package's is, and so goes.
     goes: bool,
@@ -49,7 +56,10 @@ pub fn run(
             "no policy is loaded, so nobody but root is let in whatever happens: berth reload",
         ));
     }
-    let _lock = Lock::take().map_err(not_so)?;
+    // So that two changes do not mix.
+    let _lock = lock::at_once(Path::new(LOCK))
+        .map_err(not_so)?
+        .ok_or_else(|| not_so("another `berth pam` is at work"))?;
     let folders = Folders::system();
     let mut plans: Vec<Plan> = Vec::new();
     let (mut done, mut failed) = (0, 0);
@@ -150,15 +160,13 @@ fn plan(
     } else if change == Change::Enable && !is_joined(service.as_bytes()) {
         println!("{service}: gets caps alone, unless a rule of the policy names the service");
     }
-    let place = Path::new("/etc/pam.d").join(service);
-    let original = match folders.is_of_package(&path) {
-        false => Original::read(&path),
-        true => Original::read_of_package(&path, &place),
-    };
     let of_package = folders.of_package(service).filter(|_| !path.is_symlink());
     Ok(Some(Plan {
         service: service.into(),
-        original: original.map_err(|error| about(&error))?,
+        original: Original::read(&path).map_err(|error| about(&error))?,
+        place: folders
+            .is_of_package(&path)
+            .then(|| Path::new("/etc/pam.d").join(service)),
         goes: change == Change::Disable && of_package.as_ref() == Some(&new),
         new,
     }))
@@ -184,61 +192,20 @@ fn carry_out(
     let Plan {
         service,
         original,
+        place,
         new,
         goes,
     } = plan;
-    let test = |text: &str, user: &str| {
-        let text = match service == MANAGER {
-            true => &manager::without_logind(text),
-            false => text,
-        };
-        let copy = Copy::new(folders, service, text)
-            .map_err(|error| format!("cannot copy /etc/pam.d for a test: {error}"))?;
-        Ok::<_, String>(copy.log_in(service, user))
+    let trial = Trial {
+        folders,
+        service,
+        before: &original.text,
+        after: new,
     };
-    // What fails in the same way without the change is no fault of the change.
-    let tested = |user: &str| -> Result<Option<Place>, String> {
-        let why = match test(new, user)? {
-            Ok(place) => return Ok(Some(place)),
-            Err(why) => why,
-        };
-        match test(&original.text, user)? {
-            Ok(_) => Err(format!("{user} could not log in: {why}")),
-            Err(_) => Ok(None),
-        }
-    };
-    match tested("root")? {
-        Some(_) => println!("{service}: root logs in"),
-        None => println!("{service}: root cannot log in here, before the change and after"),
-    }
-    let candidates = match user {
-        Some(user) => vec![user.to_owned()],
-        None => covered(service),
-    };
-    let mut local = None;
-    for user in candidates.into_iter().take(CANDIDATES) {
-        if let Some(place) = tested(&user)? {
-            local = Some((user, place));
-            break;
-        }
-    }
-    match (local, change) {
-        (None, _) => match user {
-            Some(user) => {
-                println!("{service}: {user} cannot log in here, before the change and after")
-            }
-            None => println!("{service}: no local user whom the policy covers could be tested"),
-        },
-        (Some((user, Place::Berth)), _) => println!("{service}: {user} logs in, into a berth"),
-        (Some((user, Place::Outside)), Change::Disable) => println!("{service}: {user} logs in"),
-        (Some((user, Place::Outside)), Change::Enable) => {
-            println!("{service}: {user} logs in, WITHOUT a berth; the system log says why");
-        }
-    }
+    trial.run(change, user)?;
     let state = match change {
         Change::Enable => {
-            let kept = original
-                .keep(service)
+            let kept = keep(service, original)
                 .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
             format!("enabled; the file from before is {}", kept.display())
         }
@@ -246,9 +213,10 @@ fn carry_out(
         Change::Disable => "disabled".into(),
     };
     let replace = || {
-        let replaced = match goes {
-            true => original.remove(),
-            false => original.replace(new),
+        let replaced = match place {
+            _ if *goes => original.remove(),
+            Some(place) => original.put(place, new),
+            None => original.replace(new),
         };
         replaced.map_err(|error| format!("cannot replace the file: {error}"))
     };
@@ -258,4 +226,13 @@ fn carry_out(
     }
     println!("{service}: {state}");
     Ok(())
+}
+
+/// Keeps a copy of a service's file, without lines of Berth's that it has already; says where.
+fn keep(service: &str, original: &Original) -> io::Result<PathBuf> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(KEPT)?;
+    let kept = Path::new(KEPT).join(service);
+    original.put(&kept, &lines::taken(&original.text))?;
+    Ok(kept)
 }

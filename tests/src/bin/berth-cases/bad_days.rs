@@ -37,6 +37,7 @@ fn set_answer(machine: &Machine, answer: &str) {
 /// Logs alice in under both answers while something is wrong, and root.
 fn assert_as_on_error_says(machine: &mut Machine, what: &str, why: &str) {
     for answer in ["deny", "allow"] {
+        machine.forget_log();
         set_answer(machine, answer);
         let outside = machine.host("readlink /proc/self/ns/mnt").ok();
         let login = machine.su("alice", "readlink /proc/self/ns/mnt");
