@@ -153,6 +153,30 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
 }
 
 #[test]
+fn a_package_is_made_below_a_folder_with_a_blank_in_its_name() {
+    let built = Built::new("blank");
+    let folder = built.0.join("my src");
+    let copy = "mkdir -p \"$0/target\" && cp -r \"$1\" \"$0/target\" &&
+        cp -r packaging docs Cargo.toml ./*.md LICENSE-* \"$0\"";
+    let mut sh = Command::new("sh");
+    sh.args(["-c", copy])
+        .arg(&folder)
+        .arg(built.0.join("release"));
+    sh.current_dir(tree());
+    stdout(sh);
+    let script = |name: &str| {
+        let mut command = Command::new(folder.join("packaging").join(name));
+        command.env_remove("CARGO_TARGET_DIR");
+        command
+    };
+    let deb = last_line(script("build-deb"));
+    assert!(of_deb(&deb).contains_key("/usr/bin/berth"), "{deb}");
+    let refused = script("build-rpm").arg("--nodeps").output().unwrap();
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("no blank in a path"), "{why}");
+}
+
+#[test]
 fn a_removed_rpm_leaves_no_folder_of_its_own() {
     let built = Built::new("removed");
     let rpm = built.run("packaging/build-rpm", &["--nodeps", "--without", "selinux"]);
