@@ -20,6 +20,11 @@ pub struct Build {
     pub target: PathBuf,
 }
 
+/// The source tree.
+pub fn tree() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 impl Build {
     /// Looks around from where this program stands.
     pub fn find() -> Build {

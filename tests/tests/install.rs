@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use berth_tests::Output;
@@ -44,7 +44,7 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/install");
+        let script = berth_tests::tree().join("packaging/install");
         let path = std::env::var("PATH").unwrap_or_default();
         let output = Command::new(script)
             .env("PATH", format!("{}:{path}", self.0.join("bin").display()))
@@ -301,7 +301,7 @@ fn without_a_build_nothing_is_installed() {
 fn the_helper_is_installed_where_the_module_looks_for_it() {
     let place = Place::new("helper");
     place.run(&[]).ok();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pam_module/src/arguments.rs");
+    let source = berth_tests::tree().join("pam_module/src/arguments.rs");
     let source = fs::read_to_string(source).unwrap();
     let (_, rest) = source.split_once("HELPER: &str = \"/").unwrap();
     let (helper, _) = rest.split_once('"').unwrap();

@@ -25,7 +25,7 @@ fn deceives(character: char) -> bool {
 fn the_log_is_clean(machine: &Machine) {
     let mut lines = machine.log_lines();
     lines.retain(|line| line.contains("berth"));
-        assert!(!lines.is_empty());
+    assert!(!lines.is_empty());
     for line in lines {
         let (_, text) = line.split_once('>').unwrap();
         let text = text.trim_end_matches(['\n', '\0']);
