@@ -40,9 +40,9 @@ pub fn group(tree: Option<&Tree>) -> Option<(&Tree, Group)> {
 /// All that a user's cgroup has, in the order of their names.
 pub fn sessions(tree: &Tree, user: &Group) -> Vec<Own> {
     let mut all: Vec<Own> = match tree.manager() {
-        Manager::Berth => ["sessions", "rescue"]
+        Manager::Berth => Tree::parts(user)
             .iter()
-            .flat_map(|part| below(&user.child(part), |name| Some(Some(name.parse().ok()?))))
+            .flat_map(|part| below(part, |name| Some(Some(name.parse().ok()?))))
             .collect(),
         Manager::Systemd => below(user, |name| {
             let scope = name.strip_suffix(".scope")?;

@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use crate::accounting::{self, End};
 use crate::audit::{self, Event};
 use crate::init::Init;
-use crate::leader::Leader;
+use crate::leader::{self, Leader};
 use crate::notice::{self, Watch};
 use crate::shared::Membership;
 use crate::sys;
@@ -151,7 +151,8 @@ impl Keeper {
         let first = happened.next();
         first.is_some_and(|fd| self.is_channel(fd))
             && happened.next().is_none()
-            && !self.leader.is_roots()
+            // What nobody could look at ends the session, which is safe.
+            && matches!(self.leader.is_roots(), Ok(false))
     }
 
     fn is_channel(&self, fd: &PollFd<'_>) -> bool {
@@ -167,7 +168,13 @@ impl Keeper {
         }
         match self.tree.as_ref().map(Tree::manager) {
             // systemd's scope is not Berth's to move it out of: it is spared there.
-            Some(Manager::Systemd) => self.leader_stays = self.leader.is_roots(),
+            Some(Manager::Systemd) => {
+                let is_roots = leader::patiently(|| self.leader.is_roots());
+                self.leader_stays = is_roots.unwrap_or_else(|error| {
+                    self.leader.ends_with_its_session(&error);
+                    false
+                });
+            }
             Some(Manager::Berth) | None => self
                 .leader
                 .go_back(self.tree.as_ref(), self.group.as_slice()),
@@ -302,7 +309,9 @@ impl Keeper {
         }
         if self.leader_stays {
             // Without a record the sweep kills nothing.
-            let _ = Record::leave_cgroup_alone(self.record.id);
+            if let Err(error) = Record::leave_cgroup_alone(self.record.id) {
+                self.line("end").field("error", error).error();
+            }
         }
         let end = End {
             seconds: begun.elapsed().as_secs(),

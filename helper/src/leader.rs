@@ -1,9 +1,14 @@
 //! The leader of a session: the application process that called `pam_open_session`.
 
+use std::fmt::Display;
 use std::fs;
+use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use berth_session::{Group, Line, Manager, Record, Role, SessionId, Tree, kernel_text};
+use berth_session::{
+    Group, Line, Manager, Record, Role, SessionId, Tree, kernel_text, process_file,
+};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -76,14 +81,22 @@ impl Leader {
         Ok(group.write("cgroup.procs", &self.role.pid.to_string())?)
     }
 
-    /// Whether it is still root's application, and not the user's program in its place.
-    pub fn is_roots(&self) -> bool {
-        uids(self.role.pid).is_some_and(|[_, effective]| effective == "0")
+    /// Whether it is there as root's application still, and not the user's program in its place.
+    pub fn is_roots(&self) -> Result<bool> {
+        let is_roots = || {
+            let uids = uids(self.role.pid)?;
+            Ok(self.role.is_there()? && uids.is_some_and(|[_, effective]| effective == "0"))
+        };
+        is_roots().map_err(|source| Error::File {
+            action: "look at",
+            path: format!("/proc/{}", self.role.pid).into(),
+            source,
+        })
     }
 
     /// Whether it is not an ordinary user who has started it (su), and who can stop it, too.
     pub fn was_started_by_root(&self) -> bool {
-        uids(self.role.pid).is_some_and(|[real, _]| real == "0")
+        matches!(uids(self.role.pid), Ok(Some([real, _])) if real == "0")
     }
 
     /// Takes it out of a session that has failed, and may go on without a berth.
@@ -98,7 +111,10 @@ impl Leader {
             // It stays in its user's slice, in a unit that ends by itself.
             Some(Manager::Systemd) => {
                 // Without a record there is nothing that could be killed by mistake.
-                let _ = Record::leave_cgroup_alone(id);
+                if let Err(error) = Record::leave_cgroup_alone(id) {
+                    let line = Line::new("leader").field("session", id);
+                    line.field("error", error).error();
+                }
             }
             None => {}
         }
@@ -109,28 +125,39 @@ impl Leader {
     /// killed; but not for one that an ordinary user has started (su), who may have seen to it that it is gone: what
     /// it runs would be under no caps.
     pub fn go_back(&self, tree: Option<&Tree>, from: &[Group]) {
+        let Some(tree) = tree else { return };
         // Never the user's program: that stays under its caps, wherever its parent's session is.
-        let (Some(tree), true) = (tree, self.role.is_alive() && self.is_roots()) else {
-            return;
-        };
-        if !from.iter().any(|group| tree.is_in(self.role.pid, group)) {
-            return;
+        let is_there = patiently(|| {
+            let here = tree.of_process(self.role.pid)?;
+            Ok(here.is_some_and(|here| from.contains(&here)) && self.is_roots()?)
+        });
+        match is_there {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return self.ends_with_its_session(&error),
         }
         // In a container the origin may be the root that was cleared meanwhile.
         let aside = tree.root().child(ASIDE);
         let others = [&aside, tree.root()].into_iter();
         let back = others.filter(|_| self.was_started_by_root());
         let back = self.origin.iter().chain(back);
-        let moved = back.map(|place| self.move_to(place)).find(Result::is_ok);
-        if moved.is_none() {
-            Line::new("leader")
-                .field("pid", self.role.pid)
-                .field(
-                    "error",
-                    "cannot be moved out of its session's cgroup, and ends with it",
-                )
-                .error();
+        let mut why = String::from("there is no cgroup that it could go back to");
+        for place in back {
+            match self.move_to(place) {
+                Ok(()) => return,
+                Err(error) => why = error.to_string(),
+            }
         }
+        self.ends_with_its_session(&why);
+    }
+
+    /// Says that it does.
+    pub fn ends_with_its_session(&self, why: &dyn Display) {
+        let text = "cannot be moved out of its session's cgroup, and ends with it";
+        Line::new("leader")
+            .field("pid", self.role.pid)
+            .field("error", format!("{text}: {why}"))
+            .error();
     }
 
     /// Lets the OOM killer have it again: sshd runs with -1000, its children inherit that, and the
@@ -152,19 +179,34 @@ impl Leader {
             return;
         };
         // Never the user's program: no limit of theirs could end it.
-        if self.role.is_alive() && self.is_roots() {
+        if patiently(|| self.is_roots()).unwrap_or(false) {
             // A process that has ended meanwhile needs none.
             let _ = fs::write(oom_score_adj(self.role), old);
         }
     }
 }
 
-/// A process's real and effective UID, as the kernel writes them; `None` of one that is not to be seen.
-pub fn uids(pid: i32) -> Option<[String; 2]> {
-    let status = kernel_text(format!("/proc/{pid}/status")).ok()?;
-    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    let mut uids = uids.split_whitespace().map(String::from);
-    Some([uids.next()?, uids.next()?])
+/// Looks again where there is no descriptor or no memory for it: others may give theirs back in a moment.
+pub fn patiently<T>(look: impl Fn() -> Result<T>) -> Result<T> {
+    for _ in 0..20 {
+        if let Ok(seen) = look() {
+            return Ok(seen);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    look()
+}
+
+/// A process's real and effective UID, as the kernel writes them; none of one that is not to be seen.
+pub fn uids(pid: i32) -> io::Result<Option<[String; 2]>> {
+    let status = process_file(pid, "status")?.unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    let mut uids = uids
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(String::from);
+    Ok(uids.next().zip(uids.next()).map(<[String; 2]>::from))
 }
 
 fn oom_score_adj(role: Role) -> PathBuf {
@@ -173,10 +215,18 @@ fn oom_score_adj(role: Role) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
     use std::process::Command;
+    use std::time::Instant;
+
+    use berth_protocol::Channel;
+    use nix::libc;
+    use nix::sys::wait::{WaitStatus, waitpid};
 
     use super::*;
     use crate::cgroup::folder::Folder;
+    use crate::sys::Cloned;
 
     #[test]
     fn whom_an_ordinary_user_has_started_is_never_moved_out_of_all_caps() {
@@ -203,5 +253,58 @@ mod tests {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    #[test]
+    fn whoever_comes_from_a_cgroup_that_has_no_text_for_a_name_is_told_to_the_standby() {
+        let folder = Folder::new("no-text", &[]);
+        let odd = folder.path().join(OsStr::from_bytes(b"\xff"));
+        let leader = Leader {
+            role: Role::of(std::process::id() as i32).unwrap(),
+            origin: Some(odd.into()),
+            oom_protection: None,
+        };
+        let (worker, standby) = Channel::pair().unwrap();
+        worker.send(&leader, None).unwrap();
+        let (told, _): (Leader, _) = standby.receive(Instant::now()).unwrap();
+        assert_eq!(told.origin, leader.origin);
+    }
+
+    #[test]
+    fn whom_nobody_can_look_at_for_a_moment_goes_back_all_the_same() {
+        let folder = Folder::new("unseen", &[("cgroup.procs", "")]);
+        let tree = folder.tree(Manager::Berth);
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id() as i32;
+        let leader = Leader {
+            role: Role::of(pid).unwrap(),
+            origin: Some(tree.root().clone()),
+            oom_protection: None,
+        };
+        let from = [tree.of_process(pid).unwrap().unwrap()];
+        let limit = |rlim_cur, rlim_max| {
+            let limit = libc::rlimit { rlim_cur, rlim_max };
+            sys::prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, limit)
+        };
+        match sys::clone(0, None).unwrap() {
+            Cloned::Child => {
+                let none = limit(0, 4096);
+                let unseen = leader.is_roots().is_err();
+                std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        std::thread::sleep(Duration::from_millis(30));
+                        limit(4096, 4096)
+                    });
+                    leader.go_back(Some(&tree), &from);
+                });
+                sys::exit((none.is_err() || !unseen).into())
+            }
+            Cloned::Parent { child, .. } => {
+                assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+            }
+        }
+        assert_eq!(tree.root().processes().unwrap(), [pid]);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

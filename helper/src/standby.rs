@@ -133,8 +133,9 @@ pub fn go_to_who_reaps() {
     let me = std::process::id() as i32;
     let parent = getppid().as_raw();
     // Root's own, and no setuid program either. One outside of this container is not seen, and no user's.
-    if leader::uids(parent).is_none_or(|uids| uids.iter().all(|uid| uid == "0")) {
-        return;
+    match leader::uids(parent) {
+        Ok(Some(uids)) if uids.iter().any(|uid| uid != "0") => {}
+        _ => return,
     }
     let Ok(tree) = Tree::find() else { return };
     if !tree.is_in(me, &tree.keepers()) {

@@ -106,6 +106,12 @@ impl UserFolder {
         Ok(())
     }
 
+    /// Whether one of a user's sessions made a berth for all of their logins (`scope = "user"`).
+    pub fn holds_berth(uid: u32, id: SessionId) -> bool {
+        let folder = Path::new(USERS).join(uid.to_string());
+        folder.join(format!("berth-{id}")).exists()
+    }
+
     /// Removes the folder, if nothing is in it.
     pub fn remove_if_empty(&self) -> Result<()> {
         match fs::remove_dir(&self.path) {

@@ -50,11 +50,29 @@ impl Controller {
 /// One cgroup.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Group {
+    #[serde(with = "bytes")]
     path: PathBuf,
     /// Its folder, where many of its files are read at once: the kernel walks every path here step by step, with a lock
     /// for each.
     #[serde(skip)]
     folder: Option<Arc<OwnedFd>>,
+}
+
+/// A path as its bytes: who has a cgroup of their own to divide may call the parts as they like.
+mod bytes {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().as_bytes().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        Ok(OsString::from_vec(Vec::deserialize(from)?).into())
+    }
 }
 
 impl PartialEq for Group {

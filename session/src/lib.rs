@@ -66,6 +66,6 @@ pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};
 pub use regular::{open_file, read_file, remove_file, replace_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
 pub use sys::{let_read, pidfd_kill, pidfd_open};
-pub use text::{kernel_bytes, kernel_text};
+pub use text::{kernel_bytes, kernel_text, process_file};
 pub use tree::{Manager, Tree, mounts_of};
 pub use usage::{Usage, memory_in_use, tasks_refused};

@@ -30,7 +30,8 @@ impl Limits {
     pub fn of_user(tree: &Tree, user: &Group) -> Limits {
         let mut limits = Limits::of(user);
         if tree.manager() == Manager::Berth {
-            limits.tasks = Limits::of(&user.child("sessions")).tasks;
+            let [sessions, _] = Tree::parts(user);
+            limits.tasks = Limits::of(&sessions).tasks;
         }
         limits
     }

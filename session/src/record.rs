@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_protocol::service::MANAGER;
-use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::folder::{entries, remove_if_there};
 use crate::regular::replace_file;
-use crate::{Error, Result, SessionId, kernel_text, read_file, sys};
+use crate::{Error, Result, SessionId, process_file, read_file, sys};
 
 /// Where everything that lives no longer than the machine is up is kept.
 pub const STATE: &str = "/run/berth";
@@ -36,15 +35,20 @@ impl Role {
         Some(Role { pid, start })
     }
 
-    /// Whether the process is known to be there still (a zombie is not).
+    /// Whether the process is there still (a zombie is not).
+    pub fn is_there(&self) -> io::Result<bool> {
+        Ok(start_of(self.pid)? == Some(self.start))
+    }
+
+    /// Whether the process is known to be there still.
     pub fn is_alive(&self) -> bool {
-        start_of(self.pid).is_ok_and(|start| start == Some(self.start))
+        self.is_there().unwrap_or(false)
     }
 
     /// Whether the process is known to have ended. Where it cannot be looked at (no memory, no descriptor) it is neither
     /// this nor alive, and nothing may be ended for its sake.
     pub fn is_gone(&self) -> bool {
-        start_of(self.pid).is_ok_and(|start| start != Some(self.start))
+        self.is_there().is_ok_and(|is_there| !is_there)
     }
 }
 
@@ -65,14 +69,8 @@ pub(crate) fn parent_of(pid: i32) -> Option<i32> {
 
 /// State, parent and start time of a process; none where there is no such process.
 fn stat(pid: i32) -> io::Result<Option<[String; 3]>> {
-    let stat = match kernel_text(format!("/proc/{pid}/stat")) {
-        Ok(stat) => stat,
-        // ESRCH: it has ended between the open and the read.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(fields_of(&stat))
+    let stat = process_file(pid, "stat")?;
+    Ok(stat.and_then(|stat| fields_of(&String::from_utf8_lossy(&stat))))
 }
 
 fn fields_of(stat: &str) -> Option<[String; 3]> {
@@ -254,12 +252,12 @@ impl Record {
     /// Says that what runs in a session's cgroup is not the session's: the application was not moved there
     /// by Berth, or goes on there without a berth.
     pub fn leave_cgroup_alone(id: SessionId) -> Result<()> {
-        let mut record = Record::read(id)?;
-        record.cgroup = None;
-        // Where there is no room to say so, no record says more than one.
-        record
-            .write()
-            .or_else(|_| remove_if_there(&Record::path(id)))
+        let written = Record::read(id).and_then(|mut record| {
+            record.cgroup = None;
+            record.write()
+        });
+        // Where that cannot be said, no record says more than one: who reads it next may have it killed.
+        written.or_else(|_| remove_if_there(&Record::path(id)))
     }
 
     /// Whether a session that has an entry is known to have nobody who keeps it.

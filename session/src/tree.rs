@@ -30,14 +30,11 @@
 //! ```
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::libc;
-
 use crate::folder::{entries, is_there};
-use crate::{Error, Group, Result, SessionId, headless, kernel_bytes, kernel_text, systemd};
+use crate::{Error, Group, Result, SessionId, headless, kernel_text, process_file, systemd};
 
 /// What the name of a pool's cgroup begins with.
 const POOL: &str = "pool-";
@@ -91,12 +88,10 @@ impl Tree {
 
     /// The cgroup of a process, below this root; `None` of one that has ended, or cannot be seen from here.
     pub fn of_process(&self, pid: i32) -> Result<Option<Group>> {
-        let path = PathBuf::from(format!("/proc/{pid}/cgroup"));
-        let table = match kernel_bytes(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => return Ok(None),
-            table => table.map_err(|error| Error::file("read", &path, error))?,
-        };
+        let table = process_file(pid, "cgroup").map_err(|error| {
+            Error::file("read", &PathBuf::from(format!("/proc/{pid}/cgroup")), error)
+        })?;
+        let table = table.unwrap_or_default();
         // The v2 line is `0::/path`; a path that begins with /.. lies outside a cgroup namespace. Who has a cgroup of their
         // own to divide may call the parts as they like, also as the kernel calls what is gone.
         let mut lines = table.split(|byte| *byte == b'\n');
@@ -230,6 +225,12 @@ impl Tree {
         line
     }
 
+    /// The parts of a user's cgroup that sessions are in, where Berth makes them: the ordinary one, and the one for who logs
+    /// in at tasks_max.
+    pub fn parts(user: &Group) -> [Group; 2] {
+        ["sessions", "rescue"].map(|part| user.child(part))
+    }
+
     /// The cgroups of Berth's own that a session can have: the ordinary one, and the one for a user at
     /// tasks_max. Under systemd there is none: whatever cgroup a session is in is systemd's.
     pub fn session(&self, uid: u32, id: SessionId) -> Result<Vec<Group>> {
@@ -237,10 +238,9 @@ impl Tree {
             return Ok(Vec::new());
         }
         let user = self.user(uid)?;
-        let parts = ["sessions", "rescue"].into_iter();
-        Ok(parts
-            .map(|part| user.child(part).child(&id.to_string()))
-            .collect())
+        Ok(Tree::parts(&user)
+            .map(|part| part.child(&id.to_string()))
+            .into())
     }
 
     /// The cgroups above a session's that are Berth's to remove once they are empty, innermost first.
@@ -249,7 +249,7 @@ impl Tree {
             return Ok(Vec::new());
         }
         let user = self.user(uid)?;
-        let mut groups: Vec<_> = ["sessions", "rescue"].map(|part| user.child(part)).into();
+        let mut groups = Vec::from(Tree::parts(&user));
         groups.extend(self.line_to(&user).into_iter().rev());
         Ok(groups)
     }

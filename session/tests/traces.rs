@@ -435,14 +435,17 @@ fn what_a_login_makes_while_leftovers_are_emptied_is_not_taken_for_one() {
 }
 
 #[test]
-fn a_record_that_cannot_be_written_anew_says_of_no_cgroup_that_it_is_the_sessions() {
+fn a_record_that_cannot_be_read_or_written_anew_says_of_no_cgroup_that_it_is_the_sessions() {
     alone(|| {
         enter(&record(1));
         // As where there is no room: nothing can be written, and anything removed.
         fs::create_dir("/run/berth/sessions/.1").unwrap();
         Record::leave_cgroup_alone(id(1)).unwrap();
-        let left = Record::read(id(1)).map(|record| record.cgroup);
-        assert!(left.is_err_and(|error| error.is_not_found()));
+        let left = || Record::read(id(1)).map(|record| record.cgroup);
+        assert!(left().is_err_and(|error| error.is_not_found()));
+        fs::write(Record::path(id(1)), "{").unwrap();
+        Record::leave_cgroup_alone(id(1)).unwrap();
+        assert!(left().is_err_and(|error| error.is_not_found()));
     });
 }
 

@@ -22,7 +22,8 @@ pub struct Build {
 
 /// The source tree.
 pub fn tree() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("a folder above").to_owned()
 }
 
 impl Build {

@@ -235,22 +235,60 @@ fn the_selinux_package_can_be_installed_where_selinux_is_off() {
     assert!(installed(true, true) && !installed(true, false));
 }
 
-/// Beside the timer it would only fill the log.
-#[test]
-fn the_job_of_cron_is_put_in_place_where_systemd_does_not_run_the_machine() {
+/// What each package runs once it is installed, with the arguments of the first time.
+fn installed() -> [(&'static str, String, [&'static str; 2]); 2] {
     let packaging = berth_tests::tree().join("packaging");
     let spec = fs::read_to_string(packaging.join("berth.spec")).unwrap();
     let (_, of_rpm) = spec.split_once("%post\n").unwrap();
     let (of_rpm, _) = of_rpm.split_once("\n%").unwrap();
     let of_deb = fs::read_to_string(packaging.join("debian/postinst")).unwrap();
-    for (name, script, arguments) in [
-        ("rpm", of_rpm, ["1", ""]),
-        ("deb", &of_deb, ["configure", ""]),
-    ] {
+    [
+        ("rpm", of_rpm.to_owned(), ["1", ""]),
+        ("deb", of_deb, ["configure", ""]),
+    ]
+}
+
+/// A copy of this version may have another format, too: it is Berth that knows. An edit never counts by an upgrade alone.
+#[test]
+fn a_loaded_policy_that_counts_for_nobody_is_loaded_anew() {
+    for (name, script, arguments) in installed() {
+        for (state, expected) in [("of x, not loaded", true), ("loaded 2026-11-24", false)] {
+            let place = Built::new(&format!("loaded-{name}-{expected}"));
+            let root = place.0.display();
+            let script = script.replace(" /var/lib/berth/", &format!(" {root}/"));
+            let version = env!("CARGO_PKG_VERSION");
+            let copy = format!("{{\"version\":\"{version}\"}}\n");
+            fs::write(place.0.join("policy.json"), copy).unwrap();
+            let script = format!(
+                "berth() {{
+                     case $1 in
+                     --version) echo berth {version} ;;
+                     explain) echo 'root (0)'; echo 'policy {state}'; echo; echo RULES ;;
+                     reload) : >{root}/reloaded ;;
+                     esac
+                 }}
+                 systemctl() {{ :; }}; install() {{ :; }}\n{script}"
+            );
+            let mut sh = Command::new("sh");
+            sh.args(["-c", &script, "sh"]).args(arguments);
+            stdout(sh);
+            assert_eq!(
+                place.0.join("reloaded").exists(),
+                expected,
+                "{name}: {state}"
+            );
+        }
+    }
+}
+
+/// Beside the timer it would only fill the log.
+#[test]
+fn the_job_of_cron_is_put_in_place_where_systemd_does_not_run_the_machine() {
+    for (name, script, arguments) in installed() {
         for is_systemds in [false, true] {
             let place = Built::new(&format!("job-{name}-{is_systemds}"));
             let root = place.0.display();
-            let mut script = script.to_owned();
+            let mut script = script.clone();
             for path in [
                 "/usr/share/berth/",
                 "/etc/cron.d/",

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
+use berth_config::{Places, Policy, Trust, check_edited_with, is_drop_in};
 use nix::fcntl::Flock;
 
 use crate::exit::{Exit, not_so};
@@ -48,81 +48,67 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let mut copy = Copy::write(&places, &path, &original.text).map_err(failed)?;
     loop {
         editor::run(&copy.path).map_err(failed)?;
-        let text = match String::from_utf8(fs::read(&copy.path).map_err(failed)?) {
-            Ok(text) if text == original.text => {
-                println!("{} is unchanged", path.display());
-                return Ok(Exit::Done);
-            }
-            Ok(text) => Some(text),
-            Err(_) => {
-                println!("{}: error: it is not UTF-8", path.display());
-                None
-            }
-        };
-        let checked = match &text {
-            Some(text) => {
-                let checked = checked(&places, &path, text).inspect_err(|_| copy.keep())?;
-                Some((checked, text))
-            }
-            None => None,
-        };
-        let policy = checked
-            .as_ref()
-            .and_then(|(checked, text)| Some((valid(checked)?, *text)));
-        let again = match policy {
+        let bytes = fs::read(&copy.path).map_err(failed)?;
+        if bytes == original.text.as_bytes() {
+            println!("{} is unchanged", path.display());
+            return Ok(Exit::Done);
+        }
+        let edited = edited(bytes, &path, &places).inspect_err(|_| copy.keep())?;
+        let answer = match &edited {
             None if arguments.yes => {
                 copy.keep();
                 return Err(left(&path, Exit::Policy));
             }
             None => ask::choose("(e)dit again, or e(x)it without saving?", &['e', 'x']),
-            Some((policy, text)) => {
+            Some((text, policy)) => {
                 difference::print(path.display(), &original.text, text);
                 who::print(&places, policy);
-                let answer = match arguments.yes {
+                match arguments.yes {
                     true => Some('y'),
                     false => ask::choose(SAVE, &['y', 'e', 'x']),
-                };
-                if answer == Some('y') {
-                    if let Err(error) = original.replace(text) {
-                        eprintln!("berth: {} is not saved: {error}", path.display());
-                        copy.keep();
-                        return Err(Exit::NotSo);
-                    }
-                    super::reload::put(policy, &places).inspect_err(|_| {
-                        eprintln!("berth: {} is saved, and not in force", path.display());
-                    })?;
-                    println!("{} is saved, and in force", path.display());
-                    return Ok(Exit::Done);
                 }
-                answer
             }
         };
-        if again != Some('e') {
-            return Err(left(&path, Exit::NotSo));
+        match (answer, &edited) {
+            (Some('y'), Some((text, policy))) => {
+                if let Err(error) = original.replace(text) {
+                    eprintln!("berth: {} is not saved: {error}", path.display());
+                    copy.keep();
+                    return Err(Exit::NotSo);
+                }
+                super::reload::put(policy, &places).inspect_err(|_| {
+                    eprintln!("berth: {} is saved, and not in force", path.display());
+                })?;
+                println!("{} is saved, and in force", path.display());
+                return Ok(Exit::Done);
+            }
+            (Some('e'), _) => {}
+            _ => return Err(left(&path, Exit::NotSo)),
         }
     }
 }
 
-fn checked(places: &Places, path: &Path, text: &str) -> Result<Checked, Exit> {
+/// What was edited, and the policy that it makes, if it has no error. Prints what was found in it.
+fn edited(bytes: Vec<u8>, path: &Path, places: &Places) -> Result<Option<(String, Policy)>, Exit> {
+    let Ok(text) = String::from_utf8(bytes) else {
+        println!("{}: error: it is not UTF-8", path.display());
+        return Ok(None);
+    };
     let site = place::this_machine();
-    let checked = check_edited_with(places, Trust::Root, Some(&site), (path, text));
-    checked.map_err(place::source_error)
+    let checked = check_edited_with(places, Trust::Root, Some(&site), (path, &text));
+    let checked = checked.map_err(place::source_error)?;
+    for diagnostic in &checked.diagnostics {
+        println!("{}", paint::diagnostic(diagnostic));
+    }
+    if checked.policy.is_none() {
+        println!("{}", super::check::summary(&checked));
+    }
+    Ok(checked.policy.map(|policy| (text, policy)))
 }
 
 fn left(path: &Path, exit: Exit) -> Exit {
     eprintln!("berth: {} is left as it was", path.display());
     exit
-}
-
-/// Prints what was found, and gives the policy if it has no error.
-fn valid(checked: &Checked) -> Option<&Policy> {
-    for diagnostic in &checked.diagnostics {
-        println!("{}", paint::diagnostic(diagnostic));
-    }
-    if checked.policy.is_none() {
-        println!("{}", super::check::summary(checked));
-    }
-    checked.policy.as_ref()
 }
 
 /// The policy's file that is named: policy.toml, or one of the folder of drop-ins.

@@ -62,7 +62,7 @@ impl UserCaps {
         bring(&user, &own, how, told);
         let mut untold = Applied::to(told.whose.clone());
         bring(&user, &tasks(self.tasks.with_reserve()), how, &mut untold);
-        let (sessions, rescue) = (user.child("sessions"), user.child("rescue"));
+        let [sessions, rescue] = Tree::parts(&user);
         bring(&sessions, &tasks(self.tasks.cap()), how, told);
         if rescue.exists() {
             bring(&rescue, &tasks(self.tasks.reserve()), how, &mut untold);

@@ -10,7 +10,7 @@ use berth_protocol::service::{JOINED, MANAGER, is_joined};
 use super::lines::{self, Cannot};
 use super::manager;
 use super::standing::{Standing, never};
-use super::trial::{Copy, Place, covered};
+use super::trial::Trial;
 use crate::exit::{Exit, not_so};
 use crate::replace::Original;
 use crate::stack::Folders;
@@ -21,9 +21,6 @@ const KEPT: &str = "/var/lib/berth/pam.d";
 
 /// Held while PAM's files are changed.
 const LOCK: &str = "/run/berth-pam.lock";
-
-/// How many users are tried, until one could log in before the change too.
-const CANDIDATES: usize = 5;
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,54 +188,13 @@ fn carry_out(
         new,
         goes,
     } = plan;
-    let test = |text: &str, user: &str| {
-        let text = match service == MANAGER {
-            true => &manager::without_logind(text),
-            false => text,
-        };
-        let copy = Copy::new(folders, service, text)
-            .map_err(|error| format!("cannot copy /etc/pam.d for a test: {error}"))?;
-        Ok::<_, String>(copy.log_in(service, user))
+    let trial = Trial {
+        folders,
+        service,
+        before: &original.text,
+        after: new,
     };
-    // What fails in the same way without the change is no fault of the change.
-    let tested = |user: &str| -> Result<Option<Place>, String> {
-        let why = match test(new, user)? {
-            Ok(place) => return Ok(Some(place)),
-            Err(why) => why,
-        };
-        match test(&original.text, user)? {
-            Ok(_) => Err(format!("{user} could not log in: {why}")),
-            Err(_) => Ok(None),
-        }
-    };
-    match tested("root")? {
-        Some(_) => println!("{service}: root logs in"),
-        None => println!("{service}: root cannot log in here, before the change and after"),
-    }
-    let candidates = match user {
-        Some(user) => vec![user.to_owned()],
-        None => covered(service),
-    };
-    let mut local = None;
-    for user in candidates.into_iter().take(CANDIDATES) {
-        if let Some(place) = tested(&user)? {
-            local = Some((user, place));
-            break;
-        }
-    }
-    match (local, change) {
-        (None, _) => match user {
-            Some(user) => {
-                println!("{service}: {user} cannot log in here, before the change and after")
-            }
-            None => println!("{service}: no local user whom the policy covers could be tested"),
-        },
-        (Some((user, Place::Berth)), _) => println!("{service}: {user} logs in, into a berth"),
-        (Some((user, Place::Outside)), Change::Disable) => println!("{service}: {user} logs in"),
-        (Some((user, Place::Outside)), Change::Enable) => {
-            println!("{service}: {user} logs in, WITHOUT a berth; the system log says why");
-        }
-    }
+    trial.run(change, user)?;
     let state = match change {
         Change::Enable => {
             let kept = keep(service, original)
