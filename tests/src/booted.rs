@@ -91,9 +91,11 @@ impl Booted {
     /// The machine on which this runs.
     pub fn here() -> Booted {
         let mut end = Command::new("journalctl");
-        end.args(["--lines=0", "--show-cursor"]);
+        end.args(["--lines=1", "--show-cursor"]);
         let said = output(end).ok();
-        let cursor = said.strip_prefix("-- cursor: ").expect("a cursor");
+        let mut lines = said.lines();
+        let cursor = lines.find_map(|line| line.strip_prefix("-- cursor: "));
+        let cursor = cursor.expect("a cursor");
         Booted {
             cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
             cursor: cursor.into(),

@@ -199,7 +199,7 @@ fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack
         fs::write("/etc/pam.d/sshd", &stack).unwrap();
         berth(machine, "enable --yes sshd").ok();
         machine.policy_text("version = 1\n[[rule]]\nname = \"all\"\naction = \"deny\"\n");
-        machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+        machine.berth("reload").ok();
         assert!(machine.refuses_without_session("alice"));
 
         // Where somebody has put the line below.
