@@ -2,11 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, poll};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -149,6 +152,9 @@ impl Terminal {
         let from = self.shown.len();
         let mut bytes = [0; 4096];
         while !self.shown[from..].contains(question) {
+            let mut polled = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            let there = poll(&mut polled, 60_000_u16);
+            assert_eq!(there, Ok(1), "no {question:?} in {}", self.shown);
             match self.master.read(&mut bytes) {
                 Ok(count) if count > 0 => {
                     let text = String::from_utf8_lossy(&bytes[..count]).replace('\r', "");

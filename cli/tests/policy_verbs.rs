@@ -318,7 +318,7 @@ fn everybodys_groups_are_found_in_seconds_where_they_are_many() {
     let arguments = ["check", "--users", "--json", path.to_str().unwrap()];
     let ran = with_accounts(&system, &users, &groups, &arguments);
     // One by one they took 20 s and more.
-    assert!(begun.elapsed().as_secs() < 8, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
     let denied = &json(&ran.out)["users"]["denied"]["rule policy.toml:3"];
     assert_eq!(denied.as_array().unwrap().len(), 100);
 }

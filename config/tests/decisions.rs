@@ -11,13 +11,7 @@ use berth_config::outcome::{
 use berth_config::{
     DecideError, Decision, LocalTime, Login, Places, Policy, Trust, check_edited, check_files,
 };
-use written::{Written, login, machine};
-
-fn policy(text: &str) -> Policy {
-    let checked = Written::new(&format!("version = 1\n{text}")).check();
-    assert_eq!(checked.diagnostics, []);
-    checked.policy.unwrap()
-}
+use written::{Written, login, machine, policy};
 
 fn decide(policy: &Policy, login: &Login) -> Decision {
     policy.decide(login, &machine()).unwrap()

@@ -243,6 +243,12 @@ fn free_name(folder: &Path, moved: &mut u64) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+
     use super::*;
 
     #[test]
@@ -255,13 +261,11 @@ mod tests {
         fs::write(top.join("1/2/1/file"), "").unwrap();
         std::os::unix::fs::symlink(base.join("outside"), top.join("1/link")).unwrap();
         // Deeper than a path can be long, and than there are descriptors.
-        let home = std::env::current_dir().unwrap();
-        std::env::set_current_dir(&top).unwrap();
+        let mut deepest: OwnedFd = File::open(&top).unwrap().into();
         for _ in 0..3000 {
-            fs::create_dir("d").unwrap();
-            std::env::set_current_dir("d").unwrap();
+            mkdirat(&deepest, "d", Mode::S_IRWXU).unwrap();
+            deepest = openat(&deepest, "d", OFlag::O_DIRECTORY, Mode::empty()).unwrap();
         }
-        std::env::set_current_dir(home).unwrap();
         remove_tree(&top).unwrap();
         assert!(!top.exists());
         assert_eq!(
@@ -313,7 +317,9 @@ mod tests {
         std::os::unix::fs::chown(&held, Some(65534), Some(65534)).unwrap();
         command.uid(65534).gid(65534);
         let mut child = command.process_group(0).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
         while fs::read_dir(&held).unwrap().count() < 2000 {
+            assert!(Instant::now() < end, "is perl there?");
             std::thread::sleep(Duration::from_millis(10));
         }
         fs::set_permissions(&base, Permissions::from_mode(0o700)).unwrap();

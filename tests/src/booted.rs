@@ -91,9 +91,11 @@ impl Booted {
     /// The machine on which this runs.
     pub fn here() -> Booted {
         let mut end = Command::new("journalctl");
-        end.args(["--lines=0", "--show-cursor"]);
+        end.args(["--lines=1", "--show-cursor"]);
         let said = output(end).ok();
-        let cursor = said.strip_prefix("-- cursor: ").expect("a cursor");
+        let mut lines = said.lines();
+        let cursor = lines.find_map(|line| line.strip_prefix("-- cursor: "));
+        let cursor = cursor.expect("a cursor");
         Booted {
             cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
             cursor: cursor.into(),
@@ -189,6 +191,14 @@ impl Booted {
         let session = format!("session required {module}\n");
         let with = [account.as_bytes(), &before, session.as_bytes()].concat();
         fs::write(&file, with).expect("a PAM file");
+    }
+
+    /// Has Berth start users' service managers, as an admin does. After that the policy's files count again.
+    #[track_caller]
+    pub fn enable_managers(&self) -> String {
+        let enable = "berth reload && berth pam enable --yes --user alice systemd-user && \
+                      rm /var/lib/berth/policy.json /var/lib/berth/exempt";
+        self.host(enable).ok()
     }
 
     /// Installs the product's package again, and gives back what dpkg complained of.

@@ -371,6 +371,38 @@ impl Machine {
         self.host(&format!("{PROGRAMS}/berth {arguments}"))
     }
 
+    /// The same at a terminal.
+    pub fn berth_terminal(&self, arguments: &[&str]) -> Terminal {
+        let mut berth = Command::new(format!("{PROGRAMS}/berth"));
+        berth.args(arguments);
+        Terminal::start(berth)
+    }
+
+    /// The id of the one session, once it is set up.
+    #[track_caller]
+    pub fn session(&self) -> String {
+        let list = || self.berth("list");
+        assert!(
+            eventually(|| list().stdout.contains(" active")),
+            "{:?}",
+            list()
+        );
+        let said = list().ok();
+        assert!(said.ends_with("1 session, 1 user."), "{said}");
+        let mut words = said
+            .split_whitespace()
+            .skip_while(|word| word.parse::<u64>().is_err());
+        words.next().expect("an id").to_owned()
+    }
+
+    /// Writes a program that is a script, beside the product's, and gives back its path.
+    pub fn script(&self, name: &str, text: &str) -> String {
+        let path = format!("{PROGRAMS}/{name}");
+        fs::write(&path, text).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        path
+    }
+
     /// The command line of the tests' own probe (see the program `berth-probe`).
     pub fn probe(&self, arguments: &str) -> String {
         format!("{PROGRAMS}/berth-probe {arguments}")

@@ -15,6 +15,12 @@ fn berth(machine: &Machine, arguments: &str) -> Output {
     machine.berth(&format!("pam {arguments}"))
 }
 
+/// With the policy in force, as an admin has it by then.
+fn install(machine: &Machine) {
+    machine.install();
+    machine.berth("reload").ok();
+}
+
 fn stack(service: &str) -> String {
     fs::read_to_string(format!("/etc/pam.d/{service}")).unwrap()
 }
@@ -22,7 +28,7 @@ fn stack(service: &str) -> String {
 #[test]
 fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwards() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         // As configuration tools leave them: a link, a mode of its own, and no newline at the end.
         fs::rename("/etc/pam.d/su", "/etc/su.real").unwrap();
         symlink("../su.real", "/etc/pam.d/su").unwrap();
@@ -69,7 +75,7 @@ fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwar
 #[test]
 fn services_that_are_not_there_are_named_and_the_others_are_changed() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let before = stack("su");
         fs::remove_file("/etc/pam.d/cron").unwrap();
         let partly = |verb: &str| {
@@ -91,7 +97,7 @@ fn services_that_are_not_there_are_named_and_the_others_are_changed() {
 #[test]
 fn the_file_that_is_kept_has_no_line_of_berths_whatever_was_done_since() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let before = stack("cron");
         let last = "session optional pam_permit.so\n";
         let kept = |expected: &str| {
@@ -112,7 +118,7 @@ fn the_file_that_is_kept_has_no_line_of_berths_whatever_was_done_since() {
 #[test]
 fn a_packages_file_is_not_changed_where_a_link_leads_to_it_either() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let of_package = stack("su");
         let moved = "mount -t tmpfs none /usr/lib/pam.d && mv /etc/pam.d/su /usr/lib/pam.d/";
         machine.host(moved).ok();
@@ -138,8 +144,9 @@ fn a_packages_file_is_not_changed_where_a_link_leads_to_it_either() {
 #[test]
 fn logins_without_a_user_namespace_come_back_out_before_others_clean_up() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         machine.policy(&Policy::with_namespaces("pid = true, mount = true"));
+        machine.berth("reload").ok();
         // Runs at the close, and needs the host's /proc for what it says.
         let last = "session optional pam_exec.so type=close_session log=/run/close /bin/cat /proc/1/comm\n";
         fs::write("/etc/pam.d/su", format!("{}{last}", stack("su"))).unwrap();
@@ -157,7 +164,7 @@ fn logins_without_a_user_namespace_come_back_out_before_others_clean_up() {
 #[test]
 fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let before = stack("sshd");
         let fails = |what: &str, why: &str| {
             let failed = berth(machine, "enable --yes sshd");
@@ -187,12 +194,12 @@ fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
 #[test]
 fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let stack = format!("account sufficient pam_localuser.so\n{}", stack("sshd"));
         fs::write("/etc/pam.d/sshd", &stack).unwrap();
         berth(machine, "enable --yes sshd").ok();
         machine.policy_text("version = 1\n[[rule]]\nname = \"all\"\naction = \"deny\"\n");
-        machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+        machine.berth("reload").ok();
         assert!(machine.refuses_without_session("alice"));
 
         // Where somebody has put the line below.
@@ -209,7 +216,7 @@ fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack
 #[test]
 fn of_the_service_managers_file_and_drop_in_both_are_changed_or_none() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let drop_in = "/etc/systemd/system/user@.service.d/50-berth.conf";
         let before = stack("su");
         fs::write("/etc/pam.d/systemd-user", &before).unwrap();
@@ -243,7 +250,7 @@ fn of_the_service_managers_file_and_drop_in_both_are_changed_or_none() {
 #[test]
 fn what_makes_no_sense_is_refused_with_a_reason() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         fs::write("/etc/pam.d/sudo", stack("su")).unwrap();
         fs::write("/etc/pam.d/own", "session required pam_berth.so quiet\n").unwrap();
         for (arguments, status, why) in [
@@ -272,13 +279,19 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         }
         let as_user = machine.su("alice", &format!("{PROGRAMS}/berth pam enable --yes su"));
         assert_eq!(as_user.status.code(), Some(4), "{as_user:?}");
+
+        // Of [exempt] the module would know nothing, and let in root alone if Berth fails.
+        fs::remove_file("/var/lib/berth/policy.json").unwrap();
+        let early = berth(machine, "enable --yes su");
+        assert_eq!(early.status.code(), Some(1), "{early:?}");
+        assert!(early.stderr.contains("no policy is loaded"), "{early:?}");
     });
 }
 
 #[test]
 fn killed_at_any_moment_it_leaves_the_old_file_or_the_new_one() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let old = stack("su");
         let begun = Instant::now();
         berth(machine, "enable --yes su").ok();

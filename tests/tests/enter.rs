@@ -1,20 +1,9 @@
 //! `berth enter` on real logins: what root sees of a session, and what a session may do to root in there.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Background, Machine, Policy, Process, Terminal, eventually};
-
-/// The id of the one session.
-#[track_caller]
-fn session(machine: &Machine) -> String {
-    let active = || machine.berth("list").stdout.contains(" active");
-    assert!(eventually(active), "{:?}", machine.berth("list"));
-    let said = machine.berth("list").ok();
-    let mut words = said.lines().nth(1).unwrap().split_whitespace();
-    words.next().unwrap().into()
-}
+use berth_tests::{Background, Machine, Policy, Process, eventually};
 
 /// Where a process is, of all kinds of namespaces that a berth has.
 fn namespaces(process: Process) -> String {
@@ -32,8 +21,8 @@ fn root_is_in_the_sessions_namespaces_and_outside_its_cgroup() {
     Machine::run(|machine| {
         let before = machine.settled();
         let (alice, sleep) = machine.stay("alice");
-        let id = session(machine);
-        let own = Process(std::process::id() as i32);
+        let id = machine.session();
+        let own = Process::own();
         assert_ne!(namespaces(sleep), namespaces(own));
         let entered = machine.berth(&format!("enter {id} {OWN_NAMESPACES}"));
         assert_eq!(entered.ok(), namespaces(sleep));
@@ -71,7 +60,7 @@ fn root_is_in_the_sessions_namespaces_and_outside_its_cgroup() {
 fn nothing_of_the_callers_comes_along() {
     Machine::run(|machine| {
         let (alice, sleep) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let enter = format!("{PROGRAMS}/berth enter {id}");
         let environment = machine
             .host(&format!(
@@ -120,7 +109,7 @@ fn nothing_of_the_callers_comes_along() {
 fn who_could_not_enter_is_not_said_to_have_entered() {
     Machine::run(|machine| {
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let path = format!("/run/berth/sessions/{id}");
         let record = std::fs::read_to_string(&path).unwrap();
         let mut changed: serde_json::Value = serde_json::from_str(&record).unwrap();
@@ -143,7 +132,7 @@ fn a_frozen_session_can_be_entered() {
     Machine::run(|machine| {
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         machine.berth("freeze alice").ok();
         let begun = Instant::now();
         let entered = machine.berth(&format!("enter {id} cat /proc/1/comm"));
@@ -161,7 +150,7 @@ fn who_has_entered_goes_with_the_session() {
     Machine::run(|machine| {
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let entered = Background::talking(&format!("{PROGRAMS}/berth enter {id} sleep 1001"));
         let inside = || Process::running("sleep 1001").len() > 1;
         assert!(eventually(inside), "{:?}", Process::running("sleep 1001"));
@@ -179,13 +168,13 @@ fn a_session_without_namespaces_is_the_host() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_namespaces(""));
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let entered = machine.berth(&format!("enter {id} {OWN_NAMESPACES}"));
         assert!(
             entered.stderr.contains("has no namespaces of its own"),
             "{entered:?}"
         );
-        let own = Process(std::process::id() as i32);
+        let own = Process::own();
         assert_eq!(entered.ok(), namespaces(own));
         let none = machine.berth(&format!("enter {id} no-such-program"));
         assert_eq!(none.status.code(), Some(1), "{none:?}");
@@ -201,10 +190,8 @@ fn a_session_without_namespaces_is_the_host() {
 fn without_a_command_it_is_a_shell_with_job_control() {
     Machine::run(|machine| {
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
-        let mut command = Command::new(format!("{PROGRAMS}/berth"));
-        command.args(["enter", &id]);
-        let mut terminal = Terminal::start(command);
+        let id = machine.session();
+        let mut terminal = machine.berth_terminal(&["enter", &id]);
         assert_eq!(terminal.run("cat /proc/1/comm; id -u"), "berth-init\n0");
         terminal.send("sleep 100; echo woken $?");
         assert!(eventually(|| !Process::running("sleep 100").is_empty()));
@@ -222,9 +209,7 @@ fn without_a_command_it_is_a_shell_with_job_control() {
 fn whoever_root_becomes_in_there_cannot_type_into_roots_terminal() {
     Machine::run(|machine| {
         let (alice, _) = machine.stay("alice");
-        let mut command = Command::new(format!("{PROGRAMS}/berth"));
-        command.args(["enter", &session(machine)]);
-        let mut terminal = Terminal::start(command);
+        let mut terminal = machine.berth_terminal(&["enter", &machine.session()]);
         // As a shell of su's would: with a command it makes a session of its own, without root's terminal.
         let become_her = "setpriv --reuid alice --regid alice --clear-groups";
         let typed = terminal.run(&format!("{become_her} {}", machine.probe("type true")));

@@ -119,7 +119,7 @@ impl Place {
         let inside = "set -e; rm -rf /run/berth; mkdir -p /run/systemd/system\n";
         let inside = format!("{inside}{commands}").replace('\'', "'\\''");
         let binds = [Path::new("/proc"), Path::new("/dev"), &self.0];
-        let tree = script("install").ancestors().nth(2).unwrap().to_owned();
+        let tree = berth_tests::tree();
         let binds = binds.into_iter().chain([&*tree]).map(|folder| {
             let folder = folder.display();
             format!("mkdir -p /mnt/root{folder} && mount --rbind {folder} /mnt/root{folder} && ")
@@ -138,8 +138,8 @@ impl Place {
 
 /// A script of the packaging's.
 fn script(name: &str) -> PathBuf {
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    tree.join("packaging").join(name).canonicalize().unwrap()
+    let packaging = berth_tests::tree().join("packaging");
+    packaging.join(name).canonicalize().unwrap()
 }
 
 impl Drop for Place {
@@ -429,7 +429,7 @@ fn without_a_build_nothing_is_installed() {
 fn the_helper_is_installed_where_the_module_looks_for_it() {
     let place = Place::new("helper");
     place.run(&[]).ok();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pam_module/src/arguments.rs");
+    let source = berth_tests::tree().join("pam_module/src/arguments.rs");
     let source = fs::read_to_string(source).unwrap();
     let (_, rest) = source.split_once("HELPER: &str = \"/").unwrap();
     let (helper, _) = rest.split_once('"').unwrap();

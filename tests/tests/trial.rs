@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use berth_tests::{Machine, Output};
@@ -36,7 +36,7 @@ impl Programs {
         let mut bash = Command::new("bash");
         bash.args(["-c", commands])
             .env("PATH", format!("{}:{path}", self.0.display()))
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+            .current_dir(berth_tests::tree());
         bash.output().unwrap().into()
     }
 }

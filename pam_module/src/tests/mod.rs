@@ -5,6 +5,7 @@ mod apart;
 pub mod changing;
 mod closing;
 mod deciding;
+mod eventually;
 mod joining;
 mod panicking;
 mod scripted;

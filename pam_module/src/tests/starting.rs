@@ -9,12 +9,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use berth_protocol::{Channel, ChannelError, JoinAbility, OnError, Phase, Reply, Request};
+use berth_protocol::{Channel, ChannelError, JoinAbility, OnError, Phase, Reply, Request, Session};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
 use super::apart::apart;
+use super::eventually::eventually;
 use crate::error::Error;
 use crate::exchange::{Answered, ask};
 
@@ -77,6 +78,21 @@ pub fn request() -> Request {
     }
 }
 
+/// A session that changes nothing in the application.
+pub fn bare() -> Session {
+    Session {
+        id: "12".into(),
+        on_error: OnError::Deny,
+        namespaces: 0,
+        no_new_privs: false,
+        empty_bounding_set: false,
+        new_keyring: false,
+        filter: vec![],
+        rlimits: vec![],
+        motd: None,
+    }
+}
+
 /// Sends the reply once the request is there, takes the module's last word, stays until the socket ends.
 pub const GOOD: &str = "dd bs=65536 count=1 <&3 >request 2>/dev/null
 cat reply >&3
@@ -92,15 +108,6 @@ pub fn open_descriptors() -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// Waits for what a process does in its own time.
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Whether a process runs; a zombie does not.

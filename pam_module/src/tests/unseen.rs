@@ -14,7 +14,8 @@ use nix::sys::signal::{
 
 use super::apart::apart;
 use super::changing::{forbid, forbid_with};
-use super::starting::{GOOD, Stage, eventually, no_children, open_descriptors};
+use super::eventually::eventually;
+use super::starting::{GOOD, Stage, no_children, open_descriptors};
 
 const LONG: Duration = Duration::from_secs(60);
 

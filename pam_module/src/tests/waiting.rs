@@ -4,12 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_protocol::{Phase, Reply, Request, Session};
+use berth_protocol::{Phase, Reply, Request};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
 use super::apart::apart;
-use super::starting::{Stage, eventually, open_descriptors, request, runs};
+use super::eventually::eventually;
+use super::starting::{Stage, bare, open_descriptors, request, runs};
 use crate::error::Error;
 use crate::exchange::{Answered, Helper, ask};
 use crate::sys::held::Held;
@@ -35,18 +36,7 @@ echo $$ >>ends";
 fn stage(script: &str) -> Stage {
     let stage = Stage::new(script);
     stage.message("untouched", &Reply::Untouched);
-    let session = Session {
-        id: "12".into(),
-        on_error: berth_protocol::OnError::Deny,
-        namespaces: 0,
-        no_new_privs: false,
-        empty_bounding_set: false,
-        new_keyring: false,
-        rlimits: vec![],
-        filter: vec![],
-        motd: None,
-    };
-    stage.message("ready", &Reply::Ready(session));
+    stage.message("ready", &Reply::Ready(bare()));
     stage.message("kept", &Reply::Kept);
     stage
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use berth_config::Policy;
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::lines::{self, Cannot};
@@ -48,6 +49,13 @@ pub fn run(
     user: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Exit> {
+    // Whom [exempt] lists the module knows from what `berth reload` has written, and until then it is root alone.
+    let loaded = || Policy::load_system().is_ok_and(|policy| policy.loaded().is_some());
+    if change == Change::Enable && !loaded() {
+        return Err(not_so(
+            "no policy is loaded, so nobody but root is let in whatever happens: berth reload",
+        ));
+    }
     // So that two changes do not mix.
     let _lock = lock::at_once(Path::new(LOCK))
         .map_err(not_so)?

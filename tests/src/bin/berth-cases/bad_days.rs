@@ -137,15 +137,9 @@ fn no_process_ids(machine: &mut Machine) {
 }
 
 fn clock(machine: &mut Machine) {
-    let helper = "/berth/hung-helper";
-    fs::write(
-        helper,
-        "#!/bin/sh\ndate -s '1 hour ago' >/dev/null\nexec sleep 1000\n",
-    )
-    .unwrap();
-    machine.host(&format!("chmod 755 {helper}")).ok();
+    let text = "#!/bin/sh\ndate -s '1 hour ago' >/dev/null\nexec sleep 1000\n";
     machine.stack(&Stack {
-        helper: helper.into(),
+        helper: machine.script("hung-helper", text),
         arguments: "timeout=3".into(),
         ..Stack::default()
     });

@@ -38,9 +38,7 @@ fn policy(user: &str) -> Policy {
 
 /// As an admin does it. The file is a package's, and not in /etc/pam.d.
 fn enable(machine: &Booted) {
-    let told = machine
-        .host("berth pam enable --yes --user alice systemd-user")
-        .ok();
+    let told = machine.enable_managers();
     assert!(told.contains("alice logs in, into a berth"), "{told}");
 }
 

@@ -164,9 +164,7 @@ fn manager(machine: &Booted) {
     // It is Berth that starts it, for the sake of other profiles.
     let namespaces = "scope = \"user\", pid = true, mount = true, user_manager = \"isolated\"";
     machine.berth("sshd", &Policy::with_namespaces(namespaces));
-    machine
-        .host("berth pam enable --yes --user alice systemd-user")
-        .ok();
+    machine.enable_managers();
     machine.policy(&policy("pool = \"cs-101\""));
     let before = machine.settled();
     let (login, process) = machine.stay("alice");
