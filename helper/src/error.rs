@@ -17,7 +17,7 @@ pub enum Error {
     /// The worker and its standby cannot talk.
     #[error("cannot tell the session's standby what to clean up: {0}")]
     Standby(berth_protocol::ChannelError),
-    /// The policy cannot be used.
+    /// The policy, or what it names, cannot be used.
     #[error("{0}")]
     Policy(String),
     /// A session's record, folder or cgroup.

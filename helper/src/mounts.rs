@@ -248,6 +248,9 @@ fn mount_at(
 ) -> Result<()> {
     let action = match kind {
         Some(kind) => format!("mount {kind} on {}", target.display()),
+        None if flags.contains(MsFlags::MS_REMOUNT) => {
+            format!("remount {}", target.display())
+        }
         None if flags.contains(MsFlags::MS_BIND) => {
             format!("bind {source} to {}", target.display())
         }

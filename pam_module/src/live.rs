@@ -149,7 +149,7 @@ impl Host for Live<'_> {
         self.application
             .keep(slot(phase), kept)
             .map_err(|(code, kept)| {
-                // The way back is to be gone.
+                // The login is denied, and goes back by it.
                 self.home = kept.home;
                 Error::Keep(code.0)
             })
