@@ -22,7 +22,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, system};
+use crate::error::{Error, Result, file, system};
 use crate::init::Init;
 use crate::sys;
 
@@ -229,13 +229,4 @@ fn open(path: &Path) -> Result<File> {
         .mode(0o600)
         .open(path)
         .map_err(file("open", path))
-}
-
-fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.into();
-    move |source| Error::File {
-        action,
-        path,
-        source,
-    }
 }
