@@ -118,13 +118,11 @@ pub fn bring(
         }
         wanted.push(setting.clone());
     }
-    let mut properties = properties::of(&wanted);
-    if matches!(kept, Kept::Transient) && slice.name() == tree_pool(tree, slice) {
-        // As the slice was made with.
-        if properties.iter().all(|one| one.name != "TasksMax") {
-            properties.push(Property::new("TasksMax", Value::Number(u64::MAX)));
-        }
-    }
+    let pool = tree.pool_of(slice);
+    let properties = match pool.is_some_and(|pool| tree.pool(&pool) == *slice) {
+        true => properties::of_pool(&wanted),
+        false => properties::of(&wanted),
+    };
     let stale = stale(slice, kept, settings, &properties)?;
     let folder = match kept {
         Kept::Before(_) => DROP_INS,
@@ -159,12 +157,6 @@ pub fn bring(
     }
     told.changes.append(&mut back.changes);
     Ok(())
-}
-
-/// The name of the slice of the pool that a cgroup is in.
-fn tree_pool(tree: &Tree, slice: &Group) -> String {
-    let pool = tree.pool_of(slice);
-    pool.map_or_else(String::new, |pool| tree.pool(&pool).name().to_owned())
 }
 
 /// Waits until the kernel has a setting; says why it has not.
