@@ -341,15 +341,9 @@ impl Place {
     ) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for setting in cgroup::of_this_kernel(group, settings) {
-            let reason = loop {
-                match in_force::look(tree, group, setting) {
-                    State::InForce => break None,
-                    State::Impossible(reason) => break Some(reason),
-                    State::Awaited(reason) if Instant::now() > until => break Some(reason),
-                    State::Awaited(_) => std::thread::sleep(Duration::from_millis(1)),
-                }
+            let Some(reason) = in_force::wait(tree, group, setting, until) else {
+                continue;
             };
-            let Some(reason) = reason else { continue };
             let error = Error::Cap {
                 cap: setting.cap.into(),
                 whom: whom.into(),
