@@ -197,7 +197,7 @@ impl Booted {
     #[track_caller]
     pub fn enable_managers(&self) -> String {
         let enable = "berth reload && berth pam enable --yes --user alice systemd-user && \
-                      rm /var/lib/berth/policy.json /var/lib/berth/exempt";
+                      cd /var/lib/berth && rm policy.json exempt reload.lock";
         self.host(enable).ok()
     }
 
