@@ -464,7 +464,9 @@ fn at_a_terminal_it_asks_and_edits_again() {
 #[test]
 fn the_keyboards_interrupt_is_the_editors() {
     let system = System::new();
-    let script = format!("trap 'echo felt' INT; echo editing; sleep 60 || :; {TO_128}");
+    let script = format!(
+        "trap 'felt=yes; echo felt' INT; echo editing; until [ \"$felt\" ]; do sleep 0.1 || :; done; {TO_128}"
+    );
     let mut terminal = Terminal::start(&system.command("edit", &script));
     terminal.answer("editing", "\x03");
     terminal.answer("felt", "");
