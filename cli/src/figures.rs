@@ -1,6 +1,6 @@
 //! Figures as people read them: sizes, lengths of time, shares of a cap.
 
-use berth_session::is_invisible;
+use berth_protocol::is_invisible;
 
 /// How wide a bar is.
 const BAR: usize = 16;

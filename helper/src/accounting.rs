@@ -27,16 +27,12 @@ pub fn write(accounting: &Accounting, record: &Record, end: &End, usage: &Usage)
     let folder = file.parent().unwrap_or(Path::new("/"));
     match DirBuilder::new().mode(0o750).create(folder) {
         Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::File {
-                action: "create",
-                path: folder.into(),
-                source,
-            });
+            return Err(crate::error::file("create", folder)(source));
         }
         _ => {}
     }
     // Where somebody else can write, the file could lead anywhere by the time that it is opened.
-    only_roots(folder).map_err(|error| Error::Policy(format!("no accounting: {error}")))?;
+    only_roots(folder).map_err(|error| Error::policy(format!("no accounting: {error}")))?;
     let times = [record.opened_at(), end.at];
     let times = times.map(|time| LocalTime::rfc3339(time).unwrap_or_default());
     let ledger = Ledger {

@@ -157,9 +157,8 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(tree: &'a Tree, source: &Source, arguments: &Arguments) -> Result<Work<'a>> {
-        let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
-        let policy = source.policy().map_err(|error| failed(&error))?;
-        let machine = Machine::read(Some(tree.root().path())).map_err(|error| failed(&error))?;
+        let policy = source.policy().map_err(Error::policy)?;
+        let machine = Machine::read(Some(tree.root().path())).map_err(Error::policy)?;
         Ok(Work {
             tree,
             policy,
@@ -283,8 +282,7 @@ impl<'a> Work<'a> {
         records: &[Record],
         told: &mut Applied,
     ) -> Result<Option<(Caps, How)>> {
-        let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
-        let login = Login::of(name).map_err(|error| failed(&error))?;
+        let login = Login::of(name).map_err(Error::policy)?;
         let layers = Layers::in_force(&Places::system(), login.uid, &self.machine, |_, error| {
             told.left.push(Left {
                 cap: None,
@@ -303,7 +301,7 @@ impl<'a> Work<'a> {
         }
         for login in &logins {
             let decision = self.policy.decide_with(login, &self.machine, &layers);
-            match decision.map_err(|error| failed(&error))?.outcome {
+            match decision.map_err(Error::policy)?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
                 // This session alone is on trial: it takes nothing from what the others have.
                 Outcome::Berth(berth) if !berth.enforce => on_trial = true,
@@ -344,7 +342,7 @@ impl<'a> Work<'a> {
         for group in above(self.tree, uids)? {
             let pool = self.tree.pool_of(&group);
             let caps = self.policy.caps_of_many(pool.as_deref(), &self.machine);
-            let covered = match caps.map_err(|error| Error::Policy(error.to_string()))? {
+            let covered = match caps.map_err(Error::policy)? {
                 Some(caps) => bring_protection(&group, &cgroup::settings(&caps, self.tree)?),
                 None => Ok(()), // Its caps stay.
             };
@@ -368,7 +366,7 @@ impl<'a> Work<'a> {
     fn many(&self, pool: Option<&str>, group: &Group, mut told: Applied) -> Applied {
         let mut brought = || {
             let caps = self.policy.caps_of_many(pool, &self.machine);
-            let Some(caps) = caps.map_err(|error| Error::Policy(error.to_string()))? else {
+            let Some(caps) = caps.map_err(Error::policy)? else {
                 told.notes.push(
                     "the policy has no such pool: its caps stay until its users log out".into(),
                 );

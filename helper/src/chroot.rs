@@ -7,7 +7,7 @@ use std::fs::File;
 
 use nix::sched::{CloneFlags, setns};
 
-use crate::error::{Error, Result, system};
+use crate::error::{Error, Result, file, system};
 use crate::sys;
 
 /// Refuses a chroot. In one, this process is out of it afterwards.
@@ -16,11 +16,7 @@ pub fn refuse() -> Result<()> {
     let root = || sys::mount_of_root().map_err(system(action));
     let before = root()?;
     let path = "/proc/self/ns/mnt";
-    let own = File::open(path).map_err(|source| Error::File {
-        action: "open, to look whether this is a chroot,",
-        path: path.into(),
-        source,
-    })?;
+    let own = File::open(path).map_err(file("open, to look whether this is a chroot,", path))?;
     // Where it is already; but this is what makes the namespace's root its own.
     setns(own, CloneFlags::CLONE_NEWNS).map_err(system(action))?;
     match root()? == before {

@@ -224,10 +224,10 @@ impl Planned {
                 linger: None,
                 ..self.berth.logout
             };
-            return self.caps_only("enforce = false");
         }
-        match join {
-            JoinAbility::Yes => Ok(()),
+        let caps_only = match join {
+            _ if !self.berth.enforce => Some("enforce = false"),
+            JoinAbility::Yes => None,
             JoinAbility::Manager => {
                 // No login of the user's, and not in a cgroup that is one session's.
                 self.berth.max_sessions = None;
@@ -235,32 +235,45 @@ impl Planned {
                 // What it starts is under the user's caps, and not in the pool, whose members cannot reach it.
                 self.pool = None;
                 match self.berth.namespaces.user_manager {
-                    UserManager::Isolated => Ok(()),
-                    _ => self.caps_only("the policy does not isolate the user's service manager"),
+                    UserManager::Isolated => None,
+                    _ => Some("the policy does not isolate the user's service manager"),
                 }
             }
-            JoinAbility::IfNamed if service_named => Ok(()),
-            JoinAbility::IfNamed => self.caps_only("no rule names this service"),
-            JoinAbility::Threaded if !self.changes_the_application() => Ok(()),
+            JoinAbility::IfNamed if service_named => None,
+            JoinAbility::IfNamed => Some("no rule names this service"),
+            JoinAbility::Threaded if !self.changes_the_application() => None,
             // Nobody has asked for it to be joined, so that it cannot be is no failure: a display manager.
             JoinAbility::Threaded
                 if !service_named && !service::is_joined(self.login.service.as_bytes()) =>
             {
-                self.caps_only("no rule names this service")
+                Some("no rule names this service")
             }
             // An application that execs in place would run in its old PID namespace with a /proc in
             // which it does not exist; sudo is there to get out.
-            JoinAbility::Service => self.caps_only("this service is never joined"),
+            JoinAbility::Service => Some("this service is never joined"),
             JoinAbility::Threaded if self.berth.on_error == OnError::Allow => {
-                self.caps_only("the application has more than one thread")
+                Some("the application has more than one thread")
             }
-            JoinAbility::Threaded => Err(Error::CannotJoin(format!(
-                "cannot put the application of service {} into a berth: it has more than one \
+            JoinAbility::Threaded => {
+                return Err(Error::CannotJoin(format!(
+                    "cannot put the application of service {} into a berth: it has more than one \
                  thread; give this service a rule with a profile that has neither namespaces nor \
                  privileges, or set on_error = \"allow\" for caps only",
-                self.login.service
-            ))),
+                    self.login.service
+                )));
+            }
+        };
+        if let Some(why) = caps_only {
+            if self.changes_the_application() {
+                self.notes.push(format!("caps only: {why}"));
+            }
+            self.berth.namespaces = Namespaces::none();
+            self.berth.privileges = Privileges {
+                no_new_privs: false,
+                nested_userns: true,
+            };
         }
+        Ok(())
     }
 
     /// `max_sessions`: why there may be no other login beside those that are on, for the user.
@@ -284,18 +297,6 @@ impl Planned {
             ..
         } = &self.berth;
         namespaces.any() || privileges.no_new_privs || !privileges.nested_userns
-    }
-
-    fn caps_only(&mut self, reason: &str) -> Result<(), Error> {
-        if self.changes_the_application() {
-            self.notes.push(format!("caps only: {reason}"));
-        }
-        self.berth.namespaces = Namespaces::none();
-        self.berth.privileges = Privileges {
-            no_new_privs: false,
-            nested_userns: true,
-        };
-        Ok(())
     }
 
     /// The names of the berth's namespaces, as the log has them.

@@ -1,7 +1,8 @@
 //! What can go wrong while a login is set up.
 
+use std::fmt::Display;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_session::{Cause, PRIVATE_TMP};
 use nix::errno::Errno;
@@ -17,7 +18,7 @@ pub enum Error {
     /// The worker and its standby cannot talk.
     #[error("cannot tell the session's standby what to clean up: {0}")]
     Standby(berth_protocol::ChannelError),
-    /// The policy cannot be used.
+    /// The policy, or what it names, cannot be used.
     #[error("{0}")]
     Policy(String),
     /// A session's record, folder or cgroup.
@@ -138,6 +139,11 @@ impl Error {
         }
     }
 
+    /// The policy, or what it names, cannot be used.
+    pub fn policy(why: impl Display) -> Error {
+        Error::Policy(why.to_string())
+    }
+
     /// Says what to do, if it is for want of room in the private /tmp folders that this failed.
     pub fn of_private_tmp(self) -> Error {
         let source = match &self {
@@ -160,6 +166,16 @@ pub fn system(action: impl Into<String>) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::System {
         action: action.into(),
         errno,
+    }
+}
+
+/// The same, of a file.
+pub fn file(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
+    let path = path.as_ref().into();
+    move |source| Error::File {
+        action,
+        path,
+        source,
     }
 }
 

@@ -36,7 +36,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use crate::error::{Error, Result, system};
+use crate::error::{Error, Result, file, system};
 use crate::sys::{self, Cloned};
 use crate::{mounts, privilege};
 
@@ -174,11 +174,7 @@ impl Plan<'_> {
             if !self.nested_userns {
                 // The limit is the new namespace's own, and counts for all who are in it.
                 let path = Path::new("/proc/sys/user/max_user_namespaces");
-                fs::write(path, "0").map_err(|source| Error::File {
-                    action: "forbid nested user namespaces in",
-                    path: path.into(),
-                    source,
-                })?;
+                fs::write(path, "0").map_err(file("forbid nested user namespaces in", path))?;
             }
         }
         privilege::none()?;
@@ -251,13 +247,9 @@ impl Init {
         metadata.ok().map(|metadata| metadata.ino())
     }
 
-    fn write_map(&self, file: &str, map: &str) -> Result<()> {
-        let path = format!("/proc/{}/{file}", self.pid);
-        fs::write(&path, map).map_err(|source| Error::File {
-            action: "write",
-            path: path.into(),
-            source,
-        })
+    fn write_map(&self, name: &str, map: &str) -> Result<()> {
+        let path = format!("/proc/{}/{name}", self.pid);
+        fs::write(&path, map).map_err(file("write", &path))
     }
 
     /// Its descriptor: setns(2) takes all its namespaces from it.

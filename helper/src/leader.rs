@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::ASIDE;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, file};
 use crate::sys;
 
 /// The application, as the kernel named it (`SO_PEERCRED`), and where it came from.
@@ -34,11 +34,7 @@ impl Leader {
             errno: Errno::ESRCH,
         })?;
         let score = oom_score_adj(role);
-        let score = kernel_text(&score).map_err(|source| Error::File {
-            action: "read",
-            path: score,
-            source,
-        })?;
+        let score = kernel_text(&score).map_err(file("read", &score))?;
         let origin = tree.map(|tree| tree.of_process(pid.as_raw())).transpose()?;
         Ok(Leader {
             role,
@@ -87,11 +83,7 @@ impl Leader {
             let uids = uids(self.role.pid)?;
             Ok(self.role.is_there()? && uids.is_some_and(|[_, effective]| effective == "0"))
         };
-        is_roots().map_err(|source| Error::File {
-            action: "look at",
-            path: format!("/proc/{}", self.role.pid).into(),
-            source,
-        })
+        is_roots().map_err(file("look at", format!("/proc/{}", self.role.pid)))
     }
 
     /// Whether it is not an ordinary user who has started it (su), and who can stop it, too.
@@ -167,11 +159,7 @@ impl Leader {
             return Ok(());
         }
         let path = oom_score_adj(self.role);
-        fs::write(&path, "0").map_err(|source| Error::File {
-            action: "reset",
-            path,
-            source,
-        })
+        fs::write(&path, "0").map_err(file("reset", path))
     }
 
     fn raise_oom_protection(&self) {

@@ -85,6 +85,7 @@ fn start() -> Result<(), String> {
     }
     sys::reset_limits();
     sys::reset_personality();
+    sys::reset_scheduling();
     // How late the kernel may wake this process, which comes from the application too: who runs su could have what they leave
     // running ended a day after the time. It is the kernel's own value, and cannot be refused.
     let _ = prctl::set_timerslack(50_000);

@@ -16,7 +16,7 @@ use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 
-use crate::error::{Error, Result, system};
+use crate::error::{Error, Result, file, system};
 
 const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
@@ -85,11 +85,7 @@ impl Plan<'_> {
         }
         tmpfs(all, "size=16k,mode=0755")?;
         let own = all.join(self.uid.to_string());
-        fs::create_dir(&own).map_err(|source| Error::File {
-            action: "create",
-            path: own.clone(),
-            source,
-        })?;
+        fs::create_dir(&own).map_err(file("create", &own))?;
         // As large as logind's own (RuntimeDirectorySize=), and like that one charged to the user's memory.
         let (uid, gid) = (self.uid, self.gid);
         tmpfs(&own, &format!("size=10%,mode=0700,uid={uid},gid={gid}"))
@@ -122,11 +118,7 @@ impl Plan<'_> {
             fs::create_dir(&folder)
                 // By chmod, because the mode of mkdir is subject to the umask.
                 .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)))
-                .map_err(|source| Error::File {
-                    action: "create the private /tmp",
-                    path: folder.clone(),
-                    source,
-                })?;
+                .map_err(file("create the private /tmp", &folder))?;
             let source = folder.display().to_string();
             mount_at(&source, Path::new(target), None, MsFlags::MS_BIND, "")?;
             // A bind has the flags of the file system that it is from, which is not that of /tmp.
@@ -151,21 +143,13 @@ impl Plan<'_> {
                 continue; // Not there today: there is nothing to keep.
             };
             let known = PathBuf::from(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
-            let known = kernel_text(&known).map_err(|source| Error::File {
-                action: "read",
-                path: known.clone(),
-                source,
-            })?;
+            let known = kernel_text(&known).map_err(file("read", &known))?;
             // The table comes after the descriptor, so that the mount it is in cannot be newer.
             if is_a_users(&mount_table()?, &known) {
                 continue;
             }
             let source = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-            let metadata = fs::metadata(&source).map_err(|source| Error::File {
-                action: "inspect",
-                path: path.clone(),
-                source,
-            })?;
+            let metadata = fs::metadata(&source).map_err(file("inspect", &path))?;
             let theirs = metadata.uid() == 0 || metadata.uid() == self.uid;
             if theirs && (metadata.is_dir() || metadata.is_file()) {
                 kept.push(Kept {
@@ -195,11 +179,7 @@ impl Kept {
         } else {
             fs::File::create_new(&self.path).map(drop)
         };
-        made.map_err(|source| Error::File {
-            action: "create a place for",
-            path: self.path.clone(),
-            source,
-        })?;
+        made.map_err(file("create a place for", &self.path))?;
         let source = self.source.display().to_string();
         mount_at(&source, &self.path, None, MsFlags::MS_BIND, "")
     }
@@ -227,11 +207,7 @@ fn is_there(folder: &Path) -> Result<bool> {
     match fs::metadata(folder) {
         Ok(metadata) => Ok(metadata.is_dir()),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::File {
-            action: "inspect",
-            path: folder.into(),
-            source,
-        }),
+        Err(source) => Err(file("inspect", folder)(source)),
     }
 }
 
@@ -248,6 +224,9 @@ fn mount_at(
 ) -> Result<()> {
     let action = match kind {
         Some(kind) => format!("mount {kind} on {}", target.display()),
+        None if flags.contains(MsFlags::MS_REMOUNT) => {
+            format!("remount {}", target.display())
+        }
         None if flags.contains(MsFlags::MS_BIND) => {
             format!("bind {source} to {}", target.display())
         }
@@ -263,11 +242,7 @@ fn other_procs() -> Result<Vec<PathBuf>> {
 
 fn mount_table() -> Result<String> {
     let path = Path::new("/proc/self/mountinfo");
-    kernel_text(path).map_err(|source| Error::File {
-        action: "read",
-        path: path.into(),
-        source,
-    })
+    kernel_text(path).map_err(file("read", path))
 }
 
 /// Whether a descriptor is in a file system that a user has mounted, by what /proc knows of it (proc_pid_fdinfo(5)):

@@ -112,7 +112,7 @@ impl Watch {
         })
     }
 
-    /// What is to be said now. The first look finds nothing: what was before is not this session's.
+    /// What is to be said now. What the first look finds was before, and is not this session's.
     pub fn look(&mut self, now: Instant) -> Vec<Notice> {
         let is_over = |then: &Instant| now.saturating_duration_since(*then) >= AGAIN;
         let minute_is_over = self.caps_read.as_ref().is_none_or(is_over);

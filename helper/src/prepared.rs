@@ -8,7 +8,7 @@ use berth_session::{Manager, Record, SessionId, Tree, kernel_text};
 use nix::unistd::Pid;
 
 use crate::decide::Planned;
-use crate::error::{Error, Result, system};
+use crate::error::{Result, file, system};
 use crate::leader::Leader;
 use crate::{caps, chroot, idmap, init, kernel, pam_group, sys};
 
@@ -80,13 +80,7 @@ impl Prepared {
 
 /// The maps of the login's user namespace, if it gets one.
 fn maps(planned: &Planned, leader: &Leader) -> Result<Option<init::Maps>> {
-    let own = |path: &'static str| {
-        kernel_text(path).map_err(|source| Error::File {
-            action: "read",
-            path: path.into(),
-            source,
-        })
-    };
+    let own = |path: &'static str| kernel_text(path).map_err(file("read", path));
     let base = planned.owner_uid_base;
     let login = &planned.login;
     Ok(match planned.berth.namespaces.user {

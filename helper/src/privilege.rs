@@ -7,7 +7,9 @@ use std::fs;
 
 use berth_protocol::install_filter;
 use berth_session::filter::{self, Others};
+use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, getresgid, getresuid};
 
@@ -206,7 +208,7 @@ pub fn become_owner(owner: u32, uid: u32) -> Result<()> {
 
 fn limit_to(wanted: &[Capability]) -> Result<()> {
     let keep = permitted(wanted)?;
-    caps::clear(None, CapSet::Ambient).map_err(failed("ambient"))?;
+    caps::clear(None, CapSet::Ambient).map_err(failed)?;
     set(CapSet::Inheritable, &CapsHashSet::new())?;
     set(CapSet::Effective, &keep)?;
     set(CapSet::Permitted, &keep)
@@ -221,13 +223,14 @@ fn permitted(wanted: &[Capability]) -> Result<CapsHashSet> {
 }
 
 fn read(which: CapSet) -> Result<CapsHashSet> {
-    caps::read(None, which).map_err(failed("permitted"))
+    caps::read(None, which).map_err(failed)
 }
 
 fn set(which: CapSet, to: &CapsHashSet) -> Result<()> {
-    caps::set(None, which, to).map_err(failed("process's"))
+    caps::set(None, which, to).map_err(failed)
 }
 
-fn failed(which: &'static str) -> impl FnOnce(caps::errors::CapsError) -> Error {
-    move |error| Error::Policy(format!("cannot change the {which} capability set: {error}"))
+fn failed(_: CapsError) -> Error {
+    // It is text made of this.
+    system("change its capabilities")(Errno::last())
 }

@@ -4,7 +4,7 @@
 //! privileges join. Two files in the user's folder say that it is there, and their locks say who uses
 //! it; the kernel lets locks go with their process, however that ends:
 //!
-//! - `berth-ID`: what it is; every session that has not been cleaned up holds it shared;
+//! - `berth-ID`: what it is; every session of which something may run holds it shared;
 //! - `logins-ID`: every login that is on holds it shared; its time stamp is the last login's end.
 //!
 //! All looks and changes are made under the lock on the user's folder, so two logins that race make
@@ -22,7 +22,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, system};
+use crate::error::{Error, Result, file, system};
 use crate::init::Init;
 use crate::sys;
 
@@ -229,13 +229,4 @@ fn open(path: &Path) -> Result<File> {
         .mode(0o600)
         .open(path)
         .map_err(file("open", path))
-}
-
-fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.into();
-    move |source| Error::File {
-        action,
-        path,
-        source,
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 pub use berth_session::{pidfd_kill, pidfd_open};
 use nix::errno::Errno;
@@ -164,4 +165,91 @@ pub fn reset_personality() {
     const ORDINARY: libc::c_ulong = 0; // PER_LINUX, which libc does not have
     // SAFETY: no pointers are passed. Refused by some containers' filters; then it is what it was.
     let _ = unsafe { libc::personality(ORDINARY) };
+}
+
+/// Takes off what keeps this process from its turn: an ordinary user who runs su may have put it behind all others, on one
+/// processor or on one node's memory, where others of theirs are busy; and what keeps their session would end it late. What an
+/// administrator gave their login service more of stays.
+pub fn reset_scheduling() {
+    const ORDINARY: libc::c_int = 0; // MPOL_DEFAULT, IOPRIO_CLASS_NONE
+    // SAFETY: no pointers are passed.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    if matches!(policy, libc::SCHED_IDLE | libc::SCHED_BATCH) {
+        // SAFETY: a structure of integers, for which zeroes are valid.
+        let none: libc::sched_param = unsafe { mem::zeroed() };
+        // SAFETY: the structure outlives the call. What is refused here, in a container, is what it was.
+        let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const none) };
+    }
+    // SAFETY: no pointers are passed.
+    if unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) } > 0 {
+        // SAFETY: as above.
+        let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 0) };
+    }
+    // After the two, by which it goes where nobody has set it.
+    // SAFETY: no pointers are passed.
+    if unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) } > IOPRIO_MIDDLE {
+        // SAFETY: as above.
+        let _ = unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, ORDINARY) };
+    }
+    // Some processors may be kept for other work: where PID 1 may run, whatever the administrator has started may.
+    let (now, of_init) = (affinity(0), affinity(1));
+    if let Some(all) = of_init.filter(|_| now != of_init) {
+        let size = mem::size_of_val(&all);
+        // SAFETY: reads as many bytes as there are.
+        let _ = unsafe { libc::sched_setaffinity(0, size, all.as_ptr().cast()) };
+    }
+    // SAFETY: of no nodes nothing is read.
+    let _ = unsafe { libc::syscall(libc::SYS_set_mempolicy, ORDINARY, ptr::null::<u64>(), 0) };
+}
+
+/// From linux/ioprio.h, where more is worse: best effort, 4 of 7.
+const IOPRIO_WHO_PROCESS: libc::c_int = 1;
+const IOPRIO_MIDDLE: libc::c_long = (2 << 13) | 4;
+
+/// The processors on which a process may run, a bit for each. As many as a kernel can be built for.
+fn affinity(pid: libc::pid_t) -> Option<[u64; 128]> {
+    let mut all = [0; 128];
+    let size = mem::size_of_val(&all);
+    // SAFETY: writes at most as many bytes as there are.
+    let got = unsafe { libc::sched_getaffinity(pid, size, all.as_mut_ptr().cast()) };
+    (got == 0).then_some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    use super::*;
+
+    #[test]
+    fn who_was_put_behind_all_others_has_a_turn_like_everybody() {
+        if !nix::unistd::geteuid().is_root() {
+            return; // only root may come before others again
+        }
+        const BIND: libc::c_int = 2; // MPOL_BIND
+        let node = [1_u64];
+        let Cloned::Parent { child, .. } = clone(0, None).unwrap() else {
+            let mut policy: libc::c_int = -1;
+            // SAFETY: each writes or reads what is there.
+            #[allow(clippy::multiple_unsafe_ops_per_block)]
+            let is_all = unsafe {
+                let param: libc::sched_param = mem::zeroed();
+                libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const param);
+                libc::setpriority(libc::PRIO_PROCESS, 0, 7);
+                libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 3 << 13);
+                let mut one = [0_u64; 128];
+                one[0] = 1;
+                libc::sched_setaffinity(0, mem::size_of_val(&one), one.as_ptr().cast());
+                libc::syscall(libc::SYS_set_mempolicy, BIND, node.as_ptr(), 64);
+                reset_scheduling();
+                let none = ptr::null_mut::<u64>();
+                libc::syscall(libc::SYS_get_mempolicy, &raw mut policy, none, 0, none, 0);
+                libc::sched_getscheduler(0) == libc::SCHED_OTHER
+                    && libc::getpriority(libc::PRIO_PROCESS, 0) == 0
+                    && libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) <= IOPRIO_MIDDLE
+            };
+            exit((!is_all || policy > 0 || affinity(0) != affinity(1)).into());
+        };
+        assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+    }
 }

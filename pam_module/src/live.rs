@@ -148,7 +148,11 @@ impl Host for Live<'_> {
         };
         self.application
             .keep(slot(phase), kept)
-            .map_err(|code| Error::Keep(code.0))
+            .map_err(|(code, kept)| {
+                // The login is denied, and goes back by it.
+                self.home = kept.home;
+                Error::Keep(code.0)
+            })
     }
 
     fn release(&mut self) {
@@ -286,6 +290,18 @@ fn rlimit_error(rlimit: &Rlimit, errno: Errno) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[allow(unsafe_code)]
+    fn what_libpam_does_not_keep_leaves_the_way_back() {
+        // SAFETY: libpam's functions refuse a handle that is none.
+        let application = unsafe { Application::new(std::ptr::null_mut()) };
+        let mut live = Live::new(&application);
+        live.remember_home(libc::CLONE_NEWUTS).unwrap();
+        live.keep(Phase::Session, b"alice", Verdict::Pass)
+            .unwrap_err();
+        assert_eq!(live.home.0.len(), 1);
+    }
 
     #[test]
     fn a_program_that_is_called_like_systemd_is_another() {

@@ -13,7 +13,7 @@ use crate::text::quoted;
 
 /// The longest item that is passed on. Nobody's name, terminal or address comes near it, and the request
 /// with all of them stays far below what a message may have.
-const LONGEST_ITEM: usize = 4096;
+pub const LONGEST_ITEM: usize = 1024;
 
 /// One call of either function.
 pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Verdict {

@@ -13,6 +13,7 @@ use std::sync::Mutex;
 
 use serde::Deserialize;
 
+use crate::login::LONGEST_ITEM;
 use crate::text::quoted;
 
 /// Where the helper writes the records of live sessions.
@@ -21,8 +22,9 @@ const RECORDS: &str = "/run/berth/sessions";
 /// The init's name in /proc/1/comm.
 const INIT: &[u8] = b"berth-init\n";
 
-/// A record is far smaller; a longer one is none.
+/// A record is far smaller, also with items in it of which each byte is written as `\u0001`; a longer one is none.
 const LONGEST_RECORD: u64 = 64 * 1024;
+const _: () = assert!(4 * 6 * LONGEST_ITEM as u64 <= LONGEST_RECORD / 2);
 
 /// Where the process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -269,6 +271,22 @@ mod tests {
         let berth = berth.session("1", "bob");
         assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
         assert_eq!(berth.nested("bob"), Nested::Same);
+    }
+
+    #[test]
+    fn the_longest_record_is_read() {
+        let berth = Machine::new("longest", "berth-init")
+            .at("1", "berth", "berth")
+            .at("self", "berth", "berth");
+        let item = "\\u0001".repeat(LONGEST_ITEM);
+        let items = ["service", "tty", "rhost", "ruser"];
+        let items = items.map(|name| format!(r#""{name}":"{item}","#)).concat();
+        let pid = berth.inode("berth/pid");
+        let berth = berth.record(
+            "1",
+            &format!(r#"{{{items}"user":"bob","pid_namespace":{pid},"mount_namespace":null}}"#),
+        );
+        assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
     }
 
     #[test]

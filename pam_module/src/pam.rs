@@ -133,14 +133,14 @@ impl Application {
         done(unsafe { raw::pam_putenv(self.0, variable.as_ptr()) })
     }
 
-    /// Gives libpam something to keep under this name, in place of what was there.
-    pub fn keep(&self, name: &CStr, kept: Kept) -> Result<(), Code> {
+    /// Gives libpam something to keep under this name, in place of what was there; or gets it back.
+    pub fn keep(&self, name: &CStr, kept: Kept) -> Result<(), (Code, Box<Kept>)> {
         let kept = Box::into_raw(Box::new(kept));
         // SAFETY: the handle and the name are valid; the pointer is a box's, as `forget` needs it.
         let code = unsafe { raw::pam_set_data(self.0, name.as_ptr(), kept.cast(), Some(forget)) };
-        done(code).inspect_err(|_| {
+        done(code).map_err(|code| {
             // SAFETY: libpam did not take it, so the box is still ours alone.
-            drop(unsafe { Box::from_raw(kept) });
+            (code, unsafe { Box::from_raw(kept) })
         })
     }
 

@@ -1,5 +1,7 @@
 //! Text for the log and for the user: escaped, so that nobody forges a line, and bounded.
 
+use berth_protocol::is_invisible;
+
 /// The longest line that goes to the log.
 pub const LONGEST_LINE: usize = 1000;
 
@@ -62,7 +64,7 @@ pub fn quoted(bytes: &[u8]) -> String {
 }
 
 fn push_shown(out: &mut String, char: char) {
-    if !hidden(char) {
+    if !is_invisible(char) {
         return out.push(char);
     }
     for byte in char.encode_utf8(&mut [0; 4]).bytes() {
@@ -72,12 +74,6 @@ fn push_shown(out: &mut String, char: char) {
 
 fn push_byte(out: &mut String, byte: u8) {
     out.push_str(&format!("\\x{byte:02x}"));
-}
-
-/// Control characters; zero-width, bidirectional and line-separating ones.
-fn hidden(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -92,6 +88,7 @@ mod tests {
         );
         assert_eq!(quoted("jörg\u{202e}".as_bytes()), r#""jörg\xe2\x80\xae""#);
         assert_eq!(escaped("a\nb\u{9b}", Lines::One, 100), r"a\x0ab\xc2\x9b");
+        assert_eq!(quoted("a\u{61c}".as_bytes()), r#""a\xd8\x9c""#);
         assert_eq!(escaped("a\nb\r", Lines::Many, 100), "a\nb\\x0d");
     }
 

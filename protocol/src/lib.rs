@@ -24,3 +24,9 @@ pub mod service;
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};
 pub use filter::install_filter;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
+
+/// Whether a character does not show, or changes how others do (a bidirectional override): what
+/// `char::escape_debug` would escape.
+pub fn is_invisible(c: char) -> bool {
+    c.is_control() || (!c.is_ascii() && c.escape_debug().len() > 1)
+}

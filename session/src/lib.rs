@@ -59,7 +59,7 @@ pub use id::SessionId;
 pub use ledger::Ledger;
 pub use leftovers::Leftover;
 pub use limits::{Limits, Pressure};
-pub use log::{Line, is_invisible};
+pub use log::Line;
 pub use outcome::{Cause, Outcome};
 pub use protection::{PROTECTION, cover};
 pub use record::{NamespaceIds, RECORDS, Record, Role, STATE, State};

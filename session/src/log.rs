@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use berth_protocol::is_invisible;
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket};
@@ -159,12 +160,6 @@ fn escape(value: &str) -> String {
         }
     }
     text
-}
-
-/// Whether a character does not show, or changes how others do (a bidirectional override): what
-/// `char::escape_debug` would escape.
-pub fn is_invisible(c: char) -> bool {
-    c.is_control() || (!c.is_ascii() && c.escape_debug().len() > 1)
 }
 
 fn send(severity: Severity, message: &str) {

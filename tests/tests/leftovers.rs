@@ -381,6 +381,29 @@ fn what_a_killed_keeper_left_running_ends_with_the_next_login_also_where_that_ge
     });
 }
 
+/// A user may put what they start behind all others, su too, and what it starts.
+#[test]
+fn who_keeps_a_session_does_not_wait_behind_all_others() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let alice = machine.uid("alice");
+        let look = "for pid in $(pgrep -x berth-helper); do
+            chrt -p $pid; taskset -pc $pid; ionice -p $pid; echo nice: $(ps -o ni= -p $pid)
+            done";
+        let seen = machine.host(&format!(
+            "exec setpriv --reuid={alice} --regid={alice} --clear-groups \
+                 chrt -i 0 nice -n 7 ionice -c 3 taskset -c 0 su bob -c '{look}'"
+        ));
+        let seen = seen.ok();
+        let of_init = machine.host("taskset -pc 1").ok();
+        let (_, cpus) = of_init.trim().split_once("affinity ").unwrap();
+        // Of keeper and standby each.
+        for (text, times) in [("SCHED_OTHER", 2), (cpus, 2), ("idle", 0), ("nice: 0", 2)] {
+            assert_eq!(seen.matches(text).count(), times, "{text} in {seen}");
+        }
+    });
+}
+
 /// A user may have the kernel wake what they start a day late, su too, and what it starts (PR_SET_TIMERSLACK).
 #[test]
 fn what_a_login_with_slow_timers_leaves_running_ends_in_time_all_the_same() {

@@ -157,7 +157,7 @@ fn a_package_is_made_below_a_folder_with_a_blank_in_its_name() {
     sh.args(["-c", copy])
         .arg(&folder)
         .arg(built.0.join("release"));
-    sh.current_dir(tree());
+    sh.current_dir(berth_tests::tree());
     stdout(sh);
     let script = |name: &str| {
         let mut command = Command::new(folder.join("packaging").join(name));

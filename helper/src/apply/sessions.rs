@@ -30,12 +30,11 @@ impl Own<'_> {
 impl Work<'_> {
     /// What there is to set on the cgroups of a user's sessions.
     pub fn own_caps<'r>(&self, records: &'r [Record]) -> Result<Vec<Own<'r>>> {
-        let failed = |error: &dyn std::fmt::Display| Error::Policy(error.to_string());
         let mut all = Vec::new();
         let Some(first) = records.first() else {
             return Ok(all);
         };
-        let login = Login::of(&first.user).map_err(|error| failed(&error))?;
+        let login = Login::of(&first.user).map_err(Error::policy)?;
         // One that cannot be read is told of where the user's caps are worked out.
         let layers = Layers::in_force(&Places::system(), login.uid, &self.machine, |_, _| ());
         // What a service manager runs is no session of its own.
@@ -45,7 +44,7 @@ impl Work<'_> {
             };
             let login = login.through(record.door());
             let decision = self.policy.decide_with(&login, &self.machine, &layers);
-            let (caps, missing) = match decision.map_err(|error| failed(&error))?.outcome {
+            let (caps, missing) = match decision.map_err(Error::policy)?.outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => continue,
                 Outcome::Berth(berth) if berth.enforce => {
                     (berth.session_caps, berth.missing_controller)

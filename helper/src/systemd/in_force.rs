@@ -1,6 +1,8 @@
 //! Whether the kernel has what systemd was asked for. systemd says yes to what this kernel has not, and to
 //! what it will do in a moment.
 
+use std::time::{Duration, Instant};
+
 use berth_session::{Group, Tree};
 
 use super::properties::{mask, per_second};
@@ -47,6 +49,20 @@ pub fn look(tree: &Tree, group: &Group, setting: &Setting) -> State {
             "systemd has set {file} of {place} to {:?} and not to {wanted:?}",
             now.trim()
         ))
+    }
+}
+
+/// Waits until the kernel has a setting, or the cgroup is gone; says why it has not.
+pub fn wait(tree: &Tree, group: &Group, setting: &Setting, until: Instant) -> Option<String> {
+    loop {
+        match look(tree, group, setting) {
+            State::InForce => return None,
+            State::Impossible(reason) => return Some(reason),
+            State::Awaited(reason) if Instant::now() > until || !group.exists() => {
+                return Some(reason);
+            }
+            State::Awaited(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The caps of slices and scopes that are in use, brought to what the policy says now.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use berth_session::systemd::{self, Bus, DROP_INS, Property, TRANSIENT, Value};
 use berth_session::{Applied, Group, Tree, UserFolder};
@@ -118,13 +118,11 @@ pub fn bring(
         }
         wanted.push(setting.clone());
     }
-    let mut properties = properties::of(&wanted);
-    if matches!(kept, Kept::Transient) && slice.name() == tree_pool(tree, slice) {
-        // As the slice was made with.
-        if properties.iter().all(|one| one.name != "TasksMax") {
-            properties.push(Property::new("TasksMax", Value::Number(u64::MAX)));
-        }
-    }
+    let pool = tree.pool_of(slice);
+    let properties = match pool.is_some_and(|pool| tree.pool(&pool) == *slice) {
+        true => properties::of_pool(&wanted),
+        false => properties::of(&wanted),
+    };
     let stale = stale(slice, kept, settings, &properties)?;
     let folder = match kept {
         Kept::Before(_) => DROP_INS,
@@ -150,7 +148,7 @@ pub fn bring(
     for (setting, from) in changed {
         match how.dry_run {
             true => told.changed(setting.cap, setting.file, &from, &setting.value),
-            false => match wait_for(tree, slice, setting, until) {
+            false => match in_force::wait(tree, slice, setting, until) {
                 None => told.changed(setting.cap, setting.file, &from, &setting.value),
                 Some(_) if !slice.exists() => return Ok(()), // The user has just logged out.
                 Some(reason) => missing(told, setting, how, &reason),
@@ -159,26 +157,6 @@ pub fn bring(
     }
     told.changes.append(&mut back.changes);
     Ok(())
-}
-
-/// The name of the slice of the pool that a cgroup is in.
-fn tree_pool(tree: &Tree, slice: &Group) -> String {
-    let pool = tree.pool_of(slice);
-    pool.map_or_else(String::new, |pool| tree.pool(&pool).name().to_owned())
-}
-
-/// Waits until the kernel has a setting; says why it has not.
-fn wait_for(tree: &Tree, slice: &Group, setting: &Setting, until: Instant) -> Option<String> {
-    loop {
-        match in_force::look(tree, slice, setting) {
-            State::InForce => return None,
-            State::Impossible(reason) => return Some(reason),
-            State::Awaited(reason) if Instant::now() > until || !slice.exists() => {
-                return Some(reason);
-            }
-            State::Awaited(_) => std::thread::sleep(Duration::from_millis(1)),
-        }
-    }
 }
 
 /// What was set and is in the policy no longer, with what it goes back to.

@@ -17,7 +17,7 @@ use berth_session::{Group, Record, SessionId, Tree, UserFolder};
 
 use crate::cgroup::{self, Setting};
 use crate::decide::Planned;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, file};
 use crate::leader::Leader;
 use in_force::State;
 pub use in_force::is_same;
@@ -286,11 +286,7 @@ fn is_session_of(group: &Group, pid: i32) -> Result<bool> {
     let path = Path::new("/run/systemd/sessions").join(id);
     let session = match fs::read_to_string(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        session => session.map_err(|source| Error::File {
-            action: "read",
-            path,
-            source,
-        })?,
+        session => session.map_err(file("read", path))?,
     };
     let leader = session
         .lines()
@@ -345,15 +341,9 @@ impl Place {
     ) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for setting in cgroup::of_this_kernel(group, settings) {
-            let reason = loop {
-                match in_force::look(tree, group, setting) {
-                    State::InForce => break None,
-                    State::Impossible(reason) => break Some(reason),
-                    State::Awaited(reason) if Instant::now() > until => break Some(reason),
-                    State::Awaited(_) => std::thread::sleep(Duration::from_millis(1)),
-                }
+            let Some(reason) = in_force::wait(tree, group, setting, until) else {
+                continue;
             };
-            let Some(reason) = reason else { continue };
             let error = Error::Cap {
                 cap: setting.cap.into(),
                 whom: whom.into(),

@@ -22,13 +22,11 @@ pub struct Slice {
 impl Slice {
     /// The slice that all users of a pool are in.
     pub fn of_pool(tree: &Tree, name: &str, caps: &[Setting]) -> Slice {
-        let mut slice = Slice::of_user(tree.pool(name), caps.to_vec());
-        if slice.properties.iter().all(|one| one.name != "TasksMax") {
-            // By its name it would have what user-.slice.d says of each user.
-            let all = Property::new("TasksMax", Value::Number(u64::MAX));
-            slice.properties.push(all);
+        Slice {
+            properties: properties::of_pool(caps),
+            group: tree.pool(name),
+            settings: caps.to_vec(),
         }
-        slice
     }
 
     /// The slice of one user in it.

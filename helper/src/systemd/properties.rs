@@ -48,6 +48,15 @@ pub fn of(settings: &[Setting]) -> Vec<Property> {
     properties
 }
 
+/// The same, for the slice that the users of a pool are in. By its name it would have what user-.slice.d says of each user.
+pub fn of_pool(settings: &[Setting]) -> Vec<Property> {
+    let mut properties = of(settings);
+    if properties.iter().all(|one| one.name != "TasksMax") {
+        properties.push(Property::new("TasksMax", Value::Number(u64::MAX)));
+    }
+    properties
+}
+
 fn number(value: &str) -> u64 {
     value.parse().unwrap_or(INFINITY)
 }

@@ -51,6 +51,7 @@ const DEFAULT_ACTION: [u64; 4] = [0; 4];
 #[derive(Debug)]
 pub struct Process {
     pid: c_int,
+    start: Option<String>,
     fd: Option<OwnedFd>,
 }
 
@@ -62,9 +63,9 @@ impl Process {
         self.fd = None;
     }
 
-    /// Opens it again, as long as the other end of our socket is open.
+    /// Opens it again, if it is still there. The socket does not say so: after the account phase its worker has that.
     pub fn find(&mut self, ours: BorrowedFd<'_>) {
-        self.fd = open(self.pid, ours);
+        self.fd = open(self.pid, ours).filter(|_| start_of(self.pid) == self.start);
     }
 
     /// Ends it. By SIGTERM: past a point the process is the one that cleans up after its worker, which it
@@ -177,16 +178,26 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
     match plan.errno.get() {
         0 => {
             let pid = plan.pid.get();
+            let start = start_of(pid);
             let fd = open(pid, ours);
-            Ok(Process { pid, fd })
+            Ok(Process { pid, start, fd })
         }
         errno => Err(failed(plan.step.get(), Errno::from_raw(errno))),
     }
 }
 
+/// When the process was started that has this PID, as the kernel counts (proc_pid_stat(5), field 22); none where that is not to
+/// be seen.
+fn start_of(pid: c_int) -> Option<String> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(19).map(String::from)
+}
+
 /// A descriptor for the helper's process, if it still runs.
 ///
-/// It is no child of ours, so its PID could be another's by now. But it holds the other end of our socket:
+/// It is no child of ours, so its PID could be another's by now. But at first nobody else holds the other end of our socket:
 /// while that is open the helper lives, and so the descriptor that was opened before is the helper's.
 fn open(pid: c_int, ours: BorrowedFd<'_>) -> Option<OwnedFd> {
     // SAFETY: touches no memory.

@@ -109,19 +109,19 @@ fn a_long_item_is_refused_whatever_on_error_says() {
     let mut script = login.known();
     script.extend([
         Due::Item(Item::Service, Ok(b"sshd".into())),
-        Due::Item(Item::Tty, Ok(vec![b'x'; 4097])),
-        Due::Log(Level::Notice, "Tty is 4097 bytes long"),
+        Due::Item(Item::Tty, Ok(vec![b'x'; 1025])),
+        Due::Log(Level::Notice, "Tty is 1025 bytes long"),
     ]);
     assert_eq!(
         login.play(script, []).code(Phase::Account),
         Code::PERM_DENIED
     );
-    let long: &str = String::leak("x".repeat(4097));
+    let long: &str = String::leak("x".repeat(1025));
     let script = vec![
         Due::Item(Item::User, Ok(long.into())),
         Due::Exempt(ExemptList::Installed, long, Ok(false)),
         Due::Privilege(Privilege::Root),
-        Due::Log(Level::Notice, "User is 4097 bytes long"),
+        Due::Log(Level::Notice, "User is 1025 bytes long"),
     ];
     assert_eq!(login.play(script, []), Verdict::Refused);
 }

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use berth_protocol::{Phase, Reply, Request};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork};
+use nix::unistd::{ForkResult, Pid, fork};
 
 use super::apart::apart;
 use super::eventually::eventually;
@@ -139,6 +140,48 @@ while true; do sleep 0.1; done",
         assert!(matches!(refused, Err(Error::Answer { .. })), "{refused:?}");
         assert!(stage.file("ended").exists());
         assert_eq!(open_descriptors().len(), before);
+    });
+}
+
+/// After the account phase the socket is the worker's, and whoever runs su may kill the standby.
+#[test]
+#[allow(unsafe_code)]
+fn whoever_has_the_pid_of_a_helper_that_was_killed_is_not_ended_for_it() {
+    apart(&[], || {
+        nix::sys::prctl::set_child_subreaper(true).unwrap();
+        let stage = stage(
+            "dd bs=65536 count=1 <&3 2>/dev/null >/dev/null
+sleep 1000 &
+echo $! >worker; echo $$ >standby
+cat untouched >&3",
+        );
+        let account = asked(None, &stage.helper(), Phase::Account);
+        let helper = account.helper.kept();
+        let pid = |file| -> i32 {
+            let text = fs::read_to_string(stage.file(file)).unwrap();
+            text.trim().parse().unwrap()
+        };
+        let (standby, worker) = (pid("standby"), Pid::from_raw(pid("worker")));
+        waitpid(Pid::from_raw(standby), None).unwrap();
+        // SAFETY: a structure of integers, for which zeroes are valid.
+        let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+        (args.set_tid, args.set_tid_size) = (&raw const standby as u64, 1);
+        args.exit_signal = libc::SIGCHLD as u64;
+        // SAFETY: as fork: the test's process has one thread, and the child waits for its end only.
+        let other = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of_val(&args)) };
+        if other == 0 {
+            loop {
+                nix::unistd::pause();
+            }
+        }
+        assert_eq!(other, i64::from(standby));
+        let soon = Instant::now() + Duration::from_millis(100);
+        ask(Some(helper), &stage.helper(), &request(), soon).unwrap_err();
+        for pid in [worker, Pid::from_raw(standby)] {
+            kill(pid, Signal::SIGKILL).unwrap();
+            let killed = WaitStatus::Signaled(pid, Signal::SIGKILL, false);
+            assert_eq!(waitpid(pid, None), Ok(killed));
+        }
     });
 }
 

@@ -103,6 +103,7 @@ calls! {
     SYS_getgid Numbers(0) =>;
     SYS_getpid Numbers(0) =>;
     SYS_getppid Numbers(0) =>;
+    SYS_getpriority Numbers(2) => EPERM;
     SYS_getrandom Numbers(0) => EINTR ENOSYS;
     SYS_getresgid Numbers(0) =>;
     SYS_getresuid Numbers(0) =>;
@@ -114,6 +115,8 @@ calls! {
     SYS_inotify_add_watch Path(1) => ENOSPC;
     SYS_inotify_init1 Numbers(0) => EMFILE;
     SYS_ioctl Numbers(2) => EIO;
+    SYS_ioprio_get Numbers(1) => EPERM;
+    SYS_ioprio_set Numbers(3) => EPERM;
     SYS_keyctl Numbers(1) => ENOMEM EPERM;
     SYS_kill Numbers(2) => EPERM;
     SYS_lchown Path(0) => EIO EPERM;
@@ -169,11 +172,14 @@ calls! {
     SYS_rt_sigreturn Numbers(0) =>;
     SYS_rt_sigtimedwait Numbers(0) => EINTR EAGAIN;
     SYS_sched_getaffinity Numbers(0) => EPERM;
+    SYS_sched_getscheduler Numbers(1) => EPERM;
     SYS_sched_setaffinity Numbers(0) => EPERM;
+    SYS_sched_setscheduler Numbers(2) => EPERM;
     SYS_sched_yield Numbers(0) =>;
     SYS_seccomp Numbers(2) => ENOMEM EPERM;
     SYS_sendmsg Descriptor => ENOBUFS EINTR;
     SYS_sendto Descriptor => ENOBUFS EINTR;
+    SYS_set_mempolicy Numbers(1) => ENOSYS EPERM;
     SYS_set_robust_list Numbers(0) =>;
     SYS_set_tid_address Numbers(0) =>;
     SYS_setgid Numbers(1) => EPERM;
