@@ -10,6 +10,7 @@ use berth_config::value::Percent;
 use berth_config::{Exception, ExceptionFile, LocalTime, Places, Standing, Standings};
 use serde_json::{Value, json};
 
+use pretend::ran::somebody;
 use pretend::{Run, files, record, three, with_figures};
 
 #[test]
@@ -342,8 +343,8 @@ fn under_systemd_figures_are_those_of_slices_and_scopes() {
         "{top}"
     );
     // Who is not root has no record that tells Berth's number of a scope of logind's.
-    let alice = "setpriv --reuid=4000001 --regid=4000001 --clear-groups";
-    assert_eq!(column(&berth(alice, "list"), 0), ["session-3", "14"]);
+    let alice = somebody(4_000_001);
+    assert_eq!(column(&berth(&alice, "list"), 0), ["session-3", "14"]);
 }
 
 #[test]
