@@ -64,7 +64,7 @@ fn who_is_logged_in_keeps_their_pool_and_has_their_caps_once() {
             at.starts_with(&format!("/berth/pool-one/user-{alice}/")),
             "{at}"
         );
-        let line = machine.logged("pool two: the user's earlier sessions are in berth/pool-one");
+        let line = machine.logged("pool two: the user's earlier sessions are in pool one");
         assert!(line.contains("not_enforced="), "{line}");
         login.end();
         machine.assert_nothing_left(&before);
