@@ -17,10 +17,11 @@ use nix::unistd::{Uid, User};
 
 use crate::basis::Source;
 use crate::cgroup::live::{How, UserCaps, bring_many, bring_protection};
+use crate::cgroup::{self, Setting};
 use crate::error::{Error, Result, system};
+use crate::privilege;
 use crate::systemd::live::{Kept, bring, bring_user};
 use crate::terminals::Speaker;
-use crate::{cgroup, privilege};
 
 /// How long a user's terminals may take to be written on.
 const LISTENING: Duration = Duration::from_secs(1);
@@ -155,6 +156,12 @@ struct Work<'a> {
     how: How,
 }
 
+/// A user's caps, for who sets them.
+enum Plan {
+    Cgroupfs(UserCaps),
+    Systemd(Vec<Setting>),
+}
+
 impl<'a> Work<'a> {
     fn new(tree: &'a Tree, source: &Source, arguments: &Arguments) -> Result<Work<'a>> {
         let policy = source.policy().map_err(Error::policy)?;
@@ -243,11 +250,11 @@ impl<'a> Work<'a> {
         };
         let own = self.own_caps(records)?;
         // Before the lock: what is behind a path may be a file server.
-        let systemd = match self.tree.manager() {
-            Manager::Berth => Err(UserCaps::new(&caps, self.tree)?),
-            Manager::Systemd => Ok(cgroup::settings(&caps, self.tree)?),
+        let plan = match self.tree.manager() {
+            Manager::Berth => Plan::Cgroupfs(UserCaps::new(&caps, self.tree)?),
+            Manager::Systemd => Plan::Systemd(cgroup::settings(&caps, self.tree)?),
         };
-        if let (Err(user), true) = (&systemd, how.dry_run) {
+        if let (Plan::Cgroupfs(user), true) = (&plan, how.dry_run) {
             // Only a look: no folder is made, and no login held up. What systemd had before stands in the folder.
             user.bring(self.tree, uid, how, told)?;
             self.bring_sessions(user, &own, how, of_sessions);
@@ -259,12 +266,12 @@ impl<'a> Work<'a> {
         if !is_as_before || records.is_empty() && !systemd::goes_on(uid) {
             return Ok(folder.remove_if_empty()?);
         }
-        match systemd {
-            Err(user) => {
+        match plan {
+            Plan::Cgroupfs(user) => {
                 user.bring(self.tree, uid, how, told)?;
                 self.bring_sessions(&user, &own, how, of_sessions);
             }
-            Ok(settings) => {
+            Plan::Systemd(settings) => {
                 // Read again under the lock: a login may have come meanwhile, and the slices of all need not be looked through.
                 let records = UserFolder::records_of(uid).into_iter();
                 let pools: Vec<_> = records.filter_map(|record| record.pool).collect();
