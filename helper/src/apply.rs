@@ -245,10 +245,11 @@ impl<'a> Work<'a> {
         told: &mut Applied,
         of_sessions: &mut Vec<Applied>,
     ) -> Result<()> {
-        let Some((caps, how)) = self.caps_of(name, records, told)? else {
+        let decided = self.decided(name, records, told)?;
+        let Some((caps, how)) = self.caps_of(&decided, told) else {
             return Ok(());
         };
-        let own = self.own_caps(records)?;
+        let own = self.own_caps(decided)?;
         // Before the lock: what is behind a path may be a file server.
         let plan = match self.tree.manager() {
             Manager::Berth => Plan::Cgroupfs(UserCaps::new(&caps, self.tree)?),
@@ -282,13 +283,13 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// A user's caps by the policy; `None` where they are not to be touched.
-    fn caps_of(
+    /// What the policy says of each of a user's sessions; where there is none, of a login by ssh.
+    fn decided<'r>(
         &self,
         name: &str,
-        records: &[Record],
+        records: &'r [Record],
         told: &mut Applied,
-    ) -> Result<Option<(Caps, How)>> {
+    ) -> Result<Vec<(Option<&'r Record>, Outcome)>> {
         let login = Login::of(name).map_err(Error::policy)?;
         let layers = Layers::in_force(&Places::system(), login.uid, &self.machine, |_, error| {
             told.left.push(Left {
@@ -296,19 +297,31 @@ impl<'a> Work<'a> {
                 reason: format!("it counts for nothing: {error}"),
             });
         });
+        let decide = |record: Option<&'r Record>| {
+            let login = match record {
+                Some(record) => login.through(record.door()),
+                None => login.by_ssh(),
+            };
+            let decision = self.policy.decide_with(&login, &self.machine, &layers);
+            Ok((record, decision.map_err(Error::policy)?.outcome))
+        };
+        match records {
+            [] => Ok(vec![decide(None)?]),
+            all => all.iter().map(|record| decide(Some(record))).collect(),
+        }
+    }
+
+    /// A user's caps by the policy; `None` where they are not to be touched.
+    fn caps_of(
+        &self,
+        decided: &[(Option<&Record>, Outcome)],
+        told: &mut Applied,
+    ) -> Option<(Caps, How)> {
         let mut denied = false;
         let mut kept = false;
         let mut on_trial = false;
-        let mut logins: Vec<Login> = records
-            .iter()
-            .map(|record| login.through(record.door()))
-            .collect();
-        if logins.is_empty() {
-            logins.push(login.by_ssh());
-        }
-        for login in &logins {
-            let decision = self.policy.decide_with(login, &self.machine, &layers);
-            match decision.map_err(Error::policy)?.outcome {
+        for (_, outcome) in decided {
+            match outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
                 // This session alone is on trial: it takes nothing from what the others have.
                 Outcome::Berth(berth) if !berth.enforce => on_trial = true,
@@ -317,7 +330,7 @@ impl<'a> Work<'a> {
                         missing_controller: berth.missing_controller,
                         ..self.how
                     };
-                    return Ok(Some((berth.user_caps, how)));
+                    return Some((berth.user_caps.clone(), how));
                 }
                 Outcome::Deny { .. } => denied = true,
                 Outcome::Exempt => {}
@@ -331,13 +344,13 @@ impl<'a> Work<'a> {
                     "the policy has cgroup = \"keep\" by now: caps stay until they log out".into()
                 }
             });
-            return Ok(None);
+            return None;
         }
         if !on_trial {
             told.notes
                 .push("the policy exempts them by now: no caps".into());
         }
-        Ok(Some((Caps::default(), self.how)))
+        Some((Caps::default(), self.how))
     }
 
     /// Has what users are in cover what protects them.
