@@ -17,10 +17,11 @@ use nix::unistd::{Uid, User};
 
 use crate::basis::Source;
 use crate::cgroup::live::{How, UserCaps, bring_many, bring_protection};
+use crate::cgroup::{self, Setting};
 use crate::error::{Error, Result, system};
+use crate::privilege;
 use crate::systemd::live::{Kept, bring, bring_user};
 use crate::terminals::Speaker;
-use crate::{cgroup, privilege};
 
 /// How long a user's terminals may take to be written on.
 const LISTENING: Duration = Duration::from_secs(1);
@@ -155,6 +156,12 @@ struct Work<'a> {
     how: How,
 }
 
+/// A user's caps, for who sets them.
+enum Plan {
+    Cgroupfs(UserCaps),
+    Systemd(Vec<Setting>),
+}
+
 impl<'a> Work<'a> {
     fn new(tree: &'a Tree, source: &Source, arguments: &Arguments) -> Result<Work<'a>> {
         let policy = source.policy().map_err(Error::policy)?;
@@ -238,16 +245,17 @@ impl<'a> Work<'a> {
         told: &mut Applied,
         of_sessions: &mut Vec<Applied>,
     ) -> Result<()> {
-        let Some((caps, how)) = self.caps_of(name, records, told)? else {
+        let decided = self.decided(name, records, told)?;
+        let Some((caps, how)) = self.caps_of(&decided, told) else {
             return Ok(());
         };
-        let own = self.own_caps(records)?;
+        let own = self.own_caps(decided)?;
         // Before the lock: what is behind a path may be a file server.
-        let systemd = match self.tree.manager() {
-            Manager::Berth => Err(UserCaps::new(&caps, self.tree)?),
-            Manager::Systemd => Ok(cgroup::settings(&caps, self.tree)?),
+        let plan = match self.tree.manager() {
+            Manager::Berth => Plan::Cgroupfs(UserCaps::new(&caps, self.tree)?),
+            Manager::Systemd => Plan::Systemd(cgroup::settings(&caps, self.tree)?),
         };
-        if let (Err(user), true) = (&systemd, how.dry_run) {
+        if let (Plan::Cgroupfs(user), true) = (&plan, how.dry_run) {
             // Only a look: no folder is made, and no login held up. What systemd had before stands in the folder.
             user.bring(self.tree, uid, how, told)?;
             self.bring_sessions(user, &own, how, of_sessions);
@@ -259,12 +267,12 @@ impl<'a> Work<'a> {
         if !is_as_before || records.is_empty() && !systemd::goes_on(uid) {
             return Ok(folder.remove_if_empty()?);
         }
-        match systemd {
-            Err(user) => {
+        match plan {
+            Plan::Cgroupfs(user) => {
                 user.bring(self.tree, uid, how, told)?;
                 self.bring_sessions(&user, &own, how, of_sessions);
             }
-            Ok(settings) => {
+            Plan::Systemd(settings) => {
                 // Read again under the lock: a login may have come meanwhile, and the slices of all need not be looked through.
                 let records = UserFolder::records_of(uid).into_iter();
                 let pools: Vec<_> = records.filter_map(|record| record.pool).collect();
@@ -275,13 +283,13 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// A user's caps by the policy; `None` where they are not to be touched.
-    fn caps_of(
+    /// What the policy says of each of a user's sessions; where there is none, of a login by ssh.
+    fn decided<'r>(
         &self,
         name: &str,
-        records: &[Record],
+        records: &'r [Record],
         told: &mut Applied,
-    ) -> Result<Option<(Caps, How)>> {
+    ) -> Result<Vec<(Option<&'r Record>, Outcome)>> {
         let login = Login::of(name).map_err(Error::policy)?;
         let layers = Layers::in_force(&Places::system(), login.uid, &self.machine, |_, error| {
             told.left.push(Left {
@@ -289,19 +297,31 @@ impl<'a> Work<'a> {
                 reason: format!("it counts for nothing: {error}"),
             });
         });
+        let decide = |record: Option<&'r Record>| {
+            let login = match record {
+                Some(record) => login.through(record.door()),
+                None => login.by_ssh(),
+            };
+            let decision = self.policy.decide_with(&login, &self.machine, &layers);
+            Ok((record, decision.map_err(Error::policy)?.outcome))
+        };
+        match records {
+            [] => Ok(vec![decide(None)?]),
+            all => all.iter().map(|record| decide(Some(record))).collect(),
+        }
+    }
+
+    /// A user's caps by the policy; `None` where they are not to be touched.
+    fn caps_of(
+        &self,
+        decided: &[(Option<&Record>, Outcome)],
+        told: &mut Applied,
+    ) -> Option<(Caps, How)> {
         let mut denied = false;
         let mut kept = false;
         let mut on_trial = false;
-        let mut logins: Vec<Login> = records
-            .iter()
-            .map(|record| login.through(record.door()))
-            .collect();
-        if logins.is_empty() {
-            logins.push(login.by_ssh());
-        }
-        for login in &logins {
-            let decision = self.policy.decide_with(login, &self.machine, &layers);
-            match decision.map_err(Error::policy)?.outcome {
+        for (_, outcome) in decided {
+            match outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => kept = true,
                 // This session alone is on trial: it takes nothing from what the others have.
                 Outcome::Berth(berth) if !berth.enforce => on_trial = true,
@@ -310,7 +330,7 @@ impl<'a> Work<'a> {
                         missing_controller: berth.missing_controller,
                         ..self.how
                     };
-                    return Ok(Some((berth.user_caps, how)));
+                    return Some((berth.user_caps.clone(), how));
                 }
                 Outcome::Deny { .. } => denied = true,
                 Outcome::Exempt => {}
@@ -324,13 +344,13 @@ impl<'a> Work<'a> {
                     "the policy has cgroup = \"keep\" by now: caps stay until they log out".into()
                 }
             });
-            return Ok(None);
+            return None;
         }
         if !on_trial {
             told.notes
                 .push("the policy exempts them by now: no caps".into());
         }
-        Ok(Some((Caps::default(), self.how)))
+        Some((Caps::default(), self.how))
     }
 
     /// Has what users are in cover what protects them.

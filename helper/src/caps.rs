@@ -25,6 +25,16 @@ pub enum Place {
     Systemd(systemd::Place),
 }
 
+/// Why a session is in another pool than the policy says, or in none. Who is logged in keeps the pool of the first login,
+/// whatever the policy says since: in two places they would have their caps twice.
+pub fn pool_of_earlier(wanted: Option<&str>, pool: Option<&str>) -> String {
+    let [wanted, pool] = [wanted, pool].map(|pool| match pool {
+        Some(name) => format!("pool {name}"),
+        None => "no pool".into(),
+    });
+    format!("{wanted}: the user's earlier sessions are in {pool}, and with them this one")
+}
+
 impl Plan {
     /// Works the caps out for this tree.
     pub fn new(tree: &Tree, planned: &Planned) -> Result<Plan> {

@@ -165,7 +165,7 @@ impl Plan<'_> {
         for (resource, rlimit) in &self.rlimits {
             // Where the right to raise them is missing (a container without CAP_SYS_RESOURCE), the
             // module fails at the same, and says so.
-            let _ = sys::prlimit(Pid::from_raw(0), *resource, *rlimit);
+            let _ = sys::prlimit(Pid::from_raw(0), *resource, Some(*rlimit));
         }
         privilege::become_owner(self.owner, self.mounts.uid)?;
         end_with_the_keeper()?;

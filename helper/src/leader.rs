@@ -55,7 +55,8 @@ impl Leader {
 
     /// How far it may raise a resource limit.
     pub fn hard_limit(&self, resource: u32) -> nix::Result<u64> {
-        sys::hard_limit(Pid::from_raw(self.role.pid), resource)
+        let limit = sys::prlimit(Pid::from_raw(self.role.pid), resource, None)?;
+        Ok(limit.rlim_max)
     }
 
     /// The groups it has now: pam_group may have added some that no database knows.
@@ -263,7 +264,7 @@ mod tests {
         let from = [tree.of_process(pid).unwrap().unwrap()];
         let limit = |rlim_cur, rlim_max| {
             let limit = libc::rlimit { rlim_cur, rlim_max };
-            sys::prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, limit)
+            sys::prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, Some(limit))
         };
         match sys::clone(0, None).unwrap() {
             Cloned::Child => {

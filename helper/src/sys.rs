@@ -78,26 +78,16 @@ pub fn mount_of_root() -> nix::Result<(u64, u64)> {
     Errno::result(result).map(|_| (seen.stx_mnt_id, seen.stx_ino))
 }
 
-/// Sets a resource limit of another process, and returns the old one (prlimit(2)).
-pub fn prlimit(pid: Pid, resource: u32, new: libc::rlimit) -> nix::Result<libc::rlimit> {
+/// Sets a resource limit of another process, if there is a new one, and returns what it was (prlimit(2)).
+pub fn prlimit(pid: Pid, resource: u32, new: Option<libc::rlimit>) -> nix::Result<libc::rlimit> {
     let mut old = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
+    let new = new.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: both structures outlive the call.
-    let result = unsafe { libc::prlimit(pid.as_raw(), resource, &raw const new, &raw mut old) };
+    let result = unsafe { libc::prlimit(pid.as_raw(), resource, new, &raw mut old) };
     Errno::result(result).map(|_| old)
-}
-
-/// How far another process may raise a resource limit of its own (prlimit(2)).
-pub fn hard_limit(pid: Pid, resource: u32) -> nix::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the structure outlives the call; there is no new limit.
-    let result = unsafe { libc::prlimit(pid.as_raw(), resource, std::ptr::null(), &raw mut limit) };
-    Errno::result(result).map(|_| limit.rlim_max)
 }
 
 /// Closes every descriptor from `first` on (close_range(2)).
@@ -151,13 +141,13 @@ pub fn reset_limits() {
         libc::RLIMIT_NPROC,
     ] {
         // Refused in a container without the right; then the limit is what it was.
-        let _ = prlimit(Pid::from_raw(0), resource, infinity);
+        let _ = prlimit(Pid::from_raw(0), resource, Some(infinity));
     }
     let descriptors = libc::rlimit {
         rlim_cur: 1024,
         rlim_max: 4096,
     };
-    let _ = prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, descriptors);
+    let _ = prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, Some(descriptors));
 }
 
 /// Sees the kernel as it is: an ordinary user who runs su may have had it say that it is Linux 2.6, which is too old.

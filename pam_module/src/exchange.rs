@@ -29,13 +29,13 @@ const ROLL_BACK: Duration = Duration::from_secs(2);
 /// may have used up the call's time, or the user was frozen in it.
 const KEPT: Duration = Duration::from_secs(2);
 
+/// How long the end of a session waits for the keeper to read what the session has used.
+const READING: Duration = Duration::from_millis(100);
+
 fn from_now(span: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(span).unwrap_or(now)
 }
-
-/// How long the end of a session waits for the keeper to read what the session has used.
-const READING: Duration = Duration::from_millis(100);
 
 /// A helper that has replied.
 #[derive(Debug)]

@@ -75,7 +75,7 @@ fn who_is_logged_in_keeps_their_pool_and_has_their_caps_once() {
             "{at}"
         );
         let line = machine.logged(&format!(
-            "pool {two}: the user's earlier sessions are in berth/pool-{one}"
+            "pool {two}: the user's earlier sessions are in pool {one}"
         ));
         assert!(line.contains("not_enforced="), "{line}");
         login.end();

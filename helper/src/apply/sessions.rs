@@ -1,13 +1,12 @@
 //! What sessions have of their own, beside their user's caps.
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
-use berth_config::{Layers, Login, Places};
 use berth_session::{Applied, Group, Record, Whose};
 
 use super::Work;
 use crate::cgroup::live::{How, UserCaps};
 use crate::cgroup::{self, Setting};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::systemd::live::bring_scope;
 
 /// A session, and what its own cgroup is to have.
@@ -29,22 +28,20 @@ impl Own<'_> {
 
 impl Work<'_> {
     /// What there is to set on the cgroups of a user's sessions.
-    pub fn own_caps<'r>(&self, records: &'r [Record]) -> Result<Vec<Own<'r>>> {
+    pub fn own_caps<'r>(
+        &self,
+        decided: Vec<(Option<&'r Record>, Outcome)>,
+    ) -> Result<Vec<Own<'r>>> {
         let mut all = Vec::new();
-        let Some(first) = records.first() else {
-            return Ok(all);
-        };
-        let login = Login::of(&first.user).map_err(Error::policy)?;
-        // One that cannot be read is told of where the user's caps are worked out.
-        let layers = Layers::in_force(&Places::system(), login.uid, &self.machine, |_, _| ());
-        // What a service manager runs is no session of its own.
-        for record in records.iter().filter(|record| record.is_login()) {
+        for (record, outcome) in decided {
+            // What a service manager runs is no session of its own.
+            let Some(record) = record.filter(|record| record.is_login()) else {
+                continue;
+            };
             let Some(cgroup) = &record.cgroup else {
                 continue;
             };
-            let login = login.through(record.door());
-            let decision = self.policy.decide_with(&login, &self.machine, &layers);
-            let (caps, missing) = match decision.map_err(Error::policy)?.outcome {
+            let (caps, missing) = match outcome {
                 Outcome::Berth(berth) if berth.cgroup == CgroupPlace::Keep => continue,
                 Outcome::Berth(berth) if berth.enforce => {
                     (berth.session_caps, berth.missing_controller)

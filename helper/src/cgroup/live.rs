@@ -85,9 +85,7 @@ impl UserCaps {
         told.left.append(&mut untold.left);
         Ok(())
     }
-}
 
-impl UserCaps {
     /// Brings a session's own caps up to date, once its user's are.
     pub fn bring_session(
         &self,

@@ -18,6 +18,7 @@ pub use subtree::ASIDE;
 use berth_config::outcome::{Caps, MissingController};
 use berth_session::{Controller, Group, SessionId, Tree};
 
+use crate::caps::pool_of_earlier;
 use crate::decide::Planned;
 use crate::error::{Error, Result};
 use standing::{Lowering, Standing};
@@ -117,8 +118,6 @@ impl Plan {
     pub fn carry_out(&self, tree: &Tree, id: SessionId) -> Result<Place> {
         let pool = self.pool.as_ref().map(|(name, _)| name.as_str());
         let wanted = tree.user_in(pool, self.uid);
-        // Who is logged in keeps the pool of the first login, whatever the policy says since: in two places
-        // they would have their caps twice.
         let user = tree.existing_user(self.uid)?.unwrap_or(wanted.clone());
         let line = tree.line_to(&user);
         create(&line)?;
@@ -131,11 +130,9 @@ impl Plan {
         writer.write_all("everyone", &tree.berth(), &self.everyone)?;
         let mut pool_above = None;
         if user != wanted {
-            writer.missing.push(format!(
-                "{}: the user's earlier sessions are in {}, and with them this one",
-                pool.map_or("no pool".into(), |pool| format!("pool {pool}")),
-                tree.below(&user).display()
-            ));
+            let earlier = tree.pool_of(&user);
+            let missing = pool_of_earlier(pool, earlier.as_deref());
+            writer.missing.push(missing);
         } else if let Some((name, settings)) = &self.pool {
             let group = tree.pool(name);
             writer.write_all(&format!("pool {name}"), &group, settings)?;

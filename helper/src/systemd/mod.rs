@@ -15,6 +15,7 @@ use berth_config::outcome::MissingController;
 use berth_session::systemd::{self, Bus, Property, Value};
 use berth_session::{Group, Record, SessionId, Tree, UserFolder};
 
+use crate::caps::pool_of_earlier;
 use crate::cgroup::{self, Setting};
 use crate::decide::Planned;
 use crate::error::{Error, Result, file};
@@ -166,8 +167,7 @@ impl Plan {
         })
     }
 
-    /// The pool of a session. Who is logged in keeps the pool of the first login, whatever the policy says since:
-    /// in two places they would have their caps twice.
+    /// The pool of a session: that of the user's earlier ones, if there are any.
     fn pool_of_session(
         &self,
         id: SessionId,
@@ -184,13 +184,8 @@ impl Plan {
             None => wanted,
         };
         if pool != wanted {
-            let name =
-                |pool: Option<&String>| pool.map_or("no pool".into(), |one| format!("pool {one}"));
-            missing.push(format!(
-                "{}: the user's earlier sessions are in {}, and with them this one",
-                name(wanted),
-                name(pool)
-            ));
+            let [wanted, pool] = [wanted, pool].map(|pool| pool.map(String::as_str));
+            missing.push(pool_of_earlier(wanted, pool));
         }
         Ok(pool.cloned())
     }

@@ -25,12 +25,6 @@ impl<T: AsFd> Held<T> {
         }
     }
 
-    /// Lends it out, if the descriptor is still the same.
-    pub fn lend(&self) -> Option<&T> {
-        let is_same = self.file.is_some() && file(&*self.held) == self.file;
-        is_same.then_some(&self.held)
-    }
-
     /// Gives it back, if the descriptor is still the same.
     pub fn get(mut self) -> Option<T> {
         let it = self.take();
@@ -39,9 +33,9 @@ impl<T: AsFd> Held<T> {
     }
 
     fn take(&mut self) -> Option<T> {
-        self.lend()?;
+        let is_same = self.file.is_some() && file(&*self.held) == self.file;
         // SAFETY: not used again: `get` forgets this, and `drop` is the end.
-        Some(unsafe { ManuallyDrop::take(&mut self.held) })
+        is_same.then(|| unsafe { ManuallyDrop::take(&mut self.held) })
     }
 }
 
