@@ -55,13 +55,14 @@ pub fn measure(sessions: usize) -> Memory {
 /// first work.
 fn settle() {
     let mut last = 0;
-    eventually(|| {
+    let is_steady = || {
         let count = Process::all().len();
         let steady = count == last;
         last = count;
         sleep(Duration::from_millis(500));
         steady
-    });
+    };
+    assert!(eventually(is_steady), "processes come and go");
 }
 
 fn private(process: Process) -> u64 {

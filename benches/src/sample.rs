@@ -192,11 +192,9 @@ pub struct Figures {
     pub max: Duration,
 }
 
-impl<K: PartialEq> Measured<K> {
-    /// The figures of one kind.
-    pub fn figures(&self, kind: K) -> Figures {
-        let samples = self.samples.iter().find(|(of, _)| *of == kind);
-        let sorted: &[Duration] = samples.map_or(&[], |(_, samples)| samples);
+impl Figures {
+    /// Those of times that are in order.
+    pub fn of(sorted: &[Duration]) -> Figures {
         let at = |percent: usize| {
             let index = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
             sorted.get(index).copied().unwrap_or_default()
@@ -206,6 +204,14 @@ impl<K: PartialEq> Measured<K> {
             p99: at(99),
             max: at(100),
         }
+    }
+}
+
+impl<K: PartialEq> Measured<K> {
+    /// The figures of one kind.
+    pub fn figures(&self, kind: K) -> Figures {
+        let samples = self.samples.iter().find(|(of, _)| *of == kind);
+        Figures::of(samples.map_or(&[], |(_, samples)| samples))
     }
 
     /// How much longer one kind takes than another, by their medians.

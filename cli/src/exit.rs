@@ -1,6 +1,7 @@
 //! What `berth` exits with.
 
 use std::fmt::Display;
+use std::io;
 use std::process::ExitCode;
 
 /// Shown under `berth --help`.
@@ -38,6 +39,20 @@ impl Exit {
         eprintln!("berth: {why}");
         self
     }
+}
+
+impl From<&io::Error> for Exit {
+    fn from(error: &io::Error) -> Exit {
+        match denied(error) {
+            true => Exit::Permission,
+            false => Exit::NotSo,
+        }
+    }
+}
+
+/// Whether an error is one of permission.
+pub fn denied(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
 }
 
 /// Says why it is not so.

@@ -116,13 +116,11 @@ impl Sessions {
 
 /// Says what went wrong, and what that means for the exit status.
 pub fn failed(error: Error) -> Exit {
-    eprintln!("berth: {error}");
-    match error {
-        Error::File { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
-            Exit::Permission
-        }
+    let exit = match &error {
+        Error::File { source, .. } => source.into(),
         _ => Exit::NotSo,
-    }
+    };
+    exit.because(error)
 }
 
 /// Says that an object has no session.

@@ -32,6 +32,7 @@ macro_rules! eprintln {
     };
 }
 
+mod application;
 mod ask;
 mod at_once;
 mod caller;
@@ -44,12 +45,12 @@ mod exit;
 mod figures;
 mod json;
 mod live;
+mod lock;
 #[cfg(test)]
 mod manual;
 mod own;
 mod pager;
 mod paint;
-mod pam;
 mod penalties;
 mod place;
 mod program;

@@ -1,7 +1,5 @@
 //! A user's own sessions, as the cgroups have them: the kernel lets everybody read those.
 
-use std::fs;
-
 use berth_session::{Group, Manager, SessionId, Tree};
 use serde_json::{Value, json};
 
@@ -42,9 +40,9 @@ pub fn group(tree: Option<&Tree>) -> Option<(&Tree, Group)> {
 /// All that a user's cgroup has, in the order of their names.
 pub fn sessions(tree: &Tree, user: &Group) -> Vec<Own> {
     let mut all: Vec<Own> = match tree.manager() {
-        Manager::Berth => ["sessions", "rescue"]
+        Manager::Berth => Tree::parts(user)
             .iter()
-            .flat_map(|part| below(&user.child(part), |name| Some(Some(name.parse().ok()?))))
+            .flat_map(|part| below(part, |name| Some(Some(name.parse().ok()?))))
             .collect(),
         Manager::Systemd => below(user, |name| {
             let scope = name.strip_suffix(".scope")?;
@@ -57,15 +55,11 @@ pub fn sessions(tree: &Tree, user: &Group) -> Vec<Own> {
 
 /// The cgroups in one, whose name is a session's: its id is given back, if the name tells that, too.
 fn below(group: &Group, is_session: impl Fn(&str) -> Option<Option<SessionId>>) -> Vec<Own> {
-    let entries = fs::read_dir(group.path()).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            let name = name.to_str()?;
-            Some(Own {
-                id: is_session(name)?,
-                group: group.child(name),
-            })
+    let children = group.children().into_iter();
+    children
+        .filter_map(|group| {
+            let id = is_session(group.name())?;
+            Some(Own { id, group })
         })
         .collect()
 }

@@ -1,20 +1,19 @@
 //! Penalties, a round each minute (`berth apply --due`): what users have used, and what comes of it.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use berth_config::{LocalTime, Machine, Places, Policy, Standing, Standings, Track, Tracks};
+use berth_config::{Machine, Places, Policy, Standing, Standings, Track, Tracks};
 use berth_session::{Applied, Group, Line, Tree, UserFolder};
-use nix::fcntl::{Flock, FlockArg};
-use serde_json::{Value, json};
+use nix::fcntl::Flock;
 
 use crate::caps::Helper;
 use crate::exit::{Exit, not_so};
-use crate::{live, place};
+use crate::{live, lock, place};
 
 mod look;
+pub mod shown;
 mod told;
 mod watched;
 
@@ -45,14 +44,8 @@ impl Changing {
     fn begin() -> Result<Changing, Exit> {
         let places = Places::system();
         let path = places.tracks.with_extension("lock");
-        let lock = || -> Result<Flock<File>, String> {
-            let mut options = OpenOptions::new();
-            let options = options.write(true).create(true).truncate(false).mode(0o600);
-            let file = options.open(&path).map_err(|error| error.to_string())?;
-            Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.to_string())
-        };
-        let lock =
-            lock().map_err(|error| not_so(format!("cannot lock {}: {error}", path.display())))?;
+        let lock = lock::wait(&path)
+            .map_err(|error| not_so(format!("cannot lock {}: {error}", path.display())))?;
         let standings = Standings::read(&places);
         let tracks = Tracks::read(&places);
         Ok(Changing {
@@ -134,20 +127,36 @@ impl Changing {
         tree: &Tree,
         boot: u64,
     ) -> BTreeMap<u32, Turn> {
+        let now = self.set_the_clock(boot);
+        let uids = UserFolder::uids().unwrap_or_default().into_iter();
+        let seen: BTreeMap<u32, Seen> = uids
+            .map(|uid| (uid, Seen::of(uid, policy, machine)))
+            .collect();
+        let tracks = &mut self.tracks.users;
+        tracks.retain(|uid, _| seen.get(uid).and_then(Seen::watched).is_some());
+        let mut turns = self.offences(&seen, tree, now);
+        self.ends(&seen, policy.has_penalties(), now, &mut turns);
+        turns
+    }
+
+    /// What time it is. What is kept of times goes along with a clock that was set.
+    fn set_the_clock(&mut self, boot: u64) -> u64 {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let now = now.map_or(0, |now| now.as_secs());
         let jump = self.tracks.jump(now, boot);
         let standings = self.standings.users.values_mut();
         standings.for_each(|standing| standing.shift(jump));
         (self.tracks.wall, self.tracks.boot) = (now, boot);
+        now
+    }
 
-        let uids = UserFolder::uids().unwrap_or_default();
-        let seen = uids
-            .into_iter()
-            .map(|uid| (uid, Seen::of(uid, policy, machine)));
-        let seen: BTreeMap<u32, Seen> = seen.collect();
-        let watched = |uid: &u32| seen.get(uid).and_then(Seen::watched);
-        self.tracks.users.retain(|uid, _| watched(uid).is_some());
+    /// Looks at all who are watched. Who has used too much goes a step up.
+    fn offences(
+        &mut self,
+        seen: &BTreeMap<u32, Seen>,
+        tree: &Tree,
+        now: u64,
+    ) -> BTreeMap<u32, Turn> {
         let mut turns = BTreeMap::new();
         let mut files = look::Files::new();
         let pools = tree.pools().unwrap_or_default();
@@ -180,6 +189,17 @@ impl Changing {
                 );
             }
         }
+        turns
+    }
+
+    /// Ends the steps whose time is over, and those that the policy has no more, of all who have not gone up just now.
+    fn ends(
+        &mut self,
+        seen: &BTreeMap<u32, Seen>,
+        has_penalties: bool,
+        now: u64,
+        turns: &mut BTreeMap<u32, Turn>,
+    ) {
         for (uid, standing) in std::mem::take(&mut self.standings.users) {
             if turns.contains_key(&uid) {
                 self.standings.users.insert(uid, standing);
@@ -188,7 +208,7 @@ impl Changing {
             let is_dropped = match seen.get(&uid) {
                 Some(Seen::Watched(user)) => !standing.is_of(&user.penalty),
                 Some(Seen::Unwatched) => true,
-                Some(Seen::Unknown) | None => !policy.has_penalties(),
+                Some(Seen::Unknown) | None => !has_penalties,
             };
             let (after, mut ends) = standing.clone().pass(now);
             let mut because = "its time is over";
@@ -204,12 +224,12 @@ impl Changing {
                 None => {}
             }
             if ends {
-                let say = watched(&uid).and_then(|user| user.told(down(&standing)));
+                let watched = seen.get(&uid).and_then(Seen::watched);
+                let say = watched.and_then(|user| user.told(down(&standing)));
                 self.begin_anew(uid);
                 turns.insert(uid, Turn::end(standing, because.into(), say));
             }
         }
-        turns
     }
 
     /// Takes a look at a user; what they did, if it was too much for too long.
@@ -310,47 +330,4 @@ pub fn forgive(uid: u32, by: &str, helper: &Helper) -> Result<Option<Vec<Applied
     let turn = Turn::end(standing, format!("forgiven by {by}"), say);
     turn.log(uid);
     bring(helper, &[uid], turn.say.as_deref()).map(Some)
-}
-
-/// Where a user stands, as a line and as an object. A file that cannot be used is told of.
-pub fn shown(uid: u32) -> (Option<String>, Value) {
-    let standings = Standings::read(&Places::system()).map_err(not_so);
-    in_words(standings.unwrap_or_default().users.remove(&uid))
-}
-
-/// The same to the user themselves, as the last round left it.
-pub fn shown_to_user(uid: u32) -> (Option<String>, Value) {
-    in_words(told::read(uid))
-}
-
-fn in_words(standing: Option<Standing>) -> (Option<String>, Value) {
-    let Some(standing) = standing else {
-        return (None, Value::Null);
-    };
-    let time = |seconds: u64| {
-        let moment = UNIX_EPOCH.checked_add(std::time::Duration::from_secs(seconds));
-        moment.and_then(LocalTime::rfc3339)
-    };
-    let is_on_step = standing.is_on_step();
-    let line = match is_on_step {
-        true => format!("{}: {} of cpu_quota", standing.text(), standing.share),
-        false => format!(
-            "{}, step {} of {} is over; forgotten {}",
-            standing.penalty,
-            standing.step,
-            standing.steps,
-            standing.forgotten_text()
-        ),
-    };
-    let object = json!({
-        "penalty": standing.penalty,
-        "step": standing.step,
-        "steps": standing.steps,
-        "on": is_on_step,
-        "share": standing.share.to_string(),
-        "since": time(standing.since),
-        "until": time(standing.until),
-        "forgotten": time(standing.forgotten),
-    });
-    (Some(line), object)
 }

@@ -8,7 +8,7 @@ use berth_config::{
 };
 use berth_session::Tree;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, denied};
 
 /// Where to look for the policy.
 #[derive(Debug, clap::Args)]
@@ -96,9 +96,4 @@ pub fn policy_error(error: PolicyError) -> Exit {
             Exit::Policy
         }
     }
-}
-
-/// Whether an error is one of permission.
-pub fn denied(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::PermissionDenied
 }

@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 
+use crate::exit::{Exit, not_so};
 use crate::sys::{self, Identity, Terminal};
 
 /// What a clean environment keeps of the caller's: how to write to the terminal.
@@ -14,8 +16,14 @@ pub fn kept() -> impl Iterator<Item = (&'static str, OsString)> {
 }
 
 /// Runs it as somebody, and waits for its end. Gives back its exit status, or 128 and the signal that ended it.
-pub fn run(mut command: Command, identity: Identity, terminal: Terminal) -> io::Result<u8> {
-    sys::run_as(&mut command, identity, terminal);
+pub fn run(mut command: Command, identity: Identity, terminal: Terminal) -> Result<u8, Exit> {
+    let name = PathBuf::from(command.get_program());
+    wait_for(&mut command, identity, terminal)
+        .map_err(|error| not_so(format!("cannot run {}: {error}", name.display())))
+}
+
+fn wait_for(command: &mut Command, identity: Identity, terminal: Terminal) -> io::Result<u8> {
+    sys::run_as(command, identity, terminal);
     let mut child = command.spawn()?;
     // From here on: the program inherits how signals are handled.
     sys::ignore_keyboard_signals()?;
@@ -27,7 +35,8 @@ pub fn run(mut command: Command, identity: Identity, terminal: Terminal) -> io::
     Ok(code(status))
 }
 
-fn code(status: ExitStatus) -> u8 {
+/// An exit status as a shell has it.
+pub fn code(status: ExitStatus) -> u8 {
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal));

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use berth_session::{Line, read_file};
+use berth_session::{Line, read_file, remove_file};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{dup, dup2_stderr};
 
@@ -31,10 +31,7 @@ pub fn once(round: impl FnOnce() -> Result<Exit, Exit>) -> Result<Exit, Exit> {
     eprint!("{said}");
     let noted = match &wrong {
         Some(gist) => note(gist),
-        None => match fs::remove_file(WRONG) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        },
+        None => remove_file(WRONG),
     };
     if let Err(error) = noted {
         eprintln!("berth: cannot keep in {WRONG} what was said: {error}");

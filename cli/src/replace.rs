@@ -3,7 +3,74 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use berth_session::remove_file;
+
+/// A file of root's, as it was read.
+#[derive(Debug)]
+pub struct Original {
+    path: PathBuf,
+    /// None of one that is not there yet.
+    metadata: Option<Metadata>,
+    /// What was in it.
+    pub text: String,
+}
+
+impl Original {
+    /// Reads it. A file that others than root can change is nothing to build on.
+    pub fn read(path: &Path) -> io::Result<Original> {
+        let (metadata, text) = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, String::new()),
+            Err(error) => return Err(error),
+            Ok(metadata)
+                if !metadata.is_file() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 =>
+            {
+                return Err(io::Error::other(
+                    "it is no regular file that only root can write",
+                ));
+            }
+            Ok(metadata) => (Some(metadata), fs::read_to_string(path)?),
+        };
+        let path = path.into();
+        Ok(Original {
+            path,
+            metadata,
+            text,
+        })
+    }
+
+    /// Puts another text in its place; of a link, where that leads to.
+    pub fn replace(&self, text: &str) -> io::Result<()> {
+        if self.metadata.is_some() {
+            return self.put(&fs::canonicalize(&self.path)?, text);
+        }
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        self.put(&self.path, text)
+    }
+
+    /// Puts a text elsewhere, with its owner and mode, unless somebody else has changed it.
+    pub fn put(&self, place: &Path, text: &str) -> io::Result<()> {
+        let now = self.unchanged()?;
+        replace(place, text, now.metadata.as_ref())
+    }
+
+    /// Removes it.
+    pub fn remove(&self) -> io::Result<()> {
+        self.unchanged()?;
+        fs::remove_file(&self.path)
+    }
+
+    fn unchanged(&self) -> io::Result<Original> {
+        let now = Original::read(&self.path)?;
+        match now.text == self.text && now.metadata.is_some() == self.metadata.is_some() {
+            true => Ok(now),
+            false => Err(io::Error::other("somebody else has changed it meanwhile")),
+        }
+    }
+}
 
 /// Writes a file with the owner and mode of another, or root's that all can read.
 pub fn replace(path: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> {
@@ -24,12 +91,7 @@ pub fn replace(path: &Path, text: &str, like: Option<&Metadata>) -> io::Result<(
 }
 
 fn write_new(new: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> {
-    match fs::remove_file(new) {
-        // Left by a change that was killed.
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
+    remove_file(new)?; // left by a change that was killed
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
     file.write_all(text.as_bytes())?;
@@ -39,4 +101,21 @@ fn write_new(new: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> 
     let mode = like.map_or(0o644, |like| like.mode() & 0o7777);
     file.set_permissions(fs::Permissions::from_mode(mode))?;
     file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_somebody_else_has_changed_meanwhile_is_neither_replaced_nor_removed() {
+        let path = std::env::temp_dir().join(format!("berth-original-{}", std::process::id()));
+        fs::write(&path, "before").unwrap();
+        let original = Original::read(&path).unwrap();
+        fs::write(&path, "theirs").unwrap();
+        assert!(original.replace("ours").is_err());
+        assert!(original.remove().is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
+        fs::remove_file(&path).unwrap();
+    }
 }

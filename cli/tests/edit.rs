@@ -1,41 +1,43 @@
 //! `berth edit`, with editors that are scripts, and at a terminal.
 
+mod system;
+
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::ops::Deref;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+use nix::poll::{PollFd, PollFlags, poll};
+
+use system::{Ran, needs_root};
 
 const POLICY: &str = "version = 1\n[exempt]\nuids = [1]\n[profile.p]\nuser = { tasks_max = 64 }\n\
                       [[rule]]\nuser = \"nobody\"\nprofile = \"p\"\n";
 
 /// A system of its own, with a policy in force.
-struct System {
-    root: PathBuf,
+struct System(system::System);
+
+impl Deref for System {
+    type Target = system::System;
+
+    fn deref(&self) -> &system::System {
+        &self.0
+    }
 }
 
 impl System {
     #[track_caller]
     fn new() -> System {
-        let me = fs::metadata("/proc/self").unwrap().uid();
-        assert_eq!(me, 0, "this test must be run by root");
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-edit-{}-{number}", std::process::id());
-        let root = std::env::temp_dir().join(name);
-        fs::create_dir_all(root.join("etc/berth/policy.d")).unwrap();
-        let system = System { root };
-        fs::write(system.policy(), POLICY).unwrap();
-        let reloaded = system.command("reload", "").output().unwrap();
-        assert!(reloaded.status.success(), "{reloaded:?}");
+        needs_root();
+        let system = System(system::System::new(POLICY));
+        fs::create_dir(system.root.join("etc/berth/policy.d")).unwrap();
+        let reloaded = system.berth("reload", &[]);
+        assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
         system
-    }
-
-    fn policy(&self) -> PathBuf {
-        self.root.join("etc/berth/policy.toml")
     }
 
     fn text(&self) -> String {
@@ -70,7 +72,7 @@ impl System {
     fn edit(&self, script: &str, arguments: &[&str]) -> Ran {
         let mut command = self.command("edit", script);
         command.arg("--yes").args(arguments).stdin(Stdio::null());
-        Ran::of(&command.output().unwrap())
+        Ran::of(&mut command)
     }
 
     /// What is in the folder of the policy in force, besides the policy.
@@ -84,29 +86,6 @@ impl System {
             .collect();
         names.sort();
         names
-    }
-}
-
-impl Drop for System {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.root).unwrap();
-    }
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn of(output: &Output) -> Ran {
-        Ran {
-            code: output.status.code(),
-            out: String::from_utf8(output.stdout.clone()).unwrap(),
-            err: String::from_utf8(output.stderr.clone()).unwrap(),
-        }
     }
 }
 
@@ -149,6 +128,9 @@ impl Terminal {
         let from = self.shown.len();
         let mut bytes = [0; 4096];
         while !self.shown[from..].contains(question) {
+            let mut polled = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+            let there = poll(&mut polled, 60_000_u16);
+            assert_eq!(there, Ok(1), "no {question:?} in {}", self.shown);
             match self.master.read(&mut bytes) {
                 Ok(count) if count > 0 => {
                     let text = String::from_utf8_lossy(&bytes[..count]).replace('\r', "");
@@ -208,7 +190,7 @@ fn what_is_edited_is_shown_saved_with_owner_and_mode_and_in_force() {
         .arg("nobody")
         .output()
         .unwrap();
-    let explained = Ran::of(&explained).out;
+    let explained = Ran::from(explained).out;
     assert!(explained.contains("files unchanged since"), "{explained}");
 }
 
@@ -256,7 +238,7 @@ fn a_failed_editor_and_an_unchanged_file_change_nothing() {
         .env("EDITOR", "/no/editor; true")
         .arg("--yes")
         .stdin(Stdio::null());
-    let ran = Ran::of(&command.output().unwrap());
+    let ran = Ran::of(&mut command);
     assert!(
         ran.err
             .contains("there is no editor /no/editor;: set EDITOR"),
@@ -333,7 +315,7 @@ fn two_do_not_edit_at_the_same_time_and_what_others_save_meanwhile_is_kept() {
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let second = Ran::of(&second);
+    let second = Ran::from(second);
     let who = format!(
         "somebody else is at it (berth edit, process {})",
         first.id()
@@ -343,7 +325,7 @@ fn two_do_not_edit_at_the_same_time_and_what_others_save_meanwhile_is_kept() {
     let others = POLICY.replace("64", "99");
     fs::write(system.policy(), &others).unwrap();
     fs::remove_file(&ready).unwrap();
-    let first = Ran::of(&first.wait_with_output().unwrap());
+    let first = Ran::from(first.wait_with_output().unwrap());
     assert_eq!(first.code, Some(1), "{first:?}");
     assert!(
         first.err.contains("somebody else has changed it meanwhile"),
@@ -407,7 +389,7 @@ fn what_others_put_in_force_while_a_reload_checks_stays() {
     let reloaded = system.command("reload", "").output().unwrap();
     assert!(reloaded.status.success(), "{reloaded:?}");
     let in_force = system.in_force();
-    let slow = Ran::of(&slow.wait_with_output().unwrap());
+    let slow = Ran::from(slow.wait_with_output().unwrap());
     assert_eq!(slow.code, Some(1), "{}", slow.err);
     assert!(
         slow.err.contains("policy.toml meanwhile: see `berth diff`"),
@@ -424,7 +406,7 @@ fn reloads_at_the_same_time_do_not_get_into_each_others_way() {
     reload.stdout(Stdio::piped()).stderr(Stdio::piped());
     let all: Vec<Child> = (0..40).map(|_| reload.spawn().unwrap()).collect();
     for one in all {
-        let ran = Ran::of(&one.wait_with_output().unwrap());
+        let ran = Ran::from(one.wait_with_output().unwrap());
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{}", ran.out);
     }
     assert_eq!(system.left(), [""; 0]);
@@ -475,16 +457,19 @@ fn at_a_terminal_it_asks_and_edits_again() {
         assert_eq!(system.text(), POLICY.replace("64", "256"));
     }
     let mut unasked = system.command("edit", TO_128);
-    let ran = Ran::of(&unasked.stdin(Stdio::null()).output().unwrap());
+    let ran = Ran::of(unasked.stdin(Stdio::null()));
     assert_eq!(ran.code, Some(2), "{ran:?}");
 }
 
 #[test]
 fn the_keyboards_interrupt_is_the_editors() {
     let system = System::new();
-    let script = format!("trap : INT; echo editing; sleep 5 || :; {TO_128}");
+    let script = format!(
+        "trap 'felt=yes; echo felt' INT; echo editing; until [ \"$felt\" ]; do sleep 0.1 || :; done; {TO_128}"
+    );
     let mut terminal = Terminal::start(&system.command("edit", &script));
     terminal.answer("editing", "\x03");
+    terminal.answer("felt", "");
     terminal.answer("(y)es, (e)dit again, or e(x)it without saving?", "y\n");
     assert_eq!(terminal.end().0, Some(0));
     assert_eq!(system.text(), POLICY.replace("64", "128"));
@@ -492,7 +477,7 @@ fn the_keyboards_interrupt_is_the_editors() {
     // A shell lets through what was held back when it began, and other programs do not.
     let mut command = system.command("edit", "");
     command.env("EDITOR", "grep -h SigBlk /proc/self/status");
-    let ran = Ran::of(&command.arg("--yes").output().unwrap());
+    let ran = Ran::of(command.arg("--yes"));
     assert!(ran.out.contains("SigBlk:\t0000000000000000\n"), "{ran:?}");
 }
 

@@ -318,7 +318,7 @@ fn everybodys_groups_are_found_in_seconds_where_they_are_many() {
     let arguments = ["check", "--users", "--json", path.to_str().unwrap()];
     let ran = with_accounts(&system, &users, &groups, &arguments);
     // One by one they took 20 s and more.
-    assert!(begun.elapsed().as_secs() < 8, "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
     let denied = &json(&ran.out)["users"]["denied"]["rule policy.toml:3"];
     assert_eq!(denied.as_array().unwrap().len(), 100);
 }
@@ -333,20 +333,16 @@ fn a_user_in_400_groups_has_them_all() {
     for number in 0..400 {
         groups.push_str(&format!("many{number}:x:{}:nobody\n", 70_000 + number));
     }
-    let list = system.root.join("group");
-    std::fs::write(&list, groups).unwrap();
-    // The machine's own list stays as it is: the mount is in a namespace of its own.
-    let script = format!(
-        "mount --bind {} /etc/group && exec {} explain nobody --policy {} --json",
-        list.display(),
-        env!("CARGO_BIN_EXE_berth"),
-        system.policy().display()
-    );
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script])
-        .output()
-        .unwrap();
-    let object = json(&String::from_utf8(output.stdout).unwrap());
+    let path = system.policy();
+    let arguments = [
+        "explain",
+        "nobody",
+        "--json",
+        "--policy",
+        path.to_str().unwrap(),
+    ];
+    let ran = with_files(&system, &[("/etc/group", &groups)], &arguments);
+    let object = json(&ran.out);
     // nogroup, and the 400.
     assert_eq!(object["login"]["groups"].as_array().unwrap().len(), 401);
     assert_eq!(object["outcome"]["action"], "deny");

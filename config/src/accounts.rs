@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 
-use crate::facts::{Group, LocalTime, Login};
+use crate::facts::{Group, Login};
 use crate::sys::{self, GROUPS_MAX};
 
 const NSSWITCH: &str = "/etc/nsswitch.conf";
@@ -31,7 +31,7 @@ pub fn accounts(progress: impl FnMut(usize, usize)) -> Vec<Login> {
 
 fn looked_up(mut groups: Groups, mut progress: impl FnMut(usize, usize)) -> Vec<Login> {
     let listed = sys::accounts();
-    let (host, at) = (sys::host_name().unwrap_or_default(), LocalTime::now());
+    let here = Login::here();
     let mut logins = Vec::with_capacity(listed.len());
     for (nth, account) in listed.iter().enumerate() {
         progress(nth, listed.len());
@@ -42,9 +42,7 @@ fn looked_up(mut groups: Groups, mut progress: impl FnMut(usize, usize)) -> Vec<
                 uid: account.uid,
                 gid: account.gid,
                 groups,
-                host: host.clone(),
-                at,
-                ..Login::default()
+                ..here.clone()
             });
         }
     }

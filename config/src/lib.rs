@@ -15,6 +15,9 @@
 )]
 
 mod accounts;
+#[cfg(test)]
+#[path = "../../tests/src/apart.rs"]
+mod apart;
 mod check;
 mod checked;
 mod compare;

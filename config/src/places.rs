@@ -48,4 +48,9 @@ impl Places {
             tracks: below("/run/berth-penalties"),
         }
     }
+
+    /// The folder of what Berth keeps.
+    pub fn state(&self) -> &Path {
+        self.loaded.parent().unwrap_or(Path::new("/"))
+    }
 }

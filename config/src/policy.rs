@@ -8,7 +8,7 @@ pub use berth_protocol::exempt::Exempt;
 use crate::check::short_place;
 use crate::checked::{self, Checked};
 use crate::contents::Contents;
-use crate::decide::rules::{Ruling, ruling};
+use crate::decide::rules::{Ruling, ruling, rulings};
 use crate::decide::tests::Facts;
 use crate::decide::{self, DecideError, Decision, rule_name};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -206,6 +206,18 @@ impl Policy {
         let ruling = (&ruling, login.service.as_str());
         let (contents, files) = (&self.contents, &self.files);
         decide::decide(contents, files, ruling, machine, layers).map(|(decision, _)| decision)
+    }
+
+    /// What is to be done with logins like this one, by each rule that one of them could match, whoever's it is: for users
+    /// whom nobody can list.
+    pub fn decide_for_anybody(&self, login: &Login, machine: &Machine) -> Vec<Decision> {
+        let (contents, files) = (&self.contents, &self.files);
+        let rulings = rulings(contents, &Facts::new(login, contents));
+        let decisions = rulings.iter().filter_map(|ruling| {
+            let ruling = (ruling, login.service.as_str());
+            decide::decide(contents, files, ruling, machine, &Layers::default()).ok()
+        });
+        decisions.map(|(decision, _)| decision).collect()
     }
 
     /// The caps of all users together, and those of a pool where there is such a one.

@@ -2,14 +2,8 @@
 
 mod written;
 
-use berth_config::{Comparison, Login, Policy};
-use written::{Written, login, machine};
-
-fn policy(text: &str) -> Policy {
-    let checked = Written::new(&format!("version = 1\n{text}")).check();
-    assert_eq!(checked.diagnostics, []);
-    checked.policy.unwrap()
-}
+use berth_config::{Comparison, Login};
+use written::{login, machine, policy};
 
 /// The services by which a login differs.
 fn differing(old: &str, new: &str, account: &Login) -> Vec<String> {

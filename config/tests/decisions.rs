@@ -11,13 +11,7 @@ use berth_config::outcome::{
 use berth_config::{
     DecideError, Decision, LocalTime, Login, Places, Policy, Trust, check_edited, check_files,
 };
-use written::{Written, login, machine};
-
-fn policy(text: &str) -> Policy {
-    let checked = Written::new(&format!("version = 1\n{text}")).check();
-    assert_eq!(checked.diagnostics, []);
-    checked.policy.unwrap()
-}
+use written::{Written, login, machine, policy};
 
 fn decide(policy: &Policy, login: &Login) -> Decision {
     policy.decide(login, &machine()).unwrap()
@@ -35,6 +29,36 @@ fn by(login: &Login, service: &str) -> Login {
         service: service.into(),
         ..login.clone()
     }
+}
+
+#[test]
+fn what_somebody_may_get_is_told_where_nobody_is_listed() {
+    let policy = policy(
+        "[profile.student]\nuser = { memory_max = \"3G\" }\n\
+         [profile.half]\nsession = { memory_max = \"50% of user\" }\n\
+         [[rule]]\nname = \"elsewhere\"\nhost = \"other*\"\nprofile = \"student\"\n\
+         [[rule]]\nname = \"jobs\"\nservice = \"cron\"\nprofile = \"student\"\n\
+         [[rule]]\nname = \"not here\"\ngroup = \"a\"\nexcept = { host = \"lab*\" }\nprofile = \"student\"\n\
+         [[rule]]\nname = \"ssh\"\nservice = \"sshd\"\ngroup = \"a\"\nprofile = \"half\"\n\
+         [[rule]]\nname = \"students\"\nexcept = { group = \"a\" }\nprofile = \"student\"\n\
+         [[rule]]\nname = \"off\"\naction = \"exempt\"\n\
+         [[rule]]\nname = \"never\"\nuser = \"bob\"\nprofile = \"student\"\n",
+    );
+    let anybody = Login {
+        host: "lab1".into(),
+        ..Login::default()
+    };
+    let decisions = policy.decide_for_anybody(&anybody.by_ssh(), &machine());
+    let rules: Vec<_> = decisions
+        .iter()
+        .filter_map(|one| one.rule.as_deref())
+        .collect();
+    assert_eq!(rules, ["ssh", "students", "off"]);
+    assert_eq!(decisions[0].user_rule.as_deref(), Some("students"));
+    assert_eq!(
+        berth(&decisions[0]).session_caps.memory_max,
+        Some(Limit::Finite(3 << 29))
+    );
 }
 
 #[test]

@@ -18,6 +18,8 @@ fn the_default_policy_and_the_examples_load_without_a_warning() {
         "sudo wheel hpcadmin hpc-users students suspended staff tas cs101 cs202 paid users";
     let site = written::Site {
         groups: groups.split(' ').collect(),
+        // Whoever installs one of them on a Debian.
+        sudoers: vec![written::login("admin", 1000, &["admin", "sudo", "users"])],
         ..written::Site::default()
     };
     for name in [

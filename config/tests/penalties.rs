@@ -9,17 +9,11 @@ use berth_config::{
     Exception, ExceptionFile, Exceptions, Layers, Places, Policy, Standing, Standings,
     parse_exception,
 };
-use written::{Site, Written, login, machine, short};
+use written::{Site, Written, login, machine, policy, short};
 
 const HOG: &str = "[penalty.hog]\ncpu_above = \"200%\"\nmemory_above = \"25%\"\nwindow = \"10min\"\n\
                    except = [\"/usr/bin/make\", \"/opt/**\"]\nsteps = [\"80%\", \"50%\"]\n\
                    step_time = \"30min\"\nforget = \"3h\"\n";
-
-fn policy(text: &str) -> Policy {
-    let checked = Written::new(&format!("version = 1\n{text}")).check();
-    assert_eq!(checked.diagnostics, []);
-    checked.policy.unwrap()
-}
 
 fn watched(user: &str) -> Policy {
     policy(&format!(

@@ -695,6 +695,30 @@ fn who_may_sudo_and_is_in_a_berth() {
 }
 
 #[test]
+fn who_may_sudo_and_is_refused() {
+    let site = Site {
+        sudoers: vec![login("alice", 1001, &["alice", "sudo"])],
+        ..Site::default()
+    };
+    let rule = "[[rule]]\nuser = \"alice\"\naction = \"deny\"\n";
+    assert_eq!(
+        warnings(rule, &site),
+        [
+            "2:1 alice may use sudo, and is refused by this rule | only [exempt] comes before this | \
+          list the account or its group in [exempt]"
+        ]
+    );
+    let no_match = "defaults.no_match = \"deny\"\n";
+    let told = warnings(no_match, &site);
+    assert!(
+        told[0].starts_with("2:10 alice may use sudo, and is refused by `no_match`"),
+        "{told:?}"
+    );
+    let exempt = format!("{no_match}exempt.groups = [\"sudo\"]\n");
+    assert_eq!(warnings(&exempt, &site), [""; 0]);
+}
+
+#[test]
 fn a_window_that_is_over_before_it_begins() {
     let body = |until: &str| {
         let rule = "[[rule]]\ntime = \"exam\"\naction = \"deny\"\n";

@@ -30,7 +30,10 @@ pub fn refusal_at_the_door(tree: &Tree, planned: &Planned) -> Option<String> {
     let is_full = || {
         let user = tree.existing_user(planned.login.uid).ok().flatten();
         let tasks = UserTasks::of(&planned.berth.user_caps);
-        user.is_some_and(|user| tasks.are_used_up(&user.child("sessions")))
+        user.is_some_and(|user| {
+            let [sessions, _] = Tree::parts(&user);
+            tasks.are_used_up(&sessions)
+        })
     };
     let refused = || (stands(tree, planned) && is_full()).then(|| message(planned));
     refusal(tree, planned).or_else(refused)

@@ -72,12 +72,13 @@ impl Watch {
             };
             let path = format!("/{}", tree.below(group).display());
             let mut level = Level::new(group.clone(), path, name, index >= others);
-            match (tree.manager(), group.name(), line.get(others)) {
-                (Manager::Berth, _, Some(user)) if user == group => level.tasks_cap = None,
-                (Manager::Berth, "rescue", Some(user)) => {
-                    level.tasks_cap = Some(user.child("sessions"));
+            if let (Manager::Berth, Some(user)) = (tree.manager(), line.get(others)) {
+                let [sessions, rescue] = Tree::parts(user);
+                if user == group {
+                    level.tasks_cap = None;
+                } else if rescue == *group {
+                    level.tasks_cap = Some(sessions);
                 }
-                _ => {}
             }
             level
         };

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::time::Duration;
 
 use berth_protocol::is_invisible;
-use berth_session::{Group, kernel_text};
+use berth_session::{Group, Stat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -114,10 +114,8 @@ fn write(device: u64, uid: u32, line: &[u8]) -> Option<()> {
 
 /// A process's controlling terminal (proc_pid_stat(5), tty_nr).
 fn terminal_of(pid: i32) -> Option<u64> {
-    let stat = kernel_text(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name, which may have anything in it: state, parent, group, session.
-    let device = stat.rsplit_once(") ")?.1.split(' ').nth(4)?;
-    device.parse().ok().filter(|device| *device != 0)
+    let device = Stat::of(pid).ok()??.field(7);
+    device.filter(|device| *device != 0)
 }
 
 /// Where it is (kernel documentation, admin-guide/devices).

@@ -11,6 +11,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use berth_protocol::{Ack, Channel, OnError, Phase, Reply, Request, Session};
+use eventually::eventually;
+
+#[path = "../src/tests/eventually.rs"]
+mod eventually;
 
 /// Whom the stacks are about: every machine has them, and they are exempt only by a loaded policy.
 const USER: &str = "nobody";
@@ -153,14 +157,6 @@ fn module() -> PathBuf {
     BUILT.get_or_init(build).clone()
 }
 
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 const PLAIN: &str = "account required MODULE
     session required MODULE";
 
@@ -210,8 +206,9 @@ fn a_hung_helper_costs_the_time_allowed_and_is_killed() {
     let stack = "account required MODULE timeout=1
         account required MODULE timeout=1";
     let ran = stage.run(stack, USER, "acct_mgmt");
-    assert!(!ran.success && ran.log.contains("no answer"), "{ran:?}");
-    assert!((1000..2000).contains(&ran.took.as_millis()), "{ran:?}");
+    assert!(!ran.success, "{ran:?}");
+    assert_eq!(ran.log.matches("no answer from").count(), 1, "{ran:?}");
+    assert!((1..30).contains(&ran.took.as_secs()), "{ran:?}");
     let pid = stage.read("pid");
     eventually("the helper is gone", || {
         !Path::new("/proc").join(&pid).exists()
@@ -225,7 +222,7 @@ fn a_helper_that_hangs_after_the_join_costs_the_time_allowed_or_two_seconds_and_
     let ran = stage.run(stack, USER, "open_session");
     assert!(!ran.success, "although on_error is allow: {ran:?}");
     assert!(ran.log.contains("whatever on_error says"), "{ran:?}");
-    assert!((2000..8000).contains(&ran.took.as_millis()), "{ran:?}");
+    assert!((2..30).contains(&ran.took.as_secs()), "{ran:?}");
     let pid = stage.read("pid");
     eventually("the helper is gone", || {
         !Path::new("/proc").join(&pid).exists()

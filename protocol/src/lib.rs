@@ -12,6 +12,9 @@
 //! from one package; a version that differs (an upgrade between the two) is an error that says so.
 //! End of file where a message was due is an error at once.
 
+#[cfg(test)]
+#[path = "../../tests/src/apart.rs"]
+mod apart;
 mod channel;
 pub mod exempt;
 mod filter;

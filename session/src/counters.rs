@@ -37,8 +37,8 @@ const LAYOUT: u64 = 1;
 const CREATED: usize = 1;
 const SUM: usize = 2;
 const OUTCOMES: usize = 3;
-const CAUSES: usize = OUTCOMES + Outcome::ALL.len();
-const TIMES: usize = CAUSES + Cause::ALL.len();
+const CAUSES: usize = OUTCOMES + Outcome::WORDS.len();
+const TIMES: usize = CAUSES + Cause::WORDS.len();
 const _: () = assert!(TIMES + BOUNDS.len() < WORDS && SLOTS * SIZE <= 4096);
 
 /// The upper bounds of the set-up times that are counted together, in microseconds; beyond the last there is one more.
@@ -250,26 +250,26 @@ mod tests {
     fn each_counter_has_a_place_of_its_own() {
         let here = Here::new("places");
         assert_eq!(Counters::read_from(&here.0).unwrap().created(), None);
-        for (nth, outcome) in Outcome::ALL.into_iter().enumerate() {
+        for (nth, (outcome, _)) in Outcome::WORDS.into_iter().enumerate() {
             count_in(&here.0, &[(OUTCOMES + outcome as usize, nth as u64 + 1)]);
         }
-        for (nth, cause) in Cause::ALL.into_iter().enumerate() {
+        for (nth, (cause, _)) in Cause::WORDS.into_iter().enumerate() {
             count_in(&here.0, &[(CAUSES + cause as usize, nth as u64 + 100)]);
         }
         for nth in 0..=BOUNDS.len() {
             count_in(&here.0, &[(TIMES + nth, nth as u64 + 1000)]);
         }
         let counters = Counters::read_from(&here.0).unwrap();
-        let outcomes: Vec<u64> = Outcome::ALL.map(|one| counters.outcome(one)).into();
+        let outcomes: Vec<u64> = Outcome::WORDS.map(|(one, _)| counters.outcome(one)).into();
         assert_eq!(outcomes, (1..=5).collect::<Vec<_>>());
-        let causes: Vec<u64> = Cause::ALL.map(|one| counters.cause(one)).into();
+        let causes: Vec<u64> = Cause::WORDS.map(|(one, _)| counters.cause(one)).into();
         assert_eq!(causes, (100..119).collect::<Vec<_>>());
         assert!(counters.times().eq(1000..1014));
         assert!(counters.created().unwrap() <= SystemTime::now());
-        let mut words: Vec<_> = Cause::ALL.map(Cause::word).into();
+        let mut words: Vec<_> = Cause::WORDS.map(|(_, word)| word).into();
         words.sort_unstable();
         words.dedup();
-        assert_eq!(words.len(), Cause::ALL.len());
+        assert_eq!(words.len(), Cause::WORDS.len());
     }
 
     #[test]

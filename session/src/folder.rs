@@ -8,7 +8,7 @@ use std::str::FromStr;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use crate::{Error, Record, Result, SessionId, State};
+use crate::{Error, Record, Result, SessionId, State, remove_file};
 
 /// One folder for each user who is logged in.
 pub(crate) const USERS: &str = "/run/berth/users";
@@ -104,6 +104,12 @@ impl UserFolder {
             remove_if_there(&self.path.join(name))?;
         }
         Ok(())
+    }
+
+    /// Whether one of a user's sessions made a berth for all of their logins (`scope = "user"`).
+    pub fn holds_berth(uid: u32, id: SessionId) -> bool {
+        let folder = Path::new(USERS).join(uid.to_string());
+        folder.join(format!("berth-{id}")).exists()
     }
 
     /// Removes the folder, if nothing is in it.
@@ -211,10 +217,5 @@ pub(crate) fn is_there(path: &Path) -> Result<bool> {
 
 /// Removes a file, content to find it gone.
 pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::file("remove", path, error))
-        }
-        _ => Ok(()),
-    }
+    remove_file(path).map_err(|error| Error::file("remove", path, error))
 }

@@ -58,9 +58,13 @@ pub(crate) fn let_go(tree: &Tree, uid: u32) -> Result<()> {
         let until = Instant::now() + LETTING_GO;
         while group.is_told_to_freeze() {
             match tree.thaw(group) {
-                // It is being stopped, which thaws it where systemd stops what is frozen (252).
-                Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
-                thawed => thawed?,
+                // It is being stopped, which thaws it where systemd stops what is frozen (252). And who says that it is thawed
+                // is not asked again at once, nor for ever.
+                _ if Instant::now() < until => std::thread::sleep(Duration::from_millis(5)),
+                thawed => {
+                    thawed?;
+                    break;
+                }
             }
         }
     }
@@ -101,5 +105,30 @@ fn wait(group: &Group) -> Result<()> {
         let mut change = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
         // Whatever it returns, the file is looked at anew.
         let _ = poll(&mut change, timeout.unwrap_or(PollTimeout::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// The lock on the user's folder is held meanwhile.
+    #[test]
+    fn what_stays_frozen_although_it_is_said_to_be_thawed_is_not_waited_for_for_ever() {
+        let root = std::env::temp_dir().join(format!("berth-thaw-{}", std::process::id()));
+        let tree = Tree::at(root.clone(), Manager::Berth);
+        let user = tree.user_in(None, 1001);
+        fs::create_dir_all(user.path()).unwrap();
+        let freeze = user.path().join("cgroup.freeze");
+        // Of this, "0" in the place of its first byte makes no other number.
+        fs::write(&freeze, "01\n").unwrap();
+        let_go(&tree, 1001).unwrap();
+        assert_eq!(fs::read_to_string(&freeze).unwrap(), "01\n");
+        fs::write(&freeze, "1\n").unwrap();
+        let_go(&tree, 1001).unwrap();
+        assert_eq!(fs::read_to_string(&freeze).unwrap(), "0\n");
+        fs::remove_dir_all(root).unwrap();
     }
 }

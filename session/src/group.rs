@@ -100,7 +100,14 @@ impl Group {
         self.path.join(name).into()
     }
 
-    /// The same, opened for many looks. Not for long: it is this cgroup, and none that has its name later.
+    /// All cgroups just below.
+    pub fn children(&self) -> Vec<Group> {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.map(|entry| entry.path().into()).collect()
+    }
+
+    /// This one, opened for many looks. Not for long: it is this cgroup, and none that has its name later.
     pub fn opened(&self) -> Group {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = fcntl::open(&self.path, flags, Mode::empty());
@@ -178,7 +185,7 @@ impl Group {
                 File::from(fcntl::openat(folder, file, flags, Mode::empty())?)
             }
         };
-        read_file(file, end)
+        text_of(file, end)
     }
 
     /// Writes one of its files, in one write: the kernel takes each as a command.
@@ -238,7 +245,7 @@ enum End {
 
 /// A file's text. Whoever watches thousands of sessions reads many of these, and the kernel makes them when they are
 /// read: their size is not worth the question.
-fn read_file(mut file: File, end: End) -> std::io::Result<String> {
+fn text_of(mut file: File, end: End) -> std::io::Result<String> {
     let mut text = Vec::new();
     let mut buffer = [0; 4096];
     loop {

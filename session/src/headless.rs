@@ -2,14 +2,13 @@
 //! and one that is dead takes no signal (seen with Linux 6.18); and once such a process has been moved to another cgroup, that
 //! one's `cgroup.procs` does not list it. What it starts is as good at that, so all stands still while they are ended.
 
-use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::{Group, Manager, Role, Tree, kernel_text, pidfd_kill, pidfd_open};
+use crate::{Group, Manager, Role, Tree, pidfd_kill, pidfd_open, status_of};
 
 /// How long it is tried. Only a thread that waits for a device takes longer than moments.
 const KILLING: Duration = Duration::from_secs(10);
@@ -52,9 +51,7 @@ fn find(tree: &Tree, top: &Group) -> Vec<OwnedFd> {
         let threads = group.read("cgroup.threads").unwrap_or_default();
         let threads = threads.lines().filter_map(|line| line.parse().ok());
         found.extend(threads.filter_map(|thread| process_of(tree, &group, thread)));
-        let below = fs::read_dir(group.path()).into_iter().flatten().flatten();
-        let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        groups.extend(below.map(|entry| Group::from(entry.path())));
+        groups.extend(group.children());
     }
     found
 }
@@ -69,8 +66,5 @@ fn process_of(tree: &Tree, group: &Group, thread: i32) -> Option<OwnedFd> {
 }
 
 fn first_of(thread: i32) -> Option<i32> {
-    let status = kernel_text(format!("/proc/{thread}/status")).ok()?;
-    let mut lines = status.lines();
-    let first = lines.find_map(|line| line.strip_prefix("Tgid:"))?;
-    first.trim().parse().ok()
+    status_of(thread, "Tgid").ok()??.parse().ok()
 }

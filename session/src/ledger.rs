@@ -81,10 +81,7 @@ impl Ledger {
             if at < since {
                 continue; // All of its sessions had ended by then.
             }
-            let Some(file) = open_if_there(&path)? else {
-                continue; // Too old just now.
-            };
-            if id(&file) != current_id {
+            if let Some(file) = other(&path, current_id)? {
                 let read = read_lines(file, &mut each);
                 torn += read.map_err(|error| Error::file("read", &path, error))?;
             }
@@ -108,18 +105,13 @@ impl Ledger {
             }
         }
         for (_, path) in self.aside()?.into_iter().rev() {
-            let Some(file) = open_if_there(&path)? else {
-                continue; // Too old just now.
-            };
-            if id(&file) == current_id {
+            let Some(file) = other(&path, current_id)? else {
                 continue;
-            }
+            };
             let read = read_lines_back(&file, &mut each);
-            if read
-                .map_err(|error| Error::file("read", &path, error))?
-                .is_break()
-            {
-                return Ok(());
+            let read = read.map_err(|error| Error::file("read", &path, error))?;
+            if read.is_break() {
+                break;
             }
         }
         Ok(())
@@ -259,6 +251,11 @@ fn write_line(mut file: &File, line: &[u8]) -> io::Result<()> {
     // A part of a line is of no use. If it cannot be taken back, the next line begins anew.
     let _ = file.set_len(size);
     Err(io::Error::from(Errno::ENOSPC))
+}
+
+/// Opens a file that was set aside, unless it was too old just now, or is the one that this is known by.
+fn other(path: &Path, known: Option<(u64, u64)>) -> Result<Option<File>> {
+    Ok(open_if_there(path)?.filter(|file| id(file) != known))
 }
 
 /// What a file is known by, whatever its name.

@@ -9,7 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::folder::{USERS, entries, is_there};
-use crate::record::{RECORDS, parent_of};
+use crate::process::parent_of;
+use crate::record::RECORDS;
 use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
 use crate::{Error, Record, Result, SessionId, Tree, UserFolder, private_tmp, sweep};
 

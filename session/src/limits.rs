@@ -1,5 +1,7 @@
 //! What a cgroup may use, and how long what runs in it has to wait: for people to look at.
 
+use std::str::FromStr;
+
 use crate::{Group, Manager, Tree};
 
 /// The caps that are in force on one cgroup. `None` is no cap, or a controller that is not there.
@@ -28,7 +30,8 @@ impl Limits {
     pub fn of_user(tree: &Tree, user: &Group) -> Limits {
         let mut limits = Limits::of(user);
         if tree.manager() == Manager::Berth {
-            limits.tasks = Limits::of(&user.child("sessions")).tasks;
+            let [sessions, _] = Tree::parts(user);
+            limits.tasks = Limits::of(&sessions).tasks;
         }
         limits
     }
@@ -49,12 +52,25 @@ pub struct Pressure {
 impl Pressure {
     /// Reads a cgroup's pressure.
     pub fn of(group: &Group) -> Pressure {
-        let of = |file| group.figures(file).and_then(|text| last_minute(&text));
+        let of = |resource| last_minute(&pressure(group, resource)?);
         Pressure {
-            cpu: of("cpu.pressure"),
-            memory: of("memory.pressure"),
-            io: of("io.pressure"),
+            cpu: of("cpu"),
+            memory: of("memory"),
+            io: of("io"),
         }
+    }
+
+    /// Each, by what is waited for.
+    pub fn each(&self) -> [(&'static str, Option<f64>); 3] {
+        [("cpu", self.cpu), ("memory", self.memory), ("io", self.io)]
+    }
+
+    /// For how long some process of a cgroup had to wait, in microseconds, by what it waited for.
+    pub fn waited_us(group: &Group) -> [(&'static str, Option<u64>); 3] {
+        ["cpu", "memory", "io"].map(|resource| {
+            let text = pressure(group, resource);
+            (resource, text.and_then(|text| some(&text, "total")))
+        })
     }
 }
 
@@ -65,12 +81,19 @@ fn quota(text: &str) -> Option<f64> {
     (period > 0).then(|| quota as f64 / period as f64 * 100.0)
 }
 
-/// `avg60` of the line `some`.
+fn pressure(group: &Group, resource: &str) -> Option<String> {
+    group.figures(&format!("{resource}.pressure"))
+}
+
 fn last_minute(text: &str) -> Option<f64> {
+    some(text, "avg60").filter(|average: &f64| average.is_finite() && *average >= 0.0)
+}
+
+/// A figure of the line `some`.
+fn some<N: FromStr>(text: &str, key: &str) -> Option<N> {
     let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
-    let average = line.split(' ').find_map(|word| word.strip_prefix("avg60="));
-    let average: f64 = average?.parse().ok()?;
-    (average.is_finite() && average >= 0.0).then_some(average)
+    let mut words = line.split(' ').filter_map(|word| word.split_once('='));
+    words.find(|(name, _)| *name == key)?.1.parse().ok()
 }
 
 #[cfg(test)]
@@ -92,6 +115,7 @@ mod tests {
         let text = "some avg10=1.00 avg60=4.20 avg300=0.10 total=5\n\
                     full avg10=9.00 avg60=9.00 avg300=9.00 total=9\n";
         assert_eq!(last_minute(text), Some(4.2));
+        assert_eq!(some(text, "total"), Some(5_u64));
         for none in ["", "some avg60=inf", "some avg60=nan", "some avg60=-1"] {
             assert_eq!(last_minute(none), None, "{none}");
         }

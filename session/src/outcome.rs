@@ -18,25 +18,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All of them.
-    pub const ALL: [Outcome; 5] = [
-        Outcome::Ok,
-        Outcome::Exempt,
-        Outcome::Denied,
-        Outcome::Failed,
-        Outcome::RolledBack,
+    /// All of them, in the order in which they are declared, with a word for people and programs.
+    pub const WORDS: [(Outcome, &'static str); 5] = [
+        (Outcome::Ok, "ok"),
+        (Outcome::Exempt, "exempt"),
+        (Outcome::Denied, "denied"),
+        (Outcome::Failed, "failed"),
+        (Outcome::RolledBack, "rolled_back"),
     ];
-
-    /// For people and programs.
-    pub fn word(self) -> &'static str {
-        match self {
-            Outcome::Ok => "ok",
-            Outcome::Exempt => "exempt",
-            Outcome::Denied => "denied",
-            Outcome::Failed => "failed",
-            Outcome::RolledBack => "rolled_back",
-        }
-    }
 }
 
 /// Why a login failed: one for each kind of error, whatever its text.
@@ -65,53 +54,28 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// All of them, in the order in which they are declared.
-    pub const ALL: [Cause; 19] = [
-        Cause::Module,
-        Cause::Policy,
-        Cause::Account,
-        Cause::Record,
-        Cause::Cgroup,
-        Cause::Systemd,
-        Cause::SystemCall,
-        Cause::File,
-        Cause::TmpFull,
-        Cause::Init,
-        Cause::Namespaces,
-        Cause::UserNamespace,
-        Cause::Cap,
-        Cause::Disk,
-        Cause::GroupsMap,
-        Cause::OwnerUid,
-        Cause::Kernel,
-        Cause::CannotJoin,
-        Cause::HelperKilled,
+    /// All of them, in the order in which they are declared, with a word for people and programs.
+    pub const WORDS: [(Cause, &'static str); 19] = [
+        (Cause::Module, "module"),
+        (Cause::Policy, "policy"),
+        (Cause::Account, "account"),
+        (Cause::Record, "record"),
+        (Cause::Cgroup, "cgroup"),
+        (Cause::Systemd, "systemd"),
+        (Cause::SystemCall, "system_call"),
+        (Cause::File, "file"),
+        (Cause::TmpFull, "tmp_full"),
+        (Cause::Init, "init"),
+        (Cause::Namespaces, "namespaces"),
+        (Cause::UserNamespace, "user_namespace"),
+        (Cause::Cap, "cap"),
+        (Cause::Disk, "disk"),
+        (Cause::GroupsMap, "groups_map"),
+        (Cause::OwnerUid, "owner_uid"),
+        (Cause::Kernel, "kernel"),
+        (Cause::CannotJoin, "cannot_join"),
+        (Cause::HelperKilled, "helper_killed"),
     ];
-
-    /// For people and programs.
-    pub fn word(self) -> &'static str {
-        match self {
-            Cause::Module => "module",
-            Cause::Policy => "policy",
-            Cause::Account => "account",
-            Cause::Record => "record",
-            Cause::Cgroup => "cgroup",
-            Cause::Systemd => "systemd",
-            Cause::SystemCall => "system_call",
-            Cause::File => "file",
-            Cause::TmpFull => "tmp_full",
-            Cause::Init => "init",
-            Cause::Namespaces => "namespaces",
-            Cause::UserNamespace => "user_namespace",
-            Cause::Cap => "cap",
-            Cause::Disk => "disk",
-            Cause::GroupsMap => "groups_map",
-            Cause::OwnerUid => "owner_uid",
-            Cause::Kernel => "kernel",
-            Cause::CannotJoin => "cannot_join",
-            Cause::HelperKilled => "helper_killed",
-        }
-    }
 }
 
 impl From<&Error> for Cause {

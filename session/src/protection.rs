@@ -1,8 +1,6 @@
 //! memory_min and memory_low of cgroups with several users: the sum of what those below have, unless the policy gives them
 //! a value of their own.
 
-use std::fs;
-
 use crate::{Group, Manager, Result, Tree};
 
 /// Where it stands.
@@ -13,11 +11,10 @@ const TRIES: usize = 100;
 
 /// What the cgroups below have of this together, as the kernel takes it.
 fn sum(group: &Group, file: &str) -> String {
-    let users = fs::read_dir(group.path()).into_iter().flatten().flatten();
     let mut sum = 0_u64;
-    for user in users {
+    for user in group.children() {
         // A cgroup that is being removed no longer counts.
-        let value = fs::read_to_string(user.path().join(file)).unwrap_or_default();
+        let value = user.read(file).unwrap_or_default();
         match value.trim() {
             "max" => return "max".into(),
             value => sum = sum.saturating_add(value.parse().unwrap_or_default()),
@@ -77,6 +74,8 @@ impl Covers {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -11,74 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::folder::{entries, remove_if_there};
 use crate::regular::replace_file;
-use crate::{Error, Result, SessionId, process_file, read_file, sys};
+use crate::{Error, Result, Role, SessionId, read_file, sys};
 
 /// Where everything that lives no longer than the machine is up is kept.
 pub const STATE: &str = "/run/berth";
 
 /// One file for each session.
 pub const RECORDS: &str = "/run/berth/sessions";
-
-/// A process, told apart from a later one of the same PID by its start time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Role {
-    /// The PID in the host's PID namespace.
-    pub pid: i32,
-    /// Field 22 of /proc/PID/stat: clock ticks since boot (proc_pid_stat(5)).
-    pub start: u64,
-}
-
-impl Role {
-    /// The process that has this PID now.
-    pub fn of(pid: i32) -> Option<Role> {
-        let start = start_of(pid).ok()??;
-        Some(Role { pid, start })
-    }
-
-    /// Whether the process is there still (a zombie is not).
-    pub fn is_there(&self) -> io::Result<bool> {
-        Ok(start_of(self.pid)? == Some(self.start))
-    }
-
-    /// Whether the process is known to be there still.
-    pub fn is_alive(&self) -> bool {
-        self.is_there().unwrap_or(false)
-    }
-
-    /// Whether the process is known to have ended. Where it cannot be looked at (no memory, no descriptor) it is neither
-    /// this nor alive, and nothing may be ended for its sake.
-    pub fn is_gone(&self) -> bool {
-        self.is_there().is_ok_and(|is_there| !is_there)
-    }
-}
-
-/// When a process was started that has not ended.
-fn start_of(pid: i32) -> io::Result<Option<u64>> {
-    let started = |[state, _, start]: [String; 3]| {
-        let has_ended = matches!(state.as_str(), "Z" | "X");
-        start.parse().ok().filter(|_| !has_ended)
-    };
-    Ok(stat(pid)?.and_then(started))
-}
-
-/// The parent of a process.
-pub(crate) fn parent_of(pid: i32) -> Option<i32> {
-    let [_, parent, _] = stat(pid).ok()??;
-    parent.parse().ok()
-}
-
-/// State, parent and start time of a process; none where there is no such process.
-fn stat(pid: i32) -> io::Result<Option<[String; 3]>> {
-    let stat = process_file(pid, "stat")?;
-    Ok(stat.and_then(|stat| fields_of(&String::from_utf8_lossy(&stat))))
-}
-
-fn fields_of(stat: &str) -> Option<[String; 3]> {
-    // The name in parentheses may contain anything; what follows the last one is numbers.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let mut next = |skipped| fields.nth(skipped).map(String::from);
-    Some([next(0)?, next(0)?, next(17)?])
-}
 
 /// Inode numbers that name a berth's namespaces, as /proc/PID/ns shows them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -283,27 +222,5 @@ impl Record {
             .collect();
         files.sort_unstable();
         Ok(files)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_known_by_its_start_time() {
-        let me = Role::of(std::process::id() as i32).unwrap();
-        assert!(me.is_alive() && !me.is_gone());
-        let earlier = Role {
-            start: me.start - 1,
-            ..me
-        };
-        assert!(earlier.is_gone() && !earlier.is_alive());
-        let mut child = std::process::Command::new("sleep");
-        let mut child = child.arg("60").spawn().unwrap();
-        let role = Role::of(child.id() as i32).unwrap();
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(role.is_gone() && !role.is_alive());
     }
 }

@@ -38,9 +38,17 @@ pub fn read_file(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Removes one, content to find it gone.
+pub fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Puts a file of root's in a file's place: whoever is killed, and whoever reads, there is the old or the new. `new` is a
 /// name in the same folder that nobody looks for, `prepare` what else is done to the file.
-pub(crate) fn replace_file(
+pub fn replace_file(
     path: &Path,
     new: &Path,
     bytes: &[u8],

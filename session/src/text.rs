@@ -5,8 +5,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use nix::libc;
-
 /// Reads it whatever is in it. Bytes that are no text stand there as the kernel writes a space in a mount point, `\040`:
 /// nobody whose name is none may keep anybody from being logged in.
 pub fn kernel_text(path: impl AsRef<Path>) -> io::Result<String> {
@@ -18,16 +16,6 @@ pub fn kernel_bytes(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(4096);
     File::open(path)?.read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Reads one of a process's files in /proc; none where there is no such process.
-pub fn process_file(pid: i32, file: &str) -> io::Result<Option<Vec<u8>>> {
-    match kernel_bytes(format!("/proc/{pid}/{file}")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        // It has ended between the open and the read.
-        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
-        bytes => bytes.map(Some),
-    }
 }
 
 fn escaped(bytes: &[u8]) -> String {

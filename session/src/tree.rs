@@ -225,6 +225,12 @@ impl Tree {
         line
     }
 
+    /// The parts of a user's cgroup that sessions are in, where Berth makes them: the ordinary one, and the one for who logs
+    /// in at tasks_max.
+    pub fn parts(user: &Group) -> [Group; 2] {
+        ["sessions", "rescue"].map(|part| user.child(part))
+    }
+
     /// The cgroups of Berth's own that a session can have: the ordinary one, and the one for a user at
     /// tasks_max. Under systemd there is none: whatever cgroup a session is in is systemd's.
     pub fn session(&self, uid: u32, id: SessionId) -> Result<Vec<Group>> {
@@ -232,10 +238,9 @@ impl Tree {
             return Ok(Vec::new());
         }
         let user = self.user(uid)?;
-        let parts = ["sessions", "rescue"].into_iter();
-        Ok(parts
-            .map(|part| user.child(part).child(&id.to_string()))
-            .collect())
+        Ok(Tree::parts(&user)
+            .map(|part| part.child(&id.to_string()))
+            .into())
     }
 
     /// The cgroups above a session's that are Berth's to remove once they are empty, innermost first.
@@ -244,7 +249,7 @@ impl Tree {
             return Ok(Vec::new());
         }
         let user = self.user(uid)?;
-        let mut groups: Vec<_> = ["sessions", "rescue"].map(|part| user.child(part)).into();
+        let mut groups = Vec::from(Tree::parts(&user));
         groups.extend(self.line_to(&user).into_iter().rev());
         Ok(groups)
     }

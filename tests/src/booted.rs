@@ -47,6 +47,8 @@ const LOGIND: &str = "[Login]\nUserStopDelaySec=1s\n";
 #[derive(Debug)]
 pub struct Booted {
     cgroups: Cgroups,
+    /// The end of the journal when this began: before it is what other cases did.
+    cursor: String,
 }
 
 impl Booted {
@@ -77,9 +79,8 @@ impl Booted {
     #[track_caller]
     pub fn run_named(name: &str, case: impl FnOnce(&Booted)) {
         if std::env::var_os(IS_CASE).is_some() {
-            let machine = Booted::here();
-            machine.put_back();
-            case(&machine);
+            Booted::here().put_back();
+            case(&Booted::here());
         } else {
             let mut again = Command::new(std::env::current_exe().expect("this program's path"));
             again.args(["--exact", name]).env(IS_CASE, "1");
@@ -89,9 +90,38 @@ impl Booted {
 
     /// The machine on which this runs.
     pub fn here() -> Booted {
+        let mut end = Command::new("journalctl");
+        end.args(["--lines=1", "--show-cursor"]);
+        let said = output(end).ok();
+        let mut lines = said.lines();
+        let cursor = lines.find_map(|line| line.strip_prefix("-- cursor: "));
+        let cursor = cursor.expect("a cursor");
         Booted {
             cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
+            cursor: cursor.into(),
         }
+    }
+
+    /// What the journal has got since then.
+    pub fn log(&self) -> String {
+        let new = "journalctl --quiet --no-pager --output=cat --after-cursor";
+        self.host(&format!("{new} '{}'", self.cursor)).ok()
+    }
+
+    /// Waits for a line of it that contains a text.
+    #[track_caller]
+    pub fn logged(&self, text: &str) -> String {
+        let mut line = None;
+        let there = eventually(|| {
+            let log = self.log();
+            line = log
+                .lines()
+                .find(|line| line.contains(text))
+                .map(str::to_owned);
+            line.is_some()
+        });
+        assert!(there, "no {text:?} in the log: {}", self.log());
+        line.unwrap_or_default()
     }
 
     fn put_back(&self) {
@@ -161,6 +191,14 @@ impl Booted {
         let session = format!("session required {module}\n");
         let with = [account.as_bytes(), &before, session.as_bytes()].concat();
         fs::write(&file, with).expect("a PAM file");
+    }
+
+    /// Has Berth start users' service managers, as an admin does. After that the policy's files count again.
+    #[track_caller]
+    pub fn enable_managers(&self) -> String {
+        let enable = "berth reload && berth pam enable --yes --user alice systemd-user && \
+                      cd /var/lib/berth && rm policy.json exempt reload.lock";
+        self.host(enable).ok()
     }
 
     /// Installs the product's package again, and gives back what dpkg complained of.

@@ -81,8 +81,9 @@ impl Cgroups {
 
     /// Ends whatever a killed test left in its users' cgroups, and removes them.
     pub fn clear(&self, uids: Range<u32>) {
-        for uid in uids {
-            let user = self.user(uid);
+        // Of a container's own, beside the users'.
+        let own = |uid| self.root.join(format!("berth-test-{uid}"));
+        for user in uids.flat_map(|uid| [self.user(uid), own(uid)]) {
             if !user.exists() {
                 continue;
             }

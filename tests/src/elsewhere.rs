@@ -20,6 +20,12 @@ pub struct Build {
     pub target: PathBuf,
 }
 
+/// The source tree.
+pub fn tree() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("a folder above").to_owned()
+}
+
 impl Build {
     /// Looks around from where this program stands.
     pub fn find() -> Build {

@@ -12,7 +12,7 @@ use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
 use crate::booted::{FIRST_UID, PACKAGE};
-use crate::elsewhere::Build;
+use crate::elsewhere::{Build, tree};
 use crate::slot::Slot;
 
 /// All cases together take no longer, unless something hangs.
@@ -257,7 +257,7 @@ fn package(build: &Build, work: &Path) -> PathBuf {
     let built = work.join("built");
     fs::create_dir(&built).expect("a folder for the package");
     symlink(&build.product, built.join("release")).expect("a link to the product");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/build-deb");
+    let script = tree().join("packaging/build-deb");
     let made = Command::new(script)
         .env("CARGO_TARGET_DIR", built)
         // What is installed once, and has debugging symbols, would take a minute to compress.
@@ -271,7 +271,7 @@ fn package(build: &Build, work: &Path) -> PathBuf {
 }
 
 fn image(build: &Build, guest: Guest) -> PathBuf {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/build-image");
+    let script = tree().join("tests/system/build-image");
     let built = Command::new(&script)
         .arg(build.target.join("system"))
         .args(guest.suite())
@@ -284,7 +284,7 @@ fn image(build: &Build, guest: Guest) -> PathBuf {
 
 /// Compiles what lets user-mode Linux run on this CPU (see the file).
 fn preloaded(work: &Path) -> PathBuf {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/xstate.c");
+    let source = tree().join("tests/system/xstate.c");
     let library = work.join("xstate.so");
     let compiled = Command::new("cc")
         .args(["-O2", "-shared", "-fPIC", "-o"])
@@ -331,7 +331,7 @@ fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Co
 }
 
 fn container(image: &Path, work: &Path, shared: &Path) -> Command {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("system/container");
+    let script = tree().join("tests/system/container");
     let mut machine = contained(&script.to_string_lossy());
     machine.args([image, work, shared]);
     machine

@@ -4,47 +4,17 @@ use std::fs;
 
 use crate::Machine;
 
-/// Debian 12's, with their comments cut.
-const DEBIAN: [(&str, &str); 11] = [
-    (
-        "sshd",
-        include_str!("../../cli/src/verb/pam/debian/12/sshd"),
-    ),
-    (
-        "login",
-        include_str!("../../cli/src/verb/pam/debian/12/login"),
-    ),
-    ("su", include_str!("../../cli/src/verb/pam/debian/12/su")),
-    (
-        "su-l",
-        include_str!("../../cli/src/verb/pam/debian/12/su-l"),
-    ),
-    (
-        "cron",
-        include_str!("../../cli/src/verb/pam/debian/12/cron"),
-    ),
-    ("atd", include_str!("../../cli/src/verb/pam/debian/12/atd")),
-    (
-        "common-account",
-        include_str!("../../cli/src/verb/pam/debian/12/common-account"),
-    ),
-    (
-        "common-auth",
-        include_str!("../../cli/src/verb/pam/debian/12/common-auth"),
-    ),
-    (
-        "common-password",
-        include_str!("../../cli/src/verb/pam/debian/12/common-password"),
-    ),
-    (
-        "common-session",
-        include_str!("../../cli/src/verb/pam/debian/12/common-session"),
-    ),
-    (
-        "common-session-noninteractive",
-        include_str!("../../cli/src/verb/pam/debian/12/common-session-noninteractive"),
-    ),
-];
+/// Files of Debian 12's, each with its name, and their comments cut.
+macro_rules! debian {
+    ($($name:literal)*) => {
+        [$(($name, include_str!(concat!("../../cli/src/verb/pam/debian/12/", $name)))),*]
+    };
+}
+
+const DEBIAN: [(&str, &str); 11] = debian! {
+    "sshd" "login" "su" "su-l" "cron" "atd"
+    "common-account" "common-auth" "common-password" "common-session" "common-session-noninteractive"
+};
 
 impl Machine {
     /// Puts module and helper where they are installed, and the stacks that Debian comes with, without Berth.

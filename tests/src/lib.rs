@@ -11,11 +11,13 @@
 //! What tests share is the kernel: the cgroup tree, and what is counted for each UID. So every test has
 //! UIDs that no other running test has (see [`slot`]).
 
+pub mod apart;
 mod application;
 mod booted;
 mod cgroup;
 mod client;
 pub mod counted;
+pub mod counting;
 mod door;
 mod elsewhere;
 pub mod escape;
@@ -42,7 +44,7 @@ pub use application::Session;
 pub use booted::Booted;
 pub use cgroup::Cgroups;
 pub use door::Door;
-pub use elsewhere::Build;
+pub use elsewhere::{Build, tree};
 pub use kernel::{eventually, within};
 pub use machine::{Machine, User};
 pub use output::Output;

@@ -1,6 +1,5 @@
 //! A test's machine, seen from the test.
 
-use std::any::type_name;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -8,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::apart::test_of;
 use crate::elsewhere::run_elsewhere;
 use crate::kernel::eventually;
 use crate::log::Log;
@@ -33,6 +33,8 @@ pub struct Machine {
     users: Vec<User>,
     cgroups: Cgroups,
     log: Log,
+    /// How many lines of it were told to be forgotten.
+    forgotten: usize,
     sshd: Option<Sshd>,
 }
 
@@ -42,10 +44,7 @@ impl Machine {
     /// The test program starts itself again on the machine, to run just this test there.
     #[track_caller]
     pub fn run<T: FnOnce(&mut Machine)>(test: T) {
-        // "crate::module::test::{{closure}}", of which libtest knows "module::test".
-        let name = type_name::<T>().trim_end_matches("::{{closure}}");
-        let (_, name) = name.split_once("::").unwrap_or(("", name));
-        Machine::run_named(name, test);
+        Machine::run_named(test_of::<T>(), test);
     }
 
     /// Whether this process runs on a test's machine.
@@ -72,6 +71,7 @@ impl Machine {
             users: Vec::new(),
             cgroups: Cgroups::find().expect("no cgroup v2 tree is mounted"),
             log: Log::open(),
+            forgotten: 0,
             sshd: None,
         };
         for name in ["alice", "bob", CHROOTED] {
@@ -159,14 +159,17 @@ impl Machine {
         self.log.lines()
     }
 
+    /// From here on [`Machine::logged`] finds new lines only.
+    pub fn forget_log(&mut self) {
+        self.forgotten = self.log.lines().len();
+    }
+
     /// Waits for a line of the system log that contains a text.
     #[track_caller]
     pub fn logged(&self, text: &str) -> String {
         let find = || {
-            self.log
-                .lines()
-                .into_iter()
-                .find(|line| line.contains(text))
+            let mut lines = self.log.lines().into_iter().skip(self.forgotten);
+            lines.find(|line| line.contains(text))
         };
         let there = eventually(|| find().is_some());
         assert!(there, "no {text:?} in the log: {:#?}", self.log.lines());
@@ -366,6 +369,38 @@ impl Machine {
     /// Runs `berth` as root, outside every berth.
     pub fn berth(&self, arguments: &str) -> Output {
         self.host(&format!("{PROGRAMS}/berth {arguments}"))
+    }
+
+    /// The same at a terminal.
+    pub fn berth_terminal(&self, arguments: &[&str]) -> Terminal {
+        let mut berth = Command::new(format!("{PROGRAMS}/berth"));
+        berth.args(arguments);
+        Terminal::start(berth)
+    }
+
+    /// The id of the one session, once it is set up.
+    #[track_caller]
+    pub fn session(&self) -> String {
+        let list = || self.berth("list");
+        assert!(
+            eventually(|| list().stdout.contains(" active")),
+            "{:?}",
+            list()
+        );
+        let said = list().ok();
+        assert!(said.ends_with("1 session, 1 user."), "{said}");
+        let mut words = said
+            .split_whitespace()
+            .skip_while(|word| word.parse::<u64>().is_err());
+        words.next().expect("an id").to_owned()
+    }
+
+    /// Writes a program that is a script, beside the product's, and gives back its path.
+    pub fn script(&self, name: &str, text: &str) -> String {
+        let path = format!("{PROGRAMS}/{name}");
+        fs::write(&path, text).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        path
     }
 
     /// The command line of the tests' own probe (see the program `berth-probe`).

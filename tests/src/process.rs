@@ -1,11 +1,16 @@
 //! Processes of a test's machine, as the kernel shows them.
 
 use std::fs;
+use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::kernel::eventually;
 
 /// A process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +36,26 @@ impl Process {
     pub fn named(name: &str) -> Vec<Process> {
         let all = Process::all().into_iter();
         all.filter(|process| process.name() == name).collect()
+    }
+
+    /// Those of Berth's that look after sessions, each started by its standby.
+    pub fn keepers() -> Vec<Process> {
+        helpers().0
+    }
+
+    /// Those of Berth's that wait for a keeper to be killed.
+    pub fn standbys() -> Vec<Process> {
+        helpers().1
+    }
+
+    /// Kills keeper and standby of the one session at once, so that nobody is left to clean up.
+    #[track_caller]
+    pub fn kill_the_keepers() {
+        let both = || Process::named("berth-helper");
+        assert!(eventually(|| both().len() == 2), "{:?}", both());
+        let both = both();
+        both.iter().for_each(|one| one.signal(Signal::SIGSTOP));
+        both.iter().for_each(|one| one.kill());
     }
 
     /// The processes whose command line contains a text.
@@ -124,6 +149,12 @@ impl Process {
     }
 }
 
+fn helpers() -> (Vec<Process>, Vec<Process>) {
+    let is_helper = |one: Process| one.name() == "berth-helper";
+    let all = Process::named("berth-helper").into_iter();
+    all.partition(|one| one.parent().is_some_and(is_helper))
+}
+
 /// A program that runs beside the test, and ends with it.
 #[derive(Debug)]
 pub struct Background(pub Child);
@@ -138,6 +169,22 @@ impl Background {
             .stdout(Stdio::piped())
             .spawn();
         Background(started.expect("start a program"))
+    }
+
+    /// The next line that it prints.
+    #[track_caller]
+    pub fn line(&mut self) -> String {
+        let output = self.0.stdout.as_mut().expect("its output");
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        loop {
+            let mut polled = [PollFd::new(output.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut polled, 60_000_u16), Ok(1), "{line:?} and no more");
+            // No byte is the end.
+            match output.read(&mut byte).expect("read") {
+                1 if byte != *b"\n" => line.extend(byte),
+                _ => return String::from_utf8(line).expect("text"),
+            }
+        }
     }
 
     /// The program as a process.

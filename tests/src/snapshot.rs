@@ -28,7 +28,7 @@ impl Snapshot {
     pub(crate) fn take(cgroups: &Cgroups, first_uid: u32) -> Snapshot {
         let uids = first_uid..first_uid + crate::slot::UIDS;
         let mut seen = BTreeSet::new();
-        let me = Process(std::process::id() as i32);
+        let me = Process::own();
         for process in Process::all() {
             let zombie = if process.is_zombie() {
                 ", a zombie"

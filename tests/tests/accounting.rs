@@ -155,16 +155,10 @@ fn logins_that_end_at_once_are_each_on_record_once() {
             })
             .collect();
         let on = || {
-            let said = machine
-                .host(&format!("{PROGRAMS}/berth list --json"))
-                .stdout;
+            let said = machine.berth("list --json").stdout;
             said.matches("\"active\"").count() == count
         };
-        assert!(
-            eventually(on),
-            "{:?}",
-            machine.host(&format!("{PROGRAMS}/berth list"))
-        );
+        assert!(eventually(on), "{:?}", machine.berth("list"));
         fs::remove_dir("/run/test").unwrap();
         for login in logins {
             login.end();
@@ -178,9 +172,7 @@ fn logins_that_end_at_once_are_each_on_record_once() {
         assert_eq!(sessions.len(), count);
         let files = fs::read_dir("/var/log/berth").unwrap().count();
         assert!(files > 2 + 1, "nothing was set aside: {files} files");
-        let said = machine
-            .host(&format!("{PROGRAMS}/berth report --by service --csv"))
-            .ok();
+        let said = machine.berth("report --by service --csv").ok();
         assert!(said.contains(&format!("\nsshd,{count},")), "{said}");
         assert!(
             !machine
@@ -260,7 +252,7 @@ fn a_folder_that_others_can_write_to_gets_no_record() {
         assert!(line.contains("the directory's owner is not root"), "{line}");
         assert!(!Path::new(FILE).exists());
         machine.assert_nothing_left(&before);
-        let said = machine.host(&format!("{PROGRAMS}/berth check"));
+        let said = machine.berth("check");
         assert!(
             said.stdout.contains("warning: nothing can be written here"),
             "{said:?}"

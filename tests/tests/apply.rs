@@ -1,7 +1,6 @@
 //! Who may have caps changed. What comes of it is looked at where there are controllers (berth-cases/apply.rs).
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use berth_tests::namespaces::PROGRAMS;
@@ -182,8 +181,7 @@ fn who_makes_an_exception_does_not_wait_for_what_is_done_of_others() {
         let slow = format!(
             "#!/bin/sh\ntouch /berth/asked\nuntil [ -e /berth/go ]; do sleep 0.05; done\nexec {helper} \"$@\"\n"
         );
-        fs::write("/berth/slow-helper", slow).unwrap();
-        fs::set_permissions("/berth/slow-helper", fs::Permissions::from_mode(0o755)).unwrap();
+        machine.script("slow-helper", &slow);
         let due = format!(
             "until [ -e /berth/asked ]; do {PROGRAMS}/berth apply --due --helper /berth/slow-helper; done"
         );

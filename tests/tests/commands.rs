@@ -15,14 +15,6 @@ fn listed(machine: &Machine) -> Vec<String> {
     lines[1].split_whitespace().map(String::from).collect()
 }
 
-/// Waits until a login is set up, and gives back its session's id.
-#[track_caller]
-fn session(machine: &Machine) -> String {
-    let active = || machine.berth("list").stdout.contains(" active");
-    assert!(eventually(active), "{:?}", machine.berth("list"));
-    listed(machine)[0].clone()
-}
-
 /// Fails unless no session is listed any more, soon.
 #[track_caller]
 fn assert_list_becomes_empty(machine: &Machine) {
@@ -36,7 +28,7 @@ fn list_has_a_line_for_each_session() {
     Machine::run(|machine| {
         assert!(machine.berth("list").ok().ends_with("0 sessions, 0 users."));
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let line = listed(machine);
         assert_eq!(line[1..5], ["alice", "sshd", "test", "-"], "{line:?}");
         assert!(line[5].ends_with('s'), "{line:?}");
@@ -67,7 +59,7 @@ fn list_has_a_line_for_each_session() {
 fn a_busy_session_shows_its_cpu_rate() {
     Machine::run(|machine| {
         let busy = machine.ssh_background("alice", "while :; do :; done");
-        session(machine);
+        machine.session();
         let cpu = || {
             let line = listed(machine);
             line[7].trim_end_matches('%').parse::<u32>().unwrap_or(0)
@@ -81,7 +73,7 @@ fn a_busy_session_shows_its_cpu_rate() {
 fn show_tells_of_a_session_and_of_its_user() {
     Machine::run(|machine| {
         let (login, process) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let uid = machine.uid("alice");
         let said = machine.berth("show alice").ok();
         assert!(
@@ -121,7 +113,7 @@ fn show_tells_of_a_session_and_of_its_user() {
 fn a_user_sees_their_own_and_nothing_else() {
     Machine::run(|machine| {
         let (bob, _) = machine.stay("bob");
-        let other = session(machine);
+        let other = machine.session();
         let uid = machine.uid("alice");
         let see = |arguments: &str| format!("{PROGRAMS}/berth {arguments}");
         for own in ["", "show", "show alice", "show user:alice"] {
@@ -134,6 +126,10 @@ fn a_user_sees_their_own_and_nothing_else() {
             .ssh("alice", &see("show $BERTH_SESSION --json"))
             .ok();
         assert!(one.contains("\"user\": \"alice\""), "{one}");
+        let why = machine.ssh("alice", &see("explain $BERTH_SESSION")).ok();
+        for line in ["opened with profile test, rule all", "BOTH   all"] {
+            assert!(why.contains(line), "{line}: {why}");
+        }
         let list = machine.ssh("alice", &see("list")).ok();
         let rows: Vec<&str> = list.lines().skip(1).collect();
         assert!(rows.len() == 1 && rows[0].contains("  alice "), "{list}");
@@ -143,6 +139,7 @@ fn a_user_sees_their_own_and_nothing_else() {
             "list --pools",
             "show bob",
             &format!("show {other}"),
+            &format!("explain {other}"),
             "kill --yes bob",
             "try --user bob true",
         ] {
@@ -150,6 +147,14 @@ fn a_user_sees_their_own_and_nothing_else() {
             assert_eq!(said.status.code(), Some(4), "{refused}: {said:?}");
             assert_eq!(said.stdout, "", "{refused}");
         }
+        let record = format!("/run/berth/sessions/{other}");
+        // Neither a group in common nor the owner's rights: it is theirs to read, and no more.
+        let group = machine.host("id -g bob").ok();
+        let mate = format!("setpriv --reuid alice --regid {group} --clear-groups cat {record}");
+        machine.host(&mate).refused();
+        let write = format!("echo >>{record} || chmod 600 {record} || rm -f {record}");
+        machine.su("bob", &write).refused();
+        machine.su("bob", &format!("cat {record}")).ok();
         bob.end();
     });
 }
@@ -181,7 +186,7 @@ fn kill_ends_a_session_and_leaves_the_others() {
     Machine::run(|machine| {
         let before = machine.settled();
         let (alice, sleep) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let (bob, of_bob) = machine.stay("bob");
         let said = machine.berth(&format!("kill {id} --yes")).ok();
         assert_eq!(
@@ -207,7 +212,7 @@ fn kill_that_is_typed_in_one_of_the_sessions_ends_the_others_and_what_ignores_it
         let before = machine.settled();
         let ignore = "(trap '' TERM HUP; while :; do sleep 1; done) & sleep 1000";
         let alice = machine.ssh_background("alice", ignore);
-        let id = session(machine);
+        let id = machine.session();
         let (bob, _) = machine.stay("bob");
         let both = || machine.berth("list").stdout.matches(" active").count() == 2;
         assert!(eventually(both), "{:?}", machine.berth("list"));
@@ -236,7 +241,7 @@ fn kill_ends_what_ignores_it_and_what_lingers() {
         let before = machine.settled();
         let ignore = "trap '' TERM; (trap '' TERM HUP; while :; do sleep 1; done) & sleep 1000";
         let login = machine.ssh_background("alice", ignore);
-        let id = session(machine);
+        let id = machine.session();
         // The keeper would wait an hour for what ignores SIGTERM.
         machine.berth(&format!("kill {id} --yes --grace 1s")).ok();
         login.end();
@@ -258,7 +263,7 @@ fn kill_ends_a_session_without_a_cgroup() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_profile(r#"cgroup = "keep""#));
         let (alice, sleep) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let line = listed(machine);
         assert_eq!(line[6..9], ["-", "-", "-"], "{line:?}");
         machine.berth(&format!("kill {id} --yes")).ok();
@@ -275,7 +280,7 @@ fn kill_of_one_login_of_a_shared_berth_leaves_the_others() {
         ));
         let before = machine.settled();
         let (first, of_first) = machine.stay("alice");
-        let holder = session(machine);
+        let holder = machine.session();
         let (second, of_second) = machine.stay("alice");
         let said = machine.berth(&format!("kill {holder} --yes")).ok();
         assert!(
@@ -299,9 +304,9 @@ fn kill_with_a_signal_only_sends_it() {
     Machine::run(|machine| {
         let login = machine.ssh_background(
             "alice",
-            "trap 'echo got it; exit 7' USR1; touch ready; while :; do sleep 0.1; done",
+            "trap '>got' CONT; touch ready; while :; do sleep 0.1; done",
         );
-        let id = session(machine);
+        let id = machine.session();
         assert!(eventually(|| machine
             .host("test -e /home/alice/ready")
             .success()));
@@ -311,6 +316,8 @@ fn kill_with_a_signal_only_sends_it() {
             .ok();
         assert!(said.starts_with("sent SIGCONT to "), "{said}");
         assert!(said.ends_with("(sshd from 127.0.0.1)"), "{said}");
+        let got = || std::fs::exists("/home/alice/got").unwrap();
+        assert!(eventually(got), "another signal");
         assert_eq!(listed(machine)[0], id, "it goes on");
         machine
             .berth(&format!("kill {id} --yes --signal USR1"))
@@ -324,13 +331,11 @@ fn kill_with_a_signal_only_sends_it() {
 fn kill_asks_at_a_terminal_and_nowhere_else() {
     Machine::run(|machine| {
         let (login, sleep) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let unasked = machine.berth(&format!("kill {id}")).refused();
         assert_eq!(unasked.status.code(), Some(2), "{unasked:?}");
         let ask = |answer: &str| {
-            let mut command = Command::new(format!("{PROGRAMS}/berth"));
-            command.args(["kill", &id]);
-            let mut terminal = Terminal::start(command);
+            let mut terminal = machine.berth_terminal(&["kill", &id]);
             terminal.expect("End 1 session? [y/N] ");
             terminal.send(answer);
             terminal.wait()
@@ -348,18 +353,8 @@ fn a_session_whose_keepers_were_killed_is_dead_and_kill_removes_it() {
     Machine::run(|machine| {
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
-        // The keeper and its standby at once: no one is left to clean up.
-        let helpers = || Process::named("berth-helper");
-        assert!(
-            eventually(|| helpers().len() == 2),
-            "an earlier login's has ended"
-        );
-        let pids: Vec<String> = helpers().iter().map(|one| one.0.to_string()).collect();
-        let all = pids.join(" ");
-        machine
-            .host(&format!("kill -STOP {all}; kill -KILL {all}"))
-            .ok();
+        let id = machine.session();
+        Process::kill_the_keepers();
         let dead = || machine.berth("list").stdout.contains("  dead\n");
         assert!(eventually(dead), "{:?}", machine.berth("list"));
         let said = machine.berth("list").ok();
@@ -388,7 +383,7 @@ fn kill_stale_ends_who_came_before_the_policy_in_force() {
         machine.berth("reload").ok();
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
-        let old = session(machine);
+        let old = machine.session();
         // Times of records are in seconds.
         std::thread::sleep(Duration::from_millis(1100));
         machine.berth("reload").ok();

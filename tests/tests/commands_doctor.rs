@@ -160,25 +160,13 @@ fn a_policy_with_an_error_is_a_failure_and_one_with_a_warning_a_warning() {
     });
 }
 
-/// Kills keeper and standby of the one session at once, so that nobody is left to clean up.
-fn kill_the_keepers(machine: &Machine) {
-    let helpers = || Process::named("berth-helper");
-    assert!(eventually(|| helpers().len() == 2), "{:?}", helpers());
-    let pids: Vec<String> = helpers().iter().map(|one| one.0.to_string()).collect();
-    let all = pids.join(" ");
-    machine
-        .host(&format!("kill -STOP {all}; kill -KILL {all}"))
-        .ok();
-    assert!(eventually(|| helpers().is_empty()));
-}
-
 #[test]
 fn what_crashed_sessions_left_is_removed_and_what_may_be_a_live_ones_is_not() {
     Machine::run(|machine| {
         well(machine);
         // Of a dead session, of one before a crash of the machine, and of a user's that left no record.
         let (alice, _) = machine.stay("alice");
-        kill_the_keepers(machine);
+        Process::kill_the_keepers();
         let uid = machine.uid("bob");
         let leave = format!(
             "mkdir -p /var/lib/berth/tmp/77/a/b /var/lib/berth/tmp/stale-78 /run/berth/users/{uid}; \
@@ -234,7 +222,7 @@ fn a_dead_session_is_found_and_json_says_the_same() {
     Machine::run(|machine| {
         well(machine);
         let (alice, _) = machine.stay("alice");
-        kill_the_keepers(machine);
+        Process::kill_the_keepers();
         finds(machine, "WARN  sessions: nobody looks after session ");
         let json = machine.berth("doctor --json").ok();
         for part in [

@@ -15,6 +15,12 @@ fn berth(machine: &Machine, arguments: &str) -> Output {
     machine.berth(&format!("pam {arguments}"))
 }
 
+/// With the policy in force, as an admin has it by then.
+fn install(machine: &Machine) {
+    machine.install();
+    machine.berth("reload").ok();
+}
+
 fn stack(service: &str) -> String {
     fs::read_to_string(format!("/etc/pam.d/{service}")).unwrap()
 }
@@ -22,7 +28,7 @@ fn stack(service: &str) -> String {
 #[test]
 fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwards() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         // As configuration tools leave them: a link, a mode of its own, and no newline at the end.
         fs::rename("/etc/pam.d/su", "/etc/su.real").unwrap();
         symlink("../su.real", "/etc/pam.d/su").unwrap();
@@ -61,17 +67,58 @@ fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwar
         let cron = fs::metadata("/etc/pam.d/cron").unwrap();
         assert_eq!((cron.mode() & 0o7777, cron.gid()), (0o640, 1));
         assert_ne!(machine.ssh("alice", inside).ok(), "berth-init");
-        let kept = fs::read_to_string("/var/lib/berth/pam.d/cron").unwrap();
-        assert_eq!(kept, enabled[3], "the copy kept");
         let strays = machine.host("ls -A /etc/pam.d | grep '^\\.'; ls -d /run/berth-pam/");
         assert_eq!(strays.stdout, "");
     });
 }
 
 #[test]
+fn services_that_are_not_there_are_named_and_the_others_are_changed() {
+    Machine::run(|machine| {
+        install(machine);
+        let before = stack("su");
+        fs::remove_file("/etc/pam.d/cron").unwrap();
+        let partly = |verb: &str| {
+            let said = berth(machine, &format!("{verb} --yes cron su nosuch"));
+            assert_eq!(said.status.code(), Some(5), "{said:?}");
+            for absent in ["cron", "nosuch"] {
+                let line = format!("berth: {absent}: there is no such service in /etc/pam.d");
+                assert!(said.stderr.contains(&line), "{said:?}");
+            }
+        };
+        partly("enable");
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        partly("disable");
+        assert_eq!(stack("su"), before);
+    });
+}
+
+/// Who is locked out copies it back, and may have no module any more.
+#[test]
+fn the_file_that_is_kept_has_no_line_of_berths_whatever_was_done_since() {
+    Machine::run(|machine| {
+        install(machine);
+        let before = stack("cron");
+        let last = "session optional pam_permit.so\n";
+        let kept = |expected: &str| {
+            let kept = fs::read_to_string("/var/lib/berth/pam.d/cron").unwrap();
+            assert_eq!(kept, expected);
+        };
+        berth(machine, "enable --yes cron").ok();
+        kept(&before);
+        // Something is put below Berth's last line, which is moved.
+        fs::write("/etc/pam.d/cron", format!("{}{last}", stack("cron"))).unwrap();
+        berth(machine, "enable --yes cron").ok();
+        kept(&format!("{before}{last}"));
+        berth(machine, "disable --yes cron").ok();
+        kept(&format!("{before}{last}"));
+    });
+}
+
+#[test]
 fn a_packages_file_is_not_changed_where_a_link_leads_to_it_either() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let of_package = stack("su");
         let moved = "mount -t tmpfs none /usr/lib/pam.d && mv /etc/pam.d/su /usr/lib/pam.d/";
         machine.host(moved).ok();
@@ -97,8 +144,9 @@ fn a_packages_file_is_not_changed_where_a_link_leads_to_it_either() {
 #[test]
 fn logins_without_a_user_namespace_come_back_out_before_others_clean_up() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         machine.policy(&Policy::with_namespaces("pid = true, mount = true"));
+        machine.berth("reload").ok();
         // Runs at the close, and needs the host's /proc for what it says.
         let last = "session optional pam_exec.so type=close_session log=/run/close /bin/cat /proc/1/comm\n";
         fs::write("/etc/pam.d/su", format!("{}{last}", stack("su"))).unwrap();
@@ -116,7 +164,7 @@ fn logins_without_a_user_namespace_come_back_out_before_others_clean_up() {
 #[test]
 fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let before = stack("sshd");
         let fails = |what: &str, why: &str| {
             let failed = berth(machine, "enable --yes sshd");
@@ -146,12 +194,12 @@ fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
 #[test]
 fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let stack = format!("account sufficient pam_localuser.so\n{}", stack("sshd"));
         fs::write("/etc/pam.d/sshd", &stack).unwrap();
         berth(machine, "enable --yes sshd").ok();
         machine.policy_text("version = 1\n[[rule]]\nname = \"all\"\naction = \"deny\"\n");
-        machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+        machine.berth("reload").ok();
         assert!(machine.refuses_without_session("alice"));
 
         // Where somebody has put the line below.
@@ -168,7 +216,7 @@ fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack
 #[test]
 fn of_the_service_managers_file_and_drop_in_both_are_changed_or_none() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let drop_in = "/etc/systemd/system/user@.service.d/50-berth.conf";
         let before = stack("su");
         fs::write("/etc/pam.d/systemd-user", &before).unwrap();
@@ -202,8 +250,9 @@ fn of_the_service_managers_file_and_drop_in_both_are_changed_or_none() {
 #[test]
 fn what_makes_no_sense_is_refused_with_a_reason() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         fs::write("/etc/pam.d/sudo", stack("su")).unwrap();
+        fs::write("/etc/pam.d/own", "session required pam_berth.so quiet\n").unwrap();
         for (arguments, status, why) in [
             ("enable --yes sudo", 1, "it is there to get out of a berth"),
             (
@@ -215,6 +264,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             ("enable --yes nosuch", 1, "there is no such service"),
             ("enable --yes ../passwd", 2, "a service is a name"),
             ("enable su", 2, "say --yes"),
+            ("enable --yes own", 1, "otherwise than this would"),
+            ("disable --yes own", 1, "remove it by hand"),
         ] {
             let before = machine.host("cat /etc/pam.d/*").ok();
             let refused = berth(machine, arguments);
@@ -228,13 +279,19 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         }
         let as_user = machine.su("alice", &format!("{PROGRAMS}/berth pam enable --yes su"));
         assert_eq!(as_user.status.code(), Some(4), "{as_user:?}");
+
+        // Of [exempt] the module would know nothing, and let in root alone if Berth fails.
+        fs::remove_file("/var/lib/berth/policy.json").unwrap();
+        let early = berth(machine, "enable --yes su");
+        assert_eq!(early.status.code(), Some(1), "{early:?}");
+        assert!(early.stderr.contains("no policy is loaded"), "{early:?}");
     });
 }
 
 #[test]
 fn killed_at_any_moment_it_leaves_the_old_file_or_the_new_one() {
     Machine::run(|machine| {
-        machine.install();
+        install(machine);
         let old = stack("su");
         let begun = Instant::now();
         berth(machine, "enable --yes su").ok();

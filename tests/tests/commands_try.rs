@@ -1,10 +1,9 @@
 //! `berth try`: what it shows of a policy is what a login gets.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Output, Terminal};
+use berth_tests::{Machine, Output, Process, eventually};
 
 /// `berth try` for a user, with this build's module and helper.
 fn attempt(machine: &Machine, arguments: &str) -> Output {
@@ -88,8 +87,7 @@ fn try_reads_another_policy_and_minds_service_and_errors() {
 #[test]
 fn try_gives_a_shell_on_a_terminal_with_job_control() {
     Machine::run(|machine| {
-        let mut command = Command::new(format!("{PROGRAMS}/berth"));
-        command.args([
+        let mut terminal = machine.berth_terminal(&[
             "try",
             "--module",
             &format!("{PROGRAMS}/libpam_berth.so"),
@@ -100,20 +98,11 @@ fn try_gives_a_shell_on_a_terminal_with_job_control() {
             "--user",
             "alice",
         ]);
-        let mut terminal = Terminal::start(command);
         terminal.expect("berth: session ");
         assert_eq!(terminal.run("cat /proc/1/comm; echo $0"), "berth-init\n-sh");
-        let list = machine.host(&format!("{PROGRAMS}/berth list")).ok();
-        let id = list
-            .lines()
-            .nth(1)
-            .unwrap()
-            .split_whitespace()
-            .next()
-            .unwrap();
-        assert_eq!(terminal.run("echo $BERTH_SESSION"), id);
+        assert_eq!(terminal.run("echo $BERTH_SESSION"), machine.session());
         terminal.send("sleep 100; echo woken $?");
-        std::thread::sleep(Duration::from_millis(300));
+        assert!(eventually(|| !Process::running("sleep 100").is_empty()));
         let begun = Instant::now();
         terminal.send("\x03");
         terminal.send("exit 3");

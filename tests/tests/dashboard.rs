@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -12,7 +11,7 @@ use serde_json::Value;
 const COLUMNS: u64 = 24;
 
 fn dashboard() -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/grafana/berth.json");
+    let path = berth_tests::tree().join("packaging/grafana/berth.json");
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 

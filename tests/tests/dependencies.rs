@@ -1,7 +1,6 @@
 //! Other people's code in what is installed: docs/dependencies.md and deny.toml say of it what is true.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const PROGRAMS: [(&str, &str); 3] = [
@@ -18,12 +17,8 @@ struct Crate {
     licence: String,
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 fn text(path: &str) -> String {
-    std::fs::read_to_string(root().join(path)).unwrap()
+    std::fs::read_to_string(berth_tests::tree().join(path)).unwrap()
 }
 
 /// What a package is made of, but for Berth's own crates.
@@ -32,7 +27,7 @@ fn crates_of(package: &str) -> BTreeSet<Crate> {
         .args(["tree", "--locked", "--offline", "--edges", "normal,build"])
         .args(["--target", "x86_64-unknown-linux-gnu", "--prefix", "none"])
         .args(["--format", "{p}|{l}", "--package", package])
-        .current_dir(root())
+        .current_dir(berth_tests::tree())
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");

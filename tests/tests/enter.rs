@@ -1,20 +1,9 @@
 //! `berth enter` on real logins: what root sees of a session, and what a session may do to root in there.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Background, Machine, Policy, Process, Terminal, eventually};
-
-/// The id of the one session.
-#[track_caller]
-fn session(machine: &Machine) -> String {
-    let active = || machine.berth("list").stdout.contains(" active");
-    assert!(eventually(active), "{:?}", machine.berth("list"));
-    let said = machine.berth("list").ok();
-    let mut words = said.lines().nth(1).unwrap().split_whitespace();
-    words.next().unwrap().into()
-}
+use berth_tests::{Background, Machine, Policy, Process, eventually};
 
 /// Where a process is, of all kinds of namespaces that a berth has.
 fn namespaces(process: Process) -> String {
@@ -32,8 +21,8 @@ fn root_is_in_the_sessions_namespaces_and_outside_its_cgroup() {
     Machine::run(|machine| {
         let before = machine.settled();
         let (alice, sleep) = machine.stay("alice");
-        let id = session(machine);
-        let own = Process(std::process::id() as i32);
+        let id = machine.session();
+        let own = Process::own();
         assert_ne!(namespaces(sleep), namespaces(own));
         let entered = machine.berth(&format!("enter {id} {OWN_NAMESPACES}"));
         assert_eq!(entered.ok(), namespaces(sleep));
@@ -70,8 +59,8 @@ fn root_is_in_the_sessions_namespaces_and_outside_its_cgroup() {
 #[test]
 fn nothing_of_the_callers_comes_along() {
     Machine::run(|machine| {
-        let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let (alice, sleep) = machine.stay("alice");
+        let id = machine.session();
         let enter = format!("{PROGRAMS}/berth enter {id}");
         let environment = machine
             .host(&format!(
@@ -104,11 +93,13 @@ fn nothing_of_the_callers_comes_along() {
         let status = machine.host(&format!("{enter} grep NoNewPrivs /proc/self/status"));
         assert_eq!(status.ok(), "NoNewPrivs:\t1");
         // What the user has put where users can is not run.
-        machine.ssh(
-            "alice",
-            "printf '#!/bin/sh\\necho hers' >/tmp/id; chmod 755 /tmp/id",
-        );
-        let ran = machine.host(&format!("cd /tmp; {enter} id -u"));
+        machine
+            .host(&format!(
+                "f=/proc/{}/root/tmp/id; printf '#!/bin/sh\necho hers' >$f && chmod 755 $f",
+                sleep.0
+            ))
+            .ok();
+        let ran = machine.host(&format!("cd /tmp; PATH=/tmp:.:$PATH {enter} id -u"));
         assert_eq!(ran.ok(), "0");
         alice.end();
     });
@@ -118,7 +109,7 @@ fn nothing_of_the_callers_comes_along() {
 fn who_could_not_enter_is_not_said_to_have_entered() {
     Machine::run(|machine| {
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let path = format!("/run/berth/sessions/{id}");
         let record = std::fs::read_to_string(&path).unwrap();
         let mut changed: serde_json::Value = serde_json::from_str(&record).unwrap();
@@ -141,7 +132,7 @@ fn a_frozen_session_can_be_entered() {
     Machine::run(|machine| {
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         machine.berth("freeze alice").ok();
         let begun = Instant::now();
         let entered = machine.berth(&format!("enter {id} cat /proc/1/comm"));
@@ -159,7 +150,7 @@ fn who_has_entered_goes_with_the_session() {
     Machine::run(|machine| {
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let entered = Background::talking(&format!("{PROGRAMS}/berth enter {id} sleep 1001"));
         let inside = || Process::running("sleep 1001").len() > 1;
         assert!(eventually(inside), "{:?}", Process::running("sleep 1001"));
@@ -177,13 +168,13 @@ fn a_session_without_namespaces_is_the_host() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_namespaces(""));
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
+        let id = machine.session();
         let entered = machine.berth(&format!("enter {id} {OWN_NAMESPACES}"));
         assert!(
             entered.stderr.contains("has no namespaces of its own"),
             "{entered:?}"
         );
-        let own = Process(std::process::id() as i32);
+        let own = Process::own();
         assert_eq!(entered.ok(), namespaces(own));
         let none = machine.berth(&format!("enter {id} no-such-program"));
         assert_eq!(none.status.code(), Some(1), "{none:?}");
@@ -199,13 +190,11 @@ fn a_session_without_namespaces_is_the_host() {
 fn without_a_command_it_is_a_shell_with_job_control() {
     Machine::run(|machine| {
         let (alice, _) = machine.stay("alice");
-        let id = session(machine);
-        let mut command = Command::new(format!("{PROGRAMS}/berth"));
-        command.args(["enter", &id]);
-        let mut terminal = Terminal::start(command);
+        let id = machine.session();
+        let mut terminal = machine.berth_terminal(&["enter", &id]);
         assert_eq!(terminal.run("cat /proc/1/comm; id -u"), "berth-init\n0");
         terminal.send("sleep 100; echo woken $?");
-        std::thread::sleep(Duration::from_millis(300));
+        assert!(eventually(|| !Process::running("sleep 100").is_empty()));
         let begun = Instant::now();
         terminal.send("\x03");
         terminal.send("exit 3");
@@ -220,9 +209,7 @@ fn without_a_command_it_is_a_shell_with_job_control() {
 fn whoever_root_becomes_in_there_cannot_type_into_roots_terminal() {
     Machine::run(|machine| {
         let (alice, _) = machine.stay("alice");
-        let mut command = Command::new(format!("{PROGRAMS}/berth"));
-        command.args(["enter", &session(machine)]);
-        let mut terminal = Terminal::start(command);
+        let mut terminal = machine.berth_terminal(&["enter", &machine.session()]);
         // As a shell of su's would: with a command it makes a session of its own, without root's terminal.
         let become_her = "setpriv --reuid alice --regid alice --clear-groups";
         let typed = terminal.run(&format!("{become_her} {}", machine.probe("type true")));

@@ -11,6 +11,13 @@ fn faults(arguments: &[&str]) -> (Output, String) {
     (ran, said)
 }
 
+/// A deadline may pass on a machine that is busy with others, once; a race that goes wrong now and then is none.
+#[track_caller]
+fn assert_mostly_good_at_once(said: &str) {
+    let again = said.matches("good only when tried again: ").count();
+    assert!(again <= 1, "{said}");
+}
+
 #[test]
 fn whichever_call_fails_a_login_is_whole_or_refused_and_nothing_is_left() {
     let (ran, said) = faults(&["--short"]);
@@ -18,6 +25,7 @@ fn whichever_call_fails_a_login_is_whole_or_refused_and_nothing_is_left() {
     assert!(ran.status.success(), "{said}{complaints}");
     let last = said.lines().last().unwrap_or_default();
     assert!(last.ends_with(" 0 wrong"), "{said}");
+    assert_mostly_good_at_once(&said);
     // It would show nothing if no call failed, or every login did.
     for none in [" 0 let in whole", " 0 refused", " 0 let in without"] {
         assert!(!last.contains(none), "{said}");
@@ -29,6 +37,10 @@ fn when_two_fail_in_one_login_it_is_whole_or_refused_and_nothing_is_left() {
     let (ran, said) = faults(&["--twice", "40"]);
     let complaints = String::from_utf8_lossy(&ran.stderr);
     assert!(ran.status.success(), "{said}{complaints}");
+    assert_mostly_good_at_once(&said);
+    let missed = said.lines().filter(|line| line.ends_with("not reached"));
+    let missed = missed.filter_map(|line| line.split_whitespace().next()?.parse::<u32>().ok());
+    assert!(missed.sum::<u32>() <= 20, "{said}");
 }
 
 /// Each of these was wrong once.

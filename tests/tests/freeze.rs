@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use berth_tests::counting::{COUNT, assert_goes_on, assert_stands};
 use berth_tests::namespaces::PROGRAMS;
 use berth_tests::{Machine, Output, Policy, Process, Stack, eventually};
 
@@ -42,30 +43,6 @@ fn assert_states(machine: &Machine, expected: &[&str]) {
         "{:?}",
         machine.berth("list")
     );
-}
-
-/// A login that counts in a file of its home, ten times a second or so.
-const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i >~/count; sleep 0.05; done";
-
-fn count(user: &str) -> u32 {
-    let text = fs::read_to_string(format!("/home/{user}/count")).unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
-}
-
-#[track_caller]
-fn assert_goes_on(user: &str) {
-    let before = count(user);
-    assert!(
-        eventually(|| count(user) > before + 2),
-        "{user} has stopped at {before}"
-    );
-}
-
-#[track_caller]
-fn assert_stands(user: &str) {
-    let before = count(user);
-    std::thread::sleep(Duration::from_millis(400));
-    assert_eq!(count(user), before, "{user} goes on");
 }
 
 #[test]
@@ -152,7 +129,6 @@ fn a_frozen_users_login_is_refused_and_nobody_elses() {
         let message =
             "Your sessions are frozen, and no others can be opened. Help: help@example.org";
         assert!(format!("{refused:?}").contains(message), "{refused:?}");
-        machine.logged("user=alice uid=");
         assert!(
             machine
                 .logged("result=deny reason=\"Your sessions are frozen")

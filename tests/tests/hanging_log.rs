@@ -1,7 +1,7 @@
 //! A log daemon that hangs costs a line and a moment: no login, no end of a session, and no privilege that
 //! is kept meanwhile.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -57,9 +57,7 @@ fn full_of_streams() -> (OwnedFd, Vec<OwnedFd>) {
 
 /// The capabilities of a keeper that waits for the log daemon.
 fn while_it_waits() -> Option<u64> {
-    let keepers = Process::named("berth-helper").into_iter();
-    let mut keepers =
-        keepers.filter(|one| one.parent().is_some_and(|up| up.name() == "berth-helper"));
+    let mut keepers = Process::keepers().into_iter();
     let keeper = keepers.find(|one| waits_to_send(*one))?;
     let capabilities = keeper.status("CapPrm")?;
     // It may have gone on between the two looks.
@@ -87,15 +85,16 @@ fn log_in_and_out<T>(machine: &mut Machine, hang: fn() -> T, meanwhile: impl FnO
     // su and sshd would wait for the log themselves.
     let start = Instant::now();
     let mut application = Background::talking(&machine.probe("open-close-stay login alice"));
-    let mut said = String::new();
-    let stdout = application.0.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut said).unwrap();
+    assert_eq!(application.line(), "open");
     let took = start.elapsed();
-    assert_eq!(said, "open\n");
     assert!(took < Duration::from_secs(30), "{took:?}");
     meanwhile();
-    let mut stdin = application.0.stdin.take().unwrap();
+    let start = Instant::now();
+    let stdin = application.0.stdin.as_mut().unwrap();
     stdin.write_all(b"\n").unwrap();
+    assert_eq!(application.line(), "closed");
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(30), "{took:?}");
     application.end();
     machine.assert_nothing_left(&before);
 }

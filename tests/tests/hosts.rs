@@ -2,7 +2,6 @@
 //! standard streams, for thousands of logins. With threads: `threads`; exec in place: `exec_in_place`; those of Debian:
 //! `hosts_of_debian`; all through pamtester: `loaded` in `pam_module/tests`.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use berth_tests::{Background, Machine, Output, Policy, Stack};
@@ -72,11 +71,7 @@ fn an_application_without_standard_streams_has_nothing_of_berths_in_their_places
     Machine::run(|machine| {
         let probe = machine.probe("host --closed --stay sshd alice");
         let mut application = Background::talking(&probe);
-        let mut outcome = String::new();
-        BufReader::new(application.0.stdout.take().unwrap())
-            .read_line(&mut outcome)
-            .unwrap();
-        assert_eq!(outcome, "open berth\n");
+        assert_eq!(application.line(), "open berth");
         let fds = format!("/proc/{}/fd", application.process().0);
         let sockets = machine.host(&format!("ls -l {fds} | grep socket: | grep -v ' 0 -> '"));
         // 0 is the log's, which the application has opened itself. This is what writing to 1 or 2 must not meet.
@@ -118,6 +113,7 @@ fn a_filter_of_the_applications_own_is_an_error_that_is_named_and_leaves_nothing
                     true,
                 ),
             ] {
+                machine.forget_log();
                 let said = host(machine, &format!("--refuses {call} sshd alice")).ok();
                 machine.logged(names);
                 let goes_on = answer == "allow" && !has_begun;
@@ -162,6 +158,7 @@ fn an_application_in_a_chroot_stays_in_it() {
         let open = |machine: &Machine| machine.host(&format!("chroot /srv/root {probe} 2>&1"));
         for namespaces in [&Policy::default().namespaces, USER_OFF] {
             machine.policy(&Policy::with_namespaces(namespaces));
+            machine.forget_log();
             let said = open(machine).refused();
             assert!(said.stdout.contains("PAM error"), "{said:?}");
             machine.logged("the login service runs in a chroot");

@@ -44,16 +44,32 @@ impl Place {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/install");
+        let mut command = self.command(&script("install"));
+        command.arg("--destdir").arg(self.0.join("root"));
+        command.args(arguments).output().unwrap().into()
+    }
+
+    /// A command that finds the build, and the programs of the place before those of the system.
+    fn command(&self, program: &Path) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
-        let output = Command::new(script)
+        let mut command = Command::new(program);
+        command
             .env("PATH", format!("{}:{path}", self.0.join("bin").display()))
-            .env("CARGO_TARGET_DIR", self.0.join("built"))
-            .arg("--destdir")
-            .arg(self.0.join("root"))
-            .args(arguments)
-            .output();
-        output.unwrap().into()
+            .env("CARGO_TARGET_DIR", self.0.join("built"));
+        command
+    }
+
+    /// Runs commands of the shell's where there is a file system of its own at /var/lib/berth/tmp.
+    fn with_own_tmp(&self, commands: &str) -> Output {
+        let tmp = self.path("var/lib/berth/tmp");
+        fs::create_dir_all(&tmp).unwrap();
+        let mut command = self.command(Path::new("unshare"));
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        command.arg(format!(
+            "mount -t tmpfs none {} && {{ {commands}\n}}",
+            tmp.display()
+        ));
+        command.output().unwrap().into()
     }
 
     /// Of which build the helper and the module are.
@@ -87,6 +103,43 @@ impl Place {
         files.sort();
         files
     }
+}
+
+impl Place {
+    /// A program that is found before the system's.
+    fn program(&self, name: &str, text: &str) {
+        let path = self.0.join("bin").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs commands as root of a copy of this system, of which nothing is kept, and which systemd seems to run.
+    fn on_a_system(&self, commands: &str) -> Output {
+        let inside = "set -e; rm -rf /run/berth; mkdir -p /run/systemd/system\n";
+        let inside = format!("{inside}{commands}").replace('\'', "'\\''");
+        let binds = [Path::new("/proc"), Path::new("/dev"), &self.0];
+        let tree = berth_tests::tree();
+        let binds = binds.into_iter().chain([&*tree]).map(|folder| {
+            let folder = folder.display();
+            format!("mkdir -p /mnt/root{folder} && mount --rbind {folder} /mnt/root{folder} && ")
+        });
+        let mut command = self.command(Path::new("unshare"));
+        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+        command.arg(format!(
+            "mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work /mnt/root &&
+             mount -t overlay none -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root &&
+             {}exec chroot /mnt/root sh -c '{inside}'",
+            binds.collect::<String>()
+        ));
+        command.output().unwrap().into()
+    }
+}
+
+/// A script of the packaging's.
+fn script(name: &str) -> PathBuf {
+    let packaging = berth_tests::tree().join("packaging");
+    packaging.join(name).canonicalize().unwrap()
 }
 
 impl Drop for Place {
@@ -135,7 +188,10 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         "session required pam_unix.so\n"
     );
 
+    fs::create_dir_all(place.path("run/berth/sessions")).unwrap();
+    fs::write(place.path("run/berth-counters"), "").unwrap();
     place.run(&["--uninstall"]).ok();
+    assert!(!place.path("run/berth").exists());
     let mut left = place.files();
     left.retain(|file| !before.contains(file));
     assert_eq!(left, [("etc/berth/policy.toml".to_owned(), 0o644)]);
@@ -143,6 +199,78 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         assert!(!place.path(folder).exists(), "{folder}");
     }
     place.run(&["--uninstall"]).ok();
+}
+
+/// For quotas on what users have in their /tmp.
+#[test]
+fn a_file_system_at_the_private_tmp_stays_and_nothing_else() {
+    let place = Place::new("mounted");
+    place.run(&[]).ok();
+    let root = place.0.join("root").display().to_string();
+    let uninstall = format!(
+        "{} --destdir {root} --uninstall",
+        script("install").display()
+    );
+    let said = place.with_own_tmp(&uninstall);
+    assert_eq!(said.status.code(), Some(1), "{said:?}");
+    let why = format!("cannot remove {root}/var/lib/berth");
+    assert!(said.stderr.contains(&why), "{said:?}");
+    assert!(said.stdout.contains("Kept: "), "{said:?}");
+    assert!(!place.path("usr/share").exists(), "{said:?}");
+
+    let place = Place::new("purged");
+    let root = place.0.join("root").display().to_string();
+    let postrm = fs::read_to_string(script("debian/postrm")).unwrap();
+    let mut purge = format!("set -- purge\n{postrm}");
+    for folder in ["/var/", "/run/", "/etc/"] {
+        purge = purge.replace(&format!(" {folder}"), &format!(" {root}{folder}"));
+    }
+    fs::create_dir_all(place.path("var/lib/berth/pam.d")).unwrap();
+    fs::create_dir_all(place.path("etc/systemd/system/multi-user.target.wants")).unwrap();
+    let enabled = place.path("etc/systemd/system/multi-user.target.wants/berth.service");
+    fs::write(&enabled, "").unwrap();
+    let said = place.with_own_tmp(&purge);
+    assert!(said.success(), "{said:?}");
+    assert!(
+        said.stderr.contains("/var/lib/berth cannot be removed"),
+        "{said:?}"
+    );
+    assert!(!place.path("var/lib/berth/pam.d").exists() && !enabled.exists());
+}
+
+/// The timer starts its service each minute.
+#[test]
+fn systemd_is_told_of_units_that_were_installed_or_removed() {
+    let place = Place::new("units");
+    place.program("systemctl", "echo \"systemctl $*\"");
+    let install = script("install").display().to_string();
+    let said = place
+        .on_a_system(&format!("{install}; {install} --uninstall"))
+        .ok();
+    let (installed, removed) = said.split_once("\nRemoved:").expect(&said);
+    for said in [installed, removed] {
+        assert!(said.contains("\nsystemctl daemon-reload"), "{said}");
+    }
+}
+
+#[test]
+fn what_a_package_has_installed_is_left_to_it() {
+    for (name, program, text) in [
+        ("deb", "dpkg-query", "echo 'ii '"),
+        ("rpm", "rpm", "[ \"$*\" = '--query --quiet berth' ]"),
+    ] {
+        let place = Place::new(name);
+        place.program(program, text);
+        for action in ["", "--uninstall"] {
+            let run = format!("{} {action}", script("install").display());
+            let said = place.on_a_system(&run);
+            assert_eq!(said.status.code(), Some(1), "{name} {action}: {said:?}");
+            assert!(
+                said.stderr.contains("a package has installed Berth"),
+                "{name} {action}: {said:?}"
+            );
+        }
+    }
 }
 
 /// As into a folder for a package: there is no service to look at, and each that is left out is a way round.
@@ -252,9 +380,10 @@ fn an_installation_that_is_ended_while_it_renames_goes_on_to_the_last() {
         place.build("new");
         fs::create_dir(place.0.join("bin")).unwrap();
         let program = place.0.join("bin").join(program);
-        fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(&program, format!("#!/bin/sh\n: >\"$0.ran\"\n{text}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         place.run(&[]);
+        assert!(program.with_extension("ran").exists(), "{name}");
         assert_eq!(place.versions(), ["new", "new"], "{name}");
     }
 }
@@ -300,7 +429,7 @@ fn without_a_build_nothing_is_installed() {
 fn the_helper_is_installed_where_the_module_looks_for_it() {
     let place = Place::new("helper");
     place.run(&[]).ok();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pam_module/src/arguments.rs");
+    let source = berth_tests::tree().join("pam_module/src/arguments.rs");
     let source = fs::read_to_string(source).unwrap();
     let (_, rest) = source.split_once("HELPER: &str = \"/").unwrap();
     let (helper, _) = rest.split_once('"').unwrap();

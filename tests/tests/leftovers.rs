@@ -1,7 +1,8 @@
 //! When a login is over, however it ended, nothing of it is left.
 
+use std::time::{Duration, Instant};
+
 use berth_tests::{Door, Machine, Policy, Process, Terminal, eventually};
-use nix::sys::signal::Signal;
 
 /// The processes of a session as they are seen on the host: the application's and the user's.
 fn of_session(uid: u32) -> Vec<Process> {
@@ -100,15 +101,20 @@ fn what_may_linger_stays_as_long_as_the_policy_says() {
         machine.policy(&Policy::with_profile(
             "logout = { linger = \"6s\", grace = \"1s\" }",
         ));
+        let begun = Instant::now();
         machine
             .ssh("alice", "setsid nohup sleep 1000 >/dev/null 2>&1 &")
             .ok();
-        std::thread::sleep(std::time::Duration::from_millis(1500));
-        assert_eq!(Process::named("sleep").len(), 1, "it lingers");
-        for keeper in Process::named("berth-helper") {
-            let ticks = cpu_ticks(keeper);
-            assert!(ticks < 20, "{ticks} of 150 ticks spent on waiting");
-        }
+        let lingers = || Process::named("sleep").len() == 1;
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(lingers());
+        let keepers = Process::keepers();
+        assert_eq!(keepers.len(), 1);
+        let ticks = cpu_ticks(keepers[0]);
+        assert!(ticks < 20, "{ticks} of 150 ticks spent on waiting");
+        assert!(eventually(|| !lingers()));
+        let lingered = Duration::from_secs(6)..Duration::from_secs(30);
+        assert!(lingered.contains(&begun.elapsed()), "{:?}", begun.elapsed());
         machine.assert_nothing_left(&before);
     });
 }
@@ -304,20 +310,10 @@ fn a_killed_init_leaves_nothing() {
     });
 }
 
-/// The keeper, and the standby that started it.
-fn keeper_and_standby() -> [Vec<Process>; 2] {
-    let helpers = Process::named("berth-helper").into_iter();
-    let (keeper, standby) = helpers.partition(|one| {
-        let parent = one.parent();
-        parent.is_some_and(|parent| parent.name() == "berth-helper")
-    });
-    [keeper, standby]
-}
-
 #[test]
 fn a_killed_keeper_leaves_nothing() {
     Machine::run(|machine| {
-        killed(machine, |_, _| keeper_and_standby()[0].clone());
+        killed(machine, |_, _| Process::keepers());
     });
 }
 
@@ -325,7 +321,7 @@ fn a_killed_keeper_leaves_nothing() {
 fn a_killed_standby_leaves_nothing() {
     Machine::run(|machine| {
         killed(machine, |terminal, uid| {
-            let [keeper, standby] = keeper_and_standby();
+            let [keeper, standby] = [Process::keepers(), Process::standbys()];
             assert_eq!((keeper.len(), standby.len()), (1, 1));
             // It is missed by nobody: the session goes on, until the user ends it.
             standby[0].kill();
@@ -340,8 +336,7 @@ fn a_killed_standby_leaves_nothing() {
 fn a_killed_init_and_keeper_leave_nothing() {
     Machine::run(|machine| {
         killed(machine, |_, _| {
-            let [keeper, _] = keeper_and_standby();
-            [keeper, Process::named("berth-init")].concat()
+            [Process::keepers(), Process::named("berth-init")].concat()
         });
     });
 }
@@ -353,8 +348,7 @@ fn when_all_of_berth_is_killed_the_processes_end_and_the_next_login_removes_the_
         let uid = machine.uid("alice");
         let mut terminal = machine.ssh_terminal("alice");
         terminal.run("(setsid sleep 1000 >/dev/null 2>&1 &)");
-        let [keeper, standby] = keeper_and_standby();
-        for victim in [keeper, standby].concat() {
+        for victim in Process::named("berth-helper") {
             victim.kill();
         }
         assert!(
@@ -374,10 +368,7 @@ fn what_a_killed_keeper_left_running_ends_with_the_next_login_also_where_that_ge
         machine.policy(&Policy::with_namespaces(""));
         let before = machine.settled();
         let (login, left) = machine.stay("alice");
-        let [keeper, standby] = keeper_and_standby();
-        let all: Vec<_> = [standby, keeper].concat();
-        all.iter().for_each(|one| one.signal(Signal::SIGSTOP));
-        all.iter().for_each(|one| one.kill());
+        Process::kill_the_keepers();
         assert!(left.exists());
         machine.policy(&Policy {
             namespaces: String::new(),

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -34,7 +33,7 @@ profile = "student"
 "#;
 
 fn metrics(machine: &Machine) -> String {
-    machine.host(&format!("{PROGRAMS}/berth metrics")).ok()
+    machine.berth("metrics").ok()
 }
 
 /// The figure of one series; 0 where there is none.
@@ -67,7 +66,6 @@ const ROLLED_BACK: &str = "berth_logins_total{outcome=\"rolled_back\"}";
 #[test]
 fn a_login_is_counted_once_by_what_became_of_it() {
     Machine::run(|machine| {
-        machine.add_user("carol");
         machine.policy_text(POLICY);
         assert_counts(machine, &[(OK, 0.0), ("berth_setup_seconds_count", 0.0)]);
         machine.ssh("alice", "true").ok();
@@ -101,16 +99,13 @@ fn who_is_refused_is_counted_and_logged_although_the_application_has_ended_by_th
     Machine::run(|machine| {
         machine.policy_text(&POLICY.replace("logout", "max_sessions = 1\nlogout"));
         let (other, _) = machine.stay("alice");
-        let helper = "/berth/slow-helper";
         // It waits for the request, and begins when it is told to.
         let text = "#!/bin/sh\n\
             python3 -c 'import socket; socket.socket(fileno=3).recv(1, socket.MSG_PEEK)' && touch /berth/asked\n\
             until [ -e /berth/go ]; do sleep 0.05; done\n\
             exec /berth/berth-helper \"$@\"\n";
-        fs::write(helper, text).unwrap();
-        fs::set_permissions(helper, fs::Permissions::from_mode(0o755)).unwrap();
         machine.stack(&Stack {
-            helper: helper.into(),
+            helper: machine.script("slow-helper", text),
             arguments: "timeout=30".into(),
             ..Stack::default()
         });
@@ -386,9 +381,7 @@ fn promtool_finds_no_fault_with_the_text() {
     Machine::run(|machine| {
         machine.policy_text(POLICY);
         let (alice, _) = machine.stay("alice");
-        let text = machine
-            .host(&format!("{PROGRAMS}/berth metrics --format prometheus"))
-            .ok();
+        let text = machine.berth("metrics --format prometheus").ok();
         assert!(
             text.contains("berth_user_cpu_seconds_total{user=\"alice\""),
             "{text}"
@@ -407,7 +400,7 @@ fn promtool_finds_no_fault_with_the_text() {
     ignore = "no prometheus on this machine (apt-get install prometheus)"
 )]
 fn promtool_finds_no_fault_with_the_alerts() {
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let tree = berth_tests::tree();
     let rules = "packaging/prometheus/berth-alerts.yml";
     promtool(&tree, &["check", "rules", rules], "");
     let tests = "tests/prometheus/berth-alerts-test.yml";
@@ -422,7 +415,7 @@ fn names(text: &str) -> Vec<&str> {
 
 #[test]
 fn alerts_and_dashboard_ask_for_what_there_is() {
-    let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let tree = berth_tests::tree();
     let read = |path: &str| fs::read_to_string(tree.join(path)).unwrap();
     let families = read("cli/src/verb/metrics/families.rs");
     let mut of_each = Vec::new();

@@ -3,13 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-
-/// The source tree.
-fn tree() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// A build's folder with programs that say who they are, and the packages that are made of them.
 struct Built(PathBuf);
@@ -31,7 +26,7 @@ impl Built {
     /// Runs a script of the tree's, and gives back the last line that it prints.
     #[track_caller]
     fn run(&self, script: &str, arguments: &[&str]) -> String {
-        let mut command = Command::new(tree().join(script));
+        let mut command = Command::new(berth_tests::tree().join(script));
         command.args(arguments).env("CARGO_TARGET_DIR", &self.0);
         last_line(command)
     }
@@ -153,6 +148,30 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
 }
 
 #[test]
+fn a_package_is_made_below_a_folder_with_a_blank_in_its_name() {
+    let built = Built::new("blank");
+    let folder = built.0.join("my src");
+    let copy = "mkdir -p \"$0/target\" && cp -r \"$1\" \"$0/target\" &&
+        cp -r packaging docs Cargo.toml ./*.md LICENSE-* \"$0\"";
+    let mut sh = Command::new("sh");
+    sh.args(["-c", copy])
+        .arg(&folder)
+        .arg(built.0.join("release"));
+    sh.current_dir(berth_tests::tree());
+    stdout(sh);
+    let script = |name: &str| {
+        let mut command = Command::new(folder.join("packaging").join(name));
+        command.env_remove("CARGO_TARGET_DIR");
+        command
+    };
+    let deb = last_line(script("build-deb"));
+    assert!(of_deb(&deb).contains_key("/usr/bin/berth"), "{deb}");
+    let refused = script("build-rpm").arg("--nodeps").output().unwrap();
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("no blank in a path"), "{why}");
+}
+
+#[test]
 fn a_removed_rpm_leaves_no_folder_of_its_own() {
     let built = Built::new("removed");
     let rpm = built.run("packaging/build-rpm", &["--nodeps", "--without", "selinux"]);
@@ -205,7 +224,8 @@ fn the_selinux_module_compiles() {
 
 #[test]
 fn all_that_berth_keeps_in_run_has_its_selinux_type() {
-    let read = |file: &str| fs::read_to_string(tree().join("packaging").join(file)).unwrap();
+    let read =
+        |file: &str| fs::read_to_string(berth_tests::tree().join("packaging").join(file)).unwrap();
     let contexts = read("selinux/berth.fc");
     let postrm = read("debian/postrm").replace(';', " ");
     let mut paths: Vec<&str> = postrm.split_whitespace().collect();
@@ -224,7 +244,7 @@ fn all_that_berth_keeps_in_run_has_its_selinux_type() {
 
 #[test]
 fn the_selinux_package_can_be_installed_where_selinux_is_off() {
-    let spec = fs::read_to_string(tree().join("packaging/berth.spec")).unwrap();
+    let spec = fs::read_to_string(berth_tests::tree().join("packaging/berth.spec")).unwrap();
     let (_, script) = spec.split_once("%post selinux\n").unwrap();
     let (script, _) = script.split_once("\n%").unwrap();
     let installed = |is_on: bool, semodule: bool| {
@@ -239,22 +259,60 @@ fn the_selinux_package_can_be_installed_where_selinux_is_off() {
     assert!(installed(true, true) && !installed(true, false));
 }
 
-/// Beside the timer it would only fill the log.
-#[test]
-fn the_job_of_cron_is_put_in_place_where_systemd_does_not_run_the_machine() {
-    let packaging = tree().join("packaging");
+/// What each package runs once it is installed, with the arguments of the first time.
+fn installed() -> [(&'static str, String, [&'static str; 2]); 2] {
+    let packaging = berth_tests::tree().join("packaging");
     let spec = fs::read_to_string(packaging.join("berth.spec")).unwrap();
     let (_, of_rpm) = spec.split_once("%post\n").unwrap();
     let (of_rpm, _) = of_rpm.split_once("\n%").unwrap();
     let of_deb = fs::read_to_string(packaging.join("debian/postinst")).unwrap();
-    for (name, script, arguments) in [
-        ("rpm", of_rpm, ["1", ""]),
-        ("deb", &of_deb, ["configure", ""]),
-    ] {
+    [
+        ("rpm", of_rpm.to_owned(), ["1", ""]),
+        ("deb", of_deb, ["configure", ""]),
+    ]
+}
+
+/// A copy of this version may have another format, too: it is Berth that knows. An edit never counts by an upgrade alone.
+#[test]
+fn a_loaded_policy_that_counts_for_nobody_is_loaded_anew() {
+    for (name, script, arguments) in installed() {
+        for (state, expected) in [("of x, not loaded", true), ("loaded 2026-11-24", false)] {
+            let place = Built::new(&format!("loaded-{name}-{expected}"));
+            let root = place.0.display();
+            let script = script.replace(" /var/lib/berth/", &format!(" {root}/"));
+            let version = env!("CARGO_PKG_VERSION");
+            let copy = format!("{{\"version\":\"{version}\"}}\n");
+            fs::write(place.0.join("policy.json"), copy).unwrap();
+            let script = format!(
+                "berth() {{
+                     case $1 in
+                     --version) echo berth {version} ;;
+                     explain) echo 'root (0)'; echo 'policy {state}'; echo; echo RULES ;;
+                     reload) : >{root}/reloaded ;;
+                     esac
+                 }}
+                 systemctl() {{ :; }}; install() {{ :; }}\n{script}"
+            );
+            let mut sh = Command::new("sh");
+            sh.args(["-c", &script, "sh"]).args(arguments);
+            stdout(sh);
+            assert_eq!(
+                place.0.join("reloaded").exists(),
+                expected,
+                "{name}: {state}"
+            );
+        }
+    }
+}
+
+/// Beside the timer it would only fill the log.
+#[test]
+fn the_job_of_cron_is_put_in_place_where_systemd_does_not_run_the_machine() {
+    for (name, script, arguments) in installed() {
         for is_systemds in [false, true] {
             let place = Built::new(&format!("job-{name}-{is_systemds}"));
             let root = place.0.display();
-            let mut script = script.to_owned();
+            let mut script = script.clone();
             for path in [
                 "/usr/share/berth/",
                 "/etc/cron.d/",

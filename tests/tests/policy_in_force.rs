@@ -20,19 +20,19 @@ fn with_the_loaded_policy(machine: &Machine) {
 fn an_edit_decides_from_the_reload_on_and_a_broken_one_never() {
     Machine::run(|machine| {
         with_the_loaded_policy(machine);
-        machine.host("/berth/berth reload").ok();
+        machine.berth("reload").ok();
         assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
         let deny = "version = 1\n[[rule]]\nname = \"all\"\naction = \"deny\"\n";
         machine.policy_text(deny);
         assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
-        machine.host("/berth/berth reload").ok();
+        machine.berth("reload").ok();
         machine.su("alice", "true").refused();
         machine.policy_text("version = 1\nnonsense = true\n");
-        machine.host("/berth/berth reload").refused();
+        machine.berth("reload").refused();
         machine.su("alice", "true").refused();
         assert_eq!(machine.su("root", "echo in").ok(), "in");
         machine.policy(&Policy::default());
-        machine.host("/berth/berth reload").ok();
+        machine.berth("reload").ok();
         assert_eq!(machine.ssh("alice", "cat /proc/1/comm").ok(), "berth-init");
     });
 }
@@ -59,7 +59,7 @@ fn a_policy_that_is_gone_or_broken_leaves_the_loaded_one_in_force_and_is_told() 
             ),
         ] {
             machine.policy(&Policy::default());
-            machine.host("/berth/berth reload").ok();
+            machine.berth("reload").ok();
             machine.host(damage).ok();
             assert_eq!(
                 machine.su("alice", "cat /proc/1/comm").ok(),
@@ -67,7 +67,7 @@ fn a_policy_that_is_gone_or_broken_leaves_the_loaded_one_in_force_and_is_told() 
                 "{what}"
             );
             assert_eq!(machine.su("root", "echo in").ok(), "in", "{what}");
-            let doctor = machine.host("/berth/berth doctor").refused().stdout;
+            let doctor = machine.berth("doctor").refused().stdout;
             let fails: Vec<_> = doctor
                 .lines()
                 .filter(|line| line.starts_with("FAIL  policy"))
@@ -76,7 +76,7 @@ fn a_policy_that_is_gone_or_broken_leaves_the_loaded_one_in_force_and_is_told() 
                 fails.len() == 1 && fails[0].contains(told),
                 "{what}: {doctor}"
             );
-            let check = machine.host("/berth/berth check").refused();
+            let check = machine.berth("check").refused();
             let check = check.stdout + &check.stderr;
             assert!(check.contains("stays in force"), "{what}: {check}");
         }
@@ -100,7 +100,7 @@ fn names_that_the_loaded_policy_exempts_need_no_helper() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_rest("[exempt]\nusers = [\"alice\"]\n"));
         with_the_loaded_policy(machine);
-        machine.host("/berth/berth reload").ok();
+        machine.berth("reload").ok();
         machine.host("rm /berth/berth-helper").ok();
         assert_eq!(
             machine.ssh("alice", "cat /proc/1/comm").ok(),

@@ -198,7 +198,7 @@ fn a_look_at_what_users_run_waits_for_no_file_system_of_theirs() {
                 .into(),
             ..Policy::default()
         });
-        machine.host("/berth/berth reload").ok();
+        machine.berth("reload").ok();
         let (login, inside) = machine.stay("alice");
         let looks = machine.host(
             "strace -f -qq -o /berth/looks -e trace=%file,statx \

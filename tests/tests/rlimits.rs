@@ -100,16 +100,13 @@ fn a_login_whose_helper_is_killed_keeps_its_own() {
         ]);
         sh.stdout(std::process::Stdio::piped());
         let login = Background(sh.spawn().unwrap());
-        let is_worker =
-            |one: &Process| one.parent().is_some_and(|one| one.name() == "berth-helper");
-        let worker = || Process::named("berth-helper").into_iter().find(is_worker);
         let replied = || {
             let record = std::fs::read_to_string("/run/berth/sessions/1");
             record.is_ok_and(|record| record.contains("\"active\""))
         };
         assert!(eventually(replied));
         std::thread::sleep(Duration::from_millis(200));
-        worker().expect("a worker").kill();
+        Process::keepers()[0].kill();
         let host = machine.host("ulimit -Ht").ok();
         assert_ne!(host, "3600");
         assert_eq!(

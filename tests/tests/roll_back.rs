@@ -1,7 +1,6 @@
 //! A helper that hangs or is killed in the middle of a login, and a join that fails: all of the session is
 //! rolled back, and the login ends or goes on, unharmed, as the policy says.
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -22,15 +21,12 @@ const LOOK: &str = "cat /proc/1/comm; sleep 0.5; sed -n 's/^0:://p' /proc/self/c
 
 /// A helper to which a signal happens after a call. By -D, the process that the module has started becomes
 /// the helper, and not strace.
-fn helper_with(call: &str, signal: &str) -> String {
-    let path = "/berth/other-helper";
+fn helper_with(machine: &Machine, call: &str, signal: &str) -> String {
     let text = format!(
         "#!/bin/sh\nexec strace -D -f -qq -o /dev/null -e inject={call}:signal={signal} \
          /berth/berth-helper \"$@\"\n"
     );
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    path.into()
+    machine.script("other-helper", &text)
 }
 
 /// A machine on which failures are answered so, whoever of module and helper comes to it.
@@ -65,7 +61,7 @@ fn a_helper_that_hangs_at_any_step_is_given_up_and_leaves_nothing() {
         for (step, call) in STEPS {
             for answer in ["deny", "allow"] {
                 let stack = Stack {
-                    helper: helper_with(call, "STOP"),
+                    helper: helper_with(machine, call, "STOP"),
                     arguments: "timeout=1".into(),
                     account: false,
                     ..Stack::default()
@@ -88,7 +84,7 @@ fn a_helper_that_hangs_once_the_application_has_joined_is_given_up_and_leaves_no
         let before = machine.settled();
         // Its answer, which the application acts on. The first word was for the standby.
         let stack = Stack {
-            helper: helper_with("sendmsg:when=2", "STOP"),
+            helper: helper_with(machine, "sendmsg:when=2", "STOP"),
             arguments: "timeout=1".into(),
             account: false,
             ..Stack::default()
@@ -108,7 +104,7 @@ fn a_worker_or_an_init_killed_at_any_step_leaves_nothing() {
         for (step, call) in STEPS {
             for answer in ["deny", "allow"] {
                 let stack = Stack {
-                    helper: helper_with(call, "KILL"),
+                    helper: helper_with(machine, call, "KILL"),
                     account: false,
                     ..Stack::default()
                 };

@@ -1,5 +1,7 @@
 //! What a session is made of, seen from inside and from the host.
 
+use std::path::Path;
+
 use berth_tests::{Door, Machine, Policy, Process, eventually};
 
 fn host_namespace(kind: &str) -> String {
@@ -17,7 +19,6 @@ fn init() -> Process {
 #[test]
 fn every_door_leads_into_namespaces_of_its_own() {
     Machine::run(|machine| {
-        let mut seen = Vec::new();
         for door in Door::ALL {
             for kind in ["user", "pid", "ipc", "mnt"] {
                 let look = format!("readlink /proc/self/ns/{kind}");
@@ -27,7 +28,6 @@ fn every_door_leads_into_namespaces_of_its_own() {
                     "{door:?}: {inside}"
                 );
                 assert_ne!(inside, host_namespace(kind), "{door:?}");
-                seen.push(inside);
             }
             for kind in ["net", "uts"] {
                 let look = format!("readlink /proc/self/ns/{kind}");
@@ -35,7 +35,6 @@ fn every_door_leads_into_namespaces_of_its_own() {
                 assert_eq!(inside, host_namespace(kind), "{door:?}");
             }
         }
-        assert_eq!(seen.len(), 4 * Door::ALL.len());
     });
 }
 
@@ -75,11 +74,8 @@ fn chrooted_sftp_is_in_a_berth_too() {
                 );
                 assert_eq!(inside, init().namespace(kind));
             }
-            assert_eq!(
-                process.file("root/files"),
-                "",
-                "a directory, below its chroot"
-            );
+            let below = format!("/proc/{}/root/files", process.0);
+            assert!(Path::new(&below).is_dir(), "it is in its chroot");
         }
         transfer.end();
     });

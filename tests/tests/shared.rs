@@ -1,8 +1,9 @@
 //! One berth for all logins of a user: `scope = "user"`.
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use berth_tests::{Background, Door, Machine, Policy, Process, Stack, eventually};
 
@@ -95,14 +96,11 @@ fn fail_after_another_has_joined(machine: &mut Machine, meanwhile: impl FnOnce(&
     let user = machine.cgroups().user(machine.uid("alice"));
     let cgroup = user.join(format!("sessions/{id}/cgroup.procs"));
     let cgroup = cgroup.display();
-    let helper = "/berth/other-helper";
     let text = format!(
-        "#!/bin/sh\nexec strace -f -qq -o /dev/null -P {cgroup} -e trace=openat -e inject=openat:error=EIO:delay_enter=3000000 /berth/berth-helper \"$@\"\n"
+        "#!/bin/sh\nexec strace -f -qq -o /dev/null -P {cgroup} -e trace=openat -e inject=openat:error=EIO:signal=STOP /berth/berth-helper \"$@\"\n"
     );
-    std::fs::write(helper, text).unwrap();
-    std::fs::set_permissions(helper, std::fs::Permissions::from_mode(0o755)).unwrap();
     machine.stack(&Stack {
-        helper: helper.into(),
+        helper: machine.script("other-helper", &text),
         arguments: "timeout=30".into(),
         account: false,
         ..Stack::default()
@@ -115,8 +113,10 @@ fn fail_after_another_has_joined(machine: &mut Machine, meanwhile: impl FnOnce(&
     assert!(eventually(|| Process::named("berth-init").len() == 1));
     machine.stack(&Stack::default());
     let (other, process) = machine.stay("alice");
-    assert!(failing.0.try_wait().unwrap().is_none(), "too late");
     meanwhile(&mut failing.0);
+    for helper in Process::named("berth-helper") {
+        helper.signal(Signal::SIGCONT);
+    }
     let ended = eventually(|| failing.0.try_wait().unwrap().is_some());
     assert!(ended, "it waits for the other login");
     failing.wait().refused();

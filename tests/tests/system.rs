@@ -1,6 +1,7 @@
 //! Caps that are felt, on a booted machine without systemd. One boot runs all cases.
 
 berth_tests::cases! { UserModeLinux:
+    the_trial_shows_caps_in_force
     past_memory_max_a_user_is_killed_and_another_is_not
     memory_max_holds_through_every_door
     memory_max_holds_under_a_daemon_that_cannot_be_killed

@@ -20,8 +20,12 @@ mod a_second_cpu {
     #[test]
     fn cpus_are_pinned_and_pressure_is_told_under_systemd() {
         let boot = Boot::run(Guest::SystemdOnQemu);
-        boot.assert_passed("allowed_cpus_pins_a_user_under_systemd");
-        boot.assert_passed("the_pressure_of_a_user_is_told");
+        let cases = [
+            "allowed_cpus_pins_a_user_under_systemd",
+            "the_pressure_of_a_user_is_told",
+        ];
+        cases.iter().for_each(|case| boot.assert_passed(case));
+        assert_eq!(boot.cases(), cases);
     }
 }
 

@@ -1,19 +1,14 @@
 //! An application with threads, as display managers are. The kernel lets it join no user namespace, and that
 //! is found out before anything changes.
 
-use std::io::{BufRead, BufReader};
-
 use berth_tests::{Background, Machine, Policy, Process, Stack};
 
 /// A process with so many threads that has tried to open a session of alice's, and what came of it.
 fn open(machine: &Machine, threads: u32) -> (Background, String) {
     let probe = machine.probe(&format!("open-among-threads {threads} sshd alice"));
     let mut application = Background::talking(&probe);
-    let mut outcome = String::new();
-    BufReader::new(application.0.stdout.take().unwrap())
-        .read_line(&mut outcome)
-        .unwrap();
-    (application, outcome.trim_end().to_owned())
+    let outcome = application.line();
+    (application, outcome)
 }
 
 /// All that a join changes.
@@ -25,7 +20,7 @@ fn state(process: Process) -> String {
 }
 
 fn is_untouched(application: &Background) -> bool {
-    state(application.process()) == state(Process(std::process::id() as i32))
+    state(application.process()) == state(Process::own())
 }
 
 fn is_capped(machine: &Machine, application: &Background) -> bool {

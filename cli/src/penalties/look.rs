@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use berth_config::value::{PathGlob, names_match};
 use berth_config::{Look, Process, roots_alone};
-use berth_session::{Group, kernel_text, memory_in_use};
+use berth_session::{Group, Stat, memory_in_use};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -47,29 +47,23 @@ fn ticks_per_second() -> Option<u64> {
 /// The processes in a cgroup and below it.
 fn pids(group: &Group) -> Vec<i32> {
     let mut pids = group.processes().unwrap_or_default();
-    let entries = fs::read_dir(group.path()).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-        pids.extend(self::pids(&entry.path().into()));
-    }
+    pids.extend(group.children().iter().flat_map(self::pids));
     pids
 }
 
 fn process(pid: i32, programs: &mut Programs<'_>) -> Option<Process> {
-    let stat = kernel_text(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name, which may have anything in it: the state, field 3 of proc_pid_stat(5).
-    let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
+    let stat = Stat::of(pid).ok()??;
     let ticks = ticks_per_second()?;
     let time = |one: usize, other: usize| {
-        let sum = field(one)?.saturating_add(field(other)?);
+        let sum = stat.field::<u64>(one)?.saturating_add(stat.field(other)?);
         Some(sum.saturating_mul(1_000_000) / ticks)
     };
     Some(Process {
         pid,
-        parent: i32::try_from(field(4)?).ok()?,
+        parent: stat.field(4)?,
         own: time(14, 15)?,
         children: time(16, 17)?,
-        started: field(22)?,
+        started: stat.field(22)?,
         is_excepted: programs.has(pid).unwrap_or(false),
         ..Process::default()
     })

@@ -2,13 +2,13 @@
 //! That there is one is no secret: everybody may read everybody's cpu.max.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use berth_config::Standing;
-use berth_session::{let_read, read_file};
+use berth_session::{let_read, read_file, replace_file};
 
 /// Of this boot only: the next round writes it anew.
 const FOLDER: &str = "/run/berth-standings";
@@ -32,15 +32,12 @@ pub fn write(standings: &BTreeMap<u32, Standing>) -> io::Result<()> {
         }
     }
     for (uid, standing) in standings {
-        let new = folder.join(format!(".{uid}"));
-        // What a round that was killed has left.
-        let _ = fs::remove_file(&new);
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o600);
-        let mut file = options.open(&new)?;
-        let_read(&file, *uid)?;
-        file.write_all(&serde_json::to_vec(standing)?)?;
-        fs::rename(&new, folder.join(uid.to_string()))?;
+        let (path, new) = (uid.to_string(), format!(".{uid}"));
+        let text = serde_json::to_vec(standing)?;
+        // Where the file system has no lists of who may read, it is root's alone.
+        replace_file(&folder.join(path), &folder.join(new), &text, |file| {
+            let _ = let_read(file, *uid);
+        })?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use berth_config::value::{Percent, bytes_text, duration_text};
 use berth_config::{
     Case, Comparison, Login, Machine, Places, Policy, Trust, check_edited, check_files, untried,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exit::{Exit, not_so};
 use crate::progress::Progress;
@@ -59,19 +59,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let both = [&old, &new];
     let differing = differing(both, &logins, &machine);
     if arguments.json {
-        let users: Vec<_> = differing
-            .iter()
-            .map(|(account, changes)| {
-                let changes: Vec<_> = changes
-                    .iter()
-                    .map(|(services, lines)| json!({ "services": services, "changes": lines[..] }))
-                    .collect();
-                json!({ "user": account.user, "uid": account.uid, "differs": changes })
-            })
-            .collect();
         json::print(json!({
             "users": logins.len(),
-            "differing": users,
+            "differing": differing.iter().map(object).collect::<Vec<_>>(),
         }))?;
     } else {
         let mut out = Vec::new();
@@ -91,6 +81,15 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         true => Exit::Done,
         false => Exit::NotSo,
     })
+}
+
+/// What differs for an account, for programs.
+fn object((account, changes): &(&Login, Vec<Change>)) -> Value {
+    let changes = changes
+        .iter()
+        .map(|(services, lines)| json!({ "services": services, "changes": lines[..] }));
+    let changes: Vec<_> = changes.collect();
+    json!({ "user": account.user, "uid": account.uid, "differs": changes })
 }
 
 /// What others get is root's to know, but for policies that are only tried out.

@@ -1,15 +1,15 @@
 //! `berth edit`: the policy in an editor, checked before it is anybody's.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use berth_config::{Checked, Places, Policy, Trust, check_edited_with, is_drop_in};
-use nix::fcntl::{Flock, FlockArg};
+use berth_config::{Places, Policy, Trust, check_edited_with, is_drop_in};
+use nix::fcntl::Flock;
 
 use crate::exit::{Exit, not_so};
-use crate::{ask, caller, difference, paint, place, replace};
+use crate::replace::Original;
+use crate::{ask, caller, difference, lock, paint, place};
 
 mod editor;
 mod who;
@@ -45,84 +45,70 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     // Until the end, so that no other edit can come in between. The editor does not inherit it.
     let _lock = lock(&places).map_err(failed)?;
     let original = Original::read(&path).map_err(failed)?;
-    let mut copy = Copy::write(&places, &path, &original.text).map_err(failed)?;
+    let mut draft = Draft::write(&places, &path, &original.text).map_err(failed)?;
     loop {
-        editor::run(&copy.path).map_err(failed)?;
-        let text = match String::from_utf8(fs::read(&copy.path).map_err(failed)?) {
-            Ok(text) if text == original.text => {
-                println!("{} is unchanged", path.display());
-                return Ok(Exit::Done);
-            }
-            Ok(text) => Some(text),
-            Err(_) => {
-                println!("{}: error: it is not UTF-8", path.display());
-                None
-            }
-        };
-        let checked = match &text {
-            Some(text) => {
-                let checked = checked(&places, &path, text).inspect_err(|_| copy.keep())?;
-                Some((checked, text))
-            }
-            None => None,
-        };
-        let policy = checked
-            .as_ref()
-            .and_then(|(checked, text)| Some((valid(checked)?, *text)));
-        let again = match policy {
+        editor::run(&draft.path).map_err(failed)?;
+        let bytes = fs::read(&draft.path).map_err(failed)?;
+        if bytes == original.text.as_bytes() {
+            println!("{} is unchanged", path.display());
+            return Ok(Exit::Done);
+        }
+        let edited = edited(bytes, &path, &places).inspect_err(|_| draft.keep())?;
+        let answer = match &edited {
             None if arguments.yes => {
-                copy.keep();
+                draft.keep();
                 return Err(left(&path, Exit::Policy));
             }
             None => ask::choose("(e)dit again, or e(x)it without saving?", &['e', 'x']),
-            Some((policy, text)) => {
+            Some((text, policy)) => {
                 difference::print(path.display(), &original.text, text);
                 who::print(&places, policy);
-                let answer = match arguments.yes {
+                match arguments.yes {
                     true => Some('y'),
                     false => ask::choose(SAVE, &['y', 'e', 'x']),
-                };
-                if answer == Some('y') {
-                    if let Err(error) = original.replace(&path, text) {
-                        eprintln!("berth: {} is not saved: {error}", path.display());
-                        copy.keep();
-                        return Err(Exit::NotSo);
-                    }
-                    super::reload::put(policy, &places).inspect_err(|_| {
-                        eprintln!("berth: {} is saved, and not in force", path.display());
-                    })?;
-                    println!("{} is saved, and in force", path.display());
-                    return Ok(Exit::Done);
                 }
-                answer
             }
         };
-        if again != Some('e') {
-            return Err(left(&path, Exit::NotSo));
+        match (answer, &edited) {
+            (Some('y'), Some((text, policy))) => {
+                if let Err(error) = original.replace(text) {
+                    eprintln!("berth: {} is not saved: {error}", path.display());
+                    draft.keep();
+                    return Err(Exit::NotSo);
+                }
+                super::reload::put(policy, &places).inspect_err(|_| {
+                    eprintln!("berth: {} is saved, and not in force", path.display());
+                })?;
+                println!("{} is saved, and in force", path.display());
+                return Ok(Exit::Done);
+            }
+            (Some('e'), _) => {}
+            _ => return Err(left(&path, Exit::NotSo)),
         }
     }
 }
 
-fn checked(places: &Places, path: &Path, text: &str) -> Result<Checked, Exit> {
+/// What was edited, and the policy that it makes, if it has no error. Prints what was found in it.
+fn edited(bytes: Vec<u8>, path: &Path, places: &Places) -> Result<Option<(String, Policy)>, Exit> {
+    let Ok(text) = String::from_utf8(bytes) else {
+        println!("{}: error: it is not UTF-8", path.display());
+        return Ok(None);
+    };
     let site = place::this_machine();
-    let checked = check_edited_with(places, Trust::Root, Some(&site), (path, text));
-    checked.map_err(place::source_error)
+    let checked = check_edited_with(places, Trust::Root, Some(&site), (path, &text));
+    let checked = checked.map_err(place::source_error)?;
+    for diagnostic in &checked.diagnostics {
+        println!("{}", paint::diagnostic(diagnostic));
+    }
+    if checked.policy.is_none() {
+        println!("{}", super::check::summary(&checked));
+    }
+    Ok(checked.policy.map(|policy| (text, policy)))
 }
 
 fn left(path: &Path, exit: Exit) -> Exit {
     eprintln!("berth: {} is left as it was", path.display());
     exit
-}
-
-/// Prints what was found, and gives the policy if it has no error.
-fn valid(checked: &Checked) -> Option<&Policy> {
-    for diagnostic in &checked.diagnostics {
-        println!("{}", paint::diagnostic(diagnostic));
-    }
-    if checked.policy.is_none() {
-        println!("{}", super::check::summary(checked));
-    }
-    checked.policy.as_ref()
 }
 
 /// The policy's file that is named: policy.toml, or one of the folder of drop-ins.
@@ -152,92 +138,32 @@ fn named(file: Option<&Path>, places: &Places) -> Result<PathBuf, Exit> {
 
 /// Says that somebody else edits, rather than waiting for hours.
 fn lock(places: &Places) -> io::Result<Flock<File>> {
-    let folder = places.loaded.parent().unwrap_or(Path::new("/"));
-    fs::create_dir_all(folder)?;
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600);
-    let path = folder.join("edit.lock");
-    let mut lock = Flock::lock(options.open(&path)?, FlockArg::LockExclusiveNonblock).map_err(
-        |(_, errno)| match errno {
-            nix::errno::Errno::EAGAIN => {
-                let who = fs::read_to_string(&path).unwrap_or_default();
-                io::Error::other(format!(
-                    "somebody else is at it (berth edit, process {})",
-                    who.trim()
-                ))
-            }
-            errno => errno.into(),
-        },
-    )?;
+    let path = places.state().join("edit.lock");
+    let mut lock = lock::at_once(&path)?.ok_or_else(|| {
+        let who = fs::read_to_string(&path).unwrap_or_default();
+        let who = who.trim();
+        io::Error::other(format!(
+            "somebody else is at it (berth edit, process {who})"
+        ))
+    })?;
     lock.set_len(0)?;
     writeln!(lock, "{}", std::process::id())?;
     Ok(lock)
-}
-
-/// The file as it was before.
-struct Original {
-    /// None of one that is not there yet.
-    metadata: Option<Metadata>,
-    text: String,
-}
-
-impl Original {
-    fn read(path: &Path) -> io::Result<Original> {
-        match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Original {
-                metadata: None,
-                text: String::new(),
-            }),
-            Err(error) => Err(error),
-            Ok(metadata)
-                if !metadata.is_file() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 =>
-            {
-                Err(io::Error::other(
-                    "it is no regular file that only root can write",
-                ))
-            }
-            Ok(metadata) => Ok(Original {
-                metadata: Some(metadata),
-                text: fs::read_to_string(path)?,
-            }),
-        }
-    }
-
-    /// Puts the new text in its place; of a link, where that leads to.
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        let now = Original::read(path)?;
-        if now.text != self.text || now.metadata.is_some() != self.metadata.is_some() {
-            return Err(io::Error::other("somebody else has changed it meanwhile"));
-        }
-        let place = match now.metadata {
-            Some(_) => fs::canonicalize(path)?,
-            None => path.into(),
-        };
-        if let Some(folder) = place.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        replace::replace(&place, text, now.metadata.as_ref())
-    }
 }
 
 /// How the names of folders with copies begin.
 const COPY: &str = "edit-";
 
 /// The copy that is edited, in a folder that only root can look into, as editors leave files beside it.
-struct Copy {
+struct Draft {
     folder: PathBuf,
     path: PathBuf,
     keep: bool,
 }
 
-impl Copy {
-    fn write(places: &Places, path: &Path, text: &str) -> io::Result<Copy> {
-        let state = places.loaded.parent().unwrap_or(Path::new("/"));
+impl Draft {
+    fn write(places: &Places, path: &Path, text: &str) -> io::Result<Draft> {
+        let state = places.state();
         for left in fs::read_dir(state)?.flatten() {
             let is_folder = left.file_type().is_ok_and(|kind| kind.is_dir());
             if is_folder && left.file_name().to_string_lossy().starts_with(COPY) {
@@ -249,13 +175,13 @@ impl Copy {
             }
         }
         let folder = nix::unistd::mkdtemp(&state.join(format!("{COPY}XXXXXX")))?;
-        let copy = Copy {
+        let draft = Draft {
             path: folder.join(path.file_name().unwrap_or_default()),
             folder,
             keep: false,
         };
-        fs::write(&copy.path, text)?;
-        Ok(copy)
+        fs::write(&draft.path, text)?;
+        Ok(draft)
     }
 
     /// It stays, and whoever wrote it is told where.
@@ -265,7 +191,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for Draft {
     fn drop(&mut self) {
         if !self.keep {
             // What is left is in nobody's way.

@@ -6,7 +6,6 @@
 //! only one in there, so it gets what a login gets against whoever it becomes: no_new_privs, a keyring of its own and the
 //! system call filter.
 
-use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,7 +14,7 @@ use berth_protocol::{Instruction, install_filter};
 use berth_session::filter::{self, Sockets, UserNamespaces};
 use berth_session::{Record, SessionId, State};
 use nix::sched::{CloneFlags, setns};
-use nix::unistd::{Gid, Pid, Uid, User};
+use nix::unistd::{Pid, Uid, User};
 
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Object, Sessions};
@@ -79,19 +78,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .env("LOGNAME", "root")
         .env("PATH", PATH)
         .env("BERTH_SESSION", record.id.to_string());
-    let terminal = match arguments.command.is_empty() && std::io::stdin().is_terminal() {
-        true => Terminal::Own,
-        false => Terminal::Shared,
-    };
-    let root = Identity {
-        uid: Uid::from_raw(0),
-        gid: Gid::from_raw(0),
-        groups: vec![Gid::from_raw(0)],
-        home: "/".into(),
-    };
-    program::run(command, root, terminal)
-        .map(Exit::Of)
-        .map_err(|error| not_so(format!("cannot run {}: {error}", name.display())))
+    let terminal = Terminal::of(&arguments.command);
+    program::run(command, Identity::root(), terminal).map(Exit::Of)
 }
 
 fn shell() -> PathBuf {

@@ -11,7 +11,7 @@ use berth_config::{
 
 use berth_session::systemd::is_booted;
 
-use crate::exit::{Exit, not_so};
+use crate::exit::{Exit, denied, not_so};
 use crate::live::Object;
 use crate::{caller, pager, penalties, place, units};
 
@@ -130,7 +130,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 fn layers(arguments: &Arguments, login: &Login, machine: &Machine) -> Layers {
     let places = arguments.root.places();
     let mut layers = Layers::in_force(&places, login.uid, machine, |_, error| match error {
-        StateError::Source(SourceError::Read { path, source }) if place::denied(source) => {
+        StateError::Source(SourceError::Read { path, source }) if denied(source) => {
             // Who is on which step is root's; where they stand themselves is written elsewhere.
             if *path != places.penalties {
                 eprintln!(

@@ -94,8 +94,22 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     for why in &failed {
         eprintln!("berth: {why}");
     }
+    tell(change, arguments, &tree, &records, &failed)?;
+    Ok(match failed.is_empty() {
+        true => Exit::Done,
+        false => Exit::Partly,
+    })
+}
+
+fn tell(
+    change: Change,
+    arguments: &Arguments,
+    tree: &Tree,
+    records: &[Record],
+    failed: &[String],
+) -> Result<(), Exit> {
     // A session that was frozen by itself, or with its pool, stays so.
-    let still = records.iter().filter(|record| still_frozen(&tree, record));
+    let still = records.iter().filter(|record| still_frozen(tree, record));
     let still: Vec<_> = still
         .map(|record| record.id)
         .filter(|_| change == Change::Thaw)
@@ -109,18 +123,16 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
         }))?;
     } else if failed.is_empty() {
         println!(
-            "{} {object}: {}",
+            "{} {}: {}",
             change.done(),
+            arguments.object,
             counted(records.len(), "session")
         );
         for id in still {
             println!("session {id} is still frozen: see berth show {id}");
         }
     }
-    Ok(match failed.is_empty() {
-        true => Exit::Done,
-        false => Exit::Partly,
-    })
+    Ok(())
 }
 
 /// The cgroups of an object, whose sessions these are.

@@ -175,7 +175,18 @@ fn counted_processes(count: usize) -> String {
 }
 
 fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result<Exit, Exit> {
-    let mut failed: Vec<(&Target, String)> = Vec::new();
+    ask_to_end(targets, tree);
+    let may_handle_it = |target: &Target| target.runs() && !target.is_frozen();
+    wait(arguments.grace, || !targets.iter().any(may_handle_it));
+    let killed = targets
+        .iter()
+        .filter_map(|target| Some((target, kill_or_sweep(target, tree).err()?)));
+    let mut failed: Vec<(&Target, String)> = killed.collect();
+    await_keepers(targets, &mut failed);
+    tell(targets, &failed, arguments.json).and(report(&failed))
+}
+
+fn ask_to_end(targets: &[Target], tree: Option<&Tree>) {
     if targets.last().is_some_and(|last| is_own(tree, last.record)) {
         // It stays for the kill. If this fails it ends itself too early, and nobody else.
         let _ = sys::outlive_the_session();
@@ -186,22 +197,21 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result
             eprintln!("berth: {}: {why}", named(target.record));
         }
     }
-    let may_handle_it = |target: &Target| target.runs() && !target.is_frozen();
-    wait(arguments.grace, || !targets.iter().any(may_handle_it));
-    for target in targets {
-        if target.runs() {
-            if let Err(why) = target.kill(tree) {
-                failed.push((target, why));
-                continue;
-            }
-        }
-        if target.dead {
-            let removed = sweep(tree, target.record.uid, target.record.id);
-            if let Err(error) = removed {
-                failed.push((target, error.to_string()));
-            }
-        }
+}
+
+/// Kills what is left in a session, and removes the session if nobody else does.
+fn kill_or_sweep(target: &Target, tree: Option<&Tree>) -> Result<(), String> {
+    if target.runs() {
+        target.kill(tree)?;
     }
+    if target.dead {
+        sweep(tree, target.record.uid, target.record.id).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Waits until the sessions' keepers have removed them; those that have not are added to what failed.
+fn await_keepers<'t>(targets: &'t [Target<'t>], failed: &mut Vec<(&'t Target<'t>, String)>) {
     let unfinished = |target: &&Target| !target.is_gone() && !target.is_held();
     wait(CLEAN_UP, || {
         !targets.iter().any(|target| unfinished(&target))
@@ -216,34 +226,35 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result
             failed.push((target, why));
         }
     }
+}
+
+fn tell(targets: &[Target], failed: &[(&Target, String)], as_json: bool) -> Result<(), Exit> {
     let (ended, rest): (Vec<&Target>, Vec<&Target>) =
         targets.iter().partition(|target| target.is_gone());
     let held: Vec<&Target> = rest.into_iter().filter(|one| one.is_held()).collect();
-    let printed = if arguments.json {
-        json::print(json!({
+    if as_json {
+        return json::print(json!({
             "now": json::now(),
             "ended": ended.iter().map(|target| target.record.id).collect::<Vec<_>>(),
             "held": held
                 .iter()
                 .map(|target| json!({ "session": target.record.id, "for": target.sharers }))
                 .collect::<Vec<_>>(),
-            "failed": left(&failed),
-        }))
-    } else {
-        for target in ended {
-            println!("ended {}", named(target.record));
-        }
-        for target in held {
-            let others: Vec<String> = target.sharers.iter().map(ToString::to_string).collect();
-            println!(
-                "ended what ran in {}; it stays in the list for the sessions that share its berth: {}",
-                named(target.record),
-                others.join(", ")
-            );
-        }
-        Ok(())
-    };
-    printed.and(report(&failed))
+            "failed": left(failed),
+        }));
+    }
+    for target in ended {
+        println!("ended {}", named(target.record));
+    }
+    for target in held {
+        let others: Vec<String> = target.sharers.iter().map(ToString::to_string).collect();
+        println!(
+            "ended what ran in {}; it stays in the list for the sessions that share its berth: {}",
+            named(target.record),
+            others.join(", ")
+        );
+    }
+    Ok(())
 }
 
 fn left(failed: &[(&Target, String)]) -> Vec<serde_json::Value> {

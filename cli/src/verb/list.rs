@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use crate::exit::Exit;
 use crate::figures::{age, harmless, or_dash, percent, size};
 use crate::live::{self, Sessions};
+use crate::own::{self, Own};
 use crate::reading::{Figures, Rates};
 use crate::stale::Stale;
-use crate::{at_once, caller, json, own, pager, paint, table};
+use crate::{at_once, caller, json, pager, paint, table};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
@@ -40,7 +41,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     // Without a hierarchy there are no figures, and still sessions.
     let tree = Tree::find().ok();
     if !caller::is_root() {
-        return own_sessions(arguments, tree.as_ref());
+        return to_user(arguments, tree.as_ref());
     }
     let mut sessions = Sessions::tell()?;
     let stale = Stale::find(&sessions.records).unwrap_or_default();
@@ -226,57 +227,65 @@ impl List<'_> {
 }
 
 /// What who is not root can see: their own cgroups.
-fn own_sessions(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
-    let (uid, name) = caller::user();
-    let (Some((tree, user)), false) = (own::group(tree), arguments.pools || arguments.stale) else {
+fn to_user(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
+    let (Some((tree, group)), false) = (own::group(tree), arguments.pools || arguments.stale)
+    else {
         return Err(Exit::Permission
             .because("only root may list that; `berth show` shows what there is of your own"));
     };
-    let sessions = own::sessions(tree, &user);
-    let mut table = Vec::new();
-    let mut objects = Vec::new();
-    if arguments.users {
-        let (figures, _) = Figures::of_users(Some(tree), &[Some(user)], &[]);
-        let figures = figures.into_iter().next().unwrap_or_default();
-        table.push(titles([
-            "USER", "UID", "SESSIONS", "TASKS", "CPU", "MEMORY",
-        ]));
-        let head = json!({ "user": name, "uid": uid });
-        let mut line = vec![name, uid.to_string(), sessions.len().to_string()];
-        line.extend(cells(&figures));
-        table.push(line);
-        objects.push(json::merged(head, figures.object()));
-    } else {
-        table.push(titles([
-            "SESSION", "USER", "TASKS", "CPU", "MEMORY", "STATE",
-        ]));
-        let groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
-        for (own, figures) in sessions.iter().zip(&Figures::of(&groups)) {
-            let state = if own.group.is_frozen() {
-                "frozen"
-            } else {
-                "active"
-            };
-            let mut line = vec![own.name(), name.clone()];
-            line.extend(cells(figures));
-            line.push(state.into());
-            table.push(line);
-            let about = json!({ "user": name, "uid": uid, "state": state });
-            objects.push(json::merged(about, own.object(tree, figures)));
-        }
-    }
-    if arguments.json {
-        let key = if arguments.users { "users" } else { "sessions" };
-        print_json(key, objects)?;
-    } else {
-        let right: &[usize] = if arguments.users {
-            &[1, 2, 3, 4, 5]
-        } else {
-            &[0, 2, 3, 4]
-        };
-        pager::lines(&table::lines(&table, right));
+    match arguments.users {
+        true => own_user(tree, group, arguments.json)?,
+        false => own_sessions(tree, &group, arguments.json)?,
     }
     Ok(Exit::Done)
+}
+
+fn own_user(tree: &Tree, group: Group, as_json: bool) -> Result<(), Exit> {
+    let (uid, name) = caller::user();
+    let sessions = own::sessions(tree, &group).len();
+    let (figures, _) = Figures::of_users(Some(tree), &[Some(group)], &[]);
+    let figures = figures.into_iter().next().unwrap_or_default();
+    if as_json {
+        let about = json!({ "user": name, "uid": uid });
+        return print_json("users", vec![json::merged(about, figures.object())]);
+    }
+    let titles = titles(["USER", "UID", "SESSIONS", "TASKS", "CPU", "MEMORY"]);
+    let mut line = vec![name, uid.to_string(), sessions.to_string()];
+    line.extend(cells(&figures));
+    pager::lines(&table::lines(&[titles, line], &[1, 2, 3, 4, 5]));
+    Ok(())
+}
+
+fn own_sessions(tree: &Tree, group: &Group, as_json: bool) -> Result<(), Exit> {
+    let (uid, name) = caller::user();
+    let sessions = own::sessions(tree, group);
+    let groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
+    let figures = Figures::of(&groups);
+    let lines = sessions.iter().zip(&figures).map(|(own, figures)| {
+        let state = match own.group.is_frozen() {
+            true => "frozen",
+            false => "active",
+        };
+        (own, figures, state)
+    });
+    if as_json {
+        let object = |(own, figures, state): (&Own, &Figures, &str)| {
+            let about = json!({ "user": name, "uid": uid, "state": state });
+            json::merged(about, own.object(tree, figures))
+        };
+        return print_json("sessions", lines.map(object).collect());
+    }
+    let mut table = vec![titles([
+        "SESSION", "USER", "TASKS", "CPU", "MEMORY", "STATE",
+    ])];
+    table.extend(lines.map(|(own, figures, state)| {
+        let mut line = vec![own.name(), name.clone()];
+        line.extend(cells(figures));
+        line.push(state.into());
+        line
+    }));
+    pager::lines(&table::lines(&table, &[0, 2, 3, 4]));
+    Ok(())
 }
 
 fn titles<const N: usize>(titles: [&str; N]) -> Vec<String> {

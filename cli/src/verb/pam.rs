@@ -1,7 +1,6 @@
 //! `berth pam`: Berth's lines in PAM's files.
 
 mod change;
-mod file;
 mod lines;
 pub mod manager;
 pub mod standing;
@@ -47,8 +46,9 @@ other that has lines of Berth's.")]
     },
     /// Put Berth's lines into a service's file
     #[command(after_help = "\
-Exit status: 0 they are there; 1 a test login failed, or the answer was no, and nothing is
-changed; 4 only root may do this; 5 some of the services are done.
+Exit status: 0 they are there; 1 nothing is changed, as no policy is loaded, a test login
+failed, a file is none that this could change, or the answer was no; 4 only root may do this; 5 done in some of the
+services, and not in one that is absent or whose test login failed.
 
 What will change is shown. Then root and a local user whom the policy covers are logged in
 through the new stack, by libpam itself, from a copy of /etc/pam.d. Only when that went well
@@ -58,7 +58,7 @@ the file is replaced, in one step. The one before is kept under /var/lib/berth/p
     #[command(after_help = "\
 Exit status: as that of enable.
 
-Takes out just what enable put in. What else stands in the file stays.")]
+Takes out just the lines that enable puts in. What else stands in the file stays.")]
     Disable(Services),
 }
 

@@ -1,18 +1,12 @@
 //! `berth reload`: puts the edited policy in force.
 
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
 use berth_config::{
     Comparison, InstallError, Places, Policy, Trust, check_edited, counted, install, untried,
 };
-use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
-use crate::exit::{Exit, not_so};
-use crate::{deed, due, json, paint, place};
+use crate::exit::{Exit, denied, not_so};
+use crate::{deed, due, json, lock, paint, place};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -83,7 +77,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 
 /// Puts a policy in force, or says why not. The log has who did, where it is that of the running system.
 pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
-    let lock = lock(places).map_err(|error| failed(&error))?;
+    let path = places.state().join("reload.lock");
+    let lock = lock::wait(&path).map_err(|source| failed(&InstallError::Write { path, source }))?;
     // While it was checked, or somebody was asked, there was time for others: what is older than theirs does not replace it.
     if let Some(other) = policy.changed().unwrap_or_default().first() {
         return Err(not_so(format!(
@@ -107,23 +102,9 @@ pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Waits until nobody else puts one in force.
-fn lock(places: &Places) -> Result<Flock<File>, InstallError> {
-    let folder = places.loaded.parent().unwrap_or(Path::new("/"));
-    let path = folder.join("reload.lock");
-    let lock = || -> io::Result<Flock<File>> {
-        fs::create_dir_all(folder)?;
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true);
-        let file = options.truncate(false).mode(0o600).open(&path)?;
-        Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
-    };
-    lock().map_err(|source| InstallError::Write { path, source })
-}
-
 fn failed(error: &InstallError) -> Exit {
     match error {
-        InstallError::Write { source, .. } if place::denied(source) => {
+        InstallError::Write { source, .. } if denied(source) => {
             Exit::Permission.because(format!("only root may put a policy in force: {error}"))
         }
         InstallError::Write { .. } | InstallError::Encode(_) => not_so(error),

@@ -8,7 +8,7 @@ use berth_config::{LocalTime, Policy, counted};
 use berth_session::{Error, Ledger};
 use serde_json::{Value, json};
 
-use crate::exit::{Exit, not_so};
+use crate::exit::{Exit, denied, not_so};
 use crate::figures::{bar, cpu_time, harmless, or_dash, size, span};
 use crate::{json, pager, place, stored, table, when};
 
@@ -90,7 +90,7 @@ fn file_of_policy() -> Result<PathBuf, Exit> {
 
 fn unreadable(error: &Error) -> Exit {
     match error {
-        Error::File { source, .. } if place::denied(source) => Exit::Permission.because(format!(
+        Error::File { source, .. } if denied(source) => Exit::Permission.because(format!(
             "{error}; only root sees what everybody used, and `berth show` shows your own sessions"
         )),
         _ => not_so(error),

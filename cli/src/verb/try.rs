@@ -4,7 +4,6 @@
 //! module and helper do the rest. So what is tried is what a login gets.
 
 use std::fs::{self, DirBuilder};
-use std::io::IsTerminal;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -14,8 +13,8 @@ use berth_config::outcome::Outcome;
 use berth_config::{Decision, Login, Policy, Trust, check_files};
 use nix::unistd::{Gid, Uid, User};
 
+use crate::application::Application;
 use crate::exit::{Exit, not_so};
-use crate::pam::Application;
 use crate::sys::{Identity, Terminal};
 use crate::{caller, paint, place, program};
 
@@ -202,10 +201,6 @@ fn shell(
     if let Some(session) = session {
         command.env("BERTH_SESSION", session);
     }
-    let terminal = match words.is_empty() && std::io::stdin().is_terminal() {
-        true => Terminal::Own,
-        false => Terminal::Shared,
-    };
     let identity = Identity {
         uid: Uid::from_raw(login.uid),
         gid: Gid::from_raw(login.gid),
@@ -216,6 +211,5 @@ fn shell(
             .collect(),
         home: account.dir,
     };
-    program::run(command, identity, terminal)
-        .map_err(|error| not_so(format!("cannot run {}: {error}", shell.display())))
+    program::run(command, identity, Terminal::of(words))
 }

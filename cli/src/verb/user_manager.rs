@@ -8,17 +8,16 @@
 
 use std::fs;
 use std::os::unix::fs::chown;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use berth_protocol::service::MANAGER;
 use berth_session::{Group, Tree};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, Uid, User, getgroups, initgroups};
 
-use crate::caller;
+use crate::application::Application;
 use crate::exit::{Exit, not_so};
-use crate::pam::Application;
 use crate::sys::{self, Identity, Terminal};
+use crate::{caller, program};
 
 /// Where every distribution has it.
 const PROGRAM: &str = "/usr/lib/systemd/systemd";
@@ -74,26 +73,26 @@ fn serve(uid: u32) -> Result<Exit, String> {
     let child = command
         .spawn()
         .map_err(|error| format!("cannot start {PROGRAM}: {error}"))?;
-    let status = watch(Pid::from_raw(child.id() as i32))?;
+    let status = watch(child)?;
     drop(application);
     Ok(Exit::Of(status))
 }
 
 /// Passes every signal on to the manager, until it ends. Its exit status, as a shell has it.
-fn watch(manager: Pid) -> Result<u8, String> {
+fn watch(mut manager: Child) -> Result<u8, String> {
+    let pid = Pid::from_raw(manager.id() as i32);
     loop {
         let signal = sys::next_signal();
         let signal = signal.map_err(|error| format!("cannot wait for signals: {error}"))?;
         if signal != libc::SIGCHLD {
             // It may have ended just now.
-            let _ = sys::pass_on(signal, manager);
+            let _ = sys::pass_on(signal, pid);
             continue;
         }
-        match waitpid(manager, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(_, status)) => return Ok(status as u8),
-            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(128 + signal as u8),
+        match manager.try_wait() {
+            Ok(Some(status)) => return Ok(program::code(status)),
             // Stopped or continued, or another child's, such as the helper's.
-            Ok(_) => {}
+            Ok(None) => {}
             Err(error) => return Err(format!("cannot wait for it: {error}")),
         }
     }

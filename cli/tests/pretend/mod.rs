@@ -5,13 +5,18 @@
 #![allow(dead_code)]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+
+#[path = "../ran/mod.rs"]
+pub mod ran;
+
+pub use ran::{Ran, needs_root};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -26,8 +31,7 @@ impl Run {
     /// Needs root, for a mount namespace.
     #[track_caller]
     pub fn new() -> Run {
-        let me = fs::metadata("/proc/self").unwrap().uid();
-        assert_eq!(me, 0, "this test must be run by root");
+        needs_root();
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("berth-run-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
@@ -86,7 +90,7 @@ impl Run {
     /// Runs the program; `before` is put in front of it: who runs it.
     pub fn berth(&self, before: &str, arguments: &str) -> Ran {
         let command = format!("exec {before} /run/berth-program {arguments}");
-        ran(&mut self.shell(&command))
+        Ran::of(&mut self.shell(&command))
     }
 }
 
@@ -105,7 +109,7 @@ impl Run {
         let root = self.root();
         fs::write(root.join("etc/berth/policy.toml"), policy).unwrap();
         let root = root.display();
-        ran(&mut self.shell(&format!(
+        Ran::of(&mut self.shell(&format!(
             "/run/berth-program reload --root {root} >/dev/null; mount --bind {root}/var/lib /var/lib; \
              exec /run/berth-program {arguments}"
         )))
@@ -125,15 +129,6 @@ impl Run {
     }
 }
 
-fn ran(command: &mut Command) -> Ran {
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
 /// The pretended hierarchy is put on top of the one that the mount table says is mounted.
 const ON_TOP: &str = "grep -q ' - cgroup2 ' /proc/self/mountinfo || \
      { mkdir /run/cgroup2; mount -t cgroup2 none /run/cgroup2; }; \
@@ -143,14 +138,6 @@ impl Drop for Run {
     fn drop(&mut self) {
         fs::remove_dir_all(&self.folder).unwrap();
     }
-}
-
-/// How it ended, and what it said.
-#[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
 }
 
 /// This process, as a record names one.

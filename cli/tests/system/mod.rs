@@ -3,10 +3,14 @@
 // Each test uses what it needs of it.
 #![allow(dead_code)]
 
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+#[path = "../ran/mod.rs"]
+pub mod ran;
+
+pub use ran::{Ran, needs_root};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -48,35 +52,9 @@ impl Drop for System {
     }
 }
 
-#[derive(Debug)]
-pub struct Ran {
-    pub code: Option<i32>,
-    pub out: String,
-    pub err: String,
-}
-
 pub fn berth(arguments: &[&str]) -> Ran {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_berth"))
-        .args(arguments)
-        .env_remove("SUDO_USER")
-        .output()
-        .unwrap();
-    Ran {
-        code: status.code(),
-        out: String::from_utf8(stdout).unwrap(),
-        err: String::from_utf8(stderr).unwrap(),
-    }
-}
-
-/// Files of anybody else's are refused.
-#[track_caller]
-pub fn needs_root() {
-    let me = std::fs::metadata("/proc/self").unwrap().uid();
-    assert_eq!(me, 0, "this test must be run by root");
+    let mut berth = Command::new(env!("CARGO_BIN_EXE_berth"));
+    Ran::of(berth.args(arguments).env_remove("SUDO_USER"))
 }
 
 pub fn json(text: &str) -> serde_json::Value {
@@ -92,21 +70,7 @@ pub fn with_files(system: &System, files: &[(&str, &str)], arguments: &[&str]) -
         mounts.push_str(&format!("mount --bind {} {over} && ", file.display()));
     }
     let script = format!("{mounts} exec \"$@\"");
-    let output = Command::new("unshare")
-        .args([
-            "--mount",
-            "sh",
-            "-c",
-            &script,
-            "sh",
-            env!("CARGO_BIN_EXE_berth"),
-        ])
-        .args(arguments)
-        .output()
-        .unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    let mut berth = Command::new("unshare");
+    berth.args(["--mount", "sh", "-c", &script, "sh"]);
+    Ran::of(berth.arg(env!("CARGO_BIN_EXE_berth")).args(arguments))
 }

@@ -431,23 +431,37 @@ fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
         let Ok((decision, _)) = decided else {
             continue;
         };
-        let Outcome::Berth(berth) = &decision.outcome else {
-            continue;
+        let (what, label, or) = match &decision.outcome {
+            Outcome::Berth(berth) if berth.privileges.no_new_privs || berth.namespaces.pid => (
+                "is in a berth",
+                "sudo cannot leave it",
+                ", or give a profile of caps alone",
+            ),
+            // With a root who cannot log in by ssh nobody may be left who could mend it.
+            Outcome::Deny { .. } => ("is refused", "only [exempt] comes before this", ""),
+            _ => continue,
         };
-        if !berth.privileges.no_new_privs && !berth.namespaces.pid {
-            continue;
-        }
-        if let Some(rule) = ruling.login.and_then(|index| contents.rules.get(index)) {
+        let rule = ruling.login.and_then(|index| contents.rules.get(index));
+        let no_match = || {
+            contents
+                .defaults
+                .no_match
+                .as_ref()
+                .map(|setting| setting.at)
+        };
+        if let Some(at) = rule.map(|rule| rule.at).or_else(no_match) {
+            let by = if rule.is_some() {
+                "this rule"
+            } else {
+                "`no_match`"
+            };
             checker.findings.push(
                 Finding::warning(
-                    rule.at,
-                    format!(
-                        "{} may use sudo, and is in a berth by this rule",
-                        login.user
-                    ),
-                    "sudo cannot leave it",
+                    at,
+                    format!("{} may use sudo, and {what} by {by}", login.user),
+                    label,
                 )
-                .note("list the account or its group in [exempt], or give a profile of caps alone"),
+                .note(format!("list the account or its group in [exempt]{or}")),
             );
         }
     }

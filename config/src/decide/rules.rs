@@ -32,3 +32,25 @@ pub(crate) fn ruling(contents: &Contents, facts: &Facts<'_>) -> Ruling {
     }
     ruling
 }
+
+/// What may decide a login like this one, whoever's it is: each rule that could match, up to one that matches always.
+pub(crate) fn rulings(contents: &Contents, facts: &Facts<'_>) -> Vec<Ruling> {
+    let mut reached = Vec::new();
+    for (index, rule) in contents.rules.iter().enumerate() {
+        if facts.fits_somebody(rule) {
+            reached.push((index, rule));
+        }
+        if facts.fits_everybody(rule) {
+            break;
+        }
+    }
+    let user_rule = |login: usize| {
+        let mut others = reached.iter().filter(|(index, _)| *index >= login);
+        others.find(|(_, rule)| !rule.is_login_rule())
+    };
+    let rulings = reached.iter().map(|(login, _)| Ruling {
+        login: Some(*login),
+        user: user_rule(*login).map(|(index, _)| *index),
+    });
+    rulings.collect()
+}

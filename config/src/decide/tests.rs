@@ -55,6 +55,9 @@ const OF_ACCOUNT: [Fact; 6] = [
     Fact::Role,
 ];
 
+/// Those of the account.
+const WHOSE: [Fact; 4] = [Fact::User, Fact::Uid, Fact::Group, Fact::PrimaryGroup];
+
 impl Fact {
     /// What is wanted of it, or nothing where it is not tested. A time is told by its window.
     fn wanted(self, tests: &Tests) -> String {
@@ -127,6 +130,26 @@ impl<'f> Facts<'f> {
         };
         OF_ACCOUNT.iter().all(|fact| holds(fact).unwrap_or(true))
             && !rule.except.as_ref().is_some_and(excepted)
+    }
+
+    /// Whether a rule may match a login like this one, if not this user's then another's.
+    pub(crate) fn fits_somebody(&self, rule: &Rule) -> bool {
+        let holds = |tests: &Tests, fact: &Fact| self.test(*fact, tests);
+        let mut others = FACTS.iter().filter(|fact| !WHOSE.contains(fact));
+        others.all(|fact| {
+            let except = rule.except.as_ref();
+            holds(&rule.tests, fact).unwrap_or(true)
+                && except.and_then(|except| holds(except, fact)) != Some(true)
+        })
+    }
+
+    /// Whether it matches each login like this one, whoever's it is.
+    pub(crate) fn fits_everybody(&self, rule: &Rule) -> bool {
+        let tests_whose =
+            |tests: &Tests| WHOSE.iter().any(|fact| self.test(*fact, tests).is_some());
+        self.fits_somebody(rule)
+            && !tests_whose(&rule.tests)
+            && !rule.except.as_ref().is_some_and(tests_whose)
     }
 
     /// What a rule tests of accounts and the machine, as it is written.

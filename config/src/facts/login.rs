@@ -94,6 +94,15 @@ impl Login {
         tty.clone_into(&mut self.tty);
     }
 
+    /// Nobody's yet, on this host and now.
+    pub fn here() -> Login {
+        Login {
+            host: sys::host_name().unwrap_or_default(),
+            at: LocalTime::now(),
+            ..Login::default()
+        }
+    }
+
     /// Looks an account up through NSS. The host name and the time are this machine's and now;
     /// service, tty, rhost and ruser are empty, for the caller to fill in.
     pub fn of(user: &str) -> Result<Login, LookupError> {
@@ -120,9 +129,7 @@ impl Login {
             uid: account.uid(),
             gid,
             groups,
-            host: sys::host_name().unwrap_or_default(),
-            at: LocalTime::now(),
-            ..Login::default()
+            ..Login::here()
         })
     }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use berth_config::{Checked, Diagnostic, Login, Machine, PamStack, Trust, check_files};
+use berth_config::{Checked, Diagnostic, Login, Machine, PamStack, Policy, Trust, check_files};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -41,6 +41,14 @@ impl Drop for Written {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.folder).unwrap();
     }
+}
+
+/// A policy of which there is nothing to say, without its first line.
+#[track_caller]
+pub fn policy(text: &str) -> Policy {
+    let checked = Written::new(&format!("version = 1\n{text}")).check();
+    assert_eq!(checked.diagnostics, []);
+    checked.policy.unwrap()
 }
 
 /// A diagnostic in one line.

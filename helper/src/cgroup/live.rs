@@ -3,8 +3,6 @@
 //! Unlike a login, which sets what the policy says and finds all else as the kernel has made it, this also takes
 //! back what the policy no longer says.
 
-use std::fs;
-
 use berth_config::outcome::{Caps, MissingController};
 use berth_session::{Applied, Group, Tree};
 
@@ -64,7 +62,7 @@ impl UserCaps {
         bring(&user, &own, how, told);
         let mut untold = Applied::to(told.whose.clone());
         bring(&user, &tasks(self.tasks.with_reserve()), how, &mut untold);
-        let (sessions, rescue) = (user.child("sessions"), user.child("rescue"));
+        let [sessions, rescue] = Tree::parts(&user);
         bring(&sessions, &tasks(self.tasks.cap()), how, told);
         if rescue.exists() {
             bring(&rescue, &tasks(self.tasks.reserve()), how, &mut untold);
@@ -73,7 +71,7 @@ impl UserCaps {
         let passed_on = protection::inherited(&own, &[]);
         for part in [sessions, rescue].iter().filter(|part| part.exists()) {
             bring(part, &passed_on, how, &mut untold);
-            for session in below(part) {
+            for session in part.children() {
                 let of_user = |setting: &&Setting| {
                     let mut files = protection::FILES.iter().zip(&had);
                     files.any(|(file, had)| {
@@ -126,12 +124,6 @@ pub fn bring_many(group: &Group, settings: &[Setting], how: How, told: &mut Appl
 /// What protects the users below, where the policy gives their cgroup no value of its own: their sum.
 pub fn bring_protection(group: &Group, settings: &[Setting]) -> Result<()> {
     protection::cover(group, &unset().collect::<Vec<_>>(), settings)
-}
-
-fn below(group: &Group) -> Vec<Group> {
-    let entries = fs::read_dir(group.path()).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    folders.map(|entry| entry.path().into()).collect()
 }
 
 fn tasks(set: &[Setting]) -> Vec<Setting> {

@@ -148,11 +148,10 @@ impl Plan {
         }
         protection::cover(&tree.berth(), &below, &self.everyone)?;
 
-        let sessions = user.child("sessions");
+        let [sessions, rescue] = Tree::parts(&user);
         sessions.create()?;
         writer.write_all(&whom, &sessions, self.tasks.cap())?;
         let part = if self.tasks.are_used_up(&sessions) {
-            let rescue = user.child("rescue");
             rescue.create()?;
             writer.write_all(&whom, &rescue, self.tasks.reserve())?;
             rescue

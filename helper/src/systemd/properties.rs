@@ -123,7 +123,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use berth_config::outcome::{Caps, CpuWeight, Limit};
-    use berth_session::Controller;
+    use berth_session::{Controller, Manager, Tree};
 
     use super::*;
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn every_cap_has_its_property() {
-        let tree = berth_session::Tree::find().unwrap();
+        let tree = Tree::at("/".into(), Manager::Systemd);
         let caps = Caps {
             memory_min: Some(Limit::Finite(1)),
             memory_low: Some(Limit::Finite(2)),

@@ -170,7 +170,8 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
     // Whether it started or not: as long as we hold its end, no end of file comes.
     drop(theirs);
     if !plan.is_over.get() {
-        // The second may run yet, and start the helper, whose socket has ended by then.
+        // The second may run yet, and start the helper, whose socket has ended by then. Only its code goes, if the
+        // application unloads the module first: then it ends by SIGSEGV.
         std::mem::forget((first, second, path, plan));
         return Err(failed(Some("who starts it was killed"), Errno::EINTR));
     }

@@ -9,7 +9,7 @@ use berth_protocol::{Instruction, install_filter};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 
-use super::starting::elsewhere;
+use super::apart::apart;
 use crate::host::Privilege;
 use crate::kept::Home;
 use crate::sys::join;
@@ -252,27 +252,26 @@ fn a_keyring_that_is_refused_where_there_are_keys_is_an_error() {
 
 #[test]
 fn the_way_back_leads_back() {
-    if elsewhere("tests::changing::the_way_back_leads_back") {
-        return;
-    }
-    alone(|| {
-        let kinds = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-        let before: Vec<u64> = ["mnt", "ipc", "uts"].map(inode).into();
-        // An application that has closed its standard input may open another in its place.
-        nix::unistd::close(0).unwrap();
-        let Home(home) = join::home(kinds).unwrap();
-        assert_eq!(home.len(), 3);
-        assert!(!fs::exists("/proc/self/fd/0").unwrap());
-        nix::sched::unshare(nix::sched::CloneFlags::from_bits_truncate(kinds)).unwrap();
-        for (name, before) in ["mnt", "ipc", "uts"].iter().zip(&before) {
-            assert_ne!(inode(name), *before, "{name}");
-        }
-        for (kind, fd) in home {
-            let fd = fd.get().unwrap();
-            join::setns(&fd, kind).unwrap();
-            assert!(closes_on_exec(&fd));
-        }
-        assert_eq!(["mnt", "ipc", "uts"].map(inode).to_vec(), before);
+    apart(&[], || {
+        alone(|| {
+            let kinds = libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+            let before: Vec<u64> = ["mnt", "ipc", "uts"].map(inode).into();
+            // An application that has closed its standard input may open another in its place.
+            nix::unistd::close(0).unwrap();
+            let Home(home) = join::home(kinds).unwrap();
+            assert_eq!(home.len(), 3);
+            assert!(!fs::exists("/proc/self/fd/0").unwrap());
+            nix::sched::unshare(nix::sched::CloneFlags::from_bits_truncate(kinds)).unwrap();
+            for (name, before) in ["mnt", "ipc", "uts"].iter().zip(&before) {
+                assert_ne!(inode(name), *before, "{name}");
+            }
+            for (kind, fd) in home {
+                let fd = fd.get().unwrap();
+                join::setns(&fd, kind).unwrap();
+                assert!(closes_on_exec(&fd));
+            }
+            assert_eq!(["mnt", "ipc", "uts"].map(inode).to_vec(), before);
+        });
     });
 }
 

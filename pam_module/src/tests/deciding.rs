@@ -5,6 +5,7 @@ use berth_protocol::{ChannelError, JoinAbility, OnError, Phase, Reply, Session};
 use nix::errno::Errno;
 
 use super::scripted::{Due, Login, no_answer};
+use super::starting::bare;
 use crate::arguments::HELPER;
 use crate::code::{Code, Verdict};
 use crate::error::Error;
@@ -309,15 +310,8 @@ fn a_decision_that_cannot_be_kept_counts_all_the_same() {
 #[test]
 fn a_session_where_only_a_decision_was_due_is_a_failure() {
     let session = Session {
-        id: "12".into(),
         on_error: OnError::Allow,
-        namespaces: 0,
-        no_new_privs: false,
-        empty_bounding_set: false,
-        new_keyring: false,
-        filter: vec![],
-        rlimits: vec![],
-        motd: None,
+        ..bare()
     };
     let login = Login::new(Phase::Account, "");
     let rest = [

@@ -5,6 +5,7 @@ use libc::{CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER};
 use nix::errno::Errno;
 
 use super::scripted::{Due, Login};
+use super::starting::bare;
 use crate::code::{Code, Verdict};
 use crate::error::Error;
 use crate::host::Level;
@@ -110,20 +111,13 @@ fn a_session_without_a_user_namespace_keeps_the_way_back() {
 
 #[test]
 fn a_session_of_caps_alone_changes_nothing() {
-    let bare = Session {
-        no_new_privs: false,
-        empty_bounding_set: false,
-        new_keyring: false,
-        filter: vec![],
-        ..session(0)
-    };
     let script = vec![
         Due::WorkingDirectory(Some("/")),
-        Due::Environment("BERTH_SESSION=c12", Ok(())),
+        Due::Environment("BERTH_SESSION=12", Ok(())),
         Due::Joined(Ok(())),
         Due::Keep(Phase::Session, Verdict::Pass, Ok(())),
     ];
-    assert_eq!(play(bare, script), Verdict::Pass);
+    assert_eq!(play(bare(), script), Verdict::Pass);
 }
 
 #[test]

@@ -7,38 +7,17 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use berth_protocol::{Channel, ChannelError, JoinAbility, OnError, Phase, Reply, Request};
+use berth_protocol::{Channel, ChannelError, JoinAbility, OnError, Phase, Reply, Request, Session};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
+use super::apart::apart;
+use super::eventually::eventually;
 use crate::error::Error;
 use crate::exchange::{Answered, ask};
-
-/// The variable that makes a test the application of this name.
-const APPLICATION: &str = "BERTH_TEST_APPLICATION";
-
-/// Runs the rest of the test `name` in a process of its own, with one thread. False in that process.
-pub fn elsewhere(name: &str) -> bool {
-    if std::env::var(APPLICATION).is_ok_and(|application| application == name) {
-        return false;
-    }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--test-threads=1", "--nocapture"])
-        .env(APPLICATION, name)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{name}:\n{text}"
-    );
-    true
-}
 
 /// A helper and what it leaves, in a directory that goes away.
 pub struct Stage(PathBuf);
@@ -99,6 +78,21 @@ pub fn request() -> Request {
     }
 }
 
+/// A session that changes nothing in the application.
+pub fn bare() -> Session {
+    Session {
+        id: "12".into(),
+        on_error: OnError::Deny,
+        namespaces: 0,
+        no_new_privs: false,
+        empty_bounding_set: false,
+        new_keyring: false,
+        filter: vec![],
+        rlimits: vec![],
+        motd: None,
+    }
+}
+
 /// Sends the reply once the request is there, takes the module's last word, stays until the socket ends.
 pub const GOOD: &str = "dd bs=65536 count=1 <&3 >request 2>/dev/null
 cat reply >&3
@@ -114,15 +108,6 @@ pub fn open_descriptors() -> Vec<String> {
         .collect();
     names.sort();
     names
-}
-
-/// Waits for what a process does in its own time.
-pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !is_so() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Whether a process runs; a zombie does not.
@@ -153,117 +138,110 @@ pub fn no_children() -> nix::errno::Errno {
 
 #[test]
 fn a_helper_that_is_missing_is_a_clear_error_at_once() {
-    if elsewhere("tests::starting::a_helper_that_is_missing_is_a_clear_error_at_once") {
-        return;
-    }
-    // Whoever takes in orphans gets none of ours: not every init reaps.
-    nix::sys::prctl::set_child_subreaper(true).unwrap();
-    assert_eq!(
-        fails_at_once(Path::new("/nonexistent/berth-helper")),
-        "cannot start /nonexistent/berth-helper: No such file or directory"
-    );
-    assert_eq!(
-        fails_at_once(Path::new("/etc/passwd")),
-        "cannot start /etc/passwd: Permission denied"
-    );
+    apart(&[], || {
+        // Whoever takes in orphans gets none of ours: not every init reaps.
+        nix::sys::prctl::set_child_subreaper(true).unwrap();
+        assert_eq!(
+            fails_at_once(Path::new("/nonexistent/berth-helper")),
+            "cannot start /nonexistent/berth-helper: No such file or directory"
+        );
+        assert_eq!(
+            fails_at_once(Path::new("/etc/passwd")),
+            "cannot start /etc/passwd: Permission denied"
+        );
+    });
 }
 
 #[test]
 fn a_helper_that_ends_without_a_word_is_an_error_at_once() {
-    if elsewhere("tests::starting::a_helper_that_ends_without_a_word_is_an_error_at_once") {
-        return;
-    }
-    for helper in ["/bin/true", "/bin/false"] {
-        let error = fails_at_once(Path::new(helper));
-        assert!(error.contains("closed the connection"), "{error}");
-    }
+    apart(&[], || {
+        for helper in ["/bin/true", "/bin/false"] {
+            let error = fails_at_once(Path::new(helper));
+            assert!(error.contains("closed the connection"), "{error}");
+        }
+    });
 }
 
 #[test]
 fn a_helper_that_talks_nonsense_is_an_error_at_once() {
-    if elsewhere("tests::starting::a_helper_that_talks_nonsense_is_an_error_at_once") {
-        return;
-    }
-    let stage = Stage::new("echo \"hello\" >&3; exec cat <&3 >/dev/null");
-    let error = fails_at_once(&stage.helper());
-    assert!(error.contains("different versions"), "{error}");
+    apart(&[], || {
+        let stage = Stage::new("echo \"hello\" >&3; exec cat <&3 >/dev/null");
+        let error = fails_at_once(&stage.helper());
+        assert!(error.contains("different versions"), "{error}");
+    });
 }
 
 #[test]
 fn a_helper_that_hangs_costs_the_deadline_and_is_killed() {
-    if elsewhere("tests::starting::a_helper_that_hangs_costs_the_deadline_and_is_killed") {
-        return;
-    }
-    let stage = Stage::new("echo $$ >pid.new; mv pid.new pid; exec sleep 1000");
-    let descriptors = open_descriptors();
-    let before = Instant::now();
-    let deadline = Duration::from_secs(3);
-    let error = stage.ask(deadline).unwrap_err();
-    let took = before.elapsed();
-    assert!(
-        matches!(
-            error,
-            Error::Answer {
-                error: ChannelError::TimedOut,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    assert!(
-        (deadline..10 * deadline).contains(&took),
-        "after {took:?}: {error}"
-    );
-    let pid = fs::read_to_string(stage.file("pid")).unwrap();
-    eventually("the helper is killed", || !runs(&pid));
-    assert_eq!(open_descriptors(), descriptors);
-    assert_eq!(no_children(), nix::errno::Errno::ECHILD);
+    apart(&[], || {
+        let stage = Stage::new("echo $$ >pid.new; mv pid.new pid; exec sleep 1000");
+        let descriptors = open_descriptors();
+        let before = Instant::now();
+        let deadline = Duration::from_secs(3);
+        let error = stage.ask(deadline).unwrap_err();
+        let took = before.elapsed();
+        assert!(
+            matches!(
+                error,
+                Error::Answer {
+                    error: ChannelError::TimedOut,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(
+            (deadline..10 * deadline).contains(&took),
+            "after {took:?}: {error}"
+        );
+        let pid = fs::read_to_string(stage.file("pid")).unwrap();
+        eventually("the helper is killed", || !runs(&pid));
+        assert_eq!(open_descriptors(), descriptors);
+        assert_eq!(no_children(), nix::errno::Errno::ECHILD);
+    });
 }
 
 #[test]
 fn the_application_goes_on_when_a_helper_that_hung_has_rolled_back() {
-    if elsewhere("tests::starting::the_application_goes_on_when_a_helper_that_hung_has_rolled_back")
-    {
-        return;
-    }
-    let stage = Stage::new(
-        "trap 'sleep 0.5; echo back >back; exit' TERM
+    apart(&[], || {
+        let stage = Stage::new(
+            "trap 'sleep 0.5; echo back >back; exit' TERM
         echo $$ >pid
         for _ in $(seq 100); do sleep 0.1; done",
-    );
-    stage.ask(Duration::from_secs(3)).unwrap_err();
-    assert!(stage.file("pid").exists(), "it did not even start");
-    assert!(stage.file("back").exists());
+        );
+        stage.ask(Duration::from_secs(3)).unwrap_err();
+        assert!(stage.file("pid").exists(), "it did not even start");
+        assert!(stage.file("back").exists());
+    });
 }
 
 #[test]
 fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
-    if elsewhere("tests::starting::a_reply_arrives_and_the_helper_stays_until_the_socket_ends") {
-        return;
-    }
-    let stage = Stage::new(GOOD);
-    let reply = Reply::Failed {
-        on_error: Some(OnError::Allow),
-        message: "é".repeat(100),
-    };
-    stage.message("reply", &reply);
-    let descriptors = open_descriptors();
-    let answered = stage.ask(LONG).unwrap();
-    assert_eq!(answered.reply, reply);
-    assert!(answered.init.is_none());
-    let new = open_descriptors().len() - descriptors.len();
-    assert_eq!(new, 2, "the socket, and what ends a helper that hangs");
-    answered
-        .helper
-        .channel
-        .send(&berth_protocol::Ack::Joined, None)
-        .unwrap();
-    eventually("the last word arrives", || stage.file("ack").exists());
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(!stage.file("done").exists());
-    drop(answered);
-    eventually("the helper sees the end", || stage.file("done").exists());
-    assert_eq!(open_descriptors(), descriptors);
+    apart(&[], || {
+        let stage = Stage::new(GOOD);
+        let reply = Reply::Failed {
+            on_error: Some(OnError::Allow),
+            message: "é".repeat(100),
+        };
+        stage.message("reply", &reply);
+        let descriptors = open_descriptors();
+        let answered = stage.ask(LONG).unwrap();
+        assert_eq!(answered.reply, reply);
+        assert!(answered.init.is_none());
+        let new = open_descriptors().len() - descriptors.len();
+        assert_eq!(new, 2, "the socket, and what ends a helper that hangs");
+        answered
+            .helper
+            .channel
+            .send(&berth_protocol::Ack::Joined, None)
+            .unwrap();
+        eventually("the last word arrives", || stage.file("ack").exists());
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(!stage.file("done").exists());
+        drop(answered);
+        eventually("the helper sees the end", || stage.file("done").exists());
+        assert_eq!(open_descriptors(), descriptors);
+    });
 }
 
 /// Mappings that nobody may use, as there is one below each of the children's stacks.
@@ -303,69 +281,64 @@ fn kill_the_first_child(helper: &Path, leased: &Path, go: &Path) {
 #[test]
 #[allow(unsafe_code)]
 fn what_the_second_child_uses_stays_when_the_first_is_killed() {
-    if elsewhere("tests::starting::what_the_second_child_uses_stays_when_the_first_is_killed") {
-        return;
-    }
-    let stage = Stage::new("cat /proc/$$/environ >env.new; echo $* >>env.new; mv env.new env");
-    let (leased, go) = (stage.file("leased"), stage.file("go"));
-    let before = guards();
-    // SAFETY: this process has one thread.
-    let killer = match unsafe { fork() }.unwrap() {
-        ForkResult::Child => {
-            nix::unistd::alarm::set(30);
-            kill_the_first_child(&stage.helper(), &leased, &go);
-            // SAFETY: ends this child, without the test harness's own exit handlers.
-            unsafe { libc::_exit(0) }
-        }
-        ForkResult::Parent { child } => child,
-    };
-    eventually("there is a lease", || leased.exists());
-    let error = stage.ask(Duration::from_secs(3)).unwrap_err();
-    let _others = std::hint::black_box(([b'A'; 65536], vec![vec![b'A'; 100]; 100]));
-    fs::write(&go, "").unwrap();
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "cannot start {} (who starts it was killed): Interrupted system call",
-            stage.helper().display()
-        )
-    );
-    assert_eq!(guards(), before + 2, "what is below the two stacks");
-    eventually("it starts", || stage.file("env").exists());
-    assert_eq!(
-        fs::read(stage.file("env")).unwrap(),
-        b"PATH=/usr/sbin:/usr/bin:/sbin:/bin\0--session\n"
-    );
-    waitpid(killer, None).unwrap();
-    assert_eq!(no_children(), nix::errno::Errno::ECHILD);
+    apart(&[], || {
+        let stage = Stage::new("cat /proc/$$/environ >env.new; echo $* >>env.new; mv env.new env");
+        let (leased, go) = (stage.file("leased"), stage.file("go"));
+        let before = guards();
+        // SAFETY: this process has one thread.
+        let killer = match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                nix::unistd::alarm::set(30);
+                kill_the_first_child(&stage.helper(), &leased, &go);
+                // SAFETY: ends this child, without the test harness's own exit handlers.
+                unsafe { libc::_exit(0) }
+            }
+            ForkResult::Parent { child } => child,
+        };
+        eventually("there is a lease", || leased.exists());
+        let error = stage.ask(Duration::from_secs(3)).unwrap_err();
+        let _others = std::hint::black_box(([b'A'; 65536], vec![vec![b'A'; 100]; 100]));
+        fs::write(&go, "").unwrap();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "cannot start {} (who starts it was killed): Interrupted system call",
+                stage.helper().display()
+            )
+        );
+        assert_eq!(guards(), before + 2, "what is below the two stacks");
+        eventually("it starts", || stage.file("env").exists());
+        assert_eq!(
+            fs::read(stage.file("env")).unwrap(),
+            b"PATH=/usr/sbin:/usr/bin:/sbin:/bin\0--session\n"
+        );
+        waitpid(killer, None).unwrap();
+        assert_eq!(no_children(), nix::errno::Errno::ECHILD);
+    });
 }
 
 #[test]
 fn of_a_helper_that_ends_without_a_word_it_is_said_where_to_look() {
-    if elsewhere("tests::starting::of_a_helper_that_ends_without_a_word_it_is_said_where_to_look") {
-        return;
-    }
-    let error = Stage::new("exit 1").ask(LONG).unwrap_err().to_string();
-    assert!(
-        error.ends_with("(its own log lines say why it ended)"),
-        "{error}"
-    );
+    apart(&[], || {
+        let error = Stage::new("exit 1").ask(LONG).unwrap_err().to_string();
+        assert!(
+            error.ends_with("(its own log lines say why it ended)"),
+            "{error}"
+        );
+    });
 }
 
 #[test]
 fn the_end_of_a_session_is_told_although_others_have_the_sessions_socket_too() {
-    if elsewhere(
-        "tests::starting::the_end_of_a_session_is_told_although_others_have_the_sessions_socket_too",
-    ) {
-        return;
-    }
-    let stage = Stage::new(GOOD);
-    stage.message("reply", &Reply::Untouched);
-    let answered = stage.ask(LONG).unwrap();
-    let channel = &answered.helper.channel;
-    channel.send(&berth_protocol::Ack::Joined, None).unwrap();
-    let inherited = channel.as_fd().try_clone_to_owned().unwrap();
-    answered.helper.end_session();
-    eventually("the helper sees the end", || stage.file("done").exists());
-    drop(inherited);
+    apart(&[], || {
+        let stage = Stage::new(GOOD);
+        stage.message("reply", &Reply::Untouched);
+        let answered = stage.ask(LONG).unwrap();
+        let channel = &answered.helper.channel;
+        channel.send(&berth_protocol::Ack::Joined, None).unwrap();
+        let inherited = channel.as_fd().try_clone_to_owned().unwrap();
+        answered.helper.end_session();
+        eventually("the helper sees the end", || stage.file("done").exists());
+        drop(inherited);
+    });
 }

@@ -146,7 +146,7 @@ pub fn list(site: Site) -> Vec<(Point, String)> {
     let said: Vec<String> = lines_of(&mut machine).collect();
     let points = said.iter().filter_map(|line| {
         let (name, shown) = line.split_once(TAB)?;
-        Some((name.parse().ok()?, shown.to_owned()))
+        Some((name.parse().expect("a point"), shown.to_owned()))
     });
     let points: Vec<(Point, String)> = points.collect();
     let ended = machine.wait().expect("the machine's end");
@@ -190,9 +190,7 @@ pub fn try_these(names: &[String]) {
                 Ok(verdict) => (format!("{verdict:?}"), ""),
                 Err(wrong) => (WRONG.into(), wrong.as_str()),
             };
-            if !tried.was_reached {
-                notes.push("not reached".to_owned());
-            }
+            notes.extend(tried.missed.map(str::to_owned));
             notes.extend(tried.cleared_by.map(|by| format!("cleared by {by}")));
             let notes = notes.join(", ");
             println!(

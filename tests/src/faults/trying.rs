@@ -71,8 +71,8 @@ pub struct Stage<'m> {
 pub struct Tried {
     /// What came of the login, or what was wrong with it.
     pub verdict: Result<Verdict, String>,
-    /// Whether the point was reached.
-    pub was_reached: bool,
+    /// What of the point was not reached.
+    pub missed: Option<&'static str>,
     /// What was left until the keeper tried again, a minute later, or until the user's next login.
     pub cleared_by: Option<&'static str>,
 }
@@ -226,7 +226,11 @@ impl<'m> Stage<'m> {
         let mut login = self.log_in();
         let has_ended = self.tracer.is_quiet_within(PATIENCE);
         let (fired, minutes) = self.tracer.disarm();
-        let was_reached = !fired.is_empty();
+        let missed = match (&fired[..], &point.second) {
+            ([], _) => Some("not reached"),
+            ([_], Some(_)) => Some("second not reached"),
+            _ => None,
+        };
         let mut verdict = Err(String::new());
         // What was logged last may not have been read yet.
         within(SOON, || {
@@ -234,7 +238,7 @@ impl<'m> Stage<'m> {
             verdict = judge(point.setting, &fired, &login, &self.good);
             verdict.is_ok()
         });
-        if !was_reached && verdict != Ok(Verdict::Whole) {
+        if fired.is_empty() && verdict != Ok(Verdict::Whole) {
             verdict = Err(format!("never reached, and {verdict:?}"));
         }
         if let Some(number) = self.tracer.unknown() {
@@ -262,7 +266,7 @@ impl<'m> Stage<'m> {
         }
         Tried {
             verdict,
-            was_reached,
+            missed,
             cleared_by,
         }
     }

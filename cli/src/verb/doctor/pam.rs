@@ -12,7 +12,7 @@ use crate::stack::Folders;
 use crate::verb::pam::standing::Standing;
 
 pub fn check(world: &World) -> Vec<Finding> {
-    if world.berths().next().is_none() {
+    if !world.any(|_| true) {
         return Vec::new(); // Nobody would notice.
     }
     let folders = Folders::under(&world.root);
@@ -21,65 +21,9 @@ pub fn check(world: &World) -> Vec<Finding> {
     let mut right = Vec::new();
     let mut findings = Vec::new();
     for service in JOINED {
-        let before = findings.len();
-        let standing = match Standing::of(&folders, service) {
-            Ok(standing) => standing,
-            Err(error) => {
-                findings.push(Finding::fail(format!("{service}: {error}"), "repair it"));
-                continue;
-            }
-        };
-        let what = match service {
-            "cron" | "crond" | "atd" => "jobs",
-            _ => "logins",
-        };
-        match &standing {
-            // Told where it stands.
-            Standing::Absent | Standing::Never(_) | Standing::Through(_) => continue,
-            Standing::Disabled => {
-                findings.push(Finding::fail(
-                    format!("{service} has no pam_berth: its {what} run outside their users' caps"),
-                    format!("berth pam enable {service}"),
-                ));
-                continue;
-            }
-            Standing::Enabled | Standing::ByHand | Standing::Wrong(_) => {}
-        }
-        let Ok((_, text)) = folders.read(service) else {
-            continue; // Gone just now.
-        };
-        let session = folders.modules(service, &text, "session");
-        for (entry, why) in after_the_join(&session) {
-            findings.push(Finding::fail(
-                format!(
-                    "{}: {} runs after pam_berth: {why}",
-                    entry.place(),
-                    entry.module
-                ),
-                format!("berth pam enable {service} moves Berth's lines to the end"),
-            ));
-        }
-        if let (Standing::Wrong(why), true) = (&standing, findings.len() == before) {
-            findings.push(Finding::fail(
-                format!("{service}: {why}"),
-                format!("take these lines out, then: berth pam enable {service}"),
-            ));
-        }
-        for entry in before_the_way_back(&session)
-            .into_iter()
-            .filter(|_| way_back)
-        {
-            findings.push(Finding::warn(
-                format!(
-                    "{}: {} cleans up inside the berth at logout",
-                    entry.place(),
-                    entry.module
-                ),
-                "put this first: session optional pam_berth.so close",
-            ));
-        }
-        if findings.len() == before {
-            right.push(service);
+        match of_service(&folders, service, way_back) {
+            Some(wrong) if wrong.is_empty() => right.push(service),
+            wrong => findings.extend(wrong.into_iter().flatten()),
         }
     }
     findings.extend(sshd(world));
@@ -88,6 +32,62 @@ pub fn check(world: &World) -> Vec<Finding> {
         findings.insert(0, Finding::ok(format!("pam_berth stands right in {right}")));
     }
     findings
+}
+
+/// What is wrong with a service's stack. None of one that is not here, or whose lines stand elsewhere and are told of there.
+fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Finding>> {
+    let standing = match Standing::of(folders, service) {
+        Ok(standing) => standing,
+        Err(error) => {
+            return Some(vec![Finding::fail(
+                format!("{service}: {error}"),
+                "repair it",
+            )]);
+        }
+    };
+    match &standing {
+        Standing::Absent | Standing::Never(_) | Standing::Through(_) => return None,
+        Standing::Disabled => {
+            let what = match service {
+                "cron" | "crond" | "atd" => "jobs",
+                _ => "logins",
+            };
+            return Some(vec![Finding::fail(
+                format!("{service} has no pam_berth: its {what} run outside their users' caps"),
+                format!("berth pam enable {service}"),
+            )]);
+        }
+        Standing::Enabled | Standing::ByHand | Standing::Wrong(_) => {}
+    }
+    let (_, text) = folders.read(service).ok()?; // gone just now
+    let session = folders.modules(service, &text, "session");
+    let after = after_the_join(&session).into_iter();
+    let mut findings: Vec<Finding> = after
+        .map(|(entry, why)| {
+            let (place, module) = (entry.place(), &entry.module);
+            Finding::fail(
+                format!("{place}: {module} runs after pam_berth: {why}"),
+                format!("berth pam enable {service} moves Berth's lines to the end"),
+            )
+        })
+        .collect();
+    if let (Standing::Wrong(why), true) = (&standing, findings.is_empty()) {
+        findings.push(Finding::fail(
+            format!("{service}: {why}"),
+            format!("take these lines out, then: berth pam enable {service}"),
+        ));
+    }
+    if way_back {
+        let before = before_the_way_back(&session).into_iter();
+        findings.extend(before.map(|entry| {
+            let (place, module) = (entry.place(), &entry.module);
+            Finding::warn(
+                format!("{place}: {module} cleans up inside the berth at logout"),
+                "put this first: session optional pam_berth.so close",
+            )
+        }));
+    }
+    Some(findings)
 }
 
 /// Without PAM sshd logs people in past Berth.
@@ -146,6 +146,16 @@ mod tests {
         assert_eq!(none.len(), 1, "{none:?}");
         assert_eq!(none[0].0, Level::Fail);
         assert!(none[0].1.contains("logins run outside"), "{none:?}");
+    }
+
+    /// As where users come from SSSD.
+    #[test]
+    fn a_stack_without_berth_is_a_failure_also_where_nobody_is_listed_who_would_get_one() {
+        let files = [("etc/pam.d/sshd", "session required pam_unix.so\n"), SSHD];
+        let mut fake = Fake::new("pam-unlisted", OFF, &[], &files);
+        fake.lists_nobody();
+        let levels: Vec<Level> = check(&fake.0).iter().map(|one| one.level).collect();
+        assert_eq!(levels, [Level::Fail]);
     }
 
     #[test]

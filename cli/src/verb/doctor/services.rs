@@ -156,7 +156,7 @@ mod tests {
             let link = format!("{wants}/{instance}");
             let files = [files, &[("run/systemd/system/x", ""), (&link, "")]].concat();
             let caps = "user = { tasks_max = 50 }";
-            let fake = Fake::new(&format!("services-{name}"), caps, &[], &files);
+            let fake = Fake::new(&format!("services-instance-{name}"), caps, &[], &files);
             let findings = check(&fake.0).into_iter();
             findings.map(|one| one.text).collect::<Vec<_>>()
         };

@@ -20,6 +20,9 @@ pub struct World {
     pub policy: Option<Policy>,
     /// Each account that NSS lists, and what an ssh login of it gets.
     pub accounts: Vec<(Login, Option<Decision>)>,
+    /// What the rules give to whom NSS does not list, where it lists nobody who gets a berth: directories (SSSD) list
+    /// none of their users.
+    pub unlisted: Vec<Decision>,
 }
 
 impl World {
@@ -38,18 +41,25 @@ impl World {
         accounts: Vec<Login>,
     ) -> World {
         let machine = Machine::read(cgroup.as_deref()).ok();
+        let by = policy.as_ref().zip(machine.as_ref());
         let decided = accounts.into_iter().map(|login| {
             let login = login.by_ssh();
-            let decide = || policy.as_ref()?.decide(&login, machine.as_ref()?).ok();
-            let decision = decide();
+            let decision = by.and_then(|(policy, machine)| policy.decide(&login, machine).ok());
             (login, decision)
         });
-        World {
+        let mut world = World {
             root: root.into(),
             cgroup,
             accounts: decided.collect(),
-            policy,
+            unlisted: Vec::new(),
+            policy: None,
+        };
+        let nobody = world.berths().next().is_none();
+        if let Some((policy, machine)) = by.filter(|_| nobody) {
+            world.unlisted = policy.decide_for_anybody(&Login::here().by_ssh(), machine);
         }
+        world.policy = policy;
+        world
     }
 
     /// A path of the machine's.
@@ -78,28 +88,37 @@ impl World {
         self.text(path)?.trim().parse().ok()
     }
 
-    /// The accounts that get a berth, and theirs.
+    /// The listed accounts that get a berth, and theirs.
     pub fn berths(&self) -> impl Iterator<Item = (&Login, &Berth)> {
-        self.accounts
-            .iter()
-            .filter_map(|(login, decision)| match &decision.as_ref()?.outcome {
-                Outcome::Berth(berth) => Some((login, &**berth)),
-                _ => None,
-            })
+        let accounts = self.accounts.iter();
+        accounts.filter_map(|(login, decision)| Some((login, berth_of(decision.as_ref()?)?)))
     }
 
-    /// Whether the berth of any account is so.
+    /// What is decided for anybody.
+    fn decisions(&self) -> impl Iterator<Item = &Decision> {
+        let listed = self.accounts.iter().filter_map(|(_, one)| one.as_ref());
+        listed.chain(&self.unlisted)
+    }
+
+    /// Whether the berth of any user is so.
     pub fn any(&self, is_so: impl Fn(&Berth) -> bool) -> bool {
-        self.berths().any(|(_, berth)| is_so(berth))
+        self.decisions().filter_map(berth_of).any(is_so)
     }
 
     /// All caps that the policy sets for anybody: of users, sessions, pools and everyone.
     pub fn caps(&self) -> Vec<&Caps> {
-        let decisions = self.accounts.iter().filter_map(|(_, one)| one.as_ref());
-        let shared = decisions.flat_map(|one| [&one.pool_caps, &one.everyone_caps]);
-        let own = self.berths();
-        let own = own.flat_map(|(_, berth)| [&berth.user_caps, &berth.session_caps]);
+        let shared = self.decisions();
+        let shared = shared.flat_map(|one| [&one.pool_caps, &one.everyone_caps]);
+        let own = self.decisions().filter_map(berth_of);
+        let own = own.flat_map(|berth| [&berth.user_caps, &berth.session_caps]);
         shared.chain(own).collect()
+    }
+}
+
+fn berth_of(decision: &Decision) -> Option<&Berth> {
+    match &decision.outcome {
+        Outcome::Berth(berth) => Some(berth),
+        _ => None,
     }
 }
 
@@ -147,6 +166,21 @@ pub mod tests {
             };
             let cgroup = root.join("cgroup");
             Fake(World::of(&root, Some(cgroup), checked.policy, vec![alice]))
+        }
+
+        /// The same where NSS lists only who is exempt.
+        pub fn lists_nobody(&mut self) {
+            let World {
+                root,
+                cgroup,
+                policy,
+                ..
+            } = &self.0;
+            let system = Login {
+                user: "root".into(),
+                ..Login::default()
+            };
+            self.0 = World::of(root, cgroup.clone(), policy.clone(), vec![system]);
         }
     }
 }

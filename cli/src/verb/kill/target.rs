@@ -1,9 +1,8 @@
 //! A session that `berth kill` is about.
 
 use std::os::fd::AsFd;
-use std::path::Path;
 
-use berth_session::{Group, Record, Role, STATE, SessionId, Tree};
+use berth_session::{Group, Record, Role, SessionId, Tree, UserFolder};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -100,14 +99,9 @@ impl<'a> Target<'a> {
     /// Whether nothing runs in it, and its keeper stays only for others: it is the one that made the
     /// berth that they share, and holds it until the last of them ends.
     pub fn is_held(&self) -> bool {
-        !self.sharers.is_empty() && is_holder(self.record) && !self.runs()
+        let is_holder = || UserFolder::holds_berth(self.record.uid, self.record.id);
+        !self.sharers.is_empty() && is_holder() && !self.runs()
     }
-}
-
-/// Whether a session made a berth that its user's logins share (`scope = "user"`).
-fn is_holder(record: &Record) -> bool {
-    let folder = Path::new(STATE).join("users").join(record.uid.to_string());
-    folder.join(format!("berth-{}", record.id)).exists()
 }
 
 /// Sends a signal to a process, if it is still the one that is meant.

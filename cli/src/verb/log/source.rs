@@ -12,8 +12,8 @@ use berth_config::LocalTime;
 use serde_json::Value;
 
 use super::event::Event;
+use crate::caller;
 use crate::exit::{Exit, not_so};
-use crate::{caller, place};
 
 /// There if journald takes messages.
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -27,8 +27,8 @@ const AUTHPRIV: &str = "SYSLOG_FACILITY=10";
 /// The helper's lines and the command's, and not the module's.
 const OF_BERTH: &str = "SYSLOG_IDENTIFIER=berth";
 
-/// How much of a file is lately.
-const LATELY: u64 = 1 << 20;
+/// How much of a file is its end.
+const END: u64 = 1 << 20;
 
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
@@ -106,24 +106,19 @@ impl Source {
     /// What this machine's log has of Berth's lately: since a time, and of a file no more than its end. Nothing, where
     /// it cannot be read.
     pub fn lately(since: SystemTime) -> Vec<Event> {
-        let events: Vec<Event> = match Source::here() {
-            Some(Source::Journal) => {
-                let arguments = [OF_BERTH.into(), Place::Time(since).as_option()];
-                let entries = journal(arguments).into_iter().flat_map(lines);
-                let entries = entries.map_while(Result::ok);
-                entries
-                    .filter_map(|line| of_journal(&serde_json::from_str(&line).ok()?))
-                    .collect()
-            }
-            Some(Source::File(file)) => {
-                let now = SystemTime::now();
-                let end = end_of(&file).into_iter().flat_map(lines);
-                let end = end.map_while(Result::ok);
-                end.filter_map(|line| of_syslog(&line, now)).collect()
-            }
-            None => Vec::new(),
+        let Some(source) = Source::here() else {
+            return Vec::new();
         };
-        events.into_iter().filter(|one| one.time >= since).collect()
+        let log: Option<Box<dyn Read>> = match &source {
+            Source::Journal => journal([OF_BERTH.into(), Place::Time(since).as_option()])
+                .ok()
+                .map(|log| Box::new(log) as _),
+            Source::File(file) => end_of(file).ok().map(|log| Box::new(log) as _),
+        };
+        let now = SystemTime::now();
+        let lines = log.into_iter().flat_map(lines).map_while(Result::ok);
+        let events = lines.filter_map(|line| source.event(&line, now));
+        events.filter(|event| event.time >= since).collect()
     }
 
     /// The events up to now, and where they end.
@@ -193,17 +188,20 @@ impl Source {
         };
         for line in lines(output) {
             let line = line.map_err(|error| self.unreadable(&error))?;
-            let event = match self {
-                Source::Journal => serde_json::from_str(&line)
-                    .ok()
-                    .and_then(|entry| of_journal(&entry)),
-                Source::File(_) => of_syslog(&line, SystemTime::now()),
-            };
+            let event = self.event(&line, SystemTime::now());
             if event.is_some_and(|event| show(&event).is_err()) {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// What a line of it tells.
+    fn event(&self, line: &str, now: SystemTime) -> Option<Event> {
+        match self {
+            Source::Journal => of_journal(&serde_json::from_str(line).ok()?),
+            Source::File(_) => of_syslog(line, now),
+        }
     }
 
     /// Why the log cannot be read.
@@ -212,11 +210,7 @@ impl Source {
             Source::Journal => Path::new("the journal"),
             Source::File(file) => file,
         };
-        eprintln!("berth: cannot read {}: {error}", what.display());
-        match place::denied(error) {
-            true => Exit::Permission,
-            false => Exit::NotSo,
-        }
+        Exit::from(error).because(format!("cannot read {}: {error}", what.display()))
     }
 }
 
@@ -238,7 +232,7 @@ impl Place {
 fn end_of(file: &Path) -> io::Result<File> {
     let mut file = File::open(file)?;
     let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(LATELY)))?;
+    file.seek(SeekFrom::Start(size.saturating_sub(END)))?;
     Ok(file)
 }
 

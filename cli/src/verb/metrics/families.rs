@@ -5,16 +5,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::Policy;
 use berth_session::{
-    BOUNDS, Cause, Counters, Group, Limits, Outcome, Record, Tree, Usage, memory_in_use,
+    BOUNDS, Cause, Counters, Group, Limits, Outcome, Pressure, Record, Tree, Usage, memory_in_use,
 };
 
 use super::exposition::{Exposition, Family, Kind, Label};
 use crate::live::{self, Sessions};
 /// From this share of their memory cap on a user is at it: the kernel reclaims before it is reached.
 const AT_CAP: f64 = 0.95;
-
-/// For what a process can have to wait.
-const RESOURCES: [&str; 3] = ["cpu", "memory", "io"];
 
 fn family<'a>(kind: Kind, name: &'a str, help: &'a str) -> Family<'a> {
     let since = None;
@@ -50,14 +47,14 @@ pub fn logins(to: &mut Exposition, counters: &Counters, booted: Option<SystemTim
     let since = counters.created().or(booted);
     let since = |family| Family { since, ..family };
     let help = "Logins that the helper was asked about, by what became of them.";
-    let outcomes = Outcome::ALL.map(|outcome| {
-        let labels = vec![("outcome", outcome.word())];
+    let outcomes = Outcome::WORDS.map(|(outcome, word)| {
+        let labels = vec![("outcome", word)];
         (labels, Some(counters.outcome(outcome)))
     });
     to.family(since(counter("berth_logins", help)), outcomes);
     let help = "Logins that failed, or were rolled back, by the kind of error.";
-    let causes = Cause::ALL.map(|cause| {
-        let labels = vec![("cause", cause.word())];
+    let causes = Cause::WORDS.map(|(cause, word)| {
+        let labels = vec![("cause", word)];
         (labels, Some(counters.cause(cause)))
     });
     to.family(since(counter("berth_login_failures", help)), causes);
@@ -195,8 +192,8 @@ struct Measured {
     sessions: usize,
     usage: Usage,
     limits: Limits,
-    /// For how long some process had to wait, in microseconds, in the order of [`RESOURCES`].
-    waited_us: [Option<u64>; 3],
+    /// For how long some process had to wait, in microseconds, by what it waited for.
+    waited_us: [(&'static str, Option<u64>); 3],
 }
 
 impl Measured {
@@ -213,10 +210,7 @@ impl Measured {
             sessions,
             usage: Usage::of(group),
             limits: Limits::of(group),
-            waited_us: RESOURCES.map(|resource| {
-                let text = group.read(&format!("{resource}.pressure")).ok()?;
-                waited(&text)
-            }),
+            waited_us: Pressure::waited_us(group),
         }
     }
 
@@ -318,8 +312,7 @@ fn write(to: &mut Exposition, of: &str, all: &[Measured]) {
         "Time for which some process had to wait for a resource.",
     );
     let samples = all.iter().flat_map(|one| {
-        let waits = RESOURCES.into_iter().zip(one.waited_us);
-        waits.map(|(resource, us)| {
+        one.waited_us.into_iter().map(|(resource, us)| {
             let mut labels = one.labels();
             labels.push(("resource", resource));
             (labels, us.map(seconds))
@@ -330,11 +323,4 @@ fn write(to: &mut Exposition, of: &str, all: &[Measured]) {
 
 fn seconds(us: u64) -> f64 {
     us as f64 / 1e6
-}
-
-/// `total` of the line `some` (kernel documentation, accounting/psi).
-fn waited(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("some "))?;
-    line.split(' ')
-        .find_map(|word| word.strip_prefix("total=")?.parse().ok())
 }

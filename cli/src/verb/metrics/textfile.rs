@@ -1,9 +1,11 @@
 //! A file that node_exporter reads.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+
+use berth_session::remove_file;
 
 /// Writes a file whole or not at all, readable for all. Refused where others than a folder's owner could put a file of
 /// theirs in its place.
@@ -35,29 +37,18 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
     let mut new = name.to_owned();
     new.push(format!(".{}.new", std::process::id()));
     let (new, path) = (folder.join(new), folder.join(name));
-    let result = open(&new).and_then(|mut file| {
+    let written = || {
+        remove_file(&new)?; // left by a process of the same PID that was killed
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        let mut file = options.open(&new)?;
         file.write_all(text.as_bytes())?;
         // Whatever the umask is.
         file.set_permissions(Permissions::from_mode(0o644))?;
         fs::rename(&new, &path)
-    });
-    result.map_err(|error| {
+    };
+    written().map_err(|error| {
         let _ = fs::remove_file(&new); // the first error is the one to tell of
         said("write", &path, error)
     })
-}
-
-/// Makes a file that is not there; one that a killed process of the same PID has left is in the way.
-fn open(path: &Path) -> std::io::Result<File> {
-    let make = || {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600).open(path)
-    };
-    match make() {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            fs::remove_file(path)?;
-            make()
-        }
-        made => made,
-    }
 }

@@ -1,22 +1,27 @@
 //! `berth pam enable` and `disable`: shown, asked, tested, and only then done.
 
-use std::io::ErrorKind;
-use std::path::Path;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
+use berth_config::Policy;
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
-use super::file::{Lock, Original};
 use super::lines::{self, Cannot};
 use super::manager;
 use super::standing::{Standing, never};
-use super::trial::{Copy, Place, covered};
-use crate::ask;
-use crate::difference;
+use super::trial::Trial;
 use crate::exit::{Exit, not_so};
+use crate::replace::Original;
 use crate::stack::Folders;
+use crate::{ask, difference, lock};
 
-/// How many users are tried, until one could log in before the change too.
-const CANDIDATES: usize = 5;
+/// Where the files from before a change are kept.
+const KEPT: &str = "/var/lib/berth/pam.d";
+
+/// Held while PAM's files are changed.
+const LOCK: &str = "/run/berth-pam.lock";
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub enum Change {
 struct Plan {
     service: String,
     original: Original,
+    /// Where the changed one goes, if it is to take the place of a package's.
+    place: Option<PathBuf>,
     new: String,
     /// It becomes what the package's is, and so goes.
     goes: bool,
@@ -42,36 +49,53 @@ pub fn run(
     user: Option<&str>,
     yes: bool,
 ) -> Result<Exit, Exit> {
-    let _lock = Lock::take().map_err(not_so)?;
+    // Whom [exempt] lists the module knows from what `berth reload` has written, and until then it is root alone.
+    let loaded = || Policy::load_system().is_ok_and(|policy| policy.loaded().is_some());
+    if change == Change::Enable && !loaded() {
+        return Err(not_so(
+            "no policy is loaded, so nobody but root is let in whatever happens: berth reload",
+        ));
+    }
+    // So that two changes do not mix.
+    let _lock = lock::at_once(Path::new(LOCK))
+        .map_err(not_so)?
+        .ok_or_else(|| not_so("another `berth pam` is at work"))?;
     let folders = Folders::system();
     let mut plans: Vec<Plan> = Vec::new();
+    let (mut done, mut failed) = (0, 0);
     for service in services {
         if plans.iter().any(|plan| plan.service == *service) {
             continue;
         }
+        if matches!(Standing::of(&folders, service), Ok(Standing::Absent)) {
+            eprintln!("berth: {service}: there is no such service in /etc/pam.d");
+            failed += 1;
+            continue;
+        }
         plans.extend(plan(change, &folders, service, services)?);
-    }
-    if plans.is_empty() {
-        return Ok(Exit::Done);
     }
     for plan in &plans {
         let path = format!("/etc/pam.d/{}", plan.service);
         difference::print(path, &plan.original.text, &plan.new);
     }
-    ask::confirm(yes, || match plans.len() {
-        1 => "Test it, and change the file?".into(),
-        many => format!("Test them, and change the {many} files?"),
-    })?;
-    let mut done = 0;
+    if !plans.is_empty() {
+        ask::confirm(yes, || match plans.len() {
+            1 => "Test it, and change the file?".into(),
+            many => format!("Test them, and change the {many} files?"),
+        })?;
+    }
     for plan in &plans {
         match carry_out(change, &folders, plan, user) {
             Ok(()) => done += 1,
-            Err(why) => eprintln!("berth: {}: {why}; nothing is changed there", plan.service),
+            Err(why) => {
+                eprintln!("berth: {}: {why}; nothing is changed there", plan.service);
+                failed += 1;
+            }
         }
     }
-    Ok(match done {
-        0 => Exit::NotSo,
-        _ if done == plans.len() => Exit::Done,
+    Ok(match (done, failed) {
+        (_, 0) => Exit::Done,
+        (0, _) => Exit::NotSo,
         _ => Exit::Partly,
     })
 }
@@ -87,10 +111,7 @@ fn plan(
     if let (Change::Enable, Some(why)) = (change, never(service)) {
         return Err(about(&why));
     }
-    let (path, text) = folders.read(service).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => about(&"there is no such service in /etc/pam.d"),
-        _ => about(&error),
-    })?;
+    let (path, text) = folders.read(service).map_err(|error| about(&error))?;
     if let Some(other) = included(service, &text) {
         let whole = change == Change::Disable && lines::taken(&text) != text;
         if !whole {
@@ -111,23 +132,25 @@ fn plan(
             return Ok(None);
         }
     }
+    let cannot = |cannot| match cannot {
+        Cannot::Named(line) => about(&format!(
+            "line {line} of {} names the module otherwise than this would: remove it by hand",
+            path.display()
+        )),
+        Cannot::Continued => about(&format!(
+            "the last line of {} ends in a backslash: end it first",
+            path.display()
+        )),
+    };
     let new = match change {
-        Change::Enable => lines::put(&text).map_err(|cannot| match cannot {
-            Cannot::Named(line) => about(&format!(
-                "line {line} of {} names the module otherwise than this would: remove it first",
-                path.display()
-            )),
-            Cannot::Continued => about(&format!(
-                "the last line of {} ends in a backslash: end it first",
-                path.display()
-            )),
-        })?,
+        Change::Enable => lines::put(&text).map_err(cannot)?,
         Change::Disable => lines::taken(&text),
     };
     if new == text {
-        let state = match change {
-            Change::Enable => "is enabled already",
-            Change::Disable => "has no line that `enable` put in",
+        let state = match (change, lines::put(&text)) {
+            (Change::Enable, _) => "is enabled already",
+            (Change::Disable, Err(named @ Cannot::Named(_))) => return Err(cannot(named)),
+            (Change::Disable, _) => "has no line of Berth's",
         };
         println!("{service}: {state}");
         return Ok(None);
@@ -137,15 +160,13 @@ fn plan(
     } else if change == Change::Enable && !is_joined(service.as_bytes()) {
         println!("{service}: gets caps alone, unless a rule of the policy names the service");
     }
-    let place = Path::new("/etc/pam.d").join(service);
-    let original = match folders.is_of_package(&path) {
-        false => Original::read(&path),
-        true => Original::read_of_package(&path, &place),
-    };
     let of_package = folders.of_package(service).filter(|_| !path.is_symlink());
     Ok(Some(Plan {
         service: service.into(),
-        original: original.map_err(|error| about(&error))?,
+        original: Original::read(&path).map_err(|error| about(&error))?,
+        place: folders
+            .is_of_package(&path)
+            .then(|| Path::new("/etc/pam.d").join(service)),
         goes: change == Change::Disable && of_package.as_ref() == Some(&new),
         new,
     }))
@@ -171,64 +192,31 @@ fn carry_out(
     let Plan {
         service,
         original,
+        place,
         new,
         goes,
     } = plan;
-    let test = |text: &str, user: &str| {
-        let text = match service == MANAGER {
-            true => &manager::without_logind(text),
-            false => text,
-        };
-        let copy = Copy::new(folders, service, text)
-            .map_err(|error| format!("cannot copy /etc/pam.d for a test: {error}"))?;
-        Ok::<_, String>(copy.log_in(service, user))
+    let trial = Trial {
+        folders,
+        service,
+        before: &original.text,
+        after: new,
     };
-    // What fails in the same way without the change is no fault of the change.
-    let tested = |user: &str| -> Result<Option<Place>, String> {
-        let why = match test(new, user)? {
-            Ok(place) => return Ok(Some(place)),
-            Err(why) => why,
-        };
-        match test(&original.text, user)? {
-            Ok(_) => Err(format!("{user} could not log in: {why}")),
-            Err(_) => Ok(None),
+    trial.run(change, user)?;
+    let state = match change {
+        Change::Enable => {
+            let kept = keep(service, original)
+                .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
+            format!("enabled; the file from before is {}", kept.display())
         }
+        // The one that is kept has no line of Berth's, and who needs it may have no module any more.
+        Change::Disable => "disabled".into(),
     };
-    match tested("root")? {
-        Some(_) => println!("{service}: root logs in"),
-        None => println!("{service}: root cannot log in here, before the change and after"),
-    }
-    let candidates = match user {
-        Some(user) => vec![user.to_owned()],
-        None => covered(service),
-    };
-    let mut local = None;
-    for user in candidates.into_iter().take(CANDIDATES) {
-        if let Some(place) = tested(&user)? {
-            local = Some((user, place));
-            break;
-        }
-    }
-    match (local, change) {
-        (None, _) => match user {
-            Some(user) => {
-                println!("{service}: {user} cannot log in here, before the change and after")
-            }
-            None => println!("{service}: no local user whom the policy covers could be tested"),
-        },
-        (Some((user, Place::Berth)), _) => println!("{service}: {user} logs in, into a berth"),
-        (Some((user, Place::Outside)), Change::Disable) => println!("{service}: {user} logs in"),
-        (Some((user, Place::Outside)), Change::Enable) => {
-            println!("{service}: {user} logs in, WITHOUT a berth; the system log says why");
-        }
-    }
-    let kept = original
-        .keep(service)
-        .map_err(|error| format!("cannot keep a copy of the file: {error}"))?;
     let replace = || {
-        let replaced = match goes {
-            true => original.remove(),
-            false => original.replace(new),
+        let replaced = match place {
+            _ if *goes => original.remove(),
+            Some(place) => original.put(place, new),
+            None => original.replace(new),
         };
         replaced.map_err(|error| format!("cannot replace the file: {error}"))
     };
@@ -236,13 +224,15 @@ fn carry_out(
         true => manager::with_drop_in(change, replace)?,
         false => replace()?,
     }
-    let state = match change {
-        Change::Enable => "enabled",
-        Change::Disable => "disabled",
-    };
-    println!(
-        "{service}: {state}; the file from before is {}",
-        kept.display()
-    );
+    println!("{service}: {state}");
     Ok(())
+}
+
+/// Keeps a copy of a service's file, without lines of Berth's that it has already; says where.
+fn keep(service: &str, original: &Original) -> io::Result<PathBuf> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o755).create(KEPT)?;
+    let kept = Path::new(KEPT).join(service);
+    original.put(&kept, &lines::taken(&original.text))?;
+    Ok(kept)
 }

@@ -25,10 +25,10 @@ pub enum Cannot {
 }
 
 /// The text with Berth's lines where they belong; without those that stand elsewhere.
-pub fn put(text: &str) -> Result<String, Cannot> {
-    let text = taken(text);
-    let (entries, continued) = entries("", &text);
-    if let Some(other) = entries.iter().find(|entry| entry.is_berth()) {
+pub fn put(before: &str) -> Result<String, Cannot> {
+    let text = taken(before);
+    let (others, continued) = entries("", &text);
+    if let Some(other) = others.iter().find(|entry| entry.is_berth()) {
         return Err(Cannot::Named(other.lines.0 + 1));
     }
     if continued {
@@ -46,10 +46,15 @@ pub fn put(text: &str) -> Result<String, Cannot> {
         .is_some_and(|first| first.starts_with("#%PAM"));
     let first = usize::from(marked);
     lines.splice(first..first, BEGINNING);
-    Ok(lines.join("\n"))
+    let with = lines.join("\n");
+    // No file is changed for its blanks.
+    Ok(match entries("", &with).0 == entries("", before).0 {
+        true => before.to_owned(),
+        false => with,
+    })
 }
 
-/// The text without Berth's lines: those that [`put`] put in, and no other.
+/// The text without Berth's lines: those that [`put`] puts in, and no other.
 pub fn taken(text: &str) -> String {
     let whole: Vec<usize> = entries("", text)
         .0
@@ -59,7 +64,9 @@ pub fn taken(text: &str) -> String {
         .collect();
     let lines = text.split('\n').enumerate();
     let others = lines.filter(|(number, line)| {
-        let own = *line == OPEN || BEGINNING.contains(line);
+        // However wide the blanks are: so the documents' lines are known, too, which somebody has typed.
+        let is = |own: &str| own.split_whitespace().eq(line.split_whitespace());
+        let own = is(OPEN) || BEGINNING.into_iter().any(is);
         !(own && whole.contains(number))
     });
     others.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
@@ -166,6 +173,20 @@ mod tests {
         let text = format!("session required pam_a.so \\\n{OPEN}\n");
         assert_eq!(taken(&text), text);
         assert_eq!(put("auth required pam_a.so \\\n"), Err(Cannot::Continued));
+    }
+
+    #[test]
+    fn lines_that_somebody_has_typed_are_known_however_wide_their_blanks_are() {
+        let text = "auth required pam_a.so\n";
+        let typed = format!(
+            "session optional pam_berth.so close\naccount\trequired\tpam_berth.so\n{text}\
+             session   required   pam_berth.so   open \n"
+        );
+        assert_eq!(taken(&typed), text);
+        assert_eq!(put(&typed).as_ref(), Ok(&typed));
+        let below = "session required pam_b.so\n";
+        let moved = put(&format!("{typed}{below}"));
+        assert_eq!(moved, put(&format!("{text}{below}")));
     }
 
     #[test]

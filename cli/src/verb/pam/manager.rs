@@ -4,9 +4,10 @@
 //! nothing.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
+
+use berth_session::remove_file;
 
 use super::change::Change;
 use crate::replace::replace;
@@ -63,10 +64,7 @@ fn put() -> std::io::Result<()> {
 }
 
 fn take() -> std::io::Result<()> {
-    match fs::remove_file(DROP_IN) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
+    remove_file(DROP_IN)?;
     // Where it is empty now.
     let _ = fs::remove_dir(Path::new(DROP_IN).parent().unwrap_or(Path::new(DROP_IN)));
     Ok(())

@@ -150,6 +150,8 @@ mod tests {
         write("su", &lines::put(plain).unwrap());
         assert_eq!(of("su"), Standing::Enabled);
         assert_eq!(of("su-l"), Standing::Through("su".into()));
+        write("su", &lines::put(plain).unwrap().replace("  ", " "));
+        assert_eq!(of("su"), Standing::Enabled);
         let by_hand = "account required pam_berth.so\nsession required pam_berth.so quiet\n";
         write("su", by_hand);
         assert_eq!(of("su"), Standing::ByHand);

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use berth_config::outcome::Outcome;
 use berth_config::{Places, Policy};
+use berth_protocol::service::MANAGER;
 
-use crate::pam::Application;
+use super::change::Change;
+use super::manager;
+use crate::application::Application;
 use crate::stack::Folders;
 use crate::{place, sys};
 
@@ -20,9 +23,79 @@ const COPY: &str = "/run/berth-pam";
 /// How long a test login may take: longer than pam_berth and pam_systemd wait for anything.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How many users are tried, until one could log in before the change too.
+const CANDIDATES: usize = 5;
+
+/// A change of a service's file, before it is made.
+pub struct Trial<'a> {
+    pub folders: &'a Folders,
+    pub service: &'a str,
+    /// What is in the file now.
+    pub before: &'a str,
+    /// What will be.
+    pub after: &'a str,
+}
+
+impl Trial<'_> {
+    /// Logs root in, and who is named or some local user whom the policy covers. Prints what came of it.
+    pub fn run(&self, change: Change, user: Option<&str>) -> Result<(), String> {
+        let service = self.service;
+        match self.of("root")? {
+            Some(_) => println!("{service}: root logs in"),
+            None => println!("{service}: root cannot log in here, before the change and after"),
+        }
+        let candidates = match user {
+            Some(user) => vec![user.to_owned()],
+            None => covered(service),
+        };
+        for user in candidates.into_iter().take(CANDIDATES) {
+            let Some(place) = self.of(&user)? else {
+                continue;
+            };
+            match (place, change) {
+                (Place::Berth, _) => println!("{service}: {user} logs in, into a berth"),
+                (Place::Outside, Change::Disable) => println!("{service}: {user} logs in"),
+                (Place::Outside, Change::Enable) => {
+                    println!("{service}: {user} logs in, WITHOUT a berth; the system log says why")
+                }
+            }
+            return Ok(());
+        }
+        match user {
+            Some(user) => {
+                println!("{service}: {user} cannot log in here, before the change and after");
+            }
+            None => println!("{service}: no local user whom the policy covers could be tested"),
+        }
+        Ok(())
+    }
+
+    /// How a user logs in after the change. What fails in the same way without it is no fault of it: of that is no answer.
+    fn of(&self, user: &str) -> Result<Option<Place>, String> {
+        let why = match self.log_in(self.after, user)? {
+            Ok(place) => return Ok(Some(place)),
+            Err(why) => why,
+        };
+        match self.log_in(self.before, user)? {
+            Ok(_) => Err(format!("{user} could not log in: {why}")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn log_in(&self, text: &str, user: &str) -> Result<Result<Place, String>, String> {
+        let text = match self.service == MANAGER {
+            true => &manager::without_logind(text),
+            false => text,
+        };
+        let folder = Folder::new(self.folders, self.service, text)
+            .map_err(|error| format!("cannot copy /etc/pam.d for a test: {error}"))?;
+        Ok(folder.log_in(self.service, user))
+    }
+}
+
 /// A login that went well.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Place {
+enum Place {
     /// In a berth.
     Berth,
     /// Outside.
@@ -31,10 +104,10 @@ pub enum Place {
 
 /// A copy of PAM's folder, by links, in which one file is another. It is removed with this.
 #[derive(Debug)]
-pub struct Copy(PathBuf);
+struct Folder(PathBuf);
 
-impl Copy {
-    pub fn new(folders: &Folders, service: &str, text: &str) -> io::Result<Copy> {
+impl Folder {
+    fn new(folders: &Folders, service: &str, text: &str) -> io::Result<Folder> {
         let copy = Path::new(COPY);
         match fs::remove_dir_all(copy) {
             // Left by one that was killed.
@@ -43,7 +116,7 @@ impl Copy {
             Err(error) => return Err(error),
         }
         DirBuilder::new().mode(0o700).create(copy)?;
-        let made = Copy(copy.into());
+        let made = Folder(copy.into());
         fs::write(copy.join(service), text)?;
         for folder in folders.each().filter(|folder| folder.is_dir()) {
             for entry in fs::read_dir(folder)? {
@@ -59,7 +132,7 @@ impl Copy {
     }
 
     /// Logs a user in and out again.
-    pub fn log_in(&self, service: &str, user: &str) -> Result<Place, String> {
+    fn log_in(&self, service: &str, user: &str) -> Result<Place, String> {
         let said = sys::in_child(DEADLINE, || {
             let attempt = || {
                 let mut application = Application::start(service, user, Some(&self.0))?;
@@ -72,7 +145,7 @@ impl Copy {
                 Ok(true) => 0,
                 Ok(false) => 1,
                 Err(refusal) => {
-                    let refusal: crate::pam::Refusal = refusal;
+                    let refusal: crate::application::Refusal = refusal;
                     eprintln!("{refusal}");
                     2
                 }
@@ -87,7 +160,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for Folder {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             eprintln!("berth: cannot remove {COPY}: {error}");
@@ -96,7 +169,7 @@ impl Drop for Copy {
 }
 
 /// The local users whom the policy covers, in the order of /etc/passwd. There are none without a policy.
-pub fn covered(service: &str) -> Vec<String> {
+fn covered(service: &str) -> Vec<String> {
     let policy = Policy::load_in(&Places::under(Path::new("/")));
     let machine = place::machine();
     let (Ok(policy), Ok(machine)) = (policy, machine) else {

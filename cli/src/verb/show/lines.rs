@@ -50,13 +50,8 @@ pub fn figures(figures: &Figures) -> Vec<(&'static str, String)> {
             format!("{} read, {} written", size(read), size(written)),
         ));
     }
-    let waits = [
-        ("cpu", pressure.cpu),
-        ("memory", pressure.memory),
-        ("io", pressure.io),
-    ];
+    let waits = pressure.each().into_iter();
     let waits: Vec<String> = waits
-        .into_iter()
         .filter_map(|(name, value)| value.map(|value| format!("{name} {value:.1}%")))
         .collect();
     if !waits.is_empty() {

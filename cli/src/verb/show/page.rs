@@ -125,7 +125,7 @@ impl Page {
             }));
             objects.extend(of_uid);
         }
-        let mut penalties = users.keys().map(|uid| penalties::shown(*uid));
+        let mut penalties = users.keys().map(|uid| penalties::shown::to_root(*uid));
         let (penalty, standing) = penalties
             .find(|(line, _)| line.is_some())
             .unwrap_or_default();

@@ -97,9 +97,8 @@ impl Row {
 
     /// The longest of its waits, in percent of the last minute.
     pub fn pressure(&self) -> Option<f64> {
-        let pressure = &self.figures.pressure;
-        let all = [pressure.cpu, pressure.memory, pressure.io];
-        all.into_iter().flatten().reduce(f64::max)
+        let all = self.figures.pressure.each().into_iter();
+        all.filter_map(|(_, wait)| wait).reduce(f64::max)
     }
 }
 

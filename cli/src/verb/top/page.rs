@@ -146,12 +146,9 @@ fn head(model: &Model, width: usize, paint: Paint) -> Vec<Line<'static>> {
     );
     let bar = |bar: String| Span::styled(format!("{bar:LONG$}"), paint.of(Color::Green));
     let left = width / 2 - LONG;
-    let waits = [
-        ("cpu", pressure.cpu),
-        ("memory", pressure.memory),
-        ("io", pressure.io),
-    ];
-    let waits = waits.map(|(name, wait)| format!("{name} {}", or_dash(wait.map(percent))));
+    let waits = pressure
+        .each()
+        .map(|(name, wait)| format!("{name} {}", or_dash(wait.map(percent))));
     let bites = self::bites(&machine.bites);
     vec![
         Line::styled(fit(&title, width), Modifier::BOLD),

@@ -76,7 +76,7 @@ struct Screen {
     terminal: DefaultTerminal,
     signals: SignalFd,
     paint: Paint,
-    deed: Option<Errand>,
+    errand: Option<Errand>,
 }
 
 impl Drop for Screen {
@@ -99,7 +99,7 @@ impl Screen {
                 true => Paint::Colours,
                 false => Paint::Plain,
             },
-            deed: None,
+            errand: None,
             terminal: ratatui::try_init()?,
         })
     }
@@ -165,8 +165,8 @@ impl Screen {
             PollFd::new(stdin.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
         ];
-        if let Some(deed) = &self.deed {
-            what.push(PollFd::new(deed.ended(), PollFlags::POLLIN));
+        if let Some(errand) = &self.errand {
+            what.push(PollFd::new(errand.ended(), PollFlags::POLLIN));
         }
         let left = until.saturating_duration_since(Instant::now());
         // Not a moment too early, and then again.
@@ -219,11 +219,11 @@ impl Screen {
     }
 
     fn start(&mut self, model: &mut Model, arguments: &[String]) {
-        model.message = Some(match &self.deed {
+        model.message = Some(match &self.errand {
             Some(_) => "one thing at a time: the last one is not done yet".into(),
             None => match Errand::start(arguments) {
-                Ok(deed) => {
-                    self.deed = Some(deed);
+                Ok(errand) => {
+                    self.errand = Some(errand);
                     format!("berth {} …", arguments.join(" "))
                 }
                 Err(error) => format!("cannot run berth {}: {error}", arguments.join(" ")),
@@ -233,12 +233,12 @@ impl Screen {
 
     /// What was said by what has ended.
     fn answer(&mut self) -> io::Result<Option<String>> {
-        let Some(deed) = &mut self.deed else {
+        let Some(errand) = &mut self.errand else {
             return Ok(None);
         };
-        let answer = deed.answer()?;
+        let answer = errand.answer()?;
         if answer.is_some() {
-            self.deed = None;
+            self.errand = None;
         }
         Ok(answer)
     }

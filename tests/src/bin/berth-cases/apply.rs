@@ -427,8 +427,7 @@ fn exception(machine: &mut Machine) {
     assert_eq!(berth(machine, "apply").ok(), "0 users changed");
     machine.ssh("alice", "true").ok();
     assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
-    let command = |text: &str| machine.host(&format!("{PROGRAMS}/berth {text}"));
-    let explained = command("explain alice").ok();
+    let explained = machine.berth("explain alice").ok();
     let mut lines = explained
         .lines()
         .skip_while(|line| !line.starts_with("  memory_max"));
@@ -442,7 +441,7 @@ fn exception(machine: &mut Machine) {
         was.contains("was 64M") && was.contains("policy.toml:"),
         "{explained}"
     );
-    let shown = command("show alice").ok();
+    let shown = machine.berth("show alice").ok();
     assert!(
         shown.contains("Exception: memory_max 128M until "),
         "{shown}"
@@ -540,7 +539,7 @@ fn window(machine: &mut Machine) {
     let text = text.replacen("[[rule]]\nname = \"all\"", exam, 1);
     std::fs::write(path, text).unwrap();
     set_clock(machine, "07:59:30");
-    machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+    machine.berth("reload").ok();
     // So that something is started each minute.
     assert!(std::path::Path::new("/var/lib/berth/due").exists());
     let (login, _) = machine.stay("alice");
@@ -548,9 +547,7 @@ fn window(machine: &mut Machine) {
     assert_eq!(tasks(machine), "64");
     assert_eq!(berth(machine, "apply --due").ok(), "");
     set_clock(machine, "08:00:01");
-    let explained = machine
-        .host(&format!("{PROGRAMS}/berth explain alice"))
-        .ok();
+    let explained = machine.berth("explain alice").ok();
     assert!(explained.contains("BOTH   exam"), "{explained}");
     let said = berth(machine, "apply --due").ok();
     assert!(said.contains("alice  tasks_max 64 -> 32"), "{said}");
@@ -565,7 +562,7 @@ fn window(machine: &mut Machine) {
     login.end();
     // A policy without windows asks for nothing each minute.
     machine.policy(&user_caps("tasks_max = 64"));
-    machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+    machine.berth("reload").ok();
     assert!(!std::path::Path::new("/var/lib/berth/due").exists());
 }
 

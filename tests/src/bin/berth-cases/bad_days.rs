@@ -37,6 +37,7 @@ fn set_answer(machine: &Machine, answer: &str) {
 /// Logs alice in under both answers while something is wrong, and root.
 fn assert_as_on_error_says(machine: &mut Machine, what: &str, why: &str) {
     for answer in ["deny", "allow"] {
+        machine.forget_log();
         set_answer(machine, answer);
         let outside = machine.host("readlink /proc/self/ns/mnt").ok();
         let login = machine.su("alice", "readlink /proc/self/ns/mnt");
@@ -136,15 +137,9 @@ fn no_process_ids(machine: &mut Machine) {
 }
 
 fn clock(machine: &mut Machine) {
-    let helper = "/berth/hung-helper";
-    fs::write(
-        helper,
-        "#!/bin/sh\ndate -s '1 hour ago' >/dev/null\nexec sleep 1000\n",
-    )
-    .unwrap();
-    machine.host(&format!("chmod 755 {helper}")).ok();
+    let text = "#!/bin/sh\ndate -s '1 hour ago' >/dev/null\nexec sleep 1000\n";
     machine.stack(&Stack {
-        helper: helper.into(),
+        helper: machine.script("hung-helper", text),
         arguments: "timeout=3".into(),
         ..Stack::default()
     });

@@ -3,7 +3,6 @@
 use std::process::{Command, Stdio};
 
 use berth_tests::{Booted, Policy, Process, eventually};
-use nix::sys::signal::Signal;
 
 use super::BootedCase;
 use super::audit::{CLEAR, assert_audited, switch};
@@ -130,10 +129,7 @@ fn account_killed(machine: &Booted) {
         .expect("pamtester");
     let set = || machine.drop_ins("alice") == ["50-TasksMax.conf"];
     assert!(eventually(set));
-    let helpers = Process::named("berth-helper");
-    assert_eq!(helpers.len(), 2);
-    helpers.iter().for_each(|one| one.signal(Signal::SIGSTOP));
-    helpers.iter().for_each(|one| one.kill());
+    Process::kill_the_keepers();
     drop(application.stdin.take());
     application.wait().expect("its end");
     assert!(set(), "somebody is left who takes it back");

@@ -1,7 +1,7 @@
 //! CPU pinning, felt, and pressure. What user-mode Linux lacks: two CPUs, the controller cpuset, PSI.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 
 use berth_tests::{Background, Booted, Machine, Policy, eventually};
 
@@ -56,16 +56,13 @@ fn unpinned(machine: &mut Machine) {
     let mut application = Background::talking(&machine.probe("open-close-stay login alice"));
     let process = application.process();
     let cpus = || process.status("Cpus_allowed_list").unwrap_or_default();
-    let mut said = BufReader::new(application.0.stdout.take().unwrap()).lines();
-    assert_eq!(said.next().unwrap().unwrap(), "open");
+    assert_eq!(application.line(), "open");
     assert_eq!(cpus(), "1");
-    // Kept open: the application lives on until then.
-    let mut stdin = application.0.stdin.take().unwrap();
+    let stdin = application.0.stdin.as_mut().unwrap();
     stdin.write_all(b"\n").unwrap();
-    assert_eq!(said.next().unwrap().unwrap(), "closed");
+    assert_eq!(application.line(), "closed");
     assert!(eventually(|| cpus() == "0-1"), "{:?}", process.cgroup());
     assert!(!process.cgroup().unwrap().contains("/user-"));
-    drop(stdin);
     application.end();
     machine.assert_nothing_left(&before);
 }

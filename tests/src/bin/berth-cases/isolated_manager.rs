@@ -38,9 +38,7 @@ fn policy(user: &str) -> Policy {
 
 /// As an admin does it. The file is a package's, and not in /etc/pam.d.
 fn enable(machine: &Booted) {
-    let told = machine
-        .host("berth pam enable --yes --user alice systemd-user")
-        .ok();
+    let told = machine.enable_managers();
     assert!(told.contains("alice logs in, into a berth"), "{told}");
 }
 
@@ -199,8 +197,8 @@ fn outside(machine: &Booted) {
         said.stderr.contains("No such file or directory"),
         "{said:?}"
     );
-    let log = machine.host("journalctl --boot --no-pager --grep 'hidden and not in the berth'");
-    assert!(log.stdout.contains("result=ok"), "{log:?}");
+    let line = machine.logged("hidden and not in the berth");
+    assert!(line.contains("result=ok"), "{line}");
     let doctor = machine.host("berth doctor").stdout;
     assert!(doctor.contains("berth pam enable systemd-user"), "{doctor}");
     login.end();

@@ -33,11 +33,6 @@ fn logout(machine: &mut Machine) {
 fn killed(machine: &mut Machine) {
     capped(machine);
     let before = machine.settled();
-    let keeper = || {
-        let helpers = Process::named("berth-helper").into_iter();
-        let of_helper = |one: &Process| one.parent().is_some_and(|up| up.name() == "berth-helper");
-        helpers.filter(of_helper).collect::<Vec<_>>()
-    };
     let uid = machine.uid("alice");
     let sshd = || {
         // "sshd: alice [priv]", or "sshd-session: …" from OpenSSH 10 on.
@@ -45,8 +40,11 @@ fn killed(machine: &mut Machine) {
         all.filter(|one| one.uid() != Some(uid)).collect::<Vec<_>>()
     };
     let init = || Process::named("berth-init");
-    let victims: [(&str, &dyn Fn() -> Vec<Process>); 3] =
-        [("keeper", &keeper), ("sshd", &sshd), ("init", &init)];
+    let victims: [(&str, &dyn Fn() -> Vec<Process>); 3] = [
+        ("keeper", &Process::keepers),
+        ("sshd", &sshd),
+        ("init", &init),
+    ];
     for (name, choose) in victims {
         let (login, _) = machine.stay("alice");
         let chosen = choose();

@@ -37,6 +37,7 @@ mod systemd_freeze;
 mod systemd_pools;
 mod systemd_units;
 mod time_and_disk;
+mod trial;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -107,6 +108,7 @@ fn cases(guest: &str) -> Vec<Case> {
             accounting::CASES,
             apply::CASES,
             penalties::CASES,
+            trial::CASES,
         ]
         .concat(),
         "qemu" => [

@@ -83,9 +83,8 @@ fn crowd(machine: &Booted) {
     prometheus(machine);
     machine.host("systemctl start berth-metrics.socket").ok();
     let connect = "for i in $(seq 500); do exec 3<>/dev/tcp/127.0.0.1/9754; done";
-    machine.host(&format!(
-        "setpriv --reuid=alice --clear-groups bash -c '{connect}'"
-    ));
+    let crowd = format!("setpriv --reuid=alice --clear-groups bash -c '{connect}'");
+    machine.host(&crowd).ok();
     let is_answered = || get(machine, "root").stdout.starts_with("HTTP/1.1 200 OK");
     assert!(eventually(is_answered));
     machine.host("systemctl stop berth-metrics.socket").ok();

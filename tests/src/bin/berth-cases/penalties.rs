@@ -210,7 +210,7 @@ fn burning(machine: &mut Machine) {
         line.contains(" steps=2 cpu_quota=100% until=- because=\"its time is over\""),
         "{line}"
     );
-    let shown = machine.host(&format!("{PROGRAMS}/berth show alice")).ok();
+    let shown = machine.berth("show alice").ok();
     assert!(
         shown.contains("  Penalty: hog, step 1 of 2 is over; forgotten "),
         "{shown}"
@@ -273,16 +273,14 @@ fn standing(machine: &mut Machine) {
     machine.settled();
     let alice = machine.uid("alice");
     machine.policy(&policy("1h"));
-    machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+    machine.berth("reload").ok();
     assert!(Path::new("/var/lib/berth/due").exists());
     put(&on_step(&[(alice, "alice")], 1));
     let before = machine.snapshot();
     let (login, _) = machine.stay("alice");
     assert_eq!(quota(machine, "alice"), "20000 100000");
     assert_eq!(berth(machine, "apply").ok(), "0 users changed");
-    let explained = machine
-        .host(&format!("{PROGRAMS}/berth explain alice"))
-        .ok();
+    let explained = machine.berth("explain alice").ok();
     let mut lines = explained
         .lines()
         .skip_while(|line| !line.starts_with("  cpu_quota"));
@@ -293,7 +291,7 @@ fn standing(machine: &mut Machine) {
         "{explained}"
     );
     assert!(was.contains("was 40%"), "{explained}");
-    let shown = machine.host(&format!("{PROGRAMS}/berth show alice")).ok();
+    let shown = machine.berth("show alice").ok();
     assert!(
         shown.contains("  Penalty: hog, step 1 of 2 until "),
         "{shown}"
@@ -363,7 +361,7 @@ fn standing(machine: &mut Machine) {
     machine.policy(&Policy::with_profile(
         "user = { cpu_quota = \"40%\" }\nlogout = { grace = \"1s\" }",
     ));
-    machine.host(&format!("{PROGRAMS}/berth reload")).ok();
+    machine.berth("reload").ok();
     assert!(!Path::new("/var/lib/berth/due").exists());
     let said = due(machine);
     assert!(said.contains("alice cpu_quota 10% -> 40%"), "{said}");

@@ -85,7 +85,7 @@ fn standing(machine: &mut Machine) {
     });
     let before = machine.settled();
     let (login, _) = machine.stay("alice");
-    machine.host(&format!("{PROGRAMS}/berth freeze alice")).ok();
+    machine.berth("freeze alice").ok();
     let records = || std::fs::read_dir("/run/berth/sessions").map_or(0, |all| all.count());
     let mut waiting = Vec::new();
     let said = loop {
@@ -109,7 +109,7 @@ fn standing(machine: &mut Machine) {
     machine.logged("result=deny reason=\"Your sessions are frozen");
     assert!(!waiting.is_empty(), "none stands");
     assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
-    machine.host(&format!("{PROGRAMS}/berth thaw alice")).ok();
+    machine.berth("thaw alice").ok();
     for late in waiting {
         late.wait();
     }
@@ -176,19 +176,14 @@ fn entered(machine: &mut Machine) {
     ));
     let before = machine.settled();
     let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
-    let list = || machine.host(&format!("{PROGRAMS}/berth list")).stdout;
+    let list = || machine.berth("list").stdout;
     let is_full = || {
         let said = list();
         let of_alice = said.lines().find(|line| line.contains("  alice  "));
         of_alice.is_some_and(|line| line.split_whitespace().nth(6) == Some("16"))
     };
     assert!(eventually(is_full), "{}", list());
-    let said = list();
-    let id = said
-        .lines()
-        .nth(1)
-        .and_then(|line| line.split_whitespace().next());
-    let enter = format!("{PROGRAMS}/berth enter {}", id.unwrap_or_default());
+    let enter = format!("{PROGRAMS}/berth enter {}", machine.session());
     // Several processes, of which none counts in there.
     let look = machine.host(&format!(
         "{enter} sh -c 'cat /proc/1/comm; pgrep -x berth-probe | wc -l; cat /proc/self/cgroup'"

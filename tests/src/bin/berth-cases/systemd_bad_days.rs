@@ -42,8 +42,8 @@ fn assert_as_on_error_says(machine: &Booted, namespaces: &str, why: &str) {
         // Where a login is refused sshd shows the message of the day all the same.
         let is_in = login.stdout.ends_with("systemd");
         assert_eq!(is_in, answer == "allow", "{login:?}");
-        let log = machine.host("journalctl --boot --no-pager --quiet --output=cat");
-        let mut lines = log.stdout.lines();
+        let log = machine.log();
+        let mut lines = log.lines();
         let last = lines.rfind(|line| line.contains("user=alice"));
         let last = last.unwrap_or_default();
         assert!(
@@ -115,9 +115,7 @@ fn memory(machine: &Booted) {
     assert_eq!(["alice", "bob", "root"].map(is_in), [false, false, true]);
     set("allow");
     assert!(is_in("alice"));
-    let log = machine
-        .host("journalctl --boot --no-pager --quiet --output=cat")
-        .stdout;
+    let log = machine.log();
     let told = |line: &&str| line.contains(helper) && line.contains("on_error = deny");
     assert!(log.lines().any(|line| told(&line)), "{log}");
     machine.assert_nothing_left(&before);

@@ -193,7 +193,7 @@ fn missing(machine: &Booted) {
     machine.policy(&warn);
     let (login, _) = machine.stay("alice");
     assert_eq!(machine.of_user("alice", "pids.max"), "70");
-    let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
+    let log = machine.log();
     let told = log.lines().any(|line| {
         line.contains("not_enforced")
             && line.contains("allowed_cpus")

@@ -1,7 +1,6 @@
 //! Freezing and thawing where systemd manages the cgroups.
 
-use std::time::Duration;
-
+use berth_tests::counting::{COUNT, assert_goes_on, assert_stands};
 use berth_tests::{Booted, Policy, eventually};
 
 use super::BootedCase;
@@ -10,30 +9,6 @@ pub const CASES: &[BootedCase] = &[
     ("a_frozen_user_stands_and_goes_on_under_systemd", user),
     ("a_frozen_pool_stands_and_can_be_killed_under_systemd", pool),
 ];
-
-/// A login that counts in a file of its home.
-const COUNT: &str = "i=0; while :; do i=$((i+1)); echo $i >~/count; sleep 0.05; done";
-
-fn counted(machine: &Booted, user: &str) -> u32 {
-    let text = machine.host(&format!("cat ~{user}/count")).stdout;
-    text.trim().parse().unwrap_or(0)
-}
-
-#[track_caller]
-fn assert_goes_on(machine: &Booted, user: &str) {
-    let before = counted(machine, user);
-    assert!(
-        eventually(|| counted(machine, user) > before + 2),
-        "{user} has stopped at {before}"
-    );
-}
-
-#[track_caller]
-fn assert_stands(machine: &Booted, user: &str) {
-    let before = counted(machine, user);
-    std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(counted(machine, user), before, "{user} goes on");
-}
 
 fn user(machine: &Booted) {
     let capped = "user = { memory_max = \"200M\" }\nlogout = { grace = \"1s\" }";
@@ -47,13 +22,13 @@ fn user(machine: &Booted) {
     );
     let before = machine.settled();
     let (alice, _) = machine.background("alice", COUNT, "sh");
-    assert_goes_on(machine, "alice");
+    assert_goes_on("alice");
     let id = machine
         .host("berth list | awk '$2 == \"alice\" { print $1 }'")
         .ok();
     // One session alone: its user gets in.
     machine.host(&format!("berth freeze {id}")).ok();
-    assert_stands(machine, "alice");
+    assert_stands("alice");
     machine.ssh("alice", "true").ok();
     machine.host(&format!("berth thaw {id}")).ok();
 
@@ -72,7 +47,7 @@ fn user(machine: &Booted) {
     // systemd knows of it, and changes nothing.
     machine.host("systemctl daemon-reload").ok();
     machine.host("systemctl daemon-reexec").ok();
-    assert_stands(machine, "alice");
+    assert_stands("alice");
     assert_eq!(
         machine.of_user("alice", "memory.max"),
         (200 << 20).to_string()
@@ -83,7 +58,7 @@ fn user(machine: &Booted) {
         machine.host("berth thaw alice").ok(),
         "thawed user \"alice\": 1 session"
     );
-    assert_goes_on(machine, "alice");
+    assert_goes_on("alice");
     let log = machine.host("berth log alice --since 5min").ok();
     assert!(
         log.contains("  freeze    root froze alice\n") && log.contains("  refused "),
@@ -110,19 +85,19 @@ fn pool(machine: &Booted) {
     let before = machine.settled();
     let (alice, _) = machine.background("alice", COUNT, "sh");
     let (bob, _) = machine.background("bob", COUNT, "sh");
-    assert_goes_on(machine, "alice");
-    assert_goes_on(machine, "bob");
+    assert_goes_on("alice");
+    assert_goes_on("bob");
     let said = machine.host("berth freeze pool:cs-101").ok();
     assert_eq!(said, "frozen pool \"cs-101\": 2 sessions");
-    assert_stands(machine, "alice");
-    assert_stands(machine, "bob");
+    assert_stands("alice");
+    assert_stands("bob");
     machine.ssh("alice", "true").refused();
     machine.host("berth thaw pool:cs-101").ok();
-    assert_goes_on(machine, "bob");
+    assert_goes_on("bob");
     // A user of the pool, whose service manager is outside of it.
     machine.host("berth freeze alice").ok();
-    assert_stands(machine, "alice");
-    assert_goes_on(machine, "bob");
+    assert_stands("alice");
+    assert_goes_on("bob");
     machine.host("berth kill pool:cs-101 --yes").ok();
     alice.end();
     bob.end();

@@ -1,7 +1,7 @@
 //! Whose unit a login is in on a machine that systemd runs, and what happens when parts of all this fail.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -173,9 +173,7 @@ fn beside_one_that_stays(machine: &Booted) {
     machine.berth("su", &Policy::with_profile("logout = { grace = \"0s\" }"));
     let before = machine.settled();
     let mut application = Background::talking("berth-probe open-close-stay su alice");
-    let mut said = BufReader::new(application.0.stdout.take().expect("stdout")).lines();
-    let mut next = || said.next().expect("a line").expect("text");
-    assert_eq!(next(), "open");
+    assert_eq!(application.line(), "open");
     let leader = application.process();
     let scope = leader.cgroup().expect("a cgroup");
     // Moved there, since the application starts nothing: each of these makes others as long as it is let.
@@ -197,7 +195,7 @@ fn beside_one_that_stays(machine: &Booted) {
     assert!(eventually(|| others() > 10));
     let input = application.0.stdin.as_mut().expect("stdin");
     input.write_all(b"\n").expect("write");
-    assert_eq!(next(), "closed");
+    assert_eq!(application.line(), "closed");
     assert!(eventually(|| others() == 0));
     let records = || fs::read_dir("/run/berth/sessions").map_or(0, Iterator::count);
     assert!(eventually(|| records() == 0));
@@ -245,19 +243,14 @@ fn manager(machine: &Booted) {
 fn killed(machine: &Booted) {
     capped(machine);
     let before = machine.settled();
-    let helpers = |is_keeper: bool| {
-        let all = Process::named("berth-helper").into_iter();
-        let of_helper = |one: &Process| one.parent().is_some_and(|up| up.name() == "berth-helper");
-        all.filter(|one| of_helper(one) == is_keeper)
-            .collect::<Vec<_>>()
-    };
+    let [keepers, standbys]: [fn() -> Vec<Process>; 2] = [Process::keepers, Process::standbys];
     for (name, parts) in [
-        ("keeper", &[true][..]),
-        ("standby", &[false]),
-        ("both", &[true, false]),
+        ("keeper", &[keepers][..]),
+        ("standby", &[standbys]),
+        ("both", &[keepers, standbys]),
     ] {
         let (login, sleep) = machine.stay("alice");
-        let victims: Vec<_> = parts.iter().flat_map(|part| helpers(*part)).collect();
+        let victims: Vec<_> = parts.iter().flat_map(|part| part()).collect();
         assert_eq!(victims.len(), parts.len(), "{name}");
         for victim in &victims {
             victim.kill();
@@ -354,8 +347,7 @@ fn place(machine: &Booted) {
     said.refused();
     // What the account phase had set for it.
     machine.assert_caps_taken_back("alice");
-    let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
-    assert!(log.contains("start berth.service"), "{log}");
+    machine.logged("start berth.service");
 }
 
 /// Does something while systemd's own socket is not there.
@@ -380,8 +372,7 @@ fn silent(machine: &Booted) {
     assert!(took < Duration::from_secs(30), "{took:?}");
     said.refused();
     machine.assert_caps_taken_back("alice");
-    let log = machine.host("journalctl --boot --no-pager --quiet").stdout;
-    assert!(log.contains("cannot talk with systemd"), "{log}");
+    machine.logged("cannot talk with systemd");
 
     let mut allow = Policy::with_profile(CAPS);
     allow.defaults = "on_error = \"allow\"".into();

@@ -1,15 +1,14 @@
-//! What needs `unsafe`, behind safe functions, and what a program that is started has of this one.
+//! How a program is started, and who has the terminal while it runs.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
 use std::fs::File;
+use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-pub use berth_session::{pidfd_kill, pidfd_open};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -17,39 +16,7 @@ use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
-/// Has times be the machine's, as those of logins and of the log are, and not of who types: sudo keeps a TZ. To be called
-/// before there is a thread.
-pub fn forget_zone() {
-    // SAFETY: nothing else reads the environment, as there is one thread.
-    unsafe { std::env::remove_var("TZ") }
-}
-
-/// The device and the number of a file, as the kernel has them (statx(2)). Its file system is not asked: that may be a
-/// user's own, which need not answer.
-pub fn known_file(path: &Path) -> nix::Result<(u64, u64)> {
-    let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|_| Errno::EINVAL)?;
-    let (flags, mask) = (libc::AT_STATX_DONT_SYNC, libc::STATX_INO);
-    // SAFETY: a structure of integers, for which zeroes are valid.
-    let mut seen: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: the path and the structure outlive the call.
-    let looked = unsafe { libc::statx(libc::AT_FDCWD, path.as_ptr(), flags, mask, &raw mut seen) };
-    Errno::result(looked)?;
-    let device = libc::makedev(seen.stx_dev_major, seen.stx_dev_minor);
-    Ok((device, seen.stx_ino))
-}
-
-/// A new, empty session keyring in place of the caller's.
-pub fn new_keyring() -> nix::Result<()> {
-    const JOIN_SESSION_KEYRING: libc::c_int = 1; // keyctl(2); libc does not have it
-    let anonymous = std::ptr::null::<libc::c_char>();
-    // SAFETY: without a name the keyring is anonymous; no other memory.
-    let joined = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) };
-    match Errno::result(joined) {
-        // A container's filter forbids all of keyctl, or the kernel has no keys: nobody in there can read any.
-        Err(Errno::EPERM | Errno::ENOSYS) => Ok(()),
-        other => other.map(drop),
-    }
-}
+use super::{handle, pidfd_kill, pidfd_open};
 
 /// Which process group has the terminal while a program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +25,16 @@ pub enum Terminal {
     Shared,
     /// The program's own, as an interactive shell needs it.
     Own,
+}
+
+impl Terminal {
+    /// That of a shell, if somebody types there, or of the command that these words are.
+    pub fn of(words: &[String]) -> Terminal {
+        match words.is_empty() && std::io::stdin().is_terminal() {
+            true => Terminal::Own,
+            false => Terminal::Shared,
+        }
+    }
 }
 
 /// Who a program runs as.
@@ -71,6 +48,18 @@ pub struct Identity {
     pub groups: Vec<Gid>,
     /// The working directory, if it is there.
     pub home: PathBuf,
+}
+
+impl Identity {
+    /// Root, and not at home.
+    pub fn root() -> Identity {
+        Identity {
+            uid: Uid::from_raw(0),
+            gid: Gid::from_raw(0),
+            groups: vec![Gid::from_raw(0)],
+            home: "/".into(),
+        }
+    }
 }
 
 /// Makes a program run as a user. Everything happens in the new process: in the PID namespace that
@@ -113,32 +102,6 @@ fn take_terminal() -> std::io::Result<()> {
     give_terminal()
 }
 
-/// How many lines the terminal on standard output shows.
-pub fn terminal_height() -> Option<u16> {
-    terminal_size()
-        .map(|size| size.ws_row)
-        .filter(|rows| *rows > 0)
-}
-
-/// How many columns it has.
-pub fn terminal_width() -> Option<u16> {
-    terminal_size()
-        .map(|size| size.ws_col)
-        .filter(|columns| *columns > 0)
-}
-
-fn terminal_size() -> Option<libc::winsize> {
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    // SAFETY: the pointer is to a live winsize.
-    let done = unsafe { libc::ioctl(libc::STDOUT_FILENO, libc::TIOCGWINSZ, &mut size) };
-    (done == 0).then_some(size)
-}
-
 /// Gives the terminal to this process's group.
 pub fn give_terminal() -> std::io::Result<()> {
     // Whoever is in the background is stopped by this call otherwise.
@@ -151,14 +114,6 @@ pub fn give_terminal() -> std::io::Result<()> {
 /// Leaves the keyboard's signals to the program that runs.
 pub fn ignore_keyboard_signals() -> std::io::Result<()> {
     for signal in [Signal::SIGINT, Signal::SIGQUIT] {
-        handle(signal, SigHandler::SigIgn)?;
-    }
-    Ok(())
-}
-
-/// Goes on when all that runs in the same session is asked to end, and its terminal goes.
-pub fn outlive_the_session() -> nix::Result<()> {
-    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
         handle(signal, SigHandler::SigIgn)?;
     }
     Ok(())
@@ -195,45 +150,10 @@ impl Drop for KeyboardIgnored {
     }
 }
 
-fn handle(signal: Signal, handler: SigHandler) -> nix::Result<SigHandler> {
-    // SAFETY: no function of this program's is a handler.
-    unsafe { nix::sys::signal::signal(signal, handler) }
-}
-
 /// Has a program begin with no signal held back: it would inherit what this one holds back.
 pub fn hold_nothing_back(command: &mut Command) -> &mut Command {
     // SAFETY: only a system call.
     unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) }
-}
-
-/// Holds back every signal that can be, for [`next_signal`]. A program that [`run_as`] starts has none of it.
-pub fn hold_signals_back() -> nix::Result<()> {
-    SigSet::all().thread_block()
-}
-
-/// Stops this process and what it has started, as Ctrl-Z does, until somebody says to go on. SIGTSTP is held back
-/// before and after.
-pub fn stop_here() -> nix::Result<()> {
-    let stop: nix::sys::signal::SigSet = [Signal::SIGTSTP].into_iter().collect();
-    nix::sys::signal::kill(Pid::from_raw(0), Signal::SIGTSTP)?;
-    stop.thread_unblock()?;
-    stop.thread_block()
-}
-
-/// Waits for a signal; its number. nix has no name for those of real time.
-pub fn next_signal() -> nix::Result<i32> {
-    let mut all = std::mem::MaybeUninit::uninit();
-    // SAFETY: writes the set.
-    unsafe { libc::sigfillset(all.as_mut_ptr()) };
-    let nowhere = std::ptr::null_mut();
-    // SAFETY: the set is written, and nothing is asked for but the number.
-    Errno::result(unsafe { libc::sigwaitinfo(all.as_ptr(), nowhere) })
-}
-
-/// Sends a signal by its number.
-pub fn pass_on(signal: i32, process: Pid) -> nix::Result<()> {
-    // SAFETY: no pointers.
-    Errno::result(unsafe { libc::kill(process.as_raw(), signal) }).map(drop)
 }
 
 /// Runs something in a child, which is killed if it takes too long. Gives back its exit status and what it
@@ -287,31 +207,16 @@ pub fn in_child(deadline: Duration, work: impl FnOnce() -> i32) -> std::io::Resu
     }
 }
 
-/// Whether running a file gives capabilities.
-pub fn has_file_capabilities(path: &Path) -> bool {
-    let Ok(path) = CString::new(path.as_os_str().as_encoded_bytes()) else {
-        return false; // No file has a NUL in its name.
-    };
-    let (name, nowhere) = (c"security.capability", std::ptr::null_mut());
-    // SAFETY: strings that end in NUL; nothing is written where the size is 0.
-    unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), nowhere, 0) > 0 }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::hold_signals_back;
     use super::*;
 
     #[test]
     fn what_is_held_back_here_is_not_in_a_program_that_is_started() {
         hold_signals_back().unwrap();
         let [mut by_run_as, mut as_is] = [(); 2].map(|()| Command::new("grep"));
-        let root = Identity {
-            uid: Uid::from_raw(0),
-            gid: Gid::from_raw(0),
-            groups: vec![Gid::from_raw(0)],
-            home: "/".into(),
-        };
-        run_as(&mut by_run_as, root, Terminal::Shared);
+        run_as(&mut by_run_as, Identity::root(), Terminal::Shared);
         for command in [&mut by_run_as, hold_nothing_back(&mut as_is)] {
             let said = command.args(["SigBlk", "/proc/self/status"]).output();
             assert_eq!(said.unwrap().stdout, b"SigBlk:\t0000000000000000\n");

@@ -1,0 +1,44 @@
+//! What a program said, and who runs it.
+
+// Each test uses what it needs of it.
+#![allow(dead_code)]
+
+use std::process::{Command, Output};
+
+/// How it ended, and what it said.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    pub fn of(command: &mut Command) -> Ran {
+        command.output().unwrap().into()
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Ran {
+        Ran {
+            code: output.status.code(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// What is put before a command for this user to run it.
+pub fn somebody(uid: u32) -> String {
+    format!("setpriv --reuid={uid} --regid={uid} --clear-groups")
+}
+
+/// Files of anybody else's are refused, and nobody else can make a mount namespace.
+#[track_caller]
+pub fn needs_root() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test must be run by root"
+    );
+}
