@@ -163,6 +163,8 @@ cat untouched >&3",
         };
         let (standby, worker) = (pid("standby"), Pid::from_raw(pid("worker")));
         waitpid(Pid::from_raw(standby), None).unwrap();
+        // Start times are counted in ticks: two of them, of 10 ms.
+        std::thread::sleep(Duration::from_millis(20));
         // SAFETY: a structure of integers, for which zeroes are valid.
         let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
         (args.set_tid, args.set_tid_size) = (&raw const standby as u64, 1);
