@@ -51,6 +51,7 @@ const DEFAULT_ACTION: [u64; 4] = [0; 4];
 #[derive(Debug)]
 pub struct Process {
     pid: c_int,
+    /// By which it is known again: a PID can be somebody else's by then.
     start: Option<String>,
     fd: Option<OwnedFd>,
 }
