@@ -72,7 +72,7 @@ fn a_rust_that_is_there_is_used_if_it_is_new_and_never_removed() {
     let apt = apt();
     let install = apt.lines().find(|line| line.starts_with("install"));
     let install = install.unwrap_or_default();
-    assert!(install.contains(" --no-remove "), "{apt}");
+    assert!(install.contains(" APT::Get::Remove=false "), "{apt}");
     // After a boot Debian's own upgrade may have dpkg's lock.
     assert!(install.contains(" DPkg::Lock::Timeout="), "{apt}");
 }
