@@ -9,8 +9,8 @@
 //! state. Its set*id functions, for one, walk the application's list of threads.
 //!
 //! One who waits for the other to leave the memory stops waiting when it is killed, and whoever types `su` can have the
-//! first child killed: by the cgroup.kill of a cgroup of theirs. So that tells when it has come to its end, and where it
-//! has not, all that the second may still use stays for ever.
+//! first child killed: by the cgroup.kill of a cgroup of theirs. Where that has not come to its own end, all that the second
+//! may still use stays for ever.
 
 use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int, c_long, c_void};
@@ -117,8 +117,6 @@ struct Plan {
     errno: Cell<c_int>,
     /// What failed. Clone and exec speak for themselves.
     step: Cell<Option<&'static str>>,
-    /// Whether the first child has come to its end, and so the second, if any, has left the memory.
-    is_over: Cell<bool>,
 }
 
 /// Starts `helper --session` with `theirs` as descriptor 3; `ours` is the other end.
@@ -148,14 +146,13 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
         pid: Cell::new(0),
         errno: Cell::new(0),
         step: Cell::new(None),
-        is_over: Cell::new(false),
     });
     let dumpable = Dumpable::remember();
-    {
+    let is_over = {
         // No handler of the application's may run in a child that has its memory.
         let _blocked = Blocked::all();
         // SAFETY: stack and plan outlive the child, since this thread stands still until it has ended, and only touches the
-        // plan's cells. They outlive the child that it starts, too: see `is_over` below.
+        // plan's cells. They outlive the child that it starts, too, where that may go on: see `is_over` below.
         let child = Errno::result(unsafe {
             libc::clone(
                 first_child,
@@ -165,12 +162,12 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
             )
         })
         .map_err(|errno| failed(None, errno))?;
-        reap(child);
-    }
+        reap(child)
+    };
     dumpable.restore();
     // Whether it started or not: as long as we hold its end, no end of file comes.
     drop(theirs);
-    if !plan.is_over.get() {
+    if !is_over {
         // The second may run yet, and start the helper, whose socket has ended by then. Only its code goes, if the
         // application unloads the module first: then it ends by SIGSEGV.
         std::mem::forget((first, second, path, plan));
@@ -224,13 +221,12 @@ extern "C" fn first_child(plan: *mut c_void) -> c_int {
             plan.step.set(Some(step));
         }
     }
-    plan.is_over.set(true);
     0
 }
 
 fn start_second(plan: &Plan) {
-    // SAFETY: as in `start`: this child stands still until the second has left the memory, by exec or exit; killed
-    // meanwhile, it does not say that it is over.
+    // SAFETY: as in `start`: this child stands still until the second has left the memory, by exec or exit, or is
+    // killed.
     let pid = unsafe {
         libc::clone(
             second_child,
@@ -354,25 +350,28 @@ fn duplicate(fd: c_int) -> Result<c_long, &'static str> {
     check(copy, DESCRIPTORS).map(|()| copy)
 }
 
-/// Waits for this very child; the application's own are not looked at.
-fn reap(child: c_int) {
+/// Waits for this very child; the application's own are not looked at. Says whether it has come to its own end, and so the one
+/// that it started has left the memory.
+fn reap(child: c_int) -> bool {
     // A child without an exit signal is one that wait(2) sees only when asked (so no loop of the
     // application's can take it either), and that stays for us even where SIGCHLD is ignored.
-    wait(child, libc::__WCLONE);
+    wait(child, libc::__WCLONE).is_some_and(|status| libc::WIFEXITED(status))
 }
 
-fn wait(child: c_int, options: c_int) {
-    // SAFETY: all pointers are null. Once is enough: every signal is blocked here, so none interrupts it.
-    let _ = unsafe {
+/// How a child has ended; none of one that is not there.
+fn wait(child: c_int, options: c_int) -> Option<c_int> {
+    let mut status = 0;
+    // SAFETY: writes the status. Once is enough: every signal is blocked here, so none interrupts it.
+    let waited = unsafe {
         libc::syscall(
             libc::SYS_wait4,
             child,
-            ptr::null_mut::<c_int>(),
+            &raw mut status,
             options,
             ptr::null_mut::<c_void>(),
         )
     };
-    // What is not there needs no reaping.
+    (waited == c_long::from(child)).then_some(status)
 }
 
 /// Sets this thread's signal mask, glibc's internal signals included, and returns the old one.
