@@ -117,9 +117,10 @@ impl Watch {
         let is_over = |then: &Instant| now.saturating_duration_since(*then) >= AGAIN;
         let minute_is_over = self.caps_read.as_ref().is_none_or(is_over);
         let mut found = Vec::new();
-        let held = minute_is_over
-            .then(|| Held::of(self.uid).ok().flatten())
-            .flatten();
+        let held = match minute_is_over {
+            true => Held::of(self.uid).ok().flatten(),
+            false => None,
+        };
         for level in self.levels.iter_mut().filter(|level| level.is_users) {
             if minute_is_over {
                 level.read_caps(held.as_ref());

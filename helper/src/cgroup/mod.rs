@@ -216,8 +216,8 @@ impl Writer<'_> {
     }
 
     fn write(&mut self, whom: &str, group: &Group, setting: &Setting) -> Result<()> {
-        let missing = match self.available.reason_against(setting.controller) {
-            Some(reason) => cap_error(whom, setting, reason),
+        let reason = match self.available.reason_against(setting.controller) {
+            Some(reason) => reason,
             None => match standing::standing(group, setting, Lowering::LetGo) {
                 // What is in force already is not written again: the kernel may take its time over it.
                 Standing::Same => return Ok(()),
@@ -235,11 +235,11 @@ impl Writer<'_> {
                 }
                 Standing::NoFile => {
                     let (file, place) = (setting.file, group.path().display());
-                    let reason = format!("this kernel has no {file} in {place}");
-                    cap_error(whom, setting, reason)
+                    format!("this kernel has no {file} in {place}")
                 }
             },
         };
+        let missing = cap_error(whom, setting, reason);
         match self.missing_controller {
             MissingController::Deny => Err(missing),
             MissingController::Warn => {
@@ -271,13 +271,16 @@ pub fn but_in_use(
     left: &mut Vec<String>,
 ) -> Result<Vec<Setting>> {
     let mut settings = settings.to_vec();
-    if let Some(at) = settings.iter().position(|one| one.file == "memory.max") {
-        let max = settings.remove(at);
-        match standing::standing(group, &max, Lowering::LetGo) {
-            Standing::InUse(reason) => left.push(cap_error(whom, &max, reason).to_string()),
-            Standing::Unknown(reason) => return Err(cap_error(whom, &max, reason)),
-            _ => settings.insert(at, max),
+    let Some(max) = settings.iter().find(|one| one.file == "memory.max") else {
+        return Ok(settings);
+    };
+    match standing::standing(group, max, Lowering::LetGo) {
+        Standing::InUse(reason) => {
+            left.push(cap_error(whom, max, reason).to_string());
+            settings.retain(|one| one.file != "memory.max");
         }
+        Standing::Unknown(reason) => return Err(cap_error(whom, max, reason)),
+        Standing::Same | Standing::Differs(_) | Standing::NoFile => {}
     }
     Ok(settings)
 }
