@@ -4,9 +4,9 @@ use berth_config::Policy;
 use berth_session::systemd::{self, Bus, Held, TIMER, is_booted};
 use berth_session::{Applied, Tree, UserFolder};
 
-use crate::caps::Helper;
 use crate::exit::Exit;
-use crate::{caps, exceptions, penalties, place};
+use crate::helper::Helper;
+use crate::{exceptions, helper, penalties, place};
 
 /// A round. Says nothing where there is nothing to do: cron would send it by mail.
 pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
@@ -31,9 +31,9 @@ pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
         failed = Some(exit);
     }
     let exit = match as_json {
-        true => caps::print_json(&all, false),
-        false if all.iter().all(|one| one.changes.is_empty()) => Ok(caps::print_left(&all)),
-        false => Ok(caps::print(&all, false)),
+        true => helper::print_json(&all, false),
+        false if all.iter().all(|one| one.changes.is_empty()) => Ok(helper::print_left(&all)),
+        false => Ok(helper::print(&all, false)),
     };
     failed.map_or(exit, Err)
 }

@@ -8,9 +8,9 @@ use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
 
-use crate::caps::Helper;
 use crate::exit::{Exit, not_so};
-use crate::{caller, caps, figures, json};
+use crate::helper::Helper;
+use crate::{caller, helper, json, readable};
 
 /// The right to change exceptions: the folder, locked.
 pub struct Changing {
@@ -87,7 +87,7 @@ pub fn shown(uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
     let line = |one: &Exception| {
         let mut text = format!("{one}, by {}", one.by);
         if let Some(reason) = &one.reason {
-            text += &format!(": \"{}\"", figures::harmless(reason));
+            text += &format!(": \"{}\"", readable::harmless(reason));
         }
         text
     };
@@ -123,7 +123,7 @@ pub fn print_json(
         "user": user,
         "uid": uid,
         "exceptions": objects(all),
-        "applied": caps::objects(applied),
+        "applied": helper::objects(applied),
     }))
 }
 

@@ -1,153 +1,184 @@
-//! Figures as people read them: sizes, lengths of time, shares of a cap.
+//! What cgroups use of the machine and may use, as a verb shows it.
 
-use berth_protocol::is_invisible;
+use std::time::{Duration, Instant};
 
-/// How wide a bar is.
-const BAR: usize = 16;
+use berth_session::{Group, Limits, Pressure, Tree, Usage};
+use serde_json::{Value, json};
 
-/// A dash for what is not known, or for none.
-pub fn or_dash(known: Option<impl ToString>) -> String {
-    known.map_or_else(|| "-".into(), |known| known.to_string())
+use crate::parallel;
+
+/// How long a CPU rate is watched. The kernel counts what runs on another CPU by its ticks, of up to 4 ms.
+const SAMPLE: Duration = Duration::from_millis(100);
+
+/// What one cgroup uses and may use. All of it is empty without a cgroup.
+#[derive(Debug, Clone, Default)]
+pub struct Figures {
+    /// CPU in the last moments, in percent of one CPU.
+    pub cpu_percent: Option<f64>,
+    /// What it has used.
+    pub usage: Usage,
+    /// What it may use.
+    pub limits: Limits,
+    /// How long it waits.
+    pub pressure: Pressure,
 }
 
-/// A number of bytes in four or five places: `80M`, `1.2G`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [(char, u32, usize); 4] = [('T', 40, 1), ('G', 30, 1), ('M', 20, 0), ('K', 10, 0)];
-    for (unit, shift, places) in UNITS {
-        if bytes >> shift > 0 {
-            let value = bytes as f64 / (1_u64 << shift) as f64;
-            return format!("{value:.places$}{unit}");
+impl Figures {
+    /// What a cgroup uses and may use now; its rate takes two looks.
+    pub fn now(group: &Group) -> Figures {
+        let group = group.opened();
+        Figures {
+            cpu_percent: None,
+            usage: Usage::of(&group),
+            limits: Limits::of(&group),
+            pressure: Pressure::of(&group),
         }
     }
-    format!("{bytes}B")
-}
 
-/// How long ago, in a column: `12s`, `4m`, `2h14m`, `3d`.
-pub fn age(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}m"),
-        (0, _, _) => format!("{hours}h{}m", minutes % 60),
-        _ => format!("{days}d"),
-    }
-}
-
-/// A length of time in a sentence: `12s`, `4min`, `2h 14min`, `3d 4h`.
-pub fn span(seconds: u64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
-    match (days, hours, minutes) {
-        (0, 0, 0) => format!("{seconds}s"),
-        (0, 0, _) => format!("{minutes}min"),
-        (0, _, _) => format!("{hours}h {}min", minutes % 60),
-        _ => format!("{days}d {}h", hours % 24),
-    }
-}
-
-/// A length of CPU time: as [`span`], and short ones in tenths.
-pub fn cpu_time(microseconds: u64) -> String {
-    match microseconds / 1_000_000 {
-        0..10 => format!("{:.1}s", microseconds as f64 / 1e6),
-        seconds => span(seconds),
-    }
-}
-
-/// A percentage without decimals.
-pub fn percent(value: f64) -> String {
-    format!("{value:.0}%")
-}
-
-/// How much of a whole is used. What is used at all shows, and only what is used up is full.
-pub fn bar(part: f64, whole: f64) -> String {
-    let share = if whole > 0.0 { part / whole } else { 1.0 };
-    let full = (share.clamp(0.0, 1.0) * BAR as f64) as usize;
-    let full = if part > 0.0 { full.max(1) } else { full };
-    format!("{:.<BAR$}", "|".repeat(full.min(BAR)))
-}
-
-/// How much of a whole is used, to the nearest of so many places.
-pub fn gauge(part: f64, whole: f64, width: usize) -> String {
-    let share = if whole > 0.0 { part / whole } else { 1.0 };
-    let full = (share.clamp(0.0, 1.0) * width as f64).round() as usize;
-    format!("{:.<width$}", "|".repeat(full.min(width)))
-}
-
-/// Names, a few of them in full.
-pub fn named(names: &[&str]) -> String {
-    match names {
-        [a, b, c, _, rest @ ..] if !rest.is_empty() => {
-            format!("{a}, {b}, {c} and {} more", names.len() - 3)
-        }
-        names => names.join(", "),
-    }
-}
-
-/// What a user can choose (a terminal's name, a remote host), without control characters that would
-/// act on the terminal of who reads it, and without those that change how others show (a bidirectional override).
-pub fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| if is_invisible(c) { '\u{fffd}' } else { c })
+    /// All figures of cgroups.
+    pub fn of(groups: &[Option<Group>]) -> Vec<Figures> {
+        let rates = Rates::begin(groups);
+        let figures = parallel::map(groups, |group| {
+            let figures = group.as_ref().map(Figures::now);
+            figures.unwrap_or_default()
+        });
+        let both = figures.into_iter().zip(rates.end(groups));
+        both.map(|(figures, cpu_percent)| Figures {
+            cpu_percent,
+            ..figures
+        })
         .collect()
+    }
+
+    /// Those of one cgroup.
+    pub fn of_one(group: Option<Group>) -> Figures {
+        Figures::of(&[group]).pop().unwrap_or_default()
+    }
+
+    /// Those of users, and of sessions in the same moments.
+    pub fn of_users(
+        tree: Option<&Tree>,
+        users: &[Option<Group>],
+        sessions: &[Option<Group>],
+    ) -> (Vec<Figures>, Vec<Figures>) {
+        let mut of_users = Figures::of(&[users, sessions].concat());
+        let of_sessions = of_users.split_off(users.len());
+        for (figures, user) in of_users.iter_mut().zip(users) {
+            if let (Some(tree), Some(user)) = (tree, user) {
+                figures.limits = Limits::of_user(tree, user);
+            }
+        }
+        (of_users, of_sessions)
+    }
+
+    /// What several use together. What is no sum, a cap, a peak, a share of time, is left out.
+    pub fn sum(all: &[Figures]) -> Figures {
+        let sum = |of: fn(&Usage) -> Option<u64>| {
+            all.iter()
+                .filter_map(|one| of(&one.usage))
+                .reduce(u64::saturating_add)
+        };
+        Figures {
+            cpu_percent: all
+                .iter()
+                .filter_map(|one| one.cpu_percent)
+                .reduce(|a, b| a + b),
+            usage: Usage {
+                cpu_us: sum(|usage| usage.cpu_us),
+                cpu_user_us: sum(|usage| usage.cpu_user_us),
+                cpu_system_us: sum(|usage| usage.cpu_system_us),
+                throttled_us: sum(|usage| usage.throttled_us),
+                memory: sum(|usage| usage.memory),
+                memory_peak: None,
+                tasks: sum(|usage| usage.tasks),
+                tasks_peak: None,
+                tasks_refused: sum(|usage| usage.tasks_refused),
+                io_read: sum(|usage| usage.io_read),
+                io_write: sum(|usage| usage.io_write),
+                oom_kills: sum(|usage| usage.oom_kills),
+            },
+            ..Figures::default()
+        }
+    }
+
+    /// For programs: bytes, seconds and percentages are numbers; null is no cap, or not known here.
+    pub fn object(&self) -> Value {
+        let Figures {
+            usage,
+            limits,
+            pressure,
+            ..
+        } = self;
+        let seconds = |us: Option<u64>| us.map(|us| us as f64 / 1e6);
+        let percent = |value: Option<f64>| value.map(|value| (value * 10.0).round() / 10.0);
+        json!({
+            "cpu": {
+                "percent": percent(self.cpu_percent),
+                "quota_percent": limits.cpu_percent,
+                "seconds": seconds(usage.cpu_us),
+                "throttled_seconds": seconds(usage.throttled_us),
+            },
+            "memory": {
+                "bytes": usage.memory,
+                "max_bytes": limits.memory,
+                "peak_bytes": usage.memory_peak,
+                "oom_kills": usage.oom_kills,
+            },
+            "tasks": {
+                "count": usage.tasks,
+                "max": limits.tasks,
+                "peak": usage.tasks_peak,
+                "refused": usage.tasks_refused,
+            },
+            "io": { "read_bytes": usage.io_read, "written_bytes": usage.io_write },
+            "pressure": {
+                "cpu_percent": pressure.cpu,
+                "memory_percent": pressure.memory,
+                "io_percent": pressure.io,
+            },
+        })
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The first of two looks at the CPU time of cgroups, all of them in the same moments. What else there is to read is
+/// best read before the second.
+#[derive(Debug)]
+pub struct Rates {
+    began: Instant,
+    before: Vec<Option<(Instant, u64)>>,
+}
 
-    #[test]
-    fn figures_read_as_in_a_table() {
-        let sizes = [
-            (0, "0B"),
-            (80 << 20, "80M"),
-            (1_288_490_188, "1.2G"),
-            (3 << 30, "3.0G"),
-            (5000, "5K"),
-        ];
-        for (bytes, text) in sizes {
-            assert_eq!(size(bytes), text);
+impl Rates {
+    pub fn begin(groups: &[Option<Group>]) -> Rates {
+        Rates {
+            began: Instant::now(),
+            before: parallel::map(groups, |group| cpu(group.as_ref())),
         }
-        let times = [
-            (12, "12s", "12s"),
-            (245, "4m", "4min"),
-            (8045, "2h14m", "2h 14min"),
-            (270_000, "3d", "3d 3h"),
-        ];
-        for (seconds, short, long) in times {
-            assert_eq!(
-                (age(seconds).as_str(), span(seconds).as_str()),
-                (short, long)
-            );
+    }
+
+    /// Waits until the time is up, looks again, and gives percentages of one CPU.
+    pub fn end(self, groups: &[Option<Group>]) -> Vec<Option<f64>> {
+        if self.before.iter().any(Option::is_some) {
+            std::thread::sleep(SAMPLE.saturating_sub(self.began.elapsed()));
         }
-        assert_eq!(cpu_time(412_000), "0.4s");
-        assert_eq!(cpu_time(38_000_000), "38s");
+        let after = parallel::map(groups, |group| cpu(group.as_ref()));
+        let both = self.before.into_iter().zip(after);
+        both.map(|(before, after)| {
+            let ((from, before), (to, after)) = (before?, after?);
+            rate(to.duration_since(from), after.saturating_sub(before))
+        })
+        .collect()
     }
+}
 
-    #[test]
-    fn a_bar_shows_the_share() {
-        assert_eq!(bar(181.0, 800.0), "|||.............");
-        assert_eq!(bar(0.0, 800.0), "................");
-        assert_eq!(bar(0.1, 800.0), "|...............");
-        assert_eq!(bar(900.0, 800.0), "||||||||||||||||");
-    }
+/// The CPU time of a cgroup, and when it was read.
+fn cpu(group: Option<&Group>) -> Option<(Instant, u64)> {
+    let used = group?.keyed("cpu.stat", "usage_usec")?;
+    Some((Instant::now(), used))
+}
 
-    #[test]
-    fn a_gauge_is_as_near_as_it_can_be() {
-        assert_eq!(gauge(399.0, 400.0, 8), "||||||||");
-        assert_eq!(gauge(181.0, 800.0, 8), "||......");
-        assert_eq!(gauge(1.0, 400.0, 8), "........");
-        assert_eq!(gauge(1.0, 0.0, 8), "||||||||");
-    }
-
-    #[test]
-    fn no_escape_sequence_comes_through() {
-        assert_eq!(harmless("a\x1b[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
-        assert_eq!(harmless("\u{202e}gnp.exe"), "\u{fffd}gnp.exe");
-        assert_eq!(harmless("zoë"), "zoë");
-    }
-
-    #[test]
-    fn many_names_are_a_few_and_a_number() {
-        assert_eq!(named(&["a", "b", "c", "d"]), "a, b, c, d");
-        assert_eq!(named(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");
-    }
+/// What was used of CPU time in some time, in percent of one CPU.
+pub fn rate(passed: Duration, used_us: u64) -> Option<f64> {
+    let passed = passed.as_secs_f64();
+    (passed > 0.0).then(|| used_us as f64 / 1e6 / passed * 100.0)
 }

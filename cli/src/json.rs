@@ -6,7 +6,7 @@ use berth_config::LocalTime;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::stored;
+use crate::whole;
 
 /// The version of what is printed. Keys may be added under the same number.
 const VERSION: u32 = 1;
@@ -14,7 +14,7 @@ const VERSION: u32 = 1;
 /// Prints an object and its version, all of it or with an error.
 pub fn print(object: Value) -> Result<(), Exit> {
     let object = merged(object, json!({ "version": VERSION }));
-    stored::print(&format!("{object:#}\n"))
+    whole::print(&format!("{object:#}\n"))
 }
 
 /// An object with the keys of another, too.

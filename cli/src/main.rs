@@ -32,40 +32,41 @@ macro_rules! eprintln {
     };
 }
 
+mod admin_log;
 mod application;
 mod ask;
-mod at_once;
 mod caller;
-mod caps;
-mod deed;
 mod difference;
 mod due;
 mod exceptions;
 mod exit;
 mod figures;
+mod helper;
 mod json;
 mod live;
 mod lock;
-#[cfg(test)]
-mod manual;
-mod own;
+mod object;
+mod own_sessions;
 mod pager;
 mod paint;
+mod pam_files;
+mod parallel;
 mod penalties;
 mod place;
 mod program;
 mod progress;
-mod reading;
+mod readable;
 mod repeated;
 mod replace;
-mod stack;
+mod slices;
 mod stale;
-mod stored;
 mod sys;
 mod table;
-mod units;
+#[cfg(test)]
+mod tests;
 mod verb;
 mod when;
+mod whole;
 
 use std::process::ExitCode;
 

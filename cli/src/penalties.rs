@@ -8,8 +8,8 @@ use berth_config::{Machine, Places, Policy, Standing, Standings, Track, Tracks};
 use berth_session::{Applied, Group, Line, Tree, UserFolder};
 use nix::fcntl::Flock;
 
-use crate::caps::Helper;
 use crate::exit::{Exit, not_so};
+use crate::helper::Helper;
 use crate::{live, lock, place};
 
 mod look;

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use crate::decide::Decision;
 use crate::facts::{Login, Machine};
 use crate::policy::{Case, Policy};
-use crate::read::table::value;
+use crate::setting::value;
 
 /// Services that are looked at whether a rule tests them or not.
 const USUAL: [&str; 4] = ["cron", "login", "sshd", "su"];

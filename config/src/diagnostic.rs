@@ -37,6 +37,20 @@ pub(crate) struct At {
     pub(crate) to: u32,
 }
 
+/// A place as `explain` prints it: `policy.toml:87`, `policy.d/20-cron.toml:6`.
+pub(crate) fn short_place(files: &[PathBuf], at: At) -> String {
+    let Some(path) = files.get(usize::from(at.file)) else {
+        return format!("?:{}", at.line);
+    };
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let drop_in = path
+        .parent()
+        .and_then(|parent| parent.file_name())
+        .is_some_and(|parent| parent == "policy.d");
+    let folder = if drop_in { "policy.d/" } else { "" };
+    format!("{folder}{}:{}", name.to_string_lossy(), at.line)
+}
+
 impl From<(u16, u32)> for At {
     fn from((file, line): (u16, u32)) -> At {
         At {

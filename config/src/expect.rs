@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use crate::contents::Contents;
 use crate::decide;
+use crate::decide::matching::Facts;
 use crate::decide::rules::ruling;
-use crate::decide::tests::Facts;
 use crate::diagnostic::Finding;
 use crate::facts::{Group, Login};
 use crate::policy::exempt_list;
-use crate::read::table::value;
-use crate::setting::joined;
+use crate::setting::{joined, value};
 use crate::tables::{Action, Expect, ExpectTable, Rule};
 use crate::value::Line;
 
@@ -139,7 +138,7 @@ fn because(files: &[PathBuf], rule: Option<&Rule>) -> String {
     let Some(rule) = rule else {
         return "no rule matches: [defaults] no_match decides".into();
     };
-    let place = crate::check::short_place(files, rule.at);
+    let place = crate::diagnostic::short_place(files, rule.at);
     match value(&rule.keys.name) {
         Some(name) => format!("rule `{name}` ({place}) matches first"),
         None => format!("the rule at {place} matches first"),

@@ -4,9 +4,7 @@
 use std::collections::HashSet;
 
 use crate::facts::Login;
-use crate::read::OneOf;
-use crate::read::table::value;
-use crate::setting::Setting;
+use crate::setting::{OneOf, Setting, value};
 use crate::tables::{Rule, Tests};
 use crate::value::{Glob, UidRange};
 

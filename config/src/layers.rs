@@ -5,7 +5,7 @@ use crate::facts::Machine;
 use crate::outcome::Penalty;
 use crate::penalties::{Standing, Standings};
 use crate::places::Places;
-use crate::read::table::value;
+use crate::setting::value;
 use crate::state::StateError;
 
 /// Both, as a decision takes them. An exception from a cap wins over a penalty.

@@ -3,8 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::contents::Contents;
-use crate::read::table::value;
-use crate::setting::Ref;
+use crate::setting::{Ref, value};
 use crate::tables::{Profile, Rule};
 use crate::value::Name;
 

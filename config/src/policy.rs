@@ -5,20 +5,18 @@ use std::time::Duration;
 
 pub use berth_protocol::exempt::Exempt;
 
-use crate::check::short_place;
 use crate::checked::{self, Checked};
 use crate::contents::Contents;
+use crate::decide::matching::Facts;
 use crate::decide::rules::{Ruling, ruling, rulings};
-use crate::decide::tests::Facts;
 use crate::decide::{self, DecideError, Decision, rule_name};
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, short_place};
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::loaded::{self, Loaded, Stamp};
 use crate::outcome::{Accounting, Caps, FrozenLogin, OnError};
 use crate::places::Places;
-use crate::read::table::value;
-use crate::setting::Setting;
+use crate::setting::{Setting, value};
 use crate::source::{SourceError, Trust};
 use crate::tables::{Profile, Tests, UidBase};
 use crate::value::{Name, UidRange};

@@ -54,6 +54,15 @@ impl<T> Setting<T> {
     }
 }
 
+/// The value of a key, if it is set and not to `"unset"`.
+pub(crate) fn value<T>(setting: &Option<Setting<T>>) -> Option<&T> {
+    setting.as_ref().and_then(|setting| setting.value.as_ref())
+}
+
+/// One or more values, any of which will do. Written as one value or as a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct OneOf<T>(pub(crate) Vec<T>);
+
 /// A name that refers to something else, with its own place (a list has several).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ref {

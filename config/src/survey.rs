@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use crate::check::short_place;
 use crate::compare::services;
+use crate::decide::matching::Facts;
 use crate::decide::rules::{Ruling, ruling};
-use crate::decide::tests::Facts;
 use crate::decide::{exempt_because, rule_name};
+use crate::diagnostic::short_place;
 use crate::facts::{Login, Machine};
 use crate::outcome::Outcome;
 use crate::policy::{Case, Policy};

@@ -10,9 +10,8 @@ use crate::outcome::{
     CgroupPlace, CpuWeight, FrozenLogin, MissingController, OnError, Propagation, Resource, Scope,
     UserManager, UserNamespace,
 };
-use crate::read::OneOf;
 use crate::read::table::table;
-use crate::setting::{Ref, Setting};
+use crate::setting::{OneOf, Ref, Setting};
 use crate::value::{
     AccountName, ByteLimit, Count, CpuQuota, Devices, Glob, Hours, IdList, Line, Linger, Memory,
     MemoryMax, Name, Path, PathGlob, Percent, PrivateShm, PrivateTmpRoom, Rate, Remote,
@@ -282,7 +281,7 @@ impl Profile {
 
     /// The names in `inherits`.
     pub(crate) fn inherits(&self) -> &[Ref] {
-        crate::read::table::value(&self.keys.inherits).map_or(&[], |refs| refs)
+        crate::setting::value(&self.keys.inherits).map_or(&[], |refs| refs)
     }
 }
 

@@ -380,7 +380,7 @@ impl<'a> Work<'a> {
     }
 
     fn everyone(&self) -> Applied {
-        self.many(None, &self.tree.berth(), Applied::to(Whose::Everyone))
+        self.many(None, &self.tree.everyone(), Applied::to(Whose::Everyone))
     }
 
     fn many(&self, pool: Option<&str>, group: &Group, mut told: Applied) -> Applied {
@@ -492,7 +492,7 @@ mod tests {
         let root = Folder::new("above", &files.each_ref().map(|file| (&**file, "0")));
         let tree = root.tree(Manager::Berth);
         let above = above(&tree, &[1001, 1002, 1003, 1004]).unwrap();
-        assert_eq!(above, [tree.pool("p"), tree.berth()]);
+        assert_eq!(above, [tree.pool("p"), tree.everyone()]);
     }
 
     #[test]

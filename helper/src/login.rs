@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserManager, UserNamespace};
 use berth_protocol::{Channel, ChannelError, JoinAbility, Phase, Reply, Request};
-use berth_session::{Cause, Counters, Line, Manager, Outcome, Record, SessionId, Tree, UserFolder};
+use berth_session::{
+    Cause, Counters, Line, LoginResult, Manager, Record, SessionId, Tree, UserFolder,
+};
 use nix::unistd::Pid;
 
 use crate::decide::{self, Known, Planned, Undecided, Verdict};
@@ -55,7 +57,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                 rule,
             }) => {
                 let sent = reply(&channel, &Reply::Refused { message });
-                Counters::count(Outcome::Denied);
+                Counters::count(LoginResult::Denied);
                 decide::about(Line::new("open"), "-", &login)
                     .optional("rule", rule)
                     .field("result", "deny")
@@ -76,7 +78,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
             }
             (Phase::Session, None) => {
                 reply(&channel, &Reply::Untouched)?;
-                Counters::count(Outcome::Exempt);
+                Counters::count(LoginResult::Exempt);
                 return Ok(());
             }
             (Phase::Account, None) => reply(&channel, &Reply::Untouched)?,
@@ -199,7 +201,7 @@ fn open(
                 Reason::Failed(error) => {
                     let text = error.to_string();
                     let sent = tell_failure(&channel, on_error, &text);
-                    Counters::count_failure(Outcome::RolledBack, error.cause());
+                    Counters::count_failure(LoginResult::RolledBack, error.cause());
                     log_failure(request, &text);
                     sent
                 }
@@ -296,7 +298,7 @@ fn reply(channel: &Channel, reply: &Reply) -> Result<()> {
 fn refuse(channel: &Channel, planned: &Planned, reason: String) -> Result<()> {
     let message = Some(reason.clone());
     let sent = reply(channel, &Reply::Refused { message });
-    Counters::count(Outcome::Denied);
+    Counters::count(LoginResult::Denied);
     let line = planned.line("-").field("result", "deny");
     line.field("reason", reason).info();
     sent
@@ -316,7 +318,7 @@ fn fail(
     let is_let_in =
         on_error.map_or(request.on_error, decide::on_error) == berth_protocol::OnError::Allow;
     if request.phase == Phase::Session || !is_let_in {
-        Counters::count_failure(Outcome::Failed, cause);
+        Counters::count_failure(LoginResult::Failed, cause);
     }
     log_failure(request, reason);
     // A module that has given up already gets no answer, but the log gets its line.

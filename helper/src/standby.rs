@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use berth_protocol::{Channel, ChannelError};
-use berth_session::{Cause, Counters, Line, Outcome, SessionId, Tree, sweep};
+use berth_session::{Cause, Counters, Line, LoginResult, SessionId, Tree, sweep};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -250,7 +250,7 @@ impl Traces {
                 // The login is still root's application and may go on as `on_error` says: it is put back
                 // where it was, and not killed.
                 self.leader.leave(tree, self.uid, self.id);
-                Counters::count_failure(Outcome::RolledBack, Cause::HelperKilled);
+                Counters::count_failure(LoginResult::RolledBack, Cause::HelperKilled);
                 // The module waits for the end of this process. What is left is the user's next login's.
                 sweep(tree, self.uid, self.id).err()
             }

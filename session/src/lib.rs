@@ -1,6 +1,6 @@
-//! What a live session is, on disk and in the kernel.
+//! What helper and commands both know of sessions: their traces, cgroups, systemd, accounting, counters, log lines.
 //!
-//! Shared by the helper, which makes and ends sessions, and the CLI, which shows and ends them. A
+//! The helper makes and ends sessions; the commands show and end them. A
 //! session leaves these traces, all of them found by its user's UID and its id alone:
 //!
 //! | what | where |
@@ -24,50 +24,39 @@
     )
 )]
 
+mod accounting;
 mod applied;
+mod cgroup;
 mod counters;
-mod entry;
 mod error;
 pub mod filter;
 mod folder;
-mod freezer;
-mod group;
-mod headless;
 mod id;
-mod ledger;
+mod kernel_text;
 mod leftovers;
-mod limits;
 mod log;
-mod outcome;
 mod process;
-mod protection;
 mod record;
 mod regular;
 mod sweep;
 mod sys;
 pub mod systemd;
-mod text;
-mod tree;
-mod usage;
 
+pub use accounting::{Entry, Ledger};
 pub use applied::{Applied, Change, Left, Whose};
-pub use counters::{BOUNDS, Counters};
-pub use entry::Entry;
+pub use cgroup::{
+    Controller, Group, Limits, Manager, PROTECTION, Pressure, Tree, Usage, cover, memory_in_use,
+    mounts_of, tasks_refused,
+};
+pub use counters::{BOUNDS, Cause, Counters, LoginResult};
 pub use error::{Error, Result};
 pub use folder::UserFolder;
-pub use group::{Controller, Group};
 pub use id::SessionId;
-pub use ledger::Ledger;
+pub use kernel_text::{kernel_bytes, kernel_text};
 pub use leftovers::Leftover;
-pub use limits::{Limits, Pressure};
 pub use log::Line;
-pub use outcome::{Cause, Outcome};
 pub use process::{Role, Stat, process_file, status_of};
-pub use protection::{PROTECTION, cover};
 pub use record::{NamespaceIds, RECORDS, Record, STATE, State};
 pub use regular::{open_file, read_file, remove_file, replace_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
 pub use sys::{let_read, pidfd_kill, pidfd_open};
-pub use text::{kernel_bytes, kernel_text};
-pub use tree::{Manager, Tree, mounts_of};
-pub use usage::{Usage, memory_in_use, tasks_refused};

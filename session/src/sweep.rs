@@ -6,10 +6,10 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::protection::Covers;
+use crate::cgroup::tree::Manager;
 use crate::folder::remove_if_there;
-use crate::protection::Covers;
 use crate::systemd;
-use crate::tree::Manager;
 use crate::{Error, Group, Record, Result, SessionId, Tree, UserFolder};
 
 /// Private /tmp folders on disk, one for each session that has one. Root's alone, and not in a place

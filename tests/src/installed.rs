@@ -7,7 +7,7 @@ use crate::Machine;
 /// Files of Debian 12's, each with its name, and their comments cut.
 macro_rules! debian {
     ($($name:literal)*) => {
-        [$(($name, include_str!(concat!("../../cli/src/verb/pam/debian/12/", $name)))),*]
+        [$(($name, include_str!(concat!("../../cli/tests/debian/12/", $name)))),*]
     };
 }
 

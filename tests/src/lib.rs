@@ -17,7 +17,6 @@ mod booted;
 mod cgroup;
 mod client;
 pub mod counted;
-pub mod counting;
 mod door;
 mod elsewhere;
 pub mod escape;
@@ -39,6 +38,7 @@ mod snapshot;
 pub mod soak;
 mod sshd;
 mod terminal;
+pub mod ticking;
 
 pub use application::Session;
 pub use booted::Booted;

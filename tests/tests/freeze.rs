@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use berth_tests::counting::{COUNT, assert_goes_on, assert_stands};
 use berth_tests::namespaces::PROGRAMS;
+use berth_tests::ticking::{COUNT, assert_goes_on, assert_stands};
 use berth_tests::{Machine, Output, Policy, Process, Stack, eventually};
 
 /// The columns of each session in the list, in the order of their ids.

@@ -1,7 +1,7 @@
 //! `berth apply`: the policy in force onto everyone who is logged in.
 
 use crate::exit::Exit;
-use crate::{caller, caps, due, repeated};
+use crate::{caller, due, helper, repeated};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -26,7 +26,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    helper: caps::Helper,
+    helper: helper::Helper,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
@@ -43,7 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     words.extend(arguments.force.then(|| "--force".into()));
     let all = arguments.helper.bring(&words)?;
     match arguments.json {
-        true => caps::print_json(&all, arguments.dry_run),
-        false => Ok(caps::print(&all, arguments.dry_run)),
+        true => helper::print_json(&all, arguments.dry_run),
+        false => Ok(helper::print(&all, arguments.dry_run)),
     }
 }

@@ -17,9 +17,10 @@ use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Pid, Uid, User};
 
 use crate::exit::{Exit, not_so};
-use crate::live::{self, Object, Sessions};
+use crate::live::{self, Sessions};
+use crate::object::Object;
 use crate::sys::{self, Identity, Terminal};
-use crate::{caller, deed, program};
+use crate::{admin_log, caller, program};
 
 /// Where programs are looked for: where only root can put them.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let failed = |why: String| not_so(format!("cannot enter session {}: {why}", record.id));
     let init = init(record).map_err(failed)?;
     // Inside, nobody can tell who this is.
-    deed::log("enter", Some(&object), &[("user", record.user.clone())]);
+    admin_log::log("enter", Some(&object), &[("user", record.user.clone())]);
     join(record, init).map_err(failed)?;
 
     let (name, words) = match arguments.command.split_first() {

@@ -12,11 +12,11 @@ use berth_config::{
 use berth_session::systemd::is_booted;
 
 use crate::exit::{Exit, denied, not_so};
-use crate::live::Object;
-use crate::{caller, pager, penalties, place, units};
+use crate::object::Object;
+use crate::{caller, pager, penalties, place, slices};
 
 mod enforced;
-mod object;
+mod json;
 mod session;
 mod text;
 
@@ -113,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .map_err(not_so)?;
     let others = others(&login, &explanation);
     if arguments.json {
-        object::print(&login, session, &policy, &explanation, &others)?;
+        json::print(&login, session, &policy, &explanation, &others)?;
     } else {
         pager::lines(&text::lines(
             &login,
@@ -147,12 +147,12 @@ fn layers(arguments: &Arguments, login: &Login, machine: &Machine) -> Layers {
 }
 
 /// What systemd has of caps for the user besides, on this machine.
-fn others(login: &Login, explanation: &Explanation) -> Vec<units::Other> {
+fn others(login: &Login, explanation: &Explanation) -> Vec<slices::Other> {
     match &explanation.decision.outcome {
         Outcome::Berth(berth) if berth.enforce && is_booted().unwrap_or(true) => {
-            let keys = units::keys(&berth.user_caps);
+            let keys = slices::keys(&berth.user_caps);
             let pool = explanation.decision.pool.as_deref();
-            units::others(Path::new("/"), login, pool, &keys)
+            slices::others(Path::new("/"), login, pool, &keys)
         }
         _ => Vec::new(),
     }

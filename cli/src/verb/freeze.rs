@@ -5,8 +5,9 @@ use berth_session::{Group, Manager, Record, Result as Done, Tree};
 use serde_json::json;
 
 use crate::exit::{Exit, not_so};
-use crate::live::{self, Object, Sessions};
-use crate::{caller, deed, json};
+use crate::live::{self, Sessions};
+use crate::object::Object;
+use crate::{admin_log, caller, json};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -90,7 +91,7 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
         }));
     }
     let result = failed.first().map_or("ok", |_| "error");
-    deed::log(change.word(), Some(object), &[("result", result.into())]);
+    admin_log::log(change.word(), Some(object), &[("result", result.into())]);
     for why in &failed {
         eprintln!("berth: {why}");
     }

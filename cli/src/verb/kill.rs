@@ -10,9 +10,10 @@ use serde_json::json;
 mod target;
 
 use crate::exit::{Exit, not_so};
-use crate::live::{self, Object, Sessions};
+use crate::live::{self, Sessions};
+use crate::object::Object;
 use crate::stale::Stale;
-use crate::{ask, caller, deed, figures, json, sys, when};
+use crate::{admin_log, ask, caller, json, readable, sys, when};
 use target::Target;
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
@@ -81,7 +82,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .into_iter()
         .chain([("signal", signal.to_string())])
         .collect();
-    deed::log("kill", arguments.object.as_ref(), &fields);
+    admin_log::log("kill", arguments.object.as_ref(), &fields);
     match arguments.signal {
         Some(signal) => send(&targets, signal, tree.as_ref(), arguments.json),
         None => end(&targets, tree.as_ref(), arguments),
@@ -118,7 +119,7 @@ fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {
     };
     ask::confirm(arguments.yes, || {
         for record in sessions {
-            eprintln!("{}, {}", named(record), figures::span(record.age()));
+            eprintln!("{}, {}", named(record), readable::span(record.age()));
         }
         format!("{what} {}?", counted(sessions.len(), "session"))
     })
@@ -132,7 +133,7 @@ fn is_own(tree: Option<&Tree>, record: &Record) -> bool {
 
 /// `session 12 of alice (sshd from 10.1.4.22)`
 fn named(record: &Record) -> String {
-    let user = figures::harmless(&record.user);
+    let user = readable::harmless(&record.user);
     format!("session {} of {user} ({})", record.id, live::way_in(record))
 }
 

@@ -5,12 +5,12 @@ use berth_session::{Group, Record, Tree};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::figures::{age, harmless, or_dash, percent, size};
+use crate::figures::{Figures, Rates};
 use crate::live::{self, Sessions};
-use crate::own::{self, Own};
-use crate::reading::{Figures, Rates};
+use crate::own_sessions::{self, Own};
+use crate::readable::{age, harmless, or_dash, percent, size};
 use crate::stale::Stale;
-use crate::{at_once, caller, json, pager, paint, table};
+use crate::{caller, json, pager, paint, parallel, table};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
@@ -84,11 +84,11 @@ impl List<'_> {
             let object = |(record, figures): &(&Record, Figures)| {
                 live::object(record, self.tree, figures, self.stale.has(record))
             };
-            return print_json("sessions", at_once::map(&lines, object));
+            return print_json("sessions", parallel::map(&lines, object));
         }
         let rates = Rates::begin(&groups);
         let both: Vec<_> = self.records.iter().zip(&groups).collect();
-        let lines = at_once::map(&both, |(record, group)| {
+        let lines = parallel::map(&both, |(record, group)| {
             let state = match live::state(record, self.tree) {
                 "active" if self.stale.has(record) => "stale",
                 state => state,
@@ -228,8 +228,10 @@ impl List<'_> {
 
 /// What who is not root can see: their own cgroups.
 fn to_user(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
-    let (Some((tree, group)), false) = (own::group(tree), arguments.pools || arguments.stale)
-    else {
+    let (Some((tree, group)), false) = (
+        own_sessions::group(tree),
+        arguments.pools || arguments.stale,
+    ) else {
         return Err(Exit::Permission
             .because("only root may list that; `berth show` shows what there is of your own"));
     };
@@ -242,7 +244,7 @@ fn to_user(arguments: &Arguments, tree: Option<&Tree>) -> Result<Exit, Exit> {
 
 fn own_user(tree: &Tree, group: Group, as_json: bool) -> Result<(), Exit> {
     let (uid, name) = caller::user();
-    let sessions = own::sessions(tree, &group).len();
+    let sessions = own_sessions::sessions(tree, &group).len();
     let (figures, _) = Figures::of_users(Some(tree), &[Some(group)], &[]);
     let figures = figures.into_iter().next().unwrap_or_default();
     if as_json {
@@ -258,7 +260,7 @@ fn own_user(tree: &Tree, group: Group, as_json: bool) -> Result<(), Exit> {
 
 fn own_sessions(tree: &Tree, group: &Group, as_json: bool) -> Result<(), Exit> {
     let (uid, name) = caller::user();
-    let sessions = own::sessions(tree, group);
+    let sessions = own_sessions::sessions(tree, group);
     let groups: Vec<_> = sessions.iter().map(|own| Some(own.group.clone())).collect();
     let figures = Figures::of(&groups);
     let lines = sessions.iter().zip(&figures).map(|(own, figures)| {
@@ -315,7 +317,7 @@ fn used(group: Option<&Group>) -> [String; 2] {
 /// Tasks, CPU and memory of cgroups.
 fn all_used(groups: &[Option<Group>]) -> Vec<[String; 3]> {
     let rates = Rates::begin(groups);
-    let used = at_once::map(groups, |group| used(group.as_ref()));
+    let used = parallel::map(groups, |group| used(group.as_ref()));
     let both = used.into_iter().zip(rates.end(groups));
     both.map(|([tasks, memory], rate)| [tasks, or_dash(rate.map(percent)), memory])
         .collect()

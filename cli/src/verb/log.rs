@@ -8,7 +8,7 @@ use berth_config::LocalTime;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::figures::or_dash;
+use crate::readable::or_dash;
 use crate::{json, pager, paint, when};
 
 mod admin;

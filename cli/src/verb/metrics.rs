@@ -9,7 +9,7 @@ use berth_session::{Counters, Tree};
 use crate::caller;
 use crate::exit::{Exit, not_so};
 use crate::live::Sessions;
-use crate::stored;
+use crate::whole;
 
 mod exposition;
 mod families;
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     let (text, exit) = render(arguments.format, arguments.top);
     match &arguments.output {
-        None => stored::print(&text)?,
+        None => whole::print(&text)?,
         Some(path) => textfile::write(path, &text).map_err(not_so)?,
     }
     Ok(exit)

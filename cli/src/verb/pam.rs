@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use crate::caller;
 use crate::exit::Exit;
-use crate::stack::Folders;
+use crate::pam_files::Folders;
 use change::Change;
 
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use berth_config::{
 use serde_json::json;
 
 use crate::exit::{Exit, denied, not_so};
-use crate::{deed, due, json, lock, paint, place};
+use crate::{admin_log, due, json, lock, paint, place};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -94,7 +94,7 @@ pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
             ("rules", rules.to_string()),
             ("profiles", profiles.to_string()),
         ];
-        deed::log("reload", None, &fields);
+        admin_log::log("reload", None, &fields);
         if policy.is_due_each_minute() {
             due::start_the_timer();
         }

@@ -9,8 +9,8 @@ use berth_session::{Error, Ledger};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, denied, not_so};
-use crate::figures::{bar, cpu_time, harmless, or_dash, size, span};
-use crate::{json, pager, place, stored, table, when};
+use crate::readable::{bar, cpu_time, harmless, or_dash, size, span};
+use crate::{json, pager, place, table, when, whole};
 
 mod sums;
 
@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if arguments.json {
         print_json(arguments, &report, torn)?;
     } else if arguments.csv {
-        stored::print(&csv(&report))?;
+        whole::print(&csv(&report))?;
     } else {
         pager::lines(&[text(&report, io::stdout().is_terminal())]);
     }

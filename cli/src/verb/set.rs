@@ -7,7 +7,7 @@ use berth_config::{Exception, Exceptions, Login, Machine, Policy, parse_exceptio
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caller, caps, due, place, when};
+use crate::{caller, due, helper, place, when};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    helper: caps::Helper,
+    helper: helper::Helper,
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -73,13 +73,13 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     if arguments.json {
         exceptions::print_json((&login.user, login.uid), &all, &applied)?;
-        return Ok(caps::exit(&applied));
+        return Ok(helper::exit(&applied));
     }
     for one in &new {
         println!("{}: {one}", login.user);
     }
     if !applied.is_empty() {
-        return Ok(caps::print(&applied, false));
+        return Ok(helper::print(&applied, false));
     }
     if in_vain.is_none() {
         println!(

@@ -4,7 +4,8 @@ use berth_session::Tree;
 
 use crate::caller;
 use crate::exit::Exit;
-use crate::live::{self, Object, Sessions};
+use crate::live::{self, Sessions};
+use crate::object::Object;
 
 mod lines;
 mod own;

@@ -8,9 +8,9 @@ use crate::{live, sys, when};
 
 mod errand;
 mod history;
+mod json;
 mod keys;
 mod model;
-mod object;
 mod page;
 mod screen;
 mod today;
@@ -93,7 +93,7 @@ fn batch(model: &mut Model, watch: &mut Watch, as_json: bool) -> Result<Exit, Ex
         std::thread::sleep(pause);
     }
     match as_json {
-        true => object::print(model)?,
+        true => json::print(model)?,
         false => print!("{}", page::text(model, sys::terminal_width().unwrap_or(80))),
     }
     Ok(Exit::Done)

@@ -5,7 +5,7 @@ use berth_session::Applied;
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caller, caps, penalties};
+use crate::{caller, helper, penalties};
 
 /// What is no cap, and can be forgiven.
 const PENALTY: &str = "penalty";
@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    helper: caps::Helper,
+    helper: helper::Helper,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
@@ -103,13 +103,13 @@ fn finish(
 ) -> Result<Exit, Exit> {
     if arguments.json {
         exceptions::print_json((name, uid), kept, applied)?;
-        return Ok(caps::exit(applied));
+        return Ok(helper::exit(applied));
     }
     for text in texts {
         println!("{name}: {text}");
     }
     Ok(match applied.is_empty() {
         true => Exit::Done,
-        false => caps::print(applied, false),
+        false => helper::print(applied, false),
     })
 }

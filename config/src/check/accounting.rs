@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Checker, Site};
 use crate::diagnostic::Finding;
-use crate::read::table::value;
+use crate::setting::value;
 
 /// A file of less would be set aside with almost every session.
 const LEAST: u64 = 4096;

@@ -3,9 +3,7 @@
 use super::{Checker, SUDO_GROUPS, Site};
 use crate::diagnostic::Finding;
 use crate::policy::exempt_list;
-use crate::read::OneOf;
-use crate::read::table::value;
-use crate::setting::Setting;
+use crate::setting::{OneOf, Setting, value};
 use crate::value::{AccountName, Glob, UidRange};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {

@@ -4,7 +4,7 @@ use super::{Checker, Site};
 use crate::decide::{can_hide, has_user_namespace, user_manager};
 use crate::diagnostic::Finding;
 use crate::outcome::{PrivateTmp, Scope, UserManager};
-use crate::read::table::value;
+use crate::setting::value;
 use crate::tables::Profile;
 
 pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {

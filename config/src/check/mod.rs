@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::contents::Contents;
-use crate::diagnostic::{At, Finding};
+use crate::diagnostic::{At, Finding, short_place};
 use crate::tables::{Profile, Rule};
 use crate::value::Name;
 
@@ -101,18 +101,4 @@ impl<'c> Checker<'c> {
     pub(crate) fn place(&self, at: At) -> String {
         short_place(self.files, at)
     }
-}
-
-/// A place as `explain` prints it: `policy.toml:87`, `policy.d/20-cron.toml:6`.
-pub(crate) fn short_place(files: &[PathBuf], at: At) -> String {
-    let Some(path) = files.get(usize::from(at.file)) else {
-        return format!("?:{}", at.line);
-    };
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    let drop_in = path
-        .parent()
-        .and_then(|parent| parent.file_name())
-        .is_some_and(|parent| parent == "policy.d");
-    let folder = if drop_in { "policy.d/" } else { "" };
-    format!("{folder}{}:{}", name.to_string_lossy(), at.line)
 }

@@ -5,7 +5,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 
 use super::{Checker, never};
 use crate::diagnostic::{At, Finding};
-use crate::read::table::value;
+use crate::setting::value;
 use crate::tables::Rule;
 use crate::value::Name;
 

@@ -1,7 +1,7 @@
 //! Whether each rule says one thing, and each expectation something.
 
 use super::Checker;
-use crate::read::table::value;
+use crate::setting::value;
 use crate::tables::{Action, Expect, Rule};
 
 pub(super) fn check(checker: &mut Checker<'_>) {

@@ -7,8 +7,7 @@ use crate::decide;
 use crate::diagnostic::{At, Finding};
 use crate::facts::Machine;
 use crate::outcome::Limit;
-use crate::read::table::value;
-use crate::setting::Setting;
+use crate::setting::{Setting, value};
 use crate::tables::{PenaltyTable, Rule};
 use crate::value::{CpuQuota, Memory, Share, Span};
 

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Checker;
 use crate::diagnostic::Finding;
 use crate::read::nearest;
-use crate::read::table::value;
-use crate::setting::Ref;
+use crate::setting::{Ref, value};
 use crate::tables::Tests;
 use crate::value::Name;
 

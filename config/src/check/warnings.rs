@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{Checker, PamStack, Site};
+use crate::decide::matching::Facts;
 use crate::decide::rules::ruling;
-use crate::decide::tests::Facts;
 use crate::decide::{self, Bases, can_hide, has_user_namespace, no_new_privs, user_manager};
 use crate::diagnostic::Finding;
 use crate::facts::Machine;
@@ -14,8 +14,7 @@ use crate::outcome::{
 };
 use crate::policy::exempt_list;
 use crate::read::nearest;
-use crate::read::table::value;
-use crate::setting::{Mark, Setting};
+use crate::setting::{Mark, Setting, value};
 use crate::tables::{CapsTable, Named, Profile, Rule, Tests};
 use crate::value::{Glob, IdSet, Linger, Share, Span, Tasks};
 
@@ -135,7 +134,7 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
     }
 }
 
-type Globs = Option<Setting<crate::read::OneOf<Glob>>>;
+type Globs = Option<Setting<crate::setting::OneOf<Glob>>>;
 
 fn names(setting: &Globs) -> Vec<&str> {
     value(setting)

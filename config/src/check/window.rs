@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::diagnostic::Finding;
-use crate::read::table::value;
+use crate::setting::value;
 use crate::tables::TimeTable;
 
 /// Where all of an exam's keys stand under another name, its rule would refuse everybody for good.

@@ -7,8 +7,7 @@ use crate::outcome::{
     Berth, Caps, CgroupPlace, Logout, MissingController, Namespaces, OnError, PrivateTmp,
     Privileges, Propagation, Rlimit, Scope, UserManager, UserNamespace,
 };
-use crate::read::table::value;
-use crate::setting::joined;
+use crate::setting::{joined, value};
 use crate::tables::{Profile, Rule};
 
 /// Time between SIGTERM and the kill.

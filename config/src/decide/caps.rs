@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::DecideError;
-use crate::check::short_place;
+use crate::diagnostic::short_place;
 use crate::facts::Machine;
 use crate::outcome::{Caps, Limit};
-use crate::read::table::value;
-use crate::setting::Setting;
+use crate::setting::{Setting, value};
 use crate::tables::CapsTable;
 use crate::value::{
     Base, CpuQuota, Devices, IdList, IdSet, MEMORY_MAX_FLOOR, Part, Rate, Share, TASKS_MAX_FLOOR,

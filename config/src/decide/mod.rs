@@ -2,9 +2,9 @@
 
 mod berth;
 mod caps;
+pub(crate) mod matching;
 mod penalty;
 pub(crate) mod rules;
-pub(crate) mod tests;
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::contents::Contents;
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::outcome::{Caps, Outcome, Penalty};
-use crate::read::table::value;
+use crate::setting::value;
 use crate::tables::{Action, CapsTable, Profile, Rule};
 use rules::Ruling;
 
@@ -210,7 +210,7 @@ pub(crate) fn caps_of_many(
 pub(crate) fn rule_name(rule: &Rule, files: &[PathBuf]) -> String {
     match value(&rule.keys.name) {
         Some(name) => name.to_string(),
-        None => crate::check::short_place(files, rule.at),
+        None => crate::diagnostic::short_place(files, rule.at),
     }
 }
 

@@ -4,7 +4,7 @@ use super::caps::ONE_CPU;
 use crate::contents::Contents;
 use crate::facts::Machine;
 use crate::outcome::{Caps, Limit, Penalty};
-use crate::read::table::value;
+use crate::setting::value;
 use crate::tables::Profile;
 use crate::value::{Base, CpuQuota, Percent, Share};
 

@@ -1,6 +1,6 @@
 //! Which rules decide.
 
-use super::tests::Facts;
+use super::matching::Facts;
 use crate::contents::Contents;
 
 /// The rules that decide, as indices.

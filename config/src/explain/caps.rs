@@ -10,7 +10,7 @@ use crate::facts::Machine;
 use crate::outcome::{Caps, CpuWeight, Limit};
 use crate::penalties::Standing;
 use crate::policy::Policy;
-use crate::read::table::value;
+use crate::setting::value;
 use crate::tables::CapsTable;
 use crate::value::{Base, CpuQuota, Part, Share, bytes_text, rate_text};
 

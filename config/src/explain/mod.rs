@@ -6,9 +6,9 @@ mod rest;
 use caps::tell_penalty;
 use serde::Serialize;
 
-use crate::check::short_place;
-use crate::decide::tests::Facts;
+use crate::decide::matching::Facts;
 use crate::decide::{self, DecideError, Decision, rule_name};
+use crate::diagnostic::short_place;
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::outcome::Outcome;

@@ -6,8 +6,7 @@ use crate::outcome::{
     Berth, Limit, Namespaces, PrivateTmp, Propagation, Scope, UserManager, UserNamespace,
 };
 use crate::policy::Policy;
-use crate::read::table::value;
-use crate::setting::Mark;
+use crate::setting::{Mark, value};
 use crate::tables::Profile;
 use crate::value::{bytes_text, duration_text};
 

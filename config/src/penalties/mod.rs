@@ -4,8 +4,6 @@
 
 mod standing;
 mod track;
-#[cfg(test)]
-mod track_tests;
 
 pub use standing::{Standing, Standings};
 pub use track::{Look, Mean, Process, Track, Tracks};

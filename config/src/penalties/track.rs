@@ -294,3 +294,6 @@ impl Tracks {
         if is_jump { jump } else { 0 }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
 use super::{FromToml, Node, Reader};
-use crate::setting::Ref;
+use crate::setting::{OneOf, Ref};
 use crate::value::{Devices, IoPath, Name};
-
-/// One or more values, any of which will do. Written as one value or as a list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct OneOf<T>(pub(crate) Vec<T>);
 
 impl<T: FromToml> FromToml for OneOf<T> {
     fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Option<Self> {

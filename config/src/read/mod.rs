@@ -9,6 +9,5 @@ mod scalar;
 pub(crate) mod table;
 
 pub(crate) use document::{Part, TOP, read};
-pub(crate) use list::OneOf;
 pub(crate) use nearest::nearest;
 pub(crate) use reader::{CapsOf, FromToml, Key, Node, Reader, Scalar};

@@ -79,8 +79,3 @@ macro_rules! table {
     };
 }
 pub(crate) use table;
-
-/// The value of a key, if it is set and not to `"unset"`.
-pub(crate) fn value<T>(setting: &Option<crate::setting::Setting<T>>) -> Option<&T> {
-    setting.as_ref().and_then(|setting| setting.value.as_ref())
-}

@@ -127,7 +127,7 @@ impl Plan {
             missing_controller: self.missing_controller,
             missing: Vec::new(),
         };
-        writer.write_all("everyone", &tree.berth(), &self.everyone)?;
+        writer.write_all("everyone", &tree.everyone(), &self.everyone)?;
         let mut pool_above = None;
         if user != wanted {
             let earlier = tree.pool_of(&user);
@@ -146,7 +146,7 @@ impl Plan {
             protection::cover(&group, &below, settings)?;
             below.extend(settings.iter().cloned());
         }
-        protection::cover(&tree.berth(), &below, &self.everyone)?;
+        protection::cover(&tree.everyone(), &below, &self.everyone)?;
 
         let [sessions, rescue] = Tree::parts(&user);
         sessions.create()?;

@@ -147,9 +147,9 @@ mod tests {
     fn what_is_not_enabled_is_enabled_all_the_way_down_and_what_cannot_be_is_named() {
         let root = root("enabled");
         let tree = root.tree(Manager::Berth);
-        let available = open(&[tree.berth()], &tree).unwrap();
+        let available = open(&[tree.everyone()], &tree).unwrap();
         assert_eq!(
-            [told(tree.root()), told(&tree.berth())],
+            [told(tree.root()), told(&tree.everyone())],
             ["+memory", "+memory"]
         );
         assert_eq!(available.reason_against(Controller::Memory), None);
@@ -162,7 +162,7 @@ mod tests {
         // A file that refuses what is written to it.
         let user = tree.user(1001).unwrap();
         symlink("/proc/version", user.path().join("cgroup.subtree_control")).unwrap();
-        let available = open(&[tree.berth(), user.clone()], &tree).unwrap();
+        let available = open(&[tree.everyone(), user.clone()], &tree).unwrap();
         let reasons = [Controller::Cpu, Controller::Memory]
             .map(|controller| available.reason_against(controller).unwrap());
         for (reason, name) in reasons.iter().zip(["+cpu", "+memory"]) {
@@ -182,7 +182,7 @@ mod tests {
         assert!(aside.processes().unwrap().is_empty());
         root.write("cgroup.type", "domain\n");
         root.write("berth/cgroup.procs", "43\n");
-        open(&[tree.berth()], &tree).unwrap();
+        open(&[tree.everyone()], &tree).unwrap();
         assert_eq!(aside.processes().unwrap(), [42]);
     }
 }

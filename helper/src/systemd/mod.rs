@@ -99,11 +99,11 @@ impl Plan {
     ) -> Result<Place> {
         let mut missing = Vec::new();
         let but_in_use = cgroup::but_in_use;
-        let everyone = but_in_use("everyone", &tree.berth(), &self.everyone, &mut missing)?;
+        let everyone = but_in_use("everyone", &tree.everyone(), &self.everyone, &mut missing)?;
         if !everyone.is_empty() {
             // No last logout comes in between the look and the change.
             let folder = UserFolder::lock_everyone()?;
-            set(tree, &folder, &tree.berth(), &everyone)?;
+            set(tree, &folder, &tree.everyone(), &everyone)?;
         }
         let own = tree.user_in(None, self.uid);
         let here = here(tree, &own, leader)?;
@@ -128,7 +128,7 @@ impl Plan {
         let user = tasks::with_room(tree, &slice, folder, group.as_ref(), &self.user)?;
         let is_rescue = user != self.user;
         let user = but_in_use(&whom, &slice, &user, &mut missing)?;
-        let mut asked = vec![("everyone".into(), tree.berth(), everyone)];
+        let mut asked = vec![("everyone".into(), tree.everyone(), everyone)];
         let mut slices = Vec::new();
         if let Some(name) = &pool {
             // What the user's service manager runs is outside of the pool, and under the same caps.

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{Bus, Property, TIMER, give_back};
+use crate::cgroup::freezer;
 use crate::folder::{EVERYONE, USERS, is_there, remove_if_there};
 use crate::regular::replace_file;
-use crate::{Error, Group, Result, Tree, UserFolder, freezer, read_file};
+use crate::{Error, Group, Result, Tree, UserFolder, read_file};
 
 /// Where systemd keeps what was set until the next boot (systemd.unit(5)).
 pub const DROP_INS: &str = "/run/systemd/system.control";
@@ -175,7 +176,7 @@ fn take_back_everyones(tree: &Tree) -> Result<()> {
     let folder = UserFolder::lock_everyone()?;
     // Again: whoever comes now waits for the lock, with a folder.
     if UserFolder::are_all_gone()? {
-        let slice = tree.berth();
+        let slice = tree.everyone();
         take_back_from(&slice, &folder, slice.exists())?;
     }
     folder.remove_if_empty()

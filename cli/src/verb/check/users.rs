@@ -3,8 +3,8 @@
 use berth_config::{Policy, Survey, counted};
 
 use crate::exit::{Exit, not_so};
-use crate::figures::named;
 use crate::progress::Progress;
+use crate::readable::named;
 use crate::{place, table};
 
 /// Decides an ssh login of every account.

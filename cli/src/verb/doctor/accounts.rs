@@ -5,7 +5,7 @@ use berth_config::outcome::Outcome;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::figures::named;
+use crate::readable::named;
 
 pub fn check(world: &World) -> Vec<Finding> {
     if world.policy.is_none() {

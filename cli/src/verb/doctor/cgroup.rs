@@ -7,7 +7,7 @@ use berth_config::outcome::CgroupPlace;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::units;
+use crate::slices;
 
 /// How the keys of caps begin, the controller that these need, and they for people.
 const CAPS: [(&str, &str, &str); 5] = [
@@ -40,7 +40,7 @@ pub fn check(world: &World) -> Vec<Finding> {
     let caps = world.caps();
     let mut findings = Vec::new();
     let are_set = |begin| {
-        let mut keys = caps.iter().flat_map(|caps| units::keys(caps));
+        let mut keys = caps.iter().flat_map(|caps| slices::keys(caps));
         keys.any(|key| key.starts_with(begin))
     };
     for (begin, controller, keys) in CAPS {

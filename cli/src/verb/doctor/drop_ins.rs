@@ -6,8 +6,8 @@ use berth_config::outcome::Outcome;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::figures::named;
-use crate::units;
+use crate::readable::named;
+use crate::slices;
 
 pub fn check(world: &World) -> Vec<Finding> {
     if !world.has_systemd() {
@@ -23,8 +23,8 @@ pub fn check(world: &World) -> Vec<Finding> {
         }
     });
     for (login, pool, berth) in enforced {
-        let keys = units::keys(&berth.user_caps);
-        let others = units::others(&world.root, login, pool.as_deref(), &keys);
+        let keys = slices::keys(&berth.user_caps);
+        let others = slices::others(&world.root, login, pool.as_deref(), &keys);
         for other in others.into_iter().filter(|other| other.wins) {
             let (name, value, path) = (other.name, &other.value, other.path.display());
             let text =

@@ -9,8 +9,8 @@ use berth_protocol::service::MANAGER;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::figures::named;
-use crate::stack::Folders;
+use crate::pam_files::Folders;
+use crate::readable::named;
 use crate::verb::pam::manager::DROP_IN;
 use crate::verb::pam::standing::Standing;
 

@@ -4,7 +4,7 @@ use berth_config::outcome::UserNamespace;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::figures::named;
+use crate::readable::named;
 
 pub fn check(world: &World) -> Vec<Finding> {
     let needed = world.any(|berth| berth.namespaces.user != UserNamespace::Off);

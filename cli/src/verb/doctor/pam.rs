@@ -8,7 +8,7 @@ use berth_protocol::service::JOINED;
 use super::finding::Finding;
 use super::order::{after_the_join, before_the_way_back};
 use super::world::World;
-use crate::stack::Folders;
+use crate::pam_files::Folders;
 use crate::verb::pam::standing::Standing;
 
 pub fn check(world: &World) -> Vec<Finding> {

@@ -6,7 +6,7 @@ use berth_config::{Places, Severity, Trust, check_edited, counted};
 
 use super::finding::Finding;
 use super::world::World;
-use crate::{figures, place};
+use crate::{place, readable};
 
 pub fn check(world: &World) -> Vec<Finding> {
     let places = Places::under(&world.root);
@@ -60,7 +60,7 @@ fn in_force(world: &World) -> Finding {
     let age = SystemTime::now()
         .duration_since(loaded.at)
         .unwrap_or_default();
-    let age = figures::span(age.as_secs());
+    let age = readable::span(age.as_secs());
     match &*policy.changed().unwrap_or_default() {
         [] => {
             let (rules, profiles) = policy.size();

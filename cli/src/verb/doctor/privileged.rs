@@ -2,7 +2,7 @@
 
 use super::finding::Finding;
 use super::world::World;
-use crate::figures::named;
+use crate::readable::named;
 
 /// Groups whose members can have anything done on the host.
 const GROUPS: [&str; 5] = ["docker", "lxd", "incus-admin", "libvirt", "disk"];

@@ -8,14 +8,14 @@ use berth_protocol::ANOTHER_VERSION;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::{caps, sys};
+use crate::{helper, sys};
 
 /// Where distributions have PAM's modules; `*` is the machine's name.
 const FOLDERS: [&str; 3] = ["/usr/lib64/security", "/usr/lib/security", "/lib/security"];
 
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let helper = world.path(caps::HELPER);
+    let helper = world.path(helper::HELPER);
     findings.extend(sound(&helper));
     let module = module(world);
     match &module {

@@ -9,7 +9,7 @@ use berth_session::systemd::slice;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::units::{instance, set_in_service};
+use crate::slices::{instance, set_in_service};
 
 /// Where an admin puts units. What packages bring runs as accounts of its own.
 const FOLDERS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];

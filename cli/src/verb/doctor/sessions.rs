@@ -5,8 +5,8 @@ use berth_session::{Leftover, Tree};
 
 use super::finding::Finding;
 use super::world::World;
-use crate::figures::harmless;
 use crate::live::Sessions;
+use crate::readable::harmless;
 
 /// Removes what sessions left, and tells of each.
 pub fn fix() -> Vec<Finding> {

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::figures::named;
+use crate::readable::named;
 
 /// Those that people use (README has what each says). newuidmap is for those that have subids.
 const PROGRAMS: [&str; 9] = [

@@ -2,8 +2,8 @@
 
 use berth_config::{Places, Policy, untried};
 
-use crate::figures::named;
 use crate::place;
+use crate::readable::named;
 use crate::verb::diff::{Change, differing, indented};
 
 /// Prints it, those together for whom the same changes, against the policy in force.

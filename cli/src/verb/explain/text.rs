@@ -7,9 +7,9 @@ use berth_session::systemd::slice;
 
 use super::enforced;
 use super::session::Session;
-use crate::figures::harmless;
 use crate::place;
-use crate::units::Other;
+use crate::readable::harmless;
+use crate::slices::Other;
 
 /// Its lines.
 pub fn lines(

@@ -90,7 +90,7 @@ fn unquoted(text: &str) -> (String, &str) {
 
 /// Anybody can write to the log in any program's name, and so without Berth's care.
 fn harmless(text: &str) -> String {
-    crate::figures::harmless(text)
+    crate::readable::harmless(text)
 }
 
 #[cfg(test)]

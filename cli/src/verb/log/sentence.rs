@@ -2,8 +2,8 @@
 
 use berth_config::counted;
 
-use crate::figures::{cpu_time, size, span};
 use crate::paint::Alarm;
+use crate::readable::{cpu_time, size, span};
 
 use super::admin;
 use super::event::Event;

@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::Policy;
 use berth_session::{
-    BOUNDS, Cause, Counters, Group, Limits, Outcome, Pressure, Record, Tree, Usage, memory_in_use,
+    BOUNDS, Cause, Counters, Group, Limits, LoginResult, Pressure, Record, Tree, Usage,
+    memory_in_use,
 };
 
 use super::exposition::{Exposition, Family, Kind, Label};
@@ -47,7 +48,7 @@ pub fn logins(to: &mut Exposition, counters: &Counters, booted: Option<SystemTim
     let since = counters.created().or(booted);
     let since = |family| Family { since, ..family };
     let help = "Logins that the helper was asked about, by what became of them.";
-    let outcomes = Outcome::WORDS.map(|(outcome, word)| {
+    let outcomes = LoginResult::WORDS.map(|(outcome, word)| {
         let labels = vec![("outcome", word)];
         (labels, Some(counters.outcome(outcome)))
     });
@@ -126,7 +127,7 @@ pub fn sessions(to: &mut Exposition, sessions: &Sessions, tree: Option<&Tree>, t
     let others = (!others.is_empty()).then(|| Measured::together(others));
     write(to, "user", &[named, others.into_iter().collect()].concat());
     write(to, "pool", &pools(records, tree));
-    let all = tree.map(|tree| Measured::of(vec![], records.len(), Some(&tree.berth())));
+    let all = tree.map(|tree| Measured::of(vec![], records.len(), Some(&tree.everyone())));
     write(to, "everyone", all.as_slice());
 }
 

@@ -13,8 +13,8 @@ use super::manager;
 use super::standing::{Standing, never};
 use super::trial::Trial;
 use crate::exit::{Exit, not_so};
+use crate::pam_files::Folders;
 use crate::replace::Original;
-use crate::stack::Folders;
 use crate::{ask, difference, lock};
 
 /// Where the files from before a change are kept.
@@ -174,7 +174,7 @@ fn plan(
 
 /// The service that logs people in whose session this one's includes, as Debian's su-l includes su.
 fn included(service: &str, text: &str) -> Option<String> {
-    let entries = crate::stack::entries(service, text).0.into_iter();
+    let entries = crate::pam_files::entries(service, text).0.into_iter();
     let mut sessions = entries.filter(|entry| entry.kind == "session");
     sessions.find_map(|entry| {
         let other = entry.includes()?;

@@ -1,6 +1,6 @@
 //! Berth's own lines in a PAM file: where they belong, and how they are taken out again.
 
-use crate::stack::entries;
+use crate::pam_files::entries;
 
 /// The first of the file.
 const BEGINNING: [&str; 2] = [
@@ -75,12 +75,12 @@ pub fn taken(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::{Entry, Folders};
+    use crate::pam_files::{Entry, Folders};
     use std::path::{Path, PathBuf};
 
     /// The files of Debian 12 and 13, with their comments cut.
     fn debian() -> Vec<(PathBuf, String, String)> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/verb/pam/debian");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/debian");
         let mut files = Vec::new();
         for version in ["12", "13"] {
             let folder = root.join(version);

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::standing::{Standing, is_included};
 use crate::exit::{Exit, not_so};
 use crate::json;
-use crate::stack::{Entry, Folders, entries};
+use crate::pam_files::{Entry, Folders, entries};
 
 pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit, Exit> {
     let usual = usual(folders);

@@ -14,7 +14,7 @@ use berth_protocol::service::MANAGER;
 use super::change::Change;
 use super::manager;
 use crate::application::Application;
-use crate::stack::Folders;
+use crate::pam_files::Folders;
 use crate::{place, sys};
 
 /// Where the copy of /etc/pam.d stands meanwhile. Only one change is made at a time.

@@ -2,8 +2,8 @@
 
 use berth_config::counted;
 
-use crate::figures::{bar, cpu_time, percent, size};
-use crate::reading::Figures;
+use crate::figures::Figures;
+use crate::readable::{bar, cpu_time, percent, size};
 
 /// The lines that this machine has figures for.
 pub fn figures(figures: &Figures) -> Vec<(&'static str, String)> {

@@ -7,10 +7,10 @@ use serde_json::json;
 use super::page::Page;
 use crate::caller;
 use crate::exit::Exit;
-use crate::live::Object;
-use crate::own::{self, Own};
+use crate::figures::Figures;
+use crate::object::Object;
+use crate::own_sessions::{self, Own};
 use crate::penalties;
-use crate::reading::Figures;
 
 /// Shows the calling user, or one of their sessions.
 pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Result<Exit, Exit> {
@@ -22,12 +22,12 @@ pub fn show(object: Option<&Object>, tree: Option<&Tree>, as_json: bool) -> Resu
         }
     }
     let refused = |why: &str| Exit::Permission.because(why);
-    let Some((tree, user)) = own::group(tree) else {
+    let Some((tree, user)) = own_sessions::group(tree) else {
         return Err(refused(
             "you have no cgroup of Berth's here; of what else there is, only root can see more",
         ));
     };
-    let sessions = own::sessions(tree, &user);
+    let sessions = own_sessions::sessions(tree, &user);
     let page = match object {
         None => of_user(&name, uid, &user, &sessions, tree),
         Some(Object::User(other)) if *other == name => of_user(&name, uid, &user, &sessions, tree),

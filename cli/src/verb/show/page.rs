@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::lines::figures;
 use crate::exit::Exit;
-use crate::figures::{harmless, span};
+use crate::figures::Figures;
 use crate::live;
-use crate::reading::Figures;
+use crate::readable::{harmless, span};
 use crate::stale::Stale;
 use crate::verb::log::bites;
 use crate::{exceptions, json, pager, penalties};

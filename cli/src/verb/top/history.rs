@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::reading::rate;
+use crate::figures::rate;
 
 /// How many characters it has.
 pub const WIDTH: usize = 8;

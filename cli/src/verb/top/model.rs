@@ -10,7 +10,7 @@ use berth_session::SessionId;
 use super::history::History;
 use super::keys::Mode;
 use super::today::Bites;
-use crate::reading::Figures;
+use crate::figures::Figures;
 
 /// What has a row each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

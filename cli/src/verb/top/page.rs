@@ -10,8 +10,8 @@ use berth_config::{LocalTime, counted};
 use super::keys::Mode;
 use super::model::{Column, Model, Row, View, is_full};
 use super::today::{Bites, Since};
-use crate::figures::{gauge, harmless, or_dash, percent, size};
-use crate::reading::Figures;
+use crate::figures::Figures;
+use crate::readable::{gauge, harmless, or_dash, percent, size};
 
 /// The narrowest and the lowest screen.
 pub const SMALLEST: (u16, u16) = (80, 10);

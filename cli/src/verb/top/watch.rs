@@ -10,9 +10,9 @@ use berth_session::{Group, Limits, Record, SessionId, State, Tree, tasks_refused
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
 use super::today::{Bites, Since, Today};
 use crate::caller;
+use crate::figures::Figures;
 use crate::live;
-use crate::own;
-use crate::reading::Figures;
+use crate::own_sessions;
 use crate::stale::Stale;
 
 /// What does not change from one moment to the next is read of each row once in so many times.
@@ -65,7 +65,7 @@ impl Watch {
 
     /// Whether this user has anything to be shown.
     pub fn is_of_use(&self) -> bool {
-        caller::is_root() || own::group(self.tree.as_ref()).is_some()
+        caller::is_root() || own_sessions::group(self.tree.as_ref()).is_some()
     }
 
     /// Reads all that this view of the model needs.
@@ -210,12 +210,12 @@ impl Watch {
             (row.object, row.lingers) = (None, false);
             (row, Some(group))
         };
-        let Some((tree, user)) = own::group(self.tree.as_ref()) else {
+        let Some((tree, user)) = own_sessions::group(self.tree.as_ref()) else {
             return Vec::new();
         };
         match view {
             View::Users => vec![row(Key::User(uid), &name, "-", user)],
-            View::Sessions => own::sessions(tree, &user)
+            View::Sessions => own_sessions::sessions(tree, &user)
                 .into_iter()
                 .map(|own| {
                     let key = own.id.map_or_else(|| Key::Scope(own.name()), Key::Session);
@@ -230,7 +230,10 @@ impl Watch {
     fn machine(&self, rows: &[(Row, Option<Group>)]) -> Machine {
         let load = std::fs::read_to_string("/proc/loadavg").ok();
         let load = load.and_then(|load| load.split(' ').next().map(String::from));
-        let all = self.tree.as_ref().map(|tree| Figures::now(&tree.berth()));
+        let all = self
+            .tree
+            .as_ref()
+            .map(|tree| Figures::now(&tree.everyone()));
         let clock = LocalTime::now().map(|time| time.to_string());
         let clock = clock.and_then(|clock| clock.split(' ').nth(1).map(String::from));
         let (sessions, users, bites) = match caller::is_root() {
@@ -253,9 +256,9 @@ impl Watch {
 
     /// Who is not root does not see what has ended.
     fn own_bites(&self) -> Option<Bites> {
-        let (tree, user) = own::group(self.tree.as_ref())?;
+        let (tree, user) = own_sessions::group(self.tree.as_ref())?;
         let of_sessions = || {
-            let sessions = own::sessions(tree, &user).into_iter();
+            let sessions = own_sessions::sessions(tree, &user).into_iter();
             let refused = sessions.filter_map(|own| tasks_refused(&own.group));
             refused.fold(0, u64::saturating_add)
         };

@@ -1,6 +1,6 @@
 //! Freezing and thawing where systemd manages the cgroups.
 
-use berth_tests::counting::{COUNT, assert_goes_on, assert_stands};
+use berth_tests::ticking::{COUNT, assert_goes_on, assert_stands};
 use berth_tests::{Booted, Policy, eventually};
 
 use super::BootedCase;

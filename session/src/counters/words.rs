@@ -4,7 +4,7 @@ use crate::Error;
 
 /// What became of a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum LoginResult {
     /// It has a session.
     Ok,
     /// The policy leaves it alone.
@@ -17,14 +17,14 @@ pub enum Outcome {
     RolledBack,
 }
 
-impl Outcome {
+impl LoginResult {
     /// All of them, in the order in which they are declared, with a word for people and programs.
-    pub const WORDS: [(Outcome, &'static str); 5] = [
-        (Outcome::Ok, "ok"),
-        (Outcome::Exempt, "exempt"),
-        (Outcome::Denied, "denied"),
-        (Outcome::Failed, "failed"),
-        (Outcome::RolledBack, "rolled_back"),
+    pub const WORDS: [(LoginResult, &'static str); 5] = [
+        (LoginResult::Ok, "ok"),
+        (LoginResult::Exempt, "exempt"),
+        (LoginResult::Denied, "denied"),
+        (LoginResult::Failed, "failed"),
+        (LoginResult::RolledBack, "rolled_back"),
     ];
 }
 

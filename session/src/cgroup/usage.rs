@@ -1,6 +1,6 @@
 //! What a cgroup has used of the machine, and what it is using.
 
-use crate::group::keyed;
+use crate::cgroup::group::keyed;
 use crate::{Controller, Group, Result};
 
 /// Figures of one cgroup. `None` is what this kernel does not say (a controller that is not there, a

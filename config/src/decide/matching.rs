@@ -2,9 +2,7 @@
 
 use crate::contents::Contents;
 use crate::facts::Login;
-use crate::read::OneOf;
-use crate::read::table::value;
-use crate::setting::{Ref, Setting};
+use crate::setting::{OneOf, Ref, Setting, value};
 use crate::tables::{Rule, Tests, TimeTable};
 use crate::value::{Glob, Name, Window};
 

@@ -33,8 +33,9 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::cgroup::headless;
 use crate::folder::{entries, is_there};
-use crate::{Error, Group, Result, SessionId, headless, kernel_text, process_file, systemd};
+use crate::{Error, Group, Result, SessionId, kernel_text, process_file, systemd};
 
 /// What the name of a pool's cgroup begins with.
 const POOL: &str = "pool-";
@@ -113,8 +114,8 @@ impl Tree {
         self.root.path().join(below).into()
     }
 
-    /// Where all users are.
-    pub fn berth(&self) -> Group {
+    /// The cgroup of all users, which `[everyone]` caps.
+    pub fn everyone(&self) -> Group {
         match self.manager {
             Manager::Berth => self.root.child("berth"),
             Manager::Systemd => self.root.child(systemd::USERS),
@@ -147,7 +148,7 @@ impl Tree {
 
     /// A pool's cgroup.
     pub fn pool(&self, name: &str) -> Group {
-        self.berth().child(&match self.manager {
+        self.everyone().child(&match self.manager {
             Manager::Berth => format!("{POOL}{name}"),
             Manager::Systemd => systemd::pool_slice(name),
         })
@@ -155,7 +156,7 @@ impl Tree {
 
     /// The pools that have a cgroup now.
     pub fn pools(&self) -> Result<Vec<String>> {
-        let entries = entries(self.berth().path())?.into_iter();
+        let entries = entries(self.everyone().path())?.into_iter();
         let pools = entries.filter_map(|entry| self.pool_named(entry.file_name().to_str()?));
         let mut pools: Vec<_> = pools.collect();
         pools.sort();
@@ -200,7 +201,7 @@ impl Tree {
 
     /// Where a user's cgroup would be in a pool, or in none.
     pub fn user_in(&self, pool: Option<&str>, uid: u32) -> Group {
-        let parent = pool.map_or_else(|| self.berth(), |pool| self.pool(pool));
+        let parent = pool.map_or_else(|| self.everyone(), |pool| self.pool(pool));
         parent.child(&match self.manager {
             Manager::Berth => format!("user-{uid}"),
             Manager::Systemd => systemd::slice(pool, uid),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::group::keyed;
+use crate::cgroup::group::keyed;
 use crate::{Error, Group, Manager, Result, Tree, systemd};
 
 /// How long the kernel may take to stop the last process. Only one that waits for a device or a network file system

@@ -9,8 +9,8 @@ use berth_session::{Applied, Change, Whose};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, not_so};
-use crate::figures::harmless;
 use crate::json;
+use crate::readable::harmless;
 
 /// Where the helper is installed, as the module has it (pam_module/src/arguments.rs).
 pub const HELPER: &str = "/usr/libexec/berth-helper";

@@ -5,6 +5,10 @@
 //! and what a stopped one holds is one slot. The counts are the sums over the slots. Whatever goes wrong costs
 //! the count, and never the login.
 
+mod words;
+
+pub use words::{Cause, LoginResult};
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
@@ -16,7 +20,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
 use crate::regular::open_if_there;
-use crate::{Cause, Error, Outcome, Result};
+use crate::{Error, Result};
 
 /// In /run, so that a boot begins anew; not in [`crate::STATE`], which somebody may remove while the machine is up.
 const FILE: &str = "/run/berth-counters";
@@ -37,7 +41,7 @@ const LAYOUT: u64 = 1;
 const CREATED: usize = 1;
 const SUM: usize = 2;
 const OUTCOMES: usize = 3;
-const CAUSES: usize = OUTCOMES + Outcome::WORDS.len();
+const CAUSES: usize = OUTCOMES + LoginResult::WORDS.len();
 const TIMES: usize = CAUSES + Cause::WORDS.len();
 const _: () = assert!(TIMES + BOUNDS.len() < WORDS && SLOTS * SIZE <= 4096);
 
@@ -61,7 +65,7 @@ impl Counters {
         count_in(
             Path::new(FILE),
             &[
-                (OUTCOMES + Outcome::Ok as usize, 1),
+                (OUTCOMES + LoginResult::Ok as usize, 1),
                 (TIMES + time, 1),
                 (SUM, us),
             ],
@@ -69,12 +73,12 @@ impl Counters {
     }
 
     /// Counts a login that has none.
-    pub fn count(outcome: Outcome) {
+    pub fn count(outcome: LoginResult) {
         count_in(Path::new(FILE), &[(OUTCOMES + outcome as usize, 1)]);
     }
 
     /// Counts one that has none because something failed.
-    pub fn count_failure(outcome: Outcome, cause: Cause) {
+    pub fn count_failure(outcome: LoginResult, cause: Cause) {
         let words = [
             (OUTCOMES + outcome as usize, 1),
             (CAUSES + cause as usize, 1),
@@ -118,7 +122,7 @@ impl Counters {
     }
 
     /// How many logins came to this.
-    pub fn outcome(&self, outcome: Outcome) -> u64 {
+    pub fn outcome(&self, outcome: LoginResult) -> u64 {
         self.word(OUTCOMES + outcome as usize)
     }
 
@@ -220,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    const OK: usize = OUTCOMES + Outcome::Ok as usize;
+    const OK: usize = OUTCOMES + LoginResult::Ok as usize;
 
     /// A file that is removed at the end.
     struct Here(PathBuf);
@@ -236,7 +240,9 @@ mod tests {
         }
 
         fn ok(&self) -> u64 {
-            Counters::read_from(&self.0).unwrap().outcome(Outcome::Ok)
+            Counters::read_from(&self.0)
+                .unwrap()
+                .outcome(LoginResult::Ok)
         }
     }
 
@@ -250,7 +256,7 @@ mod tests {
     fn each_counter_has_a_place_of_its_own() {
         let here = Here::new("places");
         assert_eq!(Counters::read_from(&here.0).unwrap().created(), None);
-        for (nth, (outcome, _)) in Outcome::WORDS.into_iter().enumerate() {
+        for (nth, (outcome, _)) in LoginResult::WORDS.into_iter().enumerate() {
             count_in(&here.0, &[(OUTCOMES + outcome as usize, nth as u64 + 1)]);
         }
         for (nth, (cause, _)) in Cause::WORDS.into_iter().enumerate() {
@@ -260,7 +266,9 @@ mod tests {
             count_in(&here.0, &[(TIMES + nth, nth as u64 + 1000)]);
         }
         let counters = Counters::read_from(&here.0).unwrap();
-        let outcomes: Vec<u64> = Outcome::WORDS.map(|(one, _)| counters.outcome(one)).into();
+        let outcomes: Vec<u64> = LoginResult::WORDS
+            .map(|(one, _)| counters.outcome(one))
+            .into();
         assert_eq!(outcomes, (1..=5).collect::<Vec<_>>());
         let causes: Vec<u64> = Cause::WORDS.map(|(one, _)| counters.cause(one)).into();
         assert_eq!(causes, (100..119).collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Tests of [`super::track`].
+//! Tests of a track.
 
 use std::time::Duration;
 

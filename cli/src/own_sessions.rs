@@ -3,7 +3,7 @@
 use berth_session::{Group, Manager, SessionId, Tree};
 use serde_json::{Value, json};
 
-use crate::reading::Figures;
+use crate::figures::Figures;
 use crate::{json, live};
 
 /// A session that has a cgroup.

@@ -3,7 +3,7 @@
 use berth_session::Line;
 
 use crate::caller;
-use crate::live::Object;
+use crate::object::Object;
 
 /// Writes a line: what was done, to whom, what else there is to say of it, and by whom.
 pub fn log(word: &str, object: Option<&Object>, fields: &[(&str, String)]) {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::session::Session;
 use crate::exit::Exit;
 use crate::json;
-use crate::units::Other;
+use crate::slices::Other;
 
 pub fn print(
     login: &Login,

@@ -1,6 +1,6 @@
 //! The module in applications of every kind: with handlers, filters and limits of their own, in a chroot, without
 //! standard streams, for thousands of logins. With threads: `threads`; exec in place: `exec_in_place`; those of Debian:
-//! `hosts_of_debian`; all through pamtester: `loaded` in `pam_module/tests`.
+//! `applications_of_debian`; all through pamtester: `loaded` in `pam_module/tests`.
 
 use std::path::Path;
 
