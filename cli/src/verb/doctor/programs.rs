@@ -10,8 +10,9 @@ use super::finding::Finding;
 use super::world::World;
 use crate::{helper, sys};
 
-/// Where distributions have PAM's modules; `*` is the machine's name.
-const FOLDERS: [&str; 3] = ["/usr/lib64/security", "/usr/lib/security", "/lib/security"];
+/// Where distributions have PAM's modules: in a folder of this name in one of these, or in one below, by the machine's name.
+const SECURITY: &str = "security";
+const LIBRARIES: [&str; 4] = ["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
 
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -36,10 +37,15 @@ pub fn check(world: &World) -> Vec<Finding> {
 }
 
 fn module(world: &World) -> Option<PathBuf> {
-    let machines = world.entries("/usr/lib");
-    let machines = machines.map(|entry| entry.path().join("security"));
-    let mut folders = machines.chain(FOLDERS.map(|folder| world.path(folder)));
-    folders.find_map(|folder| Some(folder.join("pam_berth.so")).filter(|path| path.exists()))
+    let machines = LIBRARIES.map(|folder| world.entries(folder).map(|entry| entry.path()));
+    let folders = LIBRARIES.map(|folder| world.path(folder));
+    let folders = folders.into_iter().chain(machines.into_iter().flatten());
+    let mut folders = folders.map(|folder| folder.join(SECURITY));
+    // PAM looks nowhere but beside its own. Where /lib is no link to /usr/lib, that is one of the two.
+    folders.find_map(|folder| {
+        let module = folder.join("pam_berth.so");
+        (module.exists() && folder.join("pam_permit.so").exists()).then_some(module)
+    })
 }
 
 /// Whether helper and module understand each other.
@@ -92,4 +98,25 @@ fn sound(path: &Path) -> Option<Finding> {
     };
     let remedy = format!("chown root:root {shown}; chmod 755 {shown}; setcap -r {shown}");
     Some(Finding::fail(wrong, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    #[test]
+    fn the_module_is_looked_for_beside_pams_own_alone() {
+        let (helper, pams) = ("usr/libexec/berth-helper", "lib64/security/pam_permit.so");
+        for (name, module, level) in [
+            ("beside", "lib64/security/pam_berth.so", Level::Ok),
+            ("elsewhere", "usr/lib64/security/pam_berth.so", Level::Fail),
+        ] {
+            let files = [(helper, ""), (pams, ""), (module, "")];
+            let fake = Fake::new(&format!("programs-{name}"), "", &[], &files);
+            let levels: Vec<Level> = check(&fake.0).iter().map(|one| one.level).collect();
+            assert_eq!(levels, [level], "{name}");
+        }
+    }
 }
