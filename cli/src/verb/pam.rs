@@ -3,6 +3,7 @@
 mod change;
 mod lines;
 pub mod manager;
+pub mod open;
 pub mod standing;
 mod status;
 mod trial;

@@ -10,6 +10,7 @@ use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::lines::{self, Cannot};
 use super::manager;
+use super::open::open;
 use super::standing::{Standing, never};
 use super::trial::Trial;
 use crate::exit::{Exit, not_so};
@@ -154,6 +155,17 @@ fn plan(
         };
         println!("{service}: {state}");
         return Ok(None);
+    }
+    if change == Change::Enable {
+        // A trial cannot see it: it only asks whether those get in who should.
+        if let Some(open) = open(folders, service, &text) {
+            return Err(about(&format!(
+                "{}: put \"{}\" at the end of {} first",
+                open.what,
+                open.line,
+                path.display()
+            )));
+        }
     }
     if service == MANAGER {
         println!("{service}: the drop-in {} with it", manager::DROP_IN);
