@@ -6,7 +6,7 @@ use super::finding::Finding;
 use super::world::World;
 use crate::readable::named;
 
-/// Those that people use (README has what each says). newuidmap is for those that have subids.
+/// Those that people use (docs/inside.md has what each says). newuidmap is for those that have subids.
 const PROGRAMS: [&str; 9] = [
     "at",
     "chfn",
