@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! <cgroup2>/berth-keepers                 inits, keepers, standbys: no caps
+//! <cgroup2>/berth-init                    in a container: what was in the root, where no caps would fit beside it
 //! <cgroup2>/berth                         the caps of all users together
 //! <cgroup2>/berth/pool-cs101              a pool's caps
 //! <cgroup2>/berth/pool-cs101/user-1002    a user of the pool; all below it as of the next one
