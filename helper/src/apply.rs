@@ -16,10 +16,10 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 use crate::basis::Source;
-use crate::cgroup::live::{How, UserCaps, bring_many, bring_protection};
-use crate::cgroup::{self, Setting};
+use crate::cgroupfs::live::{UserCaps, bring_many, bring_protection};
 use crate::error::{Error, Result, system};
 use crate::privilege;
+use crate::settings::{self, How, Setting};
 use crate::systemd::live::{Kept, bring, bring_user};
 use crate::terminals::Speaker;
 
@@ -253,7 +253,7 @@ impl<'a> Work<'a> {
         // Before the lock: what is behind a path may be a file server.
         let plan = match self.tree.manager() {
             Manager::Berth => Plan::Cgroupfs(UserCaps::new(&caps, self.tree)?),
-            Manager::Systemd => Plan::Systemd(cgroup::settings(&caps, self.tree)?),
+            Manager::Systemd => Plan::Systemd(settings::of(&caps, self.tree)?),
         };
         if let (Plan::Cgroupfs(user), true) = (&plan, how.dry_run) {
             // Only a look: no folder is made, and no login held up. What systemd had before stands in the folder.
@@ -363,7 +363,7 @@ impl<'a> Work<'a> {
             let pool = self.tree.pool_of(&group);
             let caps = self.policy.caps_of_many(pool.as_deref(), &self.machine);
             let covered = match caps.map_err(Error::policy)? {
-                Some(caps) => bring_protection(&group, &cgroup::settings(&caps, self.tree)?),
+                Some(caps) => bring_protection(&group, &settings::of(&caps, self.tree)?),
                 None => Ok(()), // Its caps stay.
             };
             if group.exists() {
@@ -392,7 +392,7 @@ impl<'a> Work<'a> {
                 );
                 return Ok(());
             };
-            let settings = cgroup::settings(&caps, self.tree)?;
+            let settings = settings::of(&caps, self.tree)?;
             match (self.tree.manager(), pool) {
                 _ if !group.exists() => Ok(()),
                 (Manager::Berth, _) => bring_many(group, &settings, self.how, &mut told),
@@ -483,7 +483,7 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
 
     #[test]
     fn of_many_users_each_cgroup_that_they_are_in_is_looked_at_once() {

@@ -432,7 +432,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
 
     #[test]
     fn a_process_that_has_the_pid_of_an_application_that_has_ended_is_not_spared() {

@@ -4,9 +4,9 @@ use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
 use berth_session::{Applied, Group, Record, Whose};
 
 use super::Work;
-use crate::cgroup::live::{How, UserCaps};
-use crate::cgroup::{self, Setting};
+use crate::cgroupfs::live::UserCaps;
 use crate::error::Result;
+use crate::settings::{self, How, Setting};
 use crate::systemd::live::bring_scope;
 
 /// A session, and what its own cgroup is to have.
@@ -53,7 +53,7 @@ impl Work<'_> {
             all.push(Own {
                 record,
                 group: self.tree.group(cgroup),
-                settings: cgroup::settings(&caps, self.tree)?,
+                settings: settings::of(&caps, self.tree)?,
                 missing,
             });
         }
