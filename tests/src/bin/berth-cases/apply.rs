@@ -5,46 +5,28 @@ use berth_tests::{Booted, Machine, Output, Policy, eventually};
 
 use super::{BootedCase, Case};
 
-pub const CASES: &[Case] = &[
-    (
-        "apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do",
-        caps,
-    ),
-    ("apply_reaches_the_caps_of_sessions", sessions),
-    ("memory_in_use_is_not_taken_without_force", in_use),
-    ("what_was_read_from_files_is_taken", cache),
-    (
-        "an_exception_that_protects_counts_above_its_user",
-        protection,
-    ),
-    ("who_is_denied_by_now_keeps_the_caps_they_have", denied),
-    ("a_session_on_trial_lifts_nobodys_caps", trial),
-    ("apply_reaches_pools_and_everyone", pools),
-    (
-        "a_login_that_a_reload_overtakes_has_the_new_caps",
-        overtaken,
-    ),
-    ("an_exception_counts_at_once_and_ends_by_itself", exception),
-    (
-        "a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out",
-        damaged,
-    ),
-    ("apply_is_no_error_for_who_logs_out_in_the_middle", log_out),
-    ("caps_follow_a_window_of_time", window),
-];
+pub const CASES: &[Case] = cases! {
+    apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do
+    apply_reaches_the_caps_of_sessions
+    memory_in_use_is_not_taken_without_force
+    what_was_read_from_files_is_taken
+    an_exception_that_protects_counts_above_its_user
+    who_is_denied_by_now_keeps_the_caps_they_have
+    a_session_on_trial_lifts_nobodys_caps
+    apply_reaches_pools_and_everyone
+    a_login_that_a_reload_overtakes_has_the_new_caps
+    an_exception_counts_at_once_and_ends_by_itself
+    a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out
+    apply_is_no_error_for_who_logs_out_in_the_middle
+    caps_follow_a_window_of_time
+};
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[
-    (
-        "apply_brings_the_caps_of_sessions_under_systemd",
-        sessions_under_systemd,
-    ),
-    ("apply_has_systemd_change_caps", systemd),
-    (
-        "a_login_leaves_memory_in_use_under_systemd",
-        in_use_under_systemd,
-    ),
-    ("a_timer_ends_an_exception_under_systemd", timer),
-];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
+    apply_brings_the_caps_of_sessions_under_systemd
+    apply_has_systemd_change_caps
+    a_login_leaves_memory_in_use_under_systemd
+    a_timer_ends_an_exception_under_systemd
+};
 
 fn berth(machine: &Machine, arguments: &str) -> Output {
     machine.host(&format!(
@@ -64,7 +46,7 @@ fn of_user(machine: &Machine, user: &str, file: &str) -> String {
     std::fs::read_to_string(path).unwrap().trim().into()
 }
 
-fn caps(machine: &mut Machine) {
+fn apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do(machine: &mut Machine) {
     let before = machine.settled();
     machine.policy(&user_caps(
         "memory_max = \"2G\", memory_low = \"8M\", cpu_quota = \"200%\", tasks_max = 64",
@@ -130,7 +112,7 @@ fn caps(machine: &mut Machine) {
     assert_eq!(berth(machine, "apply").ok(), "0 users changed");
 }
 
-fn sessions(machine: &mut Machine) {
+fn apply_reaches_the_caps_of_sessions(machine: &mut Machine) {
     let before = machine.settled();
     let policy = |user: &str, session: &str| {
         Policy::with_profile(&format!(
@@ -195,7 +177,7 @@ fn sessions(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
-fn in_use(machine: &mut Machine) {
+fn memory_in_use_is_not_taken_without_force(machine: &mut Machine) {
     machine.policy(&user_caps("memory_max = \"128M\", memory_swap_max = 0"));
     let holder = machine.ssh_background("alice", &machine.probe("hold 60"));
     let uid = machine.uid("alice");
@@ -233,7 +215,7 @@ fn in_use(machine: &mut Machine) {
     drop(holder);
 }
 
-fn cache(machine: &mut Machine) {
+fn what_was_read_from_files_is_taken(machine: &mut Machine) {
     machine.policy(&user_caps("memory_max = \"128M\""));
     let (login, _) = machine.stay("alice");
     let read = "find /usr/lib -type f -exec cat {} + 2>/dev/null | head -c 80M >/dev/null";
@@ -252,7 +234,7 @@ fn cache(machine: &mut Machine) {
 }
 
 /// What a user has of it comes to nothing where what they are in has less.
-fn protection(machine: &mut Machine) {
+fn an_exception_that_protects_counts_above_its_user(machine: &mut Machine) {
     for pool in ["", "\npool = \"p\""] {
         let mut policy = user_caps("memory_low = \"1M\"");
         policy.profile += pool;
@@ -280,7 +262,7 @@ fn protection(machine: &mut Machine) {
     }
 }
 
-fn denied(machine: &mut Machine) {
+fn who_is_denied_by_now_keeps_the_caps_they_have(machine: &mut Machine) {
     machine.policy(&user_caps("cpu_quota = \"200%\""));
     let (login, _) = machine.stay("alice");
     machine.policy_text("version = 1\n[[rule]]\naction = \"deny\"\n");
@@ -293,7 +275,7 @@ fn denied(machine: &mut Machine) {
     login.end();
 }
 
-fn trial(machine: &mut Machine) {
+fn a_session_on_trial_lifts_nobodys_caps(machine: &mut Machine) {
     let before = machine.settled();
     machine.policy_text(
         "version = 1\n[profile.real]\nuser = { cpu_quota = \"200%\" }\nlogout = { grace = \"1s\" }\n\
@@ -320,7 +302,7 @@ fn trial(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
-fn pools(machine: &mut Machine) {
+fn apply_reaches_pools_and_everyone(machine: &mut Machine) {
     let before = machine.settled();
     let policy = |machine: &Machine, pool: &str, everyone: &str, of: &str| {
         machine.policy_text(&format!(
@@ -356,7 +338,7 @@ fn pools(machine: &mut Machine) {
 }
 
 /// The login decides, and waits for its user's lock; the policy changes, and nobody applies it afterwards.
-fn overtaken(machine: &mut Machine) {
+fn a_login_that_a_reload_overtakes_has_the_new_caps(machine: &mut Machine) {
     let policy = |user: &str, session: &str| {
         Policy::with_profile(&format!(
             "user = {{ cpu_quota = \"{user}\" }}\nsession = {{ cpu_quota = \"{session}\" }}\n\
@@ -396,7 +378,7 @@ fn overtaken(machine: &mut Machine) {
     login.end();
 }
 
-fn log_out(machine: &mut Machine) {
+fn apply_is_no_error_for_who_logs_out_in_the_middle(machine: &mut Machine) {
     let before = machine.settled();
     for round in 0..4 {
         machine.policy(&user_caps(&format!("cpu_quota = \"{}%\"", 100 + round)));
@@ -410,7 +392,7 @@ fn log_out(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
-fn exception(machine: &mut Machine) {
+fn an_exception_counts_at_once_and_ends_by_itself(machine: &mut Machine) {
     machine.policy(&user_caps("memory_max = \"64M\", cpu_quota = \"200%\""));
     let (login, _) = machine.stay("alice");
     let set = "set alice memory_max=128M cpu_quota=50% --for";
@@ -481,7 +463,7 @@ fn exception(machine: &mut Machine) {
     berth(machine, "apply --due").ok();
 }
 
-fn damaged(machine: &mut Machine) {
+fn a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out(machine: &mut Machine) {
     machine.policy(&user_caps("memory_max = \"64M\""));
     let told = berth(machine, "set alice memory_max=128M --for 1h").ok();
     assert!(told.contains("alice is not logged in"), "{told}");
@@ -523,7 +505,7 @@ fn damaged(machine: &mut Machine) {
     login.end();
 }
 
-fn window(machine: &mut Machine) {
+fn caps_follow_a_window_of_time(machine: &mut Machine) {
     let set_clock = |machine: &Machine, time: &str| {
         machine.host(&format!("date -s '2026-12-14 {time}'")).ok();
     };
@@ -566,7 +548,7 @@ fn window(machine: &mut Machine) {
     assert!(!std::path::Path::new("/var/lib/berth/due").exists());
 }
 
-fn systemd(machine: &Booted) {
+fn apply_has_systemd_change_caps(machine: &Booted) {
     let before = machine.settled();
     machine.berth(
         "sshd",
@@ -599,7 +581,7 @@ fn systemd(machine: &Booted) {
 }
 
 /// In logind's scope, and in one of Berth's.
-fn sessions_under_systemd(machine: &Booted) {
+fn apply_brings_the_caps_of_sessions_under_systemd(machine: &Booted) {
     for (pool, scope) in [("", "session-"), ("pool = \"p\"\n", "berth-")] {
         let before = machine.settled();
         let policy = |caps: &str| Policy {
@@ -651,7 +633,7 @@ fn sessions_under_systemd(machine: &Booted) {
     }
 }
 
-fn in_use_under_systemd(machine: &Booted) {
+fn a_login_leaves_memory_in_use_under_systemd(machine: &Booted) {
     let before = machine.settled();
     let caps = |max: &str| user_caps(&format!("memory_max = \"{max}\", memory_swap_max = 0"));
     machine.berth("sshd", &caps("256M"));
@@ -688,7 +670,7 @@ fn in_use_under_systemd(machine: &Booted) {
 }
 
 /// In a pool, whose slices are Berth's.
-fn timer(machine: &Booted) {
+fn a_timer_ends_an_exception_under_systemd(machine: &Booted) {
     let before = machine.settled();
     let mut policy = user_caps("memory_max = \"256M\"");
     policy.profile += "\npool = \"p\"";

@@ -5,6 +5,11 @@
 //! the guest itself, and prints a line for each: `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started
 //! there.
 
+/// Cases by the names of their functions.
+macro_rules! cases {
+    ($($case:ident)*) => { &[$((stringify!($case), $case)),*] };
+}
+
 mod accounting;
 mod apply;
 mod audit;

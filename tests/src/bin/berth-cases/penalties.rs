@@ -8,27 +8,16 @@ use berth_tests::{Booted, Machine, Output, Policy, eventually, within};
 
 use super::{BootedCase, Case};
 
-pub const CASES: &[Case] = &[
-    (
-        "who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count",
-        burning,
-    ),
-    (
-        "who_hoards_memory_is_slowed_is_told_and_keeps_the_memory",
-        hoarding,
-    ),
-    (
-        "a_step_outlives_logouts_and_clocks_and_yields_to_exceptions",
-        standing,
-    ),
-    (
-        "a_damaged_file_of_penalties_is_named_and_gives_all_back",
-        damaged,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count
+    who_hoards_memory_is_slowed_is_told_and_keeps_the_memory
+    a_step_outlives_logouts_and_clocks_and_yields_to_exceptions
+    a_damaged_file_of_penalties_is_named_and_gives_all_back
+};
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] =
-    &[("who_burns_is_slowed_under_systemd", under_systemd)];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
+    who_burns_is_slowed_under_systemd
+};
 
 const FILE: &str = "/var/lib/berth/penalties";
 
@@ -115,7 +104,9 @@ fn once_a_window_is_full(mut look: impl FnMut() -> String) -> String {
     }
 }
 
-fn burning(machine: &mut Machine) {
+fn who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count(
+    machine: &mut Machine,
+) {
     let dave = machine.add_user("dave").uid;
     machine
         .host(&format!(
@@ -222,7 +213,7 @@ fn burning(machine: &mut Machine) {
     }
 }
 
-fn hoarding(machine: &mut Machine) {
+fn who_hoards_memory_is_slowed_is_told_and_keeps_the_memory(machine: &mut Machine) {
     let mut policy = policy("1min");
     policy.rest = policy
         .rest
@@ -269,7 +260,7 @@ fn hoarding(machine: &mut Machine) {
     terminal.wait();
 }
 
-fn standing(machine: &mut Machine) {
+fn a_step_outlives_logouts_and_clocks_and_yields_to_exceptions(machine: &mut Machine) {
     machine.settled();
     let alice = machine.uid("alice");
     machine.policy(&policy("1h"));
@@ -376,7 +367,7 @@ fn standing(machine: &mut Machine) {
     login.end();
 }
 
-fn damaged(machine: &mut Machine) {
+fn a_damaged_file_of_penalties_is_named_and_gives_all_back(machine: &mut Machine) {
     machine.policy(&policy("1h"));
     put(&on_step(&[(machine.uid("alice"), "alice")], 1));
     let (login, _) = machine.stay("alice");
@@ -399,7 +390,7 @@ fn damaged(machine: &mut Machine) {
     second.end();
 }
 
-fn under_systemd(machine: &Booted) {
+fn who_burns_is_slowed_under_systemd(machine: &Booted) {
     machine.berth("sshd", &policy("1min"));
     machine.host("berth reload").ok();
     let before = machine.settled();

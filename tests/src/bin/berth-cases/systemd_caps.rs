@@ -9,24 +9,18 @@ use berth_tests::{Booted, Policy, Process, eventually};
 use super::BootedCase;
 use super::time_and_disk::dd_seconds;
 
-pub const CASES: &[BootedCase] = &[
-    (
-        "past_memory_max_a_user_is_killed_under_systemd_and_no_other",
-        memory_max,
-    ),
-    ("two_logins_of_a_user_share_one_cap", shared),
-    ("caps_of_cpu_tasks_and_disks_are_felt", others),
-    ("a_cap_of_a_session_is_on_its_scope", session),
-    ("a_missing_controller_is_told_from_one_in_force", missing),
-    ("a_user_at_their_tasks_gets_in_to_clean_up", rescue),
-    ("everyone_together_is_capped_while_anybody_is_in", everyone),
-    ("an_account_phase_alone_leaves_nothing", account),
-    ("caps_outlive_a_reload_a_reexec_and_logind", restarts),
-    (
-        "a_manager_that_outlives_its_users_last_login_keeps_the_caps",
-        lingering,
-    ),
-];
+pub const CASES: &[BootedCase] = cases! {
+    past_memory_max_a_user_is_killed_under_systemd_and_no_other
+    two_logins_of_a_user_share_one_cap
+    caps_of_cpu_tasks_and_disks_are_felt
+    a_cap_of_a_session_is_on_its_scope
+    a_missing_controller_is_told_from_one_in_force
+    a_user_at_their_tasks_gets_in_to_clean_up
+    everyone_together_is_capped_while_anybody_is_in
+    an_account_phase_alone_leaves_nothing
+    caps_outlive_a_reload_a_reexec_and_logind
+    a_manager_that_outlives_its_users_last_login_keeps_the_caps
+};
 
 const QUICK: &str = "logout = { grace = \"1s\" }";
 
@@ -34,7 +28,7 @@ fn user_caps(caps: &str) -> Policy {
     Policy::with_profile(&format!("user = {{ {caps} }}\n{QUICK}"))
 }
 
-fn memory_max(machine: &Booted) {
+fn past_memory_max_a_user_is_killed_under_systemd_and_no_other(machine: &Booted) {
     machine.berth(
         "sshd",
         &user_caps("memory_max = \"64M\", memory_swap_max = 0"),
@@ -81,7 +75,7 @@ fn memory_max(machine: &Booted) {
     }
 }
 
-fn shared(machine: &Booted) {
+fn two_logins_of_a_user_share_one_cap(machine: &Booted) {
     machine.berth(
         "sshd",
         &user_caps("memory_max = \"64M\", memory_swap_max = 0"),
@@ -107,7 +101,7 @@ fn shared(machine: &Booted) {
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
-fn others(machine: &Booted) {
+fn caps_of_cpu_tasks_and_disks_are_felt(machine: &Booted) {
     machine.berth(
         "sshd",
         &user_caps(
@@ -147,7 +141,7 @@ fn others(machine: &Booted) {
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
-fn session(machine: &Booted) {
+fn a_cap_of_a_session_is_on_its_scope(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy::with_profile(&format!(
@@ -178,7 +172,7 @@ fn session(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn missing(machine: &Booted) {
+fn a_missing_controller_is_told_from_one_in_force(machine: &Booted) {
     assert!(
         !machine.cgroups().offers("cpuset"),
         "user-mode Linux has no cpuset"
@@ -203,7 +197,7 @@ fn missing(machine: &Booted) {
     login.end();
 }
 
-fn restarts(machine: &Booted) {
+fn caps_outlive_a_reload_a_reexec_and_logind(machine: &Booted) {
     machine.berth(
         "sshd",
         &user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50"),
@@ -242,7 +236,7 @@ fn restarts(machine: &Booted) {
         .exists()));
 }
 
-fn lingering(machine: &Booted) {
+fn a_manager_that_outlives_its_users_last_login_keeps_the_caps(machine: &Booted) {
     let caps = user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50");
     machine.berth("sshd", &caps);
     let before = machine.settled();
@@ -301,7 +295,7 @@ fn lingering(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn rescue(machine: &Booted) {
+fn a_user_at_their_tasks_gets_in_to_clean_up(machine: &Booted) {
     // Without namespaces, so that one login of theirs sees what another runs.
     let policy = Policy {
         namespaces: String::new(),
@@ -360,7 +354,7 @@ fn rescue(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn everyone(machine: &Booted) {
+fn everyone_together_is_capped_while_anybody_is_in(machine: &Booted) {
     let mut policy = user_caps("cpu_weight = 50");
     policy.rest = "[everyone]\nmemory_max = \"90M\"\nmemory_swap_max = 0\n".into();
     machine.berth("sshd", &policy);
@@ -382,7 +376,7 @@ fn everyone(machine: &Booted) {
     assert!(!Path::new(drop_ins).exists());
 }
 
-fn account(machine: &Booted) {
+fn an_account_phase_alone_leaves_nothing(machine: &Booted) {
     machine.berth("sshd", &user_caps("tasks_max = 60"));
     let before = machine.settled();
     machine.host("pamtester sshd alice acct_mgmt").ok();
