@@ -88,7 +88,7 @@ fn what_a_users_tasks_max_refuses_is_told_where_it_is_counted(machine: &mut Mach
     fs::remove_file(FILE).ok();
     machine.policy(&Policy {
         rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
-        ..Policy::with_profile("user = { tasks_max = 16 }\nlogout = { grace = \"1s\" }")
+        ..Policy::with_user_caps("tasks_max = 16")
     });
     let (login, _) = machine.stay("alice");
     let said = machine.ssh(

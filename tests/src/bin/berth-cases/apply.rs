@@ -1,7 +1,6 @@
 //! `berth apply` on who is logged in: caps that follow the policy.
 
-use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Booted, Machine, Output, Policy, eventually};
+use berth_tests::{Booted, Machine, Policy, eventually};
 
 use super::{BootedCase, Case};
 
@@ -28,40 +27,22 @@ pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
     a_timer_ends_an_exception_under_systemd
 };
 
-fn berth(machine: &Machine, arguments: &str) -> Output {
-    machine.host(&format!(
-        "{PROGRAMS}/berth {arguments} --helper {PROGRAMS}/berth-helper"
-    ))
-}
-
-fn user_caps(caps: &str) -> Policy {
-    Policy::with_profile(&format!(
-        "user = {{ {caps} }}\nlogout = {{ grace = \"1s\" }}"
-    ))
-}
-
-/// A file of a user's cgroup.
-fn of_user(machine: &Machine, user: &str, file: &str) -> String {
-    let path = machine.cgroups().user(machine.uid(user)).join(file);
-    std::fs::read_to_string(path).unwrap().trim().into()
-}
-
 fn apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do(machine: &mut Machine) {
     let before = machine.settled();
-    machine.policy(&user_caps(
+    machine.policy(&Policy::with_user_caps(
         "memory_max = \"2G\", memory_low = \"8M\", cpu_quota = \"200%\", tasks_max = 64",
     ));
     let (login, _) = machine.stay("alice");
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
 
-    machine.policy(&user_caps(
+    machine.policy(&Policy::with_user_caps(
         "memory_max = \"3G\", memory_low = \"4M\", cpu_quota = \"50%\", cpu_weight = 300, tasks_max = 32",
     ));
-    let dry = berth(machine, "apply --dry-run").ok();
+    let dry = machine.berth_with_helper("apply --dry-run").ok();
     assert!(dry.contains("alice     memory_max 2G -> 3G"), "{dry}");
     assert!(dry.ends_with("1 user would change"), "{dry}");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "2147483648");
-    let told = berth(machine, "apply").ok();
+    assert_eq!(machine.of_user("alice", "memory.max"), "2147483648");
+    let told = machine.berth_with_helper("apply").ok();
     for line in [
         "alice     memory_max 2G -> 3G",
         "alice     memory_low 8M -> 4M",
@@ -82,15 +63,15 @@ fn apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do(machi
         ("pids.max", "48"),
         ("sessions/pids.max", "32"),
     ] {
-        assert_eq!(of_user(machine, "alice", file), value, "{file}");
+        assert_eq!(machine.of_user("alice", file), value, "{file}");
     }
     let logged = machine.logged("apply user=alice");
     assert!(logged.contains("by=root"), "{logged}");
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
 
     // What the policy no longer says is lifted.
-    machine.policy(&user_caps("cpu_weight = \"idle\""));
-    let json = berth(machine, "apply --json").ok();
+    machine.policy(&Policy::with_user_caps("cpu_weight = \"idle\""));
+    let json = machine.berth_with_helper("apply --json").ok();
     assert!(json.contains("\"key\": \"memory_max\""), "{json}");
     for (file, value) in [
         ("memory.max", "max"),
@@ -101,15 +82,15 @@ fn apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do(machi
         ("pids.max", "max"),
         ("sessions/pids.max", "max"),
     ] {
-        assert_eq!(of_user(machine, "alice", file), value, "{file}");
+        assert_eq!(machine.of_user("alice", file), value, "{file}");
     }
-    machine.policy(&user_caps("cpu_weight = 200"));
-    berth(machine, "apply").ok();
-    assert_eq!(of_user(machine, "alice", "cpu.weight"), "200");
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    machine.policy(&Policy::with_user_caps("cpu_weight = 200"));
+    machine.berth_with_helper("apply").ok();
+    assert_eq!(machine.of_user("alice", "cpu.weight"), "200");
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
     login.end();
     machine.assert_nothing_left(&before);
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
 }
 
 fn apply_reaches_the_caps_of_sessions(machine: &mut Machine) {
@@ -138,16 +119,16 @@ fn apply_reaches_the_caps_of_sessions(machine: &mut Machine) {
         text.trim().to_owned()
     };
     let id = session().file_name().unwrap().to_str().unwrap().to_owned();
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
 
     machine.policy(&policy(
         "memory_low = \"8M\"",
         "memory_max = \"128M\", cpu_quota = \"50%\"",
     ));
-    let dry = berth(machine, "apply --dry-run").ok();
+    let dry = machine.berth_with_helper("apply --dry-run").ok();
     assert!(dry.contains("memory_max 64M -> 128M"), "{dry}");
     assert_eq!(of_session("memory.max"), "67108864");
-    let told = berth(machine, "apply").ok();
+    let told = machine.berth_with_helper("apply").ok();
     for line in [
         "memory_max 64M -> 128M",
         "cpu_quota infinity -> 50%",
@@ -170,29 +151,33 @@ fn apply_reaches_the_caps_of_sessions(machine: &mut Machine) {
         assert_eq!(of_session(file), value, "{file}");
     }
     machine.logged(&format!("apply session={id} user=alice by=root"));
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
-    let json = berth(machine, "apply --json").ok();
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
+    let json = machine.berth_with_helper("apply --json").ok();
     assert!(!json.contains("\"session\": 1"), "{json}");
     login.end();
     machine.assert_nothing_left(&before);
 }
 
 fn memory_in_use_is_not_taken_without_force(machine: &mut Machine) {
-    machine.policy(&user_caps("memory_max = \"128M\", memory_swap_max = 0"));
+    machine.policy(&Policy::with_user_caps(
+        "memory_max = \"128M\", memory_swap_max = 0",
+    ));
     let holder = machine.ssh_background("alice", &machine.probe("hold 60"));
     let uid = machine.uid("alice");
     let full = || machine.cgroups().number(uid, "memory.current") >= 60 << 20;
     assert!(eventually(full));
-    machine.policy(&user_caps("memory_max = \"32M\", memory_swap_max = 0"));
-    let part = berth(machine, "apply");
+    machine.policy(&Policy::with_user_caps(
+        "memory_max = \"32M\", memory_swap_max = 0",
+    ));
+    let part = machine.berth_with_helper("apply");
     assert_eq!(part.status.code(), Some(5), "{part:?}");
     assert!(part.stderr.contains("left alice's memory_max"), "{part:?}");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(machine.of_user("alice", "memory.max"), "134217728");
     let kills = |machine: &Machine| machine.cgroups().keyed(uid, "memory.events", "oom_kill");
     assert_eq!(kills(machine), 0);
     // A login does not take it either, and says so.
     let (stays, _) = machine.stay("alice");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(machine.of_user("alice", "memory.max"), "134217728");
     assert_eq!(kills(machine), 0);
     let left = format!("cannot set memory_max of user {uid}: ");
     let logged = machine.logged(&left);
@@ -200,7 +185,7 @@ fn memory_in_use_is_not_taken_without_force(machine: &mut Machine) {
         logged.contains("are in use, and 32M would be the most"),
         "{logged}"
     );
-    let told = berth(machine, "apply --force").ok();
+    let told = machine.berth_with_helper("apply --force").ok();
     assert!(told.contains("alice     memory_max 128M -> 32M"), "{told}");
     // The kernel may kill all that is theirs, and then their cgroup is gone.
     let path = machine.cgroups().user(uid).join("memory.max");
@@ -216,17 +201,17 @@ fn memory_in_use_is_not_taken_without_force(machine: &mut Machine) {
 }
 
 fn what_was_read_from_files_is_taken(machine: &mut Machine) {
-    machine.policy(&user_caps("memory_max = \"128M\""));
+    machine.policy(&Policy::with_user_caps("memory_max = \"128M\""));
     let (login, _) = machine.stay("alice");
     let read = "find /usr/lib -type f -exec cat {} + 2>/dev/null | head -c 80M >/dev/null";
     machine.ssh("alice", read).ok();
     let uid = machine.uid("alice");
     let used = machine.cgroups().number(uid, "memory.current");
     assert!(used >= 60 << 20, "{used}");
-    machine.policy(&user_caps("memory_max = \"32M\""));
-    let told = berth(machine, "apply").ok();
+    machine.policy(&Policy::with_user_caps("memory_max = \"32M\""));
+    let told = machine.berth_with_helper("apply").ok();
     assert!(told.contains("alice     memory_max 128M -> 32M"), "{told}");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "33554432");
+    assert_eq!(machine.of_user("alice", "memory.max"), "33554432");
     assert!(machine.cgroups().number(uid, "memory.current") <= 32 << 20);
     let kills = machine.cgroups().keyed(uid, "memory.events", "oom_kill");
     assert_eq!(kills, 0);
@@ -236,21 +221,23 @@ fn what_was_read_from_files_is_taken(machine: &mut Machine) {
 /// What a user has of it comes to nothing where what they are in has less.
 fn an_exception_that_protects_counts_above_its_user(machine: &mut Machine) {
     for pool in ["", "\npool = \"p\""] {
-        let mut policy = user_caps("memory_low = \"1M\"");
+        let mut policy = Policy::with_user_caps("memory_low = \"1M\"");
         policy.profile += pool;
         policy.rest = "[pool.p]\n".into();
         machine.policy(&policy);
         let (alice, _) = machine.stay("alice");
         let (bob, _) = machine.stay("bob");
-        let above = || of_user(machine, "alice", "../memory.low");
+        let above = || machine.of_user("alice", "../memory.low");
         assert_eq!(above(), "2097152");
-        berth(machine, "set alice memory_low=4M --for 1h").ok();
-        assert_eq!(of_user(machine, "alice", "memory.low"), "4194304");
+        machine
+            .berth_with_helper("set alice memory_low=4M --for 1h")
+            .ok();
+        assert_eq!(machine.of_user("alice", "memory.low"), "4194304");
         assert_eq!(above(), "5242880");
         if !pool.is_empty() {
-            assert_eq!(of_user(machine, "alice", "../../memory.low"), "5242880");
+            assert_eq!(machine.of_user("alice", "../../memory.low"), "5242880");
         }
-        berth(machine, "unset alice memory_low").ok();
+        machine.berth_with_helper("unset alice memory_low").ok();
         assert_eq!(above(), "2097152");
         bob.end();
         assert!(eventually(|| above() == "1048576"));
@@ -263,15 +250,15 @@ fn an_exception_that_protects_counts_above_its_user(machine: &mut Machine) {
 }
 
 fn who_is_denied_by_now_keeps_the_caps_they_have(machine: &mut Machine) {
-    machine.policy(&user_caps("cpu_quota = \"200%\""));
+    machine.policy(&Policy::with_user_caps("cpu_quota = \"200%\""));
     let (login, _) = machine.stay("alice");
     machine.policy_text("version = 1\n[[rule]]\naction = \"deny\"\n");
-    let told = berth(machine, "apply").ok();
+    let told = machine.berth_with_helper("apply").ok();
     assert!(told.contains("alice     the policy denies them"), "{told}");
-    assert_eq!(of_user(machine, "alice", "cpu.max"), "200000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "200000 100000");
     machine.policy_text("version = 1\n[[rule]]\naction = \"exempt\"\n");
-    berth(machine, "apply").ok();
-    assert_eq!(of_user(machine, "alice", "cpu.max"), "max 100000");
+    machine.berth_with_helper("apply").ok();
+    assert_eq!(machine.of_user("alice", "cpu.max"), "max 100000");
     login.end();
 }
 
@@ -288,12 +275,12 @@ fn a_session_on_trial_lifts_nobodys_caps(machine: &mut Machine) {
     let (login, _) = machine.stay("alice");
     let mut later = machine.su_terminal("alice");
     later.run("true");
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
-    assert_eq!(of_user(machine, "alice", "cpu.max"), "200000 100000");
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "200000 100000");
     login.end();
     assert!(eventually(|| {
-        berth(machine, "apply").ok();
-        of_user(machine, "alice", "cpu.max") == "max 100000"
+        machine.berth_with_helper("apply").ok();
+        machine.of_user("alice", "cpu.max") == "max 100000"
     }));
     for mut terminal in [earlier, later] {
         terminal.send("exit");
@@ -319,7 +306,7 @@ fn apply_reaches_pools_and_everyone(machine: &mut Machine) {
         "cpu_quota = \"400%\"",
         "q",
     );
-    let told = berth(machine, "apply").ok();
+    let told = machine.berth_with_helper("apply").ok();
     for line in [
         "pool:p    memory_max 1G -> 2G",
         "pool:p    tasks_max infinity -> 99",
@@ -328,10 +315,10 @@ fn apply_reaches_pools_and_everyone(machine: &mut Machine) {
         assert!(told.contains(line), "{line:?} in {told}");
     }
     // Who is logged in stays in their pool.
-    assert_eq!(of_user(machine, "alice", "../memory.max"), "2147483648");
-    assert_eq!(of_user(machine, "alice", "../pids.max"), "99");
-    assert_eq!(of_user(machine, "alice", "../../cpu.max"), "400000 100000");
-    let again = berth(machine, "apply").ok();
+    assert_eq!(machine.of_user("alice", "../memory.max"), "2147483648");
+    assert_eq!(machine.of_user("alice", "../pids.max"), "99");
+    assert_eq!(machine.of_user("alice", "../../cpu.max"), "400000 100000");
+    let again = machine.berth_with_helper("apply").ok();
     assert!(!again.contains("->"), "{again}");
     login.end();
     machine.assert_nothing_left(&before);
@@ -381,11 +368,14 @@ fn a_login_that_a_reload_overtakes_has_the_new_caps(machine: &mut Machine) {
 fn apply_is_no_error_for_who_logs_out_in_the_middle(machine: &mut Machine) {
     let before = machine.settled();
     for round in 0..4 {
-        machine.policy(&user_caps(&format!("cpu_quota = \"{}%\"", 100 + round)));
+        machine.policy(&Policy::with_user_caps(&format!(
+            "cpu_quota = \"{}%\"",
+            100 + round
+        )));
         let (login, _) = machine.stay("alice");
         let ends = std::thread::spawn(move || login.end());
         for _ in 0..10 {
-            berth(machine, "apply").ok();
+            machine.berth_with_helper("apply").ok();
         }
         ends.join().unwrap();
     }
@@ -393,22 +383,26 @@ fn apply_is_no_error_for_who_logs_out_in_the_middle(machine: &mut Machine) {
 }
 
 fn an_exception_counts_at_once_and_ends_by_itself(machine: &mut Machine) {
-    machine.policy(&user_caps("memory_max = \"64M\", cpu_quota = \"200%\""));
+    machine.policy(&Policy::with_user_caps(
+        "memory_max = \"64M\", cpu_quota = \"200%\"",
+    ));
     let (login, _) = machine.stay("alice");
     let set = "set alice memory_max=128M cpu_quota=50% --for";
-    let told = berth(machine, &format!("{set} 1h --reason 'thesis, ticket 4711'")).ok();
+    let told = machine
+        .berth_with_helper(&format!("{set} 1h --reason 'thesis, ticket 4711'"))
+        .ok();
     assert!(told.contains("alice  memory_max 64M -> 128M"), "{told}");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
-    assert_eq!(of_user(machine, "alice", "cpu.max"), "50000 100000");
+    assert_eq!(machine.of_user("alice", "memory.max"), "134217728");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "50000 100000");
     let logged = machine.logged("set uid=");
     assert!(
         logged.contains("by=root reason=\"thesis, ticket 4711\""),
         "{logged}"
     );
     // Neither apply nor another login takes it back.
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
     machine.ssh("alice", "true").ok();
-    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(machine.of_user("alice", "memory.max"), "134217728");
     let explained = machine.berth("explain alice").ok();
     let mut lines = explained
         .lines()
@@ -434,46 +428,57 @@ fn an_exception_counts_at_once_and_ends_by_itself(machine: &mut Machine) {
     );
 
     // One key back, and the other by the clock.
-    berth(machine, "unset alice cpu_quota").ok();
-    assert_eq!(of_user(machine, "alice", "cpu.max"), "200000 100000");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    machine.berth_with_helper("unset alice cpu_quota").ok();
+    assert_eq!(machine.of_user("alice", "cpu.max"), "200000 100000");
+    assert_eq!(machine.of_user("alice", "memory.max"), "134217728");
     assert_eq!(
-        berth(machine, "unset alice cpu_quota").status.code(),
+        machine
+            .berth_with_helper("unset alice cpu_quota")
+            .status
+            .code(),
         Some(1)
     );
-    berth(machine, "set alice memory_max=256M --for 1h").ok();
-    assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
-    assert_eq!(berth(machine, "apply --due").ok(), "");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "268435456");
-    berth(machine, "set alice memory_max=256M --for 5s").ok();
-    let ended = || berth(machine, "apply --due").ok();
+    machine
+        .berth_with_helper("set alice memory_max=256M --for 1h")
+        .ok();
+    assert_eq!(machine.of_user("alice", "memory.max"), "268435456");
+    assert_eq!(machine.berth_with_helper("apply --due").ok(), "");
+    assert_eq!(machine.of_user("alice", "memory.max"), "268435456");
+    machine
+        .berth_with_helper("set alice memory_max=256M --for 5s")
+        .ok();
+    let ended = || machine.berth_with_helper("apply --due").ok();
     assert!(eventually(
         || ended().contains("alice  memory_max 256M -> 64M")
     ));
-    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
     assert!(!std::path::Path::new(&file).exists());
     login.end();
     // A login counts one that is over as none, whatever the timer does.
-    berth(machine, "set alice memory_max=256M --for 2s").ok();
+    machine
+        .berth_with_helper("set alice memory_max=256M --for 2s")
+        .ok();
     std::thread::sleep(std::time::Duration::from_secs(3));
     let (login, _) = machine.stay("alice");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     login.end();
-    berth(machine, "apply --due").ok();
+    machine.berth_with_helper("apply --due").ok();
 }
 
 fn a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out(machine: &mut Machine) {
-    machine.policy(&user_caps("memory_max = \"64M\""));
-    let told = berth(machine, "set alice memory_max=128M --for 1h").ok();
+    machine.policy(&Policy::with_user_caps("memory_max = \"64M\""));
+    let told = machine
+        .berth_with_helper("set alice memory_max=128M --for 1h")
+        .ok();
     assert!(told.contains("alice is not logged in"), "{told}");
     let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
     let (login, _) = machine.stay("alice");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "134217728");
+    assert_eq!(machine.of_user("alice", "memory.max"), "134217728");
     login.end();
     std::fs::write(&file, "{\"format\":1,").unwrap();
     let (login, _) = machine.stay("alice");
-    assert_eq!(of_user(machine, "alice", "memory.max"), "67108864");
+    assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     let logged = machine.logged("exceptions uid=");
     assert!(logged.contains(&format!("{file} is damaged")), "{logged}");
     for (verb, code) in [
@@ -481,7 +486,7 @@ fn a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out(machine: &mut Mach
         ("apply --due", 1),
         ("set alice memory_max=1G --for 1h", 1),
     ] {
-        let said = berth(machine, verb);
+        let said = machine.berth_with_helper(verb);
         assert!(
             said.stderr.contains(&format!("{file} is damaged")),
             "{said:?}"
@@ -490,18 +495,22 @@ fn a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out(machine: &mut Mach
     }
     // It keeps nobody from theirs, and none of it from being told.
     let (of_bob, _) = machine.stay("bob");
-    berth(machine, "set bob memory_max=256M --for 1h").ok();
-    assert_eq!(of_user(machine, "bob", "memory.max"), "268435456");
-    berth(machine, "set bob memory_max=256M --for 5s").ok();
+    machine
+        .berth_with_helper("set bob memory_max=256M --for 1h")
+        .ok();
+    assert_eq!(machine.of_user("bob", "memory.max"), "268435456");
+    machine
+        .berth_with_helper("set bob memory_max=256M --for 5s")
+        .ok();
     let ended = || {
-        let said = berth(machine, "apply --due");
+        let said = machine.berth_with_helper("apply --due");
         assert_eq!((said.status.code(), said.stderr.as_str()), (Some(1), ""));
         said.stdout.contains("bob  memory_max 256M -> 64M")
     };
     assert!(eventually(ended));
     of_bob.end();
-    berth(machine, "unset alice").ok();
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    machine.berth_with_helper("unset alice").ok();
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
     login.end();
 }
 
@@ -513,7 +522,7 @@ fn caps_follow_a_window_of_time(machine: &mut Machine) {
         rest: "[time.exam]\nhours = \"08:00-09:30\"\n\n[profile.exam]\ninherits = \"test\"\n\
                user = { tasks_max = 32 }\n"
             .into(),
-        ..user_caps("tasks_max = 64")
+        ..Policy::with_user_caps("tasks_max = 64")
     });
     let path = "/etc/berth/policy.toml";
     let text = std::fs::read_to_string(path).unwrap();
@@ -525,25 +534,25 @@ fn caps_follow_a_window_of_time(machine: &mut Machine) {
     // So that something is started each minute.
     assert!(std::path::Path::new("/var/lib/berth/due").exists());
     let (login, _) = machine.stay("alice");
-    let tasks = |machine: &Machine| of_user(machine, "alice", "sessions/pids.max");
+    let tasks = |machine: &Machine| machine.of_user("alice", "sessions/pids.max");
     assert_eq!(tasks(machine), "64");
-    assert_eq!(berth(machine, "apply --due").ok(), "");
+    assert_eq!(machine.berth_with_helper("apply --due").ok(), "");
     set_clock(machine, "08:00:01");
     let explained = machine.berth("explain alice").ok();
     assert!(explained.contains("BOTH   exam"), "{explained}");
-    let said = berth(machine, "apply --due").ok();
+    let said = machine.berth_with_helper("apply --due").ok();
     assert!(said.contains("alice  tasks_max 64 -> 32"), "{said}");
     assert_eq!(tasks(machine), "32");
-    assert_eq!(berth(machine, "apply --due").ok(), "");
+    assert_eq!(machine.berth_with_helper("apply --due").ok(), "");
     machine.ssh("alice", "true").ok();
     assert_eq!(tasks(machine), "32");
     set_clock(machine, "09:30:00");
-    let said = berth(machine, "apply --due").ok();
+    let said = machine.berth_with_helper("apply --due").ok();
     assert!(said.contains("alice  tasks_max 32 -> 64"), "{said}");
     assert_eq!(tasks(machine), "64");
     login.end();
     // A policy without windows asks for nothing each minute.
-    machine.policy(&user_caps("tasks_max = 64"));
+    machine.policy(&Policy::with_user_caps("tasks_max = 64"));
     machine.berth("reload").ok();
     assert!(!std::path::Path::new("/var/lib/berth/due").exists());
 }
@@ -552,14 +561,14 @@ fn apply_has_systemd_change_caps(machine: &Booted) {
     let before = machine.settled();
     machine.berth(
         "sshd",
-        &user_caps("memory_max = \"256M\", cpu_weight = 50, tasks_max = 64"),
+        &Policy::with_user_caps("memory_max = \"256M\", cpu_weight = 50, tasks_max = 64"),
     );
     let apply = || machine.host("berth apply --helper /usr/libexec/berth-helper");
     let (login, _) = machine.stay("alice");
     assert_eq!(apply().ok(), "0 users changed");
     machine.berth(
         "sshd",
-        &user_caps("memory_max = \"512M\", cpu_quota = \"50%\""),
+        &Policy::with_user_caps("memory_max = \"512M\", cpu_quota = \"50%\""),
     );
     let told = apply().ok();
     assert!(told.contains("memory_max 256M -> 512M"), "{told}");
@@ -635,7 +644,8 @@ fn apply_brings_the_caps_of_sessions_under_systemd(machine: &Booted) {
 
 fn a_login_leaves_memory_in_use_under_systemd(machine: &Booted) {
     let before = machine.settled();
-    let caps = |max: &str| user_caps(&format!("memory_max = \"{max}\", memory_swap_max = 0"));
+    let caps =
+        |max: &str| Policy::with_user_caps(&format!("memory_max = \"{max}\", memory_swap_max = 0"));
     machine.berth("sshd", &caps("256M"));
     let (holder, held) = machine.background("alice", "berth-probe hold 60", "berth-probe");
     let full = || {
@@ -672,7 +682,7 @@ fn a_login_leaves_memory_in_use_under_systemd(machine: &Booted) {
 /// In a pool, whose slices are Berth's.
 fn a_timer_ends_an_exception_under_systemd(machine: &Booted) {
     let before = machine.settled();
-    let mut policy = user_caps("memory_max = \"256M\"");
+    let mut policy = Policy::with_user_caps("memory_max = \"256M\"");
     policy.profile += "\npool = \"p\"";
     policy.rest = "[pool.p]\nmemory_max = \"1G\"".into();
     machine.berth("sshd", &policy);

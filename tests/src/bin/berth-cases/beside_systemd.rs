@@ -103,7 +103,7 @@ fn what_an_account_phase_leaves_is_taken_back_by_the_worker_alone(machine: &Boot
 fn capped() -> Policy {
     Policy {
         defaults: "missing_controller = \"warn\"".into(),
-        ..Policy::with_profile("user = { tasks_max = 60 }\nlogout = { grace = \"1s\" }")
+        ..Policy::with_user_caps("tasks_max = 60")
     }
 }
 

@@ -14,8 +14,8 @@ pub const CASES: &[Case] = cases! {
 };
 
 fn capped(machine: &Machine) {
-    machine.policy(&Policy::with_profile(
-        "user = { memory_max = \"64M\", memory_swap_max = 0 }\nlogout = { grace = \"1s\" }",
+    machine.policy(&Policy::with_user_caps(
+        "memory_max = \"64M\", memory_swap_max = 0",
     ));
 }
 

@@ -177,10 +177,7 @@ fn keepers() -> Vec<(Process, PathBuf)> {
 }
 
 fn an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in(machine: &Booted) {
-    machine.berth(
-        "sshd",
-        &Policy::with_profile("user = { memory_max = \"64M\" }\nlogout = { grace = \"1s\" }"),
-    );
+    machine.berth("sshd", &Policy::with_user_caps("memory_max = \"64M\""));
     let stacks = pam_files();
     machine.settled();
     make_newer_package(machine);

@@ -38,9 +38,7 @@ impl Drop for Swap {
 }
 
 fn capped(machine: &Machine, caps: &str) {
-    machine.policy(&Policy::with_profile(&format!(
-        "user = {{ {caps} }}\nlogout = {{ grace = \"1s\" }}"
-    )));
+    machine.policy(&Policy::with_user_caps(caps));
 }
 
 fn event(machine: &Machine, user: &str, event: &str) -> u64 {

@@ -17,9 +17,7 @@ pub const CASES: &[Case] = cases! {
 };
 
 fn capped(machine: &Machine) {
-    machine.policy(&Policy::with_profile(
-        "user = { tasks_max = 32 }\nlogout = { grace = \"1s\" }",
-    ));
+    machine.policy(&Policy::with_user_caps("tasks_max = 32"));
 }
 
 fn children() -> usize {
@@ -51,9 +49,7 @@ fn a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in(machine: &mut Machine
 
 fn a_tasks_max_of_more_than_there_can_be_is_none(machine: &mut Machine) {
     for max in ["4194304", "5000000"] {
-        machine.policy(&Policy::with_profile(&format!(
-            "user = {{ tasks_max = {max} }}\nlogout = {{ grace = \"1s\" }}"
-        )));
+        machine.policy(&Policy::with_user_caps(&format!("tasks_max = {max}")));
         assert_eq!(machine.ssh("alice", "echo in").ok(), "in", "{max}");
     }
 }
