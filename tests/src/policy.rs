@@ -56,6 +56,13 @@ impl Policy {
         }
     }
 
+    /// The default policy with caps of the user's.
+    pub fn with_user_caps(caps: &str) -> Policy {
+        Policy::with_profile(&format!(
+            "user = {{ {caps} }}\nlogout = {{ grace = \"1s\" }}"
+        ))
+    }
+
     /// The default policy with other namespaces.
     pub fn with_namespaces(namespaces: &str) -> Policy {
         Policy {

@@ -28,7 +28,7 @@ fn apply_knows_who_typed_su() {
         );
         let mut terminal = machine.su_terminal("alice");
         terminal.run("true");
-        let told = machine.berth(&format!("apply --helper {PROGRAMS}/berth-helper"));
+        let told = machine.berth_with_helper("apply");
         assert_eq!(told.ok(), "0 users changed");
         terminal.send("exit");
         terminal.wait();
@@ -123,7 +123,7 @@ fn a_policy_with_an_error_is_told_and_is_3_as_for_all_verbs() {
         let broken = "[profile.test2]\nfirst = 1\n[[rule]]";
         machine.policy_text(&Policy::default().text().replace("[[rule]]", broken));
         for command in ["apply", "set alice tasks_max=99 --for 1h"] {
-            let said = machine.berth(&format!("{command} --helper {PROGRAMS}/berth-helper"));
+            let said = machine.berth_with_helper(command);
             assert_eq!(said.status.code(), Some(3), "{said:?}");
             assert!(said.stderr.contains("`first`"), "{said:?}");
         }

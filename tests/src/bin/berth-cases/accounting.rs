@@ -8,18 +8,14 @@ use serde_json::Value;
 
 use super::{BootedCase, Case};
 
-pub const CASES: &[Case] = &[
-    ("a_record_has_what_its_session_used", used),
-    (
-        "what_a_users_tasks_max_refuses_is_told_where_it_is_counted",
-        refused,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    a_record_has_what_its_session_used
+    what_a_users_tasks_max_refuses_is_told_where_it_is_counted
+};
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[(
-    "a_record_has_what_its_session_used_under_systemd",
-    used_under_systemd,
-)];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
+    a_record_has_what_its_session_used_under_systemd
+};
 
 const FILE: &str = "/var/log/berth/sessions.jsonl";
 
@@ -78,7 +74,7 @@ fn assert_used(record: &str) {
     assert!(figure("tasks_refused") == 0, "{record}");
 }
 
-fn used(machine: &mut Machine) {
+fn a_record_has_what_its_session_used(machine: &mut Machine) {
     fs::create_dir_all("/var/log").unwrap();
     machine.policy(&policy());
     let work = work("/disk/alice", &machine.probe(""));
@@ -87,12 +83,12 @@ fn used(machine: &mut Machine) {
 }
 
 /// In the session before Linux 6.11, in the user's cgroup since then; and where it is not counted, there is no 0.
-fn refused(machine: &mut Machine) {
+fn what_a_users_tasks_max_refuses_is_told_where_it_is_counted(machine: &mut Machine) {
     fs::create_dir_all("/var/log").unwrap();
     fs::remove_file(FILE).ok();
     machine.policy(&Policy {
         rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
-        ..Policy::with_profile("user = { tasks_max = 16 }\nlogout = { grace = \"1s\" }")
+        ..Policy::with_user_caps("tasks_max = 16")
     });
     let (login, _) = machine.stay("alice");
     let said = machine.ssh(
@@ -126,7 +122,7 @@ fn refused(machine: &mut Machine) {
     );
 }
 
-fn used_under_systemd(machine: &Booted) {
+fn a_record_has_what_its_session_used_under_systemd(machine: &Booted) {
     machine.berth("sshd", &policy());
     let before = machine.settled();
     fs::remove_file(FILE).ok();

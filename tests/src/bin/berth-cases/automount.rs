@@ -6,12 +6,11 @@ use berth_tests::{Booted, Policy};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[(
-    "a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth",
-    home,
-)];
+pub const CASES: &[BootedCase] = cases! {
+    a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth
+};
 
-fn home(machine: &Booted) {
+fn a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy::with_namespaces("user = \"identity\", pid = true, ipc = true, mount = true"),

@@ -7,32 +7,22 @@ use berth_tests::{Booted, Policy, Process, eventually};
 use super::BootedCase;
 use super::audit::{CLEAR, assert_audited, switch};
 
-pub const CASES: &[BootedCase] = &[(
-    "the_audit_log_has_every_record_of_a_login_under_systemd",
-    audited,
-)];
+pub const CASES: &[BootedCase] = cases! {
+    the_audit_log_has_every_record_of_a_login_under_systemd
+};
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
-    ("a_login_by_ssh_is_in_a_scope_of_its_user", scope),
-    ("a_berth_is_in_the_scope_that_logind_made", berth),
-    ("who_and_logind_show_a_login_in_a_berth_and_its_end", shown),
-    (
-        "what_an_account_phase_leaves_is_taken_back_by_the_worker_alone",
-        account,
-    ),
-    (
-        "what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed",
-        account_killed,
-    ),
-    (
-        "caps_go_with_a_users_last_session_also_where_that_has_no_cgroup",
-        kept,
-    ),
-];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
+    a_login_by_ssh_is_in_a_scope_of_its_user
+    a_berth_is_in_the_scope_that_logind_made
+    who_and_logind_show_a_login_in_a_berth_and_its_end
+    what_an_account_phase_leaves_is_taken_back_by_the_worker_alone
+    what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed
+    caps_go_with_a_users_last_session_also_where_that_has_no_cgroup
+};
 
 const NAMESPACES: [&str; 4] = ["user", "pid", "ipc", "mnt"];
 
-fn scope(machine: &Booted) {
+fn a_login_by_ssh_is_in_a_scope_of_its_user(machine: &Booted) {
     let before = machine.settled();
     for user in ["alice", "root"] {
         let cgroup = machine.ssh(user, "sed -n s/^0:://p /proc/self/cgroup").ok();
@@ -41,7 +31,7 @@ fn scope(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn berth(machine: &Booted) {
+fn a_berth_is_in_the_scope_that_logind_made(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy::with_profile("cgroup = \"keep\"\nlogout = { grace = \"1s\" }"),
@@ -91,7 +81,7 @@ fn assert_is_scope(machine: &Booted, user: &str, cgroup: &str) {
 
 /// The standby is still where the application was, which may be a cgroup that its user can freeze: with a lock held, root's
 /// commands would wait.
-fn account(machine: &Booted) {
+fn what_an_account_phase_leaves_is_taken_back_by_the_worker_alone(machine: &Booted) {
     machine.berth("sshd", &Policy::default());
     let before = machine.settled();
     let (helper, locks) = ("/root/helper", "/root/locks");
@@ -113,11 +103,11 @@ fn account(machine: &Booted) {
 fn capped() -> Policy {
     Policy {
         defaults: "missing_controller = \"warn\"".into(),
-        ..Policy::with_profile("user = { tasks_max = 60 }\nlogout = { grace = \"1s\" }")
+        ..Policy::with_user_caps("tasks_max = 60")
     }
 }
 
-fn account_killed(machine: &Booted) {
+fn what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed(machine: &Booted) {
     machine.berth("sshd", &capped());
     let before = machine.settled();
     let mut application = Command::new("pamtester");
@@ -137,7 +127,7 @@ fn account_killed(machine: &Booted) {
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
-fn kept(machine: &Booted) {
+fn caps_go_with_a_users_last_session_also_where_that_has_no_cgroup(machine: &Booted) {
     machine.berth("sshd", &capped());
     let before = machine.settled();
     let (first, _) = machine.stay("alice");
@@ -155,7 +145,7 @@ fn kept(machine: &Booted) {
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
-fn shown(machine: &Booted) {
+fn who_and_logind_show_a_login_in_a_berth_and_its_end(machine: &Booted) {
     machine.berth("sshd", &Policy::default());
     let before = machine.settled();
     // Debian 13 keeps no wtmp, nor has a program that reads it.
@@ -198,7 +188,7 @@ fn shown(machine: &Booted) {
     assert!(!keeps_wtmp || has_ended(), "{}", last());
 }
 
-fn audited(machine: &Booted) {
+fn the_audit_log_has_every_record_of_a_login_under_systemd(machine: &Booted) {
     // Not as audit=1 for all of the machine's life: systemd's own records drown what other cases look for.
     switch(true);
     machine.berth("sshd", &Policy::default());

@@ -4,31 +4,20 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Booted, Machine, Output, Policy, eventually, within};
+use berth_tests::{Booted, Machine, Policy, eventually, within};
 
 use super::{BootedCase, Case};
 
-pub const CASES: &[Case] = &[
-    (
-        "who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count",
-        burning,
-    ),
-    (
-        "who_hoards_memory_is_slowed_is_told_and_keeps_the_memory",
-        hoarding,
-    ),
-    (
-        "a_step_outlives_logouts_and_clocks_and_yields_to_exceptions",
-        standing,
-    ),
-    (
-        "a_damaged_file_of_penalties_is_named_and_gives_all_back",
-        damaged,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count
+    who_hoards_memory_is_slowed_is_told_and_keeps_the_memory
+    a_step_outlives_logouts_and_clocks_and_yields_to_exceptions
+    a_damaged_file_of_penalties_is_named_and_gives_all_back
+};
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] =
-    &[("who_burns_is_slowed_under_systemd", under_systemd)];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
+    who_burns_is_slowed_under_systemd
+};
 
 const FILE: &str = "/var/lib/berth/penalties";
 
@@ -83,21 +72,10 @@ fn put(text: &str) {
     std::fs::write(FILE, text).unwrap();
 }
 
-fn berth(machine: &Machine, arguments: &str) -> Output {
-    machine.host(&format!(
-        "{PROGRAMS}/berth {arguments} --helper {PROGRAMS}/berth-helper"
-    ))
-}
-
 /// What a round changed, a space between words.
 fn due(machine: &Machine) -> String {
-    let said = berth(machine, "apply --due").ok();
+    let said = machine.berth_with_helper("apply --due").ok();
     said.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-fn quota(machine: &Machine, user: &str) -> String {
-    let path = machine.cgroups().user(machine.uid(user)).join("cpu.max");
-    std::fs::read_to_string(path).unwrap().trim().into()
 }
 
 /// Looks every few seconds until something was changed, and says what. How long a minute of use takes to come
@@ -115,7 +93,9 @@ fn once_a_window_is_full(mut look: impl FnMut() -> String) -> String {
     }
 }
 
-fn burning(machine: &mut Machine) {
+fn who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count(
+    machine: &mut Machine,
+) {
     let dave = machine.add_user("dave").uid;
     machine
         .host(&format!(
@@ -151,7 +131,7 @@ fn burning(machine: &mut Machine) {
         };
         assert!(eventually(|| burns(user)), "{user}: {:?}", all());
     }
-    assert_eq!(quota(machine, "dave"), "20000 100000");
+    assert_eq!(machine.of_user("dave", "cpu.max"), "20000 100000");
     assert_eq!(due(machine), "");
 
     let told = once_a_window_is_full(|| due(machine));
@@ -159,8 +139,8 @@ fn burning(machine: &mut Machine) {
     assert!(told.contains("dave cpu_quota 20% -> 10%"), "{told}");
     // Before what she burns meanwhile makes the next step.
     of_alice.end();
-    assert_eq!(quota(machine, "alice"), "20000 100000");
-    assert_eq!(quota(machine, "bob"), "40000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "20000 100000");
+    assert_eq!(machine.of_user("bob", "cpu.max"), "40000 100000");
     terminal.expect(
         " over 1min, above 12%: penalty hog, step 1 of 2, leaves you 50% of your cpu_quota until ",
     );
@@ -222,7 +202,7 @@ fn burning(machine: &mut Machine) {
     }
 }
 
-fn hoarding(machine: &mut Machine) {
+fn who_hoards_memory_is_slowed_is_told_and_keeps_the_memory(machine: &mut Machine) {
     let mut policy = policy("1min");
     policy.rest = policy
         .rest
@@ -256,7 +236,7 @@ fn hoarding(machine: &mut Machine) {
         .user(machine.uid("alice"))
         .join("memory.max");
     assert_eq!(std::fs::read_to_string(memory).unwrap(), "268435456\n");
-    assert_eq!(quota(machine, "bob"), "40000 100000");
+    assert_eq!(machine.of_user("bob", "cpu.max"), "40000 100000");
     assert!(
         machine
             .logged("penalty user=alice")
@@ -269,7 +249,7 @@ fn hoarding(machine: &mut Machine) {
     terminal.wait();
 }
 
-fn standing(machine: &mut Machine) {
+fn a_step_outlives_logouts_and_clocks_and_yields_to_exceptions(machine: &mut Machine) {
     machine.settled();
     let alice = machine.uid("alice");
     machine.policy(&policy("1h"));
@@ -278,8 +258,8 @@ fn standing(machine: &mut Machine) {
     put(&on_step(&[(alice, "alice")], 1));
     let before = machine.snapshot();
     let (login, _) = machine.stay("alice");
-    assert_eq!(quota(machine, "alice"), "20000 100000");
-    assert_eq!(berth(machine, "apply").ok(), "0 users changed");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "20000 100000");
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
     let explained = machine.berth("explain alice").ok();
     let mut lines = explained
         .lines()
@@ -317,10 +297,12 @@ fn standing(machine: &mut Machine) {
         .refused();
 
     // An exception wins, for as long as there is one.
-    berth(machine, "set alice cpu_quota=70% --for 1h").ok();
-    assert_eq!(quota(machine, "alice"), "70000 100000");
-    berth(machine, "unset alice").ok();
-    assert_eq!(quota(machine, "alice"), "20000 100000");
+    machine
+        .berth_with_helper("set alice cpu_quota=70% --for 1h")
+        .ok();
+    assert_eq!(machine.of_user("alice", "cpu.max"), "70000 100000");
+    machine.berth_with_helper("unset alice").ok();
+    assert_eq!(machine.of_user("alice", "cpu.max"), "20000 100000");
 
     // Two hours pass in no time: it is no more than the clock that was set.
     assert_eq!(due(machine), "");
@@ -329,7 +311,7 @@ fn standing(machine: &mut Machine) {
     machine.host("date -s '+2 hours'").ok();
     assert_eq!(due(machine), "");
     assert_ne!(until(), then);
-    assert_eq!(quota(machine, "alice"), "20000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "20000 100000");
     machine.host("date -s '-2 hours'").ok();
     assert_eq!(due(machine), "");
 
@@ -338,29 +320,33 @@ fn standing(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
     machine.host("rm -f /run/berth-penalties").ok();
     let (login, _) = machine.stay("alice");
-    assert_eq!(quota(machine, "alice"), "20000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "20000 100000");
     assert_eq!(due(machine), "");
-    assert_eq!(quota(machine, "alice"), "20000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "20000 100000");
 
     // Forgiven, once.
-    let said = berth(machine, "unset alice penalty").ok();
+    let said = machine.berth_with_helper("unset alice penalty").ok();
     assert!(said.contains("alice: the penalty is forgiven"), "{said}");
-    assert_eq!(quota(machine, "alice"), "40000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "40000 100000");
     assert!(
         machine
             .logged("penalty user=alice")
             .contains("because=\"forgiven by root\"")
     );
-    assert_eq!(berth(machine, "unset alice penalty").status.code(), Some(1));
+    assert_eq!(
+        machine
+            .berth_with_helper("unset alice penalty")
+            .status
+            .code(),
+        Some(1)
+    );
     assert!(!Path::new(FILE).exists() && !Path::new(&standing).exists());
 
     // A policy that has it no more gives it back.
     put(&on_step(&[(alice, "alice")], 2));
-    berth(machine, "apply").ok();
-    assert_eq!(quota(machine, "alice"), "10000 100000");
-    machine.policy(&Policy::with_profile(
-        "user = { cpu_quota = \"40%\" }\nlogout = { grace = \"1s\" }",
-    ));
+    machine.berth_with_helper("apply").ok();
+    assert_eq!(machine.of_user("alice", "cpu.max"), "10000 100000");
+    machine.policy(&Policy::with_user_caps("cpu_quota = \"40%\""));
     machine.berth("reload").ok();
     assert!(!Path::new("/var/lib/berth/due").exists());
     let said = due(machine);
@@ -376,19 +362,19 @@ fn standing(machine: &mut Machine) {
     login.end();
 }
 
-fn damaged(machine: &mut Machine) {
+fn a_damaged_file_of_penalties_is_named_and_gives_all_back(machine: &mut Machine) {
     machine.policy(&policy("1h"));
     put(&on_step(&[(machine.uid("alice"), "alice")], 1));
     let (login, _) = machine.stay("alice");
-    assert_eq!(quota(machine, "alice"), "20000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "20000 100000");
     let text = std::fs::read_to_string(FILE).unwrap();
     put(&text[..text.len() / 2]);
-    let said = berth(machine, "apply --due");
+    let said = machine.berth_with_helper("apply --due");
     assert!(
         said.stderr.contains(&format!("{FILE} is damaged")),
         "{said:?}"
     );
-    assert_eq!(quota(machine, "alice"), "40000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "40000 100000");
     assert_eq!(due(machine), "");
     // Nor does it keep anybody out.
     put(&text[..text.len() / 2]);
@@ -399,7 +385,7 @@ fn damaged(machine: &mut Machine) {
     second.end();
 }
 
-fn under_systemd(machine: &Booted) {
+fn who_burns_is_slowed_under_systemd(machine: &Booted) {
     machine.berth("sshd", &policy("1min"));
     machine.host("berth reload").ok();
     let before = machine.settled();

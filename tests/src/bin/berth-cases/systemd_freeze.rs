@@ -5,12 +5,12 @@ use berth_tests::{Booted, Policy, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    ("a_frozen_user_stands_and_goes_on_under_systemd", user),
-    ("a_frozen_pool_stands_and_can_be_killed_under_systemd", pool),
-];
+pub const CASES: &[BootedCase] = cases! {
+    a_frozen_user_stands_and_goes_on_under_systemd
+    a_frozen_pool_stands_and_can_be_killed_under_systemd
+};
 
-fn user(machine: &Booted) {
+fn a_frozen_user_stands_and_goes_on_under_systemd(machine: &Booted) {
     let capped = "user = { memory_max = \"200M\" }\nlogout = { grace = \"1s\" }";
     // Nothing is started in a slice that is frozen, so nobody can stand there (257); nor is one let in without a berth.
     machine.berth(
@@ -74,7 +74,7 @@ fn user(machine: &Booted) {
     machine.ssh("alice", "true").ok();
 }
 
-fn pool(machine: &Booted) {
+fn a_frozen_pool_stands_and_can_be_killed_under_systemd(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy {
