@@ -112,7 +112,6 @@ fn request<H: Host>(
         rhost,
         ruser,
         policy: policy.map(|path| path.as_os_str().as_encoded_bytes().to_vec()),
-        debug: arguments.debug,
         on_error: on_error(host, arguments),
     })
 }

@@ -57,9 +57,7 @@ pub struct Request {
     pub policy: Option<Vec<u8>>,
     /// Whether the application can be put into namespaces.
     pub join: JoinAbility,
-    /// The module argument `debug`.
-    pub debug: bool,
-    /// The module argument `on_error`, for the count of a login whose policy cannot be read.
+    /// What becomes of the login where the policy cannot be read, for its count.
     pub on_error: OnError,
 }
 
@@ -172,7 +170,6 @@ mod tests {
             ruser: b"r".into(),
             policy: Some(b"/p".into()),
             join: JoinAbility::Yes,
-            debug: true,
             on_error: OnError::Deny,
         };
         let ready = Reply::Ready(Session {
@@ -221,11 +218,11 @@ mod tests {
             bytes(&Ack::Joined),
             bytes(&Ack::Failed { message: message() }),
         ];
-        assert_eq!(VERSION, 4);
+        assert_eq!(VERSION, 5);
         assert_eq!(
             shapes,
             [
-                "010175017301740168017201022f70000101",
+                "010175017301740168017201022f700001",
                 "0001020304",
                 "0001",
                 "0001",

@@ -294,7 +294,6 @@ impl Login {
             ruser: vec![],
             policy: policy.map(|path| path.to_str().unwrap().into()),
             join: self.join,
-            debug: self.arguments.debug,
             on_error: match self.arguments.policy {
                 None => self.arguments.on_error.unwrap_or(self.unanswered),
                 Some(_) => self.arguments.on_error.unwrap_or(OnError::Deny),
