@@ -364,6 +364,27 @@ fn pam_status_is_that_of_the_system_that_root_names() {
 }
 
 #[test]
+fn pam_status_says_what_becomes_of_a_login_whose_helper_gives_no_answer() {
+    needs_root();
+    let system = System::new("version = 1\n[defaults]\non_error = \"allow\"\n");
+    let root = system.root.to_str().unwrap();
+    let pam = system.root.join("etc/pam.d");
+    std::fs::create_dir(&pam).unwrap();
+    let lines = "account required pam_berth.so\nsession required pam_berth.so\n";
+    std::fs::write(pam.join("login"), lines).unwrap();
+    let says = |then: &str, word: &str| {
+        let ran = berth(&["pam", "status", "--root", root]);
+        let line = format!("A login whose helper gives no answer {then}.\n");
+        assert!(ran.out.ends_with(&line), "{}", ran.out);
+        let ran = berth(&["pam", "status", "--json", "--root", root]);
+        assert_eq!(json(&ran.out)["no_answer"], word);
+    };
+    says("is refused (on_error = \"deny\")", "deny");
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    says("goes on without a berth (on_error = \"allow\")", "allow");
+}
+
+#[test]
 fn a_policy_that_cannot_be_written_is_no_policy_with_an_error() {
     needs_root();
     let system = System::new("version = 1\n");

@@ -16,6 +16,8 @@ fn only_root_may_apply() {
             "setpriv --reuid 1 --clear-groups {PROGRAMS}/berth-helper apply"
         ));
         assert!(helper.refused().stderr.contains("only for root"));
+        let typed = machine.host(&format!("{PROGRAMS}/berth-helper aply 3</dev/null"));
+        assert!(typed.refused().stderr.contains("the PAM module"));
     });
 }
 

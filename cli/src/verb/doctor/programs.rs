@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use berth_config::Places;
 use berth_protocol::ANOTHER_VERSION;
 
 use super::finding::Finding;
@@ -17,17 +18,18 @@ const LIBRARIES: [&str; 4] = ["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
     let helper = world.path(helper::HELPER);
-    findings.extend(sound(&helper));
+    let no_answer = helper::no_answer(&Places::under(&world.root).exempt);
+    findings.extend(sound(&helper, no_answer));
     let module = module(world);
     match &module {
-        Some(module) => findings.extend(sound(module)),
+        Some(module) => findings.extend(sound(module, "is refused, root's too")),
         None => findings.push(Finding::fail(
             "pam_berth.so is in none of PAM's folders",
             "install it again; a stack that names it lets nobody in",
         )),
     }
     if let (Some(module), []) = (&module, &*findings) {
-        findings.extend(of_two_versions(&helper, module));
+        findings.extend(of_two_versions(&helper, module, no_answer));
     }
     if let (Some(module), []) = (module, &*findings) {
         let (helper, module) = (helper.display(), module.display());
@@ -49,12 +51,14 @@ fn module(world: &World) -> Option<PathBuf> {
 }
 
 /// Whether helper and module understand each other.
-fn of_two_versions(helper: &Path, module: &Path) -> Option<Finding> {
+fn of_two_versions(helper: &Path, module: &Path, no_answer: &str) -> Option<Finding> {
     let unknown = || "an unknown version".to_owned();
     let [helper, module] = [helper, module].map(|path| version(path).unwrap_or_else(unknown));
     (helper != module).then(|| {
         Finding::fail(
-            format!("the helper is of Berth {helper}, and the module of {module}: every login follows on_error"),
+            format!(
+                "the helper is of Berth {helper}, and the module of {module}: every login {no_answer}"
+            ),
             "install both from one package",
         )
     })
@@ -74,13 +78,13 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-/// What is wrong with a file that root runs.
-fn sound(path: &Path) -> Option<Finding> {
+/// What is wrong with a file that root runs, and what becomes of every login where it is not there.
+fn sound(path: &Path, without: &str) -> Option<Finding> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
-            let why = format!("{shown}: {error}: every login follows on_error");
+            let why = format!("{shown}: {error}: every login {without}");
             return Some(Finding::fail(why, "install it again"));
         }
     };

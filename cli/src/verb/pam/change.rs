@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use berth_config::Policy;
+use berth_config::{Places, Policy};
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::lines::{self, Cannot};
@@ -14,6 +14,7 @@ use super::open::open;
 use super::standing::{Standing, never};
 use super::trial::Trial;
 use crate::exit::{Exit, not_so};
+use crate::helper::no_answer;
 use crate::pam_files::Folders;
 use crate::replace::Original;
 use crate::{ask, difference, lock};
@@ -93,6 +94,10 @@ pub fn run(
                 failed += 1;
             }
         }
+    }
+    if change == Change::Enable && done > 0 {
+        let list = Places::system().exempt;
+        println!("A login whose helper gives no answer {}.", no_answer(&list));
     }
     Ok(match (done, failed) {
         (_, 0) => Exit::Done,
