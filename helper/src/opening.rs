@@ -362,7 +362,12 @@ impl Opening<'_> {
         self.end();
     }
 
-    /// Whether another login is in the berth.
+    /// The session's.
+    pub fn id(&self) -> SessionId {
+        self.prepared.id
+    }
+
+    /// After a failure: whether another login is in the berth.
     pub fn has_to_wait(&self) -> bool {
         !self.over
     }
