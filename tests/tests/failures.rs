@@ -449,7 +449,7 @@ fn a_login_service_in_a_chroot_gets_an_error_that_says_so() {
         machine.stack(&Stack {
             helper: machine.script(
                 "other-helper",
-                "#!/bin/sh\nexec chroot /srv/root /berth/berth-helper\n",
+                "#!/bin/sh\nexec chroot /srv/root /berth/berth-helper \"$@\"\n",
             ),
             ..Stack::default()
         });
