@@ -21,7 +21,7 @@ use crate::motd;
 use crate::mounts;
 use crate::prepared::Prepared;
 use crate::rlimits;
-use crate::shared::Membership;
+use crate::shared::{Membership, needs};
 
 /// How long the module may take to join. Its own deadline is shorter, and closes the socket.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
@@ -132,10 +132,11 @@ impl<'a> Opening<'a> {
 
         // 3. The namespaces: the user's shared ones, found or made under the same lock, or its own.
         if plan.flags() != 0 && planned.berth.namespaces.scope == Scope::User {
-            let needs = format!(
-                "{:?} {:?} {:?}",
-                planned.berth.namespaces, planned.berth.privileges, plan.maps
-            );
+            let needs = needs(
+                &planned.berth.namespaces,
+                &planned.berth.privileges,
+                plan.maps,
+            )?;
             let mut membership = match Membership::find(&folder, &needs)? {
                 Some(found) => found,
                 None => {
