@@ -268,10 +268,7 @@ impl Planned {
                 self.notes.push(format!("caps only: {why}"));
             }
             self.berth.namespaces = Namespaces::none();
-            self.berth.privileges = Privileges {
-                no_new_privs: false,
-                nested_userns: true,
-            };
+            self.berth.privileges = Privileges::all();
         }
         Ok(())
     }

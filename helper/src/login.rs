@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use crate::decide::{self, Known, Planned, Undecided, Verdict};
 use crate::error::{Error, Result};
 use crate::frozen;
-use crate::keeper::Keeper;
+use crate::keeper::{Berth, Keeper};
 use crate::notice::Watch;
 use crate::opening::{NotOpened, Opened, Opening, Reason};
 use crate::prepared::Prepared;
@@ -223,7 +223,11 @@ fn open(
     let executable = prepared.leader.executable();
     give_up_what_keeping_does_not_need(prepared.id);
     Counters::count_opened(took);
-    log_opened(request, &planned, &prepared, took, missing);
+    let beside = match &berth {
+        Berth::Shared(membership) => membership.beside(),
+        Berth::None | Berth::Own(_) => None,
+    };
+    log_opened(request, &planned, &prepared, took, missing, beside);
     // 5. The session is kept by this process until it ends.
     let keeper = Keeper {
         executable,
@@ -279,6 +283,7 @@ fn log_opened(
     prepared: &Prepared,
     took: Duration,
     mut missing: Vec<String>,
+    beside: Option<String>,
 ) {
     // What is cut off at the end of a long line is not to be that there is no berth.
     missing.splice(0..0, planned.notes.iter().cloned());
@@ -292,6 +297,7 @@ fn log_opened(
     }
     let line = planned.line(prepared.id).field("result", "ok");
     let line = line.field("setup_us", took.as_micros());
+    let line = line.optional("beside", beside);
     if missing.is_empty() {
         line.info();
     } else {

@@ -22,7 +22,7 @@ use crate::motd;
 use crate::mounts;
 use crate::prepared::Prepared;
 use crate::rlimits;
-use crate::shared::Membership;
+use crate::shared::{Membership, needs};
 
 /// How long the module may take to join. Its own deadline is shorter, and closes the socket.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
@@ -165,10 +165,11 @@ impl<'a> Opening<'a> {
     ) -> Result<()> {
         let planned = self.planned;
         if plan.flags() != 0 && planned.berth.namespaces.scope == Scope::User {
-            let needs = format!(
-                "{:?} {:?} {:?}",
-                planned.berth.namespaces, planned.berth.privileges, plan.maps
-            );
+            let needs = needs(
+                &planned.berth.namespaces,
+                &planned.berth.privileges,
+                plan.maps,
+            )?;
             let mut membership = match Membership::find(&folder, &needs)? {
                 Some(found) => found,
                 None => {

@@ -72,6 +72,28 @@ fn a_berth_stays_while_one_login_does() {
     });
 }
 
+/// As after an upgrade that makes another berth of the same policy: somebody looks for their tmux.
+#[test]
+fn a_login_that_finds_a_berth_but_not_its_own_says_so() {
+    Machine::run(|machine| {
+        shared(machine);
+        let first = machine.ssh_terminal("alice");
+        let id = machine.session();
+        machine.policy(&Policy::with_namespaces(
+            r#"scope = "user", user = "identity", pid = true, mount = true"#,
+        ));
+        machine.ssh("alice", "true").ok();
+        let line = machine.logged("beside=");
+        let berth = format!("berth {id}: other namespaces, privileges or maps");
+        assert!(line.contains(&berth), "{line}");
+        machine.forget_log();
+        machine.ssh("bob", "true").ok();
+        let line = machine.logged("result=ok");
+        assert!(!line.contains("beside="), "{line}");
+        drop(first);
+    });
+}
+
 #[test]
 fn a_login_that_fails_waits_for_no_other_and_takes_none_with_it() {
     Machine::run(|machine| fail_after_another_has_joined(machine, |_| ()));
