@@ -4,7 +4,13 @@ use berth_tests::{Booted, Policy, Process, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[("an_isolated_manager_runs_in_its_users_berth", isolated)];
+pub const CASES: &[BootedCase] = &[
+    ("an_isolated_manager_runs_in_its_users_berth", isolated),
+    (
+        "an_isolated_manager_is_frozen_with_its_user_and_goes_on",
+        frozen,
+    ),
+];
 
 pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
     (
@@ -109,6 +115,30 @@ fn isolated(machine: &Booted) {
     assert_eq!(root, format!("running\n{host}"));
     login.end();
     // logind ends it after the last login, as ever.
+    assert!(eventually(|| manager(machine).is_none()), "it stays");
+    disable(machine);
+    machine.assert_nothing_left(&before);
+}
+
+fn frozen(machine: &Booted) {
+    machine.berth("sshd", &policy("identity"));
+    let before = machine.settled();
+    enable(machine);
+    // After the trial login's manager has ended.
+    machine.settled();
+    let (login, _) = machine.stay("alice");
+    let running = manager(machine).expect("a service manager");
+    let wrapper = running.parent().expect("who started it");
+    machine.host("berth freeze alice");
+    machine.host("berth thaw alice").ok();
+    // It answers, and no other has taken its place.
+    let said = machine.ssh("alice", "systemctl --user is-system-running");
+    assert_eq!(said.stdout, "running", "{said:?}");
+    assert_eq!(manager(machine), Some(running));
+    assert_eq!(running.parent(), Some(wrapper));
+    let unit = format!("systemctl is-active user@{}", machine.uid("alice"));
+    assert_eq!(machine.host(&unit).ok(), "active");
+    login.end();
     assert!(eventually(|| manager(machine).is_none()), "it stays");
     disable(machine);
     machine.assert_nothing_left(&before);
