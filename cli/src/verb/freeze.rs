@@ -1,7 +1,7 @@
 //! `berth freeze` and `berth thaw`: all that a session, a user or a pool runs stops, and goes on where it was.
 
 use berth_config::counted;
-use berth_session::{Group, Manager, Record, Result as Done, Tree};
+use berth_session::{Error, Group, Manager, Record, Tree};
 use serde_json::json;
 
 use crate::exit::{Exit, not_so};
@@ -48,10 +48,10 @@ impl Change {
         }
     }
 
-    fn to(self, tree: &Tree, group: &Group) -> Done<()> {
+    fn to(self, tree: &Tree, groups: &[Group]) -> Vec<Error> {
         match self {
-            Change::Freeze => tree.freeze(group),
-            Change::Thaw => tree.thaw(group),
+            Change::Freeze => tree.freeze(groups),
+            Change::Thaw => tree.thaw_all(groups),
         }
     }
 }
@@ -76,10 +76,10 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
             "this command runs in {object} itself, and nobody would be left to thaw it"
         )));
     }
-    let mut failed: Vec<String> = groups
+    let mut failed: Vec<String> = change
+        .to(&tree, &groups)
         .iter()
-        .filter_map(|group| change.to(&tree, group).err())
-        .map(|error| error.to_string())
+        .map(ToString::to_string)
         .collect();
     let (records, kept): (Vec<Record>, Vec<Record>) = records
         .into_iter()
