@@ -129,7 +129,7 @@ fn frozen(machine: &Booted) {
     let (login, _) = machine.stay("alice");
     let running = manager(machine).expect("a service manager");
     let wrapper = running.parent().expect("who started it");
-    machine.host("berth freeze alice");
+    let froze = machine.host("berth freeze alice");
     machine.host("berth thaw alice").ok();
     // It answers, and no other has taken its place.
     let said = machine.ssh("alice", "systemctl --user is-system-running");
@@ -138,6 +138,8 @@ fn frozen(machine: &Booted) {
     assert_eq!(running.parent(), Some(wrapper));
     let unit = format!("systemctl is-active user@{}", machine.uid("alice"));
     assert_eq!(machine.host(&unit).ok(), "active");
+    // Its session has no cgroup of its own, and does not go on by itself.
+    assert_eq!(froze.ok(), "frozen user \"alice\": 2 sessions");
     login.end();
     assert!(eventually(|| manager(machine).is_none()), "it stays");
     disable(machine);
