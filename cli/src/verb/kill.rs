@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use berth_config::counted;
-use berth_session::{Record, Tree, sweep};
+use berth_session::{Record, SessionId, Tree, sweep};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -179,10 +179,11 @@ fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result
     ask_to_end(targets, tree);
     let may_handle_it = |target: &Target| target.runs() && !target.is_frozen();
     wait(arguments.grace, || !targets.iter().any(may_handle_it));
-    let killed = targets
-        .iter()
-        .filter_map(|target| Some((target, kill_or_sweep(target, tree).err()?)));
-    let mut failed: Vec<(&Target, String)> = killed.collect();
+    // The one that this is typed in comes after all else is done.
+    let others = targets.partition_point(|target| !is_own(tree, target.record));
+    let (others, own) = targets.split_at(others);
+    let mut failed = kill_and_sweep(others, tree);
+    failed.extend(kill_and_sweep(own, tree));
     await_keepers(targets, &mut failed);
     tell(targets, &failed, arguments.json).and(report(&failed))
 }
@@ -200,28 +201,36 @@ fn ask_to_end(targets: &[Target], tree: Option<&Tree>) {
     }
 }
 
-/// Kills what is left in a session, and removes the session if nobody else does.
-fn kill_or_sweep(target: &Target, tree: Option<&Tree>) -> Result<(), String> {
-    if target.runs() {
-        target.kill(tree)?;
+/// Kills what is left in sessions, and removes those that nobody else does; says of which it could not.
+fn kill_and_sweep<'t, 'a>(
+    targets: &'t [Target<'a>],
+    tree: Option<&Tree>,
+) -> Vec<(&'t Target<'a>, String)> {
+    let mut failed = Target::kill_each(targets, tree);
+    for target in targets.iter().filter(|target| target.dead) {
+        let Record { id, uid, .. } = target.record;
+        if has_failed(&failed, *id) {
+            continue;
+        }
+        if let Err(error) = sweep(tree, *uid, *id) {
+            failed.push((target, error.to_string()));
+        }
     }
-    if target.dead {
-        sweep(tree, target.record.uid, target.record.id).map_err(|error| error.to_string())?;
-    }
-    Ok(())
+    failed
+}
+
+fn has_failed(failed: &[(&Target, String)], id: SessionId) -> bool {
+    failed.iter().any(|(target, _)| target.record.id == id)
 }
 
 /// Waits until the sessions' keepers have removed them; those that have not are added to what failed.
-fn await_keepers<'t>(targets: &'t [Target<'t>], failed: &mut Vec<(&'t Target<'t>, String)>) {
+fn await_keepers<'t, 'a>(targets: &'t [Target<'a>], failed: &mut Vec<(&'t Target<'a>, String)>) {
     let unfinished = |target: &&Target| !target.is_gone() && !target.is_held();
     wait(CLEAN_UP, || {
         !targets.iter().any(|target| unfinished(&target))
     });
     for target in targets.iter().filter(unfinished) {
-        if failed
-            .iter()
-            .all(|(other, _)| other.record.id != target.record.id)
-        {
+        if !has_failed(failed, target.record.id) {
             let keeper = target.record.keeper.pid;
             let why = format!("its keeper, process {keeper}, has not removed it yet");
             failed.push((target, why));

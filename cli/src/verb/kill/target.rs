@@ -80,15 +80,24 @@ impl<'a> Target<'a> {
         self.group.as_ref().is_some_and(Group::is_frozen)
     }
 
-    /// Kills all that runs in it.
-    pub fn kill(&self, tree: Option<&Tree>) -> Result<(), String> {
-        match (&self.group, tree) {
-            (Some(group), Some(tree)) if group.exists() => {
-                tree.kill(group).map_err(|error| error.to_string())
-            }
-            (Some(_), _) => Ok(()),
-            (None, _) => self.signal(Signal::SIGKILL, None).map(drop),
-        }
+    /// Kills all that runs in these, and says of which it could not. What does not end in one holds up no other.
+    pub fn kill_each<'t>(
+        targets: &'t [Target<'a>],
+        tree: Option<&Tree>,
+    ) -> Vec<(&'t Target<'a>, String)> {
+        let running: Vec<&Target> = targets.iter().filter(|target| target.runs()).collect();
+        let groups = running.iter().filter_map(|target| target.group.clone());
+        let groups: Vec<Group> = groups.collect();
+        let killed = tree.map_or(Vec::new(), |tree| tree.kill_each(&groups));
+        let mut killed = killed.into_iter();
+        let failed = running.into_iter().filter_map(|target| {
+            let done = match target.group {
+                Some(_) => killed.next()?.map_err(|error| error.to_string()),
+                None => target.signal(Signal::SIGKILL, None).map(drop),
+            };
+            Some((target, done.err()?))
+        });
+        failed.collect()
     }
 
     /// Whether nothing of it is left.
