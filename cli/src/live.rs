@@ -208,3 +208,19 @@ pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale:
     });
     json::merged(object, figures.object())
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A session of which no process is left.
+    pub fn record(id: u64, state: &str, cgroup: Option<&str>) -> Record {
+        let ended = json!({ "pid": i32::MAX, "start": 1 });
+        let record = json!({
+            "id": id, "user": "alice", "uid": 1001, "service": "sshd", "tty": "", "rhost": "",
+            "profile": "default", "rule": null, "user_rule": null, "pool": null, "opened": 0,
+            "state": state, "leader": ended, "keeper": ended, "init": null, "cgroup": cgroup,
+        });
+        serde_json::from_value(record).unwrap()
+    }
+}

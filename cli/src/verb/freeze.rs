@@ -226,17 +226,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-
-    /// A session of which no process is left.
-    fn record(id: u64, state: &str, cgroup: Option<&str>) -> Record {
-        let ended = json!({ "pid": i32::MAX, "start": 1 });
-        let record = json!({
-            "id": id, "user": "alice", "uid": 1001, "service": "sshd", "tty": "", "rhost": "",
-            "profile": "default", "rule": null, "user_rule": null, "pool": null, "opened": 0,
-            "state": state, "leader": ended, "keeper": ended, "init": null, "cgroup": cgroup,
-        });
-        serde_json::from_value(record).unwrap()
-    }
+    use crate::live::tests::record;
 
     #[test]
     fn what_did_not_stop_is_not_called_frozen_and_what_is_not_in_it_goes_on() {

@@ -14,7 +14,7 @@ use crate::live::{self, Sessions};
 use crate::object::Object;
 use crate::stale::Stale;
 use crate::{admin_log, ask, caller, json, readable, sys, when};
-use target::Target;
+use target::{Staying, Target};
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -71,9 +71,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let tree = Tree::find().ok();
     // The one that this is typed in comes last: with it ends this command.
     chosen.sort_by_cached_key(|record| is_own(tree.as_ref(), record));
+    let staying = Staying::of(&everybody, &chosen);
     let targets: Vec<Target> = chosen
         .iter()
-        .map(|record| Target::new(record, &chosen, &everybody, tree.as_ref()))
+        .map(|record| Target::new(record, &staying, tree.as_ref()))
         .collect();
     let signal = arguments.signal.unwrap_or(Signal::SIGTERM);
     // First, for the same reason.

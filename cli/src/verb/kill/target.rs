@@ -1,5 +1,6 @@
 //! A session that `berth kill` is about.
 
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 
 use berth_session::{Group, Record, Role, SessionId, Tree, UserFolder};
@@ -8,6 +9,28 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::{live, sys};
+
+/// The sessions that stay, by the init that they live under.
+pub struct Staying(HashMap<Role, Vec<SessionId>>);
+
+impl Staying {
+    /// All but those that are chosen. A user's can be thousands under one init, so each is looked at once.
+    pub fn of(everybody: &[Record], chosen: &[Record]) -> Staying {
+        let chosen: HashSet<SessionId> = chosen.iter().map(|record| record.id).collect();
+        let mut staying: HashMap<Role, Vec<SessionId>> = HashMap::new();
+        for record in everybody {
+            if let Some(init) = record.init.filter(|_| !chosen.contains(&record.id)) {
+                staying.entry(init).or_default().push(record.id);
+            }
+        }
+        Staying(staying)
+    }
+
+    fn under(&self, init: Option<Role>) -> &[SessionId] {
+        let sessions = init.and_then(|init| self.0.get(&init));
+        sessions.map_or(&[], Vec::as_slice)
+    }
+}
 
 /// A session, and what of it can be signalled.
 pub struct Target<'a> {
@@ -22,17 +45,9 @@ pub struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Of one of `chosen`. `everybody` are all sessions: others may live in its berth.
-    pub fn new(
-        record: &'a Record,
-        chosen: &[Record],
-        everybody: &[Record],
-        tree: Option<&Tree>,
-    ) -> Target<'a> {
-        let stays = |other: &&Record| chosen.iter().all(|chosen| chosen.id != other.id);
-        let shares = |other: &&Record| other.init.is_some() && other.init == record.init;
-        let sharers = everybody.iter().filter(shares).filter(stays);
-        let sharers: Vec<_> = sharers.map(|other| other.id).collect();
+    /// Others that stay may live in its berth.
+    pub fn new(record: &'a Record, staying: &Staying, tree: Option<&Tree>) -> Target<'a> {
+        let sharers = staying.under(record.init);
         let init = record.init.filter(|_| sharers.is_empty());
         Target {
             record,
@@ -42,7 +57,7 @@ impl<'a> Target<'a> {
                 Some(_) => Vec::new(),
                 None => init.into_iter().chain([record.leader]).collect(),
             },
-            sharers,
+            sharers: sharers.to_vec(),
             dead: live::is_dead(record),
         }
     }
@@ -124,5 +139,38 @@ fn to(pid: i32, signal: Signal, is_meant: impl Fn() -> bool) -> Result<bool, Str
         Ok(()) => Ok(true),
         Err(Errno::ESRCH) => Ok(false), // It has ended.
         Err(errno) => Err(format!("cannot send {signal} to process {pid}: {errno}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::tests::record;
+
+    #[test]
+    fn an_init_is_ended_with_the_last_of_the_sessions_that_live_under_it() {
+        let init = |start| {
+            Some(Role {
+                pid: i32::MAX,
+                start,
+            })
+        };
+        let of = |id: u64, init| Record {
+            init,
+            ..record(id, "active", None)
+        };
+        // By the user's choice they are many: to look at all for each, and there at all chosen ones, took minutes.
+        let all: Vec<Record> = (1..5000).map(|id| of(id, init(1))).collect();
+        let [alone, without] = [of(5000, init(2)), of(5001, None)];
+        let everybody = [&all[..], &[alone.clone(), without.clone()]].concat();
+        let targets = |chosen: &[Record]| {
+            let staying = Staying::of(&everybody, chosen);
+            let targets = chosen.iter().map(|one| Target::new(one, &staying, None));
+            let seen = targets.map(|target| (target.sharers.len(), target.roles.len()));
+            seen.collect::<Vec<_>>()
+        };
+        assert_eq!(targets(&all), vec![(0, 2); 4999]);
+        assert_eq!(targets(&all[1..]), vec![(1, 1); 4998]);
+        assert_eq!(targets(&[alone, without]), [(0, 2), (0, 1)]);
     }
 }
