@@ -50,9 +50,22 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Those of an object. A user is all UIDs that have the name, with all sessions of these: what a cgroup is of is a
-    /// UID, which may have other names, and an account that was made anew has another.
-    pub fn of(self, object: &Object) -> Vec<Record> {
+    /// How it ends for who looks at all of them.
+    pub fn exit(&self) -> Exit {
+        match self.unread.is_empty() {
+            true => Exit::Done,
+            false => Exit::Partly,
+        }
+    }
+
+    /// Those of an object, of which there is one at least, and how it ends for who looks at them: one that could not be
+    /// read may be the object's. A user is all UIDs that have the name, with all sessions of these: what a cgroup is of is
+    /// a UID, which may have other names, and an account that was made anew has another.
+    pub fn of(self, object: &Object) -> Result<(Vec<Record>, Exit), Exit> {
+        let exit = match object {
+            Object::Session(_) => Exit::Done,
+            _ => self.exit(),
+        };
         let mut records = self.records;
         let named = |record: &&Record| matches!(object, Object::User(name) if record.user == *name);
         let named = records.iter().filter(named).map(|record| record.uid);
@@ -64,7 +77,10 @@ impl Sessions {
             // A session may have several.
             Object::Profile(name) => record.profile.split('+').any(|one| one == name),
         });
-        records
+        match records.is_empty() {
+            true => Err(none(object, exit)),
+            false => Ok((records, exit)),
+        }
     }
 }
 
@@ -78,10 +94,11 @@ pub fn failed(error: Error) -> Exit {
 }
 
 /// Says that an object has no session.
-pub fn none(object: &Object) -> Exit {
-    match object {
-        Object::Session(id) => not_so(format!("there is no session {id}")),
-        _ => not_so(format!("{object} has no session")),
+fn none(object: &Object, exit: Exit) -> Exit {
+    match (object, exit) {
+        (Object::Session(id), _) => not_so(format!("there is no session {id}")),
+        (_, Exit::Done) => not_so(format!("{object} has no session")),
+        _ => exit.because(format!("{object} has no session that can be read")),
     }
 }
 

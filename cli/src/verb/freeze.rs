@@ -12,7 +12,8 @@ use crate::{admin_log, caller, json};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 done; 1 there is no such session, or it has no cgroup, or this command runs in
-it; 4 only root may do this; 5 something does not stop, or go on, and is named.
+it; 4 only root may do this; 5 something does not stop, or go on, or a session's record could
+not be read, and is named.
 
 OBJECT is a session, as in 12, a user, as in alice or user:alice, a pool, as in pool:cs101,
 or a profile, as in profile:student: its sessions. What is frozen uses no CPU, keeps its
@@ -60,10 +61,7 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;
     let tree = Tree::find().map_err(live::failed)?;
-    let mut records = Sessions::tell()?.of(object);
-    if records.is_empty() {
-        return Err(live::none(object));
-    }
+    let (mut records, exit) = Sessions::tell()?.of(object)?;
     let groups = groups(&tree, object, &records).map_err(live::failed)?;
     if groups.is_empty() {
         return Err(not_so(format!(
@@ -98,7 +96,7 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     }
     tell(change, arguments, &sessions, &failed)?;
     Ok(match failed.is_empty() {
-        true => Exit::Done,
+        true => exit,
         false => Exit::Partly,
     })
 }

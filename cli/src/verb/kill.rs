@@ -25,7 +25,8 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 ended, or signalled; 1 there is no such session, or the answer was no; 4
-only root may do this; 5 something is left, and is named.
+only root may do this; 5 something is left, or a session's record could not be read, and is
+named.
 
 OBJECT is a session, as in 12, or all sessions of a user, as in alice or user:alice, of a pool
 (pool:NAME) or of a profile (profile:NAME). All that runs in a session gets SIGTERM, and after
@@ -65,13 +66,13 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("end sessions")?;
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.
-    let everybody = all.records.clone();
-    let mut chosen = chosen(all, arguments)?;
+    let (everybody, all_read) = (all.records.clone(), all.exit() == Exit::Done);
+    let (mut chosen, exit) = chosen(all, arguments)?;
     confirm(arguments, &chosen)?;
     let tree = Tree::find().ok();
     // The one that this is typed in comes last: with it ends this command.
     chosen.sort_by_cached_key(|record| is_own(tree.as_ref(), record));
-    let staying = Staying::of(&everybody, &chosen);
+    let staying = Staying::of(&everybody, all_read, &chosen);
     let targets: Vec<Target> = chosen
         .iter()
         .map(|record| Target::new(record, &staying, tree.as_ref()))
@@ -85,20 +86,21 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .collect();
     admin_log::log("kill", arguments.object.as_ref(), &fields);
     match arguments.signal {
-        Some(signal) => send(&targets, signal, tree.as_ref(), arguments.json),
-        None => end(&targets, tree.as_ref(), arguments),
+        Some(signal) => send(&targets, signal, tree.as_ref(), arguments.json)?,
+        None => end(&targets, tree.as_ref(), arguments)?,
     }
+    Ok(exit)
 }
 
 /// The sessions that are meant.
-fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
-    let mut chosen = match &arguments.object {
-        Some(object) => all.of(object),
-        None => all.records,
+fn chosen(all: Sessions, arguments: &Arguments) -> Result<(Vec<Record>, Exit), Exit> {
+    let (mut chosen, exit) = match &arguments.object {
+        Some(object) => all.of(object)?,
+        None => {
+            let exit = all.exit();
+            (all.records, exit)
+        }
     };
-    if let (true, Some(object)) = (chosen.is_empty(), &arguments.object) {
-        return Err(live::none(object));
-    }
     if arguments.stale {
         let Some(stale) = Stale::find(&chosen) else {
             return Err(not_so(
@@ -110,7 +112,7 @@ fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
             return Err(not_so("none of these sessions is stale"));
         }
     }
-    Ok(chosen)
+    Ok((chosen, exit))
 }
 
 fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {
@@ -143,7 +145,7 @@ fn send(
     signal: Signal,
     tree: Option<&Tree>,
     as_json: bool,
-) -> Result<Exit, Exit> {
+) -> Result<(), Exit> {
     let mut sent = Vec::new();
     let mut failed = Vec::new();
     for target in targets {
@@ -176,7 +178,7 @@ fn counted_processes(count: usize) -> String {
     }
 }
 
-fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result<Exit, Exit> {
+fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result<(), Exit> {
     ask_to_end(targets, tree);
     let may_handle_it = |target: &Target| target.runs() && !target.is_frozen();
     wait(arguments.grace, || !targets.iter().any(may_handle_it));
@@ -275,12 +277,12 @@ fn left(failed: &[(&Target, String)]) -> Vec<serde_json::Value> {
         .collect()
 }
 
-fn report(failed: &[(&Target, String)]) -> Result<Exit, Exit> {
+fn report(failed: &[(&Target, String)]) -> Result<(), Exit> {
     for (target, why) in failed {
         eprintln!("berth: {}: {why}", named(target.record));
     }
     match failed.is_empty() {
-        true => Ok(Exit::Done),
+        true => Ok(()),
         false => Err(Exit::Partly),
     }
 }

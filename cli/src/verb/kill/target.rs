@@ -11,23 +11,27 @@ use nix::unistd::Pid;
 use crate::{live, sys};
 
 /// The sessions that stay, by the init that they live under.
-pub struct Staying(HashMap<Role, Vec<SessionId>>);
+pub struct Staying {
+    by_init: HashMap<Role, Vec<SessionId>>,
+    /// Whether these are all: one that could not be read may live under any init.
+    is_whole: bool,
+}
 
 impl Staying {
     /// All but those that are chosen. A user's can be thousands under one init, so each is looked at once.
-    pub fn of(everybody: &[Record], chosen: &[Record]) -> Staying {
+    pub fn of(everybody: &[Record], is_whole: bool, chosen: &[Record]) -> Staying {
         let chosen: HashSet<SessionId> = chosen.iter().map(|record| record.id).collect();
-        let mut staying: HashMap<Role, Vec<SessionId>> = HashMap::new();
+        let mut by_init: HashMap<Role, Vec<SessionId>> = HashMap::new();
         for record in everybody {
             if let Some(init) = record.init.filter(|_| !chosen.contains(&record.id)) {
-                staying.entry(init).or_default().push(record.id);
+                by_init.entry(init).or_default().push(record.id);
             }
         }
-        Staying(staying)
+        Staying { by_init, is_whole }
     }
 
     fn under(&self, init: Option<Role>) -> &[SessionId] {
-        let sessions = init.and_then(|init| self.0.get(&init));
+        let sessions = init.and_then(|init| self.by_init.get(&init));
         sessions.map_or(&[], Vec::as_slice)
     }
 }
@@ -48,7 +52,9 @@ impl<'a> Target<'a> {
     /// Others that stay may live in its berth.
     pub fn new(record: &'a Record, staying: &Staying, tree: Option<&Tree>) -> Target<'a> {
         let sharers = staying.under(record.init);
-        let init = record.init.filter(|_| sharers.is_empty());
+        let init = record
+            .init
+            .filter(|_| staying.is_whole && sharers.is_empty());
         Target {
             record,
             group: live::group(tree, record).filter(Group::exists),
@@ -163,14 +169,17 @@ mod tests {
         let all: Vec<Record> = (1..5000).map(|id| of(id, init(1))).collect();
         let [alone, without] = [of(5000, init(2)), of(5001, None)];
         let everybody = [&all[..], &[alone.clone(), without.clone()]].concat();
-        let targets = |chosen: &[Record]| {
-            let staying = Staying::of(&everybody, chosen);
+        let targets = |chosen: &[Record], is_whole| {
+            let staying = Staying::of(&everybody, is_whole, chosen);
             let targets = chosen.iter().map(|one| Target::new(one, &staying, None));
             let seen = targets.map(|target| (target.sharers.len(), target.roles.len()));
             seen.collect::<Vec<_>>()
         };
-        assert_eq!(targets(&all), vec![(0, 2); 4999]);
-        assert_eq!(targets(&all[1..]), vec![(1, 1); 4998]);
-        assert_eq!(targets(&[alone, without]), [(0, 2), (0, 1)]);
+        assert_eq!(targets(&all, true), vec![(0, 2); 4999]);
+        assert_eq!(targets(&all[1..], true), vec![(1, 1); 4998]);
+        let chosen = [alone, without];
+        assert_eq!(targets(&chosen, true), [(0, 2), (0, 1)]);
+        // One whose record cannot be read may live there.
+        assert_eq!(targets(&chosen, false), [(0, 1), (0, 1)]);
     }
 }
