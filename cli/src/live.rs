@@ -141,7 +141,7 @@ pub const STATES: [&str; 5] = ["opening", "active", "linger", "frozen", "dead"];
 pub fn state(record: &Record, tree: Option<&Tree>) -> &'static str {
     match record.state {
         _ if is_dead(record) => "dead",
-        _ if group(tree, record).is_some_and(|group| group.is_frozen()) => "frozen",
+        _ if place(tree, record).is_some_and(|place| place.is_frozen()) => "frozen",
         State::Opening => "opening",
         State::Active => "active",
         State::Linger => "linger",
@@ -156,6 +156,13 @@ pub fn path(below: &Path) -> String {
 /// A session's cgroup.
 pub fn group(tree: Option<&Tree>, record: &Record) -> Option<Group> {
     Some(tree?.group(record.cgroup.as_ref()?))
+}
+
+/// Where a session is. That of a user's service manager has no cgroup of its own, nor what was opened in a unit of it, nor
+/// one that is being opened.
+pub fn place(tree: Option<&Tree>, record: &Record) -> Option<Group> {
+    let leader = || tree?.of_process(record.leader.pid).ok()?;
+    group(tree, record).or_else(|| leader().filter(|_| record.leader.is_alive()))
 }
 
 /// Sessions by their user's UID.

@@ -187,7 +187,7 @@ impl Outcome {
         };
         let mut outcome = Outcome::default();
         for record in records {
-            let sessions = match place(tree, record) {
+            let sessions = match live::place(Some(tree), record) {
                 Some(place) if is_below(&place, groups) => match stands(&place) {
                     true => &mut outcome.stand,
                     false => &mut outcome.go_on,
@@ -200,13 +200,6 @@ impl Outcome {
         }
         outcome
     }
-}
-
-/// Where a session is. That of a user's service manager has no cgroup of its own, nor what was opened in a unit of it, nor
-/// one that is being opened.
-fn place(tree: &Tree, record: &Record) -> Option<Group> {
-    let leader = || tree.of_process(record.leader.pid).ok().flatten();
-    live::group(Some(tree), record).or_else(leader)
 }
 
 fn is_below(place: &Group, groups: &[Group]) -> bool {

@@ -40,6 +40,8 @@ impl Staying {
 pub struct Target<'a> {
     pub record: &'a Record,
     group: Option<Group>,
+    /// Where it is: in that cgroup, or where its login is.
+    place: Option<Group>,
     /// Without a cgroup: the login, and the init if no other session lives under it.
     roles: Vec<Role>,
     /// The sessions that stay, and live in the same berth.
@@ -57,6 +59,7 @@ impl<'a> Target<'a> {
             .filter(|_| staying.is_whole && sharers.is_empty());
         Target {
             record,
+            place: live::place(tree, record),
             group: live::group(tree, record).filter(Group::exists),
             // With one, an application that has left it goes on outside the session.
             roles: match record.cgroup {
@@ -98,7 +101,7 @@ impl<'a> Target<'a> {
 
     /// Whether what runs in it is stopped: a signal waits there until it is thawed, but for SIGKILL.
     pub fn is_frozen(&self) -> bool {
-        self.group.as_ref().is_some_and(Group::is_frozen)
+        self.place.as_ref().is_some_and(Group::is_frozen)
     }
 
     /// Kills all that runs in these, and says of which it could not. What does not end in one holds up no other.

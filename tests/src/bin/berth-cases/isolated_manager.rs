@@ -140,6 +140,12 @@ fn frozen(machine: &Booted) {
     assert_eq!(machine.host(&unit).ok(), "active");
     // Its session has no cgroup of its own, and does not go on by itself.
     assert_eq!(froze.ok(), "frozen user \"alice\": 2 sessions");
+    machine.host("berth freeze alice").ok();
+    let list = machine.host("berth list").ok();
+    assert_eq!(list.matches("  frozen\n").count(), 2, "{list}");
+    // Nor is it waited for: what stands handles no signal.
+    let kill = "timeout 300 berth kill alice --yes --grace 1h";
+    machine.host(kill).ok();
     login.end();
     assert!(eventually(|| manager(machine).is_none()), "it stays");
     disable(machine);
