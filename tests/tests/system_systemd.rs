@@ -54,6 +54,7 @@ berth_tests::cases_of_debians! {
     a_systemd_that_does_not_answer_costs_a_moment
     without_its_own_socket_systemd_is_asked_over_the_bus
     an_isolated_manager_runs_in_its_users_berth
+    an_isolated_manager_is_frozen_with_its_user_and_goes_on
     a_drop_in_wins_or_loses_as_the_commands_say
     a_users_record_loses_against_the_policy
     with_the_disk_full_a_private_tmp_on_it_is_what_fails

@@ -59,10 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         (_, true) => list.pools()?,
         _ => list.sessions()?,
     }
-    Ok(match sessions.unread.is_empty() {
-        true => Exit::Done,
-        false => Exit::Partly,
-    })
+    Ok(sessions.exit())
 }
 
 /// What is listed.
