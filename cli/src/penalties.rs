@@ -9,7 +9,7 @@ use berth_session::{Applied, Group, Line, Tree, UserFolder};
 use nix::fcntl::Flock;
 
 use crate::exit::{Exit, not_so};
-use crate::helper::Helper;
+use crate::helper::{Helper, or_left};
 use crate::{live, lock, place};
 
 mod look;
@@ -329,5 +329,6 @@ pub fn forgive(uid: u32, by: &str, helper: &Helper) -> Result<Option<Vec<Applied
     let say = (!standing.is_over).then(|| down(&standing));
     let turn = Turn::end(standing, format!("forgiven by {by}"), say);
     turn.log(uid);
-    bring(helper, &[uid], turn.say.as_deref()).map(Some)
+    let brought = bring(helper, &[uid], turn.say.as_deref());
+    Ok(Some(or_left(brought, (&turn.standing.user, uid))))
 }

@@ -89,6 +89,24 @@ fn a_quota_that_cannot_be_given_back_at_once_is_later_and_keeps_nobody_elses() {
 }
 
 #[test]
+fn a_penalty_is_forgiven_whatever_the_helper_does_and_a_file_of_exceptions_says() {
+    let run = Run::new();
+    let places = Places::under(&run.root());
+    let users = BTreeMap::from([(ALICE, standing("alice"))]);
+    Standings { users }.write(&places).unwrap();
+    fs::create_dir(&places.exceptions).unwrap();
+    fs::write(places.exceptions.join(ALICE.to_string()), "damaged").unwrap();
+    let (helper, _) = helper(&run, "echo busy >&2; exit 1");
+    let ran = run.under(POLICY, &format!("unset {ALICE} penalty --helper {helper}"));
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let left = "berth: left alice: the helper failed; `berth apply` tries again\n";
+    assert!(ran.err.contains("berth: busy\n"), "{ran:?}");
+    assert!(ran.err.ends_with(left), "{ran:?}");
+    assert!(ran.out.contains("the penalty is forgiven"), "{ran:?}");
+    assert!(Standings::read(&places).unwrap().users.is_empty());
+}
+
+#[test]
 fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
     let run = Run::new();
     let places = Places::under(&run.sessions.with_file_name("root"));

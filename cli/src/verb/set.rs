@@ -63,7 +63,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     drop(changing);
     due::start_the_timer();
 
-    let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
+    let user = (login.user.as_str(), login.uid);
+    let applied = helper::or_left(exceptions::bring(&arguments.helper, login.uid, &by), user);
     let in_vain = in_vain(&login, &machine);
     if let Some(why) = &in_vain {
         eprintln!(
@@ -72,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         );
     }
     if arguments.json {
-        exceptions::print_json((&login.user, login.uid), &all, &applied)?;
+        exceptions::print_json(user, &all, &applied)?;
         return Ok(helper::exit(&applied));
     }
     for one in &new {
