@@ -44,10 +44,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         return to_user(arguments, tree.as_ref());
     }
     let mut sessions = Sessions::tell()?;
-    let stale = Stale::find(&sessions.records).unwrap_or_default();
+    let stale = match arguments.stale {
+        true => Stale::all(&sessions.records)?,
+        false => Stale::find(&sessions.records),
+    };
     if arguments.stale {
         sessions.records.retain(|record| stale.has(record));
     }
+    let whole = stale.tell();
     let list = List {
         records: &sessions.records,
         tree: tree.as_ref(),
@@ -60,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         _ => list.sessions()?,
     }
     Ok(match sessions.unread.is_empty() {
-        true => Exit::Done,
+        true => whole,
         false => Exit::Partly,
     })
 }
