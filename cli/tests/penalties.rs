@@ -121,6 +121,23 @@ fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
 }
 
 #[test]
+fn a_round_that_hangs_has_no_other_behind_it() {
+    let run = Run::new();
+    let lock = "flock /run/berth-penalties.lock sh -c 'touch /run/held; until test -e /run/go; do sleep 0.02; done' &
+                until test -e /run/held; do sleep 0.02; done";
+    let policy = "version = 1\n[penalty.hog]\ncpu_above = \"1%\"\nwindow = \"1min\"\nsteps = [\"50%\"]\n\
+                  step_time = \"1h\"\nforget = \"1h\"\n[profile.p]\npenalty = \"hog\"\n\
+                  [[rule]]\nuser = \"nobody\"\nprofile = \"p\"\n";
+    let hangs = "i=0; until grep -q \":$(stat -c %i /run/berth-due.lock || echo none) \" /proc/locks; do sleep 0.02; i=$((i + 1)); test $i -lt 1000; done";
+    let command = format!(
+        "trap 'touch /run/go' EXIT; {lock}; $due & {hangs}; echo berth: before > /run/berth-due-wrong; \
+         timeout 60 $due; grep -q before /run/berth-due-wrong; timeout 60 $due --json | grep -q applied; \
+         touch /run/go; wait; timeout 60 $due; ! test -e /run/berth-due-wrong"
+    );
+    shell(&run, policy, &command);
+}
+
+#[test]
 fn a_round_looks_once_which_pools_there_are() {
     const WATCHED: [(u32, &str); 3] = [(1, "daemon"), (2, "bin"), (65_534, "nobody")];
     let run = Run::new();
