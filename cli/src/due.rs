@@ -27,8 +27,11 @@ pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
 
 fn parts(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
     let mut all = Vec::new();
-    // One that cannot be done keeps nobody from the others.
-    let mut failed = exceptions::end_those_that_are_over(helper, &mut all).err();
+    // One that cannot be done keeps nobody from the others. First what asks no directory of users, which may not answer.
+    let mut failed = take_caps_back().err();
+    failed = exceptions::end_those_that_are_over(helper, &mut all)
+        .err()
+        .or(failed);
     let mut part = |done: Result<Vec<Applied>, Exit>| match done {
         Ok(done) => all.extend(done),
         Err(exit) => failed = Some(exit),
@@ -43,9 +46,6 @@ fn parts(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
         Err(error) => part(Err(place::policy_error(error))),
     }
     part(let_go_of_who_is_held(helper));
-    if let Err(exit) = take_caps_back() {
-        failed = Some(exit);
-    }
     let exit = match as_json {
         true => helper::print_json(&all, false),
         false if all.iter().all(|one| one.changes.is_empty()) => Ok(helper::print_left(&all)),

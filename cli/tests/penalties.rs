@@ -138,6 +138,25 @@ fn a_round_that_hangs_has_no_other_behind_it() {
 }
 
 #[test]
+fn caps_of_who_has_gone_are_taken_back_before_anybody_is_asked_who_users_are() {
+    let run = Run::new();
+    let mark = format!("/run/berth/users/{ALICE}/goes-on");
+    // The helper would wait for a directory of users that does not answer.
+    let (helper, asked) = helper(&run, &format!("ls {mark} >&2; echo '[]'"));
+    let policy = "version = 1\n[time.long-ago]\nfrom = 2001-01-01T00:00:00\nuntil = 2001-01-02T00:00:00\n[profile.p]\n\
+                  [[rule]]\ntime = \"long-ago\"\nprofile = \"p\"\n";
+    run.loaded(policy);
+    let command = format!(
+        "mount --bind {}/var/lib /var/lib; mkdir -p $(dirname {mark}); touch {mark}; \
+         /run/berth-program apply --due --helper {helper}; ! test -e {mark}",
+        run.root().display()
+    );
+    let ran = Ran::of(&mut run.shell(&command));
+    assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
+    assert!(fs::read_to_string(asked).unwrap().contains("--by=time"));
+}
+
+#[test]
 fn a_round_looks_once_which_pools_there_are() {
     const WATCHED: [(u32, &str); 3] = [(1, "daemon"), (2, "bin"), (65_534, "nobody")];
     let run = Run::new();
