@@ -121,6 +121,31 @@ fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
 }
 
 #[test]
+fn a_penalty_is_not_for_who_has_its_users_uid_after_them() {
+    let run = Run::new();
+    let places = Places::under(&run.root());
+    let gone = Standing {
+        user: "no-such-alice".into(),
+        ..standing("")
+    };
+    let users = BTreeMap::from([(1, gone), (2, standing("bin"))]);
+    Standings { users }.write(&places).unwrap();
+    let mut watched = String::new();
+    for (uid, user) in [(1, "daemon"), (2, "bin")] {
+        run.write(uid.into(), &record(uid.into(), user, uid, 60));
+        watched +=
+            &format!("mkdir -p /run/berth/users/{uid}; touch /run/berth/users/{uid}/{uid}; ");
+    }
+    let policy = "version = 1\n[exempt]\nuids = [3]\n[penalty.hog]\ncpu_above = \"1%\"\nwindow = \"1min\"\nsteps = [\"50%\"]\n\
+                  step_time = \"1h\"\nforget = \"1h\"\n[profile.p]\npenalty = \"hog\"\n\
+                  [[rule]]\nuser = [\"daemon\", \"bin\"]\nprofile = \"p\"\n";
+    shell(&run, policy, &format!("{watched}$due"));
+    let left = Standings::read(&places).unwrap().users;
+    assert_eq!(left.keys().collect::<Vec<_>>(), [&2]);
+    assert!(!left[&2].is_over, "{left:?}");
+}
+
+#[test]
 fn a_round_that_hangs_has_no_other_behind_it() {
     let run = Run::new();
     let lock = "flock /run/berth-penalties.lock sh -c 'touch /run/held; until test -e /run/go; do sleep 0.02; done' &

@@ -257,6 +257,32 @@ fn of_an_account_that_is_gone_exceptions_and_penalties_end_by_its_uid() {
 }
 
 #[test]
+fn an_exception_is_not_for_who_has_its_users_uid_after_them_and_a_new_name_is_told() {
+    Machine::run(|machine| {
+        let uid = machine.add_user("dora").uid;
+        let helper = format!("--helper {PROGRAMS}/berth-helper");
+        machine
+            .berth(&format!("set dora tasks_max=99 --for 1h {helper}"))
+            .ok();
+        let explain = |user: &str| machine.berth(&format!("explain {user}"));
+        let hers = explain("dora");
+        assert_eq!(hers.stderr, "");
+        assert!(hers.ok().contains("exception"));
+        machine
+            .host("sed -i 's/^dora:/erin:/' /etc/passwd /etc/group /etc/shadow")
+            .ok();
+        let why = format!("/var/lib/berth/exceptions/{uid} has one for dora");
+        let theirs = explain("erin");
+        assert!(theirs.stderr.contains(&why), "{theirs:?}");
+        assert!(!theirs.ok().contains("exception"));
+        assert_eq!(machine.su("erin", "echo in").ok(), "in");
+        assert!(machine.logged("exceptions uid=").contains(&why));
+        machine.berth(&format!("unset erin {helper}")).ok();
+        assert_eq!(explain("erin").stderr, "");
+    });
+}
+
+#[test]
 fn who_goes_on_and_cannot_be_looked_up_is_not_passed_over() {
     Machine::run(|machine| {
         let folder = "/run/berth/users/4242";

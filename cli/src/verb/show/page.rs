@@ -121,7 +121,7 @@ impl Page {
         });
         let (mut exceptions, mut objects) = (Vec::new(), Vec::new());
         for uid in users.keys() {
-            let (lines, of_uid) = exceptions::shown(*uid);
+            let (lines, of_uid) = exceptions::shown(name, *uid);
             exceptions.extend(lines.into_iter().map(|line| match users.len() {
                 1 => line,
                 _ => format!("of {uid}: {line}"),
