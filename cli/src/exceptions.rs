@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::time::SystemTime;
 
-use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Places};
+use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Login, Places, StateError};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
@@ -76,9 +76,20 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
 }
 
 /// A user's that are in force, one line each and as objects. A file that cannot be used is told of.
-pub fn shown(uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
+pub fn shown(user: &str, uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
     let list = match Exceptions::in_force(&Places::system(), uid) {
-        Ok(exceptions) => exceptions.list().to_vec(),
+        Ok(exceptions) => {
+            let (user, places) = (user.into(), Places::system());
+            let login = Login {
+                user,
+                uid,
+                ..Login::default()
+            };
+            let told = |error: &StateError| {
+                not_so(error);
+            };
+            exceptions.of_user(&places, &login, told).list().to_vec()
+        }
         Err(error) => {
             not_so(error);
             Vec::new()
@@ -137,7 +148,7 @@ pub fn log(event: &str, (uid, user): (u32, Option<String>), by: &str, exceptions
     for one in exceptions {
         Line::new(event)
             .field("uid", uid)
-            .optional("user", user.as_ref())
+            .optional("user", one.user.as_ref().or(user.as_ref()))
             .field("key", &one.key)
             .field("value", one.shown_value())
             .field("until", one.until_text())

@@ -69,6 +69,16 @@ impl Helper {
     }
 }
 
+/// What came of it for a user where what is to be is written already. That stands, also if the helper failed, which was
+/// told: their caps are left.
+pub fn or_left(brought: Result<Vec<Applied>, Exit>, (name, uid): (&str, u32)) -> Vec<Applied> {
+    brought.unwrap_or_else(|_| {
+        let name = name.to_owned();
+        let user = Applied::to(Whose::User { name, uid });
+        vec![user.failed("the helper failed; `berth apply` tries again")]
+    })
+}
+
 /// Prints what changed, and what was left; says whether all is as it should be.
 pub fn print(all: &[Applied], dry_run: bool) -> Exit {
     let names: Vec<_> = all.iter().map(named).collect();

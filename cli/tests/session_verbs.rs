@@ -522,6 +522,7 @@ fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_ling
     run.write(57, &record(57, "alice", 4_000_002, 60));
     let places = Places::under(&run.sessions.with_file_name("root"));
     let exception = Exception {
+        user: Some("alice".into()),
         key: "tasks_max".into(),
         value: "512".into(),
         until: 4_000_000_000,

@@ -130,7 +130,7 @@ pub fn decide(
     let machine =
         Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;
     // A file that cannot be used keeps nobody out: the log names it.
-    let layers = Layers::in_force(&Places::system(), login.uid, &machine, |of, error| {
+    let layers = Layers::in_force(&Places::system(), &login, &machine, |of, error| {
         let line = Line::new(of).field("uid", login.uid);
         line.field("error", error).error();
     });

@@ -31,7 +31,8 @@
 //! | what logins came to, since boot | `/run/berth-counters` |
 //! | what users whom a penalty watches used lately, and the lock of all penalties | `/run/berth-penalties`, `….lock` |
 //! | on which step a user is, for that user to read | `/run/berth-standings/UID` |
-//! | what `berth apply --due` has told already | `/run/berth-due-wrong` |
+//! | one round of `berth apply --due` at a time | `/run/berth-due.lock` |
+//! | what it has told already | `/run/berth-due-wrong` |
 //! | the trial of `berth pam`, and its lock | `/run/berth-pam`, `….lock` |
 //! | the policy in force, and who is let in before all else | `/var/lib/berth/policy.json`, `exempt` |
 //! | there if something is to be done each minute | `/var/lib/berth/due` |

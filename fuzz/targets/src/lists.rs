@@ -20,6 +20,7 @@ pub fn run(input: &[u8]) {
     let exceptions: Vec<Exception> = parsed
         .take(8)
         .map(|(key, value)| Exception {
+            user: None,
             key,
             value,
             until: u64::MAX,

@@ -164,7 +164,7 @@ impl<'a> Work<'a> {
         told: &mut Applied,
     ) -> Result<Vec<(Option<&'r Record>, Outcome)>> {
         let login = Login::of(name).map_err(Error::policy)?;
-        let layers = Layers::in_force(&Places::system(), login.uid, &self.machine, |_, error| {
+        let layers = Layers::in_force(&Places::system(), &login, &self.machine, |_, error| {
             told.left.push(Left {
                 cap: None,
                 reason: format!("it counts for nothing: {error}"),

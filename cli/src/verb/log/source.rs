@@ -1,5 +1,6 @@
 //! Where Berth's lines are: systemd's journal, or a file of a syslog daemon's.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -79,6 +80,47 @@ impl Drop for Output {
     }
 }
 
+/// The last events that are wanted: no more are kept, however many a log has.
+struct Last<F> {
+    most: usize,
+    wanted: F,
+    events: VecDeque<Event>,
+}
+
+impl<F: Fn(&Event) -> bool> Last<F> {
+    fn new(most: usize, wanted: F) -> Last<F> {
+        Last {
+            most,
+            wanted,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The next one.
+    fn push(&mut self, event: Option<Event>) {
+        self.events.extend(event.filter(&self.wanted));
+        if self.events.len() > self.most {
+            self.events.pop_front();
+        }
+    }
+
+    /// Those of a journal that begins with the last. What is before those that are wanted is not read.
+    fn backwards(&mut self, log: impl Read, mut look: impl FnMut(&Value)) -> io::Result<()> {
+        for line in lines(log) {
+            let entry = serde_json::from_str(&line?).unwrap_or_default();
+            look(&entry);
+            if self.events.len() >= self.most {
+                break;
+            }
+            let event = of_journal(&entry).filter(&self.wanted);
+            event
+                .into_iter()
+                .for_each(|event| self.events.push_front(event));
+        }
+        Ok(())
+    }
+}
+
 impl Source {
     /// The file that is named, or this machine's log.
     pub fn find(file: Option<&Path>) -> Result<Source, Exit> {
@@ -103,39 +145,48 @@ impl Source {
         file.map(|file| Source::File(file.into()))
     }
 
-    /// What this machine's log has of Berth's lately: since a time, and of a file no more than its end. Nothing, where
-    /// it cannot be read.
-    pub fn lately(since: SystemTime) -> Vec<Event> {
-        let Some(source) = Source::here() else {
-            return Vec::new();
-        };
-        let log: Option<Box<dyn Read>> = match &source {
-            Source::Journal => journal([OF_BERTH.into(), Place::Time(since).as_option()])
-                .ok()
-                .map(|log| Box::new(log) as _),
-            Source::File(file) => end_of(file).ok().map(|log| Box::new(log) as _),
-        };
-        let now = SystemTime::now();
-        let lines = log.into_iter().flat_map(lines).map_while(Result::ok);
-        let events = lines.filter_map(|line| source.event(&line, now));
-        events.filter(|event| event.time >= since).collect()
+    /// The last events that are wanted of what this machine's log has of Berth's since a time, as a warning or worse: of a
+    /// file no more than its end. Nothing, where it cannot be read.
+    pub fn lately(since: SystemTime, most: usize, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let mut last = Last::new(most, |event| event.time >= since && wanted(event));
+        match Source::here() {
+            Some(Source::Journal) => {
+                let since = Place::Time(since).as_option();
+                let all = [OF_BERTH.into(), "--priority=warning".into(), since];
+                // What was read before an error is so.
+                let _ = journal_backwards(all).map(|log| last.backwards(log, |_| ()));
+            }
+            Some(Source::File(file)) => {
+                let now = SystemTime::now();
+                let lines = end_of(&file).ok().into_iter().flat_map(lines);
+                let lines = lines.map_while(Result::ok);
+                lines.for_each(|line| last.push(of_syslog(&line, now)));
+            }
+            None => {}
+        }
+        last.events.into()
     }
 
-    /// The events up to now, and where they end.
-    pub fn until_now(&self, since: Option<SystemTime>) -> Result<(Vec<Event>, Place), Exit> {
-        match self {
+    /// The last events up to now that are wanted, and where the log ends.
+    pub fn until_now(
+        &self,
+        since: Option<SystemTime>,
+        most: usize,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<(Vec<Event>, Place), Exit> {
+        let mut last = Last::new(most, wanted);
+        let place = match self {
             Source::Journal => {
-                let mut place = Place::Time(SystemTime::now());
+                let mut place = None;
                 let since = since.map(|since| Place::Time(since).as_option());
-                let mut events = Vec::new();
-                for line in lines(journal(since)?) {
-                    let line = line.map_err(|error| self.unreadable(&error))?;
-                    let entry = serde_json::from_str(&line).unwrap_or_default();
-                    let cursor = text(&entry, "__CURSOR").map(String::from);
-                    place = cursor.map_or(place, Place::Cursor);
-                    events.extend(of_journal(&entry));
-                }
-                Ok((events, place))
+                let find = |entry: &Value| {
+                    let cursor = text(entry, "__CURSOR").map(String::from);
+                    place = place.take().or(cursor.map(Place::Cursor));
+                };
+                let now = SystemTime::now();
+                last.backwards(journal_backwards(since)?, find)
+                    .map_err(|error| self.unreadable(&error))?;
+                place.unwrap_or(Place::Time(now))
             }
             Source::File(file) => {
                 // Opened before the other: should it be set aside in between, it is found there, and known.
@@ -144,12 +195,11 @@ impl Source {
                 let mut before = file.clone().into_os_string();
                 before.push(".1");
                 let now = SystemTime::now();
-                let mut events = Vec::new();
                 // It is there only if something was set aside already.
                 let before = File::open(before).ok();
                 if let Some(before) = before.filter(|before| id(before) != id(&log)) {
                     let lines = lines(before).map_while(Result::ok);
-                    events.extend(lines.filter_map(|line| of_syslog(&line, now)));
+                    lines.for_each(|line| last.push(of_syslog(&line, now)));
                 }
                 let mut end = 0;
                 let mut log = BufReader::new(log);
@@ -159,12 +209,13 @@ impl Source {
                     // One that is still being written comes whole when the log is followed.
                     if line.ends_with(b"\n") {
                         end += line.len() as u64;
-                        events.extend(of_syslog(&String::from_utf8_lossy(&line), now));
+                        last.push(of_syslog(&String::from_utf8_lossy(&line), now));
                     }
                 }
-                Ok((events, Place::Byte(end)))
+                Place::Byte(end)
             }
-        }
+        };
+        Ok((last.events.into(), place))
     }
 
     /// Gives each event from a place on to `show`, until that has seen enough.
@@ -260,6 +311,11 @@ fn journal(arguments: impl IntoIterator<Item = String>) -> Result<Output, Exit> 
         all.into_iter()
             .chain(arguments.into_iter().map(OsString::from)),
     )
+}
+
+/// The same, the last first.
+fn journal_backwards(arguments: impl IntoIterator<Item = String>) -> Result<Output, Exit> {
+    journal(["--reverse".to_owned()].into_iter().chain(arguments))
 }
 
 fn output(
@@ -387,6 +443,26 @@ mod tests {
         ] {
             assert_eq!(without_year(stamp, now), Some(at(time)), "{stamp}");
         }
+    }
+
+    #[test]
+    fn no_more_events_are_kept_than_are_asked_for() {
+        let mut last = Last::new(10, |event| event.get("user") == Some("alice"));
+        let line = |number, user| {
+            format!("Nov 24 10:12:07 lab1 berth[4821]: close session={number} user={user}")
+        };
+        let now = at("2026-11-24 12:00:00");
+        for number in 0..10_000 {
+            last.push(of_syslog(&line(number, "alice"), now));
+            last.push(of_syslog(&line(number, "bob"), now));
+            assert!(last.events.len() <= 10);
+        }
+        let sessions: Vec<_> = last
+            .events
+            .iter()
+            .map(|one| one.number("session"))
+            .collect();
+        assert_eq!(sessions, (9990..10_000).map(Some).collect::<Vec<_>>());
     }
 
     #[test]
