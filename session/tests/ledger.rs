@@ -290,7 +290,7 @@ fn a_full_disk_costs_the_records_that_do_not_fit() {
     let again = |what: &str| {
         let output = Command::new("unshare")
             .args(["--mount", "sh", "-c", script])
-            .arg(&*written.folder)
+            .arg(&written.folder)
             .arg(std::env::current_exe().unwrap())
             .args(["--exact", "appending", "--ignored", "--nocapture"])
             .env(APPEND, &written.ledger.file)

@@ -3,6 +3,7 @@
 //! Crates that cannot have the tests of logins as a dependency include this file as a module.
 #![allow(dead_code, clippy::new_without_default)] // not every crate needs all of it, and it is no value
 
+use std::ffi::OsStr;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
@@ -57,6 +58,12 @@ impl Deref for Folder {
 impl AsRef<Path> for Folder {
     fn as_ref(&self) -> &Path {
         self
+    }
+}
+
+impl AsRef<OsStr> for Folder {
+    fn as_ref(&self) -> &OsStr {
+        self.as_os_str()
     }
 }
 
