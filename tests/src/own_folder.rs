@@ -29,6 +29,16 @@ impl Folder {
         }
     }
 
+    /// One with these files.
+    #[track_caller]
+    pub fn with(files: &[(&str, &str)]) -> Folder {
+        let folder = Folder::new();
+        for (path, text) in files {
+            folder.write(path, text);
+        }
+        folder
+    }
+
     /// Writes a file, with the folders on the way to it, and gives back its path.
     #[track_caller]
     pub fn write(&self, path: impl AsRef<Path>, text: impl AsRef<[u8]>) -> PathBuf {

@@ -117,12 +117,12 @@ mod tests {
             ("process", ("proc/12/status", process), Level::Fail),
             ("init", ("proc/12/status", init), Level::Ok),
         ] {
-            let fake = Fake::new(&format!("owners-{name}"), USER, &[], &[files]);
+            let fake = Fake::new(USER, &[], &[files]);
             let findings = check(&fake.0);
             assert_eq!(findings.len(), 1, "{name}: {findings:?}");
             assert_eq!(findings[0].level, level, "{name}: {findings:?}");
         }
-        let mut fake = Fake::new("owners-account", USER, &[], &[]);
+        let mut fake = Fake::new(USER, &[], &[]);
         let mut other = fake.0.accounts[0].clone();
         other.0.uid = 2_000_000_000;
         other.0.user = "bob".into();
@@ -132,12 +132,7 @@ mod tests {
             findings[0].text.ends_with("accounts have some: bob"),
             "{findings:?}"
         );
-        let fake = Fake::new(
-            "owners-unasked",
-            "",
-            &[],
-            &[("etc/subuid", "a:2000000000:9\n")],
-        );
+        let fake = Fake::new("", &[], &[("etc/subuid", "a:2000000000:9\n")]);
         assert_eq!(check(&fake.0), []);
     }
 }
