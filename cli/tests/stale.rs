@@ -110,7 +110,7 @@ fn a_session_is_stale_when_a_window_of_time_gives_it_another_pool_or_other_names
 fn stale(run: &Run, policy: &str) -> Vec<bool> {
     let ran = run.under(policy, "list --json");
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-    let object: Value = serde_json::from_str(&ran.out).unwrap();
+    let object = ran.json();
     let sessions = object["sessions"].as_array().unwrap();
     let stale = sessions.iter().map(|one| one["stale"].as_bool().unwrap());
     stale.collect()

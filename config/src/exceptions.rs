@@ -315,6 +315,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::own_folder::Folder;
     use crate::setting::value;
 
     fn exception(text: &str) -> Exception {
@@ -369,8 +370,7 @@ mod tests {
     #[test]
     fn an_exception_that_comes_to_nothing_on_this_machine_is_refused() {
         let machine = Machine::read(None).unwrap();
-        let theirs = std::env::temp_dir().join(format!("berth-theirs-{}", std::process::id()));
-        fs::create_dir(&theirs).unwrap();
+        let theirs = Folder::new();
         fs::set_permissions(&theirs, Permissions::from_mode(0o777)).unwrap();
         let link = theirs.join("link");
         std::os::unix::fs::symlink("/", &link).unwrap();
@@ -393,7 +393,6 @@ mod tests {
                 Some(expected) => assert!(error.clone().unwrap().contains(expected), "{error:?}"),
             }
         }
-        fs::remove_dir_all(theirs).unwrap();
     }
 
     #[test]
@@ -413,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_file_is_read_as_it_was_written_and_a_damaged_one_is_named() {
-        let root = std::env::temp_dir().join(format!("berth-exceptions-{}", std::process::id()));
+        let root = Folder::new();
         let places = Places::under(&root);
         ExceptionFile::folder(&places).unwrap();
         let file = ExceptionFile::of(&places, 1001);
@@ -473,6 +472,5 @@ mod tests {
         assert!(error.contains("exceptions/1001 is damaged"), "{error}");
         file.write(&[]).unwrap();
         assert_eq!(ExceptionFile::uids(&places), [0_u32; 0]);
-        std::fs::remove_dir_all(root).unwrap();
     }
 }

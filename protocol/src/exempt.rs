@@ -204,9 +204,9 @@ fn find_line(path: &Path, wanted: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<u8>> 
 mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::own_folder::Folder;
 
     fn exempt(users: &[&str], groups: &[&str], uids: &[RangeInclusive<u32>]) -> Exempt {
         Exempt {
@@ -217,23 +217,14 @@ mod tests {
     }
 
     fn covered(list: &Exempt, user: &str) -> bool {
-        // The tests run side by side, and ask about the same users.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir =
-            std::env::temp_dir().join(format!("berth-exempt-{}-{number}", std::process::id()));
-        std::fs::create_dir(&dir).unwrap();
-        let (passwd, group) = (dir.join("passwd"), dir.join("group"));
-        std::fs::write(
-            &passwd,
+        let folder = Folder::new();
+        let passwd = folder.write(
+            "passwd",
             "root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\ndaemon:x:1:1::/:/bin/sh\n\
              alice:x:1001:1001::/:/bin/sh\nbob:x:1002:27::/:/bin/sh\nbroken:x::\nali:x:1003:1003::/:\n",
-        )
-        .unwrap();
-        std::fs::write(&group, "sudo:x:27:alice,carol\nstaff:x:50:\n").unwrap();
-        let covered = list.covers_in(user.as_bytes(), &passwd, &group);
-        std::fs::remove_dir_all(&dir).unwrap();
-        covered
+        );
+        let group = folder.write("group", "sudo:x:27:alice,carol\nstaff:x:50:\n");
+        list.covers_in(user.as_bytes(), &passwd, &group)
     }
 
     #[test]
@@ -272,7 +263,8 @@ mod tests {
 
     #[test]
     fn the_list_is_believed_only_where_it_is_a_file_of_roots_that_nobody_else_may_write_to() {
-        let path = std::env::temp_dir().join(format!("berth-exempt-list-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.join("exempt");
         let load = || read(&path).map(|text| Exempt::parse(&text));
         assert_eq!(load().unwrap(), Exempt::default(), "no policy is loaded");
         assert_eq!(unanswered(&path), OnError::Deny, "no policy is loaded");
@@ -298,7 +290,6 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&path, &path).unwrap();
         assert!(matches!(load(), Err(ExemptError::Read(_))));
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]

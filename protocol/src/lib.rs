@@ -29,6 +29,9 @@ mod channel;
 pub mod exempt;
 mod filter;
 mod message;
+#[cfg(test)]
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
 pub mod service;
 
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};

@@ -62,6 +62,9 @@ mod id;
 mod kernel_text;
 mod leftovers;
 mod log;
+#[cfg(test)]
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
 mod process;
 mod record;
 mod regular;

@@ -45,7 +45,7 @@ pub use booted::Booted;
 pub use cgroup::Cgroups;
 pub use door::Door;
 pub use elsewhere::{Build, tree};
-pub use kernel::{eventually, within};
+pub use kernel::{becomes, eventually, within};
 pub use machine::{Machine, User};
 pub use output::Output;
 pub use policy::{Policy, Stack};

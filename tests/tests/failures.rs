@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use berth_tests::{
-    Background, Door, Machine, Output, Policy, Process, Snapshot, Stack, eventually,
+    Background, Door, Machine, Output, Policy, Process, Snapshot, Stack, becomes, eventually,
 };
 
 /// Both answers to one failure, for ssh and su, and root's login beside them.
@@ -376,7 +376,7 @@ fn a_hanging_name_service_costs_the_deadline_and_root_nothing() {
         };
         both_ways(machine, &before, "NSS hangs", &stack);
         let left = || Process::named("berth-helper").len();
-        assert!(eventually(|| left() == 0), "{} helpers hang on", left());
+        becomes(left, 0);
     });
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
 use berth_tests::ticking::{COUNT, assert_goes_on, assert_stands};
-use berth_tests::{Machine, Output, Policy, Process, Stack, eventually};
+use berth_tests::{Machine, Output, Policy, Process, Stack, becomes, eventually};
 
 /// The columns of each session in the list, in the order of their ids.
 fn sessions(machine: &Machine) -> Vec<Vec<String>> {
@@ -38,11 +38,7 @@ fn id(machine: &Machine, user: &str) -> String {
 
 #[track_caller]
 fn assert_states(machine: &Machine, expected: &[&str]) {
-    assert!(
-        eventually(|| states(machine) == expected),
-        "{:?}",
-        machine.berth("list")
-    );
+    becomes(|| states(machine), expected);
 }
 
 #[test]

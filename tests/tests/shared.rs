@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use berth_tests::{Background, Door, Machine, Policy, Process, Stack, eventually};
+use berth_tests::{Background, Door, Machine, Policy, Process, Stack, becomes, eventually};
 
 fn shared(machine: &Machine) {
     machine.policy(&Policy::with_namespaces(
@@ -132,7 +132,7 @@ fn fail_after_another_has_joined(machine: &mut Machine, meanwhile: impl FnOnce(&
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut failing = Background(su.spawn().unwrap());
-    assert!(eventually(|| Process::named("berth-init").len() == 1));
+    becomes(|| Process::named("berth-init").len(), 1);
     machine.stack(&Stack::default());
     let (other, process) = machine.stay("alice");
     meanwhile(&mut failing.0);

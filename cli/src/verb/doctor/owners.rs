@@ -135,7 +135,7 @@ mod tests {
             ("process", ("proc/12/status", process), Level::Fail),
             ("init", ("proc/12/status", init), Level::Ok),
         ] {
-            let fake = Fake::new(&format!("owners-{name}"), USER, &[], &[files]);
+            let fake = Fake::new(USER, &[], &[files]);
             let findings = check(&fake.0);
             assert_eq!(findings.len(), 1, "{name}: {findings:?}");
             assert_eq!(findings[0].level, level, "{name}: {findings:?}");
@@ -147,17 +147,17 @@ mod tests {
             ("../../berth-helper", Level::Fail),
         ] {
             let files = [("proc/12/status", init), ("berth-helper", "")];
-            let fake = Fake::new("owners-exe", USER, &[], &files);
+            let fake = Fake::new(USER, &[], &files);
             chown(fake.0.path("/berth-helper"), Some(1001), None).unwrap();
             symlink(exe, fake.0.path("/proc/12/exe")).unwrap();
             let findings = check(&fake.0);
             assert_eq!(findings[0].level, level, "{exe}: {findings:?}");
         }
         let process = "Name:\tx\x1b]0;y\u{202e}\nUid:\t2000001001\t0\t0\t0\n";
-        let fake = Fake::new("owners-raw", USER, &[], &[("proc/12/status", process)]);
+        let fake = Fake::new(USER, &[], &[("proc/12/status", process)]);
         let told = check(&fake.0)[0].lines("owners");
         assert!(told.contains(": x\u{fffd}]0;y\u{fffd} (12)\n"), "{told:?}");
-        let mut fake = Fake::new("owners-account", USER, &[], &[]);
+        let mut fake = Fake::new(USER, &[], &[]);
         let mut other = fake.0.accounts[0].clone();
         other.0.uid = 2_000_000_000;
         other.0.user = "bob".into();
@@ -167,12 +167,7 @@ mod tests {
             findings[0].text.ends_with("accounts have some: bob"),
             "{findings:?}"
         );
-        let fake = Fake::new(
-            "owners-unasked",
-            "",
-            &[],
-            &[("etc/subuid", "a:2000000000:9\n")],
-        );
+        let fake = Fake::new("", &[], &[("etc/subuid", "a:2000000000:9\n")]);
         assert_eq!(check(&fake.0), []);
     }
 }

@@ -118,7 +118,7 @@ mod tests {
             ("elsewhere", "usr/lib64/security/pam_berth.so", Level::Fail),
         ] {
             let files = [(helper, ""), (pams, ""), (module, "")];
-            let fake = Fake::new(&format!("programs-{name}"), "", &[], &files);
+            let fake = Fake::new("", &[], &files);
             let levels: Vec<Level> = check(&fake.0).iter().map(|one| one.level).collect();
             assert_eq!(levels, [level], "{name}");
         }

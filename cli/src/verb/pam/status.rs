@@ -96,11 +96,11 @@ fn usual(folders: &Folders) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_service_that_has_berths_lines_is_shown_whatever_it_is() {
-        let folder = std::env::temp_dir().join(format!("berth-status-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = Folder::new();
         let lines = "account required pam_berth.so\nsession required pam_berth.so\n";
         for (name, text) in [
             ("sshd", lines),
@@ -110,9 +110,8 @@ mod tests {
         ] {
             std::fs::write(folder.join(name), text).unwrap();
         }
-        let shown = usual(&Folders::from(folder.as_path()));
+        let shown = usual(&Folders::from(&*folder));
         let others: Vec<&String> = shown.iter().skip(JOINED.len()).collect();
         assert_eq!(others, ["systemd-user"]);
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! `berth apply` on who is logged in: caps that follow the policy.
 
-use berth_tests::{Machine, Policy, eventually};
+use berth_tests::{Machine, Policy, becomes, eventually};
 
 use super::Case;
 
@@ -230,7 +230,7 @@ fn an_exception_that_protects_counts_above_its_user(machine: &mut Machine) {
         machine.berth_with_helper("unset alice memory_low").ok();
         assert_eq!(above(), "2097152");
         bob.end();
-        assert!(eventually(|| above() == "1048576"));
+        becomes(above, "1048576");
         alice.end();
         assert!(eventually(|| {
             let user = machine.cgroups().user(machine.uid("alice"));
@@ -268,10 +268,11 @@ fn a_session_on_trial_lifts_nobodys_caps(machine: &mut Machine) {
     assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
     assert_eq!(machine.of_user("alice", "cpu.max"), "200000 100000");
     login.end();
-    assert!(eventually(|| {
+    let after = || {
         machine.berth_with_helper("apply").ok();
-        machine.of_user("alice", "cpu.max") == "max 100000"
-    }));
+        machine.of_user("alice", "cpu.max")
+    };
+    becomes(after, "max 100000");
     for mut terminal in [earlier, later] {
         terminal.send("exit");
         terminal.wait();
@@ -349,7 +350,7 @@ fn a_login_that_a_reload_overtakes_has_the_new_caps(machine: &mut Machine) {
     let own = user.join(format!("sessions/{id}"));
     for (group, expected) in [(user, "50000 100000\n"), (own, "25000 100000\n")] {
         let quota = || std::fs::read_to_string(group.join("cpu.max")).unwrap_or_default();
-        assert!(eventually(|| quota() == expected), "{}", quota());
+        becomes(quota, expected);
     }
     assert!(machine.logged("apply user=alice").contains("by=login"));
     login.end();

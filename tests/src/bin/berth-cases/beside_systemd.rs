@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use berth_tests::{Booted, Policy, Process, eventually};
+use berth_tests::{Booted, Policy, Process, becomes, eventually};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::BootedCase;
@@ -59,7 +59,7 @@ fn a_berth_is_in_the_scope_that_logind_made(machine: &Booted) {
     }
     assert_is_scope(machine, "root", &root.cgroup().expect("a cgroup"));
 
-    assert!(eventually(|| machine.sessions().len() == 2));
+    becomes(|| machine.sessions().len(), 2);
     // Without a berth a command outlives its connection.
     root.kill();
     root_login.end();
@@ -119,12 +119,16 @@ fn what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed(ma
         .stdin(Stdio::piped())
         .spawn()
         .expect("pamtester");
-    let set = || machine.drop_ins("alice") == ["50-TasksMax.conf"];
-    assert!(eventually(set));
+    let set = || machine.drop_ins("alice");
+    becomes(set, ["50-TasksMax.conf"]);
     Process::kill_the_keepers();
     drop(application.stdin.take());
     application.wait().expect("its end");
-    assert!(set(), "somebody is left who takes it back");
+    assert_eq!(
+        set(),
+        ["50-TasksMax.conf"],
+        "somebody is left who takes it back"
+    );
     machine.assert_nothing_left(&before);
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
@@ -172,7 +176,7 @@ fn caps_go_with_a_users_last_session_also_where_that_has_no_cgroup(machine: &Boo
     ));
     let (second, _) = machine.stay("alice");
     first.end();
-    assert!(eventually(|| machine.sessions().len() == 1));
+    becomes(|| machine.sessions().len(), 1);
     assert_eq!(machine.drop_ins("alice"), ["50-TasksMax.conf"]);
     second.end();
     let closed = eventually(|| machine.sessions().is_empty());

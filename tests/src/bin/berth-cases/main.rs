@@ -41,6 +41,7 @@ mod systemd_apply;
 mod systemd_bad_days;
 mod systemd_caps;
 mod systemd_freeze;
+mod systemd_penalties;
 mod systemd_pools;
 mod systemd_units;
 mod time_and_disk;
@@ -74,7 +75,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
             accounting::CASES_UNDER_SYSTEMD,
             metrics::CASES_UNDER_SYSTEMD,
             systemd_apply::CASES,
-            penalties::CASES_UNDER_SYSTEMD,
+            systemd_penalties::CASES,
         ]
         .concat(),
         "systemd-native" => [

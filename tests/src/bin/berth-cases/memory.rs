@@ -1,6 +1,6 @@
 //! Memory caps, felt.
 
-use berth_tests::{Background, Door, Machine, Policy, Process, eventually};
+use berth_tests::{Background, Door, Machine, Policy, Process, becomes, eventually};
 
 use super::Case;
 
@@ -103,7 +103,7 @@ fn an_application_that_outlives_a_failed_login_has_its_oom_protection_back(machi
     let workers: Vec<Process> = helpers.filter(of_helper).collect();
     assert_eq!(workers.len(), 1);
     workers[0].kill();
-    assert!(eventually(|| score().trim() == "-900"), "{}", score());
+    becomes(|| score().trim().to_owned(), "-900");
     application.end();
     machine.assert_nothing_left(&before);
 }

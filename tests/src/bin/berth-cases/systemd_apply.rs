@@ -1,6 +1,6 @@
 //! `berth apply` on who is logged in, where systemd has the caps.
 
-use berth_tests::{Booted, Policy, eventually};
+use berth_tests::{Booted, Policy, becomes, eventually};
 
 use super::BootedCase;
 
@@ -82,8 +82,7 @@ fn apply_has_systemd_change_caps(machine: &Booted) {
     assert_eq!(machine.of_user("alice", "memory.max"), "536870912");
     assert_eq!(machine.of_user("alice", "cpu.max"), "50000 100000");
     // What the policy no longer says is as it was before the login.
-    let weight = || machine.of_user("alice", "cpu.weight") == "100";
-    assert!(eventually(weight), "{told}");
+    becomes(|| machine.of_user("alice", "cpu.weight"), "100");
     assert_eq!(
         machine.drop_ins("alice"),
         ["50-CPUQuota.conf", "50-MemoryMax.conf"]
@@ -162,10 +161,8 @@ fn a_timer_ends_an_exception_under_systemd(machine: &Booted) {
     machine.host("systemctl start berth-due.service").ok();
     let said = machine.host("systemctl status berth-due.service");
     assert_eq!(max(), "268435456", "{said:?}");
-    assert!(eventually(|| machine.of_cgroup(&slice, "pids.max") == "max"));
-    assert!(eventually(
-        || machine.of_user("alice", "memory.max") == "268435456"
-    ));
+    becomes(|| machine.of_cgroup(&slice, "pids.max"), "max");
+    becomes(|| machine.of_user("alice", "memory.max"), "268435456");
     login.end();
     machine.assert_nothing_left(&before);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use berth_tests::{Booted, Policy, Process, eventually};
+use berth_tests::{Booted, Policy, Process, becomes, eventually};
 
 use super::BootedCase;
 use super::time_and_disk::dd_seconds;
@@ -77,7 +77,7 @@ fn two_logins_of_a_user_share_one_cap(machine: &Booted) {
     let before = machine.settled();
     let (first, _) = machine.stay("alice");
     let (second, _) = machine.stay("alice");
-    assert!(eventually(|| machine.sessions() == ["alice", "alice"]));
+    becomes(|| machine.sessions(), ["alice", "alice"]);
     let (holder, held) = machine.background("alice", "berth-probe hold 40", "berth-probe");
     assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     let another = machine.ssh("alice", "berth-probe eat 40");
@@ -88,7 +88,7 @@ fn two_logins_of_a_user_share_one_cap(machine: &Booted) {
     // The first to leave takes nothing along.
     first.end();
     holder.end();
-    assert!(eventually(|| machine.sessions() == ["alice"]));
+    becomes(|| machine.sessions(), ["alice"]);
     assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     second.end();
     machine.assert_nothing_left(&before);
@@ -301,9 +301,7 @@ fn a_user_at_their_tasks_gets_in_to_clean_up(machine: &Booted) {
     let beside = beside.cgroup().expect("a cgroup");
     let of_beside = || machine.of_cgroup(&beside, "pids.max");
     let (bomb, first) = machine.background("alice", "berth-probe fork-bomb", "berth-probe");
-    assert!(eventually(
-        || machine.of_user("alice", "pids.current") == "40"
-    ));
+    becomes(|| machine.of_user("alice", "pids.current"), "40");
     // A shell with some children of its own.
     let count = machine
         .ssh("alice", "sleep 1 & sleep 1 & ps ax | grep -c [b]erth-probe")
@@ -361,7 +359,7 @@ fn everyone_together_is_capped_while_anybody_is_in(machine: &Booted) {
     let another = machine.ssh("bob", "berth-probe eat 50");
     assert!(!another.success() || !holding.exists(), "{another:?}");
     alice.end();
-    assert!(eventually(|| machine.sessions() == ["bob"]));
+    becomes(|| machine.sessions(), ["bob"]);
     assert_eq!(of_all("memory.max"), "94371840");
     bob.end();
     machine.assert_nothing_left(&before);

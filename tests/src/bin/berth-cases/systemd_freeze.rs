@@ -1,7 +1,7 @@
 //! Freezing and thawing where systemd manages the cgroups.
 
 use berth_tests::ticking::{COUNT, assert_goes_on, assert_stands};
-use berth_tests::{Booted, Policy, eventually};
+use berth_tests::{Booted, Policy, becomes};
 
 use super::BootedCase;
 
@@ -34,7 +34,7 @@ fn a_frozen_user_stands_and_goes_on_under_systemd(machine: &Booted) {
 
     // That login's keeper has a moment's work after it.
     let sessions = "berth list | awk '$2 == \"alice\"' | wc -l";
-    assert!(eventually(|| machine.host(sessions).ok() == "1"));
+    becomes(|| machine.host(sessions).ok(), "1");
     let said = machine.host("berth freeze alice").ok();
     assert_eq!(said, "frozen user \"alice\": 1 session");
     let list = machine.host("berth list").ok();

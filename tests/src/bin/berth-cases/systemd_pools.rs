@@ -1,6 +1,6 @@
 //! Pools where systemd manages the cgroups: slices of Berth's own, with the sessions' scopes in them.
 
-use berth_tests::{Booted, Policy, Process, eventually};
+use berth_tests::{Booted, Policy, Process, becomes, eventually};
 
 use super::BootedCase;
 
@@ -55,11 +55,7 @@ fn two_users_of_a_pool_are_held_together_under_systemd(machine: &Booted) {
     // Whomever the kernel kills, this login keeps the pool, so that its events can be read.
     let (stays, sleep) = machine.stay("bob");
     assert_in_pool(machine, "bob", sleep);
-    assert!(
-        eventually(|| machine.sessions() == ["bob"]),
-        "{:?}",
-        machine.sessions()
-    );
+    becomes(|| machine.sessions(), ["bob"]);
     let bob = user_slice(machine, "bob");
     let caps = || {
         [

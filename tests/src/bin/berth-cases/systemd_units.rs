@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_tests::{Background, Booted, Policy, Process, Snapshot, eventually};
+use berth_tests::{Background, Booted, Policy, Process, Snapshot, becomes, eventually};
 
 use super::BootedCase;
 
@@ -175,9 +175,9 @@ fn what_goes_on_beside_an_application_that_stays_is_ended(machine: &Booted) {
     let input = application.0.stdin.as_mut().expect("stdin");
     input.write_all(b"\n").expect("write");
     assert_eq!(application.line(), "closed");
-    assert!(eventually(|| others() == 0));
+    becomes(others, 0);
     let records = || fs::read_dir("/run/berth/sessions").map_or(0, Iterator::count);
-    assert!(eventually(|| records() == 0));
+    becomes(records, 0);
     assert!(leader.exists());
     assert_eq!(leader.cgroup().as_ref(), Some(&scope));
     leader.kill();
