@@ -64,24 +64,15 @@ impl Log {
 }
 
 #[test]
-fn a_log_that_is_set_aside_meanwhile_is_shown_once() {
+fn a_log_that_is_being_set_aside_is_shown_once_and_nobody_waits_for_a_pipe_in_its_place() {
     let log = Log::new(LOG);
     let before = log.folder.join("auth.log.1");
+    // As it is between the two steps of setting it aside.
+    fs::hard_link(log.file(), &before).unwrap();
+    assert_eq!(log.ok(&[]), SHOWN);
+    fs::remove_file(&before).unwrap();
     // Whoever opens it waits here.
     nix::unistd::mkfifo(&before, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut command = log.command(&[]);
-    let program = command.stdout(Stdio::piped()).spawn().unwrap();
-    let writer = File::options().write(true).open(&before).unwrap();
-    fs::rename(log.file(), log.folder.join("auth.log.2")).unwrap();
-    fs::write(log.file(), "").unwrap();
-    drop(writer);
-    let output = program.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), SHOWN);
-
-    // As it is between the two steps of setting it aside.
-    fs::remove_file(&before).unwrap();
-    fs::rename(log.folder.join("auth.log.2"), log.file()).unwrap();
-    fs::hard_link(log.file(), &before).unwrap();
     assert_eq!(log.ok(&[]), SHOWN);
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::value::Percent;
-use berth_config::{Places, Standing, Standings};
+use berth_config::{Exception, ExceptionFile, Places, Standing, Standings};
 use pretend::{Ran, Run, files, record};
 
 /// It has no penalty.
@@ -143,6 +143,33 @@ fn a_penalty_is_not_for_who_has_its_users_uid_after_them() {
     let left = Standings::read(&places).unwrap().users;
     assert_eq!(left.keys().collect::<Vec<_>>(), [&2]);
     assert!(!left[&2].is_over, "{left:?}");
+}
+
+#[test]
+fn a_clock_that_is_years_ahead_ends_no_exception_for_good() {
+    let run = Run::new();
+    let places = Places::under(&run.root());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    ExceptionFile::folder(&places).unwrap();
+    // As the clock has it, one has just ended, and the other 40 years ago.
+    let of = |uid| ExceptionFile::of(&places, uid);
+    for (uid, until) in [
+        (ALICE, now.as_secs() - 60),
+        (BOB, now.as_secs() - (40 << 25)),
+    ] {
+        let exception = Exception {
+            user: None,
+            key: "tasks_max".into(),
+            value: "512".into(),
+            until,
+            by: "root".into(),
+            reason: None,
+        };
+        of(uid).write(&[exception]).unwrap();
+    }
+    shell(&run, POLICY, "$due");
+    assert_eq!(of(ALICE).read().unwrap(), []);
+    assert_eq!(of(BOB).read().unwrap().len(), 1);
 }
 
 #[test]

@@ -81,6 +81,21 @@ fn check_of_what_a_program_still_writes_waits_for_its_end() {
 }
 
 #[test]
+fn reload_does_not_say_that_there_was_none_where_it_cannot_compare() {
+    needs_root();
+    let system = System::new("version = 1\n");
+    let root = system.root.display();
+    let berth = env!("CARGO_BIN_EXE_berth");
+    let script = format!(
+        "{berth} reload --root {root} >/dev/null; mount --bind /dev/null /proc/meminfo; exec {berth} reload --root {root}"
+    );
+    let ran = Ran::of(Command::new("unshare").args(["--mount", "sh", "-c", &script]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = "how many users change is not known: this machine cannot be looked at\n";
+    assert!(ran.out.ends_with(told), "{ran:?}");
+}
+
+#[test]
 fn reload_puts_no_policy_with_an_error_in_force() {
     needs_root();
     let system = System::new("version = 1\n");

@@ -66,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             return Ok(Exit::Done); // Whoever reads has seen enough.
         }
     }
-    source.follow(&end, |event| match wanted(arguments, event) {
+    source.follow(end, |event| match wanted(arguments, event) {
         true => show(event, arguments.json),
         false => Ok(()),
     })?;
