@@ -148,8 +148,8 @@ impl Keeper {
         let first = happened.next();
         first.is_some_and(|fd| self.is_channel(fd))
             && happened.next().is_none()
-            // What nobody could look at ends the session, which is safe.
-            && matches!(self.leader.is_roots(), Ok(false))
+            // What nobody can look at, not even in a while, ends the session, which is safe.
+            && matches!(leader::patiently(|| self.leader.is_roots()), Ok(false))
     }
 
     fn is_channel(&self, fd: &PollFd<'_>) -> bool {
@@ -268,4 +268,90 @@ fn wait_for_change(group: &Group, at_most: Duration) {
     let timeout = PollTimeout::try_from(at_most.saturating_add(Duration::from_millis(1)));
     // Whatever it returns, the caller looks at the state anew.
     let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    use nix::unistd::Pid;
+
+    use super::*;
+    use crate::settings::folder::Folder;
+    use crate::sys::{self, Cloned};
+
+    /// The keeper of a session whose application is this process.
+    fn keeper(name: &str, application: &Child, folder: &Folder, channel: Channel) -> Keeper {
+        let pid = Pid::from_raw(application.id() as i32);
+        let planned = crate::decide::tests::planned(name, "", "");
+        let role = serde_json::json!({ "pid": pid.as_raw(), "start": 1 });
+        let record = serde_json::json!({
+            "id": 1, "user": "alice", "uid": 1001, "service": "sshd", "tty": "", "rhost": "", "profile": "x",
+            "opened": 1, "state": "active", "leader": role, "keeper": role,
+        });
+        Keeper {
+            tree: Some(folder.tree(Manager::Systemd)),
+            record: serde_json::from_value(record).unwrap(),
+            leader: Leader::of(pid, None).unwrap(),
+            leaders_end: sys::pidfd_open(pid).unwrap(),
+            executable: String::new(),
+            channel,
+            group: Some(folder.group()),
+            berth: Berth::None,
+            logout: planned.berth.logout,
+            accounting: planned.accounting,
+            audits: false,
+            leader_stays: true,
+        }
+    }
+
+    #[test]
+    fn a_process_that_has_the_pid_of_an_application_that_has_ended_is_not_spared() {
+        let mut application = Command::new("sleep").arg("1000").spawn().unwrap();
+        let folder = Folder::new("spared", &[("cgroup.events", "populated 1\n")]);
+        folder.write("cgroup.procs", &format!("{}\n", application.id()));
+        let keeper = keeper("spared", &application, &folder, Channel::pair().unwrap().0);
+        assert!(!keeper.is_populated(&folder.group()));
+        application.kill().unwrap();
+        application.wait().unwrap();
+        assert!(keeper.is_populated(&folder.group()));
+    }
+
+    #[test]
+    fn who_executed_the_users_program_goes_on_although_nobody_can_look_for_a_moment() {
+        let mut program = Command::new("sleep");
+        let mut program = program.arg("1000").uid(65534).spawn().unwrap();
+        let folder = Folder::new("executed", &[]);
+        let (channel, theirs) = Channel::pair().unwrap();
+        drop(theirs);
+        let keeper = keeper("executed", &program, &folder, channel);
+        let limit = |rlim_cur, rlim_max| {
+            let limit = libc::rlimit { rlim_cur, rlim_max };
+            sys::prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, Some(limit))
+        };
+        match sys::clone(0, None).unwrap() {
+            Cloned::Child => {
+                let mut fds = [PollFd::new(keeper.channel.as_fd(), PollFlags::POLLIN)];
+                let happened = poll(&mut fds, PollTimeout::NONE).is_ok();
+                let none = limit(0, 4096);
+                let unseen = keeper.leader.is_roots().is_err();
+                let goes_on = std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        std::thread::sleep(Duration::from_millis(30));
+                        limit(4096, 4096)
+                    });
+                    keeper.is_only_an_exec(&fds)
+                });
+                sys::exit((!(happened && none.is_ok() && unseen && goes_on)).into())
+            }
+            Cloned::Parent { child, .. } => {
+                assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+            }
+        }
+        program.kill().unwrap();
+        program.wait().unwrap();
+    }
 }

@@ -22,7 +22,7 @@ use crate::motd;
 use crate::mounts;
 use crate::prepared::Prepared;
 use crate::rlimits;
-use crate::shared::{Membership, needs};
+use crate::shared::{Membership, is_held, needs};
 
 /// How long the module may take to join. Its own deadline is shorter, and closes the socket.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
@@ -411,15 +411,19 @@ fn report(id: SessionId, result: Result<()>) {
 /// Removes what this user's earlier sessions left, if keeper and standby were both killed. They may have had a cgroup where
 /// this one gets none.
 fn clean_up_after_the_dead(uid: u32) {
-    let sessions = UserFolder::lock(uid).and_then(|folder| folder.sessions());
-    for id in sessions.unwrap_or_default() {
-        if Record::is_abandoned(id) {
-            let swept = match Tree::find() {
-                Ok(tree) => sweep(Some(&tree), uid, id),
-                Err(berth_session::Error::NoCgroup2) => sweep(None, uid, id),
-                Err(error) => Err(error),
-            };
-            report(id, swept.map_err(Error::from));
-        }
+    let abandoned = UserFolder::lock(uid).and_then(|folder| {
+        let mut sessions = folder.sessions()?;
+        // A record may have been removed because it could not be read. Under the lock: a login that comes just now must not
+        // take the look for somebody who ends the berth.
+        sessions.retain(|id| Record::is_abandoned(*id) && !is_held(folder.path(), *id));
+        Ok(sessions)
+    });
+    for id in abandoned.unwrap_or_default() {
+        let swept = match Tree::find() {
+            Ok(tree) => sweep(Some(&tree), uid, id),
+            Err(berth_session::Error::NoCgroup2) => sweep(None, uid, id),
+            Err(error) => Err(error),
+        };
+        report(id, swept.map_err(Error::from));
     }
 }

@@ -245,6 +245,14 @@ impl Membership {
     }
 }
 
+/// Whether sessions are in the berth that this one made.
+pub fn is_held(folder: &Path, id: SessionId) -> bool {
+    let Ok(berth) = File::open(berth_file(folder, id)) else {
+        return false; // It made none.
+    };
+    Flock::lock(berth, FlockArg::LockExclusiveNonblock).is_err()
+}
+
 /// The berths that a user's folder names.
 fn berths(folder: &Path) -> Result<Vec<SessionId>> {
     let entries = fs::read_dir(folder).map_err(file("list", folder))?;

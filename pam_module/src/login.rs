@@ -33,13 +33,22 @@ pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Ver
     if exempt(host, arguments, &user) {
         return Verdict::Pass;
     }
-    // A screen locker without privilege asks about its own user; it opens no login and can place nobody.
+    // A screen locker without privilege asks about its own user, and can place nobody. What opens a session is a login,
+    // which goes on all the same.
     if host.privilege() == Privilege::Ordinary {
-        if arguments.debug {
-            host.log(
+        match phase {
+            Phase::Session => {
+                let line = format!(
+                    "the application is not root: the login of {} goes on without a berth",
+                    quoted(&user)
+                );
+                host.log(Level::Warning, &line);
+            }
+            Phase::Account if arguments.debug => host.log(
                 Level::Debug,
                 "the application is not root: nothing to do with logins",
-            );
+            ),
+            Phase::Account => {}
         }
         return Verdict::Ignore;
     }

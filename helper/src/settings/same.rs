@@ -10,8 +10,15 @@ pub fn is_same(setting: &Setting, now: &str) -> bool {
         "memory.min" | "memory.low" | "memory.high" | "memory.max" | "memory.swap.max" => {
             is_same_memory(wanted, now, sys::page_size())
         }
-        // systemd takes another period where the quota is small.
-        "cpu.max" => per_second(wanted).abs_diff(per_second(now)) <= per_second(wanted) / 100,
+        "cpu.max" => {
+            let period = |text: &str| text.split_once(' ').map(|(_, period)| period.to_owned());
+            // systemd takes another one where the quota is small, and then it is not the same to the last digit.
+            let room = match period(wanted) == period(now) {
+                true => 0,
+                false => per_second(wanted) / 100,
+            };
+            per_second(wanted).abs_diff(per_second(now)) <= room
+        }
         "cpuset.cpus" | "cpuset.mems" => mask(wanted) == mask(now),
         "io.weight" | "io.bfq.weight" => {
             let first = now.lines().next().unwrap_or_default();
@@ -102,6 +109,8 @@ mod tests {
         assert!(same("cpu.max", "5000 1000000", "1000 200000"));
         assert!(same("cpu.max", "1500 1000000", "149 100000"));
         assert!(!same("cpu.max", "1500 1000000", "140 100000"));
+        // The same period: not the same.
+        assert!(!same("cpu.max", "100000 100000", "101000 100000"));
         assert!(!same("cpu.max", "50000 100000", "max 100000"));
         assert!(same("cpu.max", "max 100000", "max 100000"));
         assert!(same("cpuset.cpus", "0,1,2", "0-2"));

@@ -84,6 +84,21 @@ fn an_application_without_privilege_is_none_of_our_business() {
 }
 
 #[test]
+fn a_session_that_is_opened_without_privilege_is_told_of() {
+    let login = Login::new(Phase::Session, "");
+    let mut script = login.known();
+    script.pop();
+    let rest = [
+        Due::Privilege(Privilege::Ordinary),
+        Due::Log(
+            Level::Warning,
+            "not root: the login of \"alice\" goes on without a berth",
+        ),
+    ];
+    assert_eq!(login.play(script, rest), Verdict::Ignore);
+}
+
+#[test]
 fn an_argument_that_is_not_understood_follows_on_error() {
     for (line, verdict, says) in [
         (
