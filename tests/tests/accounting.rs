@@ -63,9 +63,10 @@ fn a_login_is_on_record_with_what_it_used() {
         assert_eq!(machine.host(&report).ok().lines().count(), 1, "nothing yet");
         // Who is exempt or refused has no session.
         let rest = format!("[accounting]\nfile = \"{FILE}\"\n[exempt]\nusers = [\"carol\"]\n");
-        let text = Policy::with_rest(&rest).text();
-        let no_su = "[[rule]]\nservice = \"su\"\naction = \"deny\"\n[[rule]]";
-        machine.policy_text(&text.replacen("[[rule]]", no_su, 1));
+        machine.policy(&Policy {
+            rules: "[[rule]]\nservice = \"su\"\naction = \"deny\"\n".into(),
+            ..Policy::with_rest(&rest)
+        });
         machine.su("alice", "true").refused();
         for user in ["root", "carol"] {
             machine.su(user, "true").ok();
