@@ -1,4 +1,5 @@
-//! Files that are exchanged as a whole: written beside the one that they replace, and put in its place.
+//! Files that are exchanged as a whole: written beside the one that they replace, and put in its place. That is two steps,
+//! for two files that are one at once; session's `replace_file` and cli's `replace` do it in one, for other promises.
 
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};

@@ -61,8 +61,7 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
         // Who asks for an object gets one.
         let said = machine.berth("apply --due --json");
         assert_eq!(said.status.code(), Some(3));
-        let object: serde_json::Value = serde_json::from_str(&said.stdout).expect(&said.stdout);
-        assert_eq!(object["applied"], serde_json::json!([]));
+        assert_eq!(said.json()["applied"], serde_json::json!([]));
         machine.policy_text(&good);
         assert_eq!(due(machine).ok(), "");
         assert!(machine.logged("due result=ok").contains("berth["));

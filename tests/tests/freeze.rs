@@ -85,12 +85,9 @@ fn what_is_frozen_stops_and_goes_on_where_it_was() {
                 .contains("berth[")
         );
 
-        let json = machine.berth("freeze bob --json").ok();
-        assert!(
-            json.contains(&format!("\"frozen\": [\n    {of_bob}\n  ]"))
-                && json.contains("\"failed\": []"),
-            "{json}"
-        );
+        let json = machine.berth("freeze bob --json").json();
+        assert_eq!(json["frozen"].to_string(), format!("[{of_bob}]"), "{json}");
+        assert_eq!(json["failed"].to_string(), "[]", "{json}");
         // One session of a user's who is frozen as a whole stays so.
         let said = machine.berth(&format!("thaw {of_bob}")).ok();
         assert!(

@@ -11,10 +11,7 @@ pub const CASES: &[BootedCase] = cases! {
 };
 
 fn a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth(machine: &Booted) {
-    machine.berth(
-        "sshd",
-        &Policy::with_namespaces("user = \"identity\", pid = true, ipc = true, mount = true"),
-    );
+    machine.berth("sshd", &Policy::with_map("identity"));
     let before = machine.settled();
     machine.host("mkdir -p /srv/disk/alice /srv/auto && echo there >/srv/disk/alice/file && chown -R alice: /srv/disk/alice").ok();
     let units = "/run/systemd/system/srv-auto";

@@ -86,15 +86,10 @@ fn assert_is_scope(machine: &Booted, user: &str, cgroup: &str) {
 fn what_an_account_phase_leaves_is_taken_back_by_the_worker_alone(machine: &Booted) {
     machine.berth("sshd", &Policy::default());
     let before = machine.settled();
-    let (helper, locks) = ("/root/helper", "/root/locks");
-    machine
-        .host(&format!(
-            "echo '#!/bin/sh\nexec strace -f -qq -e trace=flock -o {locks} /usr/libexec/berth-helper \"$@\"' >{helper}
-             chmod 700 {helper}
-             sed -i 's|pam_berth.so|& helper={helper}|' /etc/pam.d/sshd
-             pamtester sshd alice acct_mgmt"
-        ))
-        .ok();
+    let locks = "/root/locks";
+    let trace = format!("strace -f -qq -e trace=flock -o {locks}");
+    machine.helper(&format!("exec {trace} /usr/libexec/berth-helper \"$@\""));
+    machine.host("pamtester sshd alice acct_mgmt").ok();
     machine.assert_nothing_left(&before);
     let locks = std::fs::read_to_string(locks).expect("locks");
     let taken = locks.lines().filter(|line| line.contains("LOCK_EX"));

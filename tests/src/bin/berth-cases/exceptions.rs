@@ -150,13 +150,9 @@ fn caps_follow_a_window_of_time(machine: &mut Machine) {
         rest: "[time.exam]\nhours = \"08:00-09:30\"\n\n[profile.exam]\ninherits = \"test\"\n\
                user = { tasks_max = 32 }\n"
             .into(),
+        rules: "[[rule]]\nname = \"exam\"\ntime = \"exam\"\nprofile = \"exam\"\n\n".into(),
         ..Policy::with_user_caps("tasks_max = 64")
     });
-    let path = "/etc/berth/policy.toml";
-    let text = std::fs::read_to_string(path).unwrap();
-    let exam = "[[rule]]\nname = \"exam\"\ntime = \"exam\"\nprofile = \"exam\"\n\n[[rule]]\nname = \"all\"";
-    let text = text.replacen("[[rule]]\nname = \"all\"", exam, 1);
-    std::fs::write(path, text).unwrap();
     set_clock(machine, "07:59:30");
     machine.berth("reload").ok();
     // So that something is started each minute.

@@ -125,9 +125,7 @@ fn a_hidden_managers_folder_is_the_berths_own_and_usable(machine: &Booted) {
 /// As in a login by cron or su, which logind may know nothing of.
 fn a_manager_that_starts_after_a_login_is_hidden_from_it_too(machine: &Booted) {
     machine.berth("sshd", &policy("hidden"));
-    machine
-        .host("sed -i '/pam_systemd/d' /etc/pam.d/common-session")
-        .ok();
+    machine.without_pam_systemd();
     let before = machine.settled();
     let uid = machine.uid("alice");
     let own = format!("/run/user/{uid}");

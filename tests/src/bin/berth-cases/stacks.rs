@@ -24,7 +24,7 @@ const WHERE: &str =
 fn policy() -> Policy {
     Policy {
         profile: "logout = { grace = \"1s\" }".into(),
-        ..Policy::with_namespaces("user = \"identity\", pid = true, ipc = true, mount = true")
+        ..Policy::with_map("identity")
     }
 }
 
@@ -120,9 +120,10 @@ fn runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it(machine: &Boot
     };
     assert!(run("alice"));
     assert!(run("-l alice"));
-    let names = "[[rule]]\nservice = [\"runuser\", \"runuser-l\"]";
-    let named = policy().text().replace("[[rule]]", names);
-    fs::write("/etc/berth/policy.toml", named).expect("the policy");
+    machine.policy(&Policy {
+        rules: "[[rule]]\nservice = [\"runuser\", \"runuser-l\"]\nprofile = \"test\"\n".into(),
+        ..policy()
+    });
     assert!(!run("alice"));
     assert!(!run("-l alice"));
     machine.assert_nothing_left(&before);

@@ -83,17 +83,7 @@ fn with_the_disk_full_a_private_tmp_on_it_is_what_fails(machine: &Booted) {
 
 fn with_no_memory_for_the_helper_on_error_decides(machine: &Booted) {
     machine.berth("sshd", &policy(BERTH, "deny"));
-    let helper = "/root/short-of-memory";
-    fs::write(
-        helper,
-        "#!/bin/sh\nulimit -v 2000\nexec /usr/libexec/berth-helper \"$@\"\n",
-    )
-    .expect("a helper");
-    machine
-        .host(&format!(
-            "chmod 755 {helper} && sed -i 's,pam_berth.so,& helper={helper},' /etc/pam.d/sshd"
-        ))
-        .ok();
+    let helper = machine.helper("ulimit -v 2000\nexec /usr/libexec/berth-helper \"$@\"");
     let before = machine.settled();
     let set = |answer: &str| {
         let edit = format!("s/ on_error=[a-z]*//; s/pam_berth.so/& on_error={answer}/");

@@ -61,8 +61,7 @@ fn assert_all_gone(machine: &Booted, before: &Snapshot) {
 
 fn without_pam_systemd_a_login_is_in_a_scope_of_berths(machine: &Booted) {
     capped(machine);
-    let strip = "sed -i '/pam_systemd/d' /etc/pam.d/common-session";
-    machine.host(strip).ok();
+    machine.without_pam_systemd();
     let before = machine.settled();
     let (login, sleep) = machine.stay("alice");
     assert_in_berths_scope(machine, "alice", sleep);
@@ -252,16 +251,10 @@ fn a_killed_part_of_a_capped_login_leaves_nothing_under_systemd(machine: &Booted
 /// At the steps at which tests/tests/roll_back.rs kills it, here with what systemd has set and made by then.
 fn a_helper_killed_while_it_opens_leaves_nothing_under_systemd(machine: &Booted) {
     capped(machine);
-    let helper = Path::new("/root/traced-helper");
     let trace = |inject: &str| {
-        let text = format!("#!/bin/sh\nexec {inject} /usr/libexec/berth-helper \"$@\"\n");
-        fs::write(helper, text).expect("a helper");
+        machine.helper(&format!("exec {inject} /usr/libexec/berth-helper \"$@\""));
     };
     trace("");
-    let name_it = "sed -i 's,pam_berth.so,& helper=/root/traced-helper,' /etc/pam.d/sshd";
-    machine
-        .host(&format!("chmod 755 {}; {name_it}", helper.display()))
-        .ok();
     let before = machine.settled();
     for call in [
         "/^rename:when=1",
@@ -366,9 +359,7 @@ fn a_systemd_that_does_not_answer_costs_a_moment(machine: &Booted) {
 
 fn a_systemd_that_reloads_for_some_seconds_keeps_nobody_out(machine: &Booted) {
     // A login whose scope Berth has systemd start.
-    machine
-        .host("sed -i '/pam_systemd/d' /etc/pam.d/common-session")
-        .ok();
+    machine.without_pam_systemd();
     machine.berth(
         "sshd",
         &Policy::with_namespaces(r#"user = "identity", pid = true, mount = true"#),
