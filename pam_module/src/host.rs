@@ -114,9 +114,9 @@ pub trait Host {
     /// Which program the application is.
     fn program(&mut self) -> Program;
 
-    /// What an earlier line of the same stack decided about this user.
-    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict>;
-    /// Keeps a decision, and with it the helper and the session's descriptors that are open.
+    /// What an earlier line of the same stack decided about this user, and its `policy=`.
+    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<(Verdict, Option<Vec<u8>>)>;
+    /// Keeps a decision, and with it what was asked by, the helper and the session's descriptors that are open.
     fn keep(&mut self, phase: Phase, user: &[u8], verdict: Verdict) -> Result<(), Error>;
     /// Lets a kept session go. The helper then ends it.
     fn release(&mut self);

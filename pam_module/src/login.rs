@@ -67,8 +67,13 @@ pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Ver
     };
     // su-l includes su: listed twice in one stack, the first line's word counts for both. Also when it was
     // a failure, or a hung helper would cost its time twice.
-    if let Some(verdict) = host.kept(phase, &request.user) {
-        return verdict;
+    if let Some((verdict, policy)) = host.kept(phase, &request.user) {
+        if verdict != Verdict::Pass || policy == request.policy {
+            return verdict;
+        }
+        // Nor are there two sessions.
+        let error = Error::Arguments("another line of this stack has another policy=".into());
+        return failure(host, request.on_error, &error);
     }
     match host.nested(&request.user) {
         Nested::Outside => {}

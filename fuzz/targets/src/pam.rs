@@ -168,7 +168,7 @@ impl Host for Application {
         Program::Other
     }
 
-    fn kept(&mut self, _: Phase, _: &[u8]) -> Option<Verdict> {
+    fn kept(&mut self, _: Phase, _: &[u8]) -> Option<(Verdict, Option<Vec<u8>>)> {
         None
     }
 

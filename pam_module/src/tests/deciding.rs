@@ -319,6 +319,26 @@ fn no_reply_follows_the_lines_on_error_or_what_the_loaded_policy_has_left_for_it
 }
 
 #[test]
+fn a_line_with_another_policy_than_the_one_before_is_not_quietly_passed_over() {
+    for phase in BOTH {
+        for (line, kept, verdict) in [
+            ("policy=/a", Verdict::Pass, Verdict::Pass),
+            ("policy=/b", Verdict::Pass, Verdict::Failed),
+            ("", Verdict::Pass, Verdict::Failed),
+            ("policy=/b on_error=allow", Verdict::Pass, Verdict::Pass),
+            ("policy=/b", Verdict::Refused, Verdict::Refused),
+        ] {
+            let login = Login::new(phase, line);
+            let mut script = login.collected();
+            script.push(Due::KeptBy(phase, kept, "/a"));
+            let is_told = kept == Verdict::Pass && line != "policy=/a";
+            let told = is_told.then_some(Due::Log(Level::Error, "another policy="));
+            assert_eq!(login.play(script, told), verdict, "{line}");
+        }
+    }
+}
+
+#[test]
 fn a_decision_that_cannot_be_kept_counts_all_the_same() {
     let login = Login::new(Phase::Account, "");
     let rest = [

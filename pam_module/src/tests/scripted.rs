@@ -33,6 +33,8 @@ pub enum Due {
     Nested(&'static str, Nested),
     Threads(Threads),
     Kept(Phase, Option<Verdict>),
+    /// By a line with this `policy=`.
+    KeptBy(Phase, Verdict, &'static str),
     Keep(Phase, Verdict, Result<(), Error>),
     Release,
     Ask(PathBuf, Request, Instant, Result<Reply, Error>),
@@ -147,9 +149,15 @@ impl Host for Scripted {
         Program::Other
     }
 
-    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict> {
+    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<(Verdict, Option<Vec<u8>>)> {
         assert_eq!(user, b"alice");
-        due!(self, format!("kept {phase:?}"), Due::Kept(due, answer) if due == phase => answer)
+        match self.next("kept") {
+            Due::Kept(due, answer) if due == phase => answer.map(|verdict| (verdict, None)),
+            Due::KeptBy(due, verdict, policy) if due == phase => {
+                Some((verdict, Some(policy.into())))
+            }
+            other => panic!("kept {phase:?}, where this was due: {other:?}"),
+        }
     }
 
     fn keep(&mut self, phase: Phase, user: &[u8], verdict: Verdict) -> Result<(), Error> {
