@@ -50,9 +50,22 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Those of an object. A user is all UIDs that have the name, with all sessions of these: what a cgroup is of is a
-    /// UID, which may have other names, and an account that was made anew has another.
-    pub fn of(self, object: &Object) -> Vec<Record> {
+    /// How it ends for who looks at all of them.
+    pub fn exit(&self) -> Exit {
+        match self.unread.is_empty() {
+            true => Exit::Done,
+            false => Exit::Partly,
+        }
+    }
+
+    /// Those of an object, of which there is one at least, and how it ends for who looks at them: one that could not be
+    /// read may be the object's. A user is all UIDs that have the name, with all sessions of these: what a cgroup is of is
+    /// a UID, which may have other names, and an account that was made anew has another.
+    pub fn of(self, object: &Object) -> Result<(Vec<Record>, Exit), Exit> {
+        let exit = match object {
+            Object::Session(_) => Exit::Done,
+            _ => self.exit(),
+        };
         let mut records = self.records;
         let named = |record: &&Record| matches!(object, Object::User(name) if record.user == *name);
         let named = records.iter().filter(named).map(|record| record.uid);
@@ -64,7 +77,10 @@ impl Sessions {
             // A session may have several.
             Object::Profile(name) => record.profile.split('+').any(|one| one == name),
         });
-        records
+        match records.is_empty() {
+            true => Err(none(object, exit)),
+            false => Ok((records, exit)),
+        }
     }
 }
 
@@ -78,10 +94,11 @@ pub fn failed(error: Error) -> Exit {
 }
 
 /// Says that an object has no session.
-pub fn none(object: &Object) -> Exit {
-    match object {
-        Object::Session(id) => not_so(format!("there is no session {id}")),
-        _ => not_so(format!("{object} has no session")),
+fn none(object: &Object, exit: Exit) -> Exit {
+    match (object, exit) {
+        (Object::Session(id), _) => not_so(format!("there is no session {id}")),
+        (_, Exit::Done) => not_so(format!("{object} has no session")),
+        _ => exit.because(format!("{object} has no session that can be read")),
     }
 }
 
@@ -124,7 +141,7 @@ pub const STATES: [&str; 5] = ["opening", "active", "linger", "frozen", "dead"];
 pub fn state(record: &Record, tree: Option<&Tree>) -> &'static str {
     match record.state {
         _ if is_dead(record) => "dead",
-        _ if group(tree, record).is_some_and(|group| group.is_frozen()) => "frozen",
+        _ if place(tree, record).is_some_and(|place| place.is_frozen()) => "frozen",
         State::Opening => "opening",
         State::Active => "active",
         State::Linger => "linger",
@@ -139,6 +156,13 @@ pub fn path(below: &Path) -> String {
 /// A session's cgroup.
 pub fn group(tree: Option<&Tree>, record: &Record) -> Option<Group> {
     Some(tree?.group(record.cgroup.as_ref()?))
+}
+
+/// Where a session is. That of a user's service manager has no cgroup of its own, nor what was opened in a unit of it, nor
+/// one that is being opened.
+pub fn place(tree: Option<&Tree>, record: &Record) -> Option<Group> {
+    let leader = || tree?.of_process(record.leader.pid).ok()?;
+    group(tree, record).or_else(|| leader().filter(|_| record.leader.is_alive()))
 }
 
 /// Sessions by their user's UID.
@@ -207,4 +231,20 @@ pub fn object(record: &Record, tree: Option<&Tree>, figures: &Figures, is_stale:
         "init_pid": record.init.map(|init| init.pid),
     });
     json::merged(object, figures.object())
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A session of which no process is left.
+    pub fn record(id: u64, state: &str, cgroup: Option<&str>) -> Record {
+        let ended = json!({ "pid": i32::MAX, "start": 1 });
+        let record = json!({
+            "id": id, "user": "alice", "uid": 1001, "service": "sshd", "tty": "", "rhost": "",
+            "profile": "default", "rule": null, "user_rule": null, "pool": null, "opened": 0,
+            "state": state, "leader": ended, "keeper": ended, "init": null, "cgroup": cgroup,
+        });
+        serde_json::from_value(record).unwrap()
+    }
 }

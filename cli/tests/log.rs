@@ -64,24 +64,15 @@ impl Log {
 }
 
 #[test]
-fn a_log_that_is_set_aside_meanwhile_is_shown_once() {
+fn a_log_that_is_being_set_aside_is_shown_once_and_nobody_waits_for_a_pipe_in_its_place() {
     let log = Log::new(LOG);
     let before = log.folder.join("auth.log.1");
+    // As it is between the two steps of setting it aside.
+    fs::hard_link(log.file(), &before).unwrap();
+    assert_eq!(log.ok(&[]), SHOWN);
+    fs::remove_file(&before).unwrap();
     // Whoever opens it waits here.
     nix::unistd::mkfifo(&before, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut command = log.command(&[]);
-    let program = command.stdout(Stdio::piped()).spawn().unwrap();
-    let writer = File::options().write(true).open(&before).unwrap();
-    fs::rename(log.file(), log.folder.join("auth.log.2")).unwrap();
-    fs::write(log.file(), "").unwrap();
-    drop(writer);
-    let output = program.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), SHOWN);
-
-    // As it is between the two steps of setting it aside.
-    fs::remove_file(&before).unwrap();
-    fs::rename(log.folder.join("auth.log.2"), log.file()).unwrap();
-    fs::hard_link(log.file(), &before).unwrap();
     assert_eq!(log.ok(&[]), SHOWN);
 }
 
@@ -314,4 +305,35 @@ fn what_a_login_did_not_get_is_told() {
         "2026-11-24 12:10:05  alice       login     session 3, sshd on ssh: profile student, rule all, \
          own pid mount, not enforced: io_max: no controller\n"
     );
+}
+
+#[test]
+fn of_a_journal_no_more_is_read_than_is_shown() {
+    let log = Log::new("");
+    // A journal with more before these two than anybody wants to read.
+    let script = r#"#!/bin/sh
+case " $* " in *" --reverse "*) ;; *) exit 3 ;; esac
+entry() {
+    echo "{\"__CURSOR\":\"$1\",\"__REALTIME_TIMESTAMP\":\"$1000000\",\"SYSLOG_IDENTIFIER\":\"berth\",\"MESSAGE\":\"$2\"}"
+}
+entry 1764000003 "close session=3 user=alice"
+entry 1764000002 "close session=2 user=bob"
+entry 1764000001 "close session=1 user=alice"
+i=0
+while [ $i -lt 10000 ]; do entry 1764000000 "close session=0 user=alice"; i=$((i + 1)); done
+exit 3
+"#;
+    fs::write(log.folder.join("journalctl"), script).unwrap();
+    let script = "chmod +x \"$1/journalctl\"; PATH=$1:$PATH
+        mount -t tmpfs none /run; mkdir -p /run/systemd/journal; : > /run/systemd/journal/socket
+        exec \"$2\" log alice -n 2 --json";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]);
+    command.arg(&log.folder).arg(env!("CARGO_BIN_EXE_berth"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let events = object["events"].as_array().unwrap();
+    let sessions: Vec<_> = events.iter().map(|one| &one["fields"]["session"]).collect();
+    assert_eq!(sessions, ["1", "3"]);
 }

@@ -81,6 +81,21 @@ fn check_of_what_a_program_still_writes_waits_for_its_end() {
 }
 
 #[test]
+fn reload_does_not_say_that_there_was_none_where_it_cannot_compare() {
+    needs_root();
+    let system = System::new("version = 1\n");
+    let root = system.root.display();
+    let berth = env!("CARGO_BIN_EXE_berth");
+    let script = format!(
+        "{berth} reload --root {root} >/dev/null; mount --bind /dev/null /proc/meminfo; exec {berth} reload --root {root}"
+    );
+    let ran = Ran::of(Command::new("unshare").args(["--mount", "sh", "-c", &script]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = "how many users change is not known: this machine cannot be looked at\n";
+    assert!(ran.out.ends_with(told), "{ran:?}");
+}
+
+#[test]
 fn reload_puts_no_policy_with_an_error_in_force() {
     needs_root();
     let system = System::new("version = 1\n");
@@ -361,6 +376,27 @@ fn pam_status_is_that_of_the_system_that_root_names() {
     let ran = berth(&["pam", "status", "--root", root]);
     assert_eq!(ran.out, "SERVICE  PAM_BERTH\nlogin    disabled\n");
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn pam_status_says_what_becomes_of_a_login_whose_helper_gives_no_answer() {
+    needs_root();
+    let system = System::new("version = 1\n[defaults]\non_error = \"allow\"\n");
+    let root = system.root.to_str().unwrap();
+    let pam = system.root.join("etc/pam.d");
+    std::fs::create_dir(&pam).unwrap();
+    let lines = "account required pam_berth.so\nsession required pam_berth.so\n";
+    std::fs::write(pam.join("login"), lines).unwrap();
+    let says = |then: &str, word: &str| {
+        let ran = berth(&["pam", "status", "--root", root]);
+        let line = format!("A login whose helper gives no answer {then}.\n");
+        assert!(ran.out.ends_with(&line), "{}", ran.out);
+        let ran = berth(&["pam", "status", "--json", "--root", root]);
+        assert_eq!(ran.json()["no_answer"], word);
+    };
+    says("is refused (on_error = \"deny\")", "deny");
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    says("goes on without a berth (on_error = \"allow\")", "allow");
 }
 
 #[test]

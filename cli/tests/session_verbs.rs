@@ -470,7 +470,7 @@ fn what_has_no_cgroup_is_not_said_to_be_frozen() {
     run.session(12, "alice", 4_000_001, &figures);
     run.write(14, &record(14, "alice", 4_000_001, 9));
     let ran = run.berth("", "freeze alice --json");
-    let why = "session 14 has no cgroup of its own (cgroup = \"keep\"), and goes on";
+    let why = "session 14 is in no cgroup that was frozen, and goes on";
     let object = ran.json();
     assert_eq!((ran.code, ran.err), (Some(5), format!("berth: {why}\n")));
     assert_eq!(object["frozen"], json!([12]));
@@ -520,6 +520,7 @@ fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_ling
     run.write(57, &record(57, "alice", 4_000_002, 60));
     let places = Places::under(&run.sessions.with_file_name("root"));
     let exception = Exception {
+        user: Some("alice".into()),
         key: "tasks_max".into(),
         value: "512".into(),
         until: 4_000_000_000,

@@ -100,6 +100,7 @@ fn show_of_a_user_with_two_uids_has_the_exceptions_of_both() {
     ExceptionFile::folder(&places).unwrap();
     for (uid, value) in [(4_000_001, "8G"), (4_000_003, "9G")] {
         let exception = Exception {
+            user: None,
             key: "memory_max".into(),
             value: format!("\"{value}\""),
             until: 4_000_000_000,

@@ -208,10 +208,10 @@ fn keys_run_berth_on_the_row_that_is_chosen_and_show_its_answer() {
     terminal.shows("thawed user \"alice\": 1 session");
     let frozen = fs::read_to_string(run.cgroups.join("berth/user-4000001/cgroup.freeze"));
     assert_eq!(frozen.unwrap(), "0");
-    run.cgroup(
-        "berth/user-4000001",
-        &[("cgroup.events", "populated 1\nfrozen 1\n")],
-    );
+    // The kernel says it of a cgroup when all those below stand.
+    for group in ["berth/user-4000001/sessions/12", "berth/user-4000001"] {
+        run.cgroup(group, &[("cgroup.events", "populated 1\nfrozen 1\n")]);
+    }
     terminal.is(|screen| {
         screen
             .lines()

@@ -43,6 +43,16 @@ pub enum StateError {
         /// What to do.
         remedy: &'static str,
     },
+    /// It is about a user of another name.
+    #[error("{path} has one for {user}, who had this UID before, or this name is new; {remedy}", path = .path.display())]
+    Another {
+        /// The file.
+        path: PathBuf,
+        /// The other user.
+        user: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// It cannot be written.
     #[error(transparent)]
     Write(#[from] InstallError),

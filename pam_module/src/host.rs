@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Instruction, Phase, Reply, Request, Rlimit};
+use berth_protocol::{Instruction, OnError, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -103,6 +103,8 @@ pub trait Host {
 
     /// Whether local files alone say that Berth does not touch this user.
     fn exempt(&mut self, list: ExemptList, user: &[u8]) -> Result<bool, ExemptError>;
+    /// What the policy that was loaded last says of logins whose helper gives no answer.
+    fn unanswered(&mut self) -> OnError;
     /// Whether the application is root.
     fn privilege(&mut self) -> Privilege;
     /// Whether the process is in a berth already.

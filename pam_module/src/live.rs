@@ -6,8 +6,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use berth_protocol::exempt::{Exempt, ExemptError};
-use berth_protocol::{ChannelError, Instruction, Phase, Reply, Request, Rlimit, install_filter};
+use berth_protocol::exempt::{EXEMPT_FILE, Exempt, ExemptError, unanswered};
+use berth_protocol::{
+    ChannelError, Instruction, OnError, Phase, Reply, Request, Rlimit, install_filter,
+};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -99,6 +101,11 @@ impl Host for Live<'_> {
             ExemptList::RootOnly => Exempt::default(),
         };
         Ok(list.covers(user))
+    }
+
+    fn unanswered(&mut self) -> OnError {
+        let _room = Room::make();
+        unanswered(Path::new(EXEMPT_FILE))
     }
 
     fn privilege(&mut self) -> Privilege {

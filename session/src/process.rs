@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernel_bytes;
 
 /// A process, told apart from a later one of the same PID by its start time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Role {
     /// The PID in the host's PID namespace.
     pub pid: i32,

@@ -301,6 +301,37 @@ fn kill_of_one_login_of_a_shared_berth_leaves_the_others() {
 }
 
 #[test]
+fn a_session_whose_record_cannot_be_read_is_not_passed_over_in_silence() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        let (first, _) = machine.stay("alice");
+        let damaged = machine.session();
+        let (second, _) = machine.stay("alice");
+        let record = format!("/run/berth/sessions/{damaged}");
+        machine
+            .host(&format!("cp {record} /root/record && echo >{record}"))
+            .ok();
+        for command in [
+            "show alice",
+            "freeze profile:test",
+            "thaw profile:test",
+            "kill alice --yes",
+        ] {
+            let said = machine.berth(command);
+            assert_eq!(said.status.code(), Some(5), "{command}: {said:?}");
+            assert!(said.stderr.contains(&record), "{command}: {said:?}");
+        }
+        // Who has none that can be read may have one.
+        assert_eq!(machine.berth("kill alice --yes").status.code(), Some(5));
+        machine.host(&format!("cat /root/record >{record}")).ok();
+        machine.berth("kill alice --yes").ok();
+        drop((first, second));
+        machine.host("rm /root/record").ok();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
 fn kill_with_a_signal_only_sends_it() {
     Machine::run(|machine| {
         let login = machine.ssh_background(

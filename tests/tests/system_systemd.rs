@@ -54,6 +54,7 @@ berth_tests::cases_of_debians! {
     a_systemd_that_does_not_answer_costs_a_moment
     without_its_own_socket_systemd_is_asked_over_the_bus
     an_isolated_manager_runs_in_its_users_berth
+    an_isolated_manager_is_frozen_with_its_user_and_goes_on
     a_drop_in_wins_or_loses_as_the_commands_say
     a_users_record_loses_against_the_policy
     with_the_disk_full_a_private_tmp_on_it_is_what_fails
@@ -63,6 +64,7 @@ berth_tests::cases_of_debians! {
     an_admin_gets_all_the_way_out_by_sudo
     a_frozen_user_stands_and_goes_on_under_systemd
     a_frozen_pool_stands_and_can_be_killed_under_systemd
+    what_waits_for_a_disk_is_named_and_thawed_under_systemd
     two_users_of_a_pool_are_held_together_under_systemd
     all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
     who_is_logged_in_stays_out_of_a_new_pool

@@ -109,8 +109,14 @@ pub fn next_signal() -> nix::Result<i32> {
     // SAFETY: writes the set.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
     let nowhere = std::ptr::null_mut();
-    // SAFETY: the set is written, and nothing is asked for but the number.
-    Errno::result(unsafe { libc::sigwaitinfo(all.as_ptr(), nowhere) })
+    loop {
+        // SAFETY: the set is written, and nothing is asked for but the number.
+        match Errno::result(unsafe { libc::sigwaitinfo(all.as_ptr(), nowhere) }) {
+            // It was stopped, or frozen, and goes on (signal(7)).
+            Err(Errno::EINTR) => {}
+            other => return other,
+        }
+    }
 }
 
 /// Sends a signal by its number.
@@ -127,4 +133,39 @@ pub fn has_file_capabilities(path: &Path) -> bool {
     let (name, nowhere) = (c"security.capability", std::ptr::null_mut());
     // SAFETY: strings that end in NUL; nothing is written where the size is 0.
     unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), nowhere, 0) > 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_session::Stat;
+    use nix::sys::signal::kill;
+    use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_signals_goes_on_after_a_stop() {
+        // SAFETY: the child makes system calls only.
+        let child = match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => {
+                let signal = hold_signals_back().and_then(|()| next_signal());
+                // SAFETY: it ends here.
+                unsafe { libc::_exit(signal.unwrap_or(255)) }
+            }
+        };
+        let state = || Stat::of(child.as_raw()).unwrap().unwrap().field(3);
+        while state() != Some('S') {
+            std::thread::yield_now();
+        }
+        kill(child, Signal::SIGSTOP).unwrap();
+        let stopped = waitpid(child, Some(WaitPidFlag::WUNTRACED));
+        assert_eq!(stopped, Ok(WaitStatus::Stopped(child, Signal::SIGSTOP)));
+        kill(child, Signal::SIGCONT).unwrap();
+        assert_eq!(
+            waitpid(child, None),
+            Ok(WaitStatus::Exited(child, libc::SIGCONT))
+        );
+    }
 }

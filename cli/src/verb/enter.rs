@@ -17,7 +17,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Pid, Uid, User};
 
 use crate::exit::{Exit, not_so};
-use crate::live::{self, Sessions};
+use crate::live::Sessions;
 use crate::object::Object;
 use crate::sys::{self, Identity, Terminal};
 use crate::{admin_log, caller, program};
@@ -54,8 +54,8 @@ fn session(text: &str) -> Result<SessionId, &'static str> {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("enter sessions")?;
     let object = Object::Session(arguments.session);
-    let records = Sessions::tell()?.of(&object);
-    let record = records.first().ok_or_else(|| live::none(&object))?;
+    let (records, _) = Sessions::tell()?.of(&object)?;
+    let record = records.first().ok_or(Exit::NotSo)?;
     // Before the join: root's account is the host's.
     let shell = shell();
     let failed = |why: String| not_so(format!("cannot enter session {}: {why}", record.id));

@@ -1,7 +1,7 @@
 //! `berth freeze` and `berth thaw`: all that a session, a user or a pool runs stops, and goes on where it was.
 
 use berth_config::counted;
-use berth_session::{Group, Manager, Record, Result as Done, Tree};
+use berth_session::{Error, Group, Manager, Record, SessionId, State, Tree};
 use serde_json::json;
 
 use crate::exit::{Exit, not_so};
@@ -12,7 +12,8 @@ use crate::{admin_log, caller, json};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 done; 1 there is no such session, or it has no cgroup, or this command runs in
-it; 4 only root may do this; 5 something does not stop, or go on, and is named.
+it; 4 only root may do this; 5 something does not stop, or go on, or a session's record could
+not be read, and is named.
 
 OBJECT is a session, as in 12, a user, as in alice or user:alice, a pool, as in pool:cs101,
 or a profile, as in profile:student: its sessions. What is frozen uses no CPU, keeps its
@@ -48,10 +49,10 @@ impl Change {
         }
     }
 
-    fn to(self, tree: &Tree, group: &Group) -> Done<()> {
+    fn to(self, tree: &Tree, groups: &[Group]) -> Vec<Error> {
         match self {
-            Change::Freeze => tree.freeze(group),
-            Change::Thaw => tree.thaw(group),
+            Change::Freeze => tree.freeze(groups),
+            Change::Thaw => tree.thaw_all(groups),
         }
     }
 }
@@ -60,14 +61,12 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root(&format!("{} sessions", change.word()))?;
     let object = &arguments.object;
     let tree = Tree::find().map_err(live::failed)?;
-    let records = Sessions::tell()?.of(object);
-    if records.is_empty() {
-        return Err(live::none(object));
-    }
+    let (mut records, exit) = Sessions::tell()?.of(object)?;
     let groups = groups(&tree, object, &records).map_err(live::failed)?;
     if groups.is_empty() {
         return Err(not_so(format!(
-            "{object} has no cgroup of its own (cgroup = \"keep\"), and cannot be frozen"
+            "{object} has no cgroup of its own (cgroup = \"keep\", or in a unit of a service manager), and \
+             cannot be frozen"
         )));
     }
     let is_within = |group: &Group| live::is_within(&tree, group);
@@ -76,28 +75,28 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
             "this command runs in {object} itself, and nobody would be left to thaw it"
         )));
     }
-    let mut failed: Vec<String> = groups
+    let mut failed: Vec<String> = change
+        .to(&tree, &groups)
         .iter()
-        .filter_map(|group| change.to(&tree, group).err())
-        .map(|error| error.to_string())
+        .map(ToString::to_string)
         .collect();
-    let (records, kept): (Vec<Record>, Vec<Record>) = records
-        .into_iter()
-        .partition(|record| record.cgroup.is_some());
+    // Some may have ended meanwhile.
+    records.retain(|record| Record::path(record.id).exists());
+    let sessions = Outcome::of(change, object, &records, &groups, &tree);
     if change == Change::Freeze {
-        failed.extend(kept.iter().map(|record| {
-            let id = record.id;
-            format!("session {id} has no cgroup of its own (cgroup = \"keep\"), and goes on")
-        }));
+        let outside = sessions.outside.iter();
+        failed.extend(
+            outside.map(|id| format!("session {id} is in no cgroup that was frozen, and goes on")),
+        );
     }
     let result = failed.first().map_or("ok", |_| "error");
     admin_log::log(change.word(), Some(object), &[("result", result.into())]);
     for why in &failed {
         eprintln!("berth: {why}");
     }
-    tell(change, arguments, &tree, &records, &failed)?;
+    tell(change, arguments, &sessions, &failed)?;
     Ok(match failed.is_empty() {
-        true => Exit::Done,
+        true => exit,
         false => Exit::Partly,
     })
 }
@@ -105,20 +104,19 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
 fn tell(
     change: Change,
     arguments: &Arguments,
-    tree: &Tree,
-    records: &[Record],
+    sessions: &Outcome,
     failed: &[String],
 ) -> Result<(), Exit> {
+    let Outcome { stand, go_on, .. } = sessions;
     // A session that was frozen by itself, or with its pool, stays so.
-    let still = records.iter().filter(|record| still_frozen(tree, record));
-    let still: Vec<_> = still
-        .map(|record| record.id)
-        .filter(|_| change == Change::Thaw)
-        .collect();
+    let (done, still): (_, &[SessionId]) = match change {
+        Change::Freeze => (stand, &[]),
+        Change::Thaw => (go_on, stand),
+    };
     if arguments.json {
         json::print(json!({
             "now": json::now(),
-            change.done(): records.iter().map(|record| record.id).filter(|id| !still.contains(id)).collect::<Vec<_>>(),
+            change.done(): done,
             "frozen_otherwise": still,
             "failed": failed,
         }))?;
@@ -127,7 +125,7 @@ fn tell(
             "{} {}: {}",
             change.done(),
             arguments.object,
-            counted(records.len(), "session")
+            counted(done.len(), "session")
         );
         for id in still {
             println!("session {id} is still frozen: see berth show {id}");
@@ -163,6 +161,94 @@ fn groups(tree: &Tree, object: &Object, all: &[Record]) -> berth_session::Result
     Ok(groups.into_iter().filter(Group::exists).collect())
 }
 
-fn still_frozen(tree: &Tree, record: &Record) -> bool {
-    live::group(Some(tree), record).is_some_and(|group| tree.frozen(&group).is_some())
+/// What has become of an object's sessions.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outcome {
+    /// These are stopped.
+    stand: Vec<SessionId>,
+    /// These are not.
+    go_on: Vec<SessionId>,
+    /// These are in none of the object's cgroups.
+    outside: Vec<SessionId>,
+}
+
+impl Outcome {
+    fn of(
+        change: Change,
+        object: &Object,
+        records: &[Record],
+        groups: &[Group],
+        tree: &Tree,
+    ) -> Outcome {
+        let stands = |place: &Group| match change {
+            Change::Freeze => place.is_frozen(),
+            // What is thawed takes a moment.
+            Change::Thaw => tree.frozen(place).is_some(),
+        };
+        let mut outcome = Outcome::default();
+        for record in records {
+            let sessions = match live::place(Some(tree), record) {
+                Some(place) if is_below(&place, groups) => match stands(&place) {
+                    true => &mut outcome.stand,
+                    false => &mut outcome.go_on,
+                },
+                // It ends just now, or it will be moved to where its user is frozen.
+                _ if record.cgroup.is_some() || is_on_its_way(object, record) => continue,
+                _ => &mut outcome.outside,
+            };
+            sessions.push(record.id);
+        }
+        outcome
+    }
+}
+
+fn is_below(place: &Group, groups: &[Group]) -> bool {
+    let mut groups = groups.iter();
+    groups.any(|group| place.path().starts_with(group.path()))
+}
+
+/// Whether a session will be where its user is frozen.
+fn is_on_its_way(object: &Object, record: &Record) -> bool {
+    matches!(object, Object::User(_)) && record.state == State::Opening
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::live::tests::record;
+
+    #[test]
+    fn what_did_not_stop_is_not_called_frozen_and_what_is_not_in_it_goes_on() {
+        let root = std::env::temp_dir().join(format!("berth-frozen-{}", std::process::id()));
+        let tree = Tree::at(root.clone(), Manager::Berth);
+        for (session, frozen, told) in [(1, 1, 1), (2, 0, 1), (3, 1, 0)] {
+            let group = root.join(format!("alice/{session}"));
+            fs::create_dir_all(&group).unwrap();
+            fs::write(group.join("cgroup.events"), format!("frozen {frozen}\n")).unwrap();
+            fs::write(group.join("cgroup.freeze"), format!("{told}\n")).unwrap();
+        }
+        let records = [
+            record(1, "active", Some("alice/1")),
+            record(2, "active", Some("alice/2")),
+            record(3, "active", Some("alice/3")),
+            record(4, "active", Some("elsewhere/4")),
+            record(5, "active", None),
+            record(6, "opening", None),
+        ];
+        let groups = [tree.group("alice".as_ref())];
+        let outcome = |change, object: &str| {
+            let object = object.parse().unwrap();
+            let outcome = Outcome::of(change, &object, &records, &groups, &tree);
+            let all = [outcome.stand, outcome.go_on, outcome.outside].into_iter();
+            all.map(|ids| ids.iter().map(ToString::to_string).collect::<String>())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(outcome(Change::Freeze, "alice"), ["13", "2", "5"]);
+        assert_eq!(outcome(Change::Freeze, "profile:x"), ["13", "2", "56"]);
+        // What was told to go on takes a moment for it.
+        assert_eq!(outcome(Change::Thaw, "alice"), ["12", "3", "5"]);
+        fs::remove_dir_all(root).unwrap();
+    }
 }

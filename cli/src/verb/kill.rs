@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use berth_config::counted;
-use berth_session::{Record, Tree, sweep};
+use berth_session::{Record, SessionId, Tree, sweep};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use crate::live::{self, Sessions};
 use crate::object::Object;
 use crate::stale::Stale;
 use crate::{admin_log, ask, caller, json, readable, sys, when};
-use target::Target;
+use target::{Staying, Target};
 
 /// How long a keeper may take to remove what is left of a session that has no process any more.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -25,7 +25,8 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 ended, or signalled; 1 there is no such session, or the answer was no; 4
-only root may do this; 5 something is left, and is named.
+only root may do this; 5 something is left, or a session's record could not be read, and is
+named.
 
 OBJECT is a session, as in 12, or all sessions of a user, as in alice or user:alice, of a pool
 (pool:NAME) or of a profile (profile:NAME). All that runs in a session gets SIGTERM, and after
@@ -65,15 +66,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("end sessions")?;
     let all = Sessions::tell()?;
     // An init that others live under too is not one session's to end.
-    let everybody = all.records.clone();
-    let mut chosen = chosen(all, arguments)?;
+    let (everybody, all_read) = (all.records.clone(), all.exit() == Exit::Done);
+    let (mut chosen, exit) = chosen(all, arguments)?;
     confirm(arguments, &chosen)?;
     let tree = Tree::find().ok();
     // The one that this is typed in comes last: with it ends this command.
     chosen.sort_by_cached_key(|record| is_own(tree.as_ref(), record));
+    let staying = Staying::of(&everybody, all_read, &chosen);
     let targets: Vec<Target> = chosen
         .iter()
-        .map(|record| Target::new(record, &chosen, &everybody, tree.as_ref()))
+        .map(|record| Target::new(record, &staying, tree.as_ref()))
         .collect();
     let signal = arguments.signal.unwrap_or(Signal::SIGTERM);
     // First, for the same reason.
@@ -84,32 +86,29 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .collect();
     admin_log::log("kill", arguments.object.as_ref(), &fields);
     match arguments.signal {
-        Some(signal) => send(&targets, signal, tree.as_ref(), arguments.json),
-        None => end(&targets, tree.as_ref(), arguments),
+        Some(signal) => send(&targets, signal, tree.as_ref(), arguments.json)?,
+        None => end(&targets, tree.as_ref(), arguments)?,
     }
+    Ok(exit)
 }
 
 /// The sessions that are meant.
-fn chosen(all: Sessions, arguments: &Arguments) -> Result<Vec<Record>, Exit> {
-    let mut chosen = match &arguments.object {
-        Some(object) => all.of(object),
-        None => all.records,
+fn chosen(all: Sessions, arguments: &Arguments) -> Result<(Vec<Record>, Exit), Exit> {
+    let (mut chosen, exit) = match &arguments.object {
+        Some(object) => all.of(object)?,
+        None => {
+            let exit = all.exit();
+            (all.records, exit)
+        }
     };
-    if let (true, Some(object)) = (chosen.is_empty(), &arguments.object) {
-        return Err(live::none(object));
-    }
     if arguments.stale {
-        let Some(stale) = Stale::find(&chosen) else {
-            return Err(not_so(
-                "no policy is in force, so no session is older than it",
-            ));
-        };
+        let stale = Stale::all(&chosen)?;
         chosen.retain(|record| stale.has(record));
         if chosen.is_empty() {
             return Err(not_so("none of these sessions is stale"));
         }
     }
-    Ok(chosen)
+    Ok((chosen, exit))
 }
 
 fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {
@@ -142,7 +141,7 @@ fn send(
     signal: Signal,
     tree: Option<&Tree>,
     as_json: bool,
-) -> Result<Exit, Exit> {
+) -> Result<(), Exit> {
     let mut sent = Vec::new();
     let mut failed = Vec::new();
     for target in targets {
@@ -175,14 +174,15 @@ fn counted_processes(count: usize) -> String {
     }
 }
 
-fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result<Exit, Exit> {
+fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result<(), Exit> {
     ask_to_end(targets, tree);
     let may_handle_it = |target: &Target| target.runs() && !target.is_frozen();
     wait(arguments.grace, || !targets.iter().any(may_handle_it));
-    let killed = targets
-        .iter()
-        .filter_map(|target| Some((target, kill_or_sweep(target, tree).err()?)));
-    let mut failed: Vec<(&Target, String)> = killed.collect();
+    // The one that this is typed in comes after all else is done.
+    let others = targets.partition_point(|target| !is_own(tree, target.record));
+    let (others, own) = targets.split_at(others);
+    let mut failed = kill_and_sweep(others, tree);
+    failed.extend(kill_and_sweep(own, tree));
     await_keepers(targets, &mut failed);
     tell(targets, &failed, arguments.json).and(report(&failed))
 }
@@ -200,28 +200,36 @@ fn ask_to_end(targets: &[Target], tree: Option<&Tree>) {
     }
 }
 
-/// Kills what is left in a session, and removes the session if nobody else does.
-fn kill_or_sweep(target: &Target, tree: Option<&Tree>) -> Result<(), String> {
-    if target.runs() {
-        target.kill(tree)?;
+/// Kills what is left in sessions, and removes those that nobody else does; says of which it could not.
+fn kill_and_sweep<'t, 'a>(
+    targets: &'t [Target<'a>],
+    tree: Option<&Tree>,
+) -> Vec<(&'t Target<'a>, String)> {
+    let mut failed = Target::kill_each(targets, tree);
+    for target in targets.iter().filter(|target| target.dead) {
+        let Record { id, uid, .. } = target.record;
+        if has_failed(&failed, *id) {
+            continue;
+        }
+        if let Err(error) = sweep(tree, *uid, *id) {
+            failed.push((target, error.to_string()));
+        }
     }
-    if target.dead {
-        sweep(tree, target.record.uid, target.record.id).map_err(|error| error.to_string())?;
-    }
-    Ok(())
+    failed
+}
+
+fn has_failed(failed: &[(&Target, String)], id: SessionId) -> bool {
+    failed.iter().any(|(target, _)| target.record.id == id)
 }
 
 /// Waits until the sessions' keepers have removed them; those that have not are added to what failed.
-fn await_keepers<'t>(targets: &'t [Target<'t>], failed: &mut Vec<(&'t Target<'t>, String)>) {
+fn await_keepers<'t, 'a>(targets: &'t [Target<'a>], failed: &mut Vec<(&'t Target<'a>, String)>) {
     let unfinished = |target: &&Target| !target.is_gone() && !target.is_held();
     wait(CLEAN_UP, || {
         !targets.iter().any(|target| unfinished(&target))
     });
     for target in targets.iter().filter(unfinished) {
-        if failed
-            .iter()
-            .all(|(other, _)| other.record.id != target.record.id)
-        {
+        if !has_failed(failed, target.record.id) {
             let keeper = target.record.keeper.pid;
             let why = format!("its keeper, process {keeper}, has not removed it yet");
             failed.push((target, why));
@@ -265,12 +273,12 @@ fn left(failed: &[(&Target, String)]) -> Vec<serde_json::Value> {
         .collect()
 }
 
-fn report(failed: &[(&Target, String)]) -> Result<Exit, Exit> {
+fn report(failed: &[(&Target, String)]) -> Result<(), Exit> {
     for (target, why) in failed {
         eprintln!("berth: {}: {why}", named(target.record));
     }
     match failed.is_empty() {
-        true => Ok(Exit::Done),
+        true => Ok(()),
         false => Err(Exit::Partly),
     }
 }

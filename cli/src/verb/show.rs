@@ -4,7 +4,7 @@ use berth_session::Tree;
 
 use crate::caller;
 use crate::exit::Exit;
-use crate::live::{self, Sessions};
+use crate::live::Sessions;
 use crate::object::Object;
 
 mod lines;
@@ -16,7 +16,7 @@ use page::Page;
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 shown; 1 there is no such session, or the user has none; 4 only root may
-see it.
+see it; 5 a session's record could not be read.
 
 OBJECT is a session, as in 12, a user, as in alice or user:alice, a pool, as in
 pool:cs101, or a profile, as in profile:student. Without one, you see yourself. Users other
@@ -42,13 +42,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
                 .ok_or_else(|| Exit::Usage.because("name a user: who you are is not known here"))?,
         ),
     };
-    let records = Sessions::tell()?.of(&object);
-    let page = match (&object, records.first()) {
-        (Object::Session(_), Some(record)) => Page::of_session(record, tree.as_ref()),
-        (Object::User(name), Some(first)) => Page::of_user(name, first, &records, tree.as_ref()),
-        (Object::Pool(name), Some(_)) => Page::of_pool(name, &records, tree.as_ref()),
-        (Object::Profile(name), Some(_)) => Page::of_profile(name, &records, tree.as_ref()),
-        (_, None) => return Err(live::none(&object)),
+    let (records, exit) = Sessions::tell()?.of(&object)?;
+    let first = records.first().ok_or(Exit::NotSo)?;
+    let page = match &object {
+        Object::Session(_) => Page::of_session(first, tree.as_ref()),
+        Object::User(name) => Page::of_user(name, first, &records, tree.as_ref()),
+        Object::Pool(name) => Page::of_pool(name, &records, tree.as_ref()),
+        Object::Profile(name) => Page::of_profile(name, &records, tree.as_ref()),
     };
-    page.print(arguments.json)
+    page.print(arguments.json)?;
+    Ok(exit)
 }

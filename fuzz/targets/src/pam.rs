@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Channel, ChannelError, Instruction, Phase, Reply, Request, Rlimit};
+use berth_protocol::{Channel, ChannelError, Instruction, OnError, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::arguments::Arguments;
@@ -140,6 +140,10 @@ impl Host for Application {
     fn exempt(&mut self, _: ExemptList, user: &[u8]) -> Result<bool, ExemptError> {
         assert_eq!(user, self.items[Item::User as usize].as_slice());
         Ok(self.exempt)
+    }
+
+    fn unanswered(&mut self) -> OnError {
+        OnError::Deny
     }
 
     fn privilege(&mut self) -> Privilege {

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{ChannelError, Instruction, JoinAbility, Phase, Reply, Request, Rlimit};
+use berth_protocol::{
+    ChannelError, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit,
+};
 use nix::errno::Errno;
 
 use crate::arguments::Arguments;
@@ -54,21 +56,28 @@ pub enum Due {
     Panic,
 }
 
-#[derive(Debug, Default)]
-pub struct Scripted(VecDeque<Due>);
+#[derive(Debug)]
+pub struct Scripted {
+    due: VecDeque<Due>,
+    /// What the loaded policy says of logins whose helper gives no answer.
+    pub unanswered: OnError,
+}
 
 impl Scripted {
     pub fn new(script: impl IntoIterator<Item = Due>) -> Scripted {
-        Scripted(script.into_iter().collect())
+        Scripted {
+            due: script.into_iter().collect(),
+            unanswered: OnError::Deny,
+        }
     }
 
     /// The script must have been played to its end.
     pub fn end(self) {
-        assert!(self.0.is_empty(), "calls that never came: {:?}", self.0);
+        assert!(self.due.is_empty(), "calls that never came: {:?}", self.due);
     }
 
     fn next(&mut self, call: &str) -> Due {
-        match self.0.pop_front() {
+        match self.due.pop_front() {
             Some(Due::Panic) => panic!("scripted"),
             Some(due) => due,
             None => panic!("{call}, past the end of the script"),
@@ -115,6 +124,10 @@ impl Host for Scripted {
     fn exempt(&mut self, list: ExemptList, user: &[u8]) -> Result<bool, ExemptError> {
         due!(self, format!("exempt {list:?} {user:?}"),
             Due::Exempt(due, name, answer) if due == list && name.as_bytes() == user => answer)
+    }
+
+    fn unanswered(&mut self) -> OnError {
+        self.unanswered
     }
 
     fn privilege(&mut self) -> Privilege {
@@ -222,6 +235,8 @@ impl Host for Scripted {
 pub struct Login {
     pub phase: Phase,
     pub arguments: Arguments,
+    /// What the loaded policy says of logins whose helper gives no answer.
+    pub unanswered: OnError,
     pub service: &'static str,
     pub threads: Threads,
     pub join: JoinAbility,
@@ -234,6 +249,7 @@ impl Login {
         Login {
             phase,
             arguments: Arguments::parse(line.split_whitespace().map(str::as_bytes)),
+            unanswered: OnError::Deny,
             service: "sshd",
             threads: Threads::One,
             join: JoinAbility::Yes,
@@ -278,8 +294,10 @@ impl Login {
             ruser: vec![],
             policy: policy.map(|path| path.to_str().unwrap().into()),
             join: self.join,
-            debug: self.arguments.debug,
-            on_error: self.arguments.on_error,
+            on_error: match self.arguments.policy {
+                None => self.arguments.on_error.unwrap_or(self.unanswered),
+                Some(_) => self.arguments.on_error.unwrap_or(OnError::Deny),
+            },
         }
     }
 
@@ -303,6 +321,7 @@ impl Login {
     /// Plays a script to its end.
     pub fn play(&self, script: Vec<Due>, rest: impl IntoIterator<Item = Due>) -> Verdict {
         let mut host = Scripted::new(script.into_iter().chain(rest));
+        host.unanswered = self.unanswered;
         let verdict = crate::login::decide(&mut host, &self.arguments, self.phase);
         host.end();
         verdict

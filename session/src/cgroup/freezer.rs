@@ -19,14 +19,30 @@ const FREEZING: Duration = Duration::from_secs(10);
 const LETTING_GO: Duration = Duration::from_secs(2);
 
 impl Tree {
-    /// Stops all that runs in a cgroup, and waits until the kernel says so. On a failure some may be stopped; what is
-    /// started in there is stopped, too.
-    pub fn freeze(&self, group: &Group) -> Result<()> {
-        match self.manager() {
-            Manager::Berth => group.write("cgroup.freeze", "1")?,
-            Manager::Systemd => systemd::Bus::connect()?.freeze(group.name())?,
-        }
-        wait(group)
+    /// Stops all that runs in these cgroups, and waits until the kernel says so. All are told before one is waited for, and
+    /// have the same time: one that cannot stop holds up no other. On a failure some of it may be stopped; what is started
+    /// in there is stopped, too. What is gone is no failure.
+    pub fn freeze(&self, groups: &[Group]) -> Vec<Error> {
+        let deadline = Instant::now() + FREEZING;
+        let told = match self.manager() {
+            Manager::Berth => groups
+                .iter()
+                .map(|group| group.write("cgroup.freeze", "1"))
+                .collect(),
+            Manager::Systemd => match systemd::Bus::connect_until(deadline) {
+                Ok(mut bus) => bus.freeze(groups.iter().map(Group::name)),
+                Err(error) => return vec![error],
+            },
+        };
+        let told = groups.iter().zip(told);
+        let stopped = told.map(|(group, told)| (group, stopped(group, told, deadline)));
+        stopped.filter_map(but_gone).collect()
+    }
+
+    /// Lets all go on that runs in these cgroups, unless one above is frozen. What is gone is no failure.
+    pub fn thaw_all(&self, groups: &[Group]) -> Vec<Error> {
+        let thawed = groups.iter().map(|group| (group, self.thaw(group)));
+        thawed.filter_map(but_gone).collect()
     }
 
     /// Lets all go on that runs in a cgroup, unless one above is frozen.
@@ -83,10 +99,23 @@ impl Group {
     }
 }
 
-fn wait(group: &Group) -> Result<()> {
+/// A failure, unless the cgroup has ended meanwhile.
+fn but_gone((group, done): (&Group, Result<()>)) -> Option<Error> {
+    done.err().filter(|_| group.exists())
+}
+
+/// Waits for what was told to stop.
+fn stopped(group: &Group, told: Result<()>, deadline: Instant) -> Result<()> {
+    match told {
+        // systemd answers when all stands. What does not is the kernel's to say, once that is told.
+        Err(error) if !group.is_told_to_freeze() => Err(error),
+        _ => wait(group, deadline),
+    }
+}
+
+fn wait(group: &Group, deadline: Instant) -> Result<()> {
     let path = group.path().join("cgroup.events");
     let failed = |error: std::io::Error| Error::file("read", &path, error);
-    let deadline = Instant::now() + FREEZING;
     loop {
         let mut events = File::open(&path).map_err(failed)?;
         // By this very descriptor: the kernel reports a change since its last read.
@@ -114,6 +143,65 @@ mod tests {
 
     use super::*;
     use crate::own_folder::Folder;
+
+    /// A cgroup of files, below a tree of its own.
+    fn group(tree: &Tree, name: &str, events: &str) -> Group {
+        let group = tree.root().child(name);
+        fs::create_dir_all(group.path()).unwrap();
+        for (file, text) in [("cgroup.freeze", "0\n"), ("cgroup.events", events)] {
+            fs::write(group.path().join(file), text).unwrap();
+        }
+        group
+    }
+
+    fn tree(name: &str) -> Tree {
+        let name = format!("berth-{name}-{}", std::process::id());
+        Tree::at(std::env::temp_dir().join(name), Manager::Berth)
+    }
+
+    #[test]
+    fn what_does_not_stop_holds_up_nothing_else() {
+        let tree = tree("freeze-all");
+        let [stuck, other] = ["stuck", "other"].map(|name| group(&tree, name, "frozen 1\n"));
+        let events = stuck.path().join("cgroup.events");
+        fs::remove_file(&events).unwrap();
+        // Who looks at it waits until there is something to read.
+        nix::unistd::mkfifo(&events, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let groups = [stuck, other.clone(), tree.root().child("gone")];
+        let both = tree.clone();
+        let freezing = std::thread::spawn(move || both.freeze(&groups));
+        for _ in 0..1000 {
+            if other.is_told_to_freeze() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(other.is_told_to_freeze());
+        fs::write(&events, "frozen 1\n").unwrap();
+        let failed = freezing.join().unwrap();
+        assert!(failed.is_empty(), "{failed:?}");
+        fs::remove_dir_all(tree.root().path()).unwrap();
+    }
+
+    #[test]
+    fn a_systemd_that_waits_for_what_does_not_stop_is_not_to_blame() {
+        let tree = tree("freeze-late");
+        let group = group(&tree, "stuck", "frozen 0\n");
+        let late = || {
+            Err(Error::Systemd {
+                what: "wait for it".into(),
+                reason: "it does not answer".into(),
+            })
+        };
+        let said = stopped(&group, late(), Instant::now());
+        assert!(matches!(said, Err(Error::Systemd { .. })), "{said:?}");
+        group.write("cgroup.freeze", "1").unwrap();
+        let said = stopped(&group, late(), Instant::now());
+        assert!(matches!(said, Err(Error::Unfreezable { .. })), "{said:?}");
+        group.write("cgroup.events", "frozen 1").unwrap();
+        stopped(&group, late(), Instant::now()).unwrap();
+        fs::remove_dir_all(tree.root().path()).unwrap();
+    }
 
     /// The lock on the user's folder is held meanwhile.
     #[test]

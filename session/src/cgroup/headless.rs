@@ -16,31 +16,64 @@ const KILLING: Duration = Duration::from_secs(10);
 /// What `cgroup.kill` ends is gone by then, a thousand processes too.
 const DYING: Duration = Duration::from_millis(250);
 
-/// Ends all of them in a cgroup and below, after a `cgroup.kill`. Whoever asks for that looks at what is left.
-pub fn kill(tree: &Tree, group: &Group) {
+/// Ends all of them in these cgroups and below, after a `cgroup.kill` of each. Whoever asks for that looks at what is left.
+pub fn kill(tree: &Tree, groups: &[Group]) {
     let begun = Instant::now();
-    while group.is_populated() && begun.elapsed() < DYING {
+    while groups.iter().any(Group::is_populated) && begun.elapsed() < DYING {
         std::thread::sleep(Duration::from_millis(1));
     }
-    let mut frozen = false;
-    while group.is_populated() && begun.elapsed() < KILLING {
+    let mut left: Vec<Standing> = groups.iter().map(Standing::new).collect();
+    loop {
+        left.retain_mut(|one| one.kill(tree));
+        if left.is_empty() || begun.elapsed() > KILLING {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A cgroup that stands still while they are ended.
+struct Standing<'a> {
+    group: &'a Group,
+    frozen: bool,
+}
+
+impl Standing<'_> {
+    fn new(group: &Group) -> Standing<'_> {
+        Standing {
+            group,
+            frozen: false,
+        }
+    }
+
+    /// Ends those that are in it now; says whether there were any.
+    fn kill(&mut self, tree: &Tree) -> bool {
+        let group = self.group;
+        if !group.is_populated() {
+            return false;
+        }
         let found = find(tree, group);
         if found.is_empty() {
-            break;
+            return false;
         }
         // systemd's units are its own to freeze.
-        if !frozen && tree.manager() == Manager::Berth {
-            frozen = group.write("cgroup.freeze", "1").is_ok();
+        if !self.frozen && tree.manager() == Manager::Berth {
+            self.frozen = group.write("cgroup.freeze", "1").is_ok();
         }
         for process in found {
             let _ = pidfd_kill(process.as_fd(), Signal::SIGKILL); // it may end meanwhile
         }
         // What it has started may have a first thread again.
         let _ = group.write("cgroup.kill", "1");
-        std::thread::sleep(Duration::from_millis(1));
+        true
     }
-    if frozen {
-        let _ = group.write("cgroup.freeze", "0"); // it may be gone
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        if self.frozen {
+            let _ = self.group.write("cgroup.freeze", "0"); // it may be gone
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! <cgroup2>/berth-keepers                 inits, keepers, standbys: no caps
+//! <cgroup2>/berth-init                    in a container: what was in the root, where no caps would fit beside it
 //! <cgroup2>/berth                         the caps of all users together
 //! <cgroup2>/berth/pool-cs101              a pool's caps
 //! <cgroup2>/berth/pool-cs101/user-1002    a user of the pool; all below it as of the next one
@@ -257,16 +258,25 @@ impl Tree {
 
     /// Kills all that is in a session's cgroup, at once and with all that it forks meanwhile.
     pub fn kill(&self, group: &Group) -> Result<()> {
-        match self.manager {
-            Manager::Berth => group.write("cgroup.kill", "1")?, // Linux 5.14
-            Manager::Systemd => match systemd::Bus::connect()?.kill(group.name()) {
-                // It has ended meanwhile, and with it the unit.
-                Err(_) if !group.is_populated() => return Ok(()),
-                killed => killed?,
-            },
-        }
-        headless::kill(self, group);
-        Ok(())
+        self.kill_each(std::slice::from_ref(group))
+            .into_iter()
+            .collect()
+    }
+
+    /// The same for several: what does not end in one of them holds up no other.
+    pub fn kill_each(&self, groups: &[Group]) -> Vec<Result<()>> {
+        let kill = |group: &Group| match self.manager {
+            Manager::Berth => group.write("cgroup.kill", "1"), // Linux 5.14
+            Manager::Systemd => systemd::Bus::connect()?.kill(group.name()),
+        };
+        let killed = groups.iter().map(|group| match kill(group) {
+            // It has ended meanwhile, and with it the unit.
+            Err(_) if !group.is_populated() => Ok(()),
+            killed => killed,
+        });
+        let killed = killed.collect();
+        headless::kill(self, groups);
+        killed
     }
 
     /// A cgroup's path below the root.
@@ -390,5 +400,38 @@ mod tests {
             Path::new("user.slice/user-pool_cs\\x2d101.a.slice/user-pool_cs\\x2d101.a-1001.slice")
         );
         assert_eq!(tree.pool_of(&in_pool).as_deref(), Some("cs-101.a"));
+    }
+    #[test]
+    fn what_does_not_end_holds_up_nothing_else() {
+        let root = std::env::temp_dir().join(format!("berth-kill-{}", std::process::id()));
+        let tree = Tree::at(root.clone(), Manager::Berth);
+        let [stuck, other] = ["stuck", "other"].map(|name| root.join(name));
+        for group in [&stuck, &other] {
+            fs::create_dir_all(group).unwrap();
+            fs::write(group.join("cgroup.kill"), "0\n").unwrap();
+            fs::write(group.join("cgroup.events"), "populated 0\n").unwrap();
+        }
+        let events = stuck.join("cgroup.events");
+        let ended = root.join("ended");
+        fs::rename(&events, &ended).unwrap();
+        // Who looks at it waits until there is something to read.
+        nix::unistd::mkfifo(&events, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let groups = [stuck, other.clone(), root.join("gone")].map(Group::from);
+        let killing = std::thread::spawn(move || tree.kill_each(&groups));
+        let is_killed = || fs::read_to_string(other.join("cgroup.kill")).unwrap() == "1\n";
+        for _ in 0..1000 {
+            if is_killed() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert!(is_killed());
+        let mut waiting = fs::OpenOptions::new().write(true).open(&events).unwrap();
+        fs::rename(&ended, &events).unwrap();
+        std::io::Write::write_all(&mut waiting, b"populated 0\n").unwrap();
+        drop(waiting);
+        let killed = killing.join().unwrap();
+        assert!(killed.iter().all(Result::is_ok), "{killed:?}");
+        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -35,16 +35,23 @@ pub struct Bus {
     /// Whom the calls are for, where others could be meant.
     destination: Option<&'static str>,
     read: Vec<u8>,
+    /// Answers that came while another was waited for.
+    early: Vec<Incoming>,
     serial: u32,
 }
 
 impl Bus {
     /// Connects, on systemd's own socket or on the system bus.
     pub fn connect() -> Result<Bus> {
+        Bus::connect_until(Instant::now() + PATIENCE)
+    }
+
+    /// The same, for what takes longer.
+    pub(crate) fn connect_until(deadline: Instant) -> Result<Bus> {
         if Path::new(PRIVATE).exists() {
-            return Bus::connect_to(PRIVATE, None, PATIENCE);
+            return Bus::connect_to(PRIVATE, None, deadline);
         }
-        let mut bus = Bus::connect_to(SYSTEM, Some(SYSTEMD), PATIENCE)?;
+        let mut bus = Bus::connect_to(SYSTEM, Some(SYSTEMD), deadline)?;
         let serial = bus.send(&Call {
             destination: Some("org.freedesktop.DBus"),
             path: "/org/freedesktop/DBus",
@@ -60,9 +67,8 @@ impl Bus {
     pub(super) fn connect_to(
         path: &str,
         destination: Option<&'static str>,
-        patience: Duration,
+        deadline: Instant,
     ) -> Result<Bus> {
-        let deadline = Instant::now() + patience;
         let stream = connected(path, deadline).map_err(|errno| failed(path, errno.desc()))?;
         Bus::over(stream, path, destination, deadline)
     }
@@ -79,6 +85,7 @@ impl Bus {
             deadline,
             destination,
             read: Vec::new(),
+            early: Vec::new(),
             serial: 0,
         };
         // A call in the same write would not be looked at before more comes: systemd reads up to 256 bytes
@@ -132,15 +139,35 @@ impl Bus {
         self.answer(serial, what)
     }
 
+    /// Calls a method of systemd's manager, and leaves the answer for later.
+    pub(super) fn ask_manager(
+        &mut self,
+        member: &str,
+        signature: &str,
+        arguments: Writer,
+    ) -> Result<u32> {
+        self.send(&Call {
+            destination: self.destination,
+            path: OBJECT,
+            interface: MANAGER,
+            member,
+            signature,
+            arguments,
+        })
+    }
+
     fn send(&mut self, call: &Call<'_>) -> Result<u32> {
         self.serial += 1;
         self.write(&call.message(self.serial))?;
         Ok(self.serial)
     }
 
-    fn answer(&mut self, to: u32, what: &str) -> Result<Vec<u8>> {
+    /// Waits for the answer to a call.
+    pub(super) fn answer(&mut self, to: u32, what: &str) -> Result<Vec<u8>> {
+        let early = self.early.iter().position(|answer| answer.is_to(to));
+        let mut next = early.map(|place| self.early.swap_remove(place));
         loop {
-            match wire::take(&mut self.read).map_err(|reason| failed(what, reason))? {
+            match next {
                 Some(Incoming::Returned(serial, body)) if serial == to => return Ok(body),
                 Some(Incoming::Failed(serial, reason)) if serial == to => {
                     return Err(Error::Refused {
@@ -148,9 +175,11 @@ impl Bus {
                         reason,
                     });
                 }
-                Some(_) => {} // A signal, or a late answer.
+                Some(Incoming::Other) => {}
+                Some(answer) => self.early.push(answer),
                 None => self.more()?,
             }
+            next = wire::take(&mut self.read).map_err(|reason| failed(what, reason))?;
         }
     }
 

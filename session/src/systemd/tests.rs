@@ -51,11 +51,15 @@ fn read_some(stream: &mut UnixStream) -> Vec<u8> {
 
 /// To one who answers, as long as that takes on a machine that has much to do.
 fn connect(path: &std::path::Path) -> crate::Result<Bus> {
-    Bus::connect_to(path.to_str().unwrap(), None, Duration::from_secs(30))
+    Bus::connect_to(path.to_str().unwrap(), None, within(30_000))
+}
+
+fn within(milliseconds: u64) -> Instant {
+    Instant::now() + Duration::from_millis(milliseconds)
 }
 
 fn connect_to_mute(path: &std::path::Path) -> crate::Result<Bus> {
-    Bus::connect_to(path.to_str().unwrap(), None, Duration::from_millis(300))
+    Bus::connect_to(path.to_str().unwrap(), None, within(300))
 }
 
 const OK: &[u8] = b"OK 0123456789abcdef0123456789abcdef\r\n";
@@ -157,6 +161,22 @@ fn an_answer_is_found_among_others_and_in_pieces() {
 }
 
 #[test]
+fn units_are_frozen_at_once_in_whichever_order_that_is_done() {
+    let mut answers = answer(2, 3, b"");
+    answers.extend(answer(3, 2, b""));
+    answers.extend(answer(2, 1, b""));
+    // It goes on to listen: the calls may come one by one.
+    let (path, script) = peer(vec![OK.to_vec(), answers, vec![], vec![]]);
+    let mut bus = connect(&path).unwrap();
+    let units = ["a.scope", "refused.scope", "b.scope"];
+    let done = bus.freeze(units.into_iter());
+    let done: Vec<bool> = done.iter().map(Result::is_ok).collect();
+    assert_eq!(done, [true, false, true]);
+    drop(bus);
+    script.join().unwrap();
+}
+
+#[test]
 fn what_systemd_says_is_told() {
     let mut says = 17_u32.to_ne_bytes().to_vec();
     says.extend(b"No such property.\0");
@@ -209,7 +229,7 @@ fn systemd_is_waited_for_while_it_executes_itself_anew() {
         read_some(&mut stream);
         stream.write_all(OK).unwrap();
     });
-    let connected = Bus::connect_to(path.to_str().unwrap(), None, Duration::from_secs(30));
+    let connected = Bus::connect_to(path.to_str().unwrap(), None, within(30_000));
     // Or nobody would come to who waits for it.
     while !script.is_finished() && connect_now(&path).is_none() {
         std::thread::sleep(Duration::from_millis(1));

@@ -81,21 +81,29 @@ impl Bus {
         self.manager("KillUnit", "ssi", arguments, &what).map(drop)
     }
 
-    /// Freezes a unit, and all those below a slice. systemd answers when it is done.
-    pub fn freeze(&mut self, unit: &str) -> Result<()> {
-        self.freezer("FreezeUnit", "freeze", unit)
+    /// Freezes units, and all those below a slice. systemd answers when it is done with one, and is asked for all before that.
+    pub fn freeze<'a>(&mut self, units: impl Iterator<Item = &'a str>) -> Vec<Result<()>> {
+        let asked: Vec<_> = units
+            .map(|unit| {
+                let mut arguments = Writer::default();
+                arguments.text(unit);
+                let call = self.ask_manager("FreezeUnit", "s", arguments)?;
+                Ok((call, format!("freeze {unit}")))
+            })
+            .collect();
+        let answer = |asked: Result<(u32, String)>| {
+            let (call, what) = asked?;
+            self.answer(call, &what).map(drop)
+        };
+        asked.into_iter().map(answer).collect()
     }
 
-    /// Thaws it.
+    /// Thaws a unit.
     pub fn thaw(&mut self, unit: &str) -> Result<()> {
-        self.freezer("ThawUnit", "thaw", unit)
-    }
-
-    fn freezer(&mut self, call: &str, verb: &str, unit: &str) -> Result<()> {
         let mut arguments = Writer::default();
         arguments.text(unit);
-        let what = format!("{verb} {unit}");
-        self.manager(call, "s", arguments, &what).map(drop)
+        let what = format!("thaw {unit}");
+        self.manager("ThawUnit", "s", arguments, &what).map(drop)
     }
 }
 

@@ -211,6 +211,13 @@ pub enum Incoming {
     Other,
 }
 
+impl Incoming {
+    /// Whether it is the answer to a call.
+    pub fn is_to(&self, call: u32) -> bool {
+        matches!(self, Incoming::Returned(serial, _) | Incoming::Failed(serial, _) if *serial == call)
+    }
+}
+
 /// Takes one message off the front of what was read. `None` as long as it is not whole; an error if it is
 /// none.
 pub fn take(read: &mut Vec<u8>) -> Result<Option<Incoming>, &'static str> {

@@ -9,6 +9,7 @@ use super::finding::Finding;
 use super::order::{after_the_join, before_the_way_back};
 use super::world::World;
 use crate::pam_files::Folders;
+use crate::verb::pam::open::open;
 use crate::verb::pam::standing::Standing;
 
 pub fn check(world: &World) -> Vec<Finding> {
@@ -77,6 +78,15 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
             format!("take these lines out, then: berth pam enable {service}"),
         ));
     }
+    if let Some(open) = open(folders, service, &text) {
+        findings.push(Finding::fail(
+            format!("{service}: {}", open.what),
+            format!(
+                "put \"{}\" at the end of its file, then: berth pam enable {service}",
+                open.line
+            ),
+        ));
+    }
     if way_back {
         let before = before_the_way_back(&session).into_iter();
         findings.extend(before.map(|entry| {
@@ -134,7 +144,8 @@ mod tests {
     }
 
     const GOOD: &str = "session  optional  pam_berth.so close\nsession required pam_unix.so\n\
-                        account  required  pam_berth.so\nsession  required  pam_berth.so open\n";
+                        account  required  pam_berth.so\naccount required pam_unix.so\n\
+                        session  required  pam_berth.so open\n";
 
     #[test]
     fn a_good_stack_is_said_to_be_good_and_one_without_berth_is_a_failure() {
@@ -171,8 +182,8 @@ mod tests {
         assert_eq!(
             texts,
             [
-                "sshd:5: pam_systemd.so runs after pam_berth: logind cannot see the login",
-                "sshd:6: pam_x.so runs after pam_berth: it runs inside the berth",
+                "sshd:6: pam_systemd.so runs after pam_berth: logind cannot see the login",
+                "sshd:7: pam_x.so runs after pam_berth: it runs inside the berth",
             ]
         );
         assert!(wrong.iter().all(|(level, _)| *level == Level::Fail));
@@ -181,7 +192,8 @@ mod tests {
     #[test]
     fn what_cleans_up_before_the_way_back_is_named() {
         let stack = "session optional pam_keyinit.so force revoke\nsession required pam_unix.so\n\
-                     account required pam_berth.so\nsession required pam_berth.so\n";
+                     account required pam_berth.so\naccount required pam_unix.so\n\
+                     session required pam_berth.so\n";
         let warned = told(stack, SSHD);
         assert_eq!(
             warned,
@@ -198,6 +210,14 @@ mod tests {
         let wrong = told(&stack, SSHD);
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert!(wrong[0].1.contains("pass pam_berth over"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_stack_that_is_open_by_berths_lines_is_a_failure() {
+        let open = told(&GOOD.replace("account required pam_unix.so\n", ""), SSHD);
+        assert_eq!(open.len(), 1, "{open:?}");
+        assert_eq!(open[0].0, Level::Fail);
+        assert!(open[0].1.contains("no account line of its own"), "{open:?}");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Programs of the machine that do nothing in a berth whose processes gain no privileges.
 
+use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 
 use super::finding::Finding;
 use super::world::World;
 use crate::readable::named;
 
-/// Those that people use (README has what each says). newuidmap is for those that have subids.
+/// Those that people use (docs/inside.md has what each says). newuidmap is for those that have subids.
 const PROGRAMS: [&str; 9] = [
     "at",
     "chfn",
@@ -28,11 +29,11 @@ pub fn check(world: &World) -> Vec<Finding> {
         .filter(|(_, berth)| berth.privileges.no_new_privs);
     let users: Vec<_> = without.map(|(login, _)| login).collect();
     let subids = world.text("/etc/subuid").unwrap_or_default();
-    let mut owners = subids.lines().filter_map(|line| line.split(':').next());
-    let has_subids = owners.any(|owner| {
-        let mut users = users.iter();
-        users.any(|login| login.user == owner || login.uid.to_string() == owner)
-    });
+    let owners = subids.lines().filter_map(|line| line.split(':').next());
+    let owners: HashSet<&str> = owners.collect();
+    let has_subids = users
+        .iter()
+        .any(|login| owners.contains(&*login.user) || owners.contains(&*login.uid.to_string()));
     let is_inert = |name: &str| {
         let program = world.path(&format!("/usr/bin/{name}"));
         let mode = program.metadata().map(|file| file.permissions().mode());

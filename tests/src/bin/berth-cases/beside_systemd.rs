@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use berth_tests::{Booted, Policy, Process, becomes, eventually};
+use nix::fcntl::{Flock, FlockArg};
 
 use super::BootedCase;
 use super::audit::{CLEAR, assert_audited, switch};
@@ -17,6 +18,7 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
     who_and_logind_show_a_login_in_a_berth_and_its_end
     what_an_account_phase_leaves_is_taken_back_by_the_worker_alone
     what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed
+    what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_worker_is_killed
     caps_go_with_a_users_last_session_also_where_that_has_no_cgroup
 };
 
@@ -124,6 +126,40 @@ fn what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed(ma
     );
     machine.assert_nothing_left(&before);
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
+}
+
+/// The application's cgroup may be one that its user can freeze, and who is frozen lets no lock go.
+fn what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_worker_is_killed(
+    machine: &Booted,
+) {
+    machine.berth("sshd", &capped());
+    let before = machine.settled();
+    let mut application = Command::new("pamtester");
+    application.args(["sshd", "alice", "acct_mgmt", "authenticate"]);
+    let mut application = application
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("pamtester");
+    assert!(eventually(
+        || machine.drop_ins("alice") == ["50-TasksMax.conf"]
+    ));
+    let folder = format!("/run/berth/users/{}", machine.uid("alice"));
+    let folder = std::fs::File::open(folder).expect("the user's folder");
+    let lock = Flock::lock(folder, FlockArg::LockExclusive).expect("the user's lock");
+    let helpers = || Process::named("berth-helper").into_iter();
+    let among_keepers = |one: &Process| one.cgroup().is_some_and(|it| it.contains("/keepers"));
+    let worker = helpers().find(among_keepers).expect("the worker");
+    let standby = helpers()
+        .find(|one| !among_keepers(one))
+        .expect("the standby");
+    worker.kill();
+    let gone = eventually(|| among_keepers(&standby));
+    assert!(gone, "{:?}", standby.cgroup());
+    drop(lock);
+    assert!(eventually(|| machine.drop_ins("alice") == [""; 0]));
+    drop(application.stdin.take());
+    application.wait().expect("its end");
+    machine.assert_nothing_left(&before);
 }
 
 fn caps_go_with_a_users_last_session_also_where_that_has_no_cgroup(machine: &Booted) {

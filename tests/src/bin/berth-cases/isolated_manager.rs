@@ -6,6 +6,7 @@ use super::BootedCase;
 
 pub const CASES: &[BootedCase] = cases! {
     an_isolated_manager_runs_in_its_users_berth
+    an_isolated_manager_is_frozen_with_its_user_and_goes_on
 };
 
 pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
@@ -102,6 +103,38 @@ fn an_isolated_manager_runs_in_its_users_berth(machine: &Booted) {
     assert_eq!(root, format!("running\n{host}"));
     login.end();
     // logind ends it after the last login, as ever.
+    assert!(eventually(|| manager(machine).is_none()), "it stays");
+    disable(machine);
+    machine.assert_nothing_left(&before);
+}
+
+fn an_isolated_manager_is_frozen_with_its_user_and_goes_on(machine: &Booted) {
+    machine.berth("sshd", &policy("identity"));
+    let before = machine.settled();
+    enable(machine);
+    // After the trial login's manager has ended.
+    machine.settled();
+    let (login, _) = machine.stay("alice");
+    let running = manager(machine).expect("a service manager");
+    let wrapper = running.parent().expect("who started it");
+    let froze = machine.host("berth freeze alice");
+    machine.host("berth thaw alice").ok();
+    // It answers, and no other has taken its place.
+    let said = machine.ssh("alice", "systemctl --user is-system-running");
+    assert_eq!(said.stdout, "running", "{said:?}");
+    assert_eq!(manager(machine), Some(running));
+    assert_eq!(running.parent(), Some(wrapper));
+    let unit = format!("systemctl is-active user@{}", machine.uid("alice"));
+    assert_eq!(machine.host(&unit).ok(), "active");
+    // Its session has no cgroup of its own, and does not go on by itself.
+    assert_eq!(froze.ok(), "frozen user \"alice\": 2 sessions");
+    machine.host("berth freeze alice").ok();
+    let list = machine.host("berth list").ok();
+    assert_eq!(list.matches("  frozen\n").count(), 2, "{list}");
+    // Nor is it waited for: what stands handles no signal.
+    let kill = "timeout 300 berth kill alice --yes --grace 1h";
+    machine.host(kill).ok();
+    login.end();
     assert!(eventually(|| manager(machine).is_none()), "it stays");
     disable(machine);
     machine.assert_nothing_left(&before);

@@ -97,7 +97,7 @@ fn the_package_touches_nothing_of_pam(machine: &Booted) {
     everybody_logs_in(machine);
 
     machine
-        .host("mkdir -p /run/berth-standings && touch /run/berth-due-wrong /run/berth-penalties /run/berth-pam.lock")
+        .host("mkdir -p /run/berth-standings && touch /run/berth-due-wrong /run/berth-due.lock /run/berth-penalties /run/berth-pam.lock")
         .ok();
     machine.host("dpkg --purge berth").ok();
     assert_eq!(enabled(), "0");
@@ -111,6 +111,7 @@ fn the_package_touches_nothing_of_pam(machine: &Booted) {
         "/run/berth-penalties",
         "/run/berth-standings",
         "/run/berth-due-wrong",
+        "/run/berth-due.lock",
         "/run/berth-pam.lock",
     ] {
         assert!(!Path::new(gone).exists(), "{gone}");

@@ -8,6 +8,7 @@ use super::BootedCase;
 pub const CASES: &[BootedCase] = cases! {
     a_frozen_user_stands_and_goes_on_under_systemd
     a_frozen_pool_stands_and_can_be_killed_under_systemd
+    what_waits_for_a_disk_is_named_and_thawed_under_systemd
 };
 
 fn a_frozen_user_stands_and_goes_on_under_systemd(machine: &Booted) {
@@ -72,6 +73,27 @@ fn a_frozen_user_stands_and_goes_on_under_systemd(machine: &Booted) {
     alice.end();
     machine.assert_nothing_left(&before);
     machine.ssh("alice", "true").ok();
+}
+
+/// Who writes while the file system takes nothing cannot be stopped until it does.
+fn what_waits_for_a_disk_is_named_and_thawed_under_systemd(machine: &Booted) {
+    machine.berth("sshd", &Policy::with_profile("logout = { grace = \"1s\" }"));
+    let before = machine.settled();
+    let (alice, _) = machine.background("alice", COUNT, "sh");
+    assert_goes_on("alice");
+    let said = machine.host(
+        "sync; fsfreeze --freeze /; sleep 1
+         berth freeze alice; echo $?; berth thaw alice; echo $?
+         fsfreeze --unfreeze /",
+    );
+    assert!(
+        said.stderr.contains("may be waiting for a device"),
+        "{said:?}"
+    );
+    assert_eq!(said.stdout, "5\nthawed user \"alice\": 1 session\n0");
+    assert_goes_on("alice");
+    alice.end();
+    machine.assert_nothing_left(&before);
 }
 
 fn a_frozen_pool_stands_and_can_be_killed_under_systemd(machine: &Booted) {
