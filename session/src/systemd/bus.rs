@@ -165,8 +165,12 @@ impl Bus {
     /// Waits for the answer to a call.
     pub(super) fn answer(&mut self, to: u32, what: &str) -> Result<Vec<u8>> {
         let early = self.early.iter().position(|answer| answer.is_to(to));
-        let mut next = early.map(|place| self.early.swap_remove(place));
+        let mut found = early.map(|place| self.early.remove(place));
         loop {
+            let next = match found.take() {
+                None => wire::take(&mut self.read).map_err(|reason| failed(what, reason))?,
+                found => found,
+            };
             match next {
                 Some(Incoming::Returned(serial, body)) if serial == to => return Ok(body),
                 Some(Incoming::Failed(serial, reason)) if serial == to => {
@@ -179,7 +183,6 @@ impl Bus {
                 Some(answer) => self.early.push(answer),
                 None => self.more()?,
             }
-            next = wire::take(&mut self.read).map_err(|reason| failed(what, reason))?;
         }
     }
 
