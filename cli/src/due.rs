@@ -1,18 +1,37 @@
 //! What is due each minute: exceptions that end, windows of time, penalties, and caps of who has gone (`berth apply --due`).
 
+use std::path::Path;
+
 use berth_config::Policy;
 use berth_session::systemd::{self, Bus, Held, TIMER, is_booted};
 use berth_session::{Applied, Tree, UserFolder};
 
 use crate::exit::Exit;
 use crate::helper::Helper;
-use crate::{exceptions, helper, penalties, place};
+use crate::{exceptions, helper, lock, penalties, place, repeated};
+
+/// Whoever has it is at a round.
+const LOCK: &str = "/run/berth-due.lock";
 
 /// A round. Says nothing where there is nothing to do: cron would send it by mail.
 pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
+    // One that waits for a directory of users is not to have another behind it each minute. An error is no such one.
+    let lock = lock::at_once(Path::new(LOCK));
+    match (&lock, as_json) {
+        (Ok(None), true) => helper::print_json(&[], false),
+        (Ok(None), false) => Ok(Exit::Done),
+        (_, true) => parts(helper, as_json),
+        (_, false) => repeated::once(|| parts(helper, as_json)),
+    }
+}
+
+fn parts(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
     let mut all = Vec::new();
-    // One that cannot be done keeps nobody from the others.
-    let mut failed = exceptions::end_those_that_are_over(helper, &mut all).err();
+    // One that cannot be done keeps nobody from the others. First what asks no directory of users, which may not answer.
+    let mut failed = take_caps_back().err();
+    failed = exceptions::end_those_that_are_over(helper, &mut all)
+        .err()
+        .or(failed);
     let mut part = |done: Result<Vec<Applied>, Exit>| match done {
         Ok(done) => all.extend(done),
         Err(exit) => failed = Some(exit),
@@ -27,9 +46,6 @@ pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
         Err(error) => part(Err(place::policy_error(error))),
     }
     part(let_go_of_who_is_held(helper));
-    if let Err(exit) = take_caps_back() {
-        failed = Some(exit);
-    }
     let exit = match as_json {
         true => helper::print_json(&all, false),
         false if all.iter().all(|one| one.changes.is_empty()) => Ok(helper::print_left(&all)),

@@ -1,9 +1,9 @@
 //! Changes of users' exceptions, one at a time.
 
 use std::fs::File;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Places};
+use berth_config::{Exception, ExceptionFile, Exceptions, LocalTime, Login, Places, StateError};
 use berth_session::{Applied, Line};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::json;
@@ -11,6 +11,10 @@ use serde_json::json;
 use crate::exit::{Exit, not_so};
 use crate::helper::Helper;
 use crate::{caller, helper, json, readable};
+
+/// What is over by more is so by a clock that is wrong: a dead battery's 2099 must not cost what somebody was given. It is
+/// not in force, and stays until the clock is right.
+const BELIEVED: Duration = Duration::from_secs(366 * 86_400);
 
 /// The right to change exceptions: the folder, locked.
 pub struct Changing {
@@ -55,7 +59,10 @@ pub fn end_those_that_are_over(helper: &Helper, told: &mut Vec<Applied>) -> Resu
 }
 
 fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> Result<(), Exit> {
-    let is_over = |one: &Exception| one.is_over(now);
+    let is_over = |one: &Exception| {
+        let since = now.duration_since(one.end());
+        one.is_over(now) && since.is_ok_and(|since| since < BELIEVED)
+    };
     let all = ExceptionFile::of(&Places::system(), uid).read();
     if !all.map_err(not_so)?.iter().any(is_over) {
         return Ok(());
@@ -76,9 +83,20 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
 }
 
 /// A user's that are in force, one line each and as objects. A file that cannot be used is told of.
-pub fn shown(uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
+pub fn shown(user: &str, uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
     let list = match Exceptions::in_force(&Places::system(), uid) {
-        Ok(exceptions) => exceptions.list().to_vec(),
+        Ok(exceptions) => {
+            let (user, places) = (user.into(), Places::system());
+            let login = Login {
+                user,
+                uid,
+                ..Login::default()
+            };
+            let told = |error: &StateError| {
+                not_so(error);
+            };
+            exceptions.of_user(&places, &login, told).list().to_vec()
+        }
         Err(error) => {
             not_so(error);
             Vec::new()
@@ -137,7 +155,7 @@ pub fn log(event: &str, (uid, user): (u32, Option<String>), by: &str, exceptions
     for one in exceptions {
         Line::new(event)
             .field("uid", uid)
-            .optional("user", user.as_ref())
+            .optional("user", one.user.as_ref().or(user.as_ref()))
             .field("key", &one.key)
             .field("value", one.shown_value())
             .field("until", one.until_text())

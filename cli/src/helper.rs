@@ -1,10 +1,12 @@
 //! Has the helper bring caps up to date: it alone sets caps, at logins and here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use berth_config::Policy;
 use berth_config::value::bytes_text;
+use berth_protocol::OnError;
+use berth_protocol::exempt::unanswered;
 use berth_session::{Applied, Change, Whose};
 use serde_json::{Value, json};
 
@@ -14,6 +16,15 @@ use crate::readable::harmless;
 
 /// Where the helper is installed, as the module has it (pam_module/src/arguments.rs).
 pub const HELPER: &str = "/usr/libexec/berth-helper";
+
+/// What becomes of a login whose helper gives no answer, unless the module's line says it: as the list has it that stands
+/// beside the loaded policy.
+pub fn no_answer(list: &Path) -> &'static str {
+    match unanswered(list) {
+        OnError::Allow => "goes on without a berth (on_error = \"allow\")",
+        OnError::Deny => "is refused (on_error = \"deny\")",
+    }
+}
 
 #[derive(Debug, clap::Args)]
 pub struct Helper {
@@ -56,6 +67,16 @@ impl Helper {
         }
         serde_json::from_slice(&output.stdout).map_err(|error| failed(&error))
     }
+}
+
+/// What came of it for a user where what is to be is written already. That stands, also if the helper failed, which was
+/// told: their caps are left.
+pub fn or_left(brought: Result<Vec<Applied>, Exit>, (name, uid): (&str, u32)) -> Vec<Applied> {
+    brought.unwrap_or_else(|_| {
+        let name = name.to_owned();
+        let user = Applied::to(Whose::User { name, uid });
+        vec![user.failed("the helper failed; `berth apply` tries again")]
+    })
 }
 
 /// Prints what changed, and what was left; says whether all is as it should be.

@@ -46,6 +46,9 @@ mod json;
 mod live;
 mod lock;
 mod object;
+#[cfg(test)]
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
 mod own_sessions;
 mod pager;
 mod paint;

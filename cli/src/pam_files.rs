@@ -62,6 +62,12 @@ impl Entry {
             || self.control.contains("default=done")
     }
 
+    /// Whether its failure refuses, whatever the others say.
+    pub fn may_refuse(&self) -> bool {
+        let mut words = self.control.split(['[', '=', ' ', '\t', ']']);
+        words.any(|word| matches!(word, "required" | "requisite" | "bad" | "die"))
+    }
+
     /// How many of the entries below it may be jumped over, as by `[success=2 default=ignore]`. A substack is one of them.
     pub fn may_jump_over(&self) -> usize {
         let words = self.control.split(['=', ' ', '\t', ']']);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use berth_config::{Machine, Places, Policy, Standing, Standings, Track, Tracks};
+use berth_config::{Login, Machine, Places, Policy, Standing, Standings, Track, Tracks};
 use berth_session::{Applied, Group, Line, Tree, UserFolder};
 use nix::fcntl::Flock;
 
 use crate::exit::{Exit, not_so};
-use crate::helper::Helper;
+use crate::helper::{Helper, or_left};
 use crate::{live, lock, place};
 
 mod look;
@@ -134,7 +134,8 @@ impl Changing {
             .collect();
         let tracks = &mut self.tracks.users;
         tracks.retain(|uid, _| seen.get(uid).and_then(Seen::watched).is_some());
-        let mut turns = self.offences(&seen, tree, now);
+        let mut turns = self.of_others(&seen);
+        turns.extend(self.offences(&seen, tree, now));
         self.ends(&seen, policy.has_penalties(), now, &mut turns);
         turns
     }
@@ -148,6 +149,29 @@ impl Changing {
         standings.for_each(|standing| standing.shift(jump));
         (self.tracks.wall, self.tracks.boot) = (now, boot);
         now
+    }
+
+    /// Ends those of whoever had a user's UID before, or the user under another name: nobody can tell these two apart.
+    fn of_others(&mut self, seen: &BTreeMap<u32, Seen>) -> BTreeMap<u32, Turn> {
+        let mut turns = BTreeMap::new();
+        for (uid, user) in seen {
+            let Some(user) = user.watched() else {
+                continue;
+            };
+            let login = Login {
+                user: user.name.clone(),
+                uid: *uid,
+                ..Login::default()
+            };
+            let users = &mut self.standings.users;
+            if users.get(uid).is_some_and(|one| !login.is(&one.user)) {
+                let because = format!("its UID is {}'s now", user.name);
+                let standing = users.remove(uid);
+                turns.extend(standing.map(|one| (*uid, Turn::end(one, because, None))));
+                self.begin_anew(*uid);
+            }
+        }
+        turns
     }
 
     /// Looks at all who are watched. Who has used too much goes a step up.
@@ -329,5 +353,6 @@ pub fn forgive(uid: u32, by: &str, helper: &Helper) -> Result<Option<Vec<Applied
     let say = (!standing.is_over).then(|| down(&standing));
     let turn = Turn::end(standing, format!("forgiven by {by}"), say);
     turn.log(uid);
-    bring(helper, &[uid], turn.say.as_deref()).map(Some)
+    let brought = bring(helper, &[uid], turn.say.as_deref());
+    Ok(Some(or_left(brought, (&turn.standing.user, uid))))
 }

@@ -9,6 +9,7 @@ use berth_config::{
 use berth_session::Tree;
 
 use crate::exit::{Exit, denied};
+use crate::readable::harmless;
 
 /// Where to look for the policy.
 #[derive(Debug, clap::Args)]
@@ -71,7 +72,7 @@ pub fn in_force(places: &Places) -> String {
 
 /// Prints why a file could not be used.
 pub fn source_error(error: SourceError) -> Exit {
-    eprintln!("berth: {error}");
+    eprintln!("berth: {}", harmless(&error.to_string()));
     match error {
         SourceError::Read { source, .. } if denied(&source) => Exit::Permission,
         SourceError::Read { .. } | SourceError::Untrusted { .. } => Exit::Policy,

@@ -106,16 +106,16 @@ fn write_new(new: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_file_that_somebody_else_has_changed_meanwhile_is_neither_replaced_nor_removed() {
-        let path = std::env::temp_dir().join(format!("berth-original-{}", std::process::id()));
-        fs::write(&path, "before").unwrap();
+        let folder = Folder::new();
+        let path = folder.write("file", "before");
         let original = Original::read(&path).unwrap();
         fs::write(&path, "theirs").unwrap();
         assert!(original.replace("ours").is_err());
         assert!(original.remove().is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "theirs");
-        fs::remove_file(&path).unwrap();
     }
 }

@@ -219,19 +219,13 @@ fn record(root: &Path, user: &str) -> Option<(PathBuf, Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
-    struct Root(PathBuf);
+    struct Root(Folder);
 
     impl Root {
-        fn new(name: &str, files: &[(&str, &str)]) -> Root {
-            let root =
-                std::env::temp_dir().join(format!("berth-units-{}-{name}", std::process::id()));
-            for (path, text) in files {
-                let path = root.join(path);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, text).unwrap();
-            }
-            Root(root)
+        fn new(files: &[(&str, &str)]) -> Root {
+            Root(Folder::with(files))
         }
 
         /// What others set beside a policy that sets memory_max.
@@ -249,12 +243,6 @@ mod tests {
                 format!("{} {} {path}{wins}", one.key, one.value)
             });
             told.collect()
-        }
-    }
-
-    impl Drop for Root {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
         }
     }
 
@@ -279,10 +267,7 @@ mod tests {
             ),
             ("99-a.txt", vec![]),
         ] {
-            let root = Root::new(
-                "later",
-                &[(OWN, "[Slice]\nMemoryMax=1\n"), (&path(name), TWO)],
-            );
+            let root = Root::new(&[(OWN, "[Slice]\nMemoryMax=1\n"), (&path(name), TWO)]);
             assert_eq!(root.others(), expected, "{name}");
         }
     }
@@ -290,23 +275,20 @@ mod tests {
     #[test]
     fn what_the_policy_does_not_set_is_everybodys_to_set() {
         let tasks = |value: &str| format!("[Slice]\nTasksMax={value}\n");
-        let root = Root::new(
-            "others",
-            &[
-                (
-                    "usr/lib/systemd/system/user-.slice.d/10-defaults.conf",
-                    &tasks("33%"),
-                ),
-                (
-                    "etc/systemd/system/slice.d/20-all.conf",
-                    "[Slice]\nCPUWeight=5\n",
-                ),
-                (
-                    "etc/systemd/system/service.d/20-all.conf",
-                    "[Slice]\nIOWeight=5\n",
-                ),
-            ],
-        );
+        let root = Root::new(&[
+            (
+                "usr/lib/systemd/system/user-.slice.d/10-defaults.conf",
+                &tasks("33%"),
+            ),
+            (
+                "etc/systemd/system/slice.d/20-all.conf",
+                "[Slice]\nCPUWeight=5\n",
+            ),
+            (
+                "etc/systemd/system/service.d/20-all.conf",
+                "[Slice]\nIOWeight=5\n",
+            ),
+        ]);
         assert_eq!(
             root.others(),
             [
@@ -320,13 +302,13 @@ mod tests {
     fn of_two_with_one_name_the_admins_counts() {
         let usr = "usr/lib/systemd/system/user-1001.slice.d/90-a.conf";
         let etc = format!("{ALL}/90-a.conf");
-        let both = Root::new("masked", &[(usr, TWO), (&etc, "")]);
+        let both = Root::new(&[(usr, TWO), (&etc, "")]);
         assert_eq!(both.others(), [""; 0]);
-        let other = Root::new("names", &[(usr, TWO), (&etc, "[Slice]\nMemoryMax=7G\n")]);
+        let other = Root::new(&[(usr, TWO), (&etc, "[Slice]\nMemoryMax=7G\n")]);
         assert_eq!(other.others(), [format!("memory_max 7G {etc} wins")]);
         // As `systemctl set-property` without --runtime leaves it.
         let kept = "etc/systemd/system.control/user-1001.slice.d/50-MemoryMax.conf";
-        let same = Root::new("same", &[(OWN, TWO), (kept, TWO)]);
+        let same = Root::new(&[(OWN, TWO), (kept, TWO)]);
         assert_eq!(same.others(), [format!("memory_max 2G {kept} wins")]);
     }
 
@@ -335,13 +317,10 @@ mod tests {
         let record = r#"{ "userName": "alice", "memoryMax": 1000000, "tasksMax": 77 }"#;
         let defaults = "[Slice]\nTasksMax=33%\n";
         let user = "run/userdb/alice.user";
-        let early = Root::new(
-            "record",
-            &[(user, record), (&format!("{ALL}/10-a.conf"), defaults)],
-        );
+        let early = Root::new(&[(user, record), (&format!("{ALL}/10-a.conf"), defaults)]);
         assert_eq!(early.others(), ["tasks_max 77 run/userdb/alice.user"]);
         let path = format!("{ALL}/99-a.conf");
-        let late = Root::new("record-late", &[(user, record), (&path, defaults)]);
+        let late = Root::new(&[(user, record), (&path, defaults)]);
         assert_eq!(late.others(), [format!("tasks_max 33% {path}")]);
     }
 

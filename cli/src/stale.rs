@@ -2,39 +2,126 @@
 //! of time has since given other namespaces or another pool.
 
 use std::collections::{BTreeMap, HashSet};
-use std::time::UNIX_EPOCH;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::Builder;
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use berth_config::outcome::{Namespaces, Outcome};
 use berth_config::{Loaded, LocalTime, Login, Machine, Policy};
 use berth_session::{Record, SessionId};
 
+use crate::exit::{Exit, not_so};
 use crate::place;
+
+/// How long a directory of users is asked who all these users are. What else there is to show is not its to hold up.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The sessions that are.
 #[derive(Debug, Default)]
-pub struct Stale(HashSet<SessionId>);
+pub struct Stale {
+    ids: HashSet<SessionId>,
+    /// Some may be that are not among them: the directory did not say in time who their users are.
+    is_part: bool,
+}
 
 impl Stale {
-    /// Finds them; `None` where no policy is loaded, and so none is older.
-    pub fn find<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<Stale> {
-        let policy = Policy::load_system().ok()?;
-        let loaded = policy.loaded()?;
+    /// Finds them. None is older where no policy is loaded.
+    pub fn find<'a>(records: impl IntoIterator<Item = &'a Record>) -> Stale {
+        let policy = Policy::load_system().ok();
+        let loaded = policy
+            .as_ref()
+            .and_then(|policy| Some((policy, policy.loaded()?)));
+        loaded.map_or_else(Stale::default, |(policy, loaded)| {
+            Stale::by(policy, loaded, records)
+        })
+    }
+
+    /// The same where it all depends on them: why it is not known which they are is said.
+    pub fn all<'a>(records: impl IntoIterator<Item = &'a Record>) -> Result<Stale, Exit> {
+        let policy = Policy::load_system().map_err(place::policy_error)?;
+        let Some(loaded) = policy.loaded() else {
+            return Err(not_so(
+                "no policy is loaded, so no session is older than it",
+            ));
+        };
+        let stale = Stale::by(&policy, loaded, records);
+        match stale.tell() {
+            Exit::Done => Ok(stale),
+            _ => Err(Exit::NotSo),
+        }
+    }
+
+    fn by<'a>(
+        policy: &Policy,
+        loaded: &Loaded,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Stale {
         let (older, rest): (Vec<_>, Vec<_>) = records
             .into_iter()
             .partition(|record| is_older(record, loaded));
-        let mut stale: HashSet<SessionId> = older.into_iter().map(|record| record.id).collect();
-        // Who a user is takes a look into a directory, for each.
+        let mut stale = Stale {
+            ids: older.into_iter().map(|record| record.id).collect(),
+            is_part: false,
+        };
         if policy.has_windows() {
             if let Ok(machine) = place::machine() {
-                stale.extend(moved(&policy, &machine, &rest));
+                let (logins, is_part) = logins(&rest);
+                stale.ids.extend(moved(policy, &machine, &rest, &logins));
+                stale.is_part = is_part;
             }
         }
-        Some(Stale(stale))
+        stale
+    }
+
+    /// Says so if these are not all.
+    pub fn tell(&self) -> Exit {
+        match self.is_part {
+            true => Exit::Partly.because(
+                "NSS does not say in time who all these users are: whom a window of time has moved is not known of all",
+            ),
+            false => Exit::Done,
+        }
     }
 
     /// Whether a session is.
     pub fn has(&self, record: &Record) -> bool {
-        self.0.contains(&record.id)
+        self.ids.contains(&record.id)
+    }
+}
+
+/// Who the users are, by their UIDs, as far as NSS says it in time; and whether that is a part only.
+fn logins(records: &[&Record]) -> (BTreeMap<u32, Login>, bool) {
+    /// There is a thread that asks.
+    static ASKS: AtomicBool = AtomicBool::new(false);
+    let users = records
+        .iter()
+        .map(|record| (record.uid, record.user.clone()));
+    let users: BTreeMap<u32, String> = users.collect();
+    let mut logins = BTreeMap::new();
+    if ASKS.swap(true, Ordering::AcqRel) {
+        return (logins, true);
+    }
+    let (sender, answers) = mpsc::channel();
+    // A call of NSS cannot be ended. So the thread lives on in one that hangs, alone, until that or the command ends.
+    let asking = Builder::new().spawn(move || {
+        for (uid, user) in users {
+            if sender.send((uid, Login::of(&user).ok())).is_err() {
+                break; // It took too long.
+            }
+        }
+        ASKS.store(false, Ordering::Release);
+    });
+    if asking.is_err() {
+        ASKS.store(false, Ordering::Release);
+    }
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match answers.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok((uid, login)) => logins.extend(login.map(|login| (uid, login))),
+            Err(RecvTimeoutError::Disconnected) => return (logins, asking.is_err()),
+            Err(RecvTimeoutError::Timeout) => return (logins, true),
+        }
     }
 }
 
@@ -51,12 +138,15 @@ fn is_older(record: &Record, loaded: &Loaded) -> bool {
 }
 
 /// Those whose login comes to something else now than when it was, by the same policy.
-fn moved(policy: &Policy, machine: &Machine, records: &[&Record]) -> Vec<SessionId> {
-    let mut logins: BTreeMap<u32, Option<Login>> = BTreeMap::new();
+fn moved(
+    policy: &Policy,
+    machine: &Machine,
+    records: &[&Record],
+    logins: &BTreeMap<u32, Login>,
+) -> Vec<SessionId> {
     let mut moved = Vec::new();
     for record in records {
-        let account = logins.entry(record.uid);
-        let Some(account) = account.or_insert_with(|| Login::of(&record.user).ok()) else {
+        let Some(account) = logins.get(&record.uid) else {
             continue;
         };
         let mut login = account.through(record.door());

@@ -230,6 +230,16 @@ fn a_failed_editor_and_an_unchanged_file_change_nothing() {
             .contains("failed (exit status: 3), so nothing is saved"),
         "{ran:?}"
     );
+    // What was written before that is not lost; and where nothing was, nothing is left.
+    let kept = ran.err.trim().rsplit(' ').next().unwrap();
+    assert_eq!(
+        fs::read_to_string(kept).unwrap(),
+        POLICY.replace("64", "128")
+    );
+    fs::remove_dir_all(system.root.join("var/lib/berth").join(&system.left()[0])).unwrap();
+    let ran = system.edit("exit 3", &[]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(!ran.err.contains("what you wrote"), "{ran:?}");
     let ran = system.edit("true", &[]);
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.ends_with("policy.toml is unchanged\n"), "{ran:?}");

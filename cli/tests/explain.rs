@@ -5,7 +5,7 @@ mod system;
 use std::path::Path;
 
 use system::ran::somebody;
-use system::{Ran, System, berth, json, needs_root, with_files};
+use system::{Ran, System, berth, needs_root, with_files};
 
 const EXPLAINED: &str = "version = 1
 [exempt]
@@ -57,8 +57,7 @@ profile = \"p\"
         command
             .args(["explain", "nobody", "--json", "--policy"])
             .arg(system.policy());
-        let output = command.env("TZ", zone).output().unwrap();
-        json(&String::from_utf8(output.stdout).unwrap())["user_rule"].clone()
+        Ran::of(command.env("TZ", zone)).json()["user_rule"].clone()
     });
     assert!(rules[0].is_string());
     assert_eq!(rules[0], rules[1]);
@@ -102,7 +101,7 @@ THIS LOGIN   base + batch
     );
     assert_eq!(told, expected);
     arguments.push("--json");
-    let object = json(&berth(&arguments).out);
+    let object = berth(&arguments).json();
     assert_eq!(object["user_rule"], "policy.toml:22");
     assert_eq!(
         object["outcome"]["user_caps"]["memory_max"]["finite"],

@@ -3,13 +3,12 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+mod ran;
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+use ran::{Folder, Ran};
 
 const LOG: &str = r#"2026-11-24T07:58:40.100000+00:00 lab1 sshd[1]: Accepted publickey for alice from 10.1.4.22
 2026-11-24T07:58:40.200000+00:00 lab1 berth[4821]: open session=12 user=alice uid=1001 service=sshd tty=ssh rhost=10.1.4.22 profile=student rule=cs101 user_rule=cs101 pool=cs101 ns=user,pid,ipc,mount result=ok setup_us=812
@@ -30,18 +29,14 @@ const SHOWN: &str = r"2026-11-24 07:58:40  alice       login     session 12, ssh
 
 /// A log in a folder of its own.
 struct Log {
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Log {
     fn new(text: &str) -> Log {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-log-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        let log = Log { folder };
-        fs::write(log.file(), text).unwrap();
-        log
+        let folder = Folder::new();
+        folder.write("auth.log", text);
+        Log { folder }
     }
 
     fn file(&self) -> PathBuf {
@@ -58,43 +53,26 @@ impl Log {
         command
     }
 
-    fn log(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
+    fn log(&self, arguments: &[&str]) -> Ran {
+        Ran::of(&mut self.command(arguments))
     }
 
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.log(arguments);
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.folder).unwrap();
+        self.log(arguments).ok()
     }
 }
 
 #[test]
-fn a_log_that_is_set_aside_meanwhile_is_shown_once() {
+fn a_log_that_is_being_set_aside_is_shown_once_and_nobody_waits_for_a_pipe_in_its_place() {
     let log = Log::new(LOG);
     let before = log.folder.join("auth.log.1");
+    // As it is between the two steps of setting it aside.
+    fs::hard_link(log.file(), &before).unwrap();
+    assert_eq!(log.ok(&[]), SHOWN);
+    fs::remove_file(&before).unwrap();
     // Whoever opens it waits here.
     nix::unistd::mkfifo(&before, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let mut command = log.command(&[]);
-    let program = command.stdout(Stdio::piped()).spawn().unwrap();
-    let writer = File::options().write(true).open(&before).unwrap();
-    fs::rename(log.file(), log.folder.join("auth.log.2")).unwrap();
-    fs::write(log.file(), "").unwrap();
-    drop(writer);
-    let output = program.wait_with_output().unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), SHOWN);
-
-    // As it is between the two steps of setting it aside.
-    fs::remove_file(&before).unwrap();
-    fs::rename(log.folder.join("auth.log.2"), log.file()).unwrap();
-    fs::hard_link(log.file(), &before).unwrap();
     assert_eq!(log.ok(&[]), SHOWN);
 }
 
@@ -142,8 +120,7 @@ fn append(log: &Log, text: &str) {
 fn one_is_told_as_one() {
     let line = "2026-11-24T17:20:02+00:00 lab1 berth[4821]: close session=12 user=alice service=sshd result=ok \
                 duration_s=3 tasks_peak=1 oom_kills=1 tasks_refused=1\n";
-    let said = Log::new(line).log(&[]).stdout;
-    let said = String::from_utf8(said).unwrap();
+    let said = Log::new(line).log(&[]).out;
     assert!(
         said.ends_with("3s, 1 task, 1 OOM kill, 1 task refused\n"),
         "{said}"
@@ -260,7 +237,7 @@ fn what_was_set_aside_last_comes_first() {
 #[test]
 fn json_has_each_field() {
     let log = Log::new(LOG);
-    let object: Value = serde_json::from_str(&log.ok(&["--json"])).unwrap();
+    let object = log.log(&["--json"]).json();
     assert_eq!(object["version"], 1);
     let events = object["events"].as_array().unwrap();
     assert_eq!(events.len(), 6);
@@ -292,12 +269,11 @@ fn it_goes_on_with_what_happens_and_with_the_next_file() {
 fn a_log_that_is_not_there_is_named() {
     let log = Log::new(LOG);
     fs::remove_file(log.file()).unwrap();
-    let output = log.log(&[]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8(output.stderr).unwrap();
+    let said = log.log(&[]);
+    assert_eq!(said.code, Some(1), "{said:?}");
     assert!(
-        said.contains("cannot read") && said.contains("auth.log"),
-        "{said}"
+        said.err.contains("cannot read") && said.err.contains("auth.log"),
+        "{said:?}"
     );
 }
 
@@ -329,4 +305,35 @@ fn what_a_login_did_not_get_is_told() {
         "2026-11-24 12:10:05  alice       login     session 3, sshd on ssh: profile student, rule all, \
          own pid mount, not enforced: io_max: no controller\n"
     );
+}
+
+#[test]
+fn of_a_journal_no_more_is_read_than_is_shown() {
+    let log = Log::new("");
+    // A journal with more before these two than anybody wants to read.
+    let script = r#"#!/bin/sh
+case " $* " in *" --reverse "*) ;; *) exit 3 ;; esac
+entry() {
+    echo "{\"__CURSOR\":\"$1\",\"__REALTIME_TIMESTAMP\":\"$1000000\",\"SYSLOG_IDENTIFIER\":\"berth\",\"MESSAGE\":\"$2\"}"
+}
+entry 1764000003 "close session=3 user=alice"
+entry 1764000002 "close session=2 user=bob"
+entry 1764000001 "close session=1 user=alice"
+i=0
+while [ $i -lt 10000 ]; do entry 1764000000 "close session=0 user=alice"; i=$((i + 1)); done
+exit 3
+"#;
+    fs::write(log.folder.join("journalctl"), script).unwrap();
+    let script = "chmod +x \"$1/journalctl\"; PATH=$1:$PATH
+        mount -t tmpfs none /run; mkdir -p /run/systemd/journal; : > /run/systemd/journal/socket
+        exec \"$2\" log alice -n 2 --json";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]);
+    command.arg(&log.folder).arg(env!("CARGO_BIN_EXE_berth"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let object: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let events = object["events"].as_array().unwrap();
+    let sessions: Vec<_> = events.iter().map(|one| &one["fields"]["session"]).collect();
+    assert_eq!(sessions, ["1", "3"]);
 }

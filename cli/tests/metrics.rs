@@ -6,76 +6,33 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+mod pretend;
 
-/// A /run/berth of its own, and a folder to write to. Needs root, for a mount namespace.
-struct Run(PathBuf);
+use pretend::ran::somebody;
+use pretend::{Folder, Ran, Run, record};
 
-impl Run {
-    /// So many sessions of each of these users, whose UIDs count from 4,000,000.
-    fn new(users: &[(&str, u32)]) -> Run {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-metrics-{}-{number}", std::process::id());
-        let run = Run(std::env::temp_dir().join(name));
-        fs::create_dir_all(run.0.join("sessions")).unwrap();
-        let mut id = 0;
-        for (nth, (user, sessions)) in users.iter().enumerate() {
-            for _ in 0..*sessions {
-                id += 1;
-                let record = json!({
-                    "id": id, "user": user, "uid": 4_000_000 + nth, "service": "sshd", "tty": "ssh", "rhost": "",
-                    "profile": "p", "rule": null, "user_rule": null, "pool": null, "opened": 1, "state": "active",
-                    "leader": { "pid": 1, "start": 1 }, "keeper": { "pid": 1, "start": 1 }, "init": null,
-                    "cgroup": null, "pid_namespace": null, "ipc_namespace": null, "mount_namespace": null,
-                    "user_namespace": null,
-                });
-                fs::write(run.0.join(format!("sessions/{id}")), record.to_string()).unwrap();
-            }
+/// So many sessions of each of these users, whose UIDs count from 4,000,000. Nobody keeps them.
+fn sessions(users: &[(&str, u32)]) -> Run {
+    let run = Run::new();
+    let mut id = 0;
+    for ((user, sessions), uid) in users.iter().zip(4_000_000..) {
+        for _ in 0..*sessions {
+            id += 1;
+            let mut record = record(id, user, uid, 60);
+            record["keeper"] = json!({ "pid": 1, "start": 1 });
+            run.write(id, &record);
         }
-        run
     }
-
-    /// `berth metrics` there; `before` is put in front of it.
-    fn command(&self, before: &str, arguments: &str) -> Command {
-        // /run is the test's own in there; the program stands there too, as the build may be where only root can go.
-        let (here, program) = (self.0.display(), env!("CARGO_BIN_EXE_berth"));
-        let script = format!(
-            "mount -t tmpfs -o mode=755 run /run && mkdir -p /run/berth/sessions /run/out && \
-             mount --bind {here}/sessions /run/berth/sessions && mount --bind {here} /run/out && \
-             touch /run/berth-program && mount --bind {program} /run/berth-program && \
-             exec {before} /run/berth-program metrics {arguments}"
-        );
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &script]);
-        command
-    }
-
-    fn metrics(&self, arguments: &str) -> Output {
-        self.command("", arguments)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &str) -> String {
-        let output = self.metrics(arguments);
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
+    run
 }
 
-impl Drop for Run {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-    }
+fn metrics(run: &Run, arguments: &str) -> Ran {
+    run.berth("", &format!("metrics {arguments}"))
 }
 
 fn lines<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
@@ -85,9 +42,9 @@ fn lines<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
 
 #[test]
 fn users_past_the_top_are_one() {
-    let run = Run::new(&[("alice", 2), ("bob", 1), ("carol", 3), ("other", 1)]);
+    let run = sessions(&[("alice", 2), ("bob", 1), ("carol", 3), ("other", 1)]);
     assert_eq!(
-        lines(&run.ok("--top 2"), "berth_user_sessions"),
+        lines(&metrics(&run, "--top 2").ok(), "berth_user_sessions"),
         [
             "berth_user_sessions{user=\"alice\",uid=\"4000000\"} 2",
             "berth_user_sessions{user=\"bob\",uid=\"4000001\"} 1",
@@ -95,7 +52,7 @@ fn users_past_the_top_are_one() {
         ]
     );
     // Whoever has that name is told apart.
-    let all = run.ok("");
+    let all = metrics(&run, "").ok();
     let all = lines(&all, "berth_user_sessions");
     assert_eq!(all.len(), 4, "{all:?}");
     assert_eq!(
@@ -103,18 +60,18 @@ fn users_past_the_top_are_one() {
         "berth_user_sessions{user=\"other\",uid=\"4000003\"} 1"
     );
     assert_eq!(
-        lines(&run.ok("--top 0"), "berth_user_sessions"),
+        lines(&metrics(&run, "--top 0").ok(), "berth_user_sessions"),
         ["berth_user_sessions{user=\"other\",uid=\"\"} 7"]
     );
 }
 
 #[test]
 fn sessions_are_counted_by_their_state_and_what_cannot_be_read_is_told() {
-    let run = Run::new(&[("alice", 2)]);
-    fs::write(run.0.join("sessions/9"), "{}").unwrap();
-    let output = run.metrics("");
-    assert_eq!(output.status.code(), Some(5), "{output:?}");
-    let text = String::from_utf8(output.stdout).unwrap();
+    let run = sessions(&[("alice", 2)]);
+    run.write(9, &json!({}));
+    let output = metrics(&run, "");
+    assert_eq!(output.code, Some(5), "{output:?}");
+    let text = output.out;
     // Of keepers that there are not.
     for line in [
         "berth_sessions{state=\"dead\"} 2",
@@ -129,17 +86,16 @@ fn sessions_are_counted_by_their_state_and_what_cannot_be_read_is_told() {
 
 #[test]
 fn what_a_full_disk_has_cut_is_told() {
-    let run = Run::new(&[("alice", 1)]);
-    let output = run.metrics(">/dev/full");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("No space left on device"), "{said}");
+    let run = sessions(&[("alice", 1)]);
+    let output = metrics(&run, ">/dev/full");
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.err.contains("No space left on device"), "{output:?}");
 }
 
 #[test]
 fn no_name_breaks_out_of_its_quotes() {
-    let run = Run::new(&[("a\"} 1\nevil{x=\"\\", 1)]);
-    let text = run.ok("");
+    let run = sessions(&[("a\"} 1\nevil{x=\"\\", 1)]);
+    let text = metrics(&run, "").ok();
     assert_eq!(
         lines(&text, "berth_user_sessions"),
         ["berth_user_sessions{user=\"a\\\"} 1\\nevil{x=\\\"\\\\\",uid=\"4000000\"} 1"]
@@ -149,56 +105,54 @@ fn no_name_breaks_out_of_its_quotes() {
 
 #[test]
 fn a_file_is_written_whole_where_nobody_else_can_write() {
-    let run = Run::new(&[("alice", 1)]);
-    fs::write(run.0.join("b.prom"), "old").unwrap();
-    let old = fs::File::open(run.0.join("b.prom")).unwrap();
-    assert_eq!(run.ok("--output /run/out/b.prom"), "");
-    let text = fs::read_to_string(run.0.join("b.prom")).unwrap();
+    let run = sessions(&[("alice", 1)]);
+    let out = Folder::new();
+    let metrics = |file: &str| {
+        let mount = format!("mkdir /run/out; mount --bind {} /run/out", out.display());
+        let program = "/run/berth-program metrics --output /run/out";
+        Ran::of(&mut run.shell(&format!("{mount}; exec {program}/{file}")))
+    };
+    let file = out.write("b.prom", "old");
+    let old = fs::File::open(&file).unwrap();
+    assert_eq!(metrics("b.prom").ok(), "");
+    let text = fs::read_to_string(&file).unwrap();
     // What node_exporter takes: no OpenMetrics.
     assert!(
         text.contains("\n# TYPE berth_logins_total counter\n"),
         "{text}"
     );
     assert!(text.ends_with('\n') && !text.contains("# EOF"), "{text}");
-    let mode = fs::metadata(run.0.join("b.prom"))
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
     // Another file by the same name: whoever reads the old one reads on in it.
     assert_eq!(std::io::read_to_string(old).unwrap(), "old");
-    let mut names: Vec<_> = fs::read_dir(&run.0)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    names.sort();
-    assert_eq!(names, ["b.prom", "sessions"]);
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
     for mode in [0o775, 0o757, 0o1777] {
-        fs::set_permissions(&run.0, Permissions::from_mode(mode)).unwrap();
-        let output = run.metrics("--output /run/out/c.prom");
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        fs::set_permissions(&out, Permissions::from_mode(mode)).unwrap();
+        let output = metrics("c.prom");
+        assert_eq!(output.code, Some(1), "{output:?}");
         assert!(
-            said.contains("others can write to /run/out; chmod go-w /run/out"),
-            "{said}"
+            output
+                .err
+                .contains("others can write to /run/out; chmod go-w /run/out"),
+            "{output:?}"
         );
-        assert!(!run.0.join("c.prom").exists());
+        assert!(!out.join("c.prom").exists());
     }
-    fs::set_permissions(&run.0, Permissions::from_mode(0o755)).unwrap();
-    let output = run.metrics("--output /run/out/no/such");
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    fs::set_permissions(&out, Permissions::from_mode(0o755)).unwrap();
+    let output = metrics("no/such");
+    assert_eq!(output.code, Some(1), "{output:?}");
 }
 
 #[test]
 fn who_is_not_root_is_told_so_and_no_terminal_is_a_connection() {
-    let run = Run::new(&[("alice", 1)]);
-    let nobody = "setpriv --reuid=4000001 --regid=4000001 --clear-groups";
-    let output = run.command(nobody, "").output().unwrap();
-    assert_eq!((output.status.code(), output.stdout), (Some(4), vec![]));
-    let output = run.metrics("--http");
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let run = sessions(&[("alice", 1)]);
+    let output = run.berth(&somebody(4_000_001), "metrics");
+    assert_eq!((output.code, output.out.as_str()), (Some(4), ""));
+    let output = metrics(&run, "--http");
+    assert_eq!(output.code, Some(2), "{output:?}");
     for arguments in ["--http --output x", "--allow root", "--top x", "--format x"] {
-        assert_eq!(run.metrics(arguments).status.code(), Some(2), "{arguments}");
+        assert_eq!(metrics(&run, arguments).code, Some(2), "{arguments}");
     }
 }
 
@@ -211,7 +165,7 @@ fn connect(run: &Run, arguments: &str) -> (TcpStream, Child) {
         .unwrap();
     let input = OwnedFd::from(listener.accept().unwrap().0);
     let output = input.try_clone().unwrap();
-    let mut server = run.command("", arguments);
+    let mut server = run.shell(&format!("exec /run/berth-program metrics {arguments}"));
     let server = server.stdin(input).stdout(output).stderr(Stdio::null());
     (client, server.spawn().unwrap())
 }
@@ -227,7 +181,7 @@ fn answer(run: &Run, arguments: &str, request: &[u8]) -> String {
 
 #[test]
 fn one_request_has_one_answer() {
-    let run = Run::new(&[("alice", 1)]);
+    let run = sessions(&[("alice", 1)]);
     let said = answer(&run, "--http", b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
     let (head, body) = said.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
@@ -253,7 +207,7 @@ fn one_request_has_one_answer() {
 
 #[test]
 fn a_user_who_is_not_allowed_is_refused() {
-    let run = Run::new(&[("alice", 1)]);
+    let run = sessions(&[("alice", 1)]);
     // Root's connection is always answered, so it has to be another's.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -275,7 +229,9 @@ fn a_user_who_is_not_allowed_is_refused() {
             .unwrap();
         let input = OwnedFd::from(listener.accept().unwrap().0);
         let output = input.try_clone().unwrap();
-        let mut server = run.command("", &format!("--http --allow {allow}"));
+        let mut server = run.shell(&format!(
+            "exec /run/berth-program metrics --http --allow {allow}"
+        ));
         server.stdin(input).stdout(output).status().unwrap();
         drop(server); // and with it our end of the connection
         let said = String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap();
@@ -289,7 +245,7 @@ fn a_user_who_is_not_allowed_is_refused() {
 
 #[test]
 fn who_asks_for_nothing_is_not_waited_for() {
-    let run = Run::new(&[("alice", 1)]);
+    let run = sessions(&[("alice", 1)]);
     // One that has gone away, and one that sends a byte now and then.
     let (client, mut server) = connect(&run, "--http");
     client.shutdown(Shutdown::Write).unwrap();

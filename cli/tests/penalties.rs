@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::value::Percent;
-use berth_config::{Places, Standing, Standings};
+use berth_config::{Exception, ExceptionFile, Places, Standing, Standings};
 use pretend::{Ran, Run, files, record};
 
 /// It has no penalty.
@@ -89,6 +89,24 @@ fn a_quota_that_cannot_be_given_back_at_once_is_later_and_keeps_nobody_elses() {
 }
 
 #[test]
+fn a_penalty_is_forgiven_whatever_the_helper_does_and_a_file_of_exceptions_says() {
+    let run = Run::new();
+    let places = Places::under(&run.root());
+    let users = BTreeMap::from([(ALICE, standing("alice"))]);
+    Standings { users }.write(&places).unwrap();
+    fs::create_dir(&places.exceptions).unwrap();
+    fs::write(places.exceptions.join(ALICE.to_string()), "damaged").unwrap();
+    let (helper, _) = helper(&run, "echo busy >&2; exit 1");
+    let ran = run.under(POLICY, &format!("unset {ALICE} penalty --helper {helper}"));
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    let left = "berth: left alice: the helper failed; `berth apply` tries again\n";
+    assert!(ran.err.contains("berth: busy\n"), "{ran:?}");
+    assert!(ran.err.ends_with(left), "{ran:?}");
+    assert!(ran.out.contains("the penalty is forgiven"), "{ran:?}");
+    assert!(Standings::read(&places).unwrap().users.is_empty());
+}
+
+#[test]
 fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
     let run = Run::new();
     let places = Places::under(&run.sessions.with_file_name("root"));
@@ -100,6 +118,94 @@ fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
     shell(&run, POLICY, &format!("$due; {lock}; $due"));
     let after = &Standings::read(&places).unwrap().users[&ALICE];
     assert_eq!(after.until, before.until);
+}
+
+#[test]
+fn a_penalty_is_not_for_who_has_its_users_uid_after_them() {
+    let run = Run::new();
+    let places = Places::under(&run.root());
+    let gone = Standing {
+        user: "no-such-alice".into(),
+        ..standing("")
+    };
+    let users = BTreeMap::from([(1, gone), (2, standing("bin"))]);
+    Standings { users }.write(&places).unwrap();
+    let mut watched = String::new();
+    for (uid, user) in [(1, "daemon"), (2, "bin")] {
+        run.write(uid.into(), &record(uid.into(), user, uid, 60));
+        watched +=
+            &format!("mkdir -p /run/berth/users/{uid}; touch /run/berth/users/{uid}/{uid}; ");
+    }
+    let policy = "version = 1\n[exempt]\nuids = [3]\n[penalty.hog]\ncpu_above = \"1%\"\nwindow = \"1min\"\nsteps = [\"50%\"]\n\
+                  step_time = \"1h\"\nforget = \"1h\"\n[profile.p]\npenalty = \"hog\"\n\
+                  [[rule]]\nuser = [\"daemon\", \"bin\"]\nprofile = \"p\"\n";
+    shell(&run, policy, &format!("{watched}$due"));
+    let left = Standings::read(&places).unwrap().users;
+    assert_eq!(left.keys().collect::<Vec<_>>(), [&2]);
+    assert!(!left[&2].is_over, "{left:?}");
+}
+
+#[test]
+fn a_clock_that_is_years_ahead_ends_no_exception_for_good() {
+    let run = Run::new();
+    let places = Places::under(&run.root());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    ExceptionFile::folder(&places).unwrap();
+    // As the clock has it, one has just ended, and the other 40 years ago.
+    let of = |uid| ExceptionFile::of(&places, uid);
+    for (uid, until) in [
+        (ALICE, now.as_secs() - 60),
+        (BOB, now.as_secs() - (40 << 25)),
+    ] {
+        let exception = Exception {
+            user: None,
+            key: "tasks_max".into(),
+            value: "512".into(),
+            until,
+            by: "root".into(),
+            reason: None,
+        };
+        of(uid).write(&[exception]).unwrap();
+    }
+    shell(&run, POLICY, "$due");
+    assert_eq!(of(ALICE).read().unwrap(), []);
+    assert_eq!(of(BOB).read().unwrap().len(), 1);
+}
+
+#[test]
+fn a_round_that_hangs_has_no_other_behind_it() {
+    let run = Run::new();
+    let lock = "flock /run/berth-penalties.lock sh -c 'touch /run/held; until test -e /run/go; do sleep 0.02; done' &
+                until test -e /run/held; do sleep 0.02; done";
+    let policy = "version = 1\n[penalty.hog]\ncpu_above = \"1%\"\nwindow = \"1min\"\nsteps = [\"50%\"]\n\
+                  step_time = \"1h\"\nforget = \"1h\"\n[profile.p]\npenalty = \"hog\"\n\
+                  [[rule]]\nuser = \"nobody\"\nprofile = \"p\"\n";
+    let hangs = "i=0; until grep -q \":$(stat -c %i /run/berth-due.lock || echo none) \" /proc/locks; do sleep 0.02; i=$((i + 1)); test $i -lt 1000; done";
+    let command = format!(
+        "trap 'touch /run/go' EXIT; {lock}; $due & {hangs}; echo berth: before > /run/berth-due-wrong; \
+         timeout 60 $due; grep -q before /run/berth-due-wrong; timeout 60 $due --json | grep -q applied; \
+         touch /run/go; wait; timeout 60 $due; ! test -e /run/berth-due-wrong"
+    );
+    shell(&run, policy, &command);
+}
+
+#[test]
+fn caps_of_who_has_gone_are_taken_back_before_anybody_is_asked_who_users_are() {
+    let run = Run::new();
+    let mark = format!("/run/berth/users/{ALICE}/goes-on");
+    // The helper would wait for a directory of users that does not answer.
+    let (helper, asked) = helper(&run, &format!("ls {mark} >&2; echo '[]'"));
+    let policy = "version = 1\n[time.long-ago]\nfrom = 2001-01-01T00:00:00\nuntil = 2001-01-02T00:00:00\n[profile.p]\n\
+                  [[rule]]\ntime = \"long-ago\"\nprofile = \"p\"\n";
+    run.loaded(policy);
+    let command = format!(
+        "mount --bind {}/var/lib /var/lib; mkdir -p $(dirname {mark}); touch {mark}; \
+         /run/berth-program apply --due --helper {helper}; ! test -e {mark}",
+        run.root().display()
+    );
+    let ran = Ran::of(&mut run.shell(&command));
+    assert_eq!((ran.code, &*ran.err), (Some(0), ""), "{ran:?}");
+    assert!(fs::read_to_string(asked).unwrap().contains("--by=time"));
 }
 
 #[test]

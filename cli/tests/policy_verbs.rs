@@ -5,7 +5,7 @@ mod system;
 use std::path::Path;
 use std::process::Command;
 
-use system::{Ran, System, berth, json, needs_root, with_files};
+use system::{Ran, System, berth, needs_root, with_files};
 
 const TWO_ERRORS: &str = "version = 1\n[profile.a]\nuser = { memory_maks = \"3G\" }\n[profile.b]\nuser = { tasks_max = 9 }\n[[rule]]\nservice = \"cron\"\nprofile = \"b\"\n";
 
@@ -56,7 +56,7 @@ fn check_of_a_file_reads_that_file_and_strict_minds_warnings() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(0), warned.as_str()));
     let ran = berth(&["check", "--strict", path]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(1), warned.as_str()));
-    let object = json(&berth(&["check", "--json", path]).out);
+    let object = berth(&["check", "--json", path]).json();
     assert_eq!(object["version"], 1);
     assert_eq!(
         (&object["errors"], &object["warnings"]),
@@ -78,6 +78,21 @@ fn check_of_what_a_program_still_writes_waits_for_its_end() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[test]
+fn reload_does_not_say_that_there_was_none_where_it_cannot_compare() {
+    needs_root();
+    let system = System::new("version = 1\n");
+    let root = system.root.display();
+    let berth = env!("CARGO_BIN_EXE_berth");
+    let script = format!(
+        "{berth} reload --root {root} >/dev/null; mount --bind /dev/null /proc/meminfo; exec {berth} reload --root {root}"
+    );
+    let ran = Ran::of(Command::new("unshare").args(["--mount", "sh", "-c", &script]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = "how many users change is not known: this machine cannot be looked at\n";
+    assert!(ran.out.ends_with(told), "{ran:?}");
 }
 
 #[test]
@@ -152,7 +167,7 @@ fn diff_tells_what_changes_for_whom() {
         (ran.out.as_str(), ran.code),
         ("0 of 1 users differ\n", Some(0))
     );
-    let object = json(&berth(&["diff", "--json", "--user", "nobody", &old, &new]).out);
+    let object = berth(&["diff", "--json", "--user", "nobody", &old, &new]).json();
     let penalty = "[penalty.hog]\ncpu_above = \"12.5%\"\nmemory_above = \"1G\"\nwindow = \"10min\"\nexcept = \"/usr/bin/make\"\n\
                    steps = [\"80%\", \"50%\"]\nstep_time = \"30min\"\nforget = \"3h\"\n[profile.a]\npenalty = \"hog\"\n";
     let watched = std::fs::read_to_string(&same).unwrap();
@@ -268,7 +283,7 @@ RULES THAT MATCH NOBODY
         GROUPS,
         &["check", "--json", "--users", path],
     );
-    let users = &json(&ran.out)["users"];
+    let users = &ran.json()["users"];
     assert_eq!(users["accounts"], 4);
     assert_eq!(users["landings"][1]["pool"], "labs");
     assert_eq!(users["denied"]["rule suspended"][0], "carol");
@@ -319,7 +334,7 @@ fn everybodys_groups_are_found_in_seconds_where_they_are_many() {
     let ran = with_accounts(&system, &users, &groups, &arguments);
     // One by one they took 20 s and more.
     assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
-    let denied = &json(&ran.out)["users"]["denied"]["rule policy.toml:3"];
+    let denied = &ran.json()["users"]["denied"]["rule policy.toml:3"];
     assert_eq!(denied.as_array().unwrap().len(), 100);
 }
 
@@ -342,7 +357,7 @@ fn a_user_in_400_groups_has_them_all() {
         path.to_str().unwrap(),
     ];
     let ran = with_files(&system, &[("/etc/group", &groups)], &arguments);
-    let object = json(&ran.out);
+    let object = ran.json();
     // nogroup, and the 400.
     assert_eq!(object["login"]["groups"].as_array().unwrap().len(), 401);
     assert_eq!(object["outcome"]["action"], "deny");
@@ -361,6 +376,27 @@ fn pam_status_is_that_of_the_system_that_root_names() {
     let ran = berth(&["pam", "status", "--root", root]);
     assert_eq!(ran.out, "SERVICE  PAM_BERTH\nlogin    disabled\n");
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));
+}
+
+#[test]
+fn pam_status_says_what_becomes_of_a_login_whose_helper_gives_no_answer() {
+    needs_root();
+    let system = System::new("version = 1\n[defaults]\non_error = \"allow\"\n");
+    let root = system.root.to_str().unwrap();
+    let pam = system.root.join("etc/pam.d");
+    std::fs::create_dir(&pam).unwrap();
+    let lines = "account required pam_berth.so\nsession required pam_berth.so\n";
+    std::fs::write(pam.join("login"), lines).unwrap();
+    let says = |then: &str, word: &str| {
+        let ran = berth(&["pam", "status", "--root", root]);
+        let line = format!("A login whose helper gives no answer {then}.\n");
+        assert!(ran.out.ends_with(&line), "{}", ran.out);
+        let ran = berth(&["pam", "status", "--json", "--root", root]);
+        assert_eq!(ran.json()["no_answer"], word);
+    };
+    says("is refused (on_error = \"deny\")", "deny");
+    assert_eq!(system.berth("reload", &[]).code, Some(0));
+    says("goes on without a berth (on_error = \"allow\")", "allow");
 }
 
 #[test]

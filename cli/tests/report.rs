@@ -3,52 +3,47 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+mod ran;
 
-/// An accounting file in a folder of its own, in which anybody may look.
+use ran::{Folder, Ran, somebody};
+
+/// An accounting file in a folder of its own.
 struct Accounts {
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Accounts {
     fn new() -> Accounts {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-report-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Accounts { folder }
+        Accounts {
+            folder: Folder::new(),
+        }
     }
 
     fn write(&self, name: &str, text: &str) {
-        fs::write(self.folder.join(name), text).unwrap();
+        self.folder.write(name, text);
     }
 
-    fn report(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_berth"))
-            .args(["report", "--file"])
-            .arg(self.folder.join("sessions.jsonl"))
-            .args(arguments)
-            .output()
-            .unwrap()
+    fn report(&self, arguments: &[&str]) -> Ran {
+        let mut report = Command::new(env!("CARGO_BIN_EXE_berth"));
+        report.args(["report", "--file"]);
+        report.arg(self.folder.join("sessions.jsonl"));
+        Ran::of(report.args(arguments))
     }
 
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.report(arguments);
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
+        self.report(arguments).ok()
     }
-}
 
-impl Drop for Accounts {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.folder).unwrap();
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        let said = self.report(&[arguments, &["--json"]].concat());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        said.json()
     }
 }
 
@@ -139,7 +134,7 @@ fn sums_are_what_the_obvious_computation_says() {
     accounts.write("sessions.jsonl.1800000000", &lines(&records[700..1500]));
     accounts.write("sessions.jsonl", &lines(&records[1500..]));
     for by in ["user", "profile", "service", "day"] {
-        let said: Value = serde_json::from_str(&accounts.ok(&["--by", by, "--json"])).unwrap();
+        let said = accounts.json(&["--by", by]);
         let name = |record: &Value| match by {
             "day" => record["end"].as_str().unwrap()[..10].to_owned(),
             _ => record[by].as_str().unwrap().to_owned(),
@@ -181,12 +176,11 @@ fn a_session_counts_for_the_moment_of_its_end() {
     assert!(within.len() > 100);
     // The same moment, in another zone.
     let until = "2026-11-08T23:00:00Z";
-    let said = accounts.ok(&["--since", since, "--until", until, "--json"]);
-    let said: Value = serde_json::from_str(&said).unwrap();
+    let said = accounts.json(&["--since", since, "--until", until]);
     assert_eq!(said["total"], obvious(&within));
     let end = records[0]["end"].as_str().unwrap();
     let sessions = |option: &str| {
-        let said: Value = serde_json::from_str(&accounts.ok(&[option, end, "--json"])).unwrap();
+        let said = accounts.json(&[option, end]);
         said["total"]["sessions"].as_u64().unwrap()
     };
     assert_eq!(sessions("--since") + sessions("--until"), 2000);
@@ -247,15 +241,14 @@ fn lines_that_are_no_records_are_passed_over_and_counted() {
         "x".repeat(300_000)
     );
     accounts.write("sessions.jsonl", &torn);
-    let output = accounts.report(&["--json"]);
-    assert_eq!(output.status.code(), Some(5));
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ran = accounts.report(&["--json"]);
+    assert_eq!(ran.code, Some(5));
+    let said = ran.json();
     assert_eq!(
         (&said["torn_lines"], &said["total"]["sessions"]),
         (&json!(4), &json!(4))
     );
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.starts_with("berth: 4 lines of "), "{told}");
+    assert!(ran.err.starts_with("berth: 4 lines of "), "{ran:?}");
 }
 
 #[test]
@@ -265,9 +258,8 @@ fn a_file_that_is_named_without_its_folder_has_what_was_set_aside_from_it() {
     accounts.write("sessions.jsonl", &lines(&records(2)));
     let mut report = Command::new(env!("CARGO_BIN_EXE_berth"));
     report.args(["report", "--json", "--file", "sessions.jsonl"]);
-    let output = report.current_dir(&accounts.folder).output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(report["total"]["sessions"], 5, "{output:?}");
+    let ran = Ran::of(report.current_dir(&accounts.folder));
+    assert_eq!(ran.json()["total"]["sessions"], 5, "{ran:?}");
 }
 
 #[test]
@@ -278,9 +270,8 @@ fn what_scripts_store_is_not_cut_without_a_word() {
         let file = accounts.folder.join("sessions.jsonl");
         let (berth, file) = (env!("CARGO_BIN_EXE_berth"), file.display());
         let script = format!("{berth} report --file {file} {option} {to}");
-        let output = Command::new("bash").args(["-c", &script]).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        (output.status.code(), said)
+        let ran = Ran::of(Command::new("bash").args(["-c", &script]));
+        (ran.code, ran.err)
     };
     for option in ["--csv", "--json"] {
         let (code, said) = to(">/dev/full", option);
@@ -321,12 +312,9 @@ total         2  4h 28min   45s  3.0G   24M        -    4
         env!("CARGO_BIN_EXE_berth"),
         accounts.folder.join("sessions.jsonl").display()
     );
-    let output = Command::new("script")
-        .args(["-qec", &script, "/dev/null"])
-        .output()
-        .unwrap();
+    let ran = Ran::of(Command::new("script").args(["-qec", &script, "/dev/null"]));
     assert_eq!(
-        String::from_utf8(output.stdout).unwrap().replace('\r', ""),
+        ran.out.replace('\r', ""),
         "\
 USER   SESSIONS      TIME   CPU                    PEAK  READ  WRITTEN  OOM
 alice         1  2h 14min   36s  ||||||||||||||||  3.0G   12M        -    2
@@ -340,10 +328,9 @@ total         2  4h 28min   45s                    3.0G   24M        -    4
 fn nothing_yet_is_no_error_and_who_may_not_read_is_told() {
     let accounts = Accounts::new();
     // A name mistyped is no empty report.
-    assert_eq!(accounts.report(&[]).status.code(), Some(1));
+    assert_eq!(accounts.report(&[]).code, Some(1));
     accounts.write("sessions.jsonl", "");
-    let none = accounts.ok(&["--json"]);
-    let none: Value = serde_json::from_str(&none).unwrap();
+    let none = accounts.json(&[]);
     assert_eq!(
         (&none["groups"], &none["total"]["sessions"]),
         (&json!([]), &json!(0))
@@ -361,18 +348,13 @@ fn nothing_yet_is_no_error_and_who_may_not_read_is_told() {
     let mut copy = Command::new("cp");
     copy.arg(env!("CARGO_BIN_EXE_berth")).arg(&accounts.folder);
     assert!(copy.status().unwrap().success());
-    let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(accounts.folder.join("berth"))
-        .args(["report", "--file"])
-        .arg(accounts.folder.join("sessions.jsonl"))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(4), "{output:?}");
-    let told = String::from_utf8(output.stderr).unwrap();
+    let (here, somebody) = (accounts.folder.display(), somebody(65534));
+    let script = format!("{somebody} {here}/berth report --file {here}/sessions.jsonl");
+    let ran = Ran::of(Command::new("sh").args(["-c", &script]));
+    assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(
-        told.contains("Permission denied") && told.contains("only root sees"),
-        "{told}"
+        ran.err.contains("Permission denied") && ran.err.contains("only root sees"),
+        "{ran:?}"
     );
 
     for wrong in [
@@ -380,6 +362,6 @@ fn nothing_yet_is_no_error_and_who_may_not_read_is_told() {
         &["--since", "yesterday"],
         &["--by", "colour"],
     ] {
-        assert_eq!(accounts.report(wrong).status.code(), Some(2), "{wrong:?}");
+        assert_eq!(accounts.report(wrong).code, Some(2), "{wrong:?}");
     }
 }

@@ -125,7 +125,7 @@ bob    4000002         1  student                -        3d      -    -       -
 2 users, 3 sessions.
 "
     );
-    let object: Value = serde_json::from_str(&run.berth("", "list --json").out).unwrap();
+    let object = run.berth("", "list --json").json();
     assert_eq!(object["version"], 1);
     assert!(object["now"].as_str().unwrap().contains('T'));
     let session = &object["sessions"][1];
@@ -146,7 +146,7 @@ bob    4000002         1  student                -        3d      -    -       -
     }
     assert!(session["age_seconds"].as_u64().unwrap() >= 8045);
     assert_eq!(session["memory"]["max_bytes"], Value::Null);
-    let object: Value = serde_json::from_str(&run.berth("", "list --users --json").out).unwrap();
+    let object = run.berth("", "list --users --json").json();
     assert_eq!(object["users"][0]["sessions"], json!([12, 14]));
 }
 
@@ -187,8 +187,7 @@ cs101      1         1   4m     61   0%    7.0G
     // The user's own cgroup has a reserve on top of the cap.
     run.cgroup("berth/user-4000001", &[("pids.max", "528\n")]);
     for verb in ["list --users", "show alice"] {
-        let object: Value =
-            serde_json::from_str(&run.berth("", &format!("{verb} --json")).out).unwrap();
+        let object = run.berth("", &format!("{verb} --json")).json();
         let user = object.get("users").map_or(&object, |users| &users[0]);
         assert_eq!(
             user["tasks"],
@@ -199,7 +198,7 @@ cs101      1         1   4m     61   0%    7.0G
     let metrics = run.berth("", "metrics").out;
     let max = "berth_user_tasks_max{user=\"alice\",uid=\"4000001\"} 512\n";
     assert!(metrics.contains(max), "{metrics}");
-    let object: Value = serde_json::from_str(&run.berth("", "list --pools --json").out).unwrap();
+    let object = run.berth("", "list --pools --json").json();
     let pool = &object["pools"][0];
     assert_eq!(
         (&pool["pool"], &pool["users"], &pool["sessions"]),
@@ -236,8 +235,7 @@ profile student  1 user
            14  alice, sshd from 10.1.4.22, 2h 14min
 "
     );
-    let object: Value =
-        serde_json::from_str(&run.berth("", "show profile:batch --json").out).unwrap();
+    let object = run.berth("", "show profile:batch --json").json();
     assert_eq!(
         (&object["profile"], &object["sessions"]),
         (&json!("batch"), &json!([9]))
@@ -473,8 +471,8 @@ fn what_has_no_cgroup_is_not_said_to_be_frozen() {
     run.write(14, &record(14, "alice", 4_000_001, 9));
     let ran = run.berth("", "freeze alice --json");
     let why = "session 14 is in no cgroup that was frozen, and goes on";
+    let object = ran.json();
     assert_eq!((ran.code, ran.err), (Some(5), format!("berth: {why}\n")));
-    let object: Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!(object["frozen"], json!([12]));
     assert_eq!(object["failed"], json!([why]));
     let ran = run.berth("", "thaw alice");
@@ -496,14 +494,14 @@ fn a_user_is_all_uids_that_have_the_name_with_all_sessions_of_these() {
     run.session(58, "alicia", 4_000_002, &frozen);
     run.session(59, "bob", 4_000_003, &frozen);
     let ran = run.berth("", "freeze alice --json");
-    let object: Value = serde_json::from_str(&ran.out).expect(&ran.err);
+    let object = ran.json();
     assert_eq!(object["frozen"], json!([12, 57, 58]));
     for (uid, told) in [(4_000_001, "1"), (4_000_002, "1"), (4_000_003, "0")] {
         let file = run.cgroups.join(format!("berth/user-{uid}/cgroup.freeze"));
         assert_eq!(std::fs::read_to_string(file).unwrap().trim(), told, "{uid}");
     }
     let ran = run.berth("", "show alice --json");
-    let object: Value = serde_json::from_str(&ran.out).expect(&ran.err);
+    let object = ran.json();
     assert_eq!(object["memory"]["bytes"], 2_u64 << 30);
     assert_eq!(object["sessions"].as_array().unwrap().len(), 3);
     let shown = run.berth("", "show alicia").out;
@@ -522,6 +520,7 @@ fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_ling
     run.write(57, &record(57, "alice", 4_000_002, 60));
     let places = Places::under(&run.sessions.with_file_name("root"));
     let exception = Exception {
+        user: Some("alice".into()),
         key: "tasks_max".into(),
         value: "512".into(),
         until: 4_000_000_000,
@@ -544,7 +543,7 @@ fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_ling
     let users = BTreeMap::from([(4_000_002, standing)]);
     Standings { users }.write(&places).unwrap();
     let ran = run.under("version = 1\n", "show alice --json");
-    let object: Value = serde_json::from_str(&ran.out).expect(&ran.err);
+    let object = ran.json();
     assert_eq!(object["exceptions"][0]["key"], "tasks_max");
     assert_eq!(object["penalty"]["penalty"], "hog");
     let shown = run.under("version = 1\n", "show alice").out;
@@ -595,7 +594,7 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
     let mut object = Value::Null;
     for other in ["--ruser dave", "--tty tty2"] {
         let ran = explained("console", &format!("12 {other} --json"));
-        object = serde_json::from_str(&ran.out).unwrap();
+        object = ran.json();
         assert_eq!(object["outcome"]["profile"], "student", "{other}");
     }
     assert_eq!(object["session"]["differs"], false);
@@ -633,7 +632,7 @@ fn explain_that_is_typed_in_a_session_is_about_it() {
         let before = format!("env BERTH_SESSION={session}");
         let policy = policy.display();
         let ran = run.berth(&before, &format!("explain {more} --policy {policy} --json"));
-        let object: Value = serde_json::from_str(&ran.out).unwrap();
+        let object = ran.json();
         (
             object["session"]["session"].clone(),
             object["login"]["service"].as_str().unwrap().to_owned(),

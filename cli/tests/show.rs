@@ -100,6 +100,7 @@ fn show_of_a_user_with_two_uids_has_the_exceptions_of_both() {
     ExceptionFile::folder(&places).unwrap();
     for (uid, value) in [(4_000_001, "8G"), (4_000_003, "9G")] {
         let exception = Exception {
+            user: None,
             key: "memory_max".into(),
             value: format!("\"{value}\""),
             until: 4_000_000_000,
@@ -114,8 +115,7 @@ fn show_of_a_user_with_two_uids_has_the_exceptions_of_both() {
     assert_eq!(exceptions.len(), 2, "{ran:?}");
     assert!(exceptions[0].contains("of 4000001: memory_max 8G until"));
     assert!(exceptions[1].contains("of 4000003: memory_max 9G until"));
-    let shown: Value =
-        serde_json::from_str(&run.under("version = 1\n", "show --json alice").out).unwrap();
+    let shown = run.under("version = 1\n", "show --json alice").json();
     assert_eq!(shown["exceptions"][1]["uid"], 4_000_003);
     assert_eq!(shown["exceptions"][1]["value"], "9G");
 }
@@ -129,7 +129,7 @@ fn show_of_a_session_lets_no_escape_sequence_through() {
             .contains("    State: dead\n    Login: sshd from evil\u{fffd}[2J\n"),
         "{ran:?}"
     );
-    let object: Value = serde_json::from_str(&run.berth("", "show 9 --json").out).unwrap();
+    let object = run.berth("", "show 9 --json").json();
     assert_eq!(
         (&object["version"], &object["state"]),
         (&json!(1), &json!("dead"))

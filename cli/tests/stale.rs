@@ -2,9 +2,11 @@
 
 mod pretend;
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use pretend::{Run, record, with_figures};
+use pretend::{Ran, Run, record, with_figures};
 
 #[test]
 fn a_session_from_before_the_policy_in_force_is_stale() {
@@ -40,12 +42,18 @@ fn a_session_from_before_the_policy_in_force_is_stale() {
     assert_eq!(stale[3], (&json!(false), &json!("active")));
     assert!(loaded("show 12").contains("    Stale: opened under another policy, or "));
     assert!(loaded("top -b -d 0.1").contains(" S\n"));
-    // Without a policy in force nothing is older.
-    assert!(
-        run.berth("", "list --stale")
-            .out
-            .ends_with("0 sessions, 0 users.\n")
+    // Without a policy in force nothing is older, and with one that cannot be used nobody knows.
+    let none = run.berth("", "list --stale");
+    assert_ne!(none.code, Some(0), "{none:?}");
+    assert_eq!(none.out, "");
+    let etc = run.root().join("etc");
+    fs::write(etc.join("berth/policy.toml"), "version = 2\n").unwrap();
+    let damaged = format!(
+        "mount --bind {} /etc; exec /run/berth-program list --stale",
+        etc.display()
     );
+    let damaged = Ran::of(&mut run.shell(&damaged));
+    assert_eq!((damaged.code, &*damaged.out), (Some(3), ""), "{damaged:?}");
 }
 
 #[test]
@@ -102,7 +110,7 @@ fn a_session_is_stale_when_a_window_of_time_gives_it_another_pool_or_other_names
 fn stale(run: &Run, policy: &str) -> Vec<bool> {
     let ran = run.under(policy, "list --json");
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-    let object: Value = serde_json::from_str(&ran.out).unwrap();
+    let object = ran.json();
     let sessions = object["sessions"].as_array().unwrap();
     let stale = sessions.iter().map(|one| one["stale"].as_bool().unwrap());
     stale.collect()

@@ -350,7 +350,7 @@ fn what_caps_did_is_of_today_where_it_is_accounted() {
     let policy =
         format!("version = 1\n[defaults]\nno_match = \"exempt\"\n[accounting]\nfile = {file:?}\n");
     // Three sessions have an OOM kill each, and their two users four refused tasks.
-    let object: Value = serde_json::from_str(&run.under(&policy, "top --json -d 0.1").out).unwrap();
+    let object = run.under(&policy, "top --json -d 0.1").json();
     assert_eq!(object["everyone"]["today"]["oom_kills"], 8, "{object}");
     assert_eq!(object["everyone"]["today"]["tasks_refused"], 15);
     // Since midnight, or since the first of them was opened, where that is yesterday's.
@@ -387,9 +387,7 @@ fn before_linux_6_11_refused_tasks_are_known_of_sessions_only() {
     ] {
         std::fs::remove_file(run.cgroups.join(session).join("pids.events.local")).unwrap();
     }
-    let object = |verb: &str| -> Value {
-        serde_json::from_str(&run.berth("", &format!("{verb} --json")).out).unwrap()
-    };
+    let object = |verb: &str| -> Value { run.berth("", &format!("{verb} --json")).json() };
     let refused = |object: &Value| object["tasks"]["refused"].clone();
     assert_eq!(refused(&object("show alice")), Value::Null);
     assert_eq!(refused(&object("list --users")["users"][1]), Value::Null);
@@ -408,7 +406,7 @@ fn one_look_is_an_object_for_programs() {
     let look = |arguments: &str| -> Value {
         let ran = run.berth("", &format!("top --json -d 0.1 {arguments}"));
         assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
-        serde_json::from_str(&ran.out).unwrap()
+        ran.json()
     };
     let users = look("");
     assert_eq!(users["version"], 1);

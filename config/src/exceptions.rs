@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decide::{Bases, caps};
 use crate::diagnostic::Severity;
-use crate::facts::{LocalTime, Machine, disk_of, led_by_others};
+use crate::facts::{LocalTime, Login, Machine, disk_of, led_by_others};
 use crate::places::Places;
 use crate::read::{self, Part};
 use crate::source::{self, Source};
@@ -27,9 +27,15 @@ const REMEDY: &str = "`berth unset` with the user's name or UID removes it";
 /// What to do with one that comes to nothing.
 const NOT_HERE: &str = "`berth unset` ends it";
 
+/// What to do with one that was made for somebody else.
+const REMEDY_OF_ANOTHER: &str = "`berth unset` with the user's name or UID ends it";
+
 /// A cap that is something else for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exception {
+    /// For whom it was made. An earlier version did not write it; then it is for whoever has the UID.
+    #[serde(default)]
+    pub user: Option<String>,
     /// The policy's key, of `[profile.P.user]`.
     pub key: String,
     /// The value, in TOML.
@@ -117,6 +123,31 @@ impl Exceptions {
             false => table(&list)?,
         };
         Ok(Exceptions { list, table })
+    }
+
+    /// Those of them that were made for this user. `failed` is told of each other one: the UID may be another's by now, or
+    /// the user has another name, and nobody can tell these two apart.
+    pub fn of_user(
+        mut self,
+        places: &Places,
+        login: &Login,
+        mut failed: impl FnMut(&StateError),
+    ) -> Exceptions {
+        let count = self.list.len();
+        self.list.retain(|one| {
+            let other = one.user.as_deref().filter(|user| !login.is(user));
+            let other = other.map(|user| StateError::Another {
+                path: ExceptionFile::of(places, login.uid).path,
+                user: user.into(),
+                remedy: REMEDY_OF_ANOTHER,
+            });
+            other.inspect(&mut failed).is_none()
+        });
+        match self.list.len() == count {
+            true => self,
+            // Each has been read with the others.
+            false => Exceptions::of(self.list).unwrap_or_default(),
+        }
     }
 
     /// Those of them that come to something on this machine: a disk may be gone by now. `failed` is told of each other one,
@@ -284,10 +315,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::own_folder::Folder;
+    use crate::setting::value;
 
     fn exception(text: &str) -> Exception {
         let (key, value) = parse(text).unwrap();
         Exception {
+            user: None,
             key,
             value,
             until: u64::MAX >> 16,
@@ -336,8 +370,7 @@ mod tests {
     #[test]
     fn an_exception_that_comes_to_nothing_on_this_machine_is_refused() {
         let machine = Machine::read(None).unwrap();
-        let theirs = std::env::temp_dir().join(format!("berth-theirs-{}", std::process::id()));
-        fs::create_dir(&theirs).unwrap();
+        let theirs = Folder::new();
         fs::set_permissions(&theirs, Permissions::from_mode(0o777)).unwrap();
         let link = theirs.join("link");
         std::os::unix::fs::symlink("/", &link).unwrap();
@@ -360,7 +393,6 @@ mod tests {
                 Some(expected) => assert!(error.clone().unwrap().contains(expected), "{error:?}"),
             }
         }
-        fs::remove_dir_all(theirs).unwrap();
     }
 
     #[test]
@@ -380,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_file_is_read_as_it_was_written_and_a_damaged_one_is_named() {
-        let root = std::env::temp_dir().join(format!("berth-exceptions-{}", std::process::id()));
+        let root = Folder::new();
         let places = Places::under(&root);
         ExceptionFile::folder(&places).unwrap();
         let file = ExceptionFile::of(&places, 1001);
@@ -393,6 +425,43 @@ mod tests {
         // What is over counts no more.
         let now = Exceptions::in_force(&places, 1001).unwrap();
         assert_eq!(now.list(), &list[..1]);
+        // A UID is another's after its user; one with two names has both.
+        for (user, login, is_theirs) in [
+            (None, "no-such-bob", true),
+            (Some("no-such-alice"), "no-such-alice", true),
+            (Some("no-such-alice"), "no-such-bob", false),
+            (Some("root"), "admin", true),
+        ] {
+            let login = Login {
+                user: login.into(),
+                uid: if user == Some("root") { 0 } else { 1001 },
+                ..Login::default()
+            };
+            let user = user.map(String::from);
+            let for_user = Exception {
+                user,
+                ..exception("tasks_max=8")
+            };
+            let list = vec![exception("memory_max=8G"), for_user];
+            let mut told = Vec::new();
+            let failed = |error: &StateError| told.push(error.to_string());
+            let all = Exceptions::of(list.clone()).unwrap();
+            let all = all.of_user(&places, &login, failed);
+            match is_theirs {
+                true => assert_eq!((all.list(), told.len()), (&list[..], 0)),
+                false => {
+                    assert_eq!(all.list(), &list[..1]);
+                    assert!(value(&all.table.tasks_max).is_none());
+                    assert!(
+                        told[0].contains("exceptions/1001 has one for no-such-alice"),
+                        "{told:?}"
+                    );
+                }
+            }
+        }
+        let text = r#"{"key":"tasks_max","value":"9","until":1,"by":"root","reason":null}"#;
+        let old: Exception = serde_json::from_str(text).unwrap();
+        assert_eq!(old.user, None);
         // One digit of a cap is enough.
         let text = std::fs::read_to_string(file.path()).unwrap();
         std::fs::write(file.path(), text.replace("8G", "9G")).unwrap();
@@ -403,6 +472,5 @@ mod tests {
         assert!(error.contains("exceptions/1001 is damaged"), "{error}");
         file.write(&[]).unwrap();
         assert_eq!(ExceptionFile::uids(&places), [0_u32; 0]);
-        std::fs::remove_dir_all(root).unwrap();
     }
 }

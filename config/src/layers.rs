@@ -1,7 +1,7 @@
 //! What lies over the policy's caps of one user: exceptions that an admin made, and the step of a penalty.
 
 use crate::exceptions::Exceptions;
-use crate::facts::Machine;
+use crate::facts::{Login, Machine};
 use crate::outcome::Penalty;
 use crate::penalties::{Standing, Standings};
 use crate::places::Places;
@@ -28,13 +28,16 @@ impl Layers {
     /// Those of a user that hold now. A file that cannot be used counts as none, and the caller says so, and of what it is.
     pub fn in_force(
         places: &Places,
-        uid: u32,
+        login: &Login,
         machine: &Machine,
         mut failed: impl FnMut(&str, &StateError),
     ) -> Layers {
         let mut not_used = |error: &StateError| failed("exceptions", error);
+        let uid = login.uid;
         let exceptions = match Exceptions::in_force(places, uid) {
-            Ok(all) => all.here(places, uid, machine, not_used),
+            Ok(all) => all
+                .of_user(places, login, &mut not_used)
+                .here(places, uid, machine, not_used),
             Err(error) => {
                 not_used(&error);
                 Exceptions::default()
@@ -46,7 +49,11 @@ impl Layers {
         });
         Layers {
             exceptions,
-            standing: standings.users.remove(&uid).filter(Standing::is_on_step),
+            // One of who had the UID before ends, and is told, at the next round.
+            standing: standings
+                .users
+                .remove(&uid)
+                .filter(|standing| standing.is_on_step() && login.is(&standing.user)),
         }
     }
 }

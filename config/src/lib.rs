@@ -38,6 +38,9 @@ mod layers;
 mod loaded;
 mod merge;
 pub mod outcome;
+#[cfg(test)]
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
 mod penalties;
 mod pending;
 mod places;

@@ -338,6 +338,16 @@ pub struct Privileges {
     pub nested_userns: bool,
 }
 
+impl Privileges {
+    /// All that a login has by itself.
+    pub const fn all() -> Privileges {
+        Privileges {
+            no_new_privs: false,
+            nested_userns: true,
+        }
+    }
+}
+
 /// What is watched of a user, and what becomes of who is above it for long, worked out for this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Penalty {

@@ -1,4 +1,5 @@
-//! Files that are exchanged as a whole: written beside the one that they replace, and put in its place.
+//! Files that are exchanged as a whole: written beside the one that they replace, and put in its place. That is two steps,
+//! for two files that are one at once; session's `replace_file` and cli's `replace` do it in one, for other promises.
 
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -81,14 +82,14 @@ impl Drop for Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn what_cannot_be_put_in_its_place_is_not_left_beside_it() {
-        let folder = std::env::temp_dir().join(format!("berth-pending-{}", std::process::id()));
+        let folder = Folder::new();
         let path = folder.join("place");
         std::fs::create_dir_all(&path).unwrap();
         Pending::write(&path, "text").unwrap().put().unwrap_err();
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -16,7 +16,7 @@ pub struct Places {
     pub drop_ins: PathBuf,
     /// The policy in force.
     pub loaded: PathBuf,
-    /// The list of whom Berth never touches.
+    /// The list of whom Berth never touches, and what becomes of the others where the helper gives no answer.
     pub exempt: PathBuf,
     /// There if the policy in force has windows of time or penalties, so that something is to be done each minute.
     pub due: PathBuf,

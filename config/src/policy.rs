@@ -153,6 +153,19 @@ impl Policy {
         decide::on_error(&self.contents, &profile.unwrap_or_default())
     }
 
+    /// What becomes of logins whose helper gives no answer, so that nobody knows whose profile it would have been. They go
+    /// on if no profile says otherwise: who is in a strict one may be able to make the helper fail.
+    pub fn unanswered(&self) -> berth_protocol::OnError {
+        let rules = self.contents.rules.iter();
+        let berths = rules.filter(|rule| rule.keys.action.is_none());
+        let profiles = berths.map(|rule| self.contents.profile_of(rule));
+        let mut words = profiles.map(|profile| decide::on_error(&self.contents, &profile));
+        match self.default_on_error() == OnError::Deny || words.any(|word| word == OnError::Deny) {
+            true => berth_protocol::OnError::Deny,
+            false => berth_protocol::OnError::Allow,
+        }
+    }
+
     /// What a login gets of a user who is frozen.
     pub fn frozen_login(&self) -> FrozenLogin {
         let frozen_login = value(&self.contents.defaults.frozen_login).copied();

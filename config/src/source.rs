@@ -5,6 +5,8 @@ use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use berth_protocol::is_invisible;
+
 use crate::diagnostic::{At, Diagnostic, Finding, Place, Severity};
 use crate::sys;
 
@@ -218,12 +220,12 @@ impl Source {
     }
 }
 
-/// A text of which no escape sequence reaches the terminal, as long as it was.
-fn printable(text: &str) -> String {
+/// A text of which no escape sequence reaches the terminal, and nothing that changes how the rest shows; as long as it was.
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             '\t' => ' ',
-            c if c.is_control() => '\u{fffd}',
+            c if is_invisible(c) => '\u{fffd}',
             c => c,
         })
         .collect()

@@ -43,6 +43,16 @@ pub enum StateError {
         /// What to do.
         remedy: &'static str,
     },
+    /// It is about a user of another name.
+    #[error("{path} has one for {user}, who had this UID before, or this name is new; {remedy}", path = .path.display())]
+    Another {
+        /// The file.
+        path: PathBuf,
+        /// The other user.
+        user: String,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// It cannot be written.
     #[error(transparent)]
     Write(#[from] InstallError),
@@ -125,19 +135,21 @@ pub(crate) fn write<T: Serialize>(path: &Path, state: Option<T>) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_file_that_cannot_be_read_is_no_missing_one() {
-        let path = std::env::temp_dir().join(format!("berth-state-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.join("state");
         assert!(matches!(read::<u32>(&path, ""), Ok(None)));
         std::os::unix::fs::symlink(&path, &path).unwrap();
         assert!(read::<u32>(&path, "").is_err());
-        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
     fn what_was_written_is_read_again_and_nothing_is_no_file() {
-        let path = std::env::temp_dir().join(format!("berth-stored-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.join("state");
         write(&path, None::<u32>).unwrap();
         write(&path, Some(7)).unwrap();
         assert_eq!(read::<u32>(&path, "").unwrap(), Some(7));
@@ -146,6 +158,5 @@ mod tests {
         // It is told if it stays.
         std::fs::create_dir(&path).unwrap();
         write(&path, None::<u32>).unwrap_err();
-        std::fs::remove_dir(path).unwrap();
     }
 }

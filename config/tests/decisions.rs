@@ -171,6 +171,42 @@ fn caps_that_come_to_nothing_here_let_nobody_in_whom_a_rule_refuses() {
     }
 }
 
+/// Who is in one of them may be able to make the helper fail.
+#[test]
+fn one_profile_that_says_deny_decides_where_nobody_knows_whose_login_it_is() {
+    let of = |text: &str| policy(text).unanswered();
+    let (allow, deny) = (
+        berth_protocol::OnError::Allow,
+        berth_protocol::OnError::Deny,
+    );
+    let profiles = "[profile.strict]\non_error = \"deny\"\n[profile.lax]\non_error = \"allow\"\n\
+                    [profile.of_strict]\ninherits = \"strict\"\n";
+    for (defaults, rules, expected) in [
+        ("allow", "[[rule]]\nprofile = \"lax\"\n", allow),
+        // Before it is known which profile a login has.
+        ("deny", "[[rule]]\nprofile = \"lax\"\n", deny),
+        (
+            "allow",
+            "[[rule]]\nuser = \"bob\"\nprofile = \"of_strict\"\n[[rule]]\nprofile = \"lax\"\n",
+            deny,
+        ),
+        (
+            "allow",
+            "[[rule]]\nprofile = [\"strict\", \"lax\"]\n",
+            allow,
+        ),
+        (
+            "allow",
+            "[[rule]]\nuser = \"bob\"\naction = \"deny\"\n[[rule]]\nprofile = \"lax\"\n",
+            allow,
+        ),
+    ] {
+        let text = format!("[defaults]\non_error = \"{defaults}\"\n{profiles}{rules}");
+        assert_eq!(of(&text), expected, "{text}");
+    }
+    assert_eq!(of(profiles), deny, "the default of the default");
+}
+
 #[test]
 fn defaults_are_those_of_the_documents() {
     let policy = policy("[profile.a]\n[[rule]]\nprofile = \"a\"\n");

@@ -575,12 +575,13 @@ fn what_is_not_done_yet_is_refused() {
 
 #[test]
 fn nothing_in_a_file_can_steer_the_terminal() {
-    let text = "version = 1\n[profile.p]\nuser = { memory_max = \"\\u001b[2J\" }\n[time.t]\nhours = '\u{1b}[2J'\n\"\\u001b\" = 1\n";
+    let text = "version = 1\n[profile.p]\nuser = { memory_max = \"\\u001b[2J\" }\n[time.t]\nhours = '\u{1b}[2J\u{202e}'\n\"\\u001b\" = 1\n";
     let diagnostics = Written::new(text).check().diagnostics;
     assert_eq!(diagnostics.len(), 3, "{diagnostics:?}");
-    for diagnostic in diagnostics {
+    for mut diagnostic in diagnostics {
+        diagnostic.path = "/home/\u{1b}[2J/p.toml".into();
         let printed = diagnostic.to_string();
-        assert!(!printed.contains('\u{1b}'), "{printed:?}");
+        assert!(!printed.contains(['\u{1b}', '\u{202e}']), "{printed:?}");
     }
 }
 

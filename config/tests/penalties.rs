@@ -43,6 +43,7 @@ fn on_step() -> Layers {
 fn excepted(cap: &str) -> Layers {
     let (key, value) = parse_exception(cap).unwrap();
     let exceptions = Exceptions::of(vec![Exception {
+        user: Some("alice".into()),
         key,
         value,
         until: u64::MAX >> 16,
@@ -166,16 +167,22 @@ fn exceptions_and_steps_in_force_are_those_on_the_disk_and_a_damaged_file_is_nam
     }
     .write(&places)
     .unwrap();
-    let in_force = |uid| {
+    let in_force_for = |user: &str, uid| {
         let mut damaged = Vec::new();
         let named = |of: &str, _: &_| damaged.push(of.to_owned());
-        let layers = Layers::in_force(&places, uid, &machine(), named);
+        let login = login(user, uid, &[]);
+        let layers = Layers::in_force(&places, &login, &machine(), named);
         (layers, damaged)
     };
+    let in_force = |uid| in_force_for("alice", uid);
     let (layers, damaged) = in_force(1001);
     assert_eq!(layers.exceptions.list(), over.exceptions.list());
     assert_eq!((layers.standing, damaged.len()), (over.standing, 0));
     assert_eq!(in_force(1002).0.standing, None, "its step is over");
+    // The UID is another user's by now.
+    let (layers, told) = in_force_for("no-such-bob", 1001);
+    assert!(layers.exceptions.list().is_empty() && layers.standing.is_none());
+    assert_eq!(told, ["exceptions"]);
     for not_here in ["allowed_cpus=64-", "io_read_iops_max={ \"/proc\" = 5 }"] {
         let (quota, not_here) = (excepted("cpu_quota=50%"), excepted(not_here));
         let both = [quota.exceptions.list(), not_here.exceptions.list()].concat();

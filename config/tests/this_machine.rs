@@ -8,6 +8,10 @@ use berth_config::{Login, LookupError, PamStack, Site, ThisMachine};
 
 #[path = "../../tests/src/apart.rs"]
 mod apart;
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
+
+use own_folder::Folder;
 
 /// Runs a test on such a machine.
 #[track_caller]
@@ -15,9 +19,7 @@ fn on_a_machine<T: FnOnce()>(test: T) {
     if apart::is_apart() {
         return test();
     }
-    let name = apart::test_of::<T>();
-    let folder = std::env::temp_dir().join(format!("berth-{name}-{}", std::process::id()));
-    std::fs::create_dir_all(folder.join("pam.d")).unwrap();
+    let folder = Folder::new();
     let many = (0..100).map(|number| format!("g{number}:x:{}:alice\n", 5000 + number));
     let many: String = many.collect();
     for (file, text) in [
@@ -32,7 +34,7 @@ fn on_a_machine<T: FnOnce()>(test: T) {
         ("pam.d/sshd", "session include level1\n"),
         ("pam.d/cron", "session required pam_unix.so\n"),
     ] {
-        std::fs::write(folder.join(file), text).unwrap();
+        folder.write(file, text);
     }
     // As deep as an include goes, and one deeper.
     for level in 1..=9 {
@@ -40,9 +42,9 @@ fn on_a_machine<T: FnOnce()>(test: T) {
             8 => "session required pam_berth.so\n".to_owned(),
             _ => format!("session include level{}\n", level + 1),
         };
-        std::fs::write(folder.join(format!("pam.d/level{level}")), next).unwrap();
+        folder.write(format!("pam.d/level{level}"), next);
     }
-    std::fs::write(folder.join("pam.d/deeper"), "session include sshd\n").unwrap();
+    folder.write("pam.d/deeper", "session include sshd\n");
     let script =
         "cd \"$1\"; shift; for file in passwd group pam.d; do mount --bind $file /etc/$file; done
         echo passwd: files > nsswitch.conf; echo group: files >> nsswitch.conf
@@ -55,7 +57,6 @@ fn on_a_machine<T: FnOnce()>(test: T) {
         ],
         test,
     );
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 fn this_machine() -> ThisMachine {

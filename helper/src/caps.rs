@@ -5,13 +5,13 @@ use berth_session::{Group, Manager, SessionId, Tree, UserFolder};
 use crate::decide::Planned;
 use crate::error::Result;
 use crate::leader::Leader;
-use crate::{cgroup, systemd};
+use crate::{cgroupfs, systemd};
 
 /// The caps of one login, worked out before any lock is taken.
 #[derive(Debug)]
 pub enum Plan {
     /// Berth writes them.
-    Cgroupfs(Box<cgroup::Plan>),
+    Cgroupfs(Box<cgroupfs::Plan>),
     /// systemd is asked for them.
     Systemd(systemd::Plan),
 }
@@ -20,7 +20,7 @@ pub enum Plan {
 #[derive(Debug)]
 pub enum Place {
     /// A cgroup that Berth has made.
-    Cgroupfs(cgroup::Place),
+    Cgroupfs(cgroupfs::Place),
     /// A unit of systemd's.
     Systemd(systemd::Place),
 }
@@ -39,7 +39,7 @@ impl Plan {
     /// Works the caps out for this tree.
     pub fn new(tree: &Tree, planned: &Planned) -> Result<Plan> {
         Ok(match tree.manager() {
-            Manager::Berth => Plan::Cgroupfs(Box::new(cgroup::Plan::new(tree, planned)?)),
+            Manager::Berth => Plan::Cgroupfs(Box::new(cgroupfs::Plan::new(tree, planned)?)),
             Manager::Systemd => Plan::Systemd(systemd::Plan::new(tree, planned)?),
         })
     }

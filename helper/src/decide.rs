@@ -130,7 +130,7 @@ pub fn decide(
     let machine =
         Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;
     // A file that cannot be used keeps nobody out: the log names it.
-    let layers = Layers::in_force(&Places::system(), login.uid, &machine, |of, error| {
+    let layers = Layers::in_force(&Places::system(), &login, &machine, |of, error| {
         let line = Line::new(of).field("uid", login.uid);
         line.field("error", error).error();
     });
@@ -268,10 +268,7 @@ impl Planned {
                 self.notes.push(format!("caps only: {why}"));
             }
             self.berth.namespaces = Namespaces::none();
-            self.berth.privileges = Privileges {
-                no_new_privs: false,
-                nested_userns: true,
-            };
+            self.berth.privileges = Privileges::all();
         }
         Ok(())
     }

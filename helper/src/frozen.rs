@@ -5,8 +5,8 @@ use berth_config::outcome::{CgroupPlace, FrozenLogin};
 use berth_protocol::{JoinAbility, Request};
 use berth_session::{Manager, Tree};
 
-use crate::cgroup::UserTasks;
 use crate::decide::Planned;
+use crate::settings::UserTasks;
 
 /// Whether nobody but the user waits for this application: it serves one login, and one from another host. Where `su` is
 /// typed it would stop the admin's own terminal, where cron runs a job there would be one more each minute.
@@ -78,8 +78,8 @@ mod tests {
     use berth_config::outcome::Caps;
 
     use super::*;
-    use crate::cgroup::folder::Folder;
     use crate::decide::tests::{planned, request};
+    use crate::settings::folder::Folder;
 
     #[test]
     fn only_a_login_from_another_host_that_is_joined_can_stand() {

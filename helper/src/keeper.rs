@@ -1,32 +1,29 @@
-//! Step 5 of a login: keeping the session until the login ends, and ending it.
+//! Step 5 of a login: keeping the session until the login ends, and what lingers of it.
+
+mod ending;
+
+pub use ending::sweep_until_nothing_is_left;
 
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use berth_config::outcome::{Accounting, Logout};
 use berth_protocol::Channel;
-use berth_session::{Group, Line, Manager, Record, SessionId, State, Tree, Usage, sweep};
+use berth_session::{Group, Line, Manager, Record, State, Tree, Usage};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 
-use crate::accounting::{self, End};
 use crate::audit::{self, Event};
 use crate::init::Init;
 use crate::leader::{self, Leader};
 use crate::notice::{self, Watch};
 use crate::shared::Membership;
-use crate::sys;
 
 /// How often a wait that is woken by events looks up all the same: an event can be lost with a process
 /// that was killed at the wrong moment.
 const LOOK_UP: Duration = Duration::from_secs(60);
-
-/// How long all that forks beside an application that is to live on is killed without a pause.
-const KILLING: Duration = Duration::from_secs(10);
 
 /// How long an application gets to end after its session has, before it is moved out: milliseconds.
 const LEADERS_END: u8 = 100;
@@ -151,8 +148,8 @@ impl Keeper {
         let first = happened.next();
         first.is_some_and(|fd| self.is_channel(fd))
             && happened.next().is_none()
-            // What nobody could look at ends the session, which is safe.
-            && matches!(self.leader.is_roots(), Ok(false))
+            // What nobody can look at, not even in a while, ends the session, which is safe.
+            && matches!(leader::patiently(|| self.leader.is_roots()), Ok(false))
     }
 
     fn is_channel(&self, fd: &PollFd<'_>) -> bool {
@@ -221,150 +218,10 @@ impl Keeper {
         }
     }
 
-    /// Whether anything of the session is in its cgroup.
-    fn is_populated(&self, group: &Group) -> bool {
-        let only_leader =
-            |all: Vec<i32>| !all.is_empty() && all.iter().all(|pid| self.is_spared(*pid));
-        let spared = self.leader_stays && group.processes().is_ok_and(only_leader);
-        group.is_populated() && !spared
-    }
-
-    /// Whether this is the application that goes on. Once that has ended its PID may be that of a process of the session's.
-    fn is_spared(&self, pid: i32) -> bool {
-        self.leader_stays && pid == self.leader.role().pid && !self.leader_ends_within(0)
-    }
-
     fn deadline(&self, ended: Instant) -> Option<Instant> {
         self.logout
             .linger
             .and_then(|linger| ended.checked_add(linger))
-    }
-
-    /// Asks what is left to end, and gives it the time of the policy.
-    fn ask_to_end(&self) {
-        let Some(group) = &self.group else { return };
-        // Who is given no time is asked nothing: a thousand signals would only make the end later.
-        if self.logout.grace.is_zero() || !self.is_populated(group) {
-            return;
-        }
-        // A shell ends at a hang-up and not at SIGTERM; what is stopped must go on to end at all.
-        self.signal(group, &[Signal::SIGTERM, Signal::SIGHUP, Signal::SIGCONT]);
-        let until = Instant::now() + self.logout.grace;
-        while self.is_populated(group) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    /// Signals each process that is still in the session's cgroup: its PID may be another's by now, but the
-    /// descriptor, once checked, cannot.
-    fn signal(&self, group: &Group, signals: &[Signal]) {
-        for pid in group.processes().unwrap_or_default() {
-            if self.is_spared(pid) {
-                continue;
-            }
-            let Ok(pidfd) = sys::pidfd_open(Pid::from_raw(pid)) else {
-                continue; // It has ended.
-            };
-            if !self
-                .tree
-                .as_ref()
-                .is_some_and(|tree| tree.is_in(pid, group))
-            {
-                continue;
-            }
-            for signal in signals {
-                let _ = sys::pidfd_kill(pidfd.as_fd(), *signal); // it may end at any of them
-            }
-        }
-    }
-
-    /// Kills what is left, at once and with all that it forks meanwhile. An application that is to live on is spared for as long
-    /// as that takes: given up, what forks as fast as it is killed would go on without a record and without caps.
-    fn kill(&mut self, group: &Group) {
-        let begun = Instant::now();
-        while self.leader_stays && self.is_populated(group) {
-            self.signal(group, &[Signal::SIGKILL]);
-            let is_late = begun.elapsed() > KILLING;
-            // But not for ever where an ordinary user has started it (su), who can also stop it.
-            self.leader_stays =
-                !self.leader_ends_within(0) && (!is_late || self.leader.was_started_by_root());
-            std::thread::sleep(Duration::from_millis(if is_late { 50 } else { 1 }));
-        }
-        if !self.leader_stays {
-            // The sweep tries again, and says so.
-            let _ = self.tree.as_ref().map(|tree| tree.kill(group));
-        }
-    }
-
-    fn leader_ends_within(&self, milliseconds: u8) -> bool {
-        let mut ended = [PollFd::new(self.leaders_end.as_fd(), PollFlags::POLLIN)];
-        poll(&mut ended, milliseconds) != Ok(0)
-    }
-
-    /// Ends the berth, removes every trace, and tells what the session has used.
-    fn end(mut self, begun: Instant, early: Usage) {
-        let uid = self.record.uid;
-        if let Some(group) = self.group.clone().filter(|group| self.is_populated(group)) {
-            self.kill(&group);
-        }
-        if self.leader_stays {
-            // Without a record the sweep kills nothing.
-            if let Err(error) = Record::leave_cgroup_alone(self.record.id) {
-                self.line("end").field("error", error).error();
-            }
-        }
-        let end = End {
-            seconds: begun.elapsed().as_secs(),
-            at: SystemTime::now(),
-        };
-        let group = self.group.as_ref().filter(|group| group.exists());
-        let usage = group.map(Usage::of).unwrap_or_default().or(early);
-        // Who made a shared berth ends it after all others who are in it, which may take weeks.
-        let waits = match &mut self.berth {
-            Berth::Shared(membership) => !membership.can_end(),
-            Berth::None | Berth::Own(_) => false,
-        };
-        if waits {
-            self.tell_the_end(&end, &usage);
-        }
-        let init = match std::mem::replace(&mut self.berth, Berth::None) {
-            Berth::Shared(membership) => membership.end(uid),
-            Berth::Own(init) => {
-                init.kill();
-                Ok(Some(init))
-            }
-            Berth::None => Ok(None),
-        };
-        if let Err(error) = &init {
-            self.line("end").field("error", error).error();
-        }
-        sweep_until_nothing_is_left(self.tree.as_ref(), uid, self.record.id);
-        // After everything else: a disk that fails or hangs costs a record, and no clean-up.
-        if !waits {
-            self.tell_the_end(&end, &usage);
-        }
-        drop(init); // Last, because it may have to wait.
-    }
-
-    /// Tells the log and the accounting of the session's end, and what it has used.
-    fn tell_the_end(&self, end: &End, usage: &Usage) {
-        let seconds = |us: u64| format!("{:.1}", us as f64 / 1e6);
-        self.line("close")
-            .field("result", "ok")
-            .field("duration_s", end.seconds)
-            .optional("cpu_s", usage.cpu_us.map(seconds))
-            .optional("memory_peak", usage.memory_peak)
-            .optional("tasks_peak", usage.tasks_peak)
-            .optional("io_read", usage.io_read)
-            .optional("io_write", usage.io_write)
-            .optional("oom_kills", usage.oom_kills)
-            .optional("tasks_refused", usage.tasks_refused)
-            .optional("throttled_s", usage.throttled_us.map(seconds))
-            .info();
-        let written = accounting::write(&self.accounting, &self.record, end, usage);
-        if let Err(error) = written {
-            self.line("accounting").field("error", error).error();
-        }
     }
 
     fn line(&self, event: &str) -> Line {
@@ -394,20 +251,6 @@ impl Keeper {
     }
 }
 
-/// Removes the traces of a session that is over. As long as anything is left somebody has to be there who knows of it.
-pub fn sweep_until_nothing_is_left(tree: Option<&Tree>, uid: u32, id: SessionId) {
-    let mut told = None;
-    while let Err(error) = sweep(tree, uid, id) {
-        let error = error.to_string();
-        if told.as_ref() != Some(&error) {
-            let line = Line::new("sweep").field("session", id).field("uid", uid);
-            line.field("error", &error).error();
-            told = Some(error);
-        }
-        std::thread::sleep(LOOK_UP);
-    }
-}
-
 /// Waits until the session's cgroup becomes empty, or a time has passed. May return for no reason.
 fn wait_for_change(group: &Group, at_most: Duration) {
     let Ok(mut events) = File::open(group.path().join("cgroup.events")) else {
@@ -429,40 +272,86 @@ fn wait_for_change(group: &Group, at_most: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command};
+
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    use nix::unistd::Pid;
 
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
+    use crate::sys::{self, Cloned};
 
-    #[test]
-    fn a_process_that_has_the_pid_of_an_application_that_has_ended_is_not_spared() {
-        let mut application = Command::new("sleep").arg("1000").spawn().unwrap();
+    /// The keeper of a session whose application is this process.
+    fn keeper(name: &str, application: &Child, folder: &Folder, channel: Channel) -> Keeper {
         let pid = Pid::from_raw(application.id() as i32);
-        let folder = Folder::new("spared", &[("cgroup.events", "populated 1\n")]);
-        folder.write("cgroup.procs", &format!("{pid}\n"));
-        let planned = crate::decide::tests::planned("spared", "", "");
+        let planned = crate::decide::tests::planned(name, "", "");
         let role = serde_json::json!({ "pid": pid.as_raw(), "start": 1 });
         let record = serde_json::json!({
             "id": 1, "user": "alice", "uid": 1001, "service": "sshd", "tty": "", "rhost": "", "profile": "x",
             "opened": 1, "state": "active", "leader": role, "keeper": role,
         });
-        let keeper = Keeper {
+        Keeper {
             tree: Some(folder.tree(Manager::Systemd)),
             record: serde_json::from_value(record).unwrap(),
             leader: Leader::of(pid, None).unwrap(),
             leaders_end: sys::pidfd_open(pid).unwrap(),
             executable: String::new(),
-            channel: Channel::pair().unwrap().0,
+            channel,
             group: Some(folder.group()),
             berth: Berth::None,
             logout: planned.berth.logout,
             accounting: planned.accounting,
             audits: false,
             leader_stays: true,
-        };
+        }
+    }
+
+    #[test]
+    fn a_process_that_has_the_pid_of_an_application_that_has_ended_is_not_spared() {
+        let mut application = Command::new("sleep").arg("1000").spawn().unwrap();
+        let folder = Folder::new("spared", &[("cgroup.events", "populated 1\n")]);
+        folder.write("cgroup.procs", &format!("{}\n", application.id()));
+        let keeper = keeper("spared", &application, &folder, Channel::pair().unwrap().0);
         assert!(!keeper.is_populated(&folder.group()));
         application.kill().unwrap();
         application.wait().unwrap();
         assert!(keeper.is_populated(&folder.group()));
+    }
+
+    #[test]
+    fn who_executed_the_users_program_goes_on_although_nobody_can_look_for_a_moment() {
+        let mut program = Command::new("sleep");
+        let mut program = program.arg("1000").uid(65534).spawn().unwrap();
+        let folder = Folder::new("executed", &[]);
+        let (channel, theirs) = Channel::pair().unwrap();
+        drop(theirs);
+        let keeper = keeper("executed", &program, &folder, channel);
+        let limit = |rlim_cur, rlim_max| {
+            let limit = libc::rlimit { rlim_cur, rlim_max };
+            sys::prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, Some(limit))
+        };
+        match sys::clone(0, None).unwrap() {
+            Cloned::Child => {
+                let mut fds = [PollFd::new(keeper.channel.as_fd(), PollFlags::POLLIN)];
+                let happened = poll(&mut fds, PollTimeout::NONE).is_ok();
+                let none = limit(0, 4096);
+                let unseen = keeper.leader.is_roots().is_err();
+                let goes_on = std::thread::scope(|scope| {
+                    scope.spawn(|| {
+                        std::thread::sleep(Duration::from_millis(30));
+                        limit(4096, 4096)
+                    });
+                    keeper.is_only_an_exec(&fds)
+                });
+                sys::exit((!(happened && none.is_ok() && unseen && goes_on)).into())
+            }
+            Cloned::Parent { child, .. } => {
+                assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+            }
+        }
+        program.kill().unwrap();
+        program.wait().unwrap();
     }
 }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::ASIDE;
+use crate::cgroupfs::ASIDE;
 use crate::error::{Error, Result, file};
 use crate::sys;
 
@@ -205,7 +205,7 @@ mod tests {
     use nix::sys::wait::{WaitStatus, waitpid};
 
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
     use crate::sys::Cloned;
 
     #[test]

@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use crate::decide::{self, Known, Planned, Undecided, Verdict};
 use crate::error::{Error, Result};
 use crate::frozen;
-use crate::keeper::Keeper;
+use crate::keeper::{Berth, Keeper};
 use crate::notice::Watch;
 use crate::opening::{NotOpened, Opened, Opening, Reason};
 use crate::prepared::Prepared;
@@ -91,20 +91,23 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                         return fail_by(&channel, &request, on_error, &error.into());
                     }
                 }
-                // What can be done for a session already, when nobody waits. Whatever fails here, the session's turn does it
-                // again, and tells.
+                // What can be done for a session already, when nobody waits.
                 let any_tree = tree.as_ref().ok();
                 let tree = any_tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own);
-                let manager = tree.map(Tree::manager);
                 // Before they part: whoever of the two is left takes it back.
-                *ahead = (manager == Some(Manager::Systemd)).then_some(planned.login.uid);
+                *ahead = tree
+                    .filter(|tree| tree.manager() == Manager::Systemd)
+                    .map(|_| planned.login.uid);
                 if worker.is_none() {
                     match standby::split(tree) {
                         Ok(Half::Worker(new)) => worker = Some(new),
                         Ok(Half::Standby(standby)) => {
                             drop(channel);
-                            if !standby.stand_by(any_tree) {
-                                *ahead = None; // The worker has taken it back.
+                            // Else the worker has taken it back itself. Not where the application is: a user who could freeze
+                            // this process there would keep the lock. Where it cannot go it leaves that to the timer.
+                            let is_left = standby.stand_by(any_tree);
+                            if !(is_left && any_tree.is_some_and(standby::goes_among_the_keepers)) {
+                                *ahead = None;
                             }
                             return Ok(());
                         }
@@ -112,16 +115,8 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                         Err(_) => *ahead = None,
                     }
                 }
-                match (manager, tree) {
-                    _ if worker.is_none() => {}
-                    (Some(Manager::Berth), Some(tree)) => begin_a_grace_period(tree),
-                    (Some(Manager::Systemd), Some(tree)) => {
-                        let plan = systemd::Plan::new(tree, &planned);
-                        let _ = Record::prepare()
-                            .map_err(Error::from)
-                            .and_then(|()| plan?.ahead(tree));
-                    }
-                    _ => {}
+                if worker.is_some() {
+                    do_ahead(tree, &planned);
                 }
                 known.keep(request, planned);
             }
@@ -146,6 +141,20 @@ fn refusal(planned: &Planned, tree: Option<&Tree>) -> berth_session::Result<Opti
     }
 }
 
+/// What a session needs that nobody waits for yet. Whatever fails here, the session's turn does it again, and tells.
+fn do_ahead(tree: Option<&Tree>, planned: &Planned) {
+    match tree.map(|tree| (tree, tree.manager())) {
+        Some((tree, Manager::Berth)) => begin_a_grace_period(tree),
+        Some((tree, Manager::Systemd)) => {
+            let plan = systemd::Plan::new(tree, planned);
+            let _ = Record::prepare()
+                .map_err(Error::from)
+                .and_then(|()| plan?.ahead(tree));
+        }
+        None => {}
+    }
+}
+
 /// Steps 2 to 5: opens a session, and keeps it until its end.
 fn open(
     channel: Channel,
@@ -156,10 +165,10 @@ fn open(
     leader: Pid,
     begun: Instant,
 ) -> Result<()> {
-    let on_error = Some(planned.berth.on_error);
+    let failed = |error| fail_by(&channel, request, Some(planned.berth.on_error), &error);
     let prepared = match Prepared::new(&planned, tree, leader) {
         Ok(prepared) => prepared,
-        Err(error) => return fail_by(&channel, request, on_error, &error),
+        Err(error) => return failed(error),
     };
     let tree = prepared.own_tree();
     let half = match worker {
@@ -173,7 +182,7 @@ fn open(
             standby.stand_by(prepared.tree.as_ref());
             return Ok(());
         }
-        Err(error) => return fail_by(&channel, request, on_error, &error),
+        Err(error) => return failed(error),
     };
     // From here on there may be traces; whoever of the two processes is left removes them.
     let traces = Traces {
@@ -183,7 +192,7 @@ fn open(
         has_cgroup: tree.is_some(),
     };
     if let Err(error) = worker.begins(traces, tree) {
-        return fail_by(&channel, request, on_error, &error);
+        return failed(error);
     }
 
     // 2. to 4.; every failure has rolled everything back by the time it is told.
@@ -194,27 +203,7 @@ fn open(
         missing,
     } = match Opening::new(&planned, &prepared).open(&channel) {
         Ok(opened) => opened,
-        Err(not_opened) => {
-            let NotOpened { why, rest } = *not_opened;
-            let told = match why {
-                Reason::Refused(message) => refuse(&channel, &planned, message),
-                Reason::Failed(error) => {
-                    let text = error.to_string();
-                    let sent = tell_failure(&channel, on_error, &text);
-                    Counters::count_failure(LoginResult::RolledBack, error.cause());
-                    log_failure(request, &text);
-                    sent
-                }
-            };
-            if !rest.has_to_wait() {
-                return told;
-            }
-            worker.has_opened();
-            give_up_what_keeping_does_not_need(prepared.id);
-            drop(rest);
-            // Whether the module heard of it or not, it is the good end of a keeper to its standby.
-            return Ok(());
-        }
+        Err(not_opened) => return give_up(&channel, worker, request, &planned, *not_opened),
     };
     worker.has_opened();
     // Only now may the application go on: until the standby knew, the death of this process would have put it back where
@@ -234,7 +223,11 @@ fn open(
     let executable = prepared.leader.executable();
     give_up_what_keeping_does_not_need(prepared.id);
     Counters::count_opened(took);
-    log_opened(request, &planned, &prepared, took, missing);
+    let beside = match &berth {
+        Berth::Shared(membership) => membership.beside(),
+        Berth::None | Berth::Own(_) => None,
+    };
+    log_opened(request, &planned, &prepared, took, missing, beside);
     // 5. The session is kept by this process until it ends.
     let keeper = Keeper {
         executable,
@@ -254,6 +247,35 @@ fn open(
     Ok(())
 }
 
+/// Tells why a session was not opened. Everything is rolled back, but for a berth that another login has joined meanwhile:
+/// this process keeps it until that has ended, too.
+fn give_up(
+    channel: &Channel,
+    worker: Worker,
+    request: &Request,
+    planned: &Planned,
+    NotOpened { why, rest }: NotOpened<'_>,
+) -> Result<()> {
+    let told = match why {
+        Reason::Refused(message) => refuse(channel, planned, message),
+        Reason::Failed(error) => {
+            let text = error.to_string();
+            let sent = tell_failure(channel, Some(planned.berth.on_error), &text);
+            Counters::count_failure(LoginResult::RolledBack, error.cause());
+            log_failure(request, &text);
+            sent
+        }
+    };
+    if !rest.has_to_wait() {
+        return told;
+    }
+    worker.has_opened();
+    give_up_what_keeping_does_not_need(rest.id());
+    drop(rest);
+    // Whether the module heard of it or not, it is the good end of a keeper to its standby.
+    Ok(())
+}
+
 /// The line of a session that is open. What the policy asks for and the session does not have makes it a warning.
 fn log_opened(
     request: &Request,
@@ -261,6 +283,7 @@ fn log_opened(
     prepared: &Prepared,
     took: Duration,
     mut missing: Vec<String>,
+    beside: Option<String>,
 ) {
     // What is cut off at the end of a long line is not to be that there is no berth.
     missing.splice(0..0, planned.notes.iter().cloned());
@@ -274,6 +297,7 @@ fn log_opened(
     }
     let line = planned.line(prepared.id).field("result", "ok");
     let line = line.field("setup_us", took.as_micros());
+    let line = line.optional("beside", beside);
     if missing.is_empty() {
         line.info();
     } else {

@@ -17,7 +17,7 @@ mod apply;
 mod audit;
 mod basis;
 mod caps;
-mod cgroup;
+mod cgroupfs;
 mod chroot;
 mod decide;
 mod error;
@@ -37,6 +37,7 @@ mod pam_group;
 mod prepared;
 mod privilege;
 mod rlimits;
+mod settings;
 mod shared;
 mod standby;
 mod sys;
@@ -71,10 +72,12 @@ fn start() -> Result<(), String> {
     let mut words = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned());
-    if words.next().as_deref() == Some("apply") {
-        return apply::run(words);
-    }
-    let Some(socket) = sys::inherited(SOCKET) else {
+    let socket = match words.next().as_deref() {
+        Some("apply") => return apply::run(words),
+        Some("--session") => sys::inherited(SOCKET),
+        _ => None,
+    };
+    let Some(socket) = socket else {
         return Err("the PAM module pam_berth.so starts it; there is nothing to do by hand".into());
     };
     // The kernel's word on who made the socket: no message can claim to be another process.

@@ -205,7 +205,7 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
 
     /// A session's cgroup below its user's.
     struct Fake(Folder);

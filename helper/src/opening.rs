@@ -12,16 +12,17 @@ use berth_session::{
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::apply;
+use crate::caps::Place;
 use crate::decide::{self, Planned};
 use crate::error::{Error, Result};
 use crate::frozen;
-use crate::init;
+use crate::init::{self, Init};
 use crate::keeper::Berth;
 use crate::motd;
 use crate::mounts;
 use crate::prepared::Prepared;
 use crate::rlimits;
-use crate::shared::Membership;
+use crate::shared::{Membership, is_held, needs};
 
 /// How long the module may take to join. Its own deadline is shorter, and closes the socket.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
@@ -92,36 +93,57 @@ impl<'a> Opening<'a> {
 
     /// The cgroup, the namespaces, the application, the module's acknowledgement.
     fn carry_out(&mut self, channel: &Channel) -> std::result::Result<Opened, Reason> {
-        let (planned, prepared) = (self.planned, self.prepared);
-        let Prepared { id, leader, .. } = prepared;
-
         // First, so that the init mounts while this process makes cgroups.
         let plan = self.init_plan();
-        let mut own = match (plan.flags(), planned.berth.namespaces.scope) {
+        let own = match (plan.flags(), self.planned.berth.namespaces.scope) {
             (0, _) | (_, Scope::User) => None,
             (_, Scope::Session) => Some(plan.start()?),
         };
-        clean_up_after_the_dead(planned.login.uid);
-
-        // 2. The session's cgroup, under the user's lock.
+        clean_up_after_the_dead(self.planned.login.uid);
         let mut record = self.record()?;
-        let folder = UserFolder::lock(planned.login.uid)?;
+        let folder = UserFolder::lock(self.planned.login.uid)?;
+        let mut place = self.take_place(&folder, &mut record)?;
+        self.enter_namespaces(&plan, own, folder, &mut record)?;
+        self.take_the_application_in(channel, place.as_mut())?;
+        // Before the answer, so that whoever has logged in finds the session in `berth list`.
+        record.state = State::Active;
+        record.write()?;
+        if let Some((_, tree)) = &place {
+            // Once the record names the cgroup: whoever applies a policy from here on reaches the session, too.
+            apply::if_overtaken(tree, &self.planned.by, self.planned.login.uid);
+        }
+        self.hand_over(channel, plan.flags())?;
+        self.over = true;
+        Ok(Opened {
+            group: place.as_ref().and_then(|(place, _)| place.group().cloned()),
+            berth: std::mem::replace(&mut self.berth, Berth::None),
+            record,
+            missing: place.map_or_else(Vec::new, |(place, _)| place.missing()),
+        })
+    }
+
+    /// Step 2: the session's cgroup, if it gets one, under the user's lock.
+    fn take_place(
+        &self,
+        folder: &UserFolder,
+        record: &mut Record,
+    ) -> std::result::Result<Option<(Place, &'a Tree)>, Reason> {
+        let (planned, prepared) = (self.planned, self.prepared);
+        let tree = prepared.tree.as_ref();
         if let Some(message) = planned.refusal(|| folder.logins())? {
             return Err(Reason::Refused(message));
         }
-        let tree = prepared.tree.as_ref();
         if let Some(message) = tree.and_then(|tree| frozen::refusal_at_the_door(tree, planned)) {
             return Err(Reason::Refused(message));
         }
         // The entry before the record: by it the user's next login finds what is left, should everybody be killed.
-        folder.add(*id)?;
+        folder.add(prepared.id)?;
         record.write()?;
-        let mut place = match (&prepared.caps, &prepared.tree) {
-            (Some(caps), Some(tree)) => Some((caps.carry_out(tree, *id, leader, &folder)?, tree)),
-            _ => None,
+        let (Some(caps), Some(tree)) = (&prepared.caps, tree) else {
+            return Ok(None);
         };
-        let group = place.as_ref().and_then(|(place, _)| place.group().cloned());
-        if let Some((group, (_, tree))) = group.as_ref().zip(place.as_ref()) {
+        let place = caps.carry_out(tree, prepared.id, &prepared.leader, folder)?;
+        if let Some(group) = place.group() {
             record.cgroup = Some(tree.below(group));
             record.pool = tree.pool_of(group);
         }
@@ -129,19 +151,32 @@ impl<'a> Opening<'a> {
             // Before the lock is let go: a login that comes meanwhile goes into the same pool.
             record.write()?;
         }
+        Ok(Some((place, tree)))
+    }
 
-        // 3. The namespaces: the user's shared ones, found or made under the same lock, or its own.
+    /// Step 3: the namespaces: the user's shared ones, found or made under the same lock, or its `own`, for which nobody else
+    /// need wait.
+    fn enter_namespaces(
+        &mut self,
+        plan: &init::Plan<'_>,
+        own: Option<Init>,
+        folder: UserFolder,
+        record: &mut Record,
+    ) -> Result<()> {
+        let planned = self.planned;
         if plan.flags() != 0 && planned.berth.namespaces.scope == Scope::User {
-            let needs = format!(
-                "{:?} {:?} {:?}",
-                planned.berth.namespaces, planned.berth.privileges, plan.maps
-            );
+            let needs = needs(
+                &planned.berth.namespaces,
+                &planned.berth.privileges,
+                plan.maps,
+            )?;
             let mut membership = match Membership::find(&folder, &needs)? {
                 Some(found) => found,
                 None => {
                     let mut init = plan.start()?;
-                    let (role, namespaces) = init.finish(&plan)?;
-                    Membership::found_by(&folder, *id, &needs, init, role, namespaces)?
+                    let (role, namespaces) = init.finish(plan)?;
+                    let id = self.prepared.id;
+                    Membership::found_by(&folder, id, &needs, init, role, namespaces)?
                 }
             };
             (record.init, record.namespaces) = (Some(membership.init()), membership.namespaces());
@@ -152,45 +187,41 @@ impl<'a> Opening<'a> {
             self.berth = Berth::Shared(membership);
         }
         drop(folder);
-        if let Some(mut init) = own.take() {
-            let (role, namespaces) = init.finish(&plan)?;
+        if let Some(mut init) = own {
+            let (role, namespaces) = init.finish(plan)?;
             (record.init, record.namespaces) = (Some(role), namespaces);
             self.berth = Berth::Own(init);
         }
+        Ok(())
+    }
 
-        // The application itself, last: until here nothing of it has changed. A module that has given
-        // up meanwhile may have let it go on without a berth; then it is not to be touched.
+    /// The application itself, last: until here nothing of it has changed.
+    fn take_the_application_in(
+        &self,
+        channel: &Channel,
+        place: Option<&mut (Place, &Tree)>,
+    ) -> std::result::Result<(), Reason> {
+        let leader = &self.prepared.leader;
+        // A module that has given up meanwhile may have let it go on without a berth; then it is not to be touched.
         if has_hung_up(channel) {
             return Err(Error::Channel(ChannelError::Closed).into());
         }
         leader.lower_oom_protection()?;
-        if let Some((place, tree)) = &mut place {
+        if let Some((place, tree)) = place {
             place.take_in(tree, leader)?;
         }
         // Again: who was frozen meanwhile could not answer.
-        self.refuse_the_frozen()?;
+        self.refuse_the_frozen()
+    }
 
-        // 4. Over to the module.
-        // Before the answer, so that whoever has logged in finds the session in `berth list`.
-        record.state = State::Active;
-        record.write()?;
-        if let Some((_, tree)) = &place {
-            // Once the record names the cgroup: whoever applies a policy from here on reaches the session, too.
-            apply::if_overtaken(tree, &planned.by, planned.login.uid);
-        }
-        channel.send(&Reply::Ready(self.session(plan.flags())), self.pidfd())?;
+    /// Step 4: over to the module, which joins.
+    fn hand_over(&self, channel: &Channel, namespaces: i32) -> Result<()> {
+        channel.send(&Reply::Ready(self.session(namespaces)), self.pidfd())?;
         // One that comes too late must not be believed in by the module either: its berth is being rolled back.
         match self.acknowledgement(channel)? {
-            Ack::Joined => {}
-            Ack::Failed { message } => return Err(Error::CannotJoin(message).into()),
+            Ack::Joined => Ok(()),
+            Ack::Failed { message } => Err(Error::CannotJoin(message)),
         }
-        self.over = true;
-        Ok(Opened {
-            group,
-            berth: std::mem::replace(&mut self.berth, Berth::None),
-            record,
-            missing: place.map_or_else(Vec::new, |(place, _)| place.missing()),
-        })
     }
 
     fn refuse_the_frozen(&self) -> std::result::Result<(), Reason> {
@@ -332,7 +363,12 @@ impl Opening<'_> {
         self.end();
     }
 
-    /// Whether another login is in the berth.
+    /// The session's.
+    pub fn id(&self) -> SessionId {
+        self.prepared.id
+    }
+
+    /// After a failure: whether another login is in the berth.
     pub fn has_to_wait(&self) -> bool {
         !self.over
     }
@@ -375,15 +411,19 @@ fn report(id: SessionId, result: Result<()>) {
 /// Removes what this user's earlier sessions left, if keeper and standby were both killed. They may have had a cgroup where
 /// this one gets none.
 fn clean_up_after_the_dead(uid: u32) {
-    let sessions = UserFolder::lock(uid).and_then(|folder| folder.sessions());
-    for id in sessions.unwrap_or_default() {
-        if Record::is_abandoned(id) {
-            let swept = match Tree::find() {
-                Ok(tree) => sweep(Some(&tree), uid, id),
-                Err(berth_session::Error::NoCgroup2) => sweep(None, uid, id),
-                Err(error) => Err(error),
-            };
-            report(id, swept.map_err(Error::from));
-        }
+    let abandoned = UserFolder::lock(uid).and_then(|folder| {
+        let mut sessions = folder.sessions()?;
+        // A record may have been removed because it could not be read. Under the lock: a login that comes just now must not
+        // take the look for somebody who ends the berth.
+        sessions.retain(|id| Record::is_abandoned(*id) && !is_held(folder.path(), *id));
+        Ok(sessions)
+    });
+    for id in abandoned.unwrap_or_default() {
+        let swept = match Tree::find() {
+            Ok(tree) => sweep(Some(&tree), uid, id),
+            Err(berth_session::Error::NoCgroup2) => sweep(None, uid, id),
+            Err(error) => Err(error),
+        };
+        report(id, swept.map_err(Error::from));
     }
 }

@@ -17,23 +17,56 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use berth_config::outcome::{Namespaces, Privileges};
 use berth_session::{NamespaceIds, Role, SessionId, UserFolder, read_file};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result, file, system};
-use crate::init::Init;
+use crate::init::{Init, Maps};
 use crate::sys;
 
 /// What a berth's file says.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
-    /// Namespaces, privileges and maps; only a login that needs exactly these may join.
+    /// See [`needs`]; only a login that needs exactly these may join.
     needs: String,
     init: Role,
     #[serde(flatten)]
     namespaces: NamespaceIds,
+}
+
+/// What a berth has to be for a login to share it: its namespaces, privileges and maps. What is as without a berth is not
+/// named. So a setting that is new in the next version, and that nobody has made, is no reason for another berth beside
+/// the one that the user's tmux runs in.
+pub fn needs(
+    namespaces: &Namespaces,
+    privileges: &Privileges,
+    maps: Option<&Maps>,
+) -> Result<String> {
+    let needs = json!({
+        "namespaces": differing(namespaces, &Namespaces::none())?,
+        "privileges": differing(privileges, &Privileges::all())?,
+        "uids": maps.map(|maps| &maps.uids),
+        "gids": maps.map(|maps| &maps.gids),
+    });
+    Ok(needs.to_string())
+}
+
+fn differing<T: Serialize>(settings: &T, others: &T) -> Result<Map<String, Value>> {
+    let [settings, others] = [settings, others].map(serde_json::to_value);
+    let (Value::Object(mut settings), others) = (settings.map_err(text)?, others.map_err(text)?)
+    else {
+        return Ok(Map::new()); // Both are tables.
+    };
+    settings.retain(|key, value| others.get(key) != Some(value));
+    Ok(settings)
+}
+
+fn text(error: serde_json::Error) -> Error {
+    Error::Init(error.to_string())
 }
 
 /// One session's part in a shared berth.
@@ -52,18 +85,14 @@ pub struct Membership {
     found: Option<OwnedFd>,
     init: Role,
     namespaces: NamespaceIds,
+    /// Live berths of the same user's that it made this one beside, since they are others.
+    beside: Vec<SessionId>,
 }
 
 impl Membership {
     /// Joins the user's berth, if there is one that fits.
     pub fn find(folder: &UserFolder, needs: &str) -> Result<Option<Membership>> {
-        let entries = fs::read_dir(folder.path()).map_err(file("list", folder.path()))?;
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let id = name
-                .to_str()
-                .and_then(|name| name.strip_prefix("berth-")?.parse().ok());
-            let Some(id) = id else { continue };
+        for id in berths(folder.path())? {
             if let Some(found) = Membership::try_join(folder.path(), id, needs)? {
                 return Ok(Some(found));
             }
@@ -73,13 +102,10 @@ impl Membership {
 
     fn try_join(folder: &Path, id: SessionId, needs: &str) -> Result<Option<Membership>> {
         let path = berth_file(folder, id);
-        let text = read_file(&path).map_err(file("read", &path))?;
-        let Ok(entry) = serde_json::from_slice::<Entry>(&text) else {
-            return Ok(None); // Half written by a helper that was killed; its standby removes it.
-        };
-        if entry.needs != needs || !entry.init.is_alive() {
+        let entry = live(folder, id)?.filter(|entry| entry.needs == needs);
+        let Some(entry) = entry else {
             return Ok(None);
-        }
+        };
         // Whoever holds it for itself is ending the berth.
         let Ok(session) = Flock::lock(open(&path)?, FlockArg::LockSharedNonblock) else {
             return Ok(None);
@@ -98,6 +124,7 @@ impl Membership {
             found: Some(pidfd),
             init: entry.init,
             namespaces: entry.namespaces,
+            beside: Vec::new(),
         }))
     }
 
@@ -111,15 +138,17 @@ impl Membership {
         namespaces: NamespaceIds,
     ) -> Result<Membership> {
         let folder = folder.path();
+        let mut beside = berths(folder)?;
+        beside.retain(|id| matches!(live(folder, *id), Ok(Some(other)) if other.needs != needs));
         let entry = Entry {
             needs: needs.into(),
             init: role,
             namespaces,
         };
-        let text = serde_json::to_vec(&entry).map_err(|error| Error::Init(error.to_string()))?;
+        let entry = serde_json::to_vec(&entry).map_err(text)?;
         let path = berth_file(folder, id);
         let mut berth = open(&path)?;
-        berth.write_all(&text).map_err(file("write", &path))?;
+        berth.write_all(&entry).map_err(file("write", &path))?;
         let session = Flock::lock(berth, FlockArg::LockShared)
             .map_err(|(_, errno)| system(format!("lock {}", path.display()))(errno))?;
         Ok(Membership {
@@ -131,6 +160,16 @@ impl Membership {
             found: None,
             init: role,
             namespaces,
+            beside,
+        })
+    }
+
+    /// Why it was made although the user has others: what these are, for the log.
+    pub fn beside(&self) -> Option<String> {
+        let ids: Vec<_> = self.beside.iter().map(SessionId::to_string).collect();
+        (!ids.is_empty()).then(|| {
+            let ids = ids.join(", ");
+            format!("berth {ids}: other namespaces, privileges or maps")
         })
     }
 
@@ -206,6 +245,31 @@ impl Membership {
     }
 }
 
+/// Whether sessions are in the berth that this one made.
+pub fn is_held(folder: &Path, id: SessionId) -> bool {
+    let Ok(berth) = File::open(berth_file(folder, id)) else {
+        return false; // It made none.
+    };
+    Flock::lock(berth, FlockArg::LockExclusiveNonblock).is_err()
+}
+
+/// The berths that a user's folder names.
+fn berths(folder: &Path) -> Result<Vec<SessionId>> {
+    let entries = fs::read_dir(folder).map_err(file("list", folder))?;
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let ids = names.filter_map(|name| name.to_str()?.strip_prefix("berth-")?.parse().ok());
+    Ok(ids.collect())
+}
+
+/// What a berth is whose init is there.
+fn live(folder: &Path, id: SessionId) -> Result<Option<Entry>> {
+    let path = berth_file(folder, id);
+    let text = read_file(&path).map_err(file("read", &path))?;
+    // Half written by a helper that was killed; its standby removes it.
+    let entry = serde_json::from_slice::<Entry>(&text).ok();
+    Ok(entry.filter(|entry| entry.init.is_alive()))
+}
+
 fn berth_file(folder: &Path, id: SessionId) -> PathBuf {
     folder.join(format!("berth-{id}"))
 }
@@ -229,4 +293,56 @@ fn open(path: &Path) -> Result<File> {
         .mode(0o600)
         .open(path)
         .map_err(file("open", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_config::outcome::{PrivateTmp, Propagation, Scope, UserManager, UserNamespace};
+
+    use super::*;
+
+    /// As the helpers that run have written them: a change makes each user's next login another berth, beside what runs.
+    #[test]
+    fn what_a_shared_berth_has_to_be_is_written_the_same_by_each_version() {
+        let shared = Namespaces {
+            scope: Scope::User,
+            ..Namespaces::none()
+        };
+        let caps_only = needs(&shared, &Privileges::all(), None).unwrap();
+        assert_eq!(
+            caps_only,
+            r#"{"gids":null,"namespaces":{"scope":"user"},"privileges":{},"uids":null}"#
+        );
+        let namespaces = Namespaces {
+            user: UserNamespace::Minimal,
+            pid: true,
+            ipc: true,
+            mount: true,
+            uts: true,
+            net: true,
+            private_tmp: PrivateTmp::Tmpfs(1 << 20),
+            tmp_keep: vec![".X11-unix".into()],
+            private_shm: Some(1 << 20),
+            propagation: Propagation::Private,
+            user_manager: UserManager::Hidden,
+            ..shared
+        };
+        let privileges = Privileges {
+            no_new_privs: true,
+            nested_userns: false,
+        };
+        let maps = Maps {
+            uids: "0 0 1\n".into(),
+            gids: "0 0 1\n".into(),
+        };
+        let all = needs(&namespaces, &privileges, Some(&maps)).unwrap();
+        let gids = r#"{"gids":"0 0 1\n","#;
+        let namespaces = concat!(
+            r#""namespaces":{"ipc":true,"mount":true,"net":true,"pid":true,"private_shm":1048576,"#,
+            r#""private_tmp":{"tmpfs":1048576},"propagation":"private","scope":"user","#,
+            r#""tmp_keep":[".X11-unix"],"user":"minimal","user_manager":"hidden","uts":true},"#,
+        );
+        let rest = r#""privileges":{"nested_userns":false,"no_new_privs":true},"uids":"0 0 1\n"}"#;
+        assert_eq!(all, [gids, namespaces, rest].concat());
+    }
 }

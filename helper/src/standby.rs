@@ -62,7 +62,7 @@ pub enum Half {
 pub struct Worker {
     /// The init inherits it, so it ends only after the init, whose mounts are then gone too.
     standby: Channel,
-    is_among_keepers: bool,
+    goes_among_the_keepers: bool,
 }
 
 /// What the standby has of its worker.
@@ -111,7 +111,7 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
     Ok(match cloned? {
         (Cloned::Child, _) => Half::Worker(Worker {
             standby,
-            is_among_keepers: keepers.is_some(),
+            goes_among_the_keepers: keepers.is_some(),
         }),
         (Cloned::Parent { child, pidfd }, terminated) => Half::Standby(Standby {
             worker: child,
@@ -125,6 +125,18 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
 /// Moves this process to where keepers are.
 fn move_among_keepers(tree: &Tree) -> berth_session::Result<()> {
     tree.make_keepers()?.write("cgroup.procs", "0")
+}
+
+/// Moves this process to where keepers are, and says whether it is there.
+pub fn goes_among_the_keepers(tree: &Tree) -> bool {
+    if tree.is_in(std::process::id() as i32, &tree.keepers()) {
+        return true;
+    }
+    let moved = move_among_keepers(tree);
+    if let Err(error) = &moved {
+        Line::new("standby").field("error", error).error();
+    }
+    moved.is_ok()
 }
 
 /// The end of a process among the keepers. Who runs su may have orphans come to a program of their own
@@ -149,7 +161,7 @@ pub fn go_to_who_reaps() {
 impl Worker {
     /// Tells the standby what to look for from now on.
     pub fn begins(&self, traces: Traces, tree: Option<&Tree>) -> Result<()> {
-        if let (Some(tree), false) = (tree, self.is_among_keepers) {
+        if let (Some(tree), false) = (tree, self.goes_among_the_keepers) {
             // The session of the account phase was to have no cgroup: the policy is another one now.
             move_among_keepers(tree)?;
         }

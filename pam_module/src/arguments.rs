@@ -41,7 +41,7 @@ pub struct Arguments {
     /// `timeout=SECONDS`, for all of one call.
     pub timeout: Duration,
     /// `on_error=allow|deny`: counts where the helper's reply does not say it.
-    pub on_error: OnError,
+    pub on_error: Option<OnError>,
     /// `quiet`: show the user nothing.
     pub quiet: bool,
     /// `open`, `close` or neither.
@@ -59,7 +59,7 @@ impl Default for Arguments {
             helper: HELPER.into(),
             policy: None,
             timeout: Duration::from_secs(TIMEOUT),
-            on_error: OnError::Deny,
+            on_error: None,
             quiet: false,
             line: Line::Whole,
             problems: Vec::new(),
@@ -89,8 +89,8 @@ impl Arguments {
             (b"helper", Some(path)) => self.helper = absolute("helper", path)?,
             (b"policy", Some(path)) => self.policy = Some(absolute("policy", path)?),
             (b"timeout", Some(seconds)) => self.timeout = timeout(seconds)?,
-            (b"on_error", Some(b"allow")) => self.on_error = OnError::Allow,
-            (b"on_error", Some(b"deny")) => self.on_error = OnError::Deny,
+            (b"on_error", Some(b"allow")) => self.on_error = Some(OnError::Allow),
+            (b"on_error", Some(b"deny")) => self.on_error = Some(OnError::Deny),
             (b"on_error", Some(value)) => {
                 return Err(format!(
                     "on_error={} is neither allow nor deny",
@@ -150,7 +150,6 @@ mod tests {
     fn every_argument_is_read() {
         assert_eq!(parse(""), Arguments::default());
         assert_eq!(Arguments::default().timeout, Duration::from_secs(10));
-        assert_eq!(Arguments::default().on_error, OnError::Deny);
         let all =
             parse("debug helper=/opt/h policy=/etc/p=q.toml timeout=3 on_error=allow quiet close");
         let expected = Arguments {
@@ -158,7 +157,7 @@ mod tests {
             helper: "/opt/h".into(),
             policy: Some("/etc/p=q.toml".into()),
             timeout: Duration::from_secs(3),
-            on_error: OnError::Allow,
+            on_error: Some(OnError::Allow),
             quiet: true,
             line: Line::Close,
             problems: vec![],
@@ -167,7 +166,7 @@ mod tests {
         assert_eq!(parse("open").line, Line::Open);
         assert_eq!(
             parse("on_error=allow on_error=deny").on_error,
-            OnError::Deny
+            Some(OnError::Deny)
         );
     }
 

@@ -13,7 +13,7 @@ use crate::close::close;
 use crate::code::{Code, Verdict};
 use crate::host::{ExemptList, Host, Item, Level};
 use crate::live::Live;
-use crate::login::decide;
+use crate::login::{decide, on_error};
 use crate::pam::{Application, PAM_SILENT};
 
 /// More arguments than anybody writes.
@@ -104,13 +104,14 @@ pub fn login<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> c_in
     let verdict = caught(host, |host| decide(host, arguments, phase)).unwrap_or_else(|| {
         // How far it had come is not known, so this is not `on_error` of an untouched application; but
         // allow means that errors of ours lock out nobody, and root gets in whatever is broken.
+        let is_allowed = caught(host, |host| on_error(host, arguments)) == Some(OnError::Allow);
         let mut root = || {
             caught(host, |host| {
                 let user = host.item(Item::User).unwrap_or_default();
                 user == b"root" || host.exempt(ExemptList::RootOnly, &user).unwrap_or(false)
             })
         };
-        if arguments.on_error == OnError::Allow || root() == Some(true) {
+        if is_allowed || root() == Some(true) {
             Verdict::Pass
         } else {
             Verdict::Failed

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Instruction, Phase, Reply, Request, Rlimit};
+use berth_protocol::{Instruction, OnError, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -103,6 +103,8 @@ pub trait Host {
 
     /// Whether local files alone say that Berth does not touch this user.
     fn exempt(&mut self, list: ExemptList, user: &[u8]) -> Result<bool, ExemptError>;
+    /// What the policy that was loaded last says of logins whose helper gives no answer.
+    fn unanswered(&mut self) -> OnError;
     /// Whether the application is root.
     fn privilege(&mut self) -> Privilege;
     /// Whether the process is in a berth already.
@@ -112,9 +114,9 @@ pub trait Host {
     /// Which program the application is.
     fn program(&mut self) -> Program;
 
-    /// What an earlier line of the same stack decided about this user.
-    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict>;
-    /// Keeps a decision, and with it the helper and the session's descriptors that are open.
+    /// What an earlier line of the same stack decided about this user, and its `policy=`.
+    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<(Verdict, Option<Vec<u8>>)>;
+    /// Keeps a decision, and with it what was asked by, the helper and the session's descriptors that are open.
     fn keep(&mut self, phase: Phase, user: &[u8], verdict: Verdict) -> Result<(), Error>;
     /// Lets a kept session go. The helper then ends it.
     fn release(&mut self);

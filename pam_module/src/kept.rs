@@ -16,6 +16,8 @@ pub struct Kept {
     pub user: Vec<u8>,
     /// What was decided.
     pub verdict: Verdict,
+    /// By which file, where the line names one.
+    pub policy: Option<Vec<u8>>,
     /// The helper. After the account phase it waits for the session's request; from then on it is only
     /// held, since the end of its socket is the session's end.
     pub helper: Option<Held<Helper>>,

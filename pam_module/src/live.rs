@@ -6,8 +6,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use berth_protocol::exempt::{Exempt, ExemptError};
-use berth_protocol::{ChannelError, Instruction, Phase, Reply, Request, Rlimit, install_filter};
+use berth_protocol::exempt::{EXEMPT_FILE, Exempt, ExemptError, unanswered};
+use berth_protocol::{
+    ChannelError, Instruction, OnError, Phase, Reply, Request, Rlimit, install_filter,
+};
 use nix::errno::Errno;
 
 use crate::code::Verdict;
@@ -31,6 +33,8 @@ const MOST_LINES: u32 = 8;
 pub struct Live<'a> {
     application: &'a Application,
     lines: u32,
+    /// The `policy=` of what was asked.
+    policy: Option<Vec<u8>>,
     helper: Option<Helper>,
     init: Option<OwnedFd>,
     /// When the call should end.
@@ -44,6 +48,7 @@ impl<'a> Live<'a> {
         Live {
             application,
             lines: 0,
+            policy: None,
             helper: None,
             init: None,
             deadline: Instant::now(),
@@ -101,6 +106,11 @@ impl Host for Live<'_> {
         Ok(list.covers(user))
     }
 
+    fn unanswered(&mut self) -> OnError {
+        let _room = Room::make();
+        unanswered(Path::new(EXEMPT_FILE))
+    }
+
     fn privilege(&mut self) -> Privilege {
         join::privilege()
     }
@@ -131,10 +141,10 @@ impl Host for Live<'_> {
         program_at(&path)
     }
 
-    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict> {
+    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<(Verdict, Option<Vec<u8>>)> {
         self.application
             .with_kept(slot(phase), |kept| {
-                (kept.user == user).then_some(kept.verdict)
+                (kept.user == user).then(|| (kept.verdict, kept.policy.clone()))
             })
             .flatten()
     }
@@ -143,6 +153,7 @@ impl Host for Live<'_> {
         let kept = Kept {
             user: user.to_vec(),
             verdict,
+            policy: self.policy.clone(),
             helper: self.helper.take().map(Helper::kept).map(Held::new),
             home: std::mem::take(&mut self.home),
         };
@@ -166,6 +177,7 @@ impl Host for Live<'_> {
 
     fn ask(&mut self, helper: &Path, request: &Request, deadline: Instant) -> Result<Reply, Error> {
         self.deadline = deadline;
+        self.policy.clone_from(&request.policy);
         // For the init's descriptor, too, which comes with the reply.
         let _room = Room::make();
         let waiting = self.application.with_kept(slot(Phase::Account), |kept| {

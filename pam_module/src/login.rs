@@ -24,28 +24,37 @@ pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Ver
     }
     let user = match host.item(Item::User) {
         Ok(user) if user.is_empty() => {
-            return failure(host, arguments.on_error, &Error::NoUser);
+            return unheard(host, arguments, &Error::NoUser);
         }
         Ok(user) => user,
-        Err(error) => return failure(host, arguments.on_error, &error),
+        Err(error) => return unheard(host, arguments, &error),
     };
     // Before anything that can be broken: whom local files exempt gets in whatever the rest is like.
     if exempt(host, arguments, &user) {
         return Verdict::Pass;
     }
-    // A screen locker without privilege asks about its own user; it opens no login and can place nobody.
+    // A screen locker without privilege asks about its own user, and can place nobody. What opens a session is a login,
+    // which goes on all the same.
     if host.privilege() == Privilege::Ordinary {
-        if arguments.debug {
-            host.log(
+        match phase {
+            Phase::Session => {
+                let line = format!(
+                    "the application is not root: the login of {} goes on without a berth",
+                    quoted(&user)
+                );
+                host.log(Level::Warning, &line);
+            }
+            Phase::Account if arguments.debug => host.log(
                 Level::Debug,
                 "the application is not root: nothing to do with logins",
-            );
+            ),
+            Phase::Account => {}
         }
         return Verdict::Ignore;
     }
     if !is_understood {
         let error = Error::Arguments(arguments.problems.join("; "));
-        return failure(host, arguments.on_error, &error);
+        return unheard(host, arguments, &error);
     }
     let request = match request(host, arguments, phase, user) {
         Ok(request) => request,
@@ -54,12 +63,17 @@ pub fn decide<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> Ver
             host.log(Level::Notice, &format!("login refused: {error}"));
             return Verdict::Refused;
         }
-        Err(error) => return failure(host, arguments.on_error, &error),
+        Err(error) => return unheard(host, arguments, &error),
     };
     // su-l includes su: listed twice in one stack, the first line's word counts for both. Also when it was
     // a failure, or a hung helper would cost its time twice.
-    if let Some(verdict) = host.kept(phase, &request.user) {
-        return verdict;
+    if let Some((verdict, policy)) = host.kept(phase, &request.user) {
+        if verdict != Verdict::Pass || policy == request.policy {
+            return verdict;
+        }
+        // Nor are there two sessions.
+        let error = Error::Arguments("another line of this stack has another policy=".into());
+        return failure(host, request.on_error, &error);
     }
     match host.nested(&request.user) {
         Nested::Outside => {}
@@ -112,8 +126,7 @@ fn request<H: Host>(
         rhost,
         ruser,
         policy: policy.map(|path| path.as_os_str().as_encoded_bytes().to_vec()),
-        debug: arguments.debug,
-        on_error: arguments.on_error,
+        on_error: on_error(host, arguments),
     })
 }
 
@@ -148,12 +161,12 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
             let message = String::from("the helper made a session where only a decision was due");
             host.not_joined(message.clone());
             host.hang_up();
-            failure(host, arguments.on_error, &Error::Helper(message))
+            failure(host, request.on_error, &Error::Helper(message))
         }
         (Ok(Reply::Kept), _) => {
             host.hang_up();
             let message = "the helper keeps a session that was never joined".into();
-            failure(host, arguments.on_error, &Error::Helper(message))
+            failure(host, request.on_error, &Error::Helper(message))
         }
         // The helper waits for the session's request, which then costs no second start.
         (Ok(Reply::Untouched), Phase::Account) => Verdict::Pass,
@@ -177,13 +190,13 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
             host.hang_up();
             failure(
                 host,
-                on_error.unwrap_or(arguments.on_error),
+                on_error.unwrap_or(request.on_error),
                 &Error::Helper(message),
             )
         }
         (Err(error), _) => {
             host.hang_up();
-            failure(host, arguments.on_error, &error)
+            failure(host, request.on_error, &error)
         }
     };
     remember(host, request.phase, &request.user, verdict);
@@ -196,6 +209,24 @@ pub fn remember<H: Host>(host: &mut H, phase: Phase, user: &[u8], verdict: Verdi
         // Costs a second question at most.
         host.log(Level::Warning, &error.to_string());
     }
+}
+
+/// What a failure does that comes without the policy's own word: what the line says, or else what the policy that was
+/// loaded last has left for this. A line with a policy of its own is not under that one, and one that is not
+/// understood may not have been meant to be.
+pub fn on_error<H: Host>(host: &mut H, arguments: &Arguments) -> OnError {
+    let is_bare = arguments.policy.is_none() && arguments.problems.is_empty();
+    match arguments.on_error {
+        Some(on_error) => on_error,
+        None if is_bare => host.unanswered(),
+        None => OnError::Deny,
+    }
+}
+
+/// A failure before the helper is asked.
+fn unheard<H: Host>(host: &mut H, arguments: &Arguments, error: &Error) -> Verdict {
+    let on_error = on_error(host, arguments);
+    failure(host, on_error, error)
 }
 
 /// A failure to carry out the policy, while the application is untouched.

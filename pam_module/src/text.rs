@@ -13,7 +13,7 @@ pub const LONGEST_MESSAGE: usize = 511;
 pub enum Lines {
     /// One line: a newline is escaped like any control character.
     One,
-    /// Newlines and tabs stay, as in an admin's message to a user.
+    /// Newlines and tabs stay, and marks on the character before them, as in an admin's message to a user.
     Many,
 }
 
@@ -24,6 +24,7 @@ pub fn escaped(text: &str, lines: Lines, longest: usize) -> String {
         let before = out.len();
         match char {
             '\n' | '\t' if lines == Lines::Many => out.push(char),
+            char if lines == Lines::Many && is_shown_behind_another(char) => out.push(char),
             char => push_shown(&mut out, char),
         }
         if out.len() > longest.saturating_sub(3) {
@@ -63,6 +64,12 @@ pub fn quoted(bytes: &[u8]) -> String {
     out
 }
 
+/// Whether a character shows where it is not the first: an accent, a vowel of Thai, what makes ⚠ an emoji.
+fn is_shown_behind_another(char: char) -> bool {
+    let both = ['a', char];
+    String::from_iter(both).escape_debug().eq(both)
+}
+
 fn push_shown(out: &mut String, char: char) {
     if !is_invisible(char) {
         return out.push(char);
@@ -90,6 +97,24 @@ mod tests {
         assert_eq!(escaped("a\nb\u{9b}", Lines::One, 100), r"a\x0ab\xc2\x9b");
         assert_eq!(quoted("a\u{61c}".as_bytes()), r#""a\xd8\x9c""#);
         assert_eq!(escaped("a\nb\r", Lines::Many, 100), "a\nb\\x0d");
+    }
+
+    #[test]
+    fn what_an_admin_writes_is_shown_in_every_script() {
+        let message = "⚠\u{fe0f} \"e\u{301}\" \u{e01}\u{e31} \u{915}\u{93f}\u{94d}";
+        assert_eq!(escaped(message, Lines::Many, LONGEST_MESSAGE), message);
+        for hidden in [
+            "\u{61c}",
+            "\u{202e}",
+            "\u{ad}",
+            "\u{200c}",
+            "\u{e0041}",
+            "\x1b",
+        ] {
+            let shown = escaped(&format!("a{hidden}"), Lines::Many, LONGEST_MESSAGE);
+            assert!(shown.starts_with("a\\x"), "{shown:?}");
+        }
+        assert_eq!(quoted("e\u{301}".as_bytes()), r#""e\xcc\x81""#);
     }
 
     #[test]

@@ -200,6 +200,21 @@ fn a_helper_that_is_missing_follows_on_error_and_says_so() {
 }
 
 #[test]
+fn two_lines_of_one_policy_are_asked_once_and_of_two_policies_are_a_failure() {
+    let stage = Stage::new("policies", "caps");
+    let stack = "account required MODULE policy=/a
+        account required MODULE policy=/a";
+    let ran = stage.run(stack, USER, "acct_mgmt");
+    assert!(ran.success, "{ran:?}");
+    let other = stack.replacen("/a", "/b", 1);
+    let ran = stage.run(&other, USER, "acct_mgmt");
+    assert!(
+        !ran.success && ran.log.contains("another policy="),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn a_hung_helper_costs_the_time_allowed_and_is_killed() {
     let stage = Stage::new("hung", "hang");
     // Listed twice, it costs it once.

@@ -1,9 +1,11 @@
-//! Whom Berth never touches, decided from local files alone.
+//! What the module knows of the loaded policy by itself: whom Berth never touches, and what a failure does that leaves
+//! the module without the policy's own word.
 //!
 //! Root and the names under `[exempt]` must be able to log in whatever is broken: the helper, the
 //! policy, LDAP. So `berth reload` writes a plain list beside the loaded policy, and the module looks
 //! a name up in it, in /etc/passwd and in /etc/group, before anything else happens. The helper uses
-//! the same look-up, so the two can never disagree.
+//! the same look-up, so the two can never disagree. The list says, too, what becomes of the others where the helper
+//! gives no answer: a mistake in Berth must not lock everybody out whose admin has said so.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read};
@@ -13,11 +15,16 @@ use std::path::Path;
 
 use nix::fcntl::OFlag;
 
+use crate::OnError;
+
 /// Where `berth reload` installs the list.
 pub const EXEMPT_FILE: &str = "/var/lib/berth/exempt";
 
 /// The first line of the list.
 const HEADER: &str = "# written by berth reload: whom Berth never touches";
+
+/// What says that a login goes on whose helper gives no answer. Older modules pass over it.
+const ALLOW: &str = "on_error allow";
 
 /// No local file is read past this; a longer one is treated as if it ended here.
 const MAX_FILE: u64 = 64 << 20;
@@ -50,31 +57,7 @@ pub enum ExemptError {
 impl Exempt {
     /// Reads the installed list. A missing file is an empty list: no policy has been loaded.
     pub fn load() -> Result<Exempt, ExemptError> {
-        Exempt::load_from(Path::new(EXEMPT_FILE))
-    }
-
-    fn load_from(path: &Path) -> Result<Exempt, ExemptError> {
-        // Not blocking: whoever opens a FIFO in its place would wait, and root, too, asks here.
-        let mut options = OpenOptions::new();
-        let options = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
-        let file = match options.open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Ok(Exempt::default());
-            }
-            Err(error) => return Err(error.into()),
-        };
-        // Checked on the open file, so that it cannot be exchanged in between.
-        let metadata = file.metadata()?;
-        if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
-            return Err(ExemptError::Untrusted);
-        }
-        if !metadata.is_file() {
-            return Err(ExemptError::NoFile);
-        }
-        let mut text = String::new();
-        file.take(MAX_FILE).read_to_string(&mut text)?;
-        Ok(Exempt::parse(&text))
+        read(Path::new(EXEMPT_FILE)).map(|text| Exempt::parse(&text))
     }
 
     /// Reads a list: lines of `user NAME`, `group NAME` or `uid FIRST-LAST`. Other lines are passed
@@ -98,10 +81,13 @@ impl Exempt {
         exempt
     }
 
-    /// The list as [`Exempt::parse`] reads it. Names with a newline cannot be accounts and are left
+    /// The list as [`Exempt::parse`] and [`unanswered`] read it. Names with a newline cannot be accounts and are left
     /// out.
-    pub fn render(&self) -> String {
+    pub fn render(&self, unanswered: OnError) -> String {
         let mut text = format!("{HEADER}\n");
+        if unanswered == OnError::Allow {
+            text.push_str(&format!("{ALLOW}\n"));
+        }
         let names = |kind: &str, names: &[String], text: &mut String| {
             for name in names.iter().filter(|name| !name.contains('\n')) {
                 text.push_str(&format!("{kind} {name}\n"));
@@ -155,6 +141,40 @@ impl Exempt {
     }
 }
 
+/// What the list says of a login whose helper gives no answer. `deny` where there is none, or nothing that could be
+/// believed.
+pub fn unanswered(list: &Path) -> OnError {
+    match read(list).is_ok_and(|text| text.lines().any(|line| line == ALLOW)) {
+        true => OnError::Allow,
+        false => OnError::Deny,
+    }
+}
+
+/// The text of a list that only root can have written. One that is missing is empty.
+fn read(path: &Path) -> Result<String, ExemptError> {
+    // Not blocking: whoever opens a FIFO in its place would wait, and root, too, asks here.
+    let mut options = OpenOptions::new();
+    let options = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(String::new());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    // Checked on the open file, so that it cannot be exchanged in between.
+    let metadata = file.metadata()?;
+    if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 {
+        return Err(ExemptError::Untrusted);
+    }
+    if !metadata.is_file() {
+        return Err(ExemptError::NoFile);
+    }
+    let mut text = String::new();
+    file.take(MAX_FILE).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 fn fields_of(line: &[u8]) -> Vec<&[u8]> {
     line.split(|byte| *byte == b':').collect()
 }
@@ -184,9 +204,9 @@ fn find_line(path: &Path, wanted: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<u8>> 
 mod tests {
     use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+    use crate::own_folder::Folder;
 
     fn exempt(users: &[&str], groups: &[&str], uids: &[RangeInclusive<u32>]) -> Exempt {
         Exempt {
@@ -197,23 +217,14 @@ mod tests {
     }
 
     fn covered(list: &Exempt, user: &str) -> bool {
-        // The tests run side by side, and ask about the same users.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir =
-            std::env::temp_dir().join(format!("berth-exempt-{}-{number}", std::process::id()));
-        std::fs::create_dir(&dir).unwrap();
-        let (passwd, group) = (dir.join("passwd"), dir.join("group"));
-        std::fs::write(
-            &passwd,
+        let folder = Folder::new();
+        let passwd = folder.write(
+            "passwd",
             "root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\ndaemon:x:1:1::/:/bin/sh\n\
              alice:x:1001:1001::/:/bin/sh\nbob:x:1002:27::/:/bin/sh\nbroken:x::\nali:x:1003:1003::/:\n",
-        )
-        .unwrap();
-        std::fs::write(&group, "sudo:x:27:alice,carol\nstaff:x:50:\n").unwrap();
-        let covered = list.covers_in(user.as_bytes(), &passwd, &group);
-        std::fs::remove_dir_all(&dir).unwrap();
-        covered
+        );
+        let group = folder.write("group", "sudo:x:27:alice,carol\nstaff:x:50:\n");
+        list.covers_in(user.as_bytes(), &passwd, &group)
     }
 
     #[test]
@@ -252,14 +263,17 @@ mod tests {
 
     #[test]
     fn the_list_is_believed_only_where_it_is_a_file_of_roots_that_nobody_else_may_write_to() {
-        let path = std::env::temp_dir().join(format!("berth-exempt-list-{}", std::process::id()));
-        let load = || Exempt::load_from(&path);
+        let folder = Folder::new();
+        let path = folder.join("exempt");
+        let load = || read(&path).map(|text| Exempt::parse(&text));
         assert_eq!(load().unwrap(), Exempt::default(), "no policy is loaded");
+        assert_eq!(unanswered(&path), OnError::Deny, "no policy is loaded");
         let list = exempt(&["ldapadmin"], &[], &[]);
-        std::fs::write(&path, list.render()).unwrap();
+        std::fs::write(&path, list.render(OnError::Allow)).unwrap();
         let chmod = |mode| std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         for (mode, trusted) in [(0o644, true), (0o664, false), (0o646, false)] {
             chmod(mode);
+            assert_eq!(unanswered(&path) == OnError::Allow, trusted, "{mode:o}");
             match load() {
                 Ok(read) => assert!(trusted && read == list, "{mode:o}: {read:?}"),
                 Err(error) => assert!(!trusted && matches!(error, ExemptError::Untrusted)),
@@ -276,16 +290,18 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(&path, &path).unwrap();
         assert!(matches!(load(), Err(ExemptError::Read(_))));
-        std::fs::remove_file(path).unwrap();
     }
 
     #[test]
     fn a_list_survives_writing_and_reading() {
         let list = exempt(&["a b", "c"], &["sudo"], &[1..=999, 65534..=65534]);
-        assert_eq!(Exempt::parse(&list.render()), list);
-        assert_eq!(
-            Exempt::parse(&exempt(&["x\nuser alice"], &[], &[]).render()),
-            Exempt::default()
-        );
+        let [allow, deny] = [OnError::Allow, OnError::Deny].map(|word| list.render(word));
+        assert_eq!(Exempt::parse(&allow), list);
+        assert_eq!(Exempt::parse(&deny), list);
+        assert!(allow.contains("\non_error allow\n") && !deny.contains("on_error"));
+        for forged in ["x\nuser alice", "x\non_error allow"] {
+            let text = exempt(&[forged], &[], &[]).render(OnError::Deny);
+            assert_eq!(text, format!("{HEADER}\n"));
+        }
     }
 }

@@ -12,6 +12,16 @@
 //! from one package; a version that differs (an upgrade between the two) is an error that says so.
 //! End of file where a message was due is an error at once.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic
+    )
+)]
+
 #[cfg(test)]
 #[path = "../../tests/src/apart.rs"]
 mod apart;
@@ -19,6 +29,9 @@ mod channel;
 pub mod exempt;
 mod filter;
 mod message;
+#[cfg(test)]
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
 pub mod service;
 
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};

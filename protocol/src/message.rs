@@ -57,9 +57,7 @@ pub struct Request {
     pub policy: Option<Vec<u8>>,
     /// Whether the application can be put into namespaces.
     pub join: JoinAbility,
-    /// The module argument `debug`.
-    pub debug: bool,
-    /// The module argument `on_error`, for the count of a login whose policy cannot be read.
+    /// What becomes of the login where the policy cannot be read, for its count.
     pub on_error: OnError,
 }
 
@@ -147,4 +145,95 @@ pub enum Ack {
         /// What went wrong.
         message: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VERSION;
+
+    fn bytes<M: Serialize>(message: &M) -> String {
+        let bytes = postcard::to_allocvec(message).unwrap();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Where this fails, raise VERSION, and write all of it anew. A module meets helpers of the next version: a program that
+    /// loaded it before an upgrade starts its helper afterwards.
+    #[test]
+    fn of_one_version_all_messages_have_one_shape() {
+        let request = Request {
+            phase: Phase::Session,
+            user: b"u".into(),
+            service: b"s".into(),
+            tty: b"t".into(),
+            rhost: b"h".into(),
+            ruser: b"r".into(),
+            policy: Some(b"/p".into()),
+            join: JoinAbility::Yes,
+            on_error: OnError::Deny,
+        };
+        let ready = Reply::Ready(Session {
+            id: "1".into(),
+            on_error: OnError::Deny,
+            namespaces: 0x1000_0000,
+            no_new_privs: true,
+            empty_bounding_set: false,
+            new_keyring: true,
+            filter: vec![Instruction {
+                code: 0x1234,
+                jt: 5,
+                jf: 6,
+                k: 0x1234_5678,
+            }],
+            rlimits: vec![Rlimit {
+                name: "n".into(),
+                resource: 7,
+                soft: 8,
+                hard: 9,
+            }],
+            motd: Some("m".into()),
+        });
+        let message = || String::from("m");
+        let shapes = [
+            bytes(&request),
+            bytes(&[
+                JoinAbility::Yes,
+                JoinAbility::IfNamed,
+                JoinAbility::Threaded,
+                JoinAbility::Service,
+                JoinAbility::Manager,
+            ]),
+            bytes(&[Phase::Account, Phase::Session]),
+            bytes(&[OnError::Allow, OnError::Deny]),
+            bytes(&Reply::Untouched),
+            bytes(&Reply::Refused {
+                message: Some(message()),
+            }),
+            bytes(&Reply::Failed {
+                on_error: Some(OnError::Allow),
+                message: message(),
+            }),
+            bytes(&ready),
+            bytes(&Reply::Kept),
+            bytes(&Ack::Joined),
+            bytes(&Ack::Failed { message: message() }),
+        ];
+        assert_eq!(VERSION, 5);
+        assert_eq!(
+            shapes,
+            [
+                "010175017301740168017201022f700001",
+                "0001020304",
+                "0001",
+                "0001",
+                "00",
+                "0101016d",
+                "020100016d",
+                "03013101808080800201000101b4240506f8acd1910101016e07080901016d",
+                "04",
+                "00",
+                "01016d",
+            ]
+        );
+    }
 }

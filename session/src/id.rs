@@ -83,10 +83,12 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn ids_count_up_whoever_takes_them_and_their_file_does_not_grow() {
-        let path = std::env::temp_dir().join(format!("berth-id-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.join("last-id");
         let open = || {
             let mut options = OpenOptions::new();
             let file = options.read(true).append(true).create(true).open(&path);
@@ -107,6 +109,5 @@ mod tests {
         let file = open().metadata().unwrap();
         assert_eq!(file.len(), 20_000);
         assert!(file.blocks() * 512 <= 2 * PAGE, "{} blocks", file.blocks());
-        std::fs::remove_file(path).unwrap();
     }
 }

@@ -1,18 +1,45 @@
 //! What helper and commands both know of sessions: their traces, cgroups, systemd, accounting, counters, log lines.
 //!
-//! The helper makes and ends sessions; the commands show and end them. A
-//! session leaves these traces, all of them found by its user's UID and its id alone:
+//! The helper makes and ends sessions; the commands show and end them. These are all files of Berth's but the admin's; the
+//! cgroups are in `cgroup/tree.rs`.
+//!
+//! A session's traces, found by its user's UID and its id alone. So whoever finds a session whose keeper is gone can
+//! clean up after it: [`sweep`].
 //!
 //! | what | where |
 //! |---|---|
 //! | record | `/run/berth/sessions/ID` |
-//! | entry in its user's folder | `/run/berth/users/UID/ID` |
-//! | cgroup | `<cgroup2>/berth/user-UID/sessions/ID`, or `…/rescue/ID`; under systemd a scope, which is its own |
-//! | caps under systemd | `/run/berth/users/UID/before`: what they were before |
-//! | units held for a login at `tasks_max` | `/run/berth/users/UID/held`: what they had before |
+//! | entry in its user's folder, which is the user's lock too | `/run/berth/users/UID/ID` |
+//! | shared berth, and who is logged in to it | `/run/berth/users/UID/berth-ID`, `logins-ID` |
+//! | cgroup; under systemd a scope, which is its own | see [`Tree`] |
 //! | private /tmp on disk | `/var/lib/berth/tmp/ID` |
 //!
-//! So whoever finds a session whose keeper is gone can clean up after it: [`sweep`].
+//! A user's, under systemd:
+//!
+//! | what | where |
+//! |---|---|
+//! | what the caps of the user's slice were before | `/run/berth/users/UID/before` |
+//! | there is no session, and something of the user's runs | `/run/berth/users/UID/goes-on` |
+//! | units held for a login at `tasks_max`, and what they had before | `/run/berth/users/UID/held` |
+//!
+//! Of all users:
+//!
+//! | what | where |
+//! |---|---|
+//! | what caps of all users together need: a folder as a user's, and whose lock is held while all are brought up to date | `/run/berth/users/everyone`, `applying` |
+//! | a byte for each session id since boot | `/run/berth-last-id` |
+//! | what logins came to, since boot | `/run/berth-counters` |
+//! | what users whom a penalty watches used lately, and the lock of all penalties | `/run/berth-penalties`, `….lock` |
+//! | on which step a user is, for that user to read | `/run/berth-standings/UID` |
+//! | one round of `berth apply --due` at a time | `/run/berth-due.lock` |
+//! | what it has told already | `/run/berth-due-wrong` |
+//! | the trial of `berth pam`, and its lock | `/run/berth-pam`, `….lock` |
+//! | the policy in force, and who is let in before all else | `/var/lib/berth/policy.json`, `exempt` |
+//! | there if something is to be done each minute | `/var/lib/berth/due` |
+//! | caps for a while, and who is on which step | `/var/lib/berth/exceptions/UID`, `penalties` |
+//! | PAM's files from before `berth pam enable` | `/var/lib/berth/pam.d` |
+//! | the policy as it is edited, and the locks of `berth edit` and `reload` | `/var/lib/berth/edit-…`, `edit.lock`, `reload.lock` |
+//! | a line for each past session, and the lock beside it | the `[accounting]` file |
 
 #![cfg_attr(
     not(test),
@@ -35,6 +62,9 @@ mod id;
 mod kernel_text;
 mod leftovers;
 mod log;
+#[cfg(test)]
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
 mod process;
 mod record;
 mod regular;

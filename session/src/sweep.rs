@@ -250,10 +250,11 @@ mod tests {
     use nix::sys::stat::{Mode, mkdirat};
 
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_tree_goes_however_deep_and_whatever_its_names_and_no_link_is_followed() {
-        let base = std::env::temp_dir().join(format!("berth-sweep-{}", std::process::id()));
+        let base = Folder::new();
         let top = base.join("top");
         fs::create_dir_all(top.join("1/2/1/3")).unwrap();
         fs::create_dir_all(base.join("outside")).unwrap();
@@ -273,14 +274,13 @@ mod tests {
             "kept"
         );
         remove_tree(&top).unwrap();
-        fs::remove_dir_all(base).unwrap();
     }
 
     #[test]
     fn what_cannot_be_moved_out_of_a_folder_is_removed_in_it() {
         use nix::mount::{MsFlags, mount};
         use nix::sched::{CloneFlags, unshare};
-        let base = std::env::temp_dir().join(format!("berth-sweep-within-{}", std::process::id()));
+        let base = Folder::new();
         let (top, held) = (base.join("top"), base.join("held"));
         fs::create_dir_all(top.join("tmp")).unwrap();
         fs::create_dir_all(held.join("1/2/1/3")).unwrap();
@@ -298,13 +298,12 @@ mod tests {
         });
         assert_eq!(removed.join().unwrap(), [ErrorKind::ResourceBusy; 4]);
         assert_eq!(fs::read_dir(&held).unwrap().count(), 0);
-        fs::remove_dir_all(base).unwrap();
     }
 
     #[test]
     fn a_tree_goes_although_its_owner_goes_on_in_it_for_a_while_by_a_descriptor() {
         use std::os::unix::process::CommandExt;
-        let base = std::env::temp_dir().join(format!("berth-sweep-held-{}", std::process::id()));
+        let base = Folder::new();
         let top = base.join("top");
         let held = top.join("tmp/held");
         fs::create_dir_all(&held).unwrap();
@@ -332,15 +331,13 @@ mod tests {
         child.wait().unwrap();
         assert!(matches!(removed, Ok(Ok(()))), "{removed:?}");
         assert!(!top.exists());
-        fs::remove_dir_all(base).unwrap();
     }
 
     #[test]
     fn who_is_still_in_a_folder_can_make_nothing_more_in_it() {
         use std::io::Write;
         use std::os::unix::process::CommandExt;
-        let held = std::env::temp_dir().join(format!("berth-sweep-taken-{}", std::process::id()));
-        fs::create_dir(&held).unwrap();
+        let held = Folder::new();
         lchown(&held, Some(65534), Some(65534)).unwrap();
         let mut command = std::process::Command::new("perl");
         command.args(["-e", "<STDIN>; open(F, '>', 'more') ? exit 0 : exit $!"]);

@@ -3,27 +3,30 @@
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_session::{Entry, Ledger};
+
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
+
+use own_folder::Folder;
 
 /// What this program does when it is started again by a test: it appends sessions, and says which are written.
 const APPEND: &str = "BERTH_TEST_APPEND";
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// A ledger in a folder that goes when the test ends.
+/// A ledger in a folder of its own.
 struct Written {
-    folder: PathBuf,
+    folder: Folder,
     ledger: Ledger,
 }
 
 impl Written {
-    fn new(name: &str, max_size: u64) -> Written {
-        let folder = std::env::temp_dir().join(format!("berth-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+    fn new(max_size: u64) -> Written {
+        let folder = Folder::new();
         let ledger = Ledger {
             file: folder.join("sessions.jsonl"),
             max_size,
@@ -46,12 +49,6 @@ impl Written {
         let mut names: Vec<String> = names.collect();
         names.sort();
         names
-    }
-}
-
-impl Drop for Written {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.folder).unwrap();
     }
 }
 
@@ -86,7 +83,7 @@ fn entry(session: u64) -> Entry<'static> {
 
 #[test]
 fn what_is_written_is_read_again() {
-    let written = Written::new("again", 1 << 30);
+    let written = Written::new(1 << 30);
     let hostile = Entry {
         user: "m\nallory\",\"oom_kills\":0}\n{\u{1b}[2J".into(),
         rhost: "\u{202e}\u{0}\u{85}\u{2028}\\".into(),
@@ -106,7 +103,7 @@ fn what_is_written_is_read_again() {
 
 #[test]
 fn before_the_first_session_there_is_nothing_to_read_and_what_cannot_be_read_is_told() {
-    let written = Written::new("first", 1 << 30);
+    let written = Written::new(1 << 30);
     let ledger = &written.ledger;
     let back = || ledger.read_back(|_| ControlFlow::Continue(()));
     assert_eq!(written.read(), (vec![], 0));
@@ -127,7 +124,7 @@ fn before_the_first_session_there_is_nothing_to_read_and_what_cannot_be_read_is_
 
 #[test]
 fn torn_lines_count_in_every_file_and_one_set_aside_at_the_time_asked_for_is_read() {
-    let written = Written::new("torn-aside", 1 << 30);
+    let written = Written::new(1 << 30);
     written.ledger.append(&entry(1)).unwrap();
     let line = fs::read_to_string(&written.ledger.file).unwrap();
     fs::write(&written.ledger.file, format!("{{\n{line}")).unwrap();
@@ -146,7 +143,7 @@ fn torn_lines_count_in_every_file_and_one_set_aside_at_the_time_asked_for_is_rea
 
 #[test]
 fn an_empty_file_is_never_full() {
-    let written = Written::new("empty", 1);
+    let written = Written::new(1);
     fs::write(&written.ledger.file, "").unwrap();
     written.ledger.append(&entry(1)).unwrap();
     assert_eq!(written.names(), ["sessions.jsonl", "sessions.jsonl.lock"]);
@@ -154,7 +151,7 @@ fn an_empty_file_is_never_full() {
 
 #[test]
 fn nobody_but_root_can_read_it_or_hold_its_lock() {
-    let written = Written::new("mode", 1 << 30);
+    let written = Written::new(1 << 30);
     written.ledger.append(&entry(1)).unwrap();
     let mode = |name: &str| {
         let file = fs::metadata(written.folder.join(name)).unwrap();
@@ -167,7 +164,7 @@ fn nobody_but_root_can_read_it_or_hold_its_lock() {
 
 #[test]
 fn what_others_could_have_put_there_is_not_written_to() {
-    let written = Written::new("others", 1 << 30);
+    let written = Written::new(1 << 30);
     let file = &written.ledger.file;
     let elsewhere = written.folder.join("elsewhere");
     let refused = || written.ledger.append(&entry(1)).unwrap_err().to_string();
@@ -190,7 +187,7 @@ fn what_others_could_have_put_there_is_not_written_to() {
 
 #[test]
 fn a_torn_line_costs_itself_only() {
-    let written = Written::new("torn", 1 << 30);
+    let written = Written::new(1 << 30);
     written.ledger.append(&entry(1)).unwrap();
     let whole = fs::read_to_string(&written.ledger.file).unwrap();
     // Cut at every byte, as a crash may cut it; nothing of it is the worst and the best of them.
@@ -215,7 +212,7 @@ fn a_torn_line_costs_itself_only() {
 
 #[test]
 fn a_full_file_is_set_aside_and_an_old_one_removed() {
-    let written = Written::new("aside", 1000);
+    let written = Written::new(1000);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let old = (now - 401 * DAY).as_secs();
     let kept = (now - 399 * DAY).as_secs();
@@ -251,7 +248,7 @@ fn a_full_file_is_set_aside_and_an_old_one_removed() {
 /// A clock that leaps, a dead battery's for one, must not cost what is kept.
 #[test]
 fn nothing_is_removed_until_the_clock_has_gone_on_for_a_while_without_a_leap() {
-    let written = Written::new("clock", 1 << 30);
+    let written = Written::new(1 << 30);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let old = (now - 401 * DAY).as_secs();
     let old = written.folder.join(format!("sessions.jsonl.{old}"));
@@ -287,7 +284,7 @@ fn is_aside(name: &str) -> bool {
 
 #[test]
 fn a_full_disk_costs_the_records_that_do_not_fit() {
-    let written = Written::new("full", 1 << 30);
+    let written = Written::new(1 << 30);
     // A disk of 4 blocks, one of which the lock's name and the folder's may take.
     let script = "mount -t tmpfs -o size=16k,mode=700 small \"$0\" && exec \"$@\"";
     let again = |what: &str| {
@@ -322,7 +319,7 @@ fn a_full_disk_costs_the_records_that_do_not_fit() {
 
 #[test]
 fn what_is_set_aside_while_it_is_read_counts_once() {
-    let written = Written::new("renamed", 1 << 30);
+    let written = Written::new(1 << 30);
     written.ledger.append(&entry(1)).unwrap();
     // As a reader finds it that had opened the file when it got its other name.
     let aside = written.folder.join("sessions.jsonl.9000000000");
@@ -332,7 +329,7 @@ fn what_is_set_aside_while_it_is_read_counts_once() {
 
 #[test]
 fn it_is_read_back_from_its_end_as_far_as_is_asked() {
-    let written = Written::new("back", 150_000);
+    let written = Written::new(150_000);
     // Two files are set aside; each is longer than what is read at a time.
     for number in 1..=1500 {
         written.ledger.append(&entry(number)).unwrap();
@@ -363,7 +360,7 @@ fn it_is_read_back_from_its_end_as_far_as_is_asked() {
 #[test]
 fn a_line_that_is_too_long_is_none_whichever_way_it_is_read() {
     const TOO_LONG: usize = 64 << 10;
-    let written = Written::new("long", u64::MAX);
+    let written = Written::new(u64::MAX);
     let line = |session| serde_json::to_string(&entry(session)).unwrap();
     let length = line(2).len();
     let around = [1, 2, 3, 4].map(|blocks| blocks * TOO_LONG);
@@ -391,7 +388,7 @@ fn a_line_that_is_too_long_is_none_whichever_way_it_is_read() {
 
 #[test]
 fn many_that_end_at_once_are_all_on_record() {
-    let written = Written::new("at-once", 3000);
+    let written = Written::new(3000);
     std::thread::scope(|scope| {
         for thread in 0..8 {
             let ledger = &written.ledger;
@@ -437,7 +434,7 @@ fn killed_at_any_call_it_has_written_what_it_said_and_holds_up_nobody() {
         "ftruncate",
         "close",
     ];
-    let written = Written::new("killed", 1500);
+    let written = Written::new(1500);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let old = format!("sessions.jsonl.{}", (now - 401 * DAY).as_secs());
     let old = written.folder.join(old);
@@ -450,7 +447,7 @@ fn killed_at_any_call_it_has_written_what_it_said_and_holds_up_nobody() {
         looked(&written, now - 10 * DAY);
         let mut strace = Command::new("strace");
         strace.args(["-f", "-qq", "-o", "/dev/null"]);
-        for path in [&written.folder, &written.ledger.file, &lock, &old] {
+        for path in [&*written.folder, &written.ledger.file, &lock, &old] {
             strace.arg("-P").arg(path);
         }
         runs += 1;

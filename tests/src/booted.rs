@@ -193,6 +193,25 @@ impl Booted {
         fs::write(&file, with).expect("a PAM file");
     }
 
+    /// Takes pam_systemd out of every service, as on a machine whose logins have no session of logind's.
+    #[track_caller]
+    pub fn without_pam_systemd(&self) {
+        let strip = "sed -i '/pam_systemd/d' /etc/pam.d/common-session";
+        self.host(strip).ok();
+    }
+
+    /// Has sshd's lines name a helper that is this script, and gives back its path.
+    #[track_caller]
+    pub fn helper(&self, script: &str) -> &'static str {
+        const HELPER: &str = "/root/helper";
+        fs::write(HELPER, format!("#!/bin/sh\n{script}\n")).expect("a helper");
+        let name = format!(
+            "sed -i 's| helper=[^ ]*||; s|pam_berth.so|& helper={HELPER}|' /etc/pam.d/sshd"
+        );
+        self.host(&format!("chmod 755 {HELPER} && {name}")).ok();
+        HELPER
+    }
+
     /// Has Berth start users' service managers, as an admin does. After that the policy's files count again.
     #[track_caller]
     pub fn enable_managers(&self) -> String {

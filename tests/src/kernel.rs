@@ -1,5 +1,6 @@
 //! Waiting for the kernel's state to become what it should be.
 
+use std::fmt::Debug;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,15 @@ pub fn eventually(holds: impl FnMut() -> bool) -> bool {
     within(PATIENCE, holds)
 }
 
-/// The same for what holds at once or never, and so needs less patience.
+/// Waits until something is what it should be, and fails with what it was last.
+#[track_caller]
+pub fn becomes<T: PartialEq<E> + Debug, E: Debug>(mut now: impl FnMut() -> T, expected: E) {
+    let mut last = None;
+    let is_so = eventually(|| *last.insert(now()) == expected);
+    assert!(is_so, "it is {last:?}, and should be {expected:?}");
+}
+
+/// The same as [`eventually`] for what holds at once or never, and so needs less patience.
 pub fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + patience;
     loop {

@@ -154,6 +154,14 @@ impl Machine {
         &self.cgroups
     }
 
+    /// A file of the kernel's for all that a user runs.
+    #[track_caller]
+    pub fn of_user(&self, user: &str, file: &str) -> String {
+        let path = self.cgroups.user(self.uid(user)).join(file);
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+        text.trim_end().to_owned()
+    }
+
     /// Every line of the system log so far.
     pub fn log_lines(&self) -> Vec<String> {
         self.log.lines()
@@ -369,6 +377,11 @@ impl Machine {
     /// Runs `berth` as root, outside every berth.
     pub fn berth(&self, arguments: &str) -> Output {
         self.host(&format!("{PROGRAMS}/berth {arguments}"))
+    }
+
+    /// The same, for what starts the helper: that is where the test's programs are.
+    pub fn berth_with_helper(&self, arguments: &str) -> Output {
+        self.berth(&format!("{arguments} --helper {PROGRAMS}/berth-helper"))
     }
 
     /// The same at a terminal.

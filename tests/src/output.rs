@@ -2,6 +2,8 @@
 
 use std::process::ExitStatus;
 
+use serde_json::Value;
+
 /// What a program printed, and how it ended.
 #[derive(Debug, Clone)]
 pub struct Output {
@@ -19,6 +21,12 @@ impl Output {
     pub fn ok(self) -> String {
         assert!(self.status.success(), "{self:?}");
         self.stdout
+    }
+
+    /// What it printed as JSON, however it ended.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
     /// Asserts that the program failed, and gives back what it said.

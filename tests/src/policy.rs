@@ -22,6 +22,8 @@ pub struct Policy {
     pub namespaces: String,
     /// The lines of `[defaults]`.
     pub defaults: String,
+    /// Rules before the one for everybody.
+    pub rules: String,
     /// Whatever else, at the end of the file.
     pub rest: String,
 }
@@ -33,6 +35,7 @@ impl Default for Policy {
             profile: r#"logout = { grace = "1s" }"#.into(),
             namespaces: r#"user = "identity", pid = true, ipc = true, mount = true, private_tmp = "16M", private_shm = "16M""#.into(),
             defaults: String::new(),
+            rules: String::new(),
             rest: String::new(),
         }
     }
@@ -43,8 +46,8 @@ impl Policy {
     pub fn text(&self) -> String {
         format!(
             "version = 1\n\n[defaults]\n{}\n\n[profile.test]\n{}\nnamespaces = {{ {} }}\n\n\
-             [[rule]]\nname = \"all\"\nprofile = \"test\"\n\n{}\n",
-            self.defaults, self.profile, self.namespaces, self.rest
+             {}[[rule]]\nname = \"all\"\nprofile = \"test\"\n\n{}\n",
+            self.defaults, self.profile, self.namespaces, self.rules, self.rest
         )
     }
 
@@ -56,12 +59,26 @@ impl Policy {
         }
     }
 
+    /// The default policy with caps of the user's.
+    pub fn with_user_caps(caps: &str) -> Policy {
+        Policy::with_profile(&format!(
+            "user = {{ {caps} }}\nlogout = {{ grace = \"1s\" }}"
+        ))
+    }
+
     /// The default policy with other namespaces.
     pub fn with_namespaces(namespaces: &str) -> Policy {
         Policy {
             namespaces: namespaces.into(),
             ..Policy::default()
         }
+    }
+
+    /// The default policy with this map in its user namespace, and nothing private but processes and mounts.
+    pub fn with_map(user: &str) -> Policy {
+        Policy::with_namespaces(&format!(
+            "user = \"{user}\", pid = true, ipc = true, mount = true"
+        ))
     }
 
     /// The default policy with more caps or tables at its end.

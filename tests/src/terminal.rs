@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::pty::openpty;
 use nix::sys::signal::{SigHandler, Signal};
@@ -149,6 +149,18 @@ impl Terminal {
         let (_, rest) = shown.split_once("<begin>\n").unwrap_or_default();
         let (said, _) = rest.split_once("\n<end>").unwrap_or_default();
         without_prompt(said)
+    }
+
+    /// Asserts that a shell's job ends by ^C, and the shell by `exit`, with the status that it is given.
+    #[track_caller]
+    pub fn assert_interrupts_and_exits(mut self) {
+        self.send("sleep 100; echo woken $?");
+        assert!(eventually(|| !Process::running("sleep 100").is_empty()));
+        let begun = Instant::now();
+        self.send("\x03");
+        self.send("exit 3");
+        assert_eq!(self.wait().status.code(), Some(3));
+        assert!(begun.elapsed() < Duration::from_secs(30), "it slept on");
     }
 
     /// Waits for the program to end.

@@ -16,6 +16,8 @@ fn only_root_may_apply() {
             "setpriv --reuid 1 --clear-groups {PROGRAMS}/berth-helper apply"
         ));
         assert!(helper.refused().stderr.contains("only for root"));
+        let typed = machine.host(&format!("{PROGRAMS}/berth-helper aply 3</dev/null"));
+        assert!(typed.refused().stderr.contains("the PAM module"));
     });
 }
 
@@ -28,7 +30,7 @@ fn apply_knows_who_typed_su() {
         );
         let mut terminal = machine.su_terminal("alice");
         terminal.run("true");
-        let told = machine.berth(&format!("apply --helper {PROGRAMS}/berth-helper"));
+        let told = machine.berth_with_helper("apply");
         assert_eq!(told.ok(), "0 users changed");
         terminal.send("exit");
         terminal.wait();
@@ -59,8 +61,7 @@ fn what_is_wrong_each_minute_is_said_once_and_again_when_it_is_something_else() 
         // Who asks for an object gets one.
         let said = machine.berth("apply --due --json");
         assert_eq!(said.status.code(), Some(3));
-        let object: serde_json::Value = serde_json::from_str(&said.stdout).expect(&said.stdout);
-        assert_eq!(object["applied"], serde_json::json!([]));
+        assert_eq!(said.json()["applied"], serde_json::json!([]));
         machine.policy_text(&good);
         assert_eq!(due(machine).ok(), "");
         assert!(machine.logged("due result=ok").contains("berth["));
@@ -122,10 +123,38 @@ fn a_policy_with_an_error_is_told_and_is_3_as_for_all_verbs() {
     Machine::run(|machine| {
         let broken = "[profile.test2]\nfirst = 1\n[[rule]]";
         machine.policy_text(&Policy::default().text().replace("[[rule]]", broken));
-        for command in ["apply", "set alice tasks_max=99 --for 1h"] {
-            let said = machine.berth(&format!("{command} --helper {PROGRAMS}/berth-helper"));
-            assert_eq!(said.status.code(), Some(3), "{said:?}");
+        // The exception is made by then.
+        for (command, exit) in [("apply", 3), ("set alice tasks_max=99 --for 1h", 5)] {
+            let said = machine.berth_with_helper(command);
+            assert_eq!(said.status.code(), Some(exit), "{said:?}");
             assert!(said.stderr.contains("`first`"), "{said:?}");
+        }
+    });
+}
+
+#[test]
+fn what_is_done_already_when_the_helper_fails_is_told_and_is_5() {
+    Machine::run(|machine| {
+        let file = format!("/var/lib/berth/exceptions/{}", machine.uid("alice"));
+        for (command, told, is_there) in [
+            (
+                "set alice tasks_max=99 --for 1h",
+                "alice: tasks_max 99 until ",
+                true,
+            ),
+            (
+                "unset alice",
+                "alice: tasks_max is the policy's again",
+                false,
+            ),
+        ] {
+            let said = machine.berth(&format!("{command} --helper /bin/false"));
+            assert_eq!(said.status.code(), Some(5), "{said:?}");
+            assert!(said.stdout.starts_with(told), "{said:?}");
+            let left = "berth: cannot run /bin/false: exit status: 1\n\
+                        berth: left alice: the helper failed; `berth apply` tries again\n";
+            assert_eq!(said.stderr, left);
+            assert_eq!(fs::exists(&file).unwrap(), is_there, "{command}");
         }
     });
 }
@@ -225,6 +254,32 @@ fn of_an_account_that_is_gone_exceptions_and_penalties_end_by_its_uid() {
             none.stderr,
             format!("berth: {uid} is on no step of a penalty\n")
         );
+    });
+}
+
+#[test]
+fn an_exception_is_not_for_who_has_its_users_uid_after_them_and_a_new_name_is_told() {
+    Machine::run(|machine| {
+        let uid = machine.add_user("dora").uid;
+        let helper = format!("--helper {PROGRAMS}/berth-helper");
+        machine
+            .berth(&format!("set dora tasks_max=99 --for 1h {helper}"))
+            .ok();
+        let explain = |user: &str| machine.berth(&format!("explain {user}"));
+        let hers = explain("dora");
+        assert_eq!(hers.stderr, "");
+        assert!(hers.ok().contains("exception"));
+        machine
+            .host("sed -i 's/^dora:/erin:/' /etc/passwd /etc/group /etc/shadow")
+            .ok();
+        let why = format!("/var/lib/berth/exceptions/{uid} has one for dora");
+        let theirs = explain("erin");
+        assert!(theirs.stderr.contains(&why), "{theirs:?}");
+        assert!(!theirs.ok().contains("exception"));
+        assert_eq!(machine.su("erin", "echo in").ok(), "in");
+        assert!(machine.logged("exceptions uid=").contains(&why));
+        machine.berth(&format!("unset erin {helper}")).ok();
+        assert_eq!(explain("erin").stderr, "");
     });
 }
 

@@ -25,9 +25,7 @@ fn groups_are_the_same_as_without_berth() {
         machine.add_group("other", gid + 1, &["bob"]);
         let alice = machine.uid("alice");
         for user in ["identity", "minimal"] {
-            machine.policy(&Policy::with_namespaces(&format!(
-                r#"user = "{user}", pid = true, ipc = true, mount = true"#
-            )));
+            machine.policy(&Policy::with_map(user));
             for door in Door::ALL {
                 let said = machine.through(door, "alice", "id -G");
                 assert_eq!(said, format!("{alice} {gid}"), "{door:?} {user}");
@@ -55,9 +53,7 @@ fn groups_that_pam_group_gives_are_kept() {
         }
         // With a minimal map they must be in it. login establishes credentials only after that is made.
         for user in ["identity", "minimal"] {
-            machine.policy(&Policy::with_namespaces(&format!(
-                r#"user = "{user}", pid = true, ipc = true, mount = true"#
-            )));
+            machine.policy(&Policy::with_map(user));
             for door in [
                 Door::Ssh,
                 Door::SshTerminal,
@@ -89,9 +85,7 @@ fn a_user_in_400_groups_has_all_of_them() {
             assert_eq!(said, all.join(" "), "{door:?}");
         }
         // More than a map has room for, none beside another.
-        machine.policy(&Policy::with_namespaces(
-            r#"user = "minimal", pid = true, ipc = true, mount = true"#,
-        ));
+        machine.policy(&Policy::with_map("minimal"));
         machine.ssh("alice", "id -G").refused();
         machine.logged("the login's groups need 403 extents, ");
         assert_eq!(machine.ssh("root", "id -u").ok(), "0");

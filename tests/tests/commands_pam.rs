@@ -253,6 +253,8 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         install(machine);
         fs::write("/etc/pam.d/sudo", stack("su")).unwrap();
         fs::write("/etc/pam.d/own", "session required pam_berth.so quiet\n").unwrap();
+        let without_account = "auth required pam_permit.so\nsession required pam_permit.so\n";
+        fs::write("/etc/pam.d/ftp", without_account).unwrap();
         for (arguments, status, why) in [
             ("enable --yes sudo", 1, "it is there to get out of a berth"),
             (
@@ -266,6 +268,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             ("enable su", 2, "say --yes"),
             ("enable --yes own", 1, "otherwise than this would"),
             ("disable --yes own", 1, "remove it by hand"),
+            ("enable --yes ftp", 1, "put \"account include other\""),
         ] {
             let before = machine.host("cat /etc/pam.d/*").ok();
             let refused = berth(machine, arguments);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
+use berth_tests::Folder;
 use serde_json::Value;
 
 /// Columns of a dashboard (Grafana's "JSON model": gridPos).
@@ -115,13 +116,12 @@ fn promtool_finds_no_fault_with_what_the_dashboard_asks() {
         let asked = Value::from(asked);
         rules += &format!("  - record: panel:{number}\n    expr: {asked}\n");
     }
-    let path = std::env::temp_dir().join(format!("berth-dashboard-{}.yml", std::process::id()));
-    fs::write(&path, &rules).unwrap();
+    let folder = Folder::new();
+    let path = folder.write("rules.yml", &rules);
     let output = Command::new("promtool")
         .args(["check", "rules"])
         .arg(&path)
         .output()
         .unwrap();
-    fs::remove_file(&path).unwrap();
     assert!(output.status.success(), "{output:?}\n{rules}");
 }

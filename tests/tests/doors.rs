@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use berth_tests::{Door, Machine, Process, eventually};
+use berth_tests::{Door, Machine, Process, becomes, eventually};
 
 #[test]
 fn su_keeps_the_working_directory_and_su_with_a_dash_does_not() {
@@ -196,7 +196,7 @@ fn an_orphan_is_reaped_inside() {
         let mut terminal = machine.ssh_terminal("alice");
         terminal.run("for i in 1 2 3 4 5; do (sleep 0.1 & ) ; done");
         // One that is dead and not reaped is listed too, as "sleep <defunct>".
-        let mut left = || terminal.run("ps -e -o comm= | grep -c sleep");
-        assert!(eventually(|| left() == "0"), "{}", left());
+        let left = || terminal.run("ps -e -o comm= | grep -c sleep");
+        becomes(left, "0");
     });
 }

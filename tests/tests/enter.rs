@@ -193,13 +193,7 @@ fn without_a_command_it_is_a_shell_with_job_control() {
         let id = machine.session();
         let mut terminal = machine.berth_terminal(&["enter", &id]);
         assert_eq!(terminal.run("cat /proc/1/comm; id -u"), "berth-init\n0");
-        terminal.send("sleep 100; echo woken $?");
-        assert!(eventually(|| !Process::running("sleep 100").is_empty()));
-        let begun = Instant::now();
-        terminal.send("\x03");
-        terminal.send("exit 3");
-        assert_eq!(terminal.wait().status.code(), Some(3));
-        assert!(begun.elapsed() < Duration::from_secs(30), "it slept on");
+        terminal.assert_interrupts_and_exits();
         alice.end();
     });
 }

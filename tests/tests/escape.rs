@@ -6,6 +6,8 @@ use berth_tests::escape::{self, table};
 
 const THREATS: &str = include_str!("../../docs/threat-model.md");
 
+const DECISIONS: &str = include_str!("../../docs/decisions.md");
+
 /// Runs the suite, and gives back its last line.
 fn suite(arguments: &[&str]) -> String {
     let ran = Command::new(env!("CARGO_BIN_EXE_berth-escape"))
@@ -43,23 +45,29 @@ fn the_threat_models_table_is_the_suites() {
     );
 }
 
-/// They stand as `file::name`.
+/// They stand as `file::name`, with the file's folder where that is not this one.
 #[test]
-fn every_test_that_the_threat_model_names_is_there() {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/");
-    let words = THREATS.split('`').skip(1).step_by(2);
-    let mut found = 0;
-    for word in words.filter(|word| word.contains("::")) {
-        let (file, name) = word.rsplit_once("::").expect("file::name");
-        let path = format!("{root}tests/{file}.rs");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        // Those on booted machines stand in a list.
-        let is_listed = file.starts_with("system") && text.contains(name);
-        let is_there = is_listed || text.contains(&format!("fn {name}("));
-        assert!(is_there, "{word} is not in {path}");
-        found += 1;
+fn every_test_that_the_documents_name_is_there() {
+    for document in [THREATS, DECISIONS] {
+        let words = document.split('`').skip(1).step_by(2);
+        let mut found = 0;
+        for word in words.filter(|word| word.contains("::")) {
+            let (file, name) = word.rsplit_once("::").expect("file::name");
+            let folder = if file.contains('/') {
+                ""
+            } else {
+                "tests/tests/"
+            };
+            let path = berth_tests::tree().join(format!("{folder}{file}.rs"));
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            // Those on booted machines stand in a list.
+            let is_listed = file.starts_with("system") && text.contains(name);
+            let is_there = is_listed || text.contains(&format!("fn {name}("));
+            assert!(is_there, "{word} is not in {path:?}");
+            found += 1;
+        }
+        assert!(found > 50, "{found} tests");
     }
-    assert!(found > 20, "{found} tests");
 }
 
 /// Attempts stand there as `class/name`.

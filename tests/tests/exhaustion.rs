@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use berth_tests::{Background, Machine, Policy, Process, Terminal, eventually};
+use berth_tests::{Background, Machine, Policy, Process, Terminal, becomes, eventually};
 
 /// Starts a probe by ssh that takes all of something and keeps it; gives back what it said.
 fn exhaust(machine: &mut Machine, user: &str, what: &str) -> (Background, String) {
@@ -54,7 +54,7 @@ fn what_lingers_in_a_shared_berth_takes_no_inotify_instance_of_roots() {
                 .ok();
         }
         let linger = || machine.berth("list").ok().matches(" linger").count();
-        assert!(eventually(|| linger() == 3));
+        becomes(linger, 3);
         let held = |keeper: Process| {
             let fds = std::fs::read_dir(format!("/proc/{}/fd", keeper.0)).unwrap();
             let links = fds
@@ -118,7 +118,7 @@ fn a_thousand_quick_logins_say_two_lines_each_and_leave_nothing() {
         assert_eq!(logins.wait().stdout, "");
         machine.assert_nothing_left(&before);
         // A thread reads them.
-        assert!(eventually(|| lines(machine) == 2000), "{}", lines(machine));
+        becomes(|| lines(machine), 2000);
     });
 }
 

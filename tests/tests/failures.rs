@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use berth_tests::{
-    Background, Door, Machine, Output, Policy, Process, Snapshot, Stack, eventually,
+    Background, Door, Machine, Output, Policy, Process, Snapshot, Stack, becomes, eventually,
 };
 
 /// Both answers to one failure, for ssh and su, and root's login beside them.
@@ -90,6 +90,68 @@ fn with_a_helper_that_hangs_past_the_deadline() {
         machine.su("root", "true").ok();
         let took = start.elapsed();
         assert!(took < Duration::from_secs(30), "root waits for nobody");
+    });
+}
+
+fn load(machine: &Machine, defaults: &str, rest: &str) {
+    machine.policy_text(&format!(
+        "version = 1\n[defaults]\n{defaults}\n[profile.lax]\n[profile.strict]\non_error = \"deny\"\n\
+         [[rule]]\nuser = \"alice\"\nprofile = \"lax\"\n{rest}"
+    ));
+    machine.berth("reload").ok();
+}
+
+fn let_in(machine: &mut Machine, expected: bool) {
+    for login in [
+        machine.ssh("alice", "echo in"),
+        machine.su("alice", "echo in"),
+    ] {
+        assert_eq!(login.stdout == "in", expected, "{login:?}");
+    }
+    assert_eq!(machine.ssh("root", "echo in").ok(), "in");
+}
+
+/// With the lines that `berth pam enable` writes: they say nothing of failures, and who gives no answer cannot.
+#[test]
+fn with_a_helper_that_gives_no_answer_the_loaded_policy_decides() {
+    Machine::run(|machine| {
+        machine.install();
+        load(machine, "", "");
+        machine.berth("pam enable --yes sshd su").ok();
+        let before = machine.settled();
+        for helper in [
+            "/nonexistent/helper".into(),
+            machine.script("exits", "#!/bin/sh\nexit 0\n"),
+            machine.script("hangs", "#!/bin/sh\nexec sleep 1000\n"),
+        ] {
+            let line = format!(
+                "s|pam_berth.so.*helper=.*|pam_berth.so|;s|pam_berth.so|& helper={helper} timeout=1|"
+            );
+            let files = "/etc/pam.d/sshd /etc/pam.d/su";
+            machine.host(&format!("sed -i '{line}' {files}")).ok();
+            for (defaults, rest, expected) in [
+                ("on_error = \"allow\"", "", true),
+                ("on_error = \"deny\"", "", false),
+                ("", "", false),
+                // Somebody of these may be able to make the helper fail.
+                (
+                    "on_error = \"allow\"",
+                    "[[rule]]\nuser = \"bob\"\nprofile = \"strict\"\n",
+                    false,
+                ),
+            ] {
+                load(machine, defaults, rest);
+                let_in(machine, expected);
+            }
+        }
+        load(machine, "on_error = \"allow\"", "");
+        let_in(machine, true);
+        machine.host("chmod 666 /var/lib/berth/exempt").ok();
+        let doctor = machine.berth("doctor").stdout;
+        let but = "by /var/lib/berth/exempt a login whose helper gives no answer is refused";
+        assert!(doctor.contains(but), "{doctor}");
+        let_in(machine, false);
+        machine.assert_nothing_left(&before);
     });
 }
 
@@ -314,7 +376,7 @@ fn a_hanging_name_service_costs_the_deadline_and_root_nothing() {
         };
         both_ways(machine, &before, "NSS hangs", &stack);
         let left = || Process::named("berth-helper").len();
-        assert!(eventually(|| left() == 0), "{} helpers hang on", left());
+        becomes(left, 0);
     });
 }
 
@@ -387,7 +449,7 @@ fn a_login_service_in_a_chroot_gets_an_error_that_says_so() {
         machine.stack(&Stack {
             helper: machine.script(
                 "other-helper",
-                "#!/bin/sh\nexec chroot /srv/root /berth/berth-helper\n",
+                "#!/bin/sh\nexec chroot /srv/root /berth/berth-helper \"$@\"\n",
             ),
             ..Stack::default()
         });

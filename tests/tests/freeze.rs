@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use berth_tests::namespaces::PROGRAMS;
 use berth_tests::ticking::{COUNT, assert_goes_on, assert_stands};
-use berth_tests::{Machine, Output, Policy, Process, Stack, eventually};
+use berth_tests::{Machine, Output, Policy, Process, Stack, becomes, eventually};
 
 /// The columns of each session in the list, in the order of their ids.
 fn sessions(machine: &Machine) -> Vec<Vec<String>> {
@@ -38,11 +38,7 @@ fn id(machine: &Machine, user: &str) -> String {
 
 #[track_caller]
 fn assert_states(machine: &Machine, expected: &[&str]) {
-    assert!(
-        eventually(|| states(machine) == expected),
-        "{:?}",
-        machine.berth("list")
-    );
+    becomes(|| states(machine), expected);
 }
 
 #[test]
@@ -89,12 +85,9 @@ fn what_is_frozen_stops_and_goes_on_where_it_was() {
                 .contains("berth[")
         );
 
-        let json = machine.berth("freeze bob --json").ok();
-        assert!(
-            json.contains(&format!("\"frozen\": [\n    {of_bob}\n  ]"))
-                && json.contains("\"failed\": []"),
-            "{json}"
-        );
+        let json = machine.berth("freeze bob --json").json();
+        assert_eq!(json["frozen"].to_string(), format!("[{of_bob}]"), "{json}");
+        assert_eq!(json["failed"].to_string(), "[]", "{json}");
         // One session of a user's who is frozen as a whole stays so.
         let said = machine.berth(&format!("thaw {of_bob}")).ok();
         assert!(

@@ -451,6 +451,27 @@ fn the_module_is_not_put_among_those_for_32_bit_programs() {
     assert!(place.path(&module).exists());
 }
 
+/// Of another folder PAM loads nothing by a name without a path: a `required` line would let nobody in.
+#[test]
+fn the_module_is_put_beside_pams_own_also_where_lib_is_no_link() {
+    let place = Place::new("unmerged");
+    fs::create_dir(place.path("lib64")).unwrap();
+    fs::rename(
+        place.path("usr/lib64/security"),
+        place.path("lib64/security"),
+    )
+    .unwrap();
+    place.run(&[]).ok();
+    assert!(place.path("lib64/security/pam_berth.so").exists());
+    // Where it is one, the package has it by the path that dpkg knows.
+    let place = Place::new("merged");
+    std::os::unix::fs::symlink("usr/lib64", place.path("lib64")).unwrap();
+    place.run(&[]).ok();
+    let files = place.files();
+    let module = ("usr/lib64/security/pam_berth.so".to_owned(), 0o644);
+    assert!(files.contains(&module), "{files:?}");
+}
+
 #[test]
 fn what_the_documents_lead_to_is_installed_with_them() {
     let place = Place::new("links");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use berth_tests::{Door, Machine, Policy, Process, Terminal, eventually};
+use berth_tests::{Door, Machine, Policy, Process, Terminal, becomes, eventually};
 
 /// The processes of a session as they are seen on the host: the application's and the user's.
 fn of_session(uid: u32) -> Vec<Process> {
@@ -244,7 +244,7 @@ fn a_session_whose_traces_somebody_removed_takes_nothing_of_the_next_one() {
         ];
         first.end();
         assert!(eventually(|| !alices.exists()));
-        assert!(eventually(|| Process::named("berth-init").len() == 1));
+        becomes(|| Process::named("berth-init").len(), 1);
         for trace in traces {
             assert!(std::path::Path::new(&trace).exists(), "no {trace}");
         }

@@ -4,12 +4,12 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Process, Stack, eventually, within};
+use berth_tests::{Folder, Machine, Process, Stack, eventually, within};
 
 /// alice gets a berth, bob is refused, carol is left alone.
 const POLICY: &str = r#"
@@ -214,17 +214,16 @@ fn get(port: u16, target: &str) -> Option<String> {
 /// Prometheus, in a folder of its own, until it is dropped.
 struct Prometheus {
     child: Child,
-    folder: PathBuf,
+    folder: Folder,
     port: u16,
 }
 
 impl Prometheus {
     fn scraping(target: u16) -> Prometheus {
-        let folder = std::env::temp_dir().join(format!("berth-prometheus-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        let folder = Folder::new();
         // The source tree is not to be seen from a login machine.
         let rules = include_str!("../../packaging/prometheus/berth-alerts.yml");
-        fs::write(folder.join("rules.yml"), rules).unwrap();
+        folder.write("rules.yml", rules);
         let config = folder.join("prometheus.yml");
         fs::write(
             &config,
@@ -283,7 +282,6 @@ impl Drop for Prometheus {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accounts that another name service than the local files knows.
 
 use berth_tests::Machine;
+use berth_tests::namespaces::PROGRAMS;
 
 /// dora, whom only extrausers knows, as it knows her groups: `remote`, her own, and `lab`.
 fn dora(machine: &Machine) -> u32 {
@@ -60,5 +61,43 @@ fn a_user_of_another_name_service_is_matched_by_name_and_by_groups_and_logs_in()
         }
         assert!(machine.logged("user=dora").contains(&format!("uid={uid}")));
         machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn one_that_hangs_holds_up_no_list() {
+    Machine::run(|machine| {
+        machine.policy_text(
+            "version = 1\n[time.never]\nfrom = 2001-01-01T00:00:00\nuntil = 2001-01-02T00:00:00\n\
+             [profile.p]\n[[rule]]\ntime = \"never\"\naction = \"deny\"\n[[rule]]\nprofile = \"p\"\n",
+        );
+        machine.berth("reload").ok();
+        let mut terminal = machine.su_terminal("alice");
+        terminal.run("true");
+        // It hangs in what is looked at only, or su itself would hang.
+        std::fs::create_dir_all("/opt/nss").unwrap();
+        std::fs::write(
+            "/opt/nss/hang.c",
+            "#define _GNU_SOURCE\n#include <errno.h>\n#include <string.h>\n#include <unistd.h>\n\
+             int _nss_hang_initgroups_dyn() { if (!strcmp(program_invocation_short_name, \"berth\")) for (;;) pause(); return 0; }\n\
+             int _nss_hang_getpwnam_r() { return _nss_hang_initgroups_dyn(); }\n",
+        )
+        .unwrap();
+        machine.host("cc -w -shared -fPIC -o /opt/nss/libnss_hang.so.2 /opt/nss/hang.c && echo /opt/nss >/etc/ld.so.conf.d/nss.conf && ldconfig -X 2>/dev/null; sed -i -E 's/^(passwd|group):.*/\\1: hang files/' /etc/nsswitch.conf").ok();
+        let berth =
+            |arguments: &str| machine.host(&format!("timeout 60 {PROGRAMS}/berth {arguments}"));
+        let list = berth("list");
+        assert!(list.stdout.contains("\n1 session, 1 user."), "{list:?}");
+        assert_eq!(list.status.code(), Some(5), "{list:?}");
+        assert!(list.stderr.contains("NSS does not say"), "{list:?}");
+        let top = berth("top --batch --delay 0.1");
+        assert!(top.stdout.contains("alice"), "{top:?}");
+        for verb in ["list --stale", "kill --stale --yes"] {
+            let refused = berth(verb);
+            assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+            assert!(refused.stderr.contains("NSS does not say"), "{refused:?}");
+        }
+        terminal.send("exit");
+        terminal.wait();
     });
 }

@@ -193,8 +193,7 @@ fn the_commands_know_them() {
         for (own, host) in own.iter().zip(&host) {
             assert_ne!(own, host);
         }
-        let list: serde_json::Value =
-            serde_json::from_str(&machine.berth("list --json").ok()).unwrap();
+        let list = machine.berth("list --json").json();
         let session = &list["sessions"][0];
         let kinds = serde_json::json!(["user", "pid", "mount", "uts", "net"]);
         assert_eq!(session["namespaces"], kinds);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -272,35 +272,116 @@ fn installed() -> [(&'static str, String, [&'static str; 2]); 2] {
     ]
 }
 
+/// A system on which a package's script runs.
+struct Script {
+    place: Built,
+    text: String,
+    arguments: [&'static str; 2],
+}
+
+impl Script {
+    fn new(name: &str, (package, script, arguments): (&str, String, [&'static str; 2])) -> Script {
+        let place = Built::new(&format!("{package}-{name}"));
+        let root = place.0.display();
+        let mut text = script;
+        for path in [
+            "/usr/share/berth/",
+            "/etc/cron.d/",
+            "/run/systemd/",
+            "/var/lib/berth/",
+            "/proc/1/",
+            "/sbin/init",
+        ] {
+            text = text.replace(&format!(" {path}"), &format!(" {root}{path}"));
+        }
+        let script = Script {
+            place,
+            text,
+            arguments,
+        };
+        script.file("usr/share/berth/cron", "job\n");
+        script.program("systemctl", "");
+        script.program("berth", "");
+        script
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.place.0.join(path)
+    }
+
+    fn file(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// A program that is found before the system's. Its folder is "$here".
+    fn program(&self, name: &str, text: &str) {
+        let path = format!("bin/{name}");
+        self.file(&path, &format!("#!/bin/sh\nhere=${{0%/*}}\n{text}\n"));
+        let executable = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(self.path(&path), executable).unwrap();
+    }
+
+    /// Runs it; what it says of errors.
+    #[track_caller]
+    fn run(&self) -> String {
+        let path = std::env::var("PATH").unwrap();
+        let mut sh = Command::new("sh");
+        sh.args(["-c", &self.text, "sh"]).args(self.arguments);
+        sh.env("PATH", format!("{}:{path}", self.path("bin").display()));
+        let output = sh.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
 /// A copy of this version may have another format, too: it is Berth that knows. An edit never counts by an upgrade alone.
 #[test]
 fn a_loaded_policy_that_counts_for_nobody_is_loaded_anew() {
-    for (name, script, arguments) in installed() {
+    for installed in installed() {
         for (state, expected) in [("of x, not loaded", true), ("loaded 2026-11-24", false)] {
-            let place = Built::new(&format!("loaded-{name}-{expected}"));
-            let root = place.0.display();
-            let script = script.replace(" /var/lib/berth/", &format!(" {root}/"));
-            let version = env!("CARGO_PKG_VERSION");
-            let copy = format!("{{\"version\":\"{version}\"}}\n");
-            fs::write(place.0.join("policy.json"), copy).unwrap();
-            let script = format!(
-                "berth() {{
-                     case $1 in
-                     --version) echo berth {version} ;;
+            let name = installed.0;
+            let script = Script::new(&format!("loaded-{expected}"), installed.clone());
+            script.file("var/lib/berth/policy.json", "{}\n");
+            script.program(
+                "berth",
+                &format!(
+                    "case $1 in
                      explain) echo 'root (0)'; echo 'policy {state}'; echo; echo RULES ;;
-                     reload) : >{root}/reloaded ;;
-                     esac
-                 }}
-                 systemctl() {{ :; }}; install() {{ :; }}\n{script}"
+                     reload) : >\"$here/reloaded\" ;;
+                     esac"
+                ),
             );
-            let mut sh = Command::new("sh");
-            sh.args(["-c", &script, "sh"]).args(arguments);
-            stdout(sh);
-            assert_eq!(
-                place.0.join("reloaded").exists(),
-                expected,
-                "{name}: {state}"
-            );
+            script.run();
+            let reloaded = script.path("bin/reloaded").exists();
+            assert_eq!(reloaded, expected, "{name}: {state}");
+        }
+    }
+}
+
+/// Each asks for users and groups, and dpkg or rpm would wait, with its lock, for a directory that does not answer.
+#[test]
+fn a_package_waits_for_no_directory_of_users_without_end() {
+    for installed in installed() {
+        let script = Script::new("bound", installed);
+        script.file("var/lib/berth/policy.json", "{}\n");
+        // As if the time were over for what is asked for.
+        script.program(
+            "timeout",
+            "[ ! -e \"$here/$3\" ] || exit 124\nshift\nBOUND=yes exec \"$@\"",
+        );
+        script.program(
+            "berth",
+            "echo \"$1 $BOUND\" >>\"$here/asked\"\n[ $1 != explain ] || echo 'policy of x, not loaded'",
+        );
+        assert_eq!(script.run(), "");
+        let asked = fs::read_to_string(script.path("bin/asked")).unwrap();
+        assert_eq!(asked, "check yes\nexplain yes\nreload yes\n");
+        for (slow, says) in [("reload", ""), ("explain", ""), ("check", "not checked")] {
+            script.file(&format!("bin/{slow}"), "");
+            let said = script.run();
+            assert!(said.contains(says) && !said.contains("errors"), "{said}");
         }
     }
 }
@@ -308,33 +389,28 @@ fn a_loaded_policy_that_counts_for_nobody_is_loaded_anew() {
 /// Beside the timer it would only fill the log.
 #[test]
 fn the_job_of_cron_is_put_in_place_where_systemd_does_not_run_the_machine() {
-    for (name, script, arguments) in installed() {
-        for is_systemds in [false, true] {
-            let place = Built::new(&format!("job-{name}-{is_systemds}"));
-            let root = place.0.display();
-            let mut script = script.clone();
-            for path in [
-                "/usr/share/berth/",
-                "/etc/cron.d/",
-                "/run/systemd/",
-                "/var/lib/berth/",
-            ] {
-                script = script.replace(path, &format!("{root}{path}"));
+    for installed in installed() {
+        for (name, runs, is_chroot, init, expected) in [
+            ("systemd", true, false, "systemd", false),
+            ("container", false, false, "systemd", true),
+            ("image", false, true, "systemd", false),
+            ("image-of-another", false, true, "busybox", true),
+            ("sysvinit", false, false, "init", true),
+        ] {
+            let package = installed.0;
+            let script = Script::new(name, installed.clone());
+            script.file("usr/lib/init/systemd", "");
+            script.file("sbin/x", "");
+            script.file("proc/1/x", "");
+            if runs {
+                script.file("run/systemd/system/x", "");
             }
-            let made = if is_systemds {
-                "run/systemd/system"
-            } else {
-                "run"
-            };
-            let script = format!(
-                "mkdir -p {root}/usr/share/berth {root}/{made}; echo job >{root}/usr/share/berth/cron
-                 berth() {{ :; }}; systemctl() {{ :; }}\n{script}"
-            );
-            let mut sh = Command::new("sh");
-            sh.args(["-c", &script, "sh"]).args(arguments);
-            stdout(sh);
-            let job = place.0.join("etc/cron.d/berth");
-            assert_eq!(job.exists(), !is_systemds, "{name}");
+            let link = |to: &str, at: &str| symlink(to, script.path(at)).unwrap();
+            link(if is_chroot { "/proc" } else { "/" }, "proc/1/root");
+            link(&format!("../usr/lib/init/{init}"), "sbin/init");
+            script.run();
+            let job = script.path("etc/cron.d/berth");
+            assert_eq!(job.exists(), expected, "{package}: {name}");
         }
     }
 }

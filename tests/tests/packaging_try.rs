@@ -1,21 +1,16 @@
 //! `packaging/try`, which is to leave nothing on the machine that it was tried on.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::Command;
 
-use berth_tests::{Machine, Output};
+use berth_tests::{Folder, Machine, Output};
 
 /// Programs that are found before the system's.
-struct Programs(PathBuf);
+struct Programs(Folder);
 
 impl Programs {
-    fn new(name: &str, programs: &[(&str, &str)]) -> Programs {
-        let id = std::process::id();
-        let folder = std::env::temp_dir().join(format!("berth-trial-{id}-{name}"));
-        fs::create_dir_all(&folder).unwrap();
-        let all = Programs(folder);
+    fn new(programs: &[(&str, &str)]) -> Programs {
+        let all = Programs(Folder::new());
         for (program, text) in programs {
             all.put(program, text);
         }
@@ -24,10 +19,7 @@ impl Programs {
 
     /// A script of the shell's, in a folder below.
     fn put(&self, program: &str, text: &str) {
-        let path = self.0.join(program);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        self.0.script(program, &format!("#!/bin/sh\n{text}\n"));
     }
 
     /// Runs commands of bash's in the source tree.
@@ -41,22 +33,13 @@ impl Programs {
     }
 }
 
-impl Drop for Programs {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // a test's folder in /tmp
-    }
-}
-
 /// Debian 12's packages of a new Rust conflict with those of the old one, and with rustup.
 #[test]
 fn a_rust_that_is_there_is_used_if_it_is_new_and_never_removed() {
-    let programs = Programs::new(
-        "rust",
-        &[
-            ("cargo", "echo cargo 1.63.0"),
-            ("home/.cargo/bin/cargo", "echo cargo 1.90.0"),
-        ],
-    );
+    let programs = Programs::new(&[
+        ("cargo", "echo cargo 1.63.0"),
+        ("home/.cargo/bin/cargo", "echo cargo 1.90.0"),
+    ]);
     let home = programs.0.join("home").display().to_string();
     programs.put("getent", &format!("echo alice:x:1000:1000::{home}:/bin/sh"));
     programs.put("apt-get", &format!("echo \"$@\" >>{home}/apt"));
@@ -101,17 +84,14 @@ fn a_trial_that_is_interrupted_again_and_again_leaves_nothing() {
 /// With that file in place no service of any package starts at its installation, for good.
 #[test]
 fn a_trial_that_was_killed_while_it_installed_a_server_does_not_veto_others_for_good() {
-    let programs = Programs::new(
-        "veto",
-        &[
-            (
-                "cargo",
-                "[ \"$1\" != --version ] || echo cargo 1.90.0; [ \"$1\" = --version ]",
-            ),
-            // Everything but the server is there.
-            ("dpkg-query", "echo ii"),
-        ],
-    );
+    let programs = Programs::new(&[
+        (
+            "cargo",
+            "[ \"$1\" != --version ] || echo cargo 1.90.0; [ \"$1\" = --version ]",
+        ),
+        // Everything but the server is there.
+        ("dpkg-query", "echo ii"),
+    ]);
     let in_place = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work
          mount -t overlay none -o lowerdir=/usr/sbin,upperdir=/mnt/upper,workdir=/mnt/work /usr/sbin
          rm -f /usr/sbin/sshd /usr/sbin/policy-rc.d; set +e";

@@ -157,9 +157,7 @@ fn the_identity_map_has_everybody_and_the_minimal_one_hardly_anybody() {
             );
         }
 
-        machine.policy(&Policy::with_namespaces(
-            r#"user = "minimal", pid = true, ipc = true, mount = true"#,
-        ));
+        machine.policy(&Policy::with_map("minimal"));
         let uid = machine.uid("alice");
         for door in Door::ALL {
             let minimal = words(machine.through(door, "alice", map));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use berth_tests::{Background, Door, Machine, Policy, Process, Stack, eventually};
+use berth_tests::{Background, Door, Machine, Policy, Process, Stack, becomes, eventually};
 
 fn shared(machine: &Machine) {
     machine.policy(&Policy::with_namespaces(
@@ -72,6 +72,47 @@ fn a_berth_stays_while_one_login_does() {
     });
 }
 
+/// The record goes where it cannot be read for a moment.
+#[test]
+fn a_berth_without_a_record_goes_on_as_long_as_somebody_is_in_it() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"scope = "user", user = "identity", pid = true, mount = true, private_tmp = "disk""#,
+        ));
+        let before = machine.settled();
+        let mut first = machine.ssh_terminal("alice");
+        first.run("echo of-the-first >/tmp/note");
+        let record = format!("/run/berth/sessions/{}", machine.session());
+        machine.host(&format!("rm {record}")).ok();
+        assert_eq!(machine.ssh("alice", "cat /tmp/note").ok(), "of-the-first");
+        assert_eq!(first.run("cat /tmp/note"), "of-the-first");
+        drop(first);
+        machine.assert_nothing_left(&before);
+    });
+}
+
+/// As after an upgrade that makes another berth of the same policy: somebody looks for their tmux.
+#[test]
+fn a_login_that_finds_a_berth_but_not_its_own_says_so() {
+    Machine::run(|machine| {
+        shared(machine);
+        let first = machine.ssh_terminal("alice");
+        let id = machine.session();
+        machine.policy(&Policy::with_namespaces(
+            r#"scope = "user", user = "identity", pid = true, mount = true"#,
+        ));
+        machine.ssh("alice", "true").ok();
+        let line = machine.logged("beside=");
+        let berth = format!("berth {id}: other namespaces, privileges or maps");
+        assert!(line.contains(&berth), "{line}");
+        machine.forget_log();
+        machine.ssh("bob", "true").ok();
+        let line = machine.logged("result=ok");
+        assert!(!line.contains("beside="), "{line}");
+        drop(first);
+    });
+}
+
 #[test]
 fn a_login_that_fails_waits_for_no_other_and_takes_none_with_it() {
     Machine::run(|machine| fail_after_another_has_joined(machine, |_| ()));
@@ -110,7 +151,7 @@ fn fail_after_another_has_joined(machine: &mut Machine, meanwhile: impl FnOnce(&
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut failing = Background(su.spawn().unwrap());
-    assert!(eventually(|| Process::named("berth-init").len() == 1));
+    becomes(|| Process::named("berth-init").len(), 1);
     machine.stack(&Stack::default());
     let (other, process) = machine.stay("alice");
     meanwhile(&mut failing.0);

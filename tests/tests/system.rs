@@ -61,8 +61,14 @@ berth_tests::cases! { UserModeLinux:
     a_damaged_file_of_exceptions_is_named_and_keeps_nobody_out
     apply_is_no_error_for_who_logs_out_in_the_middle
     caps_follow_a_window_of_time
-    who_burns_is_slowed_step_by_step_and_has_all_back_and_a_program_of_roots_does_not_count
+    who_burns_is_slowed_and_told_and_a_program_of_roots_does_not_count
+    who_burns_on_gets_to_the_next_step_and_feels_it
+    who_burns_no_more_has_all_back_and_is_told
     who_hoards_memory_is_slowed_is_told_and_keeps_the_memory
-    a_step_outlives_logouts_and_clocks_and_yields_to_exceptions
+    a_step_holds_for_logins_and_apply_and_its_user_sees_it
+    an_exception_wins_over_a_step_while_there_is_one
+    a_step_outlives_logouts_and_clocks
+    a_step_is_forgiven_once
+    a_policy_that_has_a_penalty_no_more_gives_all_back
     a_damaged_file_of_penalties_is_named_and_gives_all_back
 }

@@ -16,6 +16,7 @@ berth_tests::cases_of_debians! {
     who_and_logind_show_a_login_in_a_berth_and_its_end
     what_an_account_phase_leaves_is_taken_back_by_the_worker_alone
     what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed
+    what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_worker_is_killed
     caps_go_with_a_users_last_session_also_where_that_has_no_cgroup
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     what_goes_on_beside_an_application_that_stays_is_ended

@@ -105,9 +105,7 @@ fn a_file_can_be_given_to_each_of_ones_groups() {
             machine.add_group(&format!("group-{number}"), first + number, &["alice"]);
         }
         for user in ["identity", "minimal"] {
-            machine.policy(&Policy::with_namespaces(&format!(
-                r#"user = "{user}", pid = true, ipc = true, mount = true"#
-            )));
+            machine.policy(&Policy::with_map(user));
             let give = "for g in $(id -G); do rm -f of-$g; touch of-$g && chgrp $g of-$g && chmod 2640 of-$g && stat -c '%g %a' of-$g; done";
             let said = machine.ssh("alice", give).ok();
             assert_eq!(said.lines().count(), 17, "{user}: {said}");
@@ -138,9 +136,7 @@ fn an_acl_for_others_needs_the_identity_map() {
             said.contains(&format!("user:{}:rw-", machine.uid("bob"))),
             "{said}"
         );
-        machine.policy(&Policy::with_namespaces(
-            r#"user = "minimal", pid = true, ipc = true, mount = true"#,
-        ));
+        machine.policy(&Policy::with_map("minimal"));
         let said = machine
             .ssh("alice", "cd && touch mine && setfacl -m u:bob:rw mine")
             .refused();

@@ -126,21 +126,18 @@ mod tests {
     use std::process::{Child, Command};
 
     use super::*;
+    use crate::own_folder::Folder;
 
     /// Folders with a copy of `sleep` that a test runs.
-    struct Place(PathBuf);
+    struct Place(PathBuf, #[allow(dead_code)] Folder);
 
     impl Place {
-        fn new(name: &str) -> Place {
-            let path =
-                std::env::temp_dir().join(format!("berth-look-{name}-{}", std::process::id()));
-            let path = fs::canonicalize(std::env::temp_dir())
-                .unwrap()
-                .join(path.file_name().unwrap());
-            let _ = fs::remove_dir_all(&path);
+        fn new() -> Place {
+            let folder = Folder::new();
+            let path = fs::canonicalize(&folder).unwrap();
             fs::create_dir_all(path.join("bin")).unwrap();
             fs::copy("/bin/sleep", path.join("bin/tool")).unwrap();
-            Place(path)
+            Place(path, folder)
         }
 
         fn path(&self, below: &str) -> String {
@@ -172,16 +169,10 @@ mod tests {
         }
     }
 
-    impl Drop for Place {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
-
     #[test]
     fn a_program_is_known_by_its_file() {
         use std::os::unix::fs::{PermissionsExt, chown};
-        let place = Place::new("file");
+        let place = Place::new();
         let tool = place.0.join("bin/tool");
         for pattern in ["bin/tool", "bin/*", "**", "**/tool"] {
             assert!(place.excepts(pattern, &tool), "{pattern}");
@@ -203,7 +194,7 @@ mod tests {
 
     #[test]
     fn what_only_has_the_path_elsewhere_is_another_program() {
-        let place = Place::new("mounted");
+        let place = Place::new();
         let tool = place.0.join("bin/tool");
         fs::copy("/bin/sleep", place.0.join("hog")).unwrap();
         // As a user with a mount namespace of their own does it.

@@ -1,7 +1,7 @@
 //! `berth apply`: the policy in force onto everyone who is logged in.
 
 use crate::exit::Exit;
-use crate::{caller, due, helper, repeated};
+use crate::{caller, due, helper};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -32,11 +32,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("change caps")?;
     if arguments.due {
-        let round = || due::round(&arguments.helper, arguments.json);
-        return match arguments.json {
-            true => round(),
-            false => repeated::once(round),
-        };
+        return due::round(&arguments.helper, arguments.json);
     }
     let mut words = vec![format!("--by={}", caller::doer())];
     words.extend(arguments.dry_run.then(|| "--dry-run".into()));

@@ -47,7 +47,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let original = Original::read(&path).map_err(failed)?;
     let mut draft = Draft::write(&places, &path, &original.text).map_err(failed)?;
     loop {
-        editor::run(&draft.path).map_err(failed)?;
+        if let Err(error) = editor::run(&draft.path) {
+            let exit = failed(error);
+            // It may have crashed after hours.
+            if fs::read(&draft.path).is_ok_and(|bytes| bytes != original.text.as_bytes()) {
+                draft.keep();
+            }
+            return Err(exit);
+        }
         let bytes = fs::read(&draft.path).map_err(failed)?;
         if bytes == original.text.as_bytes() {
             println!("{} is unchanged", path.display());

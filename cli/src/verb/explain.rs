@@ -129,7 +129,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 /// The user's exceptions and the step of a penalty, as they are in force.
 fn layers(arguments: &Arguments, login: &Login, machine: &Machine) -> Layers {
     let places = arguments.root.places();
-    let mut layers = Layers::in_force(&places, login.uid, machine, |_, error| match error {
+    let mut layers = Layers::in_force(&places, login, machine, |_, error| match error {
         StateError::Source(SourceError::Read { path, source }) if denied(source) => {
             // Who is on which step is root's; where they stand themselves is written elsewhere.
             if *path != places.penalties {
@@ -141,7 +141,8 @@ fn layers(arguments: &Arguments, login: &Login, machine: &Machine) -> Layers {
         _ => eprintln!("berth: it counts for nothing: {error}"),
     });
     if !caller::is_root() && places.penalties == Places::system().penalties {
-        layers.standing = penalties::of_user(login.uid).filter(Standing::is_on_step);
+        let standing = penalties::of_user(login.uid).filter(Standing::is_on_step);
+        layers.standing = standing.filter(|one| login.is(&one.user));
     }
     layers
 }

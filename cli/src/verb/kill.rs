@@ -102,11 +102,7 @@ fn chosen(all: Sessions, arguments: &Arguments) -> Result<(Vec<Record>, Exit), E
         }
     };
     if arguments.stale {
-        let Some(stale) = Stale::find(&chosen) else {
-            return Err(not_so(
-                "no policy is in force, so no session is older than it",
-            ));
-        };
+        let stale = Stale::all(&chosen)?;
         chosen.retain(|record| stale.has(record));
         if chosen.is_empty() {
             return Err(not_so("none of these sessions is stale"));

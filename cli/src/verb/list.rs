@@ -44,10 +44,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         return to_user(arguments, tree.as_ref());
     }
     let mut sessions = Sessions::tell()?;
-    let stale = Stale::find(&sessions.records).unwrap_or_default();
+    let stale = match arguments.stale {
+        true => Stale::all(&sessions.records)?,
+        false => Stale::find(&sessions.records),
+    };
     if arguments.stale {
         sessions.records.retain(|record| stale.has(record));
     }
+    let whole = stale.tell();
     let list = List {
         records: &sessions.records,
         tree: tree.as_ref(),
@@ -59,7 +63,10 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         (_, true) => list.pools()?,
         _ => list.sessions()?,
     }
-    Ok(sessions.exit())
+    Ok(match sessions.exit() {
+        Exit::Done => whole,
+        partly => partly,
+    })
 }
 
 /// What is listed.

@@ -53,11 +53,10 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let source = Source::find(arguments.file.as_deref())?;
-    let (mut events, end) = source.until_now(arguments.since)?;
-    events.retain(|event| wanted(arguments, event));
     let most = arguments.lines.or(arguments.follow.then_some(BEFORE_NEW));
-    let first = most.map_or(0, |most| events.len().saturating_sub(most));
-    let events = events.split_off(first);
+    let most = most.unwrap_or(usize::MAX);
+    let (events, end) =
+        source.until_now(arguments.since, most, |event| wanted(arguments, event))?;
     if !arguments.follow {
         print(&events, arguments.json)?;
         return Ok(Exit::Done);
@@ -67,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             return Ok(Exit::Done); // Whoever reads has seen enough.
         }
     }
-    source.follow(&end, |event| match wanted(arguments, event) {
+    source.follow(end, |event| match wanted(arguments, event) {
         true => show(event, arguments.json),
         false => Ok(()),
     })?;

@@ -3,6 +3,7 @@
 mod change;
 mod lines;
 pub mod manager;
+pub mod open;
 pub mod standing;
 mod status;
 mod trial;
@@ -11,7 +12,6 @@ use std::path::PathBuf;
 
 use crate::caller;
 use crate::exit::Exit;
-use crate::pam_files::Folders;
 use change::Change;
 
 #[derive(Debug, clap::Args)]
@@ -81,7 +81,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             services,
             json,
             root,
-        } => return status::run(&Folders::under(root), services, *json),
+        } => return status::run(root, services, *json),
         What::Enable(services) => (Change::Enable, services),
         What::Disable(services) => (Change::Disable, services),
     };

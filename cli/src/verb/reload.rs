@@ -69,6 +69,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
                 let policies: Vec<&Policy> = before.iter().chain([policy]).collect();
                 println!("{changed} of {users} users change{}", untried(&policies));
             }
+            None if before.is_some() => {
+                println!("how many users change is not known: this machine cannot be looked at");
+            }
             None => println!("no policy was loaded before"),
         }
     }

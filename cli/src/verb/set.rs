@@ -47,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("make exceptions")?;
     let login = Login::of(&arguments.user).map_err(not_so)?;
     let by = caller::doer();
-    let new = new(arguments, &by)?;
+    let new = new(arguments, &login.user, &by)?;
     let machine = place::machine().map_err(not_so)?;
     let usage = |error: String| Exit::Usage.because(error);
     let checked = Exceptions::of(new.clone()).map_err(usage)?;
@@ -63,7 +63,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     drop(changing);
     due::start_the_timer();
 
-    let applied = exceptions::bring(&arguments.helper, login.uid, &by)?;
+    let user = (login.user.as_str(), login.uid);
+    let applied = helper::or_left(exceptions::bring(&arguments.helper, login.uid, &by), user);
     let in_vain = in_vain(&login, &machine);
     if let Some(why) = &in_vain {
         eprintln!(
@@ -72,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         );
     }
     if arguments.json {
-        exceptions::print_json((&login.user, login.uid), &all, &applied)?;
+        exceptions::print_json(user, &all, &applied)?;
         return Ok(helper::exit(&applied));
     }
     for one in &new {
@@ -109,7 +110,7 @@ fn in_vain(login: &Login, machine: &Machine) -> Option<String> {
     })
 }
 
-fn new(arguments: &Arguments, by: &str) -> Result<Vec<Exception>, Exit> {
+fn new(arguments: &Arguments, user: &str, by: &str) -> Result<Vec<Exception>, Exit> {
     let end = SystemTime::now().checked_add(arguments.time);
     let until = end.and_then(|end| end.duration_since(UNIX_EPOCH).ok());
     let Some(until) = until else {
@@ -121,6 +122,7 @@ fn new(arguments: &Arguments, by: &str) -> Result<Vec<Exception>, Exit> {
             return Err(Exit::Usage.because(format!("{key} is given twice")));
         }
         new.push(Exception {
+            user: Some(user.into()),
             key: key.clone(),
             value: value.clone(),
             until: until.as_secs(),

@@ -8,7 +8,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -16,15 +15,13 @@ use serde_json::{Value, json};
 #[path = "../ran/mod.rs"]
 pub mod ran;
 
-pub use ran::{Ran, needs_root};
-
-static NEXT: AtomicU32 = AtomicU32::new(0);
+pub use ran::{Folder, Ran, needs_root};
 
 /// A /run/berth of its own, and a cgroup hierarchy.
 pub struct Run {
     pub sessions: PathBuf,
     pub cgroups: PathBuf,
-    folder: PathBuf,
+    folder: Folder,
 }
 
 impl Run {
@@ -32,9 +29,7 @@ impl Run {
     #[track_caller]
     pub fn new() -> Run {
         needs_root();
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-run-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
+        let folder = Folder::new();
         let [sessions, cgroups] = ["sessions", "cgroups"].map(|name| folder.join(name));
         for folder in [&sessions, &cgroups] {
             fs::create_dir_all(folder).unwrap();
@@ -65,8 +60,7 @@ impl Run {
 
     /// Writes the syslog daemon's file. Without one there is none.
     pub fn log(&self, text: &str) {
-        fs::create_dir_all(self.folder.join("log")).unwrap();
-        fs::write(self.folder.join("log/auth.log"), text).unwrap();
+        self.folder.write("log/auth.log", text);
     }
 
     /// A shell command on this machine. The program is /run/berth-program there: the build may be where only root can
@@ -133,12 +127,6 @@ impl Run {
 const ON_TOP: &str = "grep -q ' - cgroup2 ' /proc/self/mountinfo || \
      { mkdir /run/cgroup2; mount -t cgroup2 none /run/cgroup2; }; \
      mount --bind \"$cgroups\" \"$(awk '/ - cgroup2 /{print $5; exit}' /proc/self/mountinfo)\"";
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.folder).unwrap();
-    }
-}
 
 /// This process, as a record names one.
 pub fn me() -> Value {

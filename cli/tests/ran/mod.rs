@@ -1,9 +1,16 @@
-//! What a program said, and who runs it.
+//! What a program said, who runs it, and a folder for it.
 
 // Each test uses what it needs of it.
 #![allow(dead_code)]
 
 use std::process::{Command, Output};
+
+use serde_json::Value;
+
+#[path = "../../../tests/src/own_folder.rs"]
+mod own_folder;
+
+pub use own_folder::Folder;
 
 /// How it ended, and what it said.
 #[derive(Debug)]
@@ -16,6 +23,19 @@ pub struct Ran {
 impl Ran {
     pub fn of(command: &mut Command) -> Ran {
         command.output().unwrap().into()
+    }
+
+    /// What a program printed that must succeed.
+    #[track_caller]
+    pub fn ok(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.out
+    }
+
+    /// What a program printed as JSON, however it ended.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 

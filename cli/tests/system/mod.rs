@@ -5,27 +5,22 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 #[path = "../ran/mod.rs"]
 pub mod ran;
 
-pub use ran::{Ran, needs_root};
-
-static NEXT: AtomicU32 = AtomicU32::new(0);
+pub use ran::{Folder, Ran, needs_root};
 
 /// A system of its own: what `--root` names.
 pub struct System {
-    pub root: PathBuf,
+    pub root: Folder,
 }
 
 impl System {
     pub fn new(policy: &str) -> System {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-cli-{}-{number}", std::process::id());
-        let root = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(root.join("etc/berth")).unwrap();
-        let system = System { root };
+        let system = System {
+            root: Folder::new(),
+        };
         system.edit(policy);
         system
     }
@@ -35,7 +30,7 @@ impl System {
     }
 
     pub fn edit(&self, policy: &str) {
-        std::fs::write(self.policy(), policy).unwrap();
+        self.root.write("etc/berth/policy.toml", policy);
     }
 
     pub fn berth(&self, verb: &str, arguments: &[&str]) -> Ran {
@@ -46,27 +41,16 @@ impl System {
     }
 }
 
-impl Drop for System {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.root).unwrap();
-    }
-}
-
 pub fn berth(arguments: &[&str]) -> Ran {
     let mut berth = Command::new(env!("CARGO_BIN_EXE_berth"));
     Ran::of(berth.args(arguments).env_remove("SUDO_USER"))
-}
-
-pub fn json(text: &str) -> serde_json::Value {
-    serde_json::from_str(text).unwrap()
 }
 
 /// Runs berth with files of its own mounted on some of the machine's, and only for it.
 pub fn with_files(system: &System, files: &[(&str, &str)], arguments: &[&str]) -> Ran {
     let mut mounts = String::new();
     for (nth, (over, text)) in files.iter().enumerate() {
-        let file = system.root.join(format!("over-{nth}"));
-        std::fs::write(&file, text).unwrap();
+        let file = system.root.write(format!("over-{nth}"), text);
         mounts.push_str(&format!("mount --bind {} {over} && ", file.display()));
     }
     let script = format!("{mounts} exec \"$@\"");

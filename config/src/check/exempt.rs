@@ -1,7 +1,13 @@
-//! Names in `[exempt]` that are nobody's, and rules for none but who is listed there.
+//! Names in `[exempt]` that are nobody's, rules for none but who is listed there, and who has to be.
 
 use super::{Checker, SUDO_GROUPS, Site};
+use crate::decide;
+use crate::decide::matching::Facts;
+use crate::decide::rules::ruling;
 use crate::diagnostic::Finding;
+use crate::facts::Machine;
+use crate::layers::Layers;
+use crate::outcome::Outcome;
 use crate::policy::exempt_list;
 use crate::setting::{OneOf, Setting, value};
 use crate::value::{AccountName, Glob, UidRange};
@@ -14,6 +20,9 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     unknown(checker, "group", &exempt.groups, |name| {
         SUDO_GROUPS.contains(&name) || site.has_group(name)
     });
+    if let Some(machine) = site.machine() {
+        sudoers(checker, site, &machine);
+    }
 }
 
 /// Who is exempt is so before all rules.
@@ -66,5 +75,61 @@ fn unknown(
             format!("{what} `{}` is not known here", unknown.join("`, `")),
             "nobody is exempt by it",
         ));
+    }
+}
+
+/// sudo cannot leave a PID or user namespace, and does nothing under no_new_privs.
+fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
+    let contents = checker.contents;
+    let exempt = exempt_list(contents);
+    for login in site.sudoers() {
+        if decide::exempt_because(&exempt, &login).is_some() {
+            continue;
+        }
+        let login = login.by_ssh();
+        let ruling = ruling(contents, &Facts::new(&login, contents));
+        let decided = decide::decide(
+            contents,
+            checker.files,
+            (&ruling, &login.service),
+            machine,
+            &Layers::default(),
+        );
+        let Ok((decision, _)) = decided else {
+            continue;
+        };
+        let (what, label, or) = match &decision.outcome {
+            Outcome::Berth(berth) if berth.privileges.no_new_privs || berth.namespaces.pid => (
+                "is in a berth",
+                "sudo cannot leave it",
+                ", or give a profile of caps alone",
+            ),
+            // With a root who cannot log in by ssh nobody may be left who could mend it.
+            Outcome::Deny { .. } => ("is refused", "only [exempt] comes before this", ""),
+            _ => continue,
+        };
+        let rule = ruling.login.and_then(|index| contents.rules.get(index));
+        let no_match = || {
+            contents
+                .defaults
+                .no_match
+                .as_ref()
+                .map(|setting| setting.at)
+        };
+        if let Some(at) = rule.map(|rule| rule.at).or_else(no_match) {
+            let by = if rule.is_some() {
+                "this rule"
+            } else {
+                "`no_match`"
+            };
+            checker.findings.push(
+                Finding::warning(
+                    at,
+                    format!("{} may use sudo, and {what} by {by}", login.user),
+                    label,
+                )
+                .note(format!("list the account or its group in [exempt]{or}")),
+            );
+        }
     }
 }

@@ -1,11 +1,12 @@
-//! Namespaces and privileges that do not fit together.
+//! Keys of a profile that do not fit together, most of them about namespaces and privileges.
 
 use super::{Checker, Site};
-use crate::decide::{can_hide, has_user_namespace, user_manager};
+use crate::decide::{can_hide, has_user_namespace, no_new_privs, user_manager};
 use crate::diagnostic::Finding;
-use crate::outcome::{PrivateTmp, Scope, UserManager};
-use crate::setting::value;
-use crate::tables::Profile;
+use crate::outcome::{CgroupPlace, FrozenLogin, Limit, PrivateTmp, Resource, Scope, UserManager};
+use crate::setting::{Setting, value};
+use crate::tables::{Profile, Rule};
+use crate::value::{Linger, Share, Span, Tasks};
 
 pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
     let contents = checker.contents;
@@ -30,11 +31,30 @@ pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
     }
 }
 
-/// A pool comes from the user rule, and the namespaces from the login rule. Whether anybody meets both is not known here.
 pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
-    if !site.systemd() {
-        return;
+    for rule in &checker.contents.rules {
+        half_in_force(checker, rule);
     }
+    if site.systemd() {
+        frozen_login(checker);
+        pools(checker);
+    }
+}
+
+fn frozen_login(checker: &mut Checker<'_>) {
+    if let Some(setting) = &checker.contents.defaults.frozen_login {
+        if setting.value == Some(FrozenLogin::Freeze) {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                "logins of who is frozen are refused here",
+                "systemd starts nothing in a slice that is frozen",
+            ));
+        }
+    }
+}
+
+/// A pool comes from the user rule, and the namespaces from the login rule. Whether anybody meets both is not known here.
+fn pools(checker: &mut Checker<'_>) {
     let contents = checker.contents;
     let mut behind = None;
     for rule in contents.rules.iter().rev() {
@@ -141,5 +161,67 @@ fn mounts(checker: &mut Checker<'_>, profile: &Profile) {
             "`tmp_keep` without a private /tmp",
             "it needs `private_tmp`",
         );
+    }
+}
+
+/// What a profile asks for and another of its keys takes away.
+fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
+    let merged = checker.profile_of(rule);
+    let mut warn = |at, message: &str, label: &str| {
+        checker.findings.push(Finding::warning(at, message, label));
+    };
+    let namespaces = &merged.namespaces;
+    if value(&namespaces.mount) != Some(&true) {
+        let host = [
+            ("pid", &namespaces.pid, "/proc"),
+            ("ipc", &namespaces.ipc, "/dev/mqueue"),
+        ];
+        for (key, setting, shown) in host {
+            if let Some(setting) = setting.as_ref().filter(|on| on.value == Some(true)) {
+                let message = format!("`{key}` without a mount namespace");
+                warn(setting.at, &message, &format!("{shown} is the host's"));
+            }
+        }
+    }
+    let on = |setting: &&Setting<bool>| setting.value == Some(true);
+    if let Some(net) = namespaces.net.as_ref().filter(on) {
+        let hidden = user_manager(&merged) != UserManager::Host;
+        if !(can_hide(&merged) && no_new_privs(&merged) && hidden) {
+            warn(
+                net.at,
+                "`net` with a way back to the host's network",
+                "it needs `pid`, `mount`, `user` or no_new_privs, and a user_manager that is out of reach",
+            );
+        }
+    }
+    let caps = !merged.session.marks().is_empty()
+        || !rule.is_login_rule() && !merged.user.marks().is_empty();
+    let lingers =
+        value(&merged.logout.linger).is_some_and(|linger| *linger != Linger(Some(Span(0))));
+    match &merged.keys.cgroup {
+        Some(setting) if setting.value == Some(CgroupPlace::Keep) && (caps || lingers) => warn(
+            setting.at,
+            "`cgroup = \"keep\"` with caps or linger",
+            "no cap is set, and nothing lingers",
+        ),
+        _ => {}
+    }
+    // Where logins share a berth it counts them together.
+    let apart = has_user_namespace(&merged) && value(&namespaces.scope) != Some(&Scope::User);
+    let finite = |tasks: &Option<Setting<Tasks>>| {
+        value(tasks).is_some_and(|tasks| tasks.0 != Share::Infinity)
+    };
+    let counted = finite(&merged.user.tasks_max) || finite(&merged.session.tasks_max);
+    if let Some(nproc) = merged.rlimits.get(&Resource::Nproc) {
+        let limited = nproc
+            .value
+            .is_some_and(|limit| limit.hard != Limit::Infinity);
+        if limited && apart && !counted && !rule.is_login_rule() {
+            warn(
+                nproc.at,
+                "`nproc` without tasks_max",
+                "it counts each login by itself: set tasks_max in `user`",
+            );
+        }
     }
 }

@@ -1,19 +1,22 @@
 //! What is wrong between the parts of a policy: one file per subject.
 
+mod above;
 mod accounting;
 mod bases;
 mod exempt;
+mod here;
 mod hidden;
+mod idle;
 mod isolation;
+mod lacks;
 mod little;
 mod never;
-mod order;
 mod outcome;
 mod penalty;
 mod references;
 mod site;
+mod tty;
 mod uncapped;
-mod warnings;
 mod window;
 
 use std::collections::HashMap;
@@ -62,13 +65,17 @@ pub(crate) fn errors(
 /// Warnings, on a policy without errors.
 pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) -> Vec<Finding> {
     let mut checker = Checker::new(contents, files);
-    order::check(&mut checker);
+    idle::check(&mut checker);
+    outcome::namesakes(&mut checker);
+    tty::check(&mut checker);
     window::never(&mut checker);
     hidden::check(&mut checker);
     uncapped::check(&mut checker);
     isolation::check_site(&mut checker, site);
     exempt::check(&mut checker, site);
-    warnings::check(&mut checker, site);
+    here::check(&mut checker, site);
+    above::check(&mut checker, site);
+    lacks::check(&mut checker, site);
     little::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
     penalty::check_site(&mut checker, site);

@@ -1,6 +1,9 @@
-//! Whether each rule says one thing, and each expectation something.
+//! Whether each rule says one thing, and says it by a name of its own, and each expectation something.
+
+use std::collections::btree_map::{BTreeMap, Entry};
 
 use super::Checker;
+use crate::diagnostic::Finding;
 use crate::setting::value;
 use crate::tables::{Action, Expect, Rule};
 
@@ -73,5 +76,24 @@ fn check_expect(checker: &mut Checker<'_>, expect: &Expect) {
             "either `profile` and `pool`, or `action`",
         ),
         _ => {}
+    }
+}
+
+/// Rules that the log, `explain` and what is said of an `[[expect]]` cannot tell apart.
+pub(super) fn namesakes(checker: &mut Checker<'_>) {
+    let mut known: BTreeMap<&str, &Rule> = BTreeMap::new();
+    for rule in &checker.contents.rules {
+        let (Some(setting), Some(name)) = (&rule.keys.name, value(&rule.keys.name)) else {
+            continue;
+        };
+        match known.entry(name.as_str()) {
+            Entry::Vacant(entry) => drop(entry.insert(rule)),
+            Entry::Occupied(first) => {
+                let label = format!("so has {}", checker.place(first.get().at));
+                let message = format!("another rule has the name `{name}`");
+                let warning = Finding::warning(setting.at, message, label);
+                checker.findings.push(warning);
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Checker, Site, never, warnings};
+use super::{Checker, Site, above, never};
 use crate::decide;
 use crate::diagnostic::{At, Finding};
 use crate::facts::Machine;
@@ -173,7 +173,7 @@ fn unnamed(checker: &mut Checker<'_>) {
 fn never_above(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
     let contents = checker.contents;
     let merged = checker.profile_of(rule);
-    let Some((caps, _)) = warnings::user_caps(checker, rule, &merged, machine) else {
+    let Some((caps, _)) = above::user_caps(checker, rule, &merged, machine) else {
         return;
     };
     let Some(penalty) = decide::penalty(contents, &merged, machine) else {

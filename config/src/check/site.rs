@@ -183,11 +183,11 @@ fn pam_stack(folders: &[&Path], service: &str, depth: usize) -> PamStack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_stack_has_berth_if_what_it_includes_has() {
-        let folder = std::env::temp_dir().join(format!("berth-pam-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = Folder::new();
         for (name, text) in [
             ("sshd", "@include common-session\n"),
             (
@@ -213,6 +213,5 @@ mod tests {
         assert_eq!(stack("atd"), PamStack::Absent);
         let machine = ThisMachine { cgroup_root: None };
         assert_eq!(machine.pam_stack("../passwd"), PamStack::Absent);
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -133,6 +133,11 @@ impl Login {
         })
     }
 
+    /// Whether this is another name's login, too: the same name, or another of the same UID.
+    pub fn is(&self, user: &str) -> bool {
+        self.user == user || Login::of(user).is_ok_and(|other| other.uid == self.uid)
+    }
+
     /// The name of the primary group; empty where NSS knows none.
     pub fn primary_group(&self) -> &str {
         self.groups

@@ -102,6 +102,7 @@ fn physical_memory() -> Result<u64, MachineError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn this_machine_can_be_measured() {
@@ -113,8 +114,7 @@ mod tests {
 
     #[test]
     fn a_containers_own_limits_count() {
-        let root = std::env::temp_dir().join(format!("berth-machine-{}", std::process::id()));
-        std::fs::create_dir_all(&root).unwrap();
+        let root = Folder::new();
         for (name, text) in [
             ("memory.max", "67108864\n"),
             ("pids.max", "100\n"),
@@ -124,7 +124,6 @@ mod tests {
             std::fs::write(root.join(name), text).unwrap();
         }
         let machine = Machine::read(Some(&root)).unwrap();
-        std::fs::remove_dir_all(&root).unwrap();
         assert_eq!(machine.memory, 64 << 20);
         assert_eq!(machine.tasks, 100);
         assert_eq!(machine.cpus.to_string(), "2-3,8");

@@ -170,7 +170,8 @@ pub(crate) fn encode(policy: &Policy, at: SystemTime) -> Result<String, InstallE
 pub fn install(policy: &Policy, places: &Places) -> Result<(), InstallError> {
     let text = encode(policy, SystemTime::now())?;
     // Both are on the disk before either takes its place.
-    let exempt = Pending::write(&places.exempt, &policy.exempt.render())?;
+    let exempt = policy.exempt.render(policy.unanswered());
+    let exempt = Pending::write(&places.exempt, &exempt)?;
     let loaded = Pending::write(&places.loaded, &text)?;
     exempt.put()?;
     if policy.is_due_each_minute() {

@@ -1,6 +1,7 @@
 //! Copies: that they say what the files say, and that damage is found out.
 
 use super::*;
+use crate::own_folder::Folder;
 
 /// The contents of a text, whether or not all of it is done yet.
 fn policy(text: &str) -> Policy {
@@ -13,18 +14,15 @@ fn policy(text: &str) -> Policy {
 
 fn file(text: &[u8]) -> std::fs::File {
     use std::io::Write;
-    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-    let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("berth-copy-{}-{next}", std::process::id()));
+    let folder = Folder::new();
     let mut options = std::fs::OpenOptions::new();
     let mut file = options
         .read(true)
         .write(true)
         .create(true)
         .truncate(true)
-        .open(&path)
+        .open(folder.join("copy"))
         .unwrap();
-    std::fs::remove_file(path).unwrap();
     file.write_all(text).unwrap();
     file
 }

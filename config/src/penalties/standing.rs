@@ -148,6 +148,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::own_folder::Folder;
 
     fn penalty() -> Penalty {
         Penalty {
@@ -286,7 +287,7 @@ mod tests {
 
     #[test]
     fn the_file_is_read_as_it_was_written_and_a_damaged_one_is_named() {
-        let root = std::env::temp_dir().join(format!("berth-penalties-{}", std::process::id()));
+        let root = Folder::new();
         let places = Places::under(&root);
         assert_eq!(Standings::read(&places).unwrap(), Standings::default());
         let users = BTreeMap::from([(1001, offence(None, 1000))]);
@@ -298,6 +299,5 @@ mod tests {
         assert!(error.contains("berth/penalties is damaged"), "{error}");
         Standings::default().write(&places).unwrap();
         assert!(!places.penalties.exists());
-        std::fs::remove_dir_all(root).unwrap();
     }
 }

@@ -2,24 +2,23 @@
 #![allow(dead_code)] // not every test needs all of it
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use berth_config::{Checked, Diagnostic, Login, Machine, PamStack, Policy, Trust, check_files};
 
-static NEXT: AtomicU32 = AtomicU32::new(0);
+#[path = "../../../tests/src/own_folder.rs"]
+mod own_folder;
 
-/// A folder that goes when the test ends.
+use own_folder::Folder;
+
 pub struct Written {
-    pub folder: PathBuf,
+    pub folder: Folder,
 }
 
 impl Written {
     pub fn new(text: &str) -> Written {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("berth-policy-{}-{number}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&folder).unwrap();
-        let written = Written { folder };
+        let written = Written {
+            folder: Folder::new(),
+        };
         std::fs::write(written.path(), text).unwrap();
         written
     }
@@ -34,12 +33,6 @@ impl Written {
 
     pub fn check_on(&self, site: &Site) -> Checked {
         check_files(&[self.path()], Trust::Anybody, Some(site)).unwrap()
-    }
-}
-
-impl Drop for Written {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.folder).unwrap();
     }
 }
 

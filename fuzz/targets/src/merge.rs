@@ -43,7 +43,7 @@ pub fn policy(text: &str) -> Option<berth_config::Policy> {
 /// A policy without the places where its values stand: of two files with one text each value has another.
 fn without_places(policy: &berth_config::Policy) -> Vec<String> {
     let (rules, profiles) = policy.size();
-    let exempt = policy.exempt().render();
+    let exempt = policy.exempt().render(policy.unanswered());
     let accounting = format!("{:?}", policy.accounting());
     vec![
         format!("{rules} {profiles} {:?}", policy.default_on_error()),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{Channel, ChannelError, Instruction, Phase, Reply, Request, Rlimit};
+use berth_protocol::{Channel, ChannelError, Instruction, OnError, Phase, Reply, Request, Rlimit};
 use nix::errno::Errno;
 
 use crate::arguments::Arguments;
@@ -142,6 +142,10 @@ impl Host for Application {
         Ok(self.exempt)
     }
 
+    fn unanswered(&mut self) -> OnError {
+        OnError::Deny
+    }
+
     fn privilege(&mut self) -> Privilege {
         match self.privileged {
             true => Privilege::Root,
@@ -164,7 +168,7 @@ impl Host for Application {
         Program::Other
     }
 
-    fn kept(&mut self, _: Phase, _: &[u8]) -> Option<Verdict> {
+    fn kept(&mut self, _: Phase, _: &[u8]) -> Option<(Verdict, Option<Vec<u8>>)> {
         None
     }
 

@@ -1,12 +1,12 @@
 //! What sessions have of their own, beside their user's caps.
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
-use berth_session::{Applied, Group, Record, Whose};
+use berth_session::{Applied, Group, Record, Tree, Whose};
 
-use super::Work;
-use crate::cgroup::live::{How, UserCaps};
-use crate::cgroup::{self, Setting};
+use super::work::Work;
+use crate::cgroupfs::live::UserCaps;
 use crate::error::Result;
+use crate::settings::{self, How, Setting};
 use crate::systemd::live::bring_scope;
 
 /// A session, and what its own cgroup is to have.
@@ -23,6 +23,23 @@ impl Own<'_> {
             id: self.record.id,
             user: self.record.user.clone(),
         })
+    }
+
+    /// Brings its cgroup up to date, once its user's are.
+    pub fn bring(&self, user: &UserCaps, how: How, told: &mut Applied) -> Result<()> {
+        user.bring_session(&self.group, &self.settings, how, told);
+        Ok(())
+    }
+
+    /// The same where it is a scope of systemd's. The caller holds the lock on the user's folder.
+    pub fn bring_scope(
+        &self,
+        tree: &Tree,
+        user: &[Setting],
+        how: How,
+        told: &mut Applied,
+    ) -> Result<()> {
+        bring_scope(tree, &self.group, user, &self.settings, how, told)
     }
 }
 
@@ -53,53 +70,31 @@ impl Work<'_> {
             all.push(Own {
                 record,
                 group: self.tree.group(cgroup),
-                settings: cgroup::settings(&caps, self.tree)?,
+                settings: settings::of(&caps, self.tree)?,
                 missing,
             });
         }
         Ok(all)
     }
+}
 
-    pub fn bring_sessions(
-        &self,
-        user: &UserCaps,
-        all: &[Own<'_>],
-        how: How,
-        of_sessions: &mut Vec<Applied>,
-    ) {
-        for one in all.iter().filter(|one| one.group.exists()) {
-            let how = How {
-                missing_controller: one.missing,
-                ..how
-            };
-            let mut told = one.told();
-            user.bring_session(&one.group, &one.settings, how, &mut told);
-            of_sessions.push(told);
-        }
-    }
-
-    /// The same where the cgroups are systemd's scopes. The caller holds the lock on the user's folder.
-    pub fn bring_scopes(
-        &self,
-        user: &[Setting],
-        all: &[Own<'_>],
-        how: How,
-        of_sessions: &mut Vec<Applied>,
-    ) {
-        for one in all.iter().filter(|one| one.group.exists()) {
-            let how = How {
-                missing_controller: one.missing,
-                ..how
-            };
-            let mut told = one.told();
-            let (group, settings) = (&one.group, &one.settings);
-            of_sessions.push(
-                match bring_scope(self.tree, group, user, settings, how, &mut told) {
-                    Ok(()) => told,
-                    Err(_) if !group.exists() => continue, // It has just ended.
-                    Err(error) => told.failed(error),
-                },
-            );
+/// Brings each session up to date that is still there, by its own answer to a controller that is missing.
+pub fn each(
+    all: &[Own<'_>],
+    how: How,
+    of_sessions: &mut Vec<Applied>,
+    bring: impl Fn(&Own<'_>, How, &mut Applied) -> Result<()>,
+) {
+    for one in all.iter().filter(|one| one.group.exists()) {
+        let how = How {
+            missing_controller: one.missing,
+            ..how
+        };
+        let mut told = one.told();
+        match bring(one, how, &mut told) {
+            Ok(()) => of_sessions.push(told),
+            Err(_) if !one.group.exists() => {} // It has just ended.
+            Err(error) => of_sessions.push(told.failed(error)),
         }
     }
 }

@@ -55,7 +55,6 @@ pub fn request(join: JoinAbility) -> Request {
         ruser: Vec::new(),
         policy: None,
         join,
-        debug: false,
         on_error: berth_protocol::OnError::Deny,
     }
 }

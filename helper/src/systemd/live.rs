@@ -5,12 +5,11 @@ use std::time::Instant;
 use berth_session::systemd::{self, Bus, DROP_INS, Property, TRANSIENT, Value};
 use berth_session::{Applied, Group, Tree, UserFolder};
 
-use super::in_force::{self, State, is_same};
+use super::in_force::{self, State};
 use super::{EFFECT, properties, tasks};
-use crate::cgroup::live::{How, missing};
-use crate::cgroup::standing::{Lowering, Standing, standing, unset};
-use crate::cgroup::{self, Setting};
 use crate::error::Result;
+use crate::settings::standing::{Lowering, Standing, standing, unset};
+use crate::settings::{self, How, Setting, is_same, missing};
 
 /// What is known of a slice's caps, and where.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +105,7 @@ pub fn bring(
                 State::Awaited(_) => changed.push((setting, "-".into())),
                 _ => {
                     // Of two files of one cap the other may be there.
-                    let mut all = cgroup::of_this_kernel(slice, settings);
+                    let mut all = settings::of_this_kernel(slice, settings);
                     if all.any(|one| one == setting) {
                         let text = format!("this kernel has no {} here", setting.file);
                         missing(told, setting, how, &text);

@@ -16,12 +16,11 @@ use berth_session::systemd::{self, Bus, Property, Value};
 use berth_session::{Group, Record, SessionId, Tree, UserFolder};
 
 use crate::caps::pool_of_earlier;
-use crate::cgroup::{self, Setting};
 use crate::decide::Planned;
 use crate::error::{Error, Result, file};
 use crate::leader::Leader;
+use crate::settings::{self, Setting};
 use in_force::State;
-pub use in_force::is_same;
 
 /// The cgroup that a service manager keeps itself in, below its service's.
 const MANAGERS_OWN: &str = "init.scope";
@@ -76,13 +75,13 @@ impl Plan {
         let berth = &planned.berth;
         let pool = planned.pool.as_ref();
         let pool =
-            pool.map(|(name, caps)| Ok::<_, Error>((name.clone(), cgroup::settings(caps, tree)?)));
+            pool.map(|(name, caps)| Ok::<_, Error>((name.clone(), settings::of(caps, tree)?)));
         Ok(Plan {
             uid: planned.login.uid,
-            everyone: cgroup::settings(&planned.everyone_caps, tree)?,
+            everyone: settings::of(&planned.everyone_caps, tree)?,
             pool: pool.transpose()?,
-            user: cgroup::settings(&berth.user_caps, tree)?,
-            session: cgroup::settings(&berth.session_caps, tree)?,
+            user: settings::of(&berth.user_caps, tree)?,
+            session: settings::of(&berth.session_caps, tree)?,
             counts_io: planned.accounting.file.is_some(),
             missing_controller: berth.missing_controller,
         })
@@ -98,7 +97,7 @@ impl Plan {
         folder: &UserFolder,
     ) -> Result<Place> {
         let mut missing = Vec::new();
-        let but_in_use = cgroup::but_in_use;
+        let but_in_use = settings::but_in_use;
         let everyone = but_in_use("everyone", &tree.everyone(), &self.everyone, &mut missing)?;
         if !everyone.is_empty() {
             // No last logout comes in between the look and the change.
@@ -237,7 +236,7 @@ fn is_in_force(
 ) -> bool {
     let in_force = |setting: &Setting| in_force::look(tree, slice, setting) == State::InForce;
     systemd::is_set(folder, slice.name(), properties)
-        && cgroup::of_this_kernel(slice, settings).all(in_force)
+        && settings::of_this_kernel(slice, settings).all(in_force)
 }
 
 /// Where an application is before Berth takes it anywhere.
@@ -335,7 +334,7 @@ impl Place {
         until: Instant,
     ) -> Result<Vec<String>> {
         let mut missing = Vec::new();
-        for setting in cgroup::of_this_kernel(group, settings) {
+        for setting in settings::of_this_kernel(group, settings) {
             let Some(reason) = in_force::wait(tree, group, setting, until) else {
                 continue;
             };

@@ -7,8 +7,8 @@ use berth_session::systemd::{Bus, Property, TRANSIENT, Value};
 use berth_session::{Group, Tree};
 
 use super::{is_in_force, properties};
-use crate::cgroup::Setting;
 use crate::error::Result;
+use crate::settings::Setting;
 
 /// A slice and its caps.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use berth_session::systemd::{Property, Value};
 
-use crate::cgroup::Setting;
+use crate::settings::Setting;
+use crate::settings::same::{mask, per_second};
 
 /// systemd's word for no limit.
 const INFINITY: u64 = u64::MAX;
@@ -66,38 +67,6 @@ fn default(value: &str) -> &str {
     value.strip_prefix("default ").unwrap_or(value)
 }
 
-/// The quota of cpu.max in a second, in microseconds.
-pub fn per_second(value: &str) -> u64 {
-    let quota = || {
-        let (quota, period) = value.split_once(' ')?;
-        let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
-        quota.checked_mul(1_000_000)?.checked_div(period)
-    };
-    quota().unwrap_or(INFINITY)
-}
-
-/// A list such as `0-3,8` as bits, the lowest in the first byte.
-pub fn mask(list: &str) -> Vec<u8> {
-    // More than any kernel has; a list that names more is not one of the kernel's.
-    const MOST: usize = 1 << 16;
-    let mut bits: Vec<u8> = Vec::new();
-    for range in list.trim().split(',') {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) else {
-            continue;
-        };
-        for bit in first..=last.min(MOST) {
-            if bits.len() <= bit / 8 {
-                bits.resize(bit / 8 + 1, 0);
-            }
-            if let Some(byte) = bits.get_mut(bit / 8) {
-                *byte |= 1 << (bit % 8);
-            }
-        }
-    }
-    bits
-}
-
 /// One line of io.max: a disk and its ceilings. The disk is named by its node, which udev makes.
 fn add_rates(properties: &mut Vec<Property>, line: &str) {
     let mut words = line.split(' ');
@@ -149,7 +118,7 @@ mod tests {
             io_weight: Some(200),
             ..Caps::default()
         };
-        let properties = of(&crate::cgroup::settings(&caps, &tree).unwrap());
+        let properties = of(&crate::settings::of(&caps, &tree).unwrap());
         for (name, wanted) in [
             ("MemoryMin", 1),
             ("MemoryLow", 2),
@@ -178,7 +147,7 @@ mod tests {
             cpu_weight: Some(CpuWeight::Weight(300)),
             ..Caps::default()
         };
-        let properties = of(&crate::cgroup::settings(&weighed, &tree).unwrap());
+        let properties = of(&crate::settings::of(&weighed, &tree).unwrap());
         assert_eq!(value(&properties, "CPUWeight"), Value::Number(300));
     }
 

@@ -8,8 +8,8 @@ use std::fs;
 
 use berth_session::{Group, Tree, UserFolder, systemd};
 
-use crate::cgroup::{self, NEEDED, Setting};
 use crate::error::Result;
+use crate::settings::{self, NEEDED, Setting};
 
 /// A user's caps, with room for the tasks of a login where there is none. `session` is where that is or will be.
 pub fn with_room(
@@ -43,7 +43,7 @@ pub fn held(unit: &Group, slice: &Group, user: &[Setting], own: &[Setting]) -> V
     if has_room(slice, user) {
         let most = [max(&own), unit.number("pids.max")];
         own.retain(|setting| setting.file != "pids.max");
-        own.extend(cgroup::tasks(most.into_iter().flatten().min()));
+        own.extend(settings::tasks(most.into_iter().flatten().min()));
     }
     own
 }
@@ -56,7 +56,7 @@ pub fn has_room(slice: &Group, user: &[Setting]) -> bool {
 fn has_reserve(slice: &Group, max: u64) -> bool {
     let has = slice.number("pids.max");
     // There is none above the most that the kernel takes.
-    has != Some(max) && has == Some(cgroup::with_reserve(max))
+    has != Some(max) && has == Some(settings::with_reserve(max))
 }
 
 /// The `tasks_max` of a user or a session.
@@ -72,10 +72,10 @@ fn are_used_up(slice: &Group, max: u64) -> bool {
 }
 
 fn with_reserve(user: &[Setting]) -> Vec<Setting> {
-    let room = max(user).map(cgroup::with_reserve);
+    let room = max(user).map(settings::with_reserve);
     let mut user = user.to_vec();
     user.retain(|setting| setting.file != "pids.max");
-    user.extend(cgroup::tasks(room));
+    user.extend(settings::tasks(room));
     user
 }
 
@@ -107,7 +107,7 @@ mod tests {
     use berth_session::{Controller, Manager};
 
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
 
     #[test]
     fn a_user_without_room_for_a_login_gets_some_that_nobody_else_of_theirs_can_take() {

@@ -4,7 +4,7 @@ use berth_config::outcome::{Caps, Limit};
 use berth_session::Manager;
 
 use super::*;
-use crate::cgroup::folder::Folder;
+use crate::settings::folder::Folder;
 
 #[test]
 fn a_cap_that_systemd_does_not_put_in_force_fails_the_login_or_is_named_as_the_policy_says() {
@@ -33,7 +33,7 @@ fn a_cap_that_systemd_does_not_put_in_force_fails_the_login_or_is_named_as_the_p
             memory_max: memory.map(Limit::Finite),
             ..Caps::default()
         };
-        cgroup::settings(&caps, &tree).unwrap()
+        settings::of(&caps, &tree).unwrap()
     };
     let now = Instant::now();
     let wait = |place: &Place, caps: &[Setting], until| {

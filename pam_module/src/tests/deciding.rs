@@ -84,6 +84,21 @@ fn an_application_without_privilege_is_none_of_our_business() {
 }
 
 #[test]
+fn a_session_that_is_opened_without_privilege_is_told_of() {
+    let login = Login::new(Phase::Session, "");
+    let mut script = login.known();
+    script.pop();
+    let rest = [
+        Due::Privilege(Privilege::Ordinary),
+        Due::Log(
+            Level::Warning,
+            "not root: the login of \"alice\" goes on without a berth",
+        ),
+    ];
+    assert_eq!(login.play(script, rest), Verdict::Ignore);
+}
+
+#[test]
 fn an_argument_that_is_not_understood_follows_on_error() {
     for (line, verdict, says) in [
         (
@@ -97,7 +112,8 @@ fn an_argument_that_is_not_understood_follows_on_error() {
             r#"wrong: unknown argument "polcy=/x"; the login goes on"#,
         ),
     ] {
-        let login = Login::new(Phase::Account, line);
+        let mut login = Login::new(Phase::Account, line);
+        login.unanswered = OnError::Allow;
         let log = Due::Log(Level::Error, says);
         assert_eq!(login.play(login.known(), [log]), verdict);
     }
@@ -263,7 +279,7 @@ fn the_helpers_failure_follows_the_policys_on_error() {
 }
 
 #[test]
-fn no_reply_follows_the_lines_on_error() {
+fn no_reply_follows_the_lines_on_error_or_what_the_loaded_policy_has_left_for_it() {
     let errors = || {
         [
             (no_answer(ChannelError::TimedOut), "it was killed; timeout="),
@@ -279,10 +295,18 @@ fn no_reply_follows_the_lines_on_error() {
             ),
         ]
     };
-    for (line, verdict) in [("", Verdict::Failed), ("on_error=allow", Verdict::Pass)] {
+    for (line, unanswered, verdict) in [
+        ("", OnError::Deny, Verdict::Failed),
+        ("", OnError::Allow, Verdict::Pass),
+        ("on_error=allow", OnError::Deny, Verdict::Pass),
+        ("on_error=deny", OnError::Allow, Verdict::Failed),
+        // Not under the loaded policy.
+        ("policy=/x", OnError::Allow, Verdict::Failed),
+    ] {
         for phase in BOTH {
             for (error, part) in errors() {
-                let login = Login::new(phase, line);
+                let mut login = Login::new(phase, line);
+                login.unanswered = unanswered;
                 let rest = [
                     Due::HangUp,
                     Due::Log(Level::Error, part),
@@ -290,6 +314,26 @@ fn no_reply_follows_the_lines_on_error() {
                 ];
                 assert_eq!(login.play(login.asked(Err(error)), rest), verdict);
             }
+        }
+    }
+}
+
+#[test]
+fn a_line_with_another_policy_than_the_one_before_is_not_quietly_passed_over() {
+    for phase in BOTH {
+        for (line, kept, verdict) in [
+            ("policy=/a", Verdict::Pass, Verdict::Pass),
+            ("policy=/b", Verdict::Pass, Verdict::Failed),
+            ("", Verdict::Pass, Verdict::Failed),
+            ("policy=/b on_error=allow", Verdict::Pass, Verdict::Pass),
+            ("policy=/b", Verdict::Refused, Verdict::Refused),
+        ] {
+            let login = Login::new(phase, line);
+            let mut script = login.collected();
+            script.push(Due::KeptBy(phase, kept, "/a"));
+            let is_told = kept == Verdict::Pass && line != "policy=/a";
+            let told = is_told.then_some(Due::Log(Level::Error, "another policy="));
+            assert_eq!(login.play(script, told), verdict, "{line}");
         }
     }
 }

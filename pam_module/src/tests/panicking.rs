@@ -1,6 +1,6 @@
 //! A panic never crosses into libpam, and never locks out root.
 
-use berth_protocol::Phase;
+use berth_protocol::{OnError, Phase};
 
 use super::scripted::{Due, Login, Scripted};
 use crate::code::Code;
@@ -26,6 +26,12 @@ fn a_panic_follows_on_error() {
         play("on_error=allow", vec![Due::Panic, logged()]),
         Code::SUCCESS
     );
+    let mut host = Scripted::new([Due::Panic, logged()]);
+    host.unanswered = OnError::Allow;
+    let bare = Login::new(Phase::Session, "").arguments;
+    let code = login(&mut host, &bare, Phase::Session);
+    assert_eq!(Code(code), Code::SUCCESS);
+    host.end();
     let exempt = Due::Exempt(ExemptList::RootOnly, "alice", Ok(false));
     assert_eq!(
         play("", vec![Due::Panic, logged(), user("alice"), exempt]),

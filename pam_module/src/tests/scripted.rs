@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{ChannelError, Instruction, JoinAbility, Phase, Reply, Request, Rlimit};
+use berth_protocol::{
+    ChannelError, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit,
+};
 use nix::errno::Errno;
 
 use crate::arguments::Arguments;
@@ -31,6 +33,8 @@ pub enum Due {
     Nested(&'static str, Nested),
     Threads(Threads),
     Kept(Phase, Option<Verdict>),
+    /// By a line with this `policy=`.
+    KeptBy(Phase, Verdict, &'static str),
     Keep(Phase, Verdict, Result<(), Error>),
     Release,
     Ask(PathBuf, Request, Instant, Result<Reply, Error>),
@@ -54,21 +58,28 @@ pub enum Due {
     Panic,
 }
 
-#[derive(Debug, Default)]
-pub struct Scripted(VecDeque<Due>);
+#[derive(Debug)]
+pub struct Scripted {
+    due: VecDeque<Due>,
+    /// What the loaded policy says of logins whose helper gives no answer.
+    pub unanswered: OnError,
+}
 
 impl Scripted {
     pub fn new(script: impl IntoIterator<Item = Due>) -> Scripted {
-        Scripted(script.into_iter().collect())
+        Scripted {
+            due: script.into_iter().collect(),
+            unanswered: OnError::Deny,
+        }
     }
 
     /// The script must have been played to its end.
     pub fn end(self) {
-        assert!(self.0.is_empty(), "calls that never came: {:?}", self.0);
+        assert!(self.due.is_empty(), "calls that never came: {:?}", self.due);
     }
 
     fn next(&mut self, call: &str) -> Due {
-        match self.0.pop_front() {
+        match self.due.pop_front() {
             Some(Due::Panic) => panic!("scripted"),
             Some(due) => due,
             None => panic!("{call}, past the end of the script"),
@@ -117,6 +128,10 @@ impl Host for Scripted {
             Due::Exempt(due, name, answer) if due == list && name.as_bytes() == user => answer)
     }
 
+    fn unanswered(&mut self) -> OnError {
+        self.unanswered
+    }
+
     fn privilege(&mut self) -> Privilege {
         due!(self, String::from("privilege"), Due::Privilege(answer) => answer)
     }
@@ -134,9 +149,15 @@ impl Host for Scripted {
         Program::Other
     }
 
-    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<Verdict> {
+    fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<(Verdict, Option<Vec<u8>>)> {
         assert_eq!(user, b"alice");
-        due!(self, format!("kept {phase:?}"), Due::Kept(due, answer) if due == phase => answer)
+        match self.next("kept") {
+            Due::Kept(due, answer) if due == phase => answer.map(|verdict| (verdict, None)),
+            Due::KeptBy(due, verdict, policy) if due == phase => {
+                Some((verdict, Some(policy.into())))
+            }
+            other => panic!("kept {phase:?}, where this was due: {other:?}"),
+        }
     }
 
     fn keep(&mut self, phase: Phase, user: &[u8], verdict: Verdict) -> Result<(), Error> {
@@ -222,6 +243,8 @@ impl Host for Scripted {
 pub struct Login {
     pub phase: Phase,
     pub arguments: Arguments,
+    /// What the loaded policy says of logins whose helper gives no answer.
+    pub unanswered: OnError,
     pub service: &'static str,
     pub threads: Threads,
     pub join: JoinAbility,
@@ -234,6 +257,7 @@ impl Login {
         Login {
             phase,
             arguments: Arguments::parse(line.split_whitespace().map(str::as_bytes)),
+            unanswered: OnError::Deny,
             service: "sshd",
             threads: Threads::One,
             join: JoinAbility::Yes,
@@ -278,8 +302,10 @@ impl Login {
             ruser: vec![],
             policy: policy.map(|path| path.to_str().unwrap().into()),
             join: self.join,
-            debug: self.arguments.debug,
-            on_error: self.arguments.on_error,
+            on_error: match self.arguments.policy {
+                None => self.arguments.on_error.unwrap_or(self.unanswered),
+                Some(_) => self.arguments.on_error.unwrap_or(OnError::Deny),
+            },
         }
     }
 
@@ -303,6 +329,7 @@ impl Login {
     /// Plays a script to its end.
     pub fn play(&self, script: Vec<Due>, rest: impl IntoIterator<Item = Due>) -> Verdict {
         let mut host = Scripted::new(script.into_iter().chain(rest));
+        host.unanswered = self.unanswered;
         let verdict = crate::login::decide(&mut host, &self.arguments, self.phase);
         host.end();
         verdict

@@ -73,7 +73,6 @@ pub fn request() -> Request {
         ruser: vec![],
         policy: None,
         join: JoinAbility::Yes,
-        debug: false,
         on_error: OnError::Deny,
     }
 }

@@ -149,6 +149,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::own_folder::Folder;
 
     /// A cgroup of files, below a tree of its own.
     fn group(tree: &Tree, name: &str, events: &str) -> Group {
@@ -224,8 +225,8 @@ mod tests {
     /// The lock on the user's folder is held meanwhile.
     #[test]
     fn what_stays_frozen_although_it_is_said_to_be_thawed_is_not_waited_for_for_ever() {
-        let root = std::env::temp_dir().join(format!("berth-thaw-{}", std::process::id()));
-        let tree = Tree::at(root.clone(), Manager::Berth);
+        let root = Folder::new();
+        let tree = Tree::at(root.to_path_buf(), Manager::Berth);
         let user = tree.user_in(None, 1001);
         fs::create_dir_all(user.path()).unwrap();
         let freeze = user.path().join("cgroup.freeze");
@@ -236,6 +237,5 @@ mod tests {
         fs::write(&freeze, "1\n").unwrap();
         let_go(&tree, 1001).unwrap();
         assert_eq!(fs::read_to_string(&freeze).unwrap(), "0\n");
-        fs::remove_dir_all(root).unwrap();
     }
 }

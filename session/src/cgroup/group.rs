@@ -112,7 +112,7 @@ impl Group {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let folder = fcntl::open(&self.path, flags, Mode::empty());
         Group {
-            path: self.path.clone(),
+            path: self.path.to_path_buf(),
             // Whoever reads will be told why not.
             folder: folder.ok().map(Arc::new),
         }
@@ -279,10 +279,12 @@ pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn an_opened_cgroup_is_read_whole_and_goes_with_its_name() {
-        let path = std::env::temp_dir().join(format!("berth-group-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.join("group");
         let group = Group::from(path.clone());
         assert!(group.opened().read("io.stat").is_err());
         fs::create_dir(&path).unwrap();
@@ -301,12 +303,12 @@ mod tests {
         fs::write(path.join("pids.current"), "8\n").unwrap();
         assert_eq!(opened.number::<u64>("pids.current"), None);
         assert_eq!(group.number("pids.current"), Some(8_u64));
-        fs::remove_dir_all(&path).unwrap();
     }
 
     #[test]
     fn a_cgroups_files_say_what_is_in_it_what_it_used_and_what_it_may() {
-        let path = std::env::temp_dir().join(format!("berth-group-files-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.join("group");
         let group = Group::from(path.clone());
         group.create().unwrap();
         group.create().unwrap(); // it is there
@@ -339,7 +341,6 @@ mod tests {
         std::os::unix::fs::symlink("cgroup.events", path.join("cgroup.events")).unwrap();
         assert!(group.is_populated(), "it is there, and cannot be read");
         assert!(group == Group::from(path.clone()) && group != group.child("x"));
-        fs::remove_dir_all(path).unwrap();
     }
 
     #[test]

@@ -77,11 +77,12 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn with_a_user_goes_what_protected_them_above_and_not_what_the_policy_says() {
-        let base = std::env::temp_dir().join(format!("berth-covers-{}", std::process::id()));
-        let root = Group::from(base.clone());
+        let base = Folder::new();
+        let root = Group::from(base.to_path_buf());
         let pool = root.child("pool");
         let write = |group: &Group, file: &str, value: &str| {
             fs::create_dir_all(group.path()).unwrap();
@@ -107,6 +108,5 @@ mod tests {
             [&pool, &root].map(|group| has(group, "memory.min")),
             ["9", "0"]
         );
-        fs::remove_dir_all(base).unwrap();
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! <cgroup2>/berth-keepers                 inits, keepers, standbys: no caps
+//! <cgroup2>/berth-init                    in a container: what was in the root, where no caps would fit beside it
 //! <cgroup2>/berth                         the caps of all users together
 //! <cgroup2>/berth/pool-cs101              a pool's caps
 //! <cgroup2>/berth/pool-cs101/user-1002    a user of the pool; all below it as of the next one
@@ -332,6 +333,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn the_mount_table_says_where_cgroup2_is() {
@@ -349,8 +351,8 @@ mod tests {
 
     #[test]
     fn a_user_is_where_their_cgroup_is() {
-        let root = std::env::temp_dir().join(format!("berth-tree-{}", std::process::id()));
-        let tree = Tree::at(root.clone(), Manager::Berth);
+        let root = Folder::new();
+        let tree = Tree::at(root.to_path_buf(), Manager::Berth);
         let names = |uid| {
             let line = tree.line_to(&tree.user(uid).unwrap());
             line.iter()
@@ -375,7 +377,6 @@ mod tests {
             Some("cs101")
         );
         assert_eq!(tree.pool_of(&tree.user(1003).unwrap()), None);
-        fs::remove_dir_all(root).unwrap();
     }
 
     #[test]

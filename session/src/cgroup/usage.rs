@@ -115,6 +115,7 @@ fn io_sum(text: &str, key: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn io_is_summed_over_devices() {
@@ -124,9 +125,8 @@ mod tests {
 
     #[test]
     fn refused_forks_are_known_where_the_kernel_counts_them() {
-        let folder = std::env::temp_dir().join(format!("berth-refused-{}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        let group = Group::from(folder.clone());
+        let folder = Folder::new();
+        let group = Group::from(folder.to_path_buf());
         let write = |file: &str, text: &str| std::fs::write(folder.join(file), text).unwrap();
         let known = |refused: u64, max: &str, below: &str| {
             write("pids.events", &format!("max {refused}\n"));
@@ -144,7 +144,6 @@ mod tests {
         assert_eq!(known(0, "64", ""), Some(0));
         assert_eq!(known(7, "max", ""), Some(7), "a cap that was taken away");
         assert_eq!(known(0, "max", "memory pids"), Some(0));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

@@ -223,16 +223,17 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::own_folder::Folder;
 
     const OK: usize = OUTCOMES + LoginResult::Ok as usize;
 
     /// A file that is removed at the end.
-    struct Here(PathBuf);
+    struct Here(PathBuf, #[allow(dead_code)] Folder);
 
     impl Here {
-        fn new(name: &str) -> Here {
-            let name = format!("berth-counters-{}-{name}", std::process::id());
-            Here(std::env::temp_dir().join(name))
+        fn new() -> Here {
+            let folder = Folder::new();
+            Here(folder.join("counters"), folder)
         }
 
         fn count(&self) {
@@ -246,15 +247,9 @@ mod tests {
         }
     }
 
-    impl Drop for Here {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
-
     #[test]
     fn each_counter_has_a_place_of_its_own() {
-        let here = Here::new("places");
+        let here = Here::new();
         assert_eq!(Counters::read_from(&here.0).unwrap().created(), None);
         for (nth, (outcome, _)) in LoginResult::WORDS.into_iter().enumerate() {
             count_in(&here.0, &[(OUTCOMES + outcome as usize, nth as u64 + 1)]);
@@ -282,7 +277,7 @@ mod tests {
 
     #[test]
     fn many_at_once_lose_nothing_while_there_are_slots() {
-        let here = Here::new("many");
+        let here = Here::new();
         std::thread::scope(|scope| {
             for _ in 0..SLOTS / 2 {
                 scope.spawn(|| (0..500).for_each(|_| here.count()));
@@ -294,7 +289,7 @@ mod tests {
 
     #[test]
     fn who_holds_a_slot_holds_up_nobody() {
-        let here = Here::new("held");
+        let here = Here::new();
         here.count();
         let held: Vec<File> = (0..SLOTS)
             .map(|slot| {
@@ -317,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_written_costs_the_count_alone() {
-        let (here, other) = (Here::new("link"), Here::new("other"));
+        let (here, other) = (Here::new(), Here::new());
         std::fs::write(&other.0, "mine").unwrap();
         symlink(&other.0, &here.0).unwrap();
         here.count();
@@ -330,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_damaged_file_is_begun_anew() {
-        let here = Here::new("damaged");
+        let here = Here::new();
         std::fs::write(&here.0, [0xff; 5000]).unwrap();
         assert_eq!(here.ok(), 0);
         here.count();

@@ -248,11 +248,13 @@ fn drop_in(folder: &str, unit: &str, property: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
     use crate::systemd::Value;
 
     #[test]
     fn what_stood_there_is_known_whoever_is_killed_while_it_is_written_anew() {
-        let path = std::env::temp_dir().join(format!("berth-before-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.join("before");
         let one = || Before {
             property: Property::new("TasksMax", Value::Number(50)),
             has_drop_in: false,
@@ -269,6 +271,5 @@ mod tests {
         let told = read(&path).unwrap_err().to_string();
         let says = format!("cannot read {}: EOF", path.display());
         assert!(told.starts_with(&says), "{told}");
-        fs::remove_file(path).unwrap();
     }
 }

@@ -107,10 +107,12 @@ fn set(bus: &mut Bus, unit: &Group, tasks_max: u64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_list_that_cannot_be_read_is_not_taken_for_none() {
-        let path = std::env::temp_dir().join(format!("berth-held-{}", std::process::id()));
+        let folder = Folder::new();
+        let path = folder.join("held");
         assert!(Held::read(&path).unwrap().is_none());
         std::fs::write(&path, r#"{"tasks_max":40,"units":{"session-1.scope":50}}"#).unwrap();
         assert_eq!(
@@ -122,6 +124,5 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(Held::read(&path).is_err());
-        std::fs::remove_dir(&path).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::bus::Bus;
 use super::wire::{self, Incoming, Property, Value, Writer, answer};
 use super::{pool_of, pool_slice, slice};
+use crate::own_folder::Folder;
 
 /// SetUnitProperties("a.slice", true, [("TasksMax", 50)]), as a little-endian machine sends it.
 #[cfg(target_endian = "little")]
@@ -24,14 +25,13 @@ const CALL: &[u8] = b"l\x01\x00\x01\x30\0\0\0\x07\0\0\0\x85\0\0\0\
 const RETURN: &[u8] = b"l\x02\x01\x01\0\0\0\0\x01\0\0\0\x08\0\0\0\x05\x01u\0\x07\0\0\0";
 
 /// Plays a peer: whatever comes in, these are the answers, each after something was read.
-fn peer(name: &str, answers: Vec<Vec<u8>>) -> (PathBuf, JoinHandle<Vec<u8>>) {
-    let path = std::env::temp_dir().join(format!("berth-bus-{}-{name}", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+fn peer(answers: Vec<Vec<u8>>) -> (PathBuf, JoinHandle<Vec<u8>>) {
+    let folder = Folder::new();
+    let path = folder.join("bus");
     let listener = UnixListener::bind(&path).unwrap();
-    let socket = path.clone();
     let script = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        std::fs::remove_file(socket).unwrap();
+        drop(folder);
         let mut heard = Vec::new();
         for answer in answers {
             heard.extend(read_some(&mut stream));
@@ -137,7 +137,7 @@ fn an_answer_is_found_among_others_and_in_pieces() {
     stream.extend(answer(4, 1, b""));
     let right = answer(2, 1, b"");
     stream.extend(&right[..10]);
-    let (path, script) = peer("pieces", vec![OK.to_vec(), stream]);
+    let (path, script) = peer(vec![OK.to_vec(), stream]);
     let mut bus = connect(&path).unwrap();
     let late = std::thread::spawn(move || script.join());
     // The peer has no more to say: what is missing of the answer never comes.
@@ -151,7 +151,7 @@ fn an_answer_is_found_among_others_and_in_pieces() {
 
     let mut stream = answer(4, 1, b"");
     stream.extend(right);
-    let (path, script) = peer("whole", vec![OK.to_vec(), stream]);
+    let (path, script) = peer(vec![OK.to_vec(), stream]);
     let mut bus = connect(&path).unwrap();
     bus.start("x.service").unwrap();
     drop(bus);
@@ -166,7 +166,7 @@ fn units_are_frozen_at_once_in_whichever_order_that_is_done() {
     answers.extend(answer(3, 2, b""));
     answers.extend(answer(2, 1, b""));
     // It goes on to listen: the calls may come one by one.
-    let (path, script) = peer("freeze", vec![OK.to_vec(), answers, vec![], vec![]]);
+    let (path, script) = peer(vec![OK.to_vec(), answers, vec![], vec![]]);
     let mut bus = connect(&path).unwrap();
     let units = ["a.scope", "refused.scope", "b.scope"];
     let done = bus.freeze(units.into_iter());
@@ -180,7 +180,7 @@ fn units_are_frozen_at_once_in_whichever_order_that_is_done() {
 fn what_systemd_says_is_told() {
     let mut says = 17_u32.to_ne_bytes().to_vec();
     says.extend(b"No such property.\0");
-    let (path, script) = peer("error", vec![OK.to_vec(), answer(3, 1, &says)]);
+    let (path, script) = peer(vec![OK.to_vec(), answer(3, 1, &says)]);
     let mut bus = connect(&path).unwrap();
     let error = bus.set("a.slice", &[]).unwrap_err().to_string();
     assert!(error.contains("No such property."), "{error}");
@@ -196,19 +196,18 @@ fn whoever_does_not_answer_costs_the_deadline_and_no_more() {
         ("rejects", vec![b"REJECTED EXTERNAL\r\n".to_vec()]),
         ("ends", vec![OK.to_vec(), Vec::new()]),
     ] {
-        let (path, _script) = peer(name, answers);
+        let (path, _script) = peer(answers);
         let begun = Instant::now();
         let failed = connect_to_mute(&path).and_then(|mut bus| bus.start("x.service"));
         assert!(failed.is_err(), "{name}");
         assert!(begun.elapsed() < Duration::from_secs(20), "{name}");
     }
     let begun = Instant::now();
-    let path = std::env::temp_dir().join(format!("berth-bus-{}-full", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let folder = Folder::new();
+    let path = folder.join("bus");
     let _listener = UnixListener::bind(&path).unwrap();
     let held: Vec<_> = (0..2000).map_while(|_| connect_now(&path)).collect();
     assert!(connect_to_mute(&path).is_err());
-    std::fs::remove_file(&path).unwrap();
     assert!(
         begun.elapsed() < Duration::from_secs(20),
         "with {} callers",
@@ -218,8 +217,8 @@ fn whoever_does_not_answer_costs_the_deadline_and_no_more() {
 
 #[test]
 fn systemd_is_waited_for_while_it_executes_itself_anew() {
-    let path = std::env::temp_dir().join(format!("berth-bus-{}-anew", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let folder = Folder::new();
+    let path = folder.join("bus");
     drop(UnixListener::bind(&path).unwrap());
     assert!(connect_now(&path).is_none());
     let again = path.clone();
@@ -236,7 +235,6 @@ fn systemd_is_waited_for_while_it_executes_itself_anew() {
         std::thread::sleep(Duration::from_millis(1));
     }
     script.join().unwrap();
-    std::fs::remove_file(&path).unwrap();
     connected.unwrap();
 }
 

@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn who_is_berthed_is_counted_and_nobody_is_a_warning() {
-        let mut fake = Fake::new("accounts", "", &[], &[]);
+        let mut fake = Fake::new("", &[], &[]);
         let told = check(&fake.0);
         assert_eq!(
             told,

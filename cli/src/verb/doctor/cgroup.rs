@@ -134,18 +134,16 @@ mod tests {
 
     const ALL: (&str, &str) = ("cgroup/cgroup.controllers", "cpuset cpu io memory pids\n");
 
-    fn told(name: &str, profile: &str, files: &[(&str, &str)]) -> Vec<(Level, String)> {
-        let fake = Fake::new(name, profile, &[], files);
-        let findings = check(&fake.0).into_iter();
-        findings.map(|one| (one.level, one.text)).collect()
+    fn told(profile: &str, files: &[(&str, &str)]) -> Vec<(Level, String)> {
+        Fake::new(profile, &[], files).told(check)
     }
 
     #[test]
     fn a_cap_without_its_controller_is_a_failure() {
         let caps = "user = { memory_max = \"1G\", tasks_max = 100 }";
-        assert_eq!(told("cgroup-all", caps, &[ALL])[0].0, Level::Ok);
+        assert_eq!(told(caps, &[ALL])[0].0, Level::Ok);
         let some = ("cgroup/cgroup.controllers", "cpu memory\n");
-        let told = told("cgroup-some", caps, &[some]);
+        let told = told(caps, &[some]);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].1.contains("no pids controller"), "{told:?}");
         assert_eq!(told[0].0, Level::Fail);
@@ -153,32 +151,25 @@ mod tests {
 
     #[test]
     fn without_a_tree_only_who_keeps_their_cgroup_can_log_in() {
-        for (name, profile, level) in [
-            ("cgroup-keep", "cgroup = \"keep\"", Level::Ok),
-            ("cgroup-own", "", Level::Fail),
-        ] {
-            let mut fake = Fake::new(name, profile, &[], &[]);
+        for (profile, level) in [("cgroup = \"keep\"", Level::Ok), ("", Level::Fail)] {
+            let mut fake = Fake::new(profile, &[], &[]);
             fake.0.cgroup = None;
-            assert_eq!(check(&fake.0)[0].level, level, "{name}");
+            assert_eq!(check(&fake.0)[0].level, level, "{profile}");
         }
     }
 
     #[test]
     fn quick_moves_are_offered_where_logins_are_moved() {
-        let root = std::env::temp_dir().join(format!(
-            "berth-doctor-{}-cgroup-moves/cgroup",
-            std::process::id()
-        ));
-        let line = |options| {
-            format!(
+        let offers = |options, more: &[(&str, &str)]| {
+            let files = [&[ALL, ("proc/self/mountinfo", "")], more].concat();
+            let fake = Fake::new("", &[], &files);
+            let root = fake.0.path("/cgroup");
+            let line = format!(
                 "34 24 0:30 / {} rw,nosuid - cgroup2 cgroup2 {options}\n",
                 root.display()
-            )
-        };
-        let offers = |options, more: &[(&str, &str)]| {
-            let line = line(options);
-            let files = [&[ALL, ("proc/self/mountinfo", line.as_str())], more].concat();
-            let told = told("cgroup-moves", "", &files);
+            );
+            std::fs::write(fake.0.path("/proc/self/mountinfo"), line).unwrap();
+            let told = fake.told(check);
             assert!(
                 told.iter().all(|(level, _)| *level == Level::Ok),
                 "{told:?}"
@@ -203,7 +194,7 @@ mod tests {
         };
         let weight = "user = { io_weight = 50 }";
         let none = disk("[none] mq-deadline bfq\n");
-        let warned = told("cgroup-weight", weight, &none);
+        let warned = told(weight, &none);
         assert_eq!(warned.len(), 2, "{warned:?}");
         assert_eq!(
             warned[1],
@@ -212,10 +203,10 @@ mod tests {
                 "io_weight does nothing on sda: scheduler none, no io.cost model".into()
             )
         );
-        assert_eq!(told("cgroup-bfq", weight, &disk("none [bfq]\n")).len(), 1);
+        assert_eq!(told(weight, &disk("none [bfq]\n")).len(), 1);
         let mut cost = none.to_vec();
         cost.push(("cgroup/io.cost.qos", "8:0 enable=1 ctrl=auto\n"));
-        assert_eq!(told("cgroup-cost", weight, &cost).len(), 1);
-        assert_eq!(told("cgroup-unasked", "", &none).len(), 1);
+        assert_eq!(told(weight, &cost).len(), 1);
+        assert_eq!(told("", &none).len(), 1);
     }
 }

@@ -68,7 +68,7 @@ mod tests {
             ("outside", vec![systemd, (&outside, text)], 0),
             ("own", vec![systemd, (own, text)], 0),
         ] {
-            let fake = Fake::new(&format!("drop-ins-{name}"), &in_pool, &[], &files);
+            let fake = Fake::new(&in_pool, &[], &files);
             assert_eq!(check(&fake.0).len(), count, "{name}");
         }
         for (name, files, count) in [
@@ -76,7 +76,7 @@ mod tests {
             ("late", vec![systemd, early, late], 1),
             ("no-systemd", vec![late], 0),
         ] {
-            let fake = Fake::new(&format!("drop-ins-{name}"), profile, &[], &files);
+            let fake = Fake::new(profile, &[], &files);
             let findings = check(&fake.0);
             assert_eq!(findings.len(), count, "{name}: {findings:?}");
             for finding in findings {

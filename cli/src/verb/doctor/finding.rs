@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::paint::{self, Alarm};
+use crate::readable::harmless;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,9 +100,10 @@ impl Finding {
             Level::Fail => Alarm::Failure,
         };
         let level = paint::word(&format!("{:<5}", self.level.word()), alarm);
-        let text = format!("{level} {topic:<10} {}\n", self.text);
+        // A process's or an account's name may be in it.
+        let text = format!("{level} {topic:<10} {}\n", harmless(&self.text));
         match &self.remedy {
-            Some(remedy) => format!("{text}{:17}-> {remedy}\n", ""),
+            Some(remedy) => format!("{text}{:17}-> {}\n", "", harmless(remedy)),
             None => text,
         }
     }

@@ -62,11 +62,11 @@ mod tests {
             ("kcm", tmp, kcm, Level::Ok),
         ] {
             let files = [("etc/krb5.conf", text)];
-            let fake = Fake::new(&format!("kerberos-{name}"), profile, &[], &files);
+            let fake = Fake::new(profile, &[], &files);
             let findings = check(&fake.0);
             assert_eq!(findings.len(), 1, "{name}");
             assert_eq!(findings[0].level, level, "{name}: {findings:?}");
         }
-        assert_eq!(check(&Fake::new("kerberos-none", tmp, &[], &[]).0), []);
+        assert_eq!(check(&Fake::new(tmp, &[], &[]).0), []);
     }
 }

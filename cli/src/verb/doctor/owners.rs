@@ -1,5 +1,10 @@
 //! The UIDs that own berths' user namespaces: nobody else may have them.
 
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use berth_config::outcome::UserNamespace;
 
 use super::finding::Finding;
@@ -85,16 +90,29 @@ fn strangers(world: &World, range: &std::ops::Range<u64>) -> Vec<String> {
             let name = field("Name:")?;
             let mut uids = field("Uid:")?.split_whitespace();
             let theirs = uids.any(|uid| uid.parse().is_ok_and(|uid| range.contains(&uid)));
-            let own = matches!(name, "berth-init" | "berth-helper");
-            (theirs && !own).then(|| format!("{name} ({pid})"))
+            (theirs && !is_own(&entry.path(), name)).then(|| format!("{name} ({pid})"))
         })
         .collect();
     found.sort();
     found
 }
 
+/// Whether a process is Berth's own. Users can give theirs any name, and files too; a program of root's they cannot make.
+fn is_own(process: &Path, name: &str) -> bool {
+    let exe = process.join("exe");
+    let is_another = fs::read_link(&exe).is_ok_and(|path| {
+        let name = path.file_name().unwrap_or_default();
+        // After an upgrade there is more behind the name.
+        !name.as_bytes().starts_with(b"berth-helper")
+    });
+    let is_users = fs::metadata(&exe).is_ok_and(|program| program.uid() != 0);
+    matches!(name, "berth-init" | "berth-helper") && !is_another && !is_users
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
     use super::super::finding::Level;
     use super::super::world::tests::Fake;
     use super::*;
@@ -117,12 +135,29 @@ mod tests {
             ("process", ("proc/12/status", process), Level::Fail),
             ("init", ("proc/12/status", init), Level::Ok),
         ] {
-            let fake = Fake::new(&format!("owners-{name}"), USER, &[], &[files]);
+            let fake = Fake::new(USER, &[], &[files]);
             let findings = check(&fake.0);
             assert_eq!(findings.len(), 1, "{name}: {findings:?}");
             assert_eq!(findings[0].level, level, "{name}: {findings:?}");
         }
-        let mut fake = Fake::new("owners-account", USER, &[], &[]);
+        for (exe, level) in [
+            ("/usr/libexec/berth-helper", Level::Ok),
+            ("/usr/libexec/berth-helper (deleted)", Level::Ok),
+            ("/usr/bin/sleep", Level::Fail),
+            ("../../berth-helper", Level::Fail),
+        ] {
+            let files = [("proc/12/status", init), ("berth-helper", "")];
+            let fake = Fake::new(USER, &[], &files);
+            chown(fake.0.path("/berth-helper"), Some(1001), None).unwrap();
+            symlink(exe, fake.0.path("/proc/12/exe")).unwrap();
+            let findings = check(&fake.0);
+            assert_eq!(findings[0].level, level, "{exe}: {findings:?}");
+        }
+        let process = "Name:\tx\x1b]0;y\u{202e}\nUid:\t2000001001\t0\t0\t0\n";
+        let fake = Fake::new(USER, &[], &[("proc/12/status", process)]);
+        let told = check(&fake.0)[0].lines("owners");
+        assert!(told.contains(": x\u{fffd}]0;y\u{fffd} (12)\n"), "{told:?}");
+        let mut fake = Fake::new(USER, &[], &[]);
         let mut other = fake.0.accounts[0].clone();
         other.0.uid = 2_000_000_000;
         other.0.user = "bob".into();
@@ -132,12 +167,7 @@ mod tests {
             findings[0].text.ends_with("accounts have some: bob"),
             "{findings:?}"
         );
-        let fake = Fake::new(
-            "owners-unasked",
-            "",
-            &[],
-            &[("etc/subuid", "a:2000000000:9\n")],
-        );
+        let fake = Fake::new("", &[], &[("etc/subuid", "a:2000000000:9\n")]);
         assert_eq!(check(&fake.0), []);
     }
 }

@@ -9,6 +9,7 @@ use super::finding::Finding;
 use super::order::{after_the_join, before_the_way_back};
 use super::world::World;
 use crate::pam_files::Folders;
+use crate::verb::pam::open::open;
 use crate::verb::pam::standing::Standing;
 
 pub fn check(world: &World) -> Vec<Finding> {
@@ -77,6 +78,15 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
             format!("take these lines out, then: berth pam enable {service}"),
         ));
     }
+    if let Some(open) = open(folders, service, &text) {
+        findings.push(Finding::fail(
+            format!("{service}: {}", open.what),
+            format!(
+                "put \"{}\" at the end of its file, then: berth pam enable {service}",
+                open.line
+            ),
+        ));
+    }
     if way_back {
         let before = before_the_way_back(&session).into_iter();
         findings.extend(before.map(|entry| {
@@ -128,21 +138,20 @@ mod tests {
     const OFF: &str = "namespaces = { pid = true, mount = true }";
     const SSHD: (&str, &str) = ("etc/ssh/sshd_config", "#UsePAM no\nUsePAM yes\n");
 
-    fn told(name: &str, stack: &str, config: (&str, &str)) -> Vec<(Level, String)> {
+    fn told(stack: &str, config: (&str, &str)) -> Vec<(Level, String)> {
         let files = [("etc/pam.d/sshd", stack), config];
-        let fake = Fake::new(&format!("pam-{name}"), OFF, &[], &files);
-        let findings = check(&fake.0).into_iter();
-        findings.map(|one| (one.level, one.text)).collect()
+        Fake::new(OFF, &[], &files).told(check)
     }
 
     const GOOD: &str = "session  optional  pam_berth.so close\nsession required pam_unix.so\n\
-                        account  required  pam_berth.so\nsession  required  pam_berth.so open\n";
+                        account  required  pam_berth.so\naccount required pam_unix.so\n\
+                        session  required  pam_berth.so open\n";
 
     #[test]
     fn a_good_stack_is_said_to_be_good_and_one_without_berth_is_a_failure() {
-        let good = told("good", GOOD, SSHD);
+        let good = told(GOOD, SSHD);
         assert_eq!(good, [(Level::Ok, "pam_berth stands right in sshd".into())]);
-        let none = told("none", "session required pam_unix.so\n", SSHD);
+        let none = told("session required pam_unix.so\n", SSHD);
         assert_eq!(none.len(), 1, "{none:?}");
         assert_eq!(none[0].0, Level::Fail);
         assert!(none[0].1.contains("logins run outside"), "{none:?}");
@@ -152,7 +161,7 @@ mod tests {
     #[test]
     fn a_stack_without_berth_is_a_failure_also_where_nobody_is_listed_who_would_get_one() {
         let files = [("etc/pam.d/sshd", "session required pam_unix.so\n"), SSHD];
-        let mut fake = Fake::new("pam-unlisted", OFF, &[], &files);
+        let mut fake = Fake::new(OFF, &[], &files);
         fake.lists_nobody();
         let levels: Vec<Level> = check(&fake.0).iter().map(|one| one.level).collect();
         assert_eq!(levels, [Level::Fail]);
@@ -162,19 +171,19 @@ mod tests {
     fn a_line_of_sshd_config_may_be_indented() {
         let config = (SSHD.0, " \tUsePAM yes\n");
         let good = [(Level::Ok, "pam_berth stands right in sshd".into())];
-        assert_eq!(told("indented", GOOD, config), good);
+        assert_eq!(told(GOOD, config), good);
     }
 
     #[test]
     fn each_module_after_the_join_is_named_with_what_goes_wrong() {
         let stack = format!("{GOOD}session optional pam_systemd.so\nsession required pam_x.so\n");
-        let wrong = told("after", &stack, SSHD);
+        let wrong = told(&stack, SSHD);
         let texts: Vec<&str> = wrong.iter().map(|(_, text)| &**text).collect();
         assert_eq!(
             texts,
             [
-                "sshd:5: pam_systemd.so runs after pam_berth: logind cannot see the login",
-                "sshd:6: pam_x.so runs after pam_berth: it runs inside the berth",
+                "sshd:6: pam_systemd.so runs after pam_berth: logind cannot see the login",
+                "sshd:7: pam_x.so runs after pam_berth: it runs inside the berth",
             ]
         );
         assert!(wrong.iter().all(|(level, _)| *level == Level::Fail));
@@ -183,8 +192,9 @@ mod tests {
     #[test]
     fn what_cleans_up_before_the_way_back_is_named() {
         let stack = "session optional pam_keyinit.so force revoke\nsession required pam_unix.so\n\
-                     account required pam_berth.so\nsession required pam_berth.so\n";
-        let warned = told("undo", stack, SSHD);
+                     account required pam_berth.so\naccount required pam_unix.so\n\
+                     session required pam_berth.so\n";
+        let warned = told(stack, SSHD);
         assert_eq!(
             warned,
             [(
@@ -197,24 +207,29 @@ mod tests {
     #[test]
     fn what_may_end_the_stack_before_the_join_is_a_failure() {
         let stack = GOOD.replace("session required pam_unix", "session sufficient pam_unix");
-        let wrong = told("sufficient", &stack, SSHD);
+        let wrong = told(&stack, SSHD);
         assert_eq!(wrong.len(), 1, "{wrong:?}");
         assert!(wrong[0].1.contains("pass pam_berth over"), "{wrong:?}");
     }
 
     #[test]
+    fn a_stack_that_is_open_by_berths_lines_is_a_failure() {
+        let open = told(&GOOD.replace("account required pam_unix.so\n", ""), SSHD);
+        assert_eq!(open.len(), 1, "{open:?}");
+        assert_eq!(open[0].0, Level::Fail);
+        assert!(open[0].1.contains("no account line of its own"), "{open:?}");
+    }
+
+    #[test]
     fn an_sshd_with_pam_is_known_however_that_is_written() {
         let config = ("etc/ssh/sshd_config", "usepam=Yes\n");
-        assert_eq!(told("written", GOOD, config).len(), 1);
+        assert_eq!(told(GOOD, config).len(), 1);
     }
 
     #[test]
     fn an_sshd_without_pam_is_a_failure() {
-        for (name, file, text) in [
-            ("unset", "etc/ssh/sshd_config", "#UsePAM yes\n"),
-            ("no", "etc/ssh/sshd_config", "usepam=no\nUsePAM yes\n"),
-        ] {
-            let wrong = told(name, GOOD, (file, text));
+        for text in ["#UsePAM yes\n", "usepam=no\nUsePAM yes\n"] {
+            let wrong = told(GOOD, ("etc/ssh/sshd_config", text));
             assert_eq!(wrong.len(), 2, "{wrong:?}");
             assert!(wrong[1].1.contains("does not use PAM"), "{wrong:?}");
         }

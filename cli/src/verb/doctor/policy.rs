@@ -3,14 +3,25 @@
 use std::time::SystemTime;
 
 use berth_config::{Places, Severity, Trust, check_edited, counted};
+use berth_protocol::exempt::unanswered;
 
 use super::finding::Finding;
 use super::world::World;
+use crate::helper::no_answer;
 use crate::{place, readable};
 
 pub fn check(world: &World) -> Vec<Finding> {
     let places = Places::under(&world.root);
     let mut findings = vec![in_force(world)];
+    let list = &places.exempt;
+    let loaded = world.policy.as_ref().filter(|it| it.loaded().is_some());
+    if loaded.is_some_and(|policy| policy.unanswered() != unanswered(list)) {
+        let (path, then) = (list.display(), no_answer(list));
+        let what = format!(
+            "by {path} a login whose helper gives no answer {then}; the policy says otherwise"
+        );
+        findings.push(Finding::warn(what, "berth reload"));
+    }
     let site = place::this_machine();
     let checked = match check_edited(&places, Trust::Root, Some(&site)) {
         Ok(checked) => checked,
@@ -45,9 +56,10 @@ pub fn check(world: &World) -> Vec<Finding> {
 }
 
 fn in_force(world: &World) -> Finding {
+    let then = no_answer(&Places::under(&world.root).exempt);
     let Some(policy) = &world.policy else {
         return Finding::fail(
-            "there is no policy that could be used: each login follows on_error",
+            format!("there is no policy that could be used: each login {then}"),
             "berth check",
         );
     };

@@ -35,13 +35,13 @@ mod tests {
 
     #[test]
     fn a_berthed_member_of_docker_is_named() {
-        let fake = Fake::new("groups-docker", "", &["users", "docker"], &[]);
+        let fake = Fake::new("", &["users", "docker"], &[]);
         let findings = check(&fake.0);
         assert_eq!(findings.len(), 1, "{findings:?}");
         assert!(
             findings[0].text.ends_with("their berths: alice"),
             "{findings:?}"
         );
-        assert_eq!(check(&Fake::new("groups-none", "", &["users"], &[]).0), []);
+        assert_eq!(check(&Fake::new("", &["users"], &[]).0), []);
     }
 }

@@ -4,29 +4,32 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use berth_config::Places;
 use berth_protocol::ANOTHER_VERSION;
 
 use super::finding::Finding;
 use super::world::World;
 use crate::{helper, sys};
 
-/// Where distributions have PAM's modules; `*` is the machine's name.
-const FOLDERS: [&str; 3] = ["/usr/lib64/security", "/usr/lib/security", "/lib/security"];
+/// Where distributions have PAM's modules: in a folder of this name in one of these, or in one below, by the machine's name.
+const SECURITY: &str = "security";
+const LIBRARIES: [&str; 4] = ["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
 
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
     let helper = world.path(helper::HELPER);
-    findings.extend(sound(&helper));
+    let no_answer = helper::no_answer(&Places::under(&world.root).exempt);
+    findings.extend(sound(&helper, no_answer));
     let module = module(world);
     match &module {
-        Some(module) => findings.extend(sound(module)),
+        Some(module) => findings.extend(sound(module, "is refused, root's too")),
         None => findings.push(Finding::fail(
             "pam_berth.so is in none of PAM's folders",
             "install it again; a stack that names it lets nobody in",
         )),
     }
     if let (Some(module), []) = (&module, &*findings) {
-        findings.extend(of_two_versions(&helper, module));
+        findings.extend(of_two_versions(&helper, module, no_answer));
     }
     if let (Some(module), []) = (module, &*findings) {
         let (helper, module) = (helper.display(), module.display());
@@ -36,19 +39,26 @@ pub fn check(world: &World) -> Vec<Finding> {
 }
 
 fn module(world: &World) -> Option<PathBuf> {
-    let machines = world.entries("/usr/lib");
-    let machines = machines.map(|entry| entry.path().join("security"));
-    let mut folders = machines.chain(FOLDERS.map(|folder| world.path(folder)));
-    folders.find_map(|folder| Some(folder.join("pam_berth.so")).filter(|path| path.exists()))
+    let machines = LIBRARIES.map(|folder| world.entries(folder).map(|entry| entry.path()));
+    let folders = LIBRARIES.map(|folder| world.path(folder));
+    let folders = folders.into_iter().chain(machines.into_iter().flatten());
+    let mut folders = folders.map(|folder| folder.join(SECURITY));
+    // PAM looks nowhere but beside its own. Where /lib is no link to /usr/lib, that is one of the two.
+    folders.find_map(|folder| {
+        let module = folder.join("pam_berth.so");
+        (module.exists() && folder.join("pam_permit.so").exists()).then_some(module)
+    })
 }
 
 /// Whether helper and module understand each other.
-fn of_two_versions(helper: &Path, module: &Path) -> Option<Finding> {
+fn of_two_versions(helper: &Path, module: &Path, no_answer: &str) -> Option<Finding> {
     let unknown = || "an unknown version".to_owned();
     let [helper, module] = [helper, module].map(|path| version(path).unwrap_or_else(unknown));
     (helper != module).then(|| {
         Finding::fail(
-            format!("the helper is of Berth {helper}, and the module of {module}: every login follows on_error"),
+            format!(
+                "the helper is of Berth {helper}, and the module of {module}: every login {no_answer}"
+            ),
             "install both from one package",
         )
     })
@@ -68,13 +78,13 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
     bytes.windows(part.len()).position(|window| window == part)
 }
 
-/// What is wrong with a file that root runs.
-fn sound(path: &Path) -> Option<Finding> {
+/// What is wrong with a file that root runs, and what becomes of every login where it is not there.
+fn sound(path: &Path, without: &str) -> Option<Finding> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) => {
-            let why = format!("{shown}: {error}: every login follows on_error");
+            let why = format!("{shown}: {error}: every login {without}");
             return Some(Finding::fail(why, "install it again"));
         }
     };
@@ -92,4 +102,25 @@ fn sound(path: &Path) -> Option<Finding> {
     };
     let remedy = format!("chown root:root {shown}; chmod 755 {shown}; setcap -r {shown}");
     Some(Finding::fail(wrong, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Level;
+    use super::super::world::tests::Fake;
+    use super::*;
+
+    #[test]
+    fn the_module_is_looked_for_beside_pams_own_alone() {
+        let (helper, pams) = ("usr/libexec/berth-helper", "lib64/security/pam_permit.so");
+        for (name, module, level) in [
+            ("beside", "lib64/security/pam_berth.so", Level::Ok),
+            ("elsewhere", "usr/lib64/security/pam_berth.so", Level::Fail),
+        ] {
+            let files = [(helper, ""), (pams, ""), (module, "")];
+            let fake = Fake::new("", &[], &files);
+            let levels: Vec<Level> = check(&fake.0).iter().map(|one| one.level).collect();
+            assert_eq!(levels, [level], "{name}");
+        }
+    }
 }

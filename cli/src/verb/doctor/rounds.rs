@@ -86,7 +86,7 @@ mod tests {
             ("no-cron", hog, vec![job], Some("no cron runs")),
             ("exception", "", vec![job, exception], Some("no cron runs")),
         ] {
-            let fake = Fake::new(&format!("rounds-{name}"), profile, &[], &files);
+            let fake = Fake::new(profile, &[], &files);
             let told = check(&fake.0);
             let text = told.first().map(|one| (one.level, &*one.text));
             match says {
@@ -101,7 +101,7 @@ mod tests {
                 }
             }
         }
-        let fake = Fake::new("rounds-users", hog, &[], &[job, cron]);
+        let fake = Fake::new(hog, &[], &[job, cron]);
         chown(fake.0.path("/proc/7"), Some(1001), None).unwrap();
         assert!(check(&fake.0)[0].text.starts_with("no cron runs"));
     }

@@ -92,6 +92,7 @@ fn capped<'w>(world: &'w World, user: &str) -> Option<(&'w Login, Option<&'w str
 
 #[cfg(test)]
 mod tests {
+    use super::super::finding::Level;
     use super::super::world::tests::Fake;
     use super::*;
 
@@ -107,13 +108,12 @@ mod tests {
         let joined = "[Service]\nUser=alice\nPAMName=bots\n";
         let no_more = "[Service]\nPAMName=\n";
         let pam = "[Service]\nPAMName=bots\n";
-        let told = |name: &str, profile: &str, files: &[(&str, &str)]| {
+        let told = |profile: &str, files: &[(&str, &str)]| {
             let files = [files, &[("run/systemd/system/x", "")]].concat();
-            let fake = Fake::new(&format!("services-{name}"), profile, &[], &files);
-            let findings = check(&fake.0).into_iter();
-            findings.map(|one| one.text).collect::<Vec<_>>()
+            Fake::new(profile, &[], &files).told(check)
         };
-        let outside = ["bot.service opens no PAM session: it runs outside the caps of alice"];
+        let outside = "bot.service opens no PAM session: it runs outside the caps of alice";
+        let outside = [(Level::Warn, outside.to_owned())];
         for (name, files) in [
             ("name", &[(etc, as_alice)][..]),
             ("uid", &[(run, by_uid)]),
@@ -124,7 +124,7 @@ mod tests {
                 &[(etc, "[Service]\nUser=alice\nSlice=user-10.slice\n")],
             ),
         ] {
-            assert_eq!(told(name, caps, files), outside, "{name}");
+            assert_eq!(told(caps, files), outside, "{name}");
         }
         for (name, files) in [
             ("joined", &[(etc, joined)][..]),
@@ -142,40 +142,36 @@ mod tests {
                 &[(etc, "[Service]\nUser=alice\nSlice=user-1001-bots.slice\n")],
             ),
         ] {
-            assert_eq!(told(name, caps, files), [""; 0], "{name}");
+            assert_eq!(told(caps, files), [], "{name}");
         }
-        assert_eq!(told("no-caps", "", &[(etc, as_alice)]), [""; 0]);
-        let no_systemd = Fake::new("services-none", caps, &[], &[(etc, as_alice)]);
+        assert_eq!(told("", &[(etc, as_alice)]), []);
+        let no_systemd = Fake::new(caps, &[], &[(etc, as_alice)]);
         assert_eq!(check(&no_systemd.0), []);
     }
 
     #[test]
     fn the_instance_of_a_template_that_is_enabled_is_told_wherever_the_template_is() {
         let wants = "etc/systemd/system/multi-user.target.wants";
-        let told = |name: &str, files: &[(&str, &str)], instance: &str| {
+        let told = |files: &[(&str, &str)], instance: &str| {
             let link = format!("{wants}/{instance}");
             let files = [files, &[("run/systemd/system/x", ""), (&link, "")]].concat();
             let caps = "user = { tasks_max = 50 }";
-            let fake = Fake::new(&format!("services-instance-{name}"), caps, &[], &files);
-            let findings = check(&fake.0).into_iter();
-            findings.map(|one| one.text).collect::<Vec<_>>()
+            Fake::new(caps, &[], &files).told(check)
         };
         let template = "usr/lib/systemd/system/sync@.service";
         let (text, alices) = ("[Service]\nUser=%i\n", "sync@alice.service");
         let drop_in = "etc/systemd/system/sync@.service.d/pam.conf";
         let expected = "sync@alice.service opens no PAM session: it runs outside the caps of alice";
-        assert_eq!(told("enabled", &[(template, text)], alices), [expected]);
-        assert_eq!(
-            told("others", &[(template, text)], "sync@bob.service"),
-            [""; 0]
-        );
+        let expected = [(Level::Warn, expected.to_owned())];
+        assert_eq!(told(&[(template, text)], alices), expected);
+        assert_eq!(told(&[(template, text)], "sync@bob.service"), []);
         let pam = (drop_in, "[Service]\nPAMName=bots\n");
-        assert_eq!(told("joined", &[(template, text), pam], alices), [""; 0]);
+        assert_eq!(told(&[(template, text), pam], alices), []);
         let own = (
             "etc/systemd/system/sync@alice.service",
             "[Service]\nUser=bob\n",
         );
-        assert_eq!(told("own", &[(template, text), own], alices), [""; 0]);
+        assert_eq!(told(&[(template, text), own], alices), []);
     }
 
     #[test]
@@ -185,7 +181,7 @@ mod tests {
             (file, "[Service]\nUser=alice\n"),
             ("run/systemd/system/x", ""),
         ];
-        let fake = Fake::new("services-alias", "user = { tasks_max = 50 }", &[], &files);
+        let fake = Fake::new("user = { tasks_max = 50 }", &[], &files);
         let alias = fake.0.path("/etc/systemd/system/alias.service");
         std::os::unix::fs::symlink("bot.service", alias).unwrap();
         assert_eq!(check(&fake.0).len(), 1);

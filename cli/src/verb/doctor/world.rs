@@ -124,33 +124,22 @@ fn berth_of(decision: &Decision) -> Option<&Berth> {
 
 #[cfg(test)]
 pub mod tests {
-    use super::*;
     use berth_config::{Group, Trust, check_files};
 
-    /// A machine of a test's own. Its folder is removed with it.
-    pub struct Fake(pub World);
+    use super::super::finding::{Finding, Level};
+    use super::*;
+    use crate::own_folder::Folder;
 
-    impl Drop for Fake {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0.root);
-        }
-    }
+    /// A machine of a test's own.
+    pub struct Fake(pub World, #[allow(dead_code)] Folder);
 
     impl Fake {
         /// One with files, and with alice, who is in groups and in a profile of these lines.
-        pub fn new(name: &str, profile: &str, groups: &[&str], files: &[(&str, &str)]) -> Fake {
-            let id = std::process::id();
-            let root = std::env::temp_dir().join(format!("berth-doctor-{id}-{name}"));
-            let _ = fs::remove_dir_all(&root);
-            for (path, text) in files {
-                let path = root.join(path);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, text).unwrap();
-            }
+        pub fn new(profile: &str, groups: &[&str], files: &[(&str, &str)]) -> Fake {
+            let root = Folder::with(files);
             fs::create_dir_all(root.join("cgroup")).unwrap();
-            let policy = root.join("policy.toml");
             let text = format!("version = 1\n[[rule]]\nprofile = \"p\"\n[profile.p]\n{profile}\n");
-            fs::write(&policy, text).unwrap();
+            let policy = root.write("policy.toml", text);
             let checked = check_files(&[policy], Trust::Anybody, None).unwrap();
             assert!(checked.policy.is_some(), "{:?}", checked.diagnostics);
             let groups = groups.iter().map(|name| Group {
@@ -165,7 +154,14 @@ pub mod tests {
                 ..Login::default()
             };
             let cgroup = root.join("cgroup");
-            Fake(World::of(&root, Some(cgroup), checked.policy, vec![alice]))
+            let world = World::of(&root, Some(cgroup), checked.policy, vec![alice]);
+            Fake(world, root)
+        }
+
+        /// What a check says of it.
+        pub fn told(&self, check: fn(&World) -> Vec<Finding>) -> Vec<(Level, String)> {
+            let findings = check(&self.0).into_iter();
+            findings.map(|one| (one.level, one.text)).collect()
         }
 
         /// The same where NSS lists only who is exempt.

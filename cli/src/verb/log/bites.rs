@@ -14,9 +14,10 @@ const LATELY: Duration = Duration::from_secs(86_400);
 /// The last few, the oldest first: `09:41:07  memory_max reached: killed python3 (session 12)`, and for programs.
 pub fn lately(user: &str, most: usize) -> (Vec<String>, Vec<Value>) {
     let now = SystemTime::now();
-    let mut events = Source::lately(now.checked_sub(LATELY).unwrap_or(now));
-    events.retain(|event| event.word == "cap" && event.get("user") == Some(user));
-    let events = events.split_off(events.len().saturating_sub(most));
+    let since = now.checked_sub(LATELY).unwrap_or(now);
+    let events = Source::lately(since, most, |event| {
+        event.word == "cap" && event.get("user") == Some(user)
+    });
     (
         events.iter().map(|event| line(event, now)).collect(),
         events.iter().map(object).collect(),

@@ -1,14 +1,17 @@
 //! Where Berth's lines are: systemd's journal, or a file of a syslog daemon's.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use berth_config::LocalTime;
+use berth_session::open_file;
 use serde_json::Value;
 
 use super::event::Event;
@@ -26,6 +29,9 @@ const AUTHPRIV: &str = "SYSLOG_FACILITY=10";
 
 /// The helper's lines and the command's, and not the module's.
 const OF_BERTH: &str = "SYSLOG_IDENTIFIER=berth";
+
+/// How long until a file is looked at again.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// How much of a file is its end.
 const END: u64 = 1 << 20;
@@ -48,8 +54,17 @@ pub enum Place {
     Time(SystemTime),
     /// Behind this entry of the journal.
     Cursor(String),
-    /// Behind so many bytes of the file.
-    Byte(u64),
+    /// Behind what was read of the file.
+    Behind(Growing),
+}
+
+/// A file that a syslog daemon writes.
+#[derive(Debug)]
+pub struct Growing {
+    path: PathBuf,
+    log: BufReader<File>,
+    /// One that is still being written.
+    line: Vec<u8>,
 }
 
 /// What a program prints, for as long as this is there. Its end is an error if the program failed.
@@ -79,6 +94,47 @@ impl Drop for Output {
     }
 }
 
+/// The last events that are wanted: no more are kept, however many a log has.
+struct Last<F> {
+    most: usize,
+    wanted: F,
+    events: VecDeque<Event>,
+}
+
+impl<F: Fn(&Event) -> bool> Last<F> {
+    fn new(most: usize, wanted: F) -> Last<F> {
+        Last {
+            most,
+            wanted,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The next one.
+    fn push(&mut self, event: Option<Event>) {
+        self.events.extend(event.filter(&self.wanted));
+        if self.events.len() > self.most {
+            self.events.pop_front();
+        }
+    }
+
+    /// Those of a journal that begins with the last. What is before those that are wanted is not read.
+    fn backwards(&mut self, log: impl Read, mut look: impl FnMut(&Value)) -> io::Result<()> {
+        for line in lines(log) {
+            let entry = serde_json::from_str(&line?).unwrap_or_default();
+            look(&entry);
+            if self.events.len() >= self.most {
+                break;
+            }
+            let event = of_journal(&entry).filter(&self.wanted);
+            event
+                .into_iter()
+                .for_each(|event| self.events.push_front(event));
+        }
+        Ok(())
+    }
+}
+
 impl Source {
     /// The file that is named, or this machine's log.
     pub fn find(file: Option<&Path>) -> Result<Source, Exit> {
@@ -103,105 +159,84 @@ impl Source {
         file.map(|file| Source::File(file.into()))
     }
 
-    /// What this machine's log has of Berth's lately: since a time, and of a file no more than its end. Nothing, where
-    /// it cannot be read.
-    pub fn lately(since: SystemTime) -> Vec<Event> {
-        let Some(source) = Source::here() else {
-            return Vec::new();
-        };
-        let log: Option<Box<dyn Read>> = match &source {
-            Source::Journal => journal([OF_BERTH.into(), Place::Time(since).as_option()])
-                .ok()
-                .map(|log| Box::new(log) as _),
-            Source::File(file) => end_of(file).ok().map(|log| Box::new(log) as _),
-        };
-        let now = SystemTime::now();
-        let lines = log.into_iter().flat_map(lines).map_while(Result::ok);
-        let events = lines.filter_map(|line| source.event(&line, now));
-        events.filter(|event| event.time >= since).collect()
+    /// The last events that are wanted of what this machine's log has of Berth's since a time, as a warning or worse: of a
+    /// file no more than its end. Nothing, where it cannot be read.
+    pub fn lately(since: SystemTime, most: usize, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let mut last = Last::new(most, |event| event.time >= since && wanted(event));
+        match Source::here() {
+            Some(Source::Journal) => {
+                let all = [
+                    OF_BERTH.into(),
+                    "--priority=warning".into(),
+                    self::since(since),
+                ];
+                // What was read before an error is so.
+                let _ = journal_backwards(all).map(|log| last.backwards(log, |_| ()));
+            }
+            Some(Source::File(file)) => {
+                let now = SystemTime::now();
+                let lines = end_of(&file).ok().into_iter().flat_map(lines);
+                let lines = lines.map_while(Result::ok);
+                lines.for_each(|line| last.push(of_syslog(&line, now)));
+            }
+            None => {}
+        }
+        last.events.into()
     }
 
-    /// The events up to now, and where they end.
-    pub fn until_now(&self, since: Option<SystemTime>) -> Result<(Vec<Event>, Place), Exit> {
-        match self {
+    /// The last events up to now that are wanted, and where the log ends.
+    pub fn until_now(
+        &self,
+        since: Option<SystemTime>,
+        most: usize,
+        wanted: impl Fn(&Event) -> bool,
+    ) -> Result<(Vec<Event>, Place), Exit> {
+        let mut last = Last::new(most, wanted);
+        let place = match self {
             Source::Journal => {
-                let mut place = Place::Time(SystemTime::now());
-                let since = since.map(|since| Place::Time(since).as_option());
-                let mut events = Vec::new();
-                for line in lines(journal(since)?) {
-                    let line = line.map_err(|error| self.unreadable(&error))?;
-                    let entry = serde_json::from_str(&line).unwrap_or_default();
-                    let cursor = text(&entry, "__CURSOR").map(String::from);
-                    place = cursor.map_or(place, Place::Cursor);
-                    events.extend(of_journal(&entry));
-                }
-                Ok((events, place))
+                let mut place = None;
+                let since = since.map(self::since);
+                let find = |entry: &Value| {
+                    let cursor = text(entry, "__CURSOR").map(String::from);
+                    place = place.take().or(cursor.map(Place::Cursor));
+                };
+                let now = SystemTime::now();
+                last.backwards(journal_backwards(since)?, find)
+                    .map_err(|error| self.unreadable(&error))?;
+                place.unwrap_or(Place::Time(now))
             }
             Source::File(file) => {
-                // Opened before the other: should it be set aside in between, it is found there, and known.
-                let log = File::open(file).map_err(|error| self.unreadable(&error))?;
-                let id = |file: &File| file.metadata().ok().map(|file| (file.dev(), file.ino()));
-                let mut before = file.clone().into_os_string();
-                before.push(".1");
-                let now = SystemTime::now();
-                let mut events = Vec::new();
-                // It is there only if something was set aside already.
-                let before = File::open(before).ok();
-                if let Some(before) = before.filter(|before| id(before) != id(&log)) {
-                    let lines = lines(before).map_while(Result::ok);
-                    events.extend(lines.filter_map(|line| of_syslog(&line, now)));
-                }
-                let mut end = 0;
-                let mut log = BufReader::new(log);
-                while let Some(line) =
-                    next_line(&mut log).map_err(|error| self.unreadable(&error))?
-                {
-                    // One that is still being written comes whole when the log is followed.
-                    if line.ends_with(b"\n") {
-                        end += line.len() as u64;
-                        events.extend(of_syslog(&String::from_utf8_lossy(&line), now));
-                    }
-                }
-                Ok((events, Place::Byte(end)))
+                let mut log = Growing::open(file).map_err(|error| self.unreadable(&error))?;
+                log.up_to_now(&mut last)
+                    .map_err(|error| self.unreadable(&error))?;
+                Place::Behind(log)
             }
-        }
+        };
+        Ok((last.events.into(), place))
     }
 
     /// Gives each event from a place on to `show`, until that has seen enough.
     pub fn follow(
         &self,
-        from: &Place,
+        from: Place,
         mut show: impl FnMut(&Event) -> io::Result<()>,
     ) -> Result<(), Exit> {
-        let output = match self {
-            Source::Journal => journal(["--follow".into(), "--no-tail".into(), from.as_option()])?,
-            // Goes on with the new file, too, when the old one is set aside.
-            Source::File(file) => {
-                let arguments = [
-                    "-F".into(),
-                    from.as_option().into(),
-                    "--".into(),
-                    file.clone().into_os_string(),
-                ];
-                output("tail", arguments)?
+        let from = match from {
+            Place::Behind(log) => {
+                let done = log.follow(show);
+                return done.map_err(|error| self.unreadable(&error));
             }
+            Place::Time(time) => since(time),
+            Place::Cursor(cursor) => format!("--after-cursor={cursor}"),
         };
-        for line in lines(output) {
+        for line in lines(journal(["--follow".into(), "--no-tail".into(), from])?) {
             let line = line.map_err(|error| self.unreadable(&error))?;
-            let event = self.event(&line, SystemTime::now());
-            if event.is_some_and(|event| show(&event).is_err()) {
+            let entry = serde_json::from_str(&line).unwrap_or_default();
+            if of_journal(&entry).is_some_and(|event| show(&event).is_err()) {
                 break;
             }
         }
         Ok(())
-    }
-
-    /// What a line of it tells.
-    fn event(&self, line: &str, now: SystemTime) -> Option<Event> {
-        match self {
-            Source::Journal => of_journal(&serde_json::from_str(line).ok()?),
-            Source::File(_) => of_syslog(line, now),
-        }
     }
 
     /// Why the log cannot be read.
@@ -214,18 +249,83 @@ impl Source {
     }
 }
 
-impl Place {
-    /// As an option of the program that reads on from there.
-    fn as_option(&self) -> String {
-        match self {
-            Place::Time(time) => {
-                let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-                format!("--since=@{}", since_1970.as_secs())
+impl Growing {
+    fn open(path: &Path) -> io::Result<Growing> {
+        Ok(Growing {
+            path: path.into(),
+            log: BufReader::new(File::open(path)?),
+            line: Vec::new(),
+        })
+    }
+
+    /// The next line, if there is one that is whole.
+    fn line(&mut self) -> io::Result<Option<String>> {
+        self.log.read_until(b'\n', &mut self.line)?;
+        let is_whole = self.line.ends_with(b"\n");
+        let line = is_whole.then(|| std::mem::take(&mut self.line));
+        Ok(line.map(|line| String::from_utf8_lossy(&line).into_owned()))
+    }
+
+    /// All that is in it, and before that what was set aside last.
+    fn up_to_now<F: Fn(&Event) -> bool>(&mut self, last: &mut Last<F>) -> io::Result<()> {
+        let mut before = self.path.clone().into_os_string();
+        before.push(".1");
+        let now = SystemTime::now();
+        // It is there only if something was set aside already; and if that was after this was opened, it is this.
+        let before = open_file(before).ok();
+        if let Some(before) = before.filter(|before| id(before) != id(self.log.get_ref())) {
+            let lines = lines(before).map_while(Result::ok);
+            lines.for_each(|line| last.push(of_syslog(&line, now)));
+        }
+        while let Some(line) = self.line()? {
+            last.push(of_syslog(&line, now));
+        }
+        Ok(())
+    }
+
+    /// The file that has taken its place; or itself, if it was cut. It is read from the beginning.
+    fn next(&mut self) -> Option<File> {
+        let next = open_file(&self.path).ok()?; // For a moment there is none.
+        let is_another = id(&next) != id(self.log.get_ref());
+        let length = next.metadata().ok()?.len();
+        let is_cut = self.log.stream_position().is_ok_and(|at| length < at);
+        (is_another || is_cut).then_some(next)
+    }
+
+    /// Gives each event from here on to `show`, until that has seen enough.
+    fn follow(mut self, mut show: impl FnMut(&Event) -> io::Result<()>) -> io::Result<()> {
+        let mut next = None;
+        loop {
+            while let Some(line) = self.line()? {
+                let event = of_syslog(&line, SystemTime::now());
+                if event.is_some_and(|event| show(&event).is_err()) {
+                    return Ok(());
+                }
             }
-            Place::Cursor(cursor) => format!("--after-cursor={cursor}"),
-            Place::Byte(byte) => format!("--bytes=+{}", byte.saturating_add(1)),
+            match next.take() {
+                Some(next) => {
+                    self.log = BufReader::new(next);
+                    self.line.clear();
+                }
+                // The daemon writes into the old one for a moment more.
+                None => {
+                    next = self.next();
+                    sleep(AGAIN);
+                }
+            }
         }
     }
+}
+
+/// As journalctl has it.
+fn since(time: SystemTime) -> String {
+    let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("--since=@{}", since_1970.as_secs())
+}
+
+/// Which file it is.
+fn id(file: &File) -> Option<(u64, u64)> {
+    file.metadata().ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// The end of a file. Its first line is cut, and so none of Berth's.
@@ -262,6 +362,11 @@ fn journal(arguments: impl IntoIterator<Item = String>) -> Result<Output, Exit> 
     )
 }
 
+/// The same, the last first.
+fn journal_backwards(arguments: impl IntoIterator<Item = String>) -> Result<Output, Exit> {
+    journal(["--reverse".to_owned()].into_iter().chain(arguments))
+}
+
 fn output(
     name: &'static str,
     arguments: impl IntoIterator<Item = OsString>,
@@ -270,7 +375,7 @@ fn output(
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null()) // tail tells of each file that it goes on with
+        .stderr(Stdio::null())
         .spawn();
     let missing = |error: &io::Error| not_so(format!("cannot run {name}: {error}"));
     let mut program = started.map_err(|error| missing(&error))?;
@@ -365,6 +470,43 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_set_aside_meanwhile_is_read_once_and_the_next_from_its_beginning() {
+        let name = format!("berth-growing-{}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let before = file.with_extension("1");
+        let line =
+            |session: u32| format!("Nov 24 10:12:07 lab1 berth[1]: close session={session}\n");
+        std::fs::write(&file, line(1) + &line(2) + "Nov 24 10:12:07 lab1 be").unwrap();
+        let mut log = Growing::open(&file).unwrap();
+        std::fs::rename(&file, &before).unwrap();
+        let mut last = Last::new(10, |_| true);
+        log.up_to_now(&mut last).unwrap();
+        assert_eq!(last.events.len(), 2);
+        assert!(log.next().is_none(), "for a moment there is none");
+        // Longer than the old one was when that was read.
+        let new: Vec<u32> = (3..9).collect();
+        let text: String = new.iter().map(|session| line(*session)).collect();
+        std::fs::write(&file, text).unwrap();
+        let mut told = Vec::new();
+        let done = log.follow(|event| {
+            told.extend(event.number("session"));
+            match told.len() {
+                6 => Err(io::ErrorKind::BrokenPipe.into()),
+                _ => Ok(()),
+            }
+        });
+        done.unwrap();
+        assert_eq!(told, [3, 4, 5, 6, 7, 8]);
+        let mut log = Growing::open(&file).unwrap();
+        log.up_to_now(&mut last).unwrap();
+        assert!(log.next().is_none());
+        std::fs::write(&file, line(10)).unwrap();
+        assert!(log.next().is_some(), "it was cut");
+        std::fs::remove_file(before).unwrap();
+        std::fs::remove_file(file).unwrap();
+    }
+
+    #[test]
     fn a_program_that_fails_is_no_log_without_events() {
         let said = |script: &str| {
             let output = output("sh", ["-c", script].map(OsString::from)).unwrap();
@@ -387,6 +529,26 @@ mod tests {
         ] {
             assert_eq!(without_year(stamp, now), Some(at(time)), "{stamp}");
         }
+    }
+
+    #[test]
+    fn no_more_events_are_kept_than_are_asked_for() {
+        let mut last = Last::new(10, |event| event.get("user") == Some("alice"));
+        let line = |number, user| {
+            format!("Nov 24 10:12:07 lab1 berth[4821]: close session={number} user={user}")
+        };
+        let now = at("2026-11-24 12:00:00");
+        for number in 0..10_000 {
+            last.push(of_syslog(&line(number, "alice"), now));
+            last.push(of_syslog(&line(number, "bob"), now));
+            assert!(last.events.len() <= 10);
+        }
+        let sessions: Vec<_> = last
+            .events
+            .iter()
+            .map(|one| one.number("session"))
+            .collect();
+        assert_eq!(sessions, (9990..10_000).map(Some).collect::<Vec<_>>());
     }
 
     #[test]

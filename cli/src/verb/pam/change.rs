@@ -5,14 +5,16 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use berth_config::Policy;
+use berth_config::{Places, Policy};
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::lines::{self, Cannot};
 use super::manager;
+use super::open::open;
 use super::standing::{Standing, never};
 use super::trial::Trial;
 use crate::exit::{Exit, not_so};
+use crate::helper::no_answer;
 use crate::pam_files::Folders;
 use crate::replace::Original;
 use crate::{ask, difference, lock};
@@ -93,6 +95,10 @@ pub fn run(
             }
         }
     }
+    if change == Change::Enable && done > 0 {
+        let list = Places::system().exempt;
+        println!("A login whose helper gives no answer {}.", no_answer(&list));
+    }
     Ok(match (done, failed) {
         (_, 0) => Exit::Done,
         (0, _) => Exit::NotSo,
@@ -154,6 +160,17 @@ fn plan(
         };
         println!("{service}: {state}");
         return Ok(None);
+    }
+    if change == Change::Enable {
+        // A trial cannot see it: it only asks whether those get in who should.
+        if let Some(open) = open(folders, service, &text) {
+            return Err(about(&format!(
+                "{}: put \"{}\" at the end of {} first",
+                open.what,
+                open.line,
+                path.display()
+            )));
+        }
     }
     if service == MANAGER {
         println!("{service}: the drop-in {} with it", manager::DROP_IN);

@@ -130,12 +130,12 @@ fn skipping(stack: &[Entry]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_stack_is_read_with_what_it_includes() {
-        let folder = std::env::temp_dir().join(format!("berth-standing-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let folders = Folders::from(folder.as_path());
+        let folder = Folder::new();
+        let folders = Folders::from(&*folder);
         let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
         let of = |name: &str| Standing::of(&folders, name).unwrap();
         let plain = "account required pam_unix.so\nsession required pam_unix.so\n";
@@ -235,6 +235,5 @@ mod tests {
             &format!("account substack jumps\n{by_hand}"),
             &over.replace("su:1", "jumps:1"),
         );
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

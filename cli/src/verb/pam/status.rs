@@ -1,14 +1,21 @@
 //! `berth pam status`: which services have Berth's lines.
 
+use std::path::Path;
+
+use berth_config::Places;
+use berth_protocol::OnError;
+use berth_protocol::exempt::unanswered;
 use berth_protocol::service::JOINED;
 use serde_json::json;
 
 use super::standing::{Standing, is_included};
 use crate::exit::{Exit, not_so};
+use crate::helper::no_answer;
 use crate::json;
 use crate::pam_files::{Entry, Folders, entries};
 
-pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit, Exit> {
+pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit> {
+    let (folders, list) = (&Folders::under(root), Places::under(root).exempt);
     let usual = usual(folders);
     let chosen = match services {
         [] => &usual[..],
@@ -37,6 +44,10 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit
         });
         json::print(json!({
             "services": services.collect::<Vec<_>>(),
+            "no_answer": match unanswered(&list) {
+                OnError::Allow => "allow",
+                OnError::Deny => "deny",
+            },
         }))?;
     } else {
         let width = found.iter().map(|(service, _)| service.len()).max();
@@ -46,6 +57,9 @@ pub fn run(folders: &Folders, services: &[String], as_json: bool) -> Result<Exit
             let (state, note) = words(standing);
             let note = note.map_or(String::new(), |note| format!(": {note}"));
             println!("{service:width$}  {state}{note}");
+        }
+        if found.iter().any(|(_, standing)| standing.is_right()) {
+            println!("A login whose helper gives no answer {}.", no_answer(&list));
         }
     }
     Ok(
@@ -82,11 +96,11 @@ fn usual(folders: &Folders) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_service_that_has_berths_lines_is_shown_whatever_it_is() {
-        let folder = std::env::temp_dir().join(format!("berth-status-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let folder = Folder::new();
         let lines = "account required pam_berth.so\nsession required pam_berth.so\n";
         for (name, text) in [
             ("sshd", lines),
@@ -96,9 +110,8 @@ mod tests {
         ] {
             std::fs::write(folder.join(name), text).unwrap();
         }
-        let shown = usual(&Folders::from(folder.as_path()));
+        let shown = usual(&Folders::from(&*folder));
         let others: Vec<&String> = shown.iter().skip(JOINED.len()).collect();
         assert_eq!(others, ["systemd-user"]);
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -58,7 +58,9 @@ impl Page {
         if let Some(own) = namespaces(&record.namespaces) {
             about.push(("Own", own));
         }
-        let is_stale = Stale::find([record]).is_some_and(|stale| stale.has(record));
+        let stale = Stale::find([record]);
+        stale.tell();
+        let is_stale = stale.has(record);
         if is_stale {
             about.push((
                 "Stale",
@@ -84,7 +86,8 @@ impl Page {
 
     /// A user, of whose sessions `first` is the first. Of one who has several UIDs the figures are those of all together.
     pub fn of_user(name: &str, first: &Record, records: &[Record], tree: Option<&Tree>) -> Page {
-        let stale = Stale::find(records).unwrap_or_default();
+        let stale = Stale::find(records);
+        stale.tell();
         let all: Vec<&Record> = records.iter().collect();
         let users = live::by_user(records);
         let uids: Vec<String> = users.keys().map(u32::to_string).collect();
@@ -118,7 +121,7 @@ impl Page {
         });
         let (mut exceptions, mut objects) = (Vec::new(), Vec::new());
         for uid in users.keys() {
-            let (lines, of_uid) = exceptions::shown(*uid);
+            let (lines, of_uid) = exceptions::shown(name, *uid);
             exceptions.extend(lines.into_iter().map(|line| match users.len() {
                 1 => line,
                 _ => format!("of {uid}: {line}"),

@@ -179,6 +179,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::own_folder::Folder;
 
     fn counted(opened: u64, killed: u64) -> Counted {
         Counted {
@@ -221,7 +222,8 @@ mod tests {
 
     #[test]
     fn a_session_that_is_on_record_late_hides_none_of_today() {
-        let file = std::env::temp_dir().join(format!("berth-today-{}", std::process::id()));
+        let folder = Folder::new();
+        let file = folder.join("sessions.jsonl");
         let today = midnight().unwrap();
         let line = |(session, end): (u32, SystemTime)| {
             let end = LocalTime::rfc3339(end).unwrap();
@@ -242,7 +244,6 @@ mod tests {
             today.account(Some(file.clone()), |_| false);
             assert_eq!(today.bites().killed, killed);
         }
-        std::fs::remove_file(file).unwrap();
     }
 
     #[test]

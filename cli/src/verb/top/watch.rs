@@ -130,7 +130,7 @@ impl Watch {
         today.look(due.into_iter());
         if turn % TURNS == 0 {
             let records = self.records.values().map(|(_, record)| record);
-            self.stale = Stale::find(records).unwrap_or_default();
+            self.stale = Stale::find(records);
             let policy = Policy::load_system().ok();
             let file = policy.and_then(|policy| policy.accounting().file);
             let records = &self.records;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Look, Mean, Process, Track, Tracks};
+use crate::own_folder::Folder;
 
 const WINDOW: Duration = Duration::from_secs(120);
 const SECOND: u64 = 1_000_000;
@@ -95,7 +96,7 @@ fn what_a_program_used_before_it_was_seen_is_judged_with_its_end_and_once() {
 
 #[test]
 fn tracks_are_read_as_they_were_written() {
-    let root = std::env::temp_dir().join(format!("berth-tracks-{}", std::process::id()));
+    let root = Folder::new();
     let places = crate::Places::under(&root);
     assert_eq!(
         Tracks::read(&places).unwrap(),
@@ -110,7 +111,6 @@ fn tracks_are_read_as_they_were_written() {
     };
     tracks.write(&places).unwrap();
     assert_eq!(Tracks::read(&places).unwrap(), tracks);
-    std::fs::remove_dir_all(root).unwrap();
 }
 
 #[test]

@@ -8,18 +8,14 @@ use serde_json::Value;
 
 use super::{BootedCase, Case};
 
-pub const CASES: &[Case] = &[
-    ("a_record_has_what_its_session_used", used),
-    (
-        "what_a_users_tasks_max_refuses_is_told_where_it_is_counted",
-        refused,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    a_record_has_what_its_session_used
+    what_a_users_tasks_max_refuses_is_told_where_it_is_counted
+};
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[(
-    "a_record_has_what_its_session_used_under_systemd",
-    used_under_systemd,
-)];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
+    a_record_has_what_its_session_used_under_systemd
+};
 
 const FILE: &str = "/var/log/berth/sessions.jsonl";
 
@@ -43,26 +39,24 @@ fn policy() -> Policy {
 
 /// The one record of a user's.
 #[track_caller]
-fn record(user: &str) -> String {
-    let user = format!("\"user\":\"{user}\"");
+fn record(user: &str) -> Value {
     let find = || {
         let text = fs::read_to_string(FILE).ok()?;
-        // That of a user's service manager is another.
-        let mut lines = text
+        let mut records = text
             .lines()
-            .filter(|line| line.contains(&user) && line.contains("\"sshd\""));
-        lines.next().map(String::from)
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        // That of a user's service manager is another.
+        records.find(|one| one["user"] == user && one["service"] == "sshd")
     };
     assert!(eventually(|| find().is_some()), "no record");
     find().unwrap()
 }
 
 #[track_caller]
-fn assert_used(record: &str) {
-    let figure = |key: &str| -> u64 {
-        let (_, rest) = record.split_once(&format!("\"{key}\":")).expect(key);
-        let value = rest.split([',', '}']).next().unwrap();
-        value.parse().unwrap_or_else(|_| panic!("{key}: {record}"))
+fn assert_used(record: &Value) {
+    let figure = |key: &str| {
+        let figure = record[key].as_u64();
+        figure.unwrap_or_else(|| panic!("{key}: {record}"))
     };
     assert!(
         (30 << 20..=64 << 20).contains(&figure("memory_peak")),
@@ -78,7 +72,7 @@ fn assert_used(record: &str) {
     assert!(figure("tasks_refused") == 0, "{record}");
 }
 
-fn used(machine: &mut Machine) {
+fn a_record_has_what_its_session_used(machine: &mut Machine) {
     fs::create_dir_all("/var/log").unwrap();
     machine.policy(&policy());
     let work = work("/disk/alice", &machine.probe(""));
@@ -87,12 +81,12 @@ fn used(machine: &mut Machine) {
 }
 
 /// In the session before Linux 6.11, in the user's cgroup since then; and where it is not counted, there is no 0.
-fn refused(machine: &mut Machine) {
+fn what_a_users_tasks_max_refuses_is_told_where_it_is_counted(machine: &mut Machine) {
     fs::create_dir_all("/var/log").unwrap();
     fs::remove_file(FILE).ok();
     machine.policy(&Policy {
         rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
-        ..Policy::with_profile("user = { tasks_max = 16 }\nlogout = { grace = \"1s\" }")
+        ..Policy::with_user_caps("tasks_max = 16")
     });
     let (login, _) = machine.stay("alice");
     let said = machine.ssh(
@@ -100,12 +94,10 @@ fn refused(machine: &mut Machine) {
         "(for i in $(seq 20); do sleep 1 & done; wait) 2>&1",
     );
     assert!(said.stdout.contains("fork"), "{said:?}");
-    let record: Value = serde_json::from_str(&record("alice")).unwrap();
-    let users = machine.berth("list --users --json").ok();
-    let users: Value = serde_json::from_str(&users).unwrap();
+    let record = record("alice");
+    let users = machine.berth("list --users --json").json();
     let metrics = machine.berth("metrics").ok();
-    let today = machine.berth("top --json --delay 0.1").ok();
-    let today: Value = serde_json::from_str(&today).unwrap();
+    let today = machine.berth("top --json --delay 0.1").json();
     let user = machine.cgroups().user(machine.uid("alice"));
     let counts_at_cap = user.join("pids.events.local").exists();
     login.end();
@@ -126,7 +118,7 @@ fn refused(machine: &mut Machine) {
     );
 }
 
-fn used_under_systemd(machine: &Booted) {
+fn a_record_has_what_its_session_used_under_systemd(machine: &Booted) {
     machine.berth("sshd", &policy());
     let before = machine.settled();
     fs::remove_file(FILE).ok();

@@ -10,7 +10,9 @@ use nix::sys::socket::{
 
 use super::Case;
 
-pub const CASES: &[Case] = &[("the_audit_log_has_every_record_of_a_login", records)];
+pub const CASES: &[Case] = cases! {
+    the_audit_log_has_every_record_of_a_login
+};
 
 /// Record types (linux/audit.h), and the operation that each names.
 const RECORDS: [(&str, &str); 4] = [
@@ -20,7 +22,7 @@ const RECORDS: [(&str, &str); 4] = [
     ("type=1104", "op=PAM:setcred"),       // CRED_DISP
 ];
 
-fn records(machine: &mut Machine) {
+fn the_audit_log_has_every_record_of_a_login(machine: &mut Machine) {
     machine.policy(&Policy::default());
     let before = machine.settled();
     machine.host(CLEAR).ok();

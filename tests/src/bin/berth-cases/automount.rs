@@ -6,16 +6,12 @@ use berth_tests::{Booted, Policy};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[(
-    "a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth",
-    home,
-)];
+pub const CASES: &[BootedCase] = cases! {
+    a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth
+};
 
-fn home(machine: &Booted) {
-    machine.berth(
-        "sshd",
-        &Policy::with_namespaces("user = \"identity\", pid = true, ipc = true, mount = true"),
-    );
+fn a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth(machine: &Booted) {
+    machine.berth("sshd", &Policy::with_map("identity"));
     let before = machine.settled();
     machine.host("mkdir -p /srv/disk/alice /srv/auto && echo there >/srv/disk/alice/file && chown -R alice: /srv/disk/alice").ok();
     let units = "/run/systemd/system/srv-auto";

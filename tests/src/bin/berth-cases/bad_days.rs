@@ -9,25 +9,13 @@ use berth_tests::{Background, Machine, Policy, Process, Stack, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    (
-        "with_run_full_root_gets_in_and_others_as_on_error_says",
-        run_full,
-    ),
-    (
-        "with_namespaces_forbidden_root_gets_in_and_others_as_on_error_says",
-        no_namespaces,
-    ),
-    (
-        "with_no_process_ids_left_root_gets_in_and_others_do_not",
-        no_process_ids,
-    ),
-    ("a_clock_that_is_set_back_holds_up_no_login", clock),
-    (
-        "a_clock_that_is_set_forward_ends_nothing_that_lingers",
-        clock_while_lingering,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    with_run_full_root_gets_in_and_others_as_on_error_says
+    with_namespaces_forbidden_root_gets_in_and_others_as_on_error_says
+    with_no_process_ids_left_root_gets_in_and_others_do_not
+    a_clock_that_is_set_back_holds_up_no_login
+    a_clock_that_is_set_forward_ends_nothing_that_lingers
+};
 
 fn set_answer(machine: &Machine, answer: &str) {
     machine.policy(&Policy::default().on_error(answer));
@@ -59,7 +47,7 @@ fn assert_as_on_error_says(machine: &mut Machine, what: &str, why: &str) {
     }
 }
 
-fn run_full(machine: &mut Machine) {
+fn with_run_full_root_gets_in_and_others_as_on_error_says(machine: &mut Machine) {
     let before = machine.settled();
     for (what, options) in [
         ("no inodes", "nr_inodes=2"),
@@ -79,7 +67,7 @@ fn run_full(machine: &mut Machine) {
 }
 
 /// Hardening guides set these.
-fn no_namespaces(machine: &mut Machine) {
+fn with_namespaces_forbidden_root_gets_in_and_others_as_on_error_says(machine: &mut Machine) {
     let before = machine.settled();
     for kind in ["user", "pid", "ipc", "mnt"] {
         let setting = format!("/proc/sys/user/max_{kind}_namespaces");
@@ -115,7 +103,7 @@ impl Drop for PidMax {
 /// Enough for su and its shell, but not for Berth besides.
 const LEFT: usize = 3;
 
-fn no_process_ids(machine: &mut Machine) {
+fn with_no_process_ids_left_root_gets_in_and_others_do_not(machine: &mut Machine) {
     let before = machine.settled();
     // Once all have been given out, the kernel begins again at 300.
     let max = PidMax::set(400);
@@ -136,7 +124,7 @@ fn no_process_ids(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
-fn clock(machine: &mut Machine) {
+fn a_clock_that_is_set_back_holds_up_no_login(machine: &mut Machine) {
     let text = "#!/bin/sh\ndate -s '1 hour ago' >/dev/null\nexec sleep 1000\n";
     machine.stack(&Stack {
         helper: machine.script("hung-helper", text),
@@ -154,7 +142,7 @@ fn clock(machine: &mut Machine) {
     assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
 }
 
-fn clock_while_lingering(machine: &mut Machine) {
+fn a_clock_that_is_set_forward_ends_nothing_that_lingers(machine: &mut Machine) {
     for scope in ["session", "user"] {
         machine.policy(&Policy {
             profile: "user = { tasks_max = 99 }\nlogout = { linger = \"1h\", grace = \"0s\" }"

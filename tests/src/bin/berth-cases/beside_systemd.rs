@@ -2,37 +2,29 @@
 
 use std::process::{Command, Stdio};
 
-use berth_tests::{Booted, Policy, Process, eventually};
+use berth_tests::{Booted, Policy, Process, becomes, eventually};
+use nix::fcntl::{Flock, FlockArg};
 
 use super::BootedCase;
 use super::audit::{CLEAR, assert_audited, switch};
 
-pub const CASES: &[BootedCase] = &[(
-    "the_audit_log_has_every_record_of_a_login_under_systemd",
-    audited,
-)];
+pub const CASES: &[BootedCase] = cases! {
+    the_audit_log_has_every_record_of_a_login_under_systemd
+};
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
-    ("a_login_by_ssh_is_in_a_scope_of_its_user", scope),
-    ("a_berth_is_in_the_scope_that_logind_made", berth),
-    ("who_and_logind_show_a_login_in_a_berth_and_its_end", shown),
-    (
-        "what_an_account_phase_leaves_is_taken_back_by_the_worker_alone",
-        account,
-    ),
-    (
-        "what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed",
-        account_killed,
-    ),
-    (
-        "caps_go_with_a_users_last_session_also_where_that_has_no_cgroup",
-        kept,
-    ),
-];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
+    a_login_by_ssh_is_in_a_scope_of_its_user
+    a_berth_is_in_the_scope_that_logind_made
+    who_and_logind_show_a_login_in_a_berth_and_its_end
+    what_an_account_phase_leaves_is_taken_back_by_the_worker_alone
+    what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed
+    what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_worker_is_killed
+    caps_go_with_a_users_last_session_also_where_that_has_no_cgroup
+};
 
 const NAMESPACES: [&str; 4] = ["user", "pid", "ipc", "mnt"];
 
-fn scope(machine: &Booted) {
+fn a_login_by_ssh_is_in_a_scope_of_its_user(machine: &Booted) {
     let before = machine.settled();
     for user in ["alice", "root"] {
         let cgroup = machine.ssh(user, "sed -n s/^0:://p /proc/self/cgroup").ok();
@@ -41,7 +33,7 @@ fn scope(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn berth(machine: &Booted) {
+fn a_berth_is_in_the_scope_that_logind_made(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy::with_profile("cgroup = \"keep\"\nlogout = { grace = \"1s\" }"),
@@ -67,7 +59,7 @@ fn berth(machine: &Booted) {
     }
     assert_is_scope(machine, "root", &root.cgroup().expect("a cgroup"));
 
-    assert!(eventually(|| machine.sessions().len() == 2));
+    becomes(|| machine.sessions().len(), 2);
     // Without a berth a command outlives its connection.
     root.kill();
     root_login.end();
@@ -91,18 +83,13 @@ fn assert_is_scope(machine: &Booted, user: &str, cgroup: &str) {
 
 /// The standby is still where the application was, which may be a cgroup that its user can freeze: with a lock held, root's
 /// commands would wait.
-fn account(machine: &Booted) {
+fn what_an_account_phase_leaves_is_taken_back_by_the_worker_alone(machine: &Booted) {
     machine.berth("sshd", &Policy::default());
     let before = machine.settled();
-    let (helper, locks) = ("/root/helper", "/root/locks");
-    machine
-        .host(&format!(
-            "echo '#!/bin/sh\nexec strace -f -qq -e trace=flock -o {locks} /usr/libexec/berth-helper \"$@\"' >{helper}
-             chmod 700 {helper}
-             sed -i 's|pam_berth.so|& helper={helper}|' /etc/pam.d/sshd
-             pamtester sshd alice acct_mgmt"
-        ))
-        .ok();
+    let locks = "/root/locks";
+    let trace = format!("strace -f -qq -e trace=flock -o {locks}");
+    machine.helper(&format!("exec {trace} /usr/libexec/berth-helper \"$@\""));
+    machine.host("pamtester sshd alice acct_mgmt").ok();
     machine.assert_nothing_left(&before);
     let locks = std::fs::read_to_string(locks).expect("locks");
     let taken = locks.lines().filter(|line| line.contains("LOCK_EX"));
@@ -113,11 +100,11 @@ fn account(machine: &Booted) {
 fn capped() -> Policy {
     Policy {
         defaults: "missing_controller = \"warn\"".into(),
-        ..Policy::with_profile("user = { tasks_max = 60 }\nlogout = { grace = \"1s\" }")
+        ..Policy::with_user_caps("tasks_max = 60")
     }
 }
 
-fn account_killed(machine: &Booted) {
+fn what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed(machine: &Booted) {
     machine.berth("sshd", &capped());
     let before = machine.settled();
     let mut application = Command::new("pamtester");
@@ -127,17 +114,55 @@ fn account_killed(machine: &Booted) {
         .stdin(Stdio::piped())
         .spawn()
         .expect("pamtester");
-    let set = || machine.drop_ins("alice") == ["50-TasksMax.conf"];
-    assert!(eventually(set));
+    let set = || machine.drop_ins("alice");
+    becomes(set, ["50-TasksMax.conf"]);
     Process::kill_the_keepers();
     drop(application.stdin.take());
     application.wait().expect("its end");
-    assert!(set(), "somebody is left who takes it back");
+    assert_eq!(
+        set(),
+        ["50-TasksMax.conf"],
+        "somebody is left who takes it back"
+    );
     machine.assert_nothing_left(&before);
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
-fn kept(machine: &Booted) {
+/// The application's cgroup may be one that its user can freeze, and who is frozen lets no lock go.
+fn what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_worker_is_killed(
+    machine: &Booted,
+) {
+    machine.berth("sshd", &capped());
+    let before = machine.settled();
+    let mut application = Command::new("pamtester");
+    application.args(["sshd", "alice", "acct_mgmt", "authenticate"]);
+    let mut application = application
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("pamtester");
+    assert!(eventually(
+        || machine.drop_ins("alice") == ["50-TasksMax.conf"]
+    ));
+    let folder = format!("/run/berth/users/{}", machine.uid("alice"));
+    let folder = std::fs::File::open(folder).expect("the user's folder");
+    let lock = Flock::lock(folder, FlockArg::LockExclusive).expect("the user's lock");
+    let helpers = || Process::named("berth-helper").into_iter();
+    let among_keepers = |one: &Process| one.cgroup().is_some_and(|it| it.contains("/keepers"));
+    let worker = helpers().find(among_keepers).expect("the worker");
+    let standby = helpers()
+        .find(|one| !among_keepers(one))
+        .expect("the standby");
+    worker.kill();
+    let gone = eventually(|| among_keepers(&standby));
+    assert!(gone, "{:?}", standby.cgroup());
+    drop(lock);
+    assert!(eventually(|| machine.drop_ins("alice") == [""; 0]));
+    drop(application.stdin.take());
+    application.wait().expect("its end");
+    machine.assert_nothing_left(&before);
+}
+
+fn caps_go_with_a_users_last_session_also_where_that_has_no_cgroup(machine: &Booted) {
     machine.berth("sshd", &capped());
     let before = machine.settled();
     let (first, _) = machine.stay("alice");
@@ -146,7 +171,7 @@ fn kept(machine: &Booted) {
     ));
     let (second, _) = machine.stay("alice");
     first.end();
-    assert!(eventually(|| machine.sessions().len() == 1));
+    becomes(|| machine.sessions().len(), 1);
     assert_eq!(machine.drop_ins("alice"), ["50-TasksMax.conf"]);
     second.end();
     let closed = eventually(|| machine.sessions().is_empty());
@@ -155,7 +180,7 @@ fn kept(machine: &Booted) {
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
-fn shown(machine: &Booted) {
+fn who_and_logind_show_a_login_in_a_berth_and_its_end(machine: &Booted) {
     machine.berth("sshd", &Policy::default());
     let before = machine.settled();
     // Debian 13 keeps no wtmp, nor has a program that reads it.
@@ -198,7 +223,7 @@ fn shown(machine: &Booted) {
     assert!(!keeps_wtmp || has_ended(), "{}", last());
 }
 
-fn audited(machine: &Booted) {
+fn the_audit_log_has_every_record_of_a_login_under_systemd(machine: &Booted) {
     // Not as audit=1 for all of the machine's life: systemd's own records drown what other cases look for.
     switch(true);
     machine.berth("sshd", &Policy::default());

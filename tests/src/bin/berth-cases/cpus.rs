@@ -7,20 +7,17 @@ use berth_tests::{Background, Booted, Machine, Policy, eventually};
 
 use super::{BootedCase, Case};
 
-pub const CASES: &[Case] = &[
-    ("allowed_cpus_pins_a_user", pinned),
-    (
-        "after_its_session_an_application_has_all_cpus_again",
-        unpinned,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    allowed_cpus_pins_a_user
+    after_its_session_an_application_has_all_cpus_again
+};
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] = &[
-    ("allowed_cpus_pins_a_user_under_systemd", pinned_by_systemd),
-    ("the_pressure_of_a_user_is_told", pressed),
-];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
+    allowed_cpus_pins_a_user_under_systemd
+    the_pressure_of_a_user_is_told
+};
 
-fn pinned(machine: &mut Machine) {
+fn allowed_cpus_pins_a_user(machine: &mut Machine) {
     assert!(machine.cgroups().offers("cpuset"));
     assert_eq!(machine.host("nproc").ok(), "2");
     machine.policy(&Policy::with_profile("user = { allowed_cpus = \"1\" }"));
@@ -47,7 +44,7 @@ fn pinned(machine: &mut Machine) {
     assert_eq!(machine.ssh("alice", "nproc").ok(), "2");
 }
 
-fn unpinned(machine: &mut Machine) {
+fn after_its_session_an_application_has_all_cpus_again(machine: &mut Machine) {
     machine.policy(&Policy {
         namespaces: "user = \"off\"".into(),
         ..Policy::with_profile("user = { allowed_cpus = \"1\" }")
@@ -67,7 +64,7 @@ fn unpinned(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
-fn pinned_by_systemd(machine: &Booted) {
+fn allowed_cpus_pins_a_user_under_systemd(machine: &Booted) {
     assert_eq!(machine.host("nproc").ok(), "2");
     let mut policy = Policy::with_namespaces("");
     policy.profile =
@@ -87,7 +84,7 @@ fn pinned_by_systemd(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn pressed(machine: &Booted) {
+fn the_pressure_of_a_user_is_told(machine: &Booted) {
     let quota = "user = { cpu_quota = \"20%\" }\nlogout = { grace = \"1s\" }";
     machine.berth("sshd", &Policy::with_profile(quota));
     let before = machine.settled();

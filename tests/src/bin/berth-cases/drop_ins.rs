@@ -6,10 +6,10 @@ use berth_tests::{Booted, Policy, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    ("a_drop_in_wins_or_loses_as_the_commands_say", drop_in),
-    ("a_users_record_loses_against_the_policy", record),
-];
+pub const CASES: &[BootedCase] = cases! {
+    a_drop_in_wins_or_loses_as_the_commands_say
+    a_users_record_loses_against_the_policy
+};
 
 const FOLDER: &str = "/etc/systemd/system/user-.slice.d";
 const RECORD: &str = "/run/userdb/alice.user";
@@ -28,7 +28,7 @@ fn explained(machine: &Booted) -> String {
     rest.split("\n\n").next().unwrap_or_default().to_owned()
 }
 
-fn drop_in(machine: &Booted) {
+fn a_drop_in_wins_or_loses_as_the_commands_say(machine: &Booted) {
     machine.berth("sshd", &policy());
     let before = machine.settled();
     fs::create_dir_all(FOLDER).expect("a folder");
@@ -81,7 +81,7 @@ fn drop_in(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn record(machine: &Booted) {
+fn a_users_record_loses_against_the_policy(machine: &Booted) {
     machine.berth("sshd", &policy());
     let before = machine.settled();
     let uid = machine.uid("alice");

@@ -4,12 +4,11 @@ use berth_tests::{Machine, Policy};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[(
-    "a_program_in_the_applications_place_stays_under_its_caps",
-    memory,
-)];
+pub const CASES: &[Case] = cases! {
+    a_program_in_the_applications_place_stays_under_its_caps
+};
 
-fn memory(machine: &mut Machine) {
+fn a_program_in_the_applications_place_stays_under_its_caps(machine: &mut Machine) {
     machine.policy(&Policy::with_profile("user = { memory_max = \"64M\" }"));
     // One that is joined, and one that always execs in place and gets caps only.
     std::fs::copy("/etc/pam.d/login", "/etc/pam.d/systemd-user").unwrap();

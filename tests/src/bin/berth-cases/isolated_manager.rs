@@ -4,28 +4,16 @@ use berth_tests::{Booted, Policy, Process, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    ("an_isolated_manager_runs_in_its_users_berth", isolated),
-    (
-        "an_isolated_manager_is_frozen_with_its_user_and_goes_on",
-        frozen,
-    ),
-];
+pub const CASES: &[BootedCase] = cases! {
+    an_isolated_manager_runs_in_its_users_berth
+    an_isolated_manager_is_frozen_with_its_user_and_goes_on
+};
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
-    (
-        "a_lingering_manager_makes_the_berth_that_logins_join",
-        lingering,
-    ),
-    (
-        "an_isolated_manager_has_no_network_where_its_berth_has_none",
-        without_a_network,
-    ),
-    (
-        "a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside",
-        outside,
-    ),
-];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
+    a_lingering_manager_makes_the_berth_that_logins_join
+    an_isolated_manager_has_no_network_where_its_berth_has_none
+    a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside
+};
 
 const KINDS: [&str; 4] = ["pid", "user", "mnt", "ipc"];
 
@@ -69,7 +57,7 @@ fn place(process: Process) -> String {
     paths.concat().trim_end().to_owned()
 }
 
-fn isolated(machine: &Booted) {
+fn an_isolated_manager_runs_in_its_users_berth(machine: &Booted) {
     let mut capped = policy("identity");
     capped.profile += "\nuser = { tasks_max = 200 }";
     machine.berth("sshd", &capped);
@@ -120,7 +108,7 @@ fn isolated(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn frozen(machine: &Booted) {
+fn an_isolated_manager_is_frozen_with_its_user_and_goes_on(machine: &Booted) {
     machine.berth("sshd", &policy("identity"));
     let before = machine.settled();
     enable(machine);
@@ -165,7 +153,7 @@ fn lingers(machine: &Booted) -> Process {
     manager(machine).expect("a service manager")
 }
 
-fn lingering(machine: &Booted) {
+fn a_lingering_manager_makes_the_berth_that_logins_join(machine: &Booted) {
     machine.berth("sshd", &policy("minimal"));
     let before = machine.settled();
     let running = lingers(machine);
@@ -198,7 +186,7 @@ fn lingering(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn without_a_network(machine: &Booted) {
+fn an_isolated_manager_has_no_network_where_its_berth_has_none(machine: &Booted) {
     let mut policy = policy("identity");
     policy.namespaces += ", net = true";
     machine.berth("sshd", &policy);
@@ -222,7 +210,7 @@ fn without_a_network(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn outside(machine: &Booted) {
+fn a_manager_that_berth_does_not_start_is_hidden_and_said_to_be_outside(machine: &Booted) {
     machine.berth("sshd", &policy("identity"));
     let before = machine.settled();
     let (login, sleeping) = machine.stay("alice");

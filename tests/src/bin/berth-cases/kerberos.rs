@@ -7,17 +7,11 @@ use berth_tests::{Background, Booted, Policy, Terminal, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    (
-        "tickets_in_a_file_are_in_the_berth_unless_a_private_tmp_covers_it",
-        file,
-    ),
-    (
-        "tickets_in_a_keyring_stay_behind_where_there_is_a_user_namespace",
-        keyring,
-    ),
-    ("tickets_in_kcm_are_the_same_in_each_berth", kcm),
-];
+pub const CASES: &[BootedCase] = cases! {
+    tickets_in_a_file_are_in_the_berth_unless_a_private_tmp_covers_it
+    tickets_in_a_keyring_stay_behind_where_there_is_a_user_namespace
+    tickets_in_kcm_are_the_same_in_each_berth
+};
 
 const PASSWORD: &str = "open-sesame";
 
@@ -77,7 +71,7 @@ const BERTH: &str = "user = \"identity\", pid = true, ipc = true, mount = true";
 
 const TICKET: &str = "krbtgt/TEST@TEST";
 
-fn file(machine: &Booted) {
+fn tickets_in_a_file_are_in_the_berth_unless_a_private_tmp_covers_it(machine: &Booted) {
     let before = machine.settled();
     let realm = start_realm(machine);
     let in_tmp = "FILE:/tmp/krb5cc_%u";
@@ -94,7 +88,7 @@ fn file(machine: &Booted) {
 }
 
 /// Keyrings belong to a user namespace. (User-mode Linux has no persistent ones.)
-fn keyring(machine: &Booted) {
+fn tickets_in_a_keyring_stay_behind_where_there_is_a_user_namespace(machine: &Booted) {
     let realm = start_realm(machine);
     let keyring = "KEYRING:session:tickets";
     let shown = klist(machine, "pid = true, mount = true", keyring);
@@ -105,7 +99,7 @@ fn keyring(machine: &Booted) {
 }
 
 /// A daemon on the host keeps these, and knows whose they are by the socket.
-fn kcm(machine: &Booted) {
+fn tickets_in_kcm_are_the_same_in_each_berth(machine: &Booted) {
     let realm = start_realm(machine);
     configure("KCM:");
     machine.berth(

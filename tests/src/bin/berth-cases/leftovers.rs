@@ -4,14 +4,11 @@ use berth_tests::{Door, Machine, Policy, Process};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    ("a_logout_through_any_door_leaves_nothing", logout),
-    ("a_killed_part_of_a_capped_login_leaves_nothing", killed),
-    (
-        "in_a_container_the_root_is_cleared_and_caps_hold",
-        container,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    a_logout_through_any_door_leaves_nothing
+    a_killed_part_of_a_capped_login_leaves_nothing
+    in_a_container_the_root_is_cleared_and_caps_hold
+};
 
 fn capped(machine: &Machine) {
     machine.policy(&Policy::with_profile(
@@ -20,7 +17,7 @@ fn capped(machine: &Machine) {
     ));
 }
 
-fn logout(machine: &mut Machine) {
+fn a_logout_through_any_door_leaves_nothing(machine: &mut Machine) {
     capped(machine);
     let before = machine.settled();
     for door in Door::ALL {
@@ -30,7 +27,7 @@ fn logout(machine: &mut Machine) {
     }
 }
 
-fn killed(machine: &mut Machine) {
+fn a_killed_part_of_a_capped_login_leaves_nothing(machine: &mut Machine) {
     capped(machine);
     let before = machine.settled();
     let uid = machine.uid("alice");
@@ -65,7 +62,7 @@ fn killed(machine: &mut Machine) {
 
 /// As in a container with a cgroup namespace of its own: the visible root is an ordinary cgroup that holds
 /// processes, so no controller can be enabled below it.
-fn container(machine: &mut Machine) {
+fn in_a_container_the_root_is_cleared_and_caps_hold(machine: &mut Machine) {
     let root = machine.cgroups().root().to_owned();
     let inside = root.join("box");
     std::fs::write(root.join("cgroup.subtree_control"), "+memory +pids").unwrap();

@@ -7,7 +7,9 @@ use berth_tests::{Booted, Policy, eventually, within};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[("mail_of_cron_needs_a_profile_without_no_new_privs", mail)];
+pub const CASES: &[BootedCase] = cases! {
+    mail_of_cron_needs_a_profile_without_no_new_privs
+};
 
 const BOX: &str = "/var/mail/alice";
 
@@ -40,7 +42,7 @@ fn is_delivered() -> bool {
     fs::read_to_string(BOX).is_ok_and(|text| text.contains("\nhello\n"))
 }
 
-fn mail(machine: &Booted) {
+fn mail_of_cron_needs_a_profile_without_no_new_privs(machine: &Booted) {
     let berth = "user = \"identity\", pid = true, mount = true";
     machine.berth("cron", &Policy::with_namespaces(berth));
     machine.host("systemctl stop cron").ok();

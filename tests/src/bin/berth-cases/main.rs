@@ -5,6 +5,11 @@
 //! the guest itself, and prints a line for each: `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started
 //! there.
 
+/// Cases by the names of their functions.
+macro_rules! cases {
+    ($($case:ident)*) => { &[$((stringify!($case), $case)),*] };
+}
+
 mod accounting;
 mod apply;
 mod audit;
@@ -13,6 +18,7 @@ mod bad_days;
 mod beside_systemd;
 mod cpus;
 mod drop_ins;
+mod exceptions;
 mod in_place;
 mod isolated_manager;
 mod kerberos;
@@ -31,9 +37,11 @@ mod service_manager;
 mod shares;
 mod small_stack;
 mod stacks;
+mod systemd_apply;
 mod systemd_bad_days;
 mod systemd_caps;
 mod systemd_freeze;
+mod systemd_penalties;
 mod systemd_pools;
 mod systemd_units;
 mod time_and_disk;
@@ -66,8 +74,8 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
             package::CASES,
             accounting::CASES_UNDER_SYSTEMD,
             metrics::CASES_UNDER_SYSTEMD,
-            apply::CASES_UNDER_SYSTEMD,
-            penalties::CASES_UNDER_SYSTEMD,
+            systemd_apply::CASES,
+            systemd_penalties::CASES,
         ]
         .concat(),
         "systemd-native" => [
@@ -107,6 +115,7 @@ fn cases(guest: &str) -> Vec<Case> {
             bad_days::CASES,
             accounting::CASES,
             apply::CASES,
+            exceptions::CASES,
             penalties::CASES,
             trial::CASES,
         ]

@@ -1,33 +1,21 @@
 //! Memory caps, felt.
 
-use berth_tests::{Background, Door, Machine, Policy, Process, eventually};
+use berth_tests::{Background, Door, Machine, Policy, Process, becomes, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    (
-        "past_memory_max_a_user_is_killed_and_another_is_not",
-        past_memory_max,
-    ),
-    ("memory_max_holds_through_every_door", through_every_door),
-    (
-        "memory_max_holds_under_a_daemon_that_cannot_be_killed",
-        under_a_daemon,
-    ),
-    (
-        "an_application_that_outlives_a_failed_login_has_its_oom_protection_back",
-        oom_protection_comes_back,
-    ),
-    ("ten_small_hogs_are_held_together", ten_small_hogs),
-    (
-        "the_keeper_outlives_the_users_oom_and_cleans_up",
-        the_keeper,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    past_memory_max_a_user_is_killed_and_another_is_not
+    memory_max_holds_through_every_door
+    memory_max_holds_under_a_daemon_that_cannot_be_killed
+    an_application_that_outlives_a_failed_login_has_its_oom_protection_back
+    ten_small_hogs_are_held_together
+    the_keeper_outlives_the_users_oom_and_cleans_up
+};
 
 fn capped(machine: &Machine) {
-    machine.policy(&Policy::with_profile(
-        "user = { memory_max = \"64M\", memory_swap_max = 0 }\nlogout = { grace = \"1s\" }",
+    machine.policy(&Policy::with_user_caps(
+        "memory_max = \"64M\", memory_swap_max = 0",
     ));
 }
 
@@ -43,7 +31,7 @@ fn holding(machine: &Machine) -> usize {
     all.filter(|one| one.name() == "berth-probe").count()
 }
 
-fn past_memory_max(machine: &mut Machine) {
+fn past_memory_max_a_user_is_killed_and_another_is_not(machine: &mut Machine) {
     capped(machine);
     let bob = machine.ssh_background("bob", &machine.probe("hold 40"));
     assert!(eventually(
@@ -65,7 +53,7 @@ fn past_memory_max(machine: &mut Machine) {
     alice.end();
 }
 
-fn through_every_door(machine: &mut Machine) {
+fn memory_max_holds_through_every_door(machine: &mut Machine) {
     capped(machine);
     for door in Door::ALL {
         let command = format!("{}; true", machine.probe("eat 100"));
@@ -79,7 +67,7 @@ fn through_every_door(machine: &mut Machine) {
     }
 }
 
-fn under_a_daemon(machine: &mut Machine) {
+fn memory_max_holds_under_a_daemon_that_cannot_be_killed(machine: &mut Machine) {
     capped(machine);
     // What the machine's daemons inherit from here on.
     std::fs::write("/proc/self/oom_score_adj", "-1000").unwrap();
@@ -92,7 +80,7 @@ fn under_a_daemon(machine: &mut Machine) {
     }
 }
 
-fn oom_protection_comes_back(machine: &mut Machine) {
+fn an_application_that_outlives_a_failed_login_has_its_oom_protection_back(machine: &mut Machine) {
     let before = machine.settled();
     // The next session's cgroup is there already and frozen, so the login gets no further than into it.
     let id = machine.next_session();
@@ -115,12 +103,12 @@ fn oom_protection_comes_back(machine: &mut Machine) {
     let workers: Vec<Process> = helpers.filter(of_helper).collect();
     assert_eq!(workers.len(), 1);
     workers[0].kill();
-    assert!(eventually(|| score().trim() == "-900"), "{}", score());
+    becomes(|| score().trim().to_owned(), "-900");
     application.end();
     machine.assert_nothing_left(&before);
 }
 
-fn ten_small_hogs(machine: &mut Machine) {
+fn ten_small_hogs_are_held_together(machine: &mut Machine) {
     capped(machine);
     let hog = machine.probe("hold 12");
     let five = format!("for i in 1 2 3 4 5; do {hog} & done; wait");
@@ -140,7 +128,7 @@ fn ten_small_hogs(machine: &mut Machine) {
     }
 }
 
-fn the_keeper(machine: &mut Machine) {
+fn the_keeper_outlives_the_users_oom_and_cleans_up(machine: &mut Machine) {
     capped(machine);
     let before = machine.settled();
     let helpers = || Process::named("berth-helper").len();

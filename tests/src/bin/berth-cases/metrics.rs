@@ -7,11 +7,13 @@ use berth_tests::{Booted, Output, Policy, eventually};
 
 use super::BootedCase;
 
-pub const CASES_UNDER_SYSTEMD: &[BootedCase] =
-    &[("the_units_for_metrics_have_enough_privilege", units)];
+pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
+    the_units_for_metrics_have_enough_privilege
+};
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] =
-    &[("who_connects_again_and_again_ends_nobodys_figures", crowd)];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
+    who_connects_again_and_again_ends_nobodys_figures
+};
 
 const FOLDER: &str = "/var/lib/prometheus/node-exporter";
 
@@ -23,7 +25,7 @@ fn get(machine: &Booted, user: &str) -> Output {
     ))
 }
 
-fn units(machine: &Booted) {
+fn the_units_for_metrics_have_enough_privilege(machine: &Booted) {
     machine.install();
     let caps = "user = { memory_max = \"64M\", tasks_max = 100 }";
     machine.berth("sshd", &Policy::with_profile(caps));
@@ -77,7 +79,7 @@ fn units(machine: &Booted) {
 }
 
 /// A socket of systemd's is closed for good after 200 connections in two seconds, unless its unit says otherwise.
-fn crowd(machine: &Booted) {
+fn who_connects_again_and_again_ends_nobodys_figures(machine: &Booted) {
     machine.install(); // A case before may have removed it.
     machine.policy(&Policy::default());
     prometheus(machine);

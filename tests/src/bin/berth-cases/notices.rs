@@ -4,13 +4,10 @@ use berth_tests::{Machine, Policy};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    ("a_user_is_told_which_cap_killed_what", killed),
-    (
-        "a_user_is_told_that_caps_come_close_and_what_they_refuse",
-        close,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    a_user_is_told_which_cap_killed_what
+    a_user_is_told_that_caps_come_close_and_what_they_refuse
+};
 
 fn policy(profile: &str) -> Policy {
     Policy {
@@ -22,7 +19,7 @@ fn policy(profile: &str) -> Policy {
 
 const CAPPED: &str = "user = { memory_max = \"64M\", memory_swap_max = 0, tasks_max = 40 }";
 
-fn killed(machine: &mut Machine) {
+fn a_user_is_told_which_cap_killed_what(machine: &mut Machine) {
     machine.host("mknod /dev/kmsg c 1 11").ok();
     machine.policy(&policy(CAPPED));
     let mut alice = machine.ssh_terminal("alice");
@@ -63,7 +60,7 @@ fn killed(machine: &mut Machine) {
     }
 }
 
-fn close(machine: &mut Machine) {
+fn a_user_is_told_that_caps_come_close_and_what_they_refuse(machine: &mut Machine) {
     machine.policy(&policy(CAPPED));
     let mut alice = machine.ssh_terminal("alice");
     alice.run("true");

@@ -9,25 +9,18 @@ use berth_tests::{Booted, Policy, Process, Terminal, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[(
-    "an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in",
-    upgrade,
-)];
+pub const CASES: &[BootedCase] = cases! {
+    an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in
+};
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
-    ("the_package_touches_nothing_of_pam", pam),
-    ("the_package_stays_while_pam_needs_it", needed),
-    (
-        "berth_pam_puts_the_package_in_force_and_takes_it_out",
-        in_force,
-    ),
-    ("after_an_upgrade_the_policy_is_loaded_as_before", loaded),
-    ("a_purge_takes_nothing_from_who_is_logged_in", purge),
-    (
-        "a_removal_takes_the_caps_back_of_what_goes_on_without_a_session",
-        going_on,
-    ),
-];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
+    the_package_touches_nothing_of_pam
+    the_package_stays_while_pam_needs_it
+    berth_pam_puts_the_package_in_force_and_takes_it_out
+    after_an_upgrade_the_policy_is_loaded_as_before
+    a_purge_takes_nothing_from_who_is_logged_in
+    a_removal_takes_the_caps_back_of_what_goes_on_without_a_session
+};
 
 const HELPER: &str = "/usr/libexec/berth-helper";
 const POLICY: &str = "/etc/berth/policy.toml";
@@ -57,7 +50,7 @@ fn everybody_logs_in(machine: &Booted) {
     terminal.wait();
 }
 
-fn pam(machine: &Booted) {
+fn the_package_touches_nothing_of_pam(machine: &Booted) {
     // The policy of an earlier case is not what the package brought.
     machine.host("dpkg --purge berth; rm -rf /etc/berth").ok();
     let before = pam_files();
@@ -104,7 +97,7 @@ fn pam(machine: &Booted) {
     everybody_logs_in(machine);
 
     machine
-        .host("mkdir -p /run/berth-standings && touch /run/berth-due-wrong /run/berth-penalties /run/berth-pam.lock")
+        .host("mkdir -p /run/berth-standings && touch /run/berth-due-wrong /run/berth-due.lock /run/berth-penalties /run/berth-pam.lock")
         .ok();
     machine.host("dpkg --purge berth").ok();
     assert_eq!(enabled(), "0");
@@ -118,13 +111,14 @@ fn pam(machine: &Booted) {
         "/run/berth-penalties",
         "/run/berth-standings",
         "/run/berth-due-wrong",
+        "/run/berth-due.lock",
         "/run/berth-pam.lock",
     ] {
         assert!(!Path::new(gone).exists(), "{gone}");
     }
 }
 
-fn needed(machine: &Booted) {
+fn the_package_stays_while_pam_needs_it(machine: &Booted) {
     machine.berth("sshd", &Policy::with_profile("cgroup = \"keep\""));
     for verb in ["--remove", "--purge"] {
         let said = machine.host(&format!("dpkg {verb} berth")).refused();
@@ -136,7 +130,7 @@ fn needed(machine: &Booted) {
 
 /// The policy and Debian's stacks as the packages bring them, and typed in a session of root's: logind makes no
 /// session in a session, so the test logins are in scopes of Berth's.
-fn in_force(machine: &Booted) {
+fn berth_pam_puts_the_package_in_force_and_takes_it_out(machine: &Booted) {
     machine.host("dpkg --purge berth; rm -rf /etc/berth").ok();
     let before = pam_files();
     machine.install();
@@ -183,11 +177,8 @@ fn keepers() -> Vec<(Process, PathBuf)> {
     all.map(|one| (one, exe(one))).collect()
 }
 
-fn upgrade(machine: &Booted) {
-    machine.berth(
-        "sshd",
-        &Policy::with_profile("user = { memory_max = \"64M\" }\nlogout = { grace = \"1s\" }"),
-    );
+fn an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in(machine: &Booted) {
+    machine.berth("sshd", &Policy::with_user_caps("memory_max = \"64M\""));
     let stacks = pam_files();
     machine.settled();
     make_newer_package(machine);
@@ -250,7 +241,7 @@ fn upgrade(machine: &Booted) {
 }
 
 /// What another version has loaded counts for none but that. Only then the files are loaded at an installation.
-fn loaded(machine: &Booted) {
+fn after_an_upgrade_the_policy_is_loaded_as_before(machine: &Booted) {
     machine.policy(&Policy::default());
     machine.host("berth reload").ok();
     const COPY: &str = "/var/lib/berth/policy.json";
@@ -277,7 +268,7 @@ fn capped(namespaces: &str) -> Policy {
     }
 }
 
-fn purge(machine: &Booted) {
+fn a_purge_takes_nothing_from_who_is_logged_in(machine: &Booted) {
     machine.berth("sshd", &capped("mount = true, private_tmp = \"disk\""));
     machine.settled();
     let command = "echo mine >/tmp/mine; exec sleep 1000";
@@ -296,7 +287,7 @@ fn purge(machine: &Booted) {
     assert_eq!(machine.host(left).stdout, "/run/berth-last-id");
 }
 
-fn going_on(machine: &Booted) {
+fn a_removal_takes_the_caps_back_of_what_goes_on_without_a_session(machine: &Booted) {
     machine.berth("sshd", &capped(""));
     machine.settled();
     machine.host("loginctl enable-linger alice").ok();

@@ -6,15 +6,12 @@ use berth_tests::{Background, Machine, Process, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    ("two_users_of_a_pool_are_held_together", pool_memory),
-    ("two_users_of_a_pool_share_its_quota", pool_quota),
-    ("a_pool_at_its_tasks_max_refuses_tasks", pool_tasks),
-    (
-        "everyone_is_held_together_and_the_keepers_are_not",
-        everyone,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    two_users_of_a_pool_are_held_together
+    two_users_of_a_pool_share_its_quota
+    a_pool_at_its_tasks_max_refuses_tasks
+    everyone_is_held_together_and_the_keepers_are_not
+};
 
 /// alice and bob are in the pool, carol is not.
 fn policy(machine: &Machine, tables: &str) {
@@ -51,7 +48,7 @@ fn number(machine: &Machine, file: &str, key: &str) -> u64 {
         .unwrap_or(0)
 }
 
-fn pool_memory(machine: &mut Machine) {
+fn two_users_of_a_pool_are_held_together(machine: &mut Machine) {
     let before = machine.settled();
     policy(
         machine,
@@ -80,7 +77,7 @@ fn pool_memory(machine: &mut Machine) {
         .exists()));
 }
 
-fn pool_quota(machine: &mut Machine) {
+fn two_users_of_a_pool_share_its_quota(machine: &mut Machine) {
     let before = machine.settled();
     policy(machine, "[pool.p]\ncpu_quota = \"50%\"");
     let burn = machine.probe("burn 4");
@@ -98,7 +95,7 @@ fn pool_quota(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
-fn pool_tasks(machine: &mut Machine) {
+fn a_pool_at_its_tasks_max_refuses_tasks(machine: &mut Machine) {
     let before = machine.settled();
     policy(machine, "[pool.p]\ntasks_max = 24");
     let spawn = "for i in $(seq 16); do sleep 20 & done 2>&1; wait";
@@ -117,7 +114,7 @@ fn pool_tasks(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
-fn everyone(machine: &mut Machine) {
+fn everyone_is_held_together_and_the_keepers_are_not(machine: &mut Machine) {
     let before = machine.settled();
     policy(
         machine,

@@ -7,20 +7,16 @@ use berth_tests::{Machine, Policy, Process, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    (
-        "past_memory_high_a_user_is_slowed_and_not_killed",
-        memory_high,
-    ),
-    ("memory_swap_max_is_what_a_user_may_swap", memory_swap_max),
-    ("a_session_has_a_memory_max_of_its_own", session_memory_max),
-];
+pub const CASES: &[Case] = cases! {
+    past_memory_high_a_user_is_slowed_and_not_killed
+    memory_swap_max_is_what_a_user_may_swap
+    a_session_has_a_memory_max_of_its_own
+};
 
 /// Not under user-mode Linux, whose kernel was once seen to take memory back for ever, and to do nothing else.
-pub const CASES_OF_RECLAIM: &[Case] = &[(
-    "memory_min_and_low_keep_a_users_memory_from_reclaim",
-    protection,
-)];
+pub const CASES_OF_RECLAIM: &[Case] = cases! {
+    memory_min_and_low_keep_a_users_memory_from_reclaim
+};
 
 /// Swap on a file, for as long as this lives: cases that follow have none.
 struct Swap;
@@ -42,9 +38,7 @@ impl Drop for Swap {
 }
 
 fn capped(machine: &Machine, caps: &str) {
-    machine.policy(&Policy::with_profile(&format!(
-        "user = {{ {caps} }}\nlogout = {{ grace = \"1s\" }}"
-    )));
+    machine.policy(&Policy::with_user_caps(caps));
 }
 
 fn event(machine: &Machine, user: &str, event: &str) -> u64 {
@@ -57,7 +51,7 @@ fn megabytes(machine: &Machine, user: &str, file: &str) -> u64 {
     machine.cgroups().number(machine.uid(user), file) >> 20
 }
 
-fn memory_high(machine: &mut Machine) {
+fn past_memory_high_a_user_is_slowed_and_not_killed(machine: &mut Machine) {
     capped(machine, "memory_high = \"32M\"");
     let (stays, _) = machine.stay("alice");
     // What is in the page cache can be taken back, and is.
@@ -84,7 +78,7 @@ fn memory_high(machine: &mut Machine) {
     stays.end();
 }
 
-fn memory_swap_max(machine: &mut Machine) {
+fn memory_swap_max_is_what_a_user_may_swap(machine: &mut Machine) {
     let _swap = Swap::on(machine);
     let eat = |megabytes: u32| {
         let said = machine.su("alice", &machine.probe(&format!("eat {megabytes}")));
@@ -125,7 +119,7 @@ fn swapped(machine: &mut Machine) -> u64 {
     swapped
 }
 
-fn protection(machine: &mut Machine) {
+fn memory_min_and_low_keep_a_users_memory_from_reclaim(machine: &mut Machine) {
     let _swap = Swap::on(machine);
     // Another level of cgroups lies between with a pool.
     for (cap, pool) in [
@@ -142,7 +136,7 @@ fn protection(machine: &mut Machine) {
     }
 }
 
-fn session_memory_max(machine: &mut Machine) {
+fn a_session_has_a_memory_max_of_its_own(machine: &mut Machine) {
     machine.policy(&Policy::with_profile(
         "user = { memory_max = \"200M\", memory_swap_max = 0 }\nsession = { memory_max = \"48M\" }\nlogout = { grace = \"1s\" }",
     ));

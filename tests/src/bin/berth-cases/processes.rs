@@ -7,35 +7,24 @@ use berth_tests::{Background, Machine, Policy, Process, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    (
-        "a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in",
-        fork_bomb,
-    ),
-    (
-        "logins_that_stand_with_their_user_are_no_more_than_tasks_max",
-        standing,
-    ),
-    (
-        "connections_at_tasks_max_are_no_more_than_its_reserve",
-        connections,
-    ),
-    ("a_fork_bomb_is_over_when_its_login_is", bomb_ends),
-    ("a_session_at_its_tasks_max_can_be_entered", entered),
-    ("a_tasks_max_of_more_than_there_can_be_is_none", unreachable),
-];
+pub const CASES: &[Case] = cases! {
+    a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in
+    logins_that_stand_with_their_user_are_no_more_than_tasks_max
+    connections_at_tasks_max_are_no_more_than_its_reserve
+    a_fork_bomb_is_over_when_its_login_is
+    a_session_at_its_tasks_max_can_be_entered
+    a_tasks_max_of_more_than_there_can_be_is_none
+};
 
 fn capped(machine: &Machine) {
-    machine.policy(&Policy::with_profile(
-        "user = { tasks_max = 32 }\nlogout = { grace = \"1s\" }",
-    ));
+    machine.policy(&Policy::with_user_caps("tasks_max = 32"));
 }
 
 fn children() -> usize {
     Process::named("berth-probe").len()
 }
 
-fn fork_bomb(machine: &mut Machine) {
+fn a_fork_bomb_stops_at_tasks_max_and_everybody_can_log_in(machine: &mut Machine) {
     capped(machine);
     let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
     let current = machine
@@ -58,16 +47,14 @@ fn fork_bomb(machine: &mut Machine) {
     bomb.end();
 }
 
-fn unreachable(machine: &mut Machine) {
+fn a_tasks_max_of_more_than_there_can_be_is_none(machine: &mut Machine) {
     for max in ["4194304", "5000000"] {
-        machine.policy(&Policy::with_profile(&format!(
-            "user = {{ tasks_max = {max} }}\nlogout = {{ grace = \"1s\" }}"
-        )));
+        machine.policy(&Policy::with_user_caps(&format!("tasks_max = {max}")));
         assert_eq!(machine.ssh("alice", "echo in").ok(), "in", "{max}");
     }
 }
 
-fn bomb_ends(machine: &mut Machine) {
+fn a_fork_bomb_is_over_when_its_login_is(machine: &mut Machine) {
     capped(machine);
     let before = machine.settled();
     let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
@@ -77,7 +64,7 @@ fn bomb_ends(machine: &mut Machine) {
 }
 
 /// A login is moved to where it stands, which the kernel refuses to nobody.
-fn standing(machine: &mut Machine) {
+fn logins_that_stand_with_their_user_are_no_more_than_tasks_max(machine: &mut Machine) {
     machine.policy(&Policy {
         defaults: "frozen_login = \"freeze\"".into(),
         profile: "user = { tasks_max = 16 }\nlogout = { grace = \"1s\" }".into(),
@@ -118,7 +105,7 @@ fn standing(machine: &mut Machine) {
 }
 
 /// One that asks for nothing (`ssh -N`) is two processes all the same, and is moved to where tasks are kept for cleaning up.
-fn connections(machine: &mut Machine) {
+fn connections_at_tasks_max_are_no_more_than_its_reserve(machine: &mut Machine) {
     capped(machine);
     let before = machine.settled();
     let bomb = machine.ssh_background("alice", &machine.probe("fork-bomb"));
@@ -170,7 +157,7 @@ fn connections(machine: &mut Machine) {
     machine.assert_nothing_left(&before);
 }
 
-fn entered(machine: &mut Machine) {
+fn a_session_at_its_tasks_max_can_be_entered(machine: &mut Machine) {
     machine.policy(&Policy::with_profile(
         "user = { tasks_max = 64 }\nsession = { tasks_max = 16 }\nlogout = { grace = \"1s\" }",
     ));

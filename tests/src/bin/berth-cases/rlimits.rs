@@ -6,19 +6,13 @@ use berth_tests::{Machine, Policy, Stack};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    (
-        "a_limit_above_the_applications_own_can_be_had",
-        above_the_applications,
-    ),
-    (
-        "a_limit_that_pam_limits_has_raised_counts_in_a_user_namespace",
-        raised_by_pam_limits,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    a_limit_above_the_applications_own_can_be_had
+    a_limit_that_pam_limits_has_raised_counts_in_a_user_namespace
+};
 
 /// The helper is started in the account phase, before it was raised.
-fn raised_by_pam_limits(machine: &mut Machine) {
+fn a_limit_that_pam_limits_has_raised_counts_in_a_user_namespace(machine: &mut Machine) {
     let limits = "/etc/security/limits.conf";
     machine.policy(&Policy::with_namespaces(r#"user = "identity", ipc = true"#));
     machine.stack(&Stack {
@@ -42,7 +36,7 @@ fn raised_by_pam_limits(machine: &mut Machine) {
     );
 }
 
-fn above_the_applications(machine: &mut Machine) {
+fn a_limit_above_the_applications_own_can_be_had(machine: &mut Machine) {
     for user in ["identity", "off"] {
         machine.policy(&Policy {
             profile:

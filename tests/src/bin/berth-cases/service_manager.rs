@@ -8,32 +8,14 @@ use berth_tests::{Booted, Output, Policy, eventually, within};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    (
-        "a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden",
-        asked,
-    ),
-    (
-        "a_hidden_managers_folder_is_the_berths_own_and_usable",
-        folder,
-    ),
-    (
-        "a_manager_that_starts_after_a_login_is_hidden_from_it_too",
-        later,
-    ),
-    (
-        "a_hidden_manager_starts_what_its_user_has_enabled_outside",
-        enabled,
-    ),
-    (
-        "a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it",
-        attached,
-    ),
-    (
-        "a_scope_of_the_users_own_manager_needs_what_the_bus_forbids_then",
-        scopes,
-    ),
-];
+pub const CASES: &[BootedCase] = cases! {
+    a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden
+    a_hidden_managers_folder_is_the_berths_own_and_usable
+    a_manager_that_starts_after_a_login_is_hidden_from_it_too
+    a_hidden_manager_starts_what_its_user_has_enabled_outside
+    a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it
+    a_scope_of_the_users_own_manager_needs_what_the_bus_forbids_then
+};
 
 const FORBIDDEN: &str = "/etc/dbus-1/system.d/berth-attach.conf";
 
@@ -80,7 +62,7 @@ fn ask(machine: &Booted) -> Output {
     machine.ssh("alice", &command)
 }
 
-fn asked(machine: &Booted) {
+fn a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden(machine: &Booted) {
     machine.berth("sshd", &policy("host"));
     // A session outside that keeps the manager there.
     let before = machine.settled();
@@ -115,7 +97,7 @@ fn asked(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn folder(machine: &Booted) {
+fn a_hidden_managers_folder_is_the_berths_own_and_usable(machine: &Booted) {
     machine.berth("sshd", &policy("hidden"));
     let before = machine.settled();
     let uid = machine.uid("alice");
@@ -141,11 +123,9 @@ fn folder(machine: &Booted) {
 }
 
 /// As in a login by cron or su, which logind may know nothing of.
-fn later(machine: &Booted) {
+fn a_manager_that_starts_after_a_login_is_hidden_from_it_too(machine: &Booted) {
     machine.berth("sshd", &policy("hidden"));
-    machine
-        .host("sed -i '/pam_systemd/d' /etc/pam.d/common-session")
-        .ok();
+    machine.without_pam_systemd();
     let before = machine.settled();
     let uid = machine.uid("alice");
     let own = format!("/run/user/{uid}");
@@ -179,7 +159,7 @@ fn later(machine: &Booted) {
 }
 
 /// Nobody inside can ask it, but it reads its user's files. The threat model says so.
-fn enabled(machine: &Booted) {
+fn a_hidden_manager_starts_what_its_user_has_enabled_outside(machine: &Booted) {
     machine.berth("sshd", &policy("hidden"));
     let before = machine.settled();
     let write = "cd .config/systemd/user && echo \"[Service]\nExecStart=/bin/sh -c 'readlink /proc/self/ns/pid >/home/alice/ran'\" \
@@ -204,7 +184,9 @@ fn enabled(machine: &Booted) {
 
 /// systemd moves processes of a user's into units of that user's which are delegated, for whoever asks as that user. The
 /// threat model says so, and docs/policy.md how the bus refuses it.
-fn attached(machine: &Booted) {
+fn a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it(
+    machine: &Booted,
+) {
     let policy = Policy {
         defaults: "missing_controller = \"warn\"".into(), // a container has none
         rest: "[pool.cs]\nmemory_max = \"64M\"\n".into(),
@@ -259,7 +241,7 @@ fn attached(machine: &Booted) {
 }
 
 /// What the rule costs: programs that have their own manager make a scope of what runs already.
-fn scopes(machine: &Booted) {
+fn a_scope_of_the_users_own_manager_needs_what_the_bus_forbids_then(machine: &Booted) {
     let scope = || machine.ssh("alice", "systemd-run --user --scope true");
     scope().ok();
     forbid(machine);

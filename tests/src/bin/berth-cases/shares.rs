@@ -6,25 +6,19 @@ use berth_tests::{Background, Machine, Process, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    ("cpu_weights_share_a_cpu_between_users", cpu_weight),
-    ("an_idle_user_gets_what_others_leave_of_a_cpu", cpu_idle),
-    (
-        "who_was_idle_has_a_weight_from_their_next_login_on",
-        cpu_weight_after_idle,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    cpu_weights_share_a_cpu_between_users
+    an_idle_user_gets_what_others_leave_of_a_cpu
+    who_was_idle_has_a_weight_from_their_next_login_on
+};
 
 /// What disks are shared by needs a kernel that user-mode Linux's is not.
-pub const CASES_OF_DISKS: &[Case] = &[
-    ("io_weights_share_a_disk_between_users", io_weight),
+pub const CASES_OF_DISKS: &[Case] = cases! {
+    io_weights_share_a_disk_between_users
     // This one loads bfq, which stays.
-    ("an_io_weight_is_in_the_file_of_each_scheduler", io_files),
-    (
-        "io_weights_share_a_disk_of_bfqs_between_users",
-        io_weight_of_bfq,
-    ),
-];
+    an_io_weight_is_in_the_file_of_each_scheduler
+    io_weights_share_a_disk_of_bfqs_between_users
+};
 
 /// A policy that caps alice and bob differently.
 fn two_users(machine: &Machine, alice: &str, bob: &str) {
@@ -65,21 +59,21 @@ fn cpu_time(machine: &Machine, user: &str) -> u64 {
     machine.cgroups().keyed(uid, "cpu.stat", "usage_usec")
 }
 
-fn cpu_weight(machine: &mut Machine) {
+fn cpu_weights_share_a_cpu_between_users(machine: &mut Machine) {
     let burn = machine.probe("burn 60");
     two_users(machine, "cpu_weight = 100", "cpu_weight = 900");
     let ratio = bob_to_alice(machine, &burn, cpu_time);
     assert!((4.5..=18.0).contains(&ratio), "1 to 9 came out as {ratio}");
 }
 
-fn cpu_idle(machine: &mut Machine) {
+fn an_idle_user_gets_what_others_leave_of_a_cpu(machine: &mut Machine) {
     let burn = machine.probe("burn 60");
     two_users(machine, "cpu_weight = \"idle\"", "");
     let ratio = bob_to_alice(machine, &burn, cpu_time);
     assert!(ratio > 15.0, "the idle user got 1 part of {ratio}");
 }
 
-fn cpu_weight_after_idle(machine: &mut Machine) {
+fn who_was_idle_has_a_weight_from_their_next_login_on(machine: &mut Machine) {
     two_users(machine, "cpu_weight = \"idle\"", "");
     let (first, _) = machine.stay("alice");
     two_users(machine, "cpu_weight = 50", "");
@@ -105,7 +99,7 @@ fn writes(machine: &Machine, user: &str) -> u64 {
         .unwrap_or_default()
 }
 
-fn io_weight(machine: &mut Machine) {
+fn io_weights_share_a_disk_between_users(machine: &mut Machine) {
     let (root, disk) = (machine.cgroups().root().to_owned(), disk(machine));
     let set =
         |file: &str, line: &str| std::fs::write(root.join(file), format!("{disk} {line}")).unwrap();
@@ -123,7 +117,7 @@ fn io_weight(machine: &mut Machine) {
 }
 
 /// The third disk does few writes a second; on a fast one bfq's queues would be empty.
-fn io_weight_of_bfq(machine: &mut Machine) {
+fn io_weights_share_a_disk_of_bfqs_between_users(machine: &mut Machine) {
     let slow = "mknod /dev/slow b $(tr : ' ' </sys/block/vdc/dev) && mkdir /slow && mount /dev/slow /slow && chmod 1777 /slow";
     machine.host(slow).ok();
     // What has just begun would be favoured, whatever its weight.
@@ -135,7 +129,7 @@ fn io_weight_of_bfq(machine: &mut Machine) {
     assert!((2.5..=25.0).contains(&ratio), "1 to 10 came out as {ratio}");
 }
 
-fn io_files(machine: &mut Machine) {
+fn an_io_weight_is_in_the_file_of_each_scheduler(machine: &mut Machine) {
     let weights = |machine: &mut Machine, weight: u32| {
         two_users(machine, &format!("io_weight = {weight}"), "");
         let (login, _) = machine.stay("alice");

@@ -7,16 +7,10 @@ use berth_tests::{Background, Machine, Policy, Process, Stack, eventually};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    (
-        "a_tiny_stack_of_the_user_who_runs_su_is_not_the_helpers",
-        tiny_stack,
-    ),
-    (
-        "no_limit_of_the_user_who_runs_su_leads_past_the_berth",
-        small_limits,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    a_tiny_stack_of_the_user_who_runs_su_is_not_the_helpers
+    no_limit_of_the_user_who_runs_su_leads_past_the_berth
+};
 
 /// Limits that su itself can bear.
 const SMALL: [&str; 7] = [
@@ -43,7 +37,7 @@ fn stack_of(process: Process) -> String {
     words.get(3..5).unwrap_or_default().join(":")
 }
 
-fn tiny_stack(machine: &mut Machine) {
+fn a_tiny_stack_of_the_user_who_runs_su_is_not_the_helpers(machine: &mut Machine) {
     let before = machine.settled();
     let (alice, bob) = (machine.uid("alice"), machine.uid("bob").to_string());
     for (limit, of_helper) in LIMITS {
@@ -72,7 +66,7 @@ fn tiny_stack(machine: &mut Machine) {
 }
 
 /// What fails is let pass here, as it would be if the user could make it fail.
-fn small_limits(machine: &mut Machine) {
+fn no_limit_of_the_user_who_runs_su_leads_past_the_berth(machine: &mut Machine) {
     machine.stack(&Stack {
         arguments: "on_error=allow".into(),
         ..Stack::default()

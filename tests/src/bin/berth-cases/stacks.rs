@@ -7,16 +7,15 @@ use berth_tests::{Booted, Policy, Terminal, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[("an_admin_gets_all_the_way_out_by_sudo", sudo)];
+pub const CASES: &[BootedCase] = cases! {
+    an_admin_gets_all_the_way_out_by_sudo
+};
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
-    ("a_login_at_a_console_is_in_its_berth", console),
-    (
-        "runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it",
-        runuser,
-    ),
-    ("a_unit_with_a_pam_name_is_in_its_users_slice", unit),
-];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
+    a_login_at_a_console_is_in_its_berth
+    runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it
+    a_unit_with_a_pam_name_is_in_its_users_slice
+};
 
 /// Prints in which namespaces and cgroup a process is.
 const WHERE: &str =
@@ -25,7 +24,7 @@ const WHERE: &str =
 fn policy() -> Policy {
     Policy {
         profile: "logout = { grace = \"1s\" }".into(),
-        ..Policy::with_namespaces("user = \"identity\", pid = true, ipc = true, mount = true")
+        ..Policy::with_map("identity")
     }
 }
 
@@ -46,7 +45,7 @@ fn place(machine: &Booted, said: &str) -> Place {
     }
 }
 
-fn sudo(machine: &Booted) {
+fn an_admin_gets_all_the_way_out_by_sudo(machine: &Booted) {
     // alice has caps and no berth, bob not even these.
     let policy = Policy {
         profile: "user = { memory_max = \"100M\" }\nlogout = { grace = \"1s\" }".into(),
@@ -79,7 +78,7 @@ fn sudo(machine: &Booted) {
 }
 
 /// As a getty on a serial line has it: the line is a pseudoterminal here.
-fn console(machine: &Booted) {
+fn a_login_at_a_console_is_in_its_berth(machine: &Booted) {
     machine.berth("login", &policy());
     let before = machine.settled();
     for (user, prompt) in [("alice", "$ "), ("root", "# ")] {
@@ -108,7 +107,7 @@ fn console(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn runuser(machine: &Booted) {
+fn runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it(machine: &Booted) {
     // runuser -l has a file of its own, which includes this one.
     machine.berth("runuser", &policy());
     let before = machine.settled();
@@ -121,15 +120,16 @@ fn runuser(machine: &Booted) {
     };
     assert!(run("alice"));
     assert!(run("-l alice"));
-    let names = "[[rule]]\nservice = [\"runuser\", \"runuser-l\"]";
-    let named = policy().text().replace("[[rule]]", names);
-    fs::write("/etc/berth/policy.toml", named).expect("the policy");
+    machine.policy(&Policy {
+        rules: "[[rule]]\nservice = [\"runuser\", \"runuser-l\"]\nprofile = \"test\"\n".into(),
+        ..policy()
+    });
     assert!(!run("alice"));
     assert!(!run("-l alice"));
     machine.assert_nothing_left(&before);
 }
 
-fn unit(machine: &Booted) {
+fn a_unit_with_a_pam_name_is_in_its_users_slice(machine: &Booted) {
     machine.berth("login", &policy());
     let page = include_str!("../../../../docs/pam_berth.md");
     let (_, file) = page.split_once("# /etc/pam.d/berth-web\n").expect("a file");

@@ -7,20 +7,15 @@ use berth_tests::{Booted, Policy};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    ("with_the_disk_full_a_private_tmp_on_it_is_what_fails", disk),
-    (
-        "with_namespaces_forbidden_on_error_decides_under_systemd",
-        namespaces,
-    ),
-    (
-        "with_no_bus_and_no_logind_everybody_gets_what_the_policy_says",
-        emergency,
-    ),
-];
+pub const CASES: &[BootedCase] = cases! {
+    with_the_disk_full_a_private_tmp_on_it_is_what_fails
+    with_namespaces_forbidden_on_error_decides_under_systemd
+    with_no_bus_and_no_logind_everybody_gets_what_the_policy_says
+};
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] =
-    &[("with_no_memory_for_the_helper_on_error_decides", memory)];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
+    with_no_memory_for_the_helper_on_error_decides
+};
 
 const BERTH: &str = "user = \"identity\", pid = true, ipc = true, mount = true";
 
@@ -58,7 +53,7 @@ fn assert_as_on_error_says(machine: &Booted, namespaces: &str, why: &str) {
     }
 }
 
-fn disk(machine: &Booted) {
+fn with_the_disk_full_a_private_tmp_on_it_is_what_fails(machine: &Booted) {
     let on_disk = format!("{BERTH}, private_tmp = \"disk\"");
     machine.berth("sshd", &policy(&on_disk, "deny"));
     let before = machine.settled();
@@ -86,19 +81,9 @@ fn disk(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn memory(machine: &Booted) {
+fn with_no_memory_for_the_helper_on_error_decides(machine: &Booted) {
     machine.berth("sshd", &policy(BERTH, "deny"));
-    let helper = "/root/short-of-memory";
-    fs::write(
-        helper,
-        "#!/bin/sh\nulimit -v 2000\nexec /usr/libexec/berth-helper \"$@\"\n",
-    )
-    .expect("a helper");
-    machine
-        .host(&format!(
-            "chmod 755 {helper} && sed -i 's,pam_berth.so,& helper={helper},' /etc/pam.d/sshd"
-        ))
-        .ok();
+    let helper = machine.helper("ulimit -v 2000\nexec /usr/libexec/berth-helper \"$@\"");
     let before = machine.settled();
     let set = |answer: &str| {
         let edit = format!("s/ on_error=[a-z]*//; s/pam_berth.so/& on_error={answer}/");
@@ -121,7 +106,7 @@ fn memory(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn namespaces(machine: &Booted) {
+fn with_namespaces_forbidden_on_error_decides_under_systemd(machine: &Booted) {
     machine.berth("sshd", &policy(BERTH, "deny"));
     let before = machine.settled();
     let setting = "/proc/sys/user/max_user_namespaces";
@@ -135,7 +120,7 @@ fn namespaces(machine: &Booted) {
 }
 
 /// What emergency.target leaves of a machine, but for its shell, in which PAM has no part. sshd is there to get in by.
-fn emergency(machine: &Booted) {
+fn with_no_bus_and_no_logind_everybody_gets_what_the_policy_says(machine: &Booted) {
     let mut capped = policy(BERTH, "deny");
     capped.profile = "user = { memory_max = \"100M\" }\nlogout = { grace = \"1s\" }".into();
     machine.berth("sshd", &capped);

@@ -4,40 +4,28 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use berth_tests::{Booted, Policy, Process, eventually};
+use berth_tests::{Booted, Policy, Process, becomes, eventually};
 
 use super::BootedCase;
 use super::time_and_disk::dd_seconds;
 
-pub const CASES: &[BootedCase] = &[
-    (
-        "past_memory_max_a_user_is_killed_under_systemd_and_no_other",
-        memory_max,
-    ),
-    ("two_logins_of_a_user_share_one_cap", shared),
-    ("caps_of_cpu_tasks_and_disks_are_felt", others),
-    ("a_cap_of_a_session_is_on_its_scope", session),
-    ("a_missing_controller_is_told_from_one_in_force", missing),
-    ("a_user_at_their_tasks_gets_in_to_clean_up", rescue),
-    ("everyone_together_is_capped_while_anybody_is_in", everyone),
-    ("an_account_phase_alone_leaves_nothing", account),
-    ("caps_outlive_a_reload_a_reexec_and_logind", restarts),
-    (
-        "a_manager_that_outlives_its_users_last_login_keeps_the_caps",
-        lingering,
-    ),
-];
+pub const CASES: &[BootedCase] = cases! {
+    past_memory_max_a_user_is_killed_under_systemd_and_no_other
+    two_logins_of_a_user_share_one_cap
+    caps_of_cpu_tasks_and_disks_are_felt
+    a_cap_of_a_session_is_on_its_scope
+    a_missing_controller_is_told_from_one_in_force
+    a_user_at_their_tasks_gets_in_to_clean_up
+    everyone_together_is_capped_while_anybody_is_in
+    an_account_phase_alone_leaves_nothing
+    caps_outlive_a_reload_a_reexec_and_logind
+    a_manager_that_outlives_its_users_last_login_keeps_the_caps
+};
 
-const QUICK: &str = "logout = { grace = \"1s\" }";
-
-fn user_caps(caps: &str) -> Policy {
-    Policy::with_profile(&format!("user = {{ {caps} }}\n{QUICK}"))
-}
-
-fn memory_max(machine: &Booted) {
+fn past_memory_max_a_user_is_killed_under_systemd_and_no_other(machine: &Booted) {
     machine.berth(
         "sshd",
-        &user_caps("memory_max = \"64M\", memory_swap_max = 0"),
+        &Policy::with_user_caps("memory_max = \"64M\", memory_swap_max = 0"),
     );
     let before = machine.settled();
     // Other logins keep the users' slices, so that their events can be read.
@@ -81,15 +69,15 @@ fn memory_max(machine: &Booted) {
     }
 }
 
-fn shared(machine: &Booted) {
+fn two_logins_of_a_user_share_one_cap(machine: &Booted) {
     machine.berth(
         "sshd",
-        &user_caps("memory_max = \"64M\", memory_swap_max = 0"),
+        &Policy::with_user_caps("memory_max = \"64M\", memory_swap_max = 0"),
     );
     let before = machine.settled();
     let (first, _) = machine.stay("alice");
     let (second, _) = machine.stay("alice");
-    assert!(eventually(|| machine.sessions() == ["alice", "alice"]));
+    becomes(|| machine.sessions(), ["alice", "alice"]);
     let (holder, held) = machine.background("alice", "berth-probe hold 40", "berth-probe");
     assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     let another = machine.ssh("alice", "berth-probe eat 40");
@@ -100,17 +88,17 @@ fn shared(machine: &Booted) {
     // The first to leave takes nothing along.
     first.end();
     holder.end();
-    assert!(eventually(|| machine.sessions() == ["alice"]));
+    becomes(|| machine.sessions(), ["alice"]);
     assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     second.end();
     machine.assert_nothing_left(&before);
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
-fn others(machine: &Booted) {
+fn caps_of_cpu_tasks_and_disks_are_felt(machine: &Booted) {
     machine.berth(
         "sshd",
-        &user_caps(
+        &Policy::with_user_caps(
             "cpu_quota = \"30%\", cpu_weight = 50, tasks_max = 40, memory_high = \"300M\", \
              memory_max = \"400M\", memory_swap_max = \"50M\", \
              io_write_bandwidth_max = { \"/\" = \"1M\" }, io_read_iops_max = { \"/\" = 5000 }",
@@ -147,12 +135,12 @@ fn others(machine: &Booted) {
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
 }
 
-fn session(machine: &Booted) {
+fn a_cap_of_a_session_is_on_its_scope(machine: &Booted) {
     machine.berth(
         "sshd",
-        &Policy::with_profile(&format!(
-            "session = {{ memory_max = \"48M\", memory_swap_max = 0, tasks_max = 20 }}\n{QUICK}"
-        )),
+        &Policy::with_profile(
+            "session = { memory_max = \"48M\", memory_swap_max = 0, tasks_max = 20 }\nlogout = { grace = \"1s\" }",
+        ),
     );
     let before = machine.settled();
     let (login, sleep) = machine.stay("alice");
@@ -178,12 +166,12 @@ fn session(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn missing(machine: &Booted) {
+fn a_missing_controller_is_told_from_one_in_force(machine: &Booted) {
     assert!(
         !machine.cgroups().offers("cpuset"),
         "user-mode Linux has no cpuset"
     );
-    let caps = user_caps("allowed_cpus = \"0\", tasks_max = 70");
+    let caps = Policy::with_user_caps("allowed_cpus = \"0\", tasks_max = 70");
     machine.berth("sshd", &caps);
     machine.ssh("alice", "echo in").refused();
     let warn = Policy {
@@ -203,10 +191,10 @@ fn missing(machine: &Booted) {
     login.end();
 }
 
-fn restarts(machine: &Booted) {
+fn caps_outlive_a_reload_a_reexec_and_logind(machine: &Booted) {
     machine.berth(
         "sshd",
-        &user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50"),
+        &Policy::with_user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50"),
     );
     machine.settled();
     let (login, sleep) = machine.stay("alice");
@@ -242,8 +230,8 @@ fn restarts(machine: &Booted) {
         .exists()));
 }
 
-fn lingering(machine: &Booted) {
-    let caps = user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50");
+fn a_manager_that_outlives_its_users_last_login_keeps_the_caps(machine: &Booted) {
+    let caps = Policy::with_user_caps("memory_max = \"64M\", memory_swap_max = 0, tasks_max = 50");
     machine.berth("sshd", &caps);
     let before = machine.settled();
     let admins = format!("/etc/systemd/system/user-{}.slice.d", machine.uid("alice"));
@@ -273,11 +261,11 @@ fn lingering(machine: &Booted) {
     // It was started four times, of which systemd's own lines are not in the log.
     assert_eq!(machine.host(log).ok(), said);
     // The policy reaches it without a login.
-    machine.policy(&user_caps("tasks_max = 60"));
+    machine.policy(&Policy::with_user_caps("tasks_max = 60"));
     machine.host("berth apply").ok();
     assert!(has("60", "max"));
     // And a penalty looks at what it uses.
-    let mut watched = user_caps("tasks_max = 60, cpu_quota = \"80%\"");
+    let mut watched = Policy::with_user_caps("tasks_max = 60, cpu_quota = \"80%\"");
     watched.profile += "\npenalty = \"hog\"";
     watched.rest = "[penalty.hog]\ncpu_above = \"70%\"\nwindow = \"10min\"\nsteps = [\"50%\"]\n\
                     step_time = \"1min\"\nforget = \"1h\"\n"
@@ -301,11 +289,11 @@ fn lingering(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn rescue(machine: &Booted) {
+fn a_user_at_their_tasks_gets_in_to_clean_up(machine: &Booted) {
     // Without namespaces, so that one login of theirs sees what another runs.
     let policy = Policy {
         namespaces: String::new(),
-        ..user_caps("tasks_max = 40")
+        ..Policy::with_user_caps("tasks_max = 40")
     };
     machine.berth("sshd", &policy);
     let before = machine.settled();
@@ -313,9 +301,7 @@ fn rescue(machine: &Booted) {
     let beside = beside.cgroup().expect("a cgroup");
     let of_beside = || machine.of_cgroup(&beside, "pids.max");
     let (bomb, first) = machine.background("alice", "berth-probe fork-bomb", "berth-probe");
-    assert!(eventually(
-        || machine.of_user("alice", "pids.current") == "40"
-    ));
+    becomes(|| machine.of_user("alice", "pids.current"), "40");
     // A shell with some children of its own.
     let count = machine
         .ssh("alice", "sleep 1 & sleep 1 & ps ax | grep -c [b]erth-probe")
@@ -360,8 +346,8 @@ fn rescue(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn everyone(machine: &Booted) {
-    let mut policy = user_caps("cpu_weight = 50");
+fn everyone_together_is_capped_while_anybody_is_in(machine: &Booted) {
+    let mut policy = Policy::with_user_caps("cpu_weight = 50");
     policy.rest = "[everyone]\nmemory_max = \"90M\"\nmemory_swap_max = 0\n".into();
     machine.berth("sshd", &policy);
     let before = machine.settled();
@@ -373,7 +359,7 @@ fn everyone(machine: &Booted) {
     let another = machine.ssh("bob", "berth-probe eat 50");
     assert!(!another.success() || !holding.exists(), "{another:?}");
     alice.end();
-    assert!(eventually(|| machine.sessions() == ["bob"]));
+    becomes(|| machine.sessions(), ["bob"]);
     assert_eq!(of_all("memory.max"), "94371840");
     bob.end();
     machine.assert_nothing_left(&before);
@@ -382,8 +368,8 @@ fn everyone(machine: &Booted) {
     assert!(!Path::new(drop_ins).exists());
 }
 
-fn account(machine: &Booted) {
-    machine.berth("sshd", &user_caps("tasks_max = 60"));
+fn an_account_phase_alone_leaves_nothing(machine: &Booted) {
+    machine.berth("sshd", &Policy::with_user_caps("tasks_max = 60"));
     let before = machine.settled();
     machine.host("pamtester sshd alice acct_mgmt").ok();
     machine.assert_nothing_left(&before);

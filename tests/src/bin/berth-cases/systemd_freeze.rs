@@ -1,24 +1,18 @@
 //! Freezing and thawing where systemd manages the cgroups.
 
 use berth_tests::ticking::{COUNT, assert_goes_on, assert_stands};
-use berth_tests::{Booted, Policy, eventually};
+use berth_tests::{Booted, Policy, becomes};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    ("a_frozen_user_stands_and_goes_on_under_systemd", user),
-    ("a_frozen_pool_stands_and_can_be_killed_under_systemd", pool),
-    (
-        "what_waits_for_a_disk_is_named_and_thawed_under_systemd",
-        stuck,
-    ),
-    (
-        "a_session_goes_on_when_its_frozen_user_does_under_systemd",
-        twice,
-    ),
-];
+pub const CASES: &[BootedCase] = cases! {
+    a_frozen_user_stands_and_goes_on_under_systemd
+    a_frozen_pool_stands_and_can_be_killed_under_systemd
+    what_waits_for_a_disk_is_named_and_thawed_under_systemd
+    a_session_goes_on_when_its_frozen_user_does_under_systemd
+};
 
-fn user(machine: &Booted) {
+fn a_frozen_user_stands_and_goes_on_under_systemd(machine: &Booted) {
     let capped = "user = { memory_max = \"200M\" }\nlogout = { grace = \"1s\" }";
     // Nothing is started in a slice that is frozen, so nobody can stand there (257); nor is one let in without a berth.
     machine.berth(
@@ -42,7 +36,7 @@ fn user(machine: &Booted) {
 
     // That login's keeper has a moment's work after it.
     let sessions = "berth list | awk '$2 == \"alice\"' | wc -l";
-    assert!(eventually(|| machine.host(sessions).ok() == "1"));
+    becomes(|| machine.host(sessions).ok(), "1");
     let said = machine.host("berth freeze alice").ok();
     assert_eq!(said, "frozen user \"alice\": 1 session");
     let list = machine.host("berth list").ok();
@@ -83,7 +77,7 @@ fn user(machine: &Booted) {
 }
 
 /// Who writes while the file system takes nothing cannot be stopped until it does.
-fn stuck(machine: &Booted) {
+fn what_waits_for_a_disk_is_named_and_thawed_under_systemd(machine: &Booted) {
     machine.berth("sshd", &Policy::with_profile("logout = { grace = \"1s\" }"));
     let before = machine.settled();
     let (alice, _) = machine.background("alice", COUNT, "sh");
@@ -104,7 +98,7 @@ fn stuck(machine: &Booted) {
 }
 
 /// What is thawed below what is frozen stands on, and systemd waits for nothing that does not come.
-fn twice(machine: &Booted) {
+fn a_session_goes_on_when_its_frozen_user_does_under_systemd(machine: &Booted) {
     machine.berth("sshd", &Policy::with_profile("logout = { grace = \"1s\" }"));
     let before = machine.settled();
     let (alice, _) = machine.background("alice", COUNT, "sh");
@@ -132,7 +126,7 @@ fn twice(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn pool(machine: &Booted) {
+fn a_frozen_pool_stands_and_can_be_killed_under_systemd(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy {

@@ -1,28 +1,16 @@
 //! Pools where systemd manages the cgroups: slices of Berth's own, with the sessions' scopes in them.
 
-use berth_tests::{Booted, Policy, Process, eventually};
+use berth_tests::{Booted, Policy, Process, becomes, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    (
-        "two_users_of_a_pool_are_held_together_under_systemd",
-        memory,
-    ),
-    (
-        "all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing",
-        killed,
-    ),
-    ("who_is_logged_in_stays_out_of_a_new_pool", kept),
-    (
-        "a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none",
-        manager,
-    ),
-    (
-        "a_pools_tasks_and_cpu_are_shared_and_commands_know_it",
-        shared,
-    ),
-];
+pub const CASES: &[BootedCase] = cases! {
+    two_users_of_a_pool_are_held_together_under_systemd
+    all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
+    who_is_logged_in_stays_out_of_a_new_pool
+    a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none
+    a_pools_tasks_and_cpu_are_shared_and_commands_know_it
+};
 
 /// As systemd names a pool with a dash in its name.
 const POOL: &str = "/user.slice/user-pool_cs\\x2d101.slice";
@@ -60,18 +48,14 @@ fn assert_in_pool(machine: &Booted, user: &str, process: Process) {
     );
 }
 
-fn memory(machine: &Booted) {
+fn two_users_of_a_pool_are_held_together_under_systemd(machine: &Booted) {
     machine.berth("sshd", &policy("pool = \"cs-101\""));
     let before = machine.settled();
     assert_eq!(left(machine), "");
     // Whomever the kernel kills, this login keeps the pool, so that its events can be read.
     let (stays, sleep) = machine.stay("bob");
     assert_in_pool(machine, "bob", sleep);
-    assert!(
-        eventually(|| machine.sessions() == ["bob"]),
-        "{:?}",
-        machine.sessions()
-    );
+    becomes(|| machine.sessions(), ["bob"]);
     let bob = user_slice(machine, "bob");
     let caps = || {
         [
@@ -110,7 +94,7 @@ fn memory(machine: &Booted) {
     assert_eq!(left(machine), "");
 }
 
-fn killed(machine: &Booted) {
+fn all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing(machine: &Booted) {
     machine.berth("sshd", &policy("pool = \"cs-101\""));
     let before = machine.settled();
     // All at once are in one user's slice.
@@ -142,7 +126,7 @@ fn killed(machine: &Booted) {
     }
 }
 
-fn kept(machine: &Booted) {
+fn who_is_logged_in_stays_out_of_a_new_pool(machine: &Booted) {
     machine.berth("sshd", &policy(""));
     let before = machine.settled();
     let (first, _) = machine.stay("alice");
@@ -160,7 +144,7 @@ fn kept(machine: &Booted) {
     assert_eq!(left(machine), "");
 }
 
-fn manager(machine: &Booted) {
+fn a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none(machine: &Booted) {
     // It is Berth that starts it, for the sake of other profiles.
     let namespaces = "scope = \"user\", pid = true, mount = true, user_manager = \"isolated\"";
     machine.berth("sshd", &Policy::with_namespaces(namespaces));
@@ -184,7 +168,7 @@ fn manager(machine: &Booted) {
         .ok();
 }
 
-fn shared(machine: &Booted) {
+fn a_pools_tasks_and_cpu_are_shared_and_commands_know_it(machine: &Booted) {
     let mut policy = policy("pool = \"cs-101\"");
     policy.rest = "[pool.cs-101]\ntasks_max = 24\ncpu_quota = \"20%\"\n".into();
     machine.berth("sshd", &policy);

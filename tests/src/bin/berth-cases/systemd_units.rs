@@ -7,49 +7,28 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_tests::{Background, Booted, Policy, Process, Snapshot, eventually};
+use berth_tests::{Background, Booted, Policy, Process, Snapshot, becomes, eventually};
 
 use super::BootedCase;
 
-pub const CASES: &[BootedCase] = &[
-    (
-        "without_pam_systemd_a_login_is_in_a_scope_of_berths",
-        no_pam_systemd,
-    ),
-    ("past_logins_of_logind_nobody_is_uncapped", sessions_max),
-    ("su_in_a_session_is_in_its_users_slice", su),
-    ("the_users_service_manager_is_under_the_caps", manager),
-    (
-        "a_killed_part_of_a_capped_login_leaves_nothing_under_systemd",
-        killed,
-    ),
-    (
-        "a_helper_killed_while_it_opens_leaves_nothing_under_systemd",
-        killed_while_opening,
-    ),
-    ("what_a_login_leaves_running_ends_with_it", leftovers),
-    ("keepers_have_a_place_though_nobody_started_it", place),
-    ("a_systemd_that_does_not_answer_costs_a_moment", silent),
-    (
-        "without_its_own_socket_systemd_is_asked_over_the_bus",
-        over_the_bus,
-    ),
-];
+pub const CASES: &[BootedCase] = cases! {
+    without_pam_systemd_a_login_is_in_a_scope_of_berths
+    past_logins_of_logind_nobody_is_uncapped
+    su_in_a_session_is_in_its_users_slice
+    the_users_service_manager_is_under_the_caps
+    a_killed_part_of_a_capped_login_leaves_nothing_under_systemd
+    a_helper_killed_while_it_opens_leaves_nothing_under_systemd
+    what_a_login_leaves_running_ends_with_it
+    keepers_have_a_place_though_nobody_started_it
+    a_systemd_that_does_not_answer_costs_a_moment
+    without_its_own_socket_systemd_is_asked_over_the_bus
+};
 
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = &[
-    (
-        "a_login_without_a_network_is_one_to_logind_and_ends_like_any_other",
-        no_network,
-    ),
-    (
-        "what_goes_on_beside_an_application_that_stays_is_ended",
-        beside_one_that_stays,
-    ),
-    (
-        "a_systemd_that_reloads_for_some_seconds_keeps_nobody_out",
-        late,
-    ),
-];
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
+    a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
+    what_goes_on_beside_an_application_that_stays_is_ended
+    a_systemd_that_reloads_for_some_seconds_keeps_nobody_out
+};
 
 const PRIVATE: &str = "/run/systemd/private";
 const ASIDE: &str = "/run/systemd/private.aside";
@@ -80,10 +59,9 @@ fn assert_all_gone(machine: &Booted, before: &Snapshot) {
     }
 }
 
-fn no_pam_systemd(machine: &Booted) {
+fn without_pam_systemd_a_login_is_in_a_scope_of_berths(machine: &Booted) {
     capped(machine);
-    let strip = "sed -i '/pam_systemd/d' /etc/pam.d/common-session";
-    machine.host(strip).ok();
+    machine.without_pam_systemd();
     let before = machine.settled();
     let (login, sleep) = machine.stay("alice");
     assert_in_berths_scope(machine, "alice", sleep);
@@ -99,7 +77,7 @@ fn no_pam_systemd(machine: &Booted) {
     assert_all_gone(machine, &before);
 }
 
-fn no_network(machine: &Booted) {
+fn a_login_without_a_network_is_one_to_logind_and_ends_like_any_other(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy::with_namespaces(
@@ -122,7 +100,7 @@ fn no_network(machine: &Booted) {
     assert_all_gone(machine, &before);
 }
 
-fn sessions_max(machine: &Booted) {
+fn past_logins_of_logind_nobody_is_uncapped(machine: &Booted) {
     capped(machine);
     machine.settled();
     let few = "/run/systemd/logind.conf.d";
@@ -149,7 +127,7 @@ fn sessions_max(machine: &Booted) {
     machine.assert_caps_taken_back("bob");
 }
 
-fn su(machine: &Booted) {
+fn su_in_a_session_is_in_its_users_slice(machine: &Booted) {
     machine.berth("su", &Policy::with_profile(CAPS));
     let before = machine.settled();
     let inside = || {
@@ -169,7 +147,7 @@ fn su(machine: &Booted) {
     assert_all_gone(machine, &before);
 }
 
-fn beside_one_that_stays(machine: &Booted) {
+fn what_goes_on_beside_an_application_that_stays_is_ended(machine: &Booted) {
     machine.berth("su", &Policy::with_profile("logout = { grace = \"0s\" }"));
     let before = machine.settled();
     let mut application = Background::talking("berth-probe open-close-stay su alice");
@@ -196,9 +174,9 @@ fn beside_one_that_stays(machine: &Booted) {
     let input = application.0.stdin.as_mut().expect("stdin");
     input.write_all(b"\n").expect("write");
     assert_eq!(application.line(), "closed");
-    assert!(eventually(|| others() == 0));
+    becomes(others, 0);
     let records = || fs::read_dir("/run/berth/sessions").map_or(0, Iterator::count);
-    assert!(eventually(|| records() == 0));
+    becomes(records, 0);
     assert!(leader.exists());
     assert_eq!(leader.cgroup().as_ref(), Some(&scope));
     leader.kill();
@@ -206,7 +184,7 @@ fn beside_one_that_stays(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
-fn manager(machine: &Booted) {
+fn the_users_service_manager_is_under_the_caps(machine: &Booted) {
     machine.berth(
         "sshd",
         &Policy {
@@ -240,7 +218,7 @@ fn manager(machine: &Booted) {
     assert_all_gone(machine, &before);
 }
 
-fn killed(machine: &Booted) {
+fn a_killed_part_of_a_capped_login_leaves_nothing_under_systemd(machine: &Booted) {
     capped(machine);
     let before = machine.settled();
     let [keepers, standbys]: [fn() -> Vec<Process>; 2] = [Process::keepers, Process::standbys];
@@ -271,18 +249,12 @@ fn killed(machine: &Booted) {
 }
 
 /// At the steps at which tests/tests/roll_back.rs kills it, here with what systemd has set and made by then.
-fn killed_while_opening(machine: &Booted) {
+fn a_helper_killed_while_it_opens_leaves_nothing_under_systemd(machine: &Booted) {
     capped(machine);
-    let helper = Path::new("/root/traced-helper");
     let trace = |inject: &str| {
-        let text = format!("#!/bin/sh\nexec {inject} /usr/libexec/berth-helper \"$@\"\n");
-        fs::write(helper, text).expect("a helper");
+        machine.helper(&format!("exec {inject} /usr/libexec/berth-helper \"$@\""));
     };
     trace("");
-    let name_it = "sed -i 's,pam_berth.so,& helper=/root/traced-helper,' /etc/pam.d/sshd";
-    machine
-        .host(&format!("chmod 755 {}; {name_it}", helper.display()))
-        .ok();
     let before = machine.settled();
     for call in [
         "/^rename:when=1",
@@ -301,7 +273,7 @@ fn killed_while_opening(machine: &Booted) {
     }
 }
 
-fn leftovers(machine: &Booted) {
+fn what_a_login_leaves_running_ends_with_it(machine: &Booted) {
     // Without namespaces nothing but the scope holds them together.
     let policy = Policy {
         profile: CAPS.into(),
@@ -321,7 +293,7 @@ fn leftovers(machine: &Booted) {
     assert_all_gone(machine, &before);
 }
 
-fn place(machine: &Booted) {
+fn keepers_have_a_place_though_nobody_started_it(machine: &Booted) {
     capped(machine);
     machine.host("systemctl stop berth.service; rmdir /sys/fs/cgroup/berth.slice/berth.service/keepers; true").ok();
     assert!(!machine.host("systemctl is-active berth.service").success());
@@ -359,7 +331,7 @@ fn without_private_socket<T>(action: impl FnOnce() -> T) -> T {
     done
 }
 
-fn silent(machine: &Booted) {
+fn a_systemd_that_does_not_answer_costs_a_moment(machine: &Booted) {
     capped(machine);
     machine.settled();
     let (took, said) = without_private_socket(|| {
@@ -385,11 +357,9 @@ fn silent(machine: &Booted) {
     assert!(Path::new(PRIVATE).exists());
 }
 
-fn late(machine: &Booted) {
+fn a_systemd_that_reloads_for_some_seconds_keeps_nobody_out(machine: &Booted) {
     // A login whose scope Berth has systemd start.
-    machine
-        .host("sed -i '/pam_systemd/d' /etc/pam.d/common-session")
-        .ok();
+    machine.without_pam_systemd();
     machine.berth(
         "sshd",
         &Policy::with_namespaces(r#"user = "identity", pid = true, mount = true"#),
@@ -419,7 +389,7 @@ fn late(machine: &Booted) {
     assert!(said.ok().contains("/berth-"));
 }
 
-fn over_the_bus(machine: &Booted) {
+fn without_its_own_socket_systemd_is_asked_over_the_bus(machine: &Booted) {
     capped(machine);
     let before = machine.settled();
     let (login, _) = without_private_socket(|| machine.stay("alice"));

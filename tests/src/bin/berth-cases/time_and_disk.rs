@@ -4,17 +4,14 @@ use berth_tests::{Machine, Policy};
 
 use super::Case;
 
-pub const CASES: &[Case] = &[
-    ("a_quota_of_half_a_cpu_is_half_a_cpu", cpu_quota),
-    ("two_logins_share_one_quota", shared_quota),
-    ("io_max_slows_a_write_of_the_users_only", io_max),
-    ("a_cap_of_a_session_is_in_its_own_cgroup", session_cap),
-    ("every_cap_is_in_its_file", every_file),
-    (
-        "a_missing_controller_refuses_or_warns_as_the_policy_says",
-        missing_controller,
-    ),
-];
+pub const CASES: &[Case] = cases! {
+    a_quota_of_half_a_cpu_is_half_a_cpu
+    two_logins_share_one_quota
+    io_max_slows_a_write_of_the_users_only
+    a_cap_of_a_session_is_in_its_own_cgroup
+    every_cap_is_in_its_file
+    a_missing_controller_refuses_or_warns_as_the_policy_says
+};
 
 fn milliseconds(text: &str) -> u64 {
     text.trim()
@@ -26,7 +23,7 @@ fn quota(machine: &Machine) {
     machine.policy(&Policy::with_profile("user = { cpu_quota = \"50%\" }"));
 }
 
-fn cpu_quota(machine: &mut Machine) {
+fn a_quota_of_half_a_cpu_is_half_a_cpu(machine: &mut Machine) {
     quota(machine);
     let burn = machine.probe("burn 4");
     let free = milliseconds(&machine.host(&burn).ok());
@@ -38,7 +35,7 @@ fn cpu_quota(machine: &mut Machine) {
     assert!((1200..=2500).contains(&used), "{used} ms of 4 s at 50%");
 }
 
-fn shared_quota(machine: &mut Machine) {
+fn two_logins_share_one_quota(machine: &mut Machine) {
     quota(machine);
     let burn = machine.probe("burn 4");
     let first = machine.ssh_background("alice", &burn);
@@ -52,7 +49,7 @@ fn shared_quota(machine: &mut Machine) {
     );
 }
 
-fn io_max(machine: &mut Machine) {
+fn io_max_slows_a_write_of_the_users_only(machine: &mut Machine) {
     machine.policy(&Policy::with_profile(
         "user = { io_write_bandwidth_max = { \"/disk\" = \"1M\" } }",
     ));
@@ -73,7 +70,7 @@ pub fn dd_seconds(said: &str) -> f64 {
     seconds.unwrap_or_else(|| panic!("{said}"))
 }
 
-fn session_cap(machine: &mut Machine) {
+fn a_cap_of_a_session_is_in_its_own_cgroup(machine: &mut Machine) {
     machine.policy(&Policy::with_profile(
         "user = { tasks_max = 100 }\nsession = { tasks_max = 20, memory_high = \"32M\" }",
     ));
@@ -94,7 +91,7 @@ fn session_cap(machine: &mut Machine) {
     assert!((8..=20).contains(&count), "{said}");
 }
 
-fn missing_controller(machine: &mut Machine) {
+fn a_missing_controller_refuses_or_warns_as_the_policy_says(machine: &mut Machine) {
     assert!(
         !machine.cgroups().offers("cpuset"),
         "user-mode Linux has no cpuset"
@@ -147,7 +144,7 @@ const FILES: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-fn every_file(machine: &mut Machine) {
+fn every_cap_is_in_its_file(machine: &mut Machine) {
     let caps: Vec<String> = FILES
         .iter()
         .map(|(key, value, ..)| format!("{key} = {value}"))

@@ -6,9 +6,11 @@ use berth_tests::Machine;
 
 use super::Case;
 
-pub const CASES: &[Case] = &[("the_trial_shows_caps_in_force", shown)];
+pub const CASES: &[Case] = cases! {
+    the_trial_shows_caps_in_force
+};
 
-fn shown(machine: &mut Machine) {
+fn the_trial_shows_caps_in_force(machine: &mut Machine) {
     fs::create_dir("/tmp/packaging").unwrap();
     let trial = include_str!("../../../../packaging/try");
     fs::write("/tmp/packaging/try", trial).unwrap();

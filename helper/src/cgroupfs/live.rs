@@ -3,49 +3,28 @@
 //! Unlike a login, which sets what the policy says and finds all else as the kernel has made it, this also takes
 //! back what the policy no longer says.
 
-use berth_config::outcome::{Caps, MissingController};
+use berth_config::outcome::Caps;
 use berth_session::{Applied, Group, Tree};
 
-use super::standing::{Lowering, Standing, is_unset, standing, unset, whole};
-use super::{Setting, of_this_kernel, pids, protection};
+use super::protection;
 use crate::error::Result;
-
-/// How far to go.
-#[derive(Debug, Clone, Copy)]
-pub struct How {
-    /// Only look.
-    pub dry_run: bool,
-    /// Lower `memory_max` below what is in use, too.
-    pub force: bool,
-    /// What to do where a controller is not there.
-    pub missing_controller: MissingController,
-}
-
-impl How {
-    /// What is done about more that is in use where `memory_max` is to be lowered.
-    pub fn lowering(self) -> Lowering {
-        match (self.force, self.dry_run) {
-            (true, _) => Lowering::Force,
-            (false, true) => Lowering::Look,
-            (false, false) => Lowering::LetGo,
-        }
-    }
-}
+use crate::settings::standing::{Standing, is_unset, standing, unset, whole};
+use crate::settings::{How, Setting, UserTasks, but_tasks, missing, of_this_kernel};
 
 /// What there is to set on a user's cgroups. Made before any lock is taken: finding the disk behind a path may
 /// wait for a file server.
 #[derive(Debug)]
 pub struct UserCaps {
     own: Vec<Setting>,
-    tasks: pids::UserTasks,
+    tasks: UserTasks,
 }
 
 impl UserCaps {
     /// Works it out.
     pub fn new(caps: &Caps, tree: &Tree) -> Result<UserCaps> {
         Ok(UserCaps {
-            own: super::settings_but_tasks(caps, tree)?,
-            tasks: pids::UserTasks::of(caps),
+            own: but_tasks(caps, tree)?,
+            tasks: UserTasks::of(caps),
         })
     }
 
@@ -173,26 +152,15 @@ fn bring(group: &Group, settings: &[Setting], how: How, told: &mut Applied) {
     }
 }
 
-/// Enters a cap that this machine cannot set, as the policy has it.
-pub fn missing(told: &mut Applied, setting: &Setting, how: How, reason: &str) {
-    match how.missing_controller {
-        MissingController::Deny => told.left(setting.cap, reason),
-        MissingController::Warn => {
-            let note = format!("{} is not enforced: {reason}", setting.cap);
-            if !told.notes.contains(&note) {
-                told.notes.push(note);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use berth_config::outcome::{CpuWeight, Limit};
     use berth_session::{Controller, Whose};
 
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
+    use crate::settings::{cpu, memory};
+    use berth_config::outcome::MissingController;
 
     const HOW: How = How {
         dry_run: false,
@@ -201,7 +169,7 @@ mod tests {
     };
 
     fn memory(max: u64) -> Vec<Setting> {
-        super::super::memory::settings(&Caps {
+        memory::settings(&Caps {
             memory_max: Some(Limit::Finite(max)),
             ..Caps::default()
         })
@@ -358,7 +326,7 @@ mod tests {
             cpu_weight: Some(CpuWeight::Idle),
             ..Caps::default()
         };
-        let all = whole(&folder.group(), &super::super::cpu::settings(&caps));
+        let all = whole(&folder.group(), &cpu::settings(&caps));
         assert!(all.iter().all(|setting| setting.file != "cpu.weight"));
         let idle = all.iter().filter(|one| one.file == "cpu.idle");
         let idle: Vec<_> = idle.map(|one| one.value.as_str()).collect();

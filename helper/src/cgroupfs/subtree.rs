@@ -120,7 +120,7 @@ mod tests {
     use berth_session::Manager;
 
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
 
     /// A root with two controllers, and a cgroup below that has one of them enabled. What is written replaces what is
     /// there, so that the last command of each is seen.

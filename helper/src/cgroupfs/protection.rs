@@ -46,8 +46,8 @@ mod tests {
     use berth_config::outcome::{Caps, Limit};
 
     use super::*;
-    use crate::cgroup::folder::Folder;
-    use crate::cgroup::memory;
+    use crate::settings::folder::Folder;
+    use crate::settings::memory;
 
     #[test]
     fn a_session_takes_what_it_does_not_set_itself() {

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use berth_session::{Controller, Group, memory_in_use};
 
-use super::Setting;
-use crate::systemd::is_same;
+use super::{Setting, is_same};
 
 /// What a cgroup has where nobody has set anything.
 const UNSET: [(&str, Controller, &str, &str); 13] = [

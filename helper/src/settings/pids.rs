@@ -91,7 +91,7 @@ fn setting(value: Limit) -> Setting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cgroup::folder::Folder;
+    use crate::settings::folder::Folder;
 
     #[test]
     fn the_reserve_is_above_the_users_cap_and_beside_their_sessions() {

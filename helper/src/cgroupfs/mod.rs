@@ -1,71 +1,19 @@
 //! A session's cgroup, and the caps on it and on its user's (cgroupfs backend).
 
-mod cpu;
-mod cpuset;
-#[cfg(test)]
-pub mod folder;
-mod io;
 pub mod live;
-mod memory;
-mod pids;
 mod protection;
-pub mod standing;
 mod subtree;
 
-pub use pids::{NEEDED, UserTasks, tasks, with_reserve};
 pub use subtree::ASIDE;
 
-use berth_config::outcome::{Caps, MissingController};
-use berth_session::{Controller, Group, SessionId, Tree};
+use berth_config::outcome::MissingController;
+use berth_session::{Group, SessionId, Tree};
 
 use crate::caps::pool_of_earlier;
 use crate::decide::Planned;
 use crate::error::{Error, Result};
-use standing::{Lowering, Standing};
-
-/// One cap as the kernel takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting {
-    /// The policy's key, for messages.
-    pub cap: &'static str,
-    /// Whose file it is.
-    pub controller: Controller,
-    /// The file in the cgroup.
-    pub file: &'static str,
-    /// What is written to it.
-    pub value: String,
-}
-
-impl Setting {
-    fn new(
-        cap: &'static str,
-        controller: Controller,
-        file: &'static str,
-        value: String,
-    ) -> Setting {
-        Setting {
-            cap,
-            controller,
-            file,
-            value,
-        }
-    }
-}
-
-/// All the caps of one cgroup.
-pub fn settings(caps: &Caps, tree: &Tree) -> Result<Vec<Setting>> {
-    let mut settings = settings_but_tasks(caps, tree)?;
-    settings.extend(pids::whole(caps));
-    Ok(settings)
-}
-
-fn settings_but_tasks(caps: &Caps, tree: &Tree) -> Result<Vec<Setting>> {
-    let mut settings = memory::settings(caps);
-    settings.extend(cpu::settings(caps));
-    settings.extend(cpuset::settings(caps, tree));
-    settings.extend(io::settings(caps)?);
-    Ok(settings)
-}
+use crate::settings::standing::{self, Lowering, Standing};
+use crate::settings::{self, Setting, UserTasks, but_tasks, cap_error, of_this_kernel};
 
 /// The caps of one login, ready to be written. Made before any lock is taken: finding the disk behind
 /// a path may wait for a file server.
@@ -79,7 +27,7 @@ pub struct Plan {
     /// What the user has that the cgroups below must have too: all sessions', and this one's.
     sessions_inherited: Vec<Setting>,
     session_inherited: Vec<Setting>,
-    tasks: pids::UserTasks,
+    tasks: UserTasks,
     missing_controller: MissingController,
 }
 
@@ -96,19 +44,20 @@ impl Plan {
     /// Works the caps out for this tree.
     pub fn new(tree: &Tree, planned: &Planned) -> Result<Plan> {
         let pool = planned.pool.as_ref();
-        let pool = pool.map(|(name, caps)| Ok::<_, Error>((name.clone(), settings(caps, tree)?)));
+        let pool =
+            pool.map(|(name, caps)| Ok::<_, Error>((name.clone(), settings::of(caps, tree)?)));
         let berth = &planned.berth;
-        let user = settings_but_tasks(&berth.user_caps, tree)?;
-        let session = settings(&berth.session_caps, tree)?;
+        let user = but_tasks(&berth.user_caps, tree)?;
+        let session = settings::of(&berth.session_caps, tree)?;
         Ok(Plan {
             uid: planned.login.uid,
-            everyone: settings_but_tasks(&planned.everyone_caps, tree)?,
+            everyone: but_tasks(&planned.everyone_caps, tree)?,
             pool: pool.transpose()?,
             sessions_inherited: protection::inherited(&user, &[]),
             session_inherited: protection::inherited(&user, &session),
             user,
             session,
-            tasks: pids::UserTasks::of(&berth.user_caps),
+            tasks: UserTasks::of(&berth.user_caps),
             missing_controller: berth.missing_controller,
         })
     }
@@ -184,25 +133,6 @@ fn create(line: &[Group]) -> Result<()> {
     }
 }
 
-/// Settings without those of a cap that has its file elsewhere: one with a file for each disk scheduler counts
-/// in those that the kernel has, and where it has none in one.
-pub fn of_this_kernel<'a>(
-    group: &'a Group,
-    settings: &'a [Setting],
-) -> impl Iterator<Item = &'a Setting> {
-    let there = |setting: &Setting| group.path().join(setting.file).exists();
-    settings
-        .iter()
-        .enumerate()
-        .filter_map(move |(at, setting)| {
-            let mut others = settings.iter().enumerate();
-            let elsewhere = others.any(|(other_at, other)| {
-                other.cap == setting.cap && (there(other) || other_at < at)
-            });
-            (there(setting) || !elsewhere).then_some(setting)
-        })
-}
-
 /// Writes settings, and keeps account of those that cannot be had.
 struct Writer<'a> {
     available: &'a subtree::Available,
@@ -258,46 +188,6 @@ fn wake(group: &Group, setting: &Setting) -> berth_session::Result<()> {
     match setting.file == "cpu.weight" && group.number("cpu.idle") == Some(1) {
         true => group.write("cpu.idle", "0"),
         false => Ok(()),
-    }
-}
-
-/// The settings but a `memory_max` for which too much is in use, which is entered in `left`: the kernel would kill for it at
-/// once, because somebody logged in. It comes with the next login or `berth apply` that finds less in use, and `berth apply
-/// --force` does not wait for that.
-pub fn but_in_use(
-    whom: &str,
-    group: &Group,
-    settings: &[Setting],
-    left: &mut Vec<String>,
-) -> Result<Vec<Setting>> {
-    let mut settings = settings.to_vec();
-    let Some(max) = settings.iter().find(|one| one.file == "memory.max") else {
-        return Ok(settings);
-    };
-    match standing::standing(group, max, Lowering::LetGo) {
-        Standing::InUse(reason) => {
-            left.push(cap_error(whom, max, reason).to_string());
-            settings.retain(|one| one.file != "memory.max");
-        }
-        Standing::Unknown(reason) => return Err(cap_error(whom, max, reason)),
-        Standing::Same | Standing::Differs(_) | Standing::NoFile => {}
-    }
-    Ok(settings)
-}
-
-fn cap_error(whom: &str, setting: &Setting, reason: String) -> Error {
-    Error::Cap {
-        cap: setting.cap.into(),
-        whom: whom.into(),
-        reason,
-    }
-}
-
-/// The kernel's word for a limit.
-fn limit(limit: berth_config::outcome::Limit) -> String {
-    match limit {
-        berth_config::outcome::Limit::Finite(value) => value.to_string(),
-        berth_config::outcome::Limit::Infinity => "max".into(),
     }
 }
 

@@ -1,7 +1,11 @@
 //! How a login writes caps, on folders that look like cgroups.
 
-use super::folder::Folder;
+use berth_config::outcome::Caps;
+use berth_session::Controller;
+
 use super::*;
+use crate::settings::folder::Folder;
+use crate::settings::{but_in_use, cpu, memory};
 
 #[test]
 fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
@@ -61,7 +65,7 @@ fn a_cap_is_written_once_or_missed_as_the_policy_says() {
             tasks_max: tasks,
             ..Caps::default()
         };
-        settings(&caps, &tree).unwrap()
+        settings::of(&caps, &tree).unwrap()
     };
     let written = |settings: &[Setting], missing_controller| {
         let mut writer = Writer {

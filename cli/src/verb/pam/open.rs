@@ -1,0 +1,101 @@
+//! What Berth's lines in a file would open: whom the stack refuses without them it would let in with them.
+
+use crate::pam_files::{Entry, Folders};
+
+/// What would be open, and the line that keeps it shut.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Open {
+    pub what: String,
+    pub line: String,
+}
+
+/// What is open in a service's stack once Berth's lines are in it.
+pub fn open(folders: &Folders, service: &str, text: &str) -> Option<Open> {
+    let others = |kind| {
+        let mut entries = folders.stack(service, text, kind);
+        entries.retain(|entry| !entry.is_berth());
+        entries
+    };
+    let account = others("account");
+    for (kind, entries) in [("account", &account), ("session", &others("session"))] {
+        if entries.is_empty() {
+            // libpam then takes those of "other", but not where there is one line: Berth's.
+            return Some(Open {
+                what: format!(
+                    "it has no {kind} line of its own, so that of /etc/pam.d/other counts, and would not beside Berth's"
+                ),
+                line: format!("{kind} include other"),
+            });
+        }
+    }
+    // Berth's lets in, and the failure of one that is "sufficient" is passed over. Without Berth's nobody would have said yes.
+    (!account.iter().any(Entry::may_refuse)).then(|| Open {
+        what: "no account line of its own can refuse, so beside Berth's everybody would get in whom that lets in".into(),
+        line: "account required pam_deny.so".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_stack_that_lives_on_others_or_in_which_nobody_refuses_would_be_open() {
+        const OTHER: Option<&str> = Some("account include other");
+        const SESSION: Option<&str> = Some("session include other");
+        const DENY: Option<&str> = Some("account required pam_deny.so");
+        let folder = std::env::temp_dir().join(format!("berth-open-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("some"), "account required pam_a.so\n").unwrap();
+        fs::write(folder.join("none"), "# nothing\n").unwrap();
+        for (account, session, line) in [
+            ("", "session required pam_unix.so", OTHER),
+            ("@include none", "session required pam_unix.so", OTHER),
+            ("account required pam_unix.so", "", SESSION),
+            (
+                "account required pam_unix.so",
+                "session optional pam_a.so",
+                None,
+            ),
+            ("@include some", "session optional pam_a.so", None),
+            ("account substack some", "session optional pam_a.so", None),
+            (
+                "account sufficient pam_a.so",
+                "session optional pam_a.so",
+                DENY,
+            ),
+            (
+                "account [success=ok default=ignore] pam_a.so",
+                "session optional pam_a.so",
+                DENY,
+            ),
+            (
+                "account [success=ok default = die] pam_a.so",
+                "session optional pam_a.so",
+                None,
+            ),
+        ] {
+            let text = format!("auth required pam_a.so\n{account}\n{session}\n");
+            for text in [super::super::lines::put(&text).unwrap(), text] {
+                let open = open(&Folders::from(&*folder), "x", &text);
+                assert_eq!(open.as_ref().map(|open| &*open.line), line, "{text}");
+            }
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn no_stack_of_debians_would_be_open() {
+        let debian = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/debian");
+        for folder in ["12", "13"].map(|version| debian.join(version)) {
+            for service in ["sshd", "login", "su", "su-l", "cron", "atd"] {
+                let text = fs::read_to_string(folder.join(service)).unwrap();
+                let open = open(&Folders::from(&*folder), service, &text);
+                assert_eq!(open, None, "{folder:?} {service}");
+            }
+        }
+    }
+}
