@@ -65,6 +65,7 @@ berth_tests::cases_of_debians! {
     a_frozen_user_stands_and_goes_on_under_systemd
     a_frozen_pool_stands_and_can_be_killed_under_systemd
     what_waits_for_a_disk_is_named_and_thawed_under_systemd
+    a_session_goes_on_when_its_frozen_user_does_under_systemd
     two_users_of_a_pool_are_held_together_under_systemd
     all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
     who_is_logged_in_stays_out_of_a_new_pool

@@ -41,7 +41,14 @@ impl Tree {
 
     /// Lets all go on that runs in these cgroups, unless one above is frozen. What is gone is no failure.
     pub fn thaw_all(&self, groups: &[Group]) -> Vec<Error> {
-        let thawed = groups.iter().map(|group| (group, self.thaw(group)));
+        // systemd would thaw the slices above, too (252), or refuses (257).
+        let may_go_on = |group: &&Group| {
+            let above = group.path().parent().map(|path| path.to_path_buf().into());
+            self.manager() == Manager::Berth
+                || above.is_none_or(|above| self.frozen(&above).is_none())
+        };
+        let thawed = groups.iter().filter(may_go_on);
+        let thawed = thawed.map(|group| (group, self.thaw(group)));
         thawed.filter_map(but_gone).collect()
     }
 
@@ -201,6 +208,18 @@ mod tests {
         group.write("cgroup.events", "frozen 1").unwrap();
         stopped(&group, late(), Instant::now()).unwrap();
         fs::remove_dir_all(tree.root().path()).unwrap();
+    }
+
+    #[test]
+    fn systemd_is_not_asked_to_thaw_what_is_below_what_is_frozen() {
+        let root = tree("thaw-below").root().path().to_path_buf();
+        let tree = Tree::at(root.clone(), Manager::Systemd);
+        let slice = group(&tree, "user.slice", "frozen 1\n");
+        let scope = group(&tree, "user.slice/berth-no-such.scope", "frozen 1\n");
+        assert_eq!(tree.thaw_all(std::slice::from_ref(&scope)).len(), 1);
+        slice.write("cgroup.freeze", "1").unwrap();
+        assert!(tree.thaw_all(&[scope]).is_empty());
+        fs::remove_dir_all(root).unwrap();
     }
 
     /// The lock on the user's folder is held meanwhile.

@@ -9,6 +9,7 @@ pub const CASES: &[BootedCase] = cases! {
     a_frozen_user_stands_and_goes_on_under_systemd
     a_frozen_pool_stands_and_can_be_killed_under_systemd
     what_waits_for_a_disk_is_named_and_thawed_under_systemd
+    a_session_goes_on_when_its_frozen_user_does_under_systemd
 };
 
 fn a_frozen_user_stands_and_goes_on_under_systemd(machine: &Booted) {
@@ -91,6 +92,35 @@ fn what_waits_for_a_disk_is_named_and_thawed_under_systemd(machine: &Booted) {
         "{said:?}"
     );
     assert_eq!(said.stdout, "5\nthawed user \"alice\": 1 session\n0");
+    assert_goes_on("alice");
+    alice.end();
+    machine.assert_nothing_left(&before);
+}
+
+/// What is thawed below what is frozen stands on, and systemd waits for nothing that does not come.
+fn a_session_goes_on_when_its_frozen_user_does_under_systemd(machine: &Booted) {
+    machine.berth("sshd", &Policy::with_profile("logout = { grace = \"1s\" }"));
+    let before = machine.settled();
+    let (alice, _) = machine.background("alice", COUNT, "sh");
+    assert_goes_on("alice");
+    let id = machine
+        .host("berth list | awk '$2 == \"alice\" { print $1 }'")
+        .ok();
+    machine.host("berth freeze alice").ok();
+    let said = machine.host(&format!("berth thaw {id}")).ok();
+    assert!(
+        said.contains(&format!("session {id} is still frozen")),
+        "{said}"
+    );
+    assert_stands("alice");
+    machine.host("berth thaw alice").ok();
+    assert_goes_on("alice");
+    // Frozen by itself and with its user.
+    machine
+        .host(&format!("berth freeze {id}; berth freeze alice"))
+        .ok();
+    machine.host("berth thaw alice").ok();
+    machine.host(&format!("berth thaw {id}")).ok();
     assert_goes_on("alice");
     alice.end();
     machine.assert_nothing_left(&before);
