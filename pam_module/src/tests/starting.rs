@@ -59,7 +59,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
+        // A helper may just be writing its last word there.
+        eventually("its folder goes", || fs::remove_dir_all(&self.0).is_ok());
     }
 }
 
