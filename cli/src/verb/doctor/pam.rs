@@ -82,8 +82,8 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
         findings.push(Finding::fail(
             format!("{service}: {}", open.what),
             format!(
-                "put \"{}\" at the end of its file, then: berth pam enable {service}",
-                open.line
+                "in its file, {}; then: berth pam enable {service}",
+                open.remedy
             ),
         ));
     }

@@ -165,10 +165,10 @@ fn plan(
         // A trial cannot see it: it only asks whether those get in who should.
         if let Some(open) = open(folders, service, &text) {
             return Err(about(&format!(
-                "{}: put \"{}\" at the end of {} first",
+                "{}; in {}, {} first",
                 open.what,
-                open.line,
-                path.display()
+                path.display(),
+                open.remedy
             )));
         }
     }

@@ -2,12 +2,18 @@
 
 use crate::pam_files::{Entry, Folders};
 
-/// What would be open, and the line that keeps it shut.
+/// What would be open, and what keeps it shut.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Open {
     pub what: String,
-    pub line: String,
+    pub remedy: &'static str,
 }
+
+const INCLUDE_ACCOUNT: &str = "put \"account include other\" at its end";
+const INCLUDE_SESSION: &str = "put \"session include other\" at its end";
+
+/// A pam_deny at the end would refuse everybody where a success does not end the stack (`optional`, `[success=ok ...]`).
+const REFUSE: &str = "make one of them \"required\", or, if each is \"sufficient\", put \"account required pam_deny.so\" at its end";
 
 /// What is open in a service's stack once Berth's lines are in it.
 pub fn open(folders: &Folders, service: &str, text: &str) -> Option<Open> {
@@ -24,14 +30,21 @@ pub fn open(folders: &Folders, service: &str, text: &str) -> Option<Open> {
                 what: format!(
                     "it has no {kind} line of its own, so that of /etc/pam.d/other counts, and would not beside Berth's"
                 ),
-                line: format!("{kind} include other"),
+                remedy: match kind {
+                    "account" => INCLUDE_ACCOUNT,
+                    _ => INCLUDE_SESSION,
+                },
             });
         }
     }
-    // Berth's lets in, and the failure of one that is "sufficient" is passed over. Without Berth's nobody would have said yes.
-    (!account.iter().any(Entry::may_refuse)).then(|| Open {
+    // Berth's lets in, and the failure of one that is "sufficient" is passed over. Without Berth's nobody would have said yes,
+    // unless the stack refuses nobody as it is.
+    let refuses_nobody = account
+        .iter()
+        .all(|entry| entry.module.ends_with("pam_permit.so"));
+    (!refuses_nobody && !account.iter().any(Entry::may_refuse)).then(|| Open {
         what: "no account line of its own can refuse, so beside Berth's everybody would get in whom that lets in".into(),
-        line: "account required pam_deny.so".into(),
+        remedy: REFUSE,
     })
 }
 
@@ -44,9 +57,8 @@ mod tests {
 
     #[test]
     fn a_stack_that_lives_on_others_or_in_which_nobody_refuses_would_be_open() {
-        const OTHER: Option<&str> = Some("account include other");
-        const SESSION: Option<&str> = Some("session include other");
-        const DENY: Option<&str> = Some("account required pam_deny.so");
+        const OTHER: Option<&str> = Some(INCLUDE_ACCOUNT);
+        const SESSION: Option<&str> = Some(INCLUDE_SESSION);
         let folder = std::env::temp_dir().join(format!("berth-open-{}", std::process::id()));
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("some"), "account required pam_a.so\n").unwrap();
@@ -65,12 +77,17 @@ mod tests {
             (
                 "account sufficient pam_a.so",
                 "session optional pam_a.so",
-                DENY,
+                Some(REFUSE),
             ),
             (
                 "account [success=ok default=ignore] pam_a.so",
                 "session optional pam_a.so",
-                DENY,
+                Some(REFUSE),
+            ),
+            (
+                "account optional pam_permit.so",
+                "session optional pam_a.so",
+                None,
             ),
             (
                 "account [success=ok default = die] pam_a.so",
@@ -81,7 +98,7 @@ mod tests {
             let text = format!("auth required pam_a.so\n{account}\n{session}\n");
             for text in [super::super::lines::put(&text).unwrap(), text] {
                 let open = open(&Folders::from(&*folder), "x", &text);
-                assert_eq!(open.as_ref().map(|open| &*open.line), line, "{text}");
+                assert_eq!(open.as_ref().map(|open| open.remedy), line, "{text}");
             }
         }
         fs::remove_dir_all(&folder).unwrap();
