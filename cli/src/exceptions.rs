@@ -13,7 +13,7 @@ use crate::helper::Helper;
 use crate::{caller, helper, json, readable};
 
 /// What is over by more is so by a clock that is wrong: a dead battery's 2099 must not cost what somebody was given. It is
-/// not in force, and stays until the clock is right.
+/// not in force, and stays in the file until the clock is right.
 const BELIEVED: Duration = Duration::from_secs(366 * 86_400);
 
 /// The right to change exceptions: the folder, locked.
@@ -59,12 +59,12 @@ pub fn end_those_that_are_over(helper: &Helper, told: &mut Vec<Applied>) -> Resu
 }
 
 fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> Result<(), Exit> {
-    let is_over = |one: &Exception| {
+    let goes = |one: &Exception| {
         let since = now.duration_since(one.end());
         one.is_over(now) && since.is_ok_and(|since| since < BELIEVED)
     };
     let all = ExceptionFile::of(&Places::system(), uid).read();
-    if !all.map_err(not_so)?.iter().any(is_over) {
+    if !all.map_err(not_so)?.iter().any(|one| one.is_over(now)) {
         return Ok(());
     }
     let applied = bring(helper, uid, "expired")?;
@@ -75,9 +75,11 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
         let changing = Changing::begin()?;
         let file = changing.of(uid);
         let all = file.read().map_err(not_so)?;
-        let (over, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(is_over);
-        file.write(&kept).map_err(not_so)?;
-        log("unset", (uid, caller::name_of(uid)), "expired", &over);
+        let (over, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(goes);
+        if !over.is_empty() {
+            file.write(&kept).map_err(not_so)?;
+            log("unset", (uid, caller::name_of(uid)), "expired", &over);
+        }
     }
     Ok(())
 }

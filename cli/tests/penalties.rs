@@ -52,18 +52,19 @@ fn helper(run: &Run, script: &str) -> (String, PathBuf) {
     (helper.display().to_string(), asked)
 }
 
-/// Runs a shell command where a policy is in force; `$due` is a round there.
+/// Runs a shell command where a policy is in force; `$due` is a round there. What the helper was asked.
 #[track_caller]
-fn shell(run: &Run, policy: &str, command: &str) {
+fn shell(run: &Run, policy: &str, command: &str) -> String {
     run.loaded(policy);
     let root = run.sessions.with_file_name("root");
-    let (helper, _) = helper(run, "echo '[]'");
+    let (helper, asked) = helper(run, "echo '[]'");
     let command = format!(
         "mount --bind {}/var/lib /var/lib; due='/run/berth-program apply --due --helper {helper}'; {command}",
         root.display()
     );
     let output = run.shell(&command).output().unwrap();
     assert!(output.status.success(), "{output:?}");
+    fs::read_to_string(asked).unwrap()
 }
 
 #[test]
@@ -167,7 +168,11 @@ fn a_clock_that_is_years_ahead_ends_no_exception_for_good() {
         };
         of(uid).write(&[exception]).unwrap();
     }
-    shell(&run, POLICY, "$due");
+    let asked = shell(&run, POLICY, "$due");
+    // One whose clock was years behind when it was made is of no other look, and its caps go.
+    for uid in [ALICE, BOB] {
+        assert!(asked.contains(&format!("--uid={uid}")), "{asked}");
+    }
     assert_eq!(of(ALICE).read().unwrap(), []);
     assert_eq!(of(BOB).read().unwrap().len(), 1);
 }

@@ -278,6 +278,14 @@ fn an_exception_is_not_for_who_has_its_users_uid_after_them_and_a_new_name_is_to
         assert!(!theirs.ok().contains("exception"));
         assert_eq!(machine.su("erin", "echo in").ok(), "in");
         assert!(machine.logged("exceptions uid=").contains(&why));
+        let su = ["su", "erin", "-c", "exec sleep 1000"];
+        let mut stays = Command::new(su[0]).args(&su[1..]).spawn().expect("su");
+        assert!(eventually(|| machine.berth("list").ok().contains("erin")));
+        let applied = machine.berth_with_helper("apply");
+        assert!(applied.stdout.contains(&why), "{applied:?}");
+        applied.ok(); // No cap is left as it was.
+        machine.berth("kill erin --yes").ok();
+        stays.wait().expect("its end");
         machine.berth(&format!("unset erin {helper}")).ok();
         assert_eq!(explain("erin").stderr, "");
     });

@@ -1,7 +1,7 @@
 //! What a policy comes to for who is logged in: users, their sessions, pools and everyone.
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
-use berth_config::{Layers, Login, Machine, Places, Policy};
+use berth_config::{Layers, Login, Machine, Places, Policy, StateError};
 use berth_session::{Applied, Group, Left, Manager, Record, Tree, UserFolder, Whose, systemd};
 use nix::errno::Errno;
 use nix::unistd::{Uid, User};
@@ -165,10 +165,12 @@ impl<'a> Work<'a> {
     ) -> Result<Vec<(Option<&'r Record>, Outcome)>> {
         let login = Login::of(name).map_err(Error::policy)?;
         let layers = Layers::in_force(&Places::system(), &login, &self.machine, |_, error| {
-            told.left.push(Left {
-                cap: None,
-                reason: format!("it counts for nothing: {error}"),
-            });
+            let reason = format!("it counts for nothing: {error}");
+            match error {
+                // No cap of this user's is left as it was.
+                StateError::Another { .. } => told.notes.push(reason),
+                _ => told.left.push(Left { cap: None, reason }),
+            }
         });
         let decide = |record: Option<&'r Record>| {
             let login = match record {
