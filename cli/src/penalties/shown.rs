@@ -2,25 +2,31 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use berth_config::{LocalTime, Places, Standing, Standings};
+use berth_config::{LocalTime, Login, Places, Standing, Standings};
 use serde_json::{Value, json};
 
 use super::told;
 use crate::exit::not_so;
 
 /// To root. A file that cannot be used is told of.
-pub fn to_root(uid: u32) -> (Option<String>, Value) {
+pub fn to_root(user: &str, uid: u32) -> (Option<String>, Value) {
     let standings = Standings::read(&Places::system()).map_err(not_so);
-    in_words(standings.unwrap_or_default().users.remove(&uid))
+    in_words(user, uid, standings.unwrap_or_default().users.remove(&uid))
 }
 
 /// The same to the user themselves, as the last round left it.
-pub fn to_user(uid: u32) -> (Option<String>, Value) {
-    in_words(told::read(uid))
+pub fn to_user(user: &str, uid: u32) -> (Option<String>, Value) {
+    in_words(user, uid, told::read(uid))
 }
 
-fn in_words(standing: Option<Standing>) -> (Option<String>, Value) {
-    let Some(standing) = standing else {
+fn in_words(user: &str, uid: u32, standing: Option<Standing>) -> (Option<String>, Value) {
+    let user = Login {
+        user: user.into(),
+        uid,
+        ..Login::default()
+    };
+    // One of who had the UID before counts for nothing.
+    let Some(standing) = standing.filter(|standing| user.is(&standing.user)) else {
         return (None, Value::Null);
     };
     let time = |seconds: u64| {

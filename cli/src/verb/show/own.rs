@@ -56,7 +56,7 @@ fn of_user(name: &str, uid: u32, user: &Group, sessions: &[Own], tree: &Tree) ->
             .trim_end()
             .to_owned()
     });
-    let (penalty, standing) = penalties::shown::to_user(uid);
+    let (penalty, standing) = penalties::shown::to_user(name, uid);
     Page {
         title: format!("{name} ({uid})"),
         penalty,

@@ -128,7 +128,9 @@ impl Page {
             }));
             objects.extend(of_uid);
         }
-        let mut penalties = users.keys().map(|uid| penalties::shown::to_root(*uid));
+        let mut penalties = users
+            .keys()
+            .map(|uid| penalties::shown::to_root(name, *uid));
         let (penalty, standing) = penalties
             .find(|(line, _)| line.is_some())
             .unwrap_or_default();
