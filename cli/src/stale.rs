@@ -14,8 +14,16 @@ use berth_session::{Record, SessionId};
 use crate::exit::{Exit, not_so};
 use crate::place;
 
-/// How long a directory of users is asked who all these users are. What else there is to show is not its to hold up.
+/// How long a directory of users may take: for all these users where there is something else to show, which is not its to
+/// hold up; and for each of them where it all depends on them.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What [`PATIENCE`] is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    ForAll,
+    ForEach,
+}
 
 /// The sessions that are.
 #[derive(Debug, Default)]
@@ -33,7 +41,7 @@ impl Stale {
             .as_ref()
             .and_then(|policy| Some((policy, policy.loaded()?)));
         loaded.map_or_else(Stale::default, |(policy, loaded)| {
-            Stale::by(policy, loaded, records)
+            Stale::by(policy, loaded, records, Wait::ForAll)
         })
     }
 
@@ -45,7 +53,7 @@ impl Stale {
                 "no policy is loaded, so no session is older than it",
             ));
         };
-        let stale = Stale::by(&policy, loaded, records);
+        let stale = Stale::by(&policy, loaded, records, Wait::ForEach);
         match stale.tell() {
             Exit::Done => Ok(stale),
             _ => Err(Exit::NotSo),
@@ -56,6 +64,7 @@ impl Stale {
         policy: &Policy,
         loaded: &Loaded,
         records: impl IntoIterator<Item = &'a Record>,
+        wait: Wait,
     ) -> Stale {
         let (older, rest): (Vec<_>, Vec<_>) = records
             .into_iter()
@@ -66,7 +75,7 @@ impl Stale {
         };
         if policy.has_windows() {
             if let Ok(machine) = place::machine() {
-                let (logins, is_part) = logins(&rest);
+                let (logins, is_part) = logins(&rest, wait);
                 stale.ids.extend(moved(policy, &machine, &rest, &logins));
                 stale.is_part = is_part;
             }
@@ -91,7 +100,7 @@ impl Stale {
 }
 
 /// Who the users are, by their UIDs, as far as NSS says it in time; and whether that is a part only.
-fn logins(records: &[&Record]) -> (BTreeMap<u32, Login>, bool) {
+fn logins(records: &[&Record], wait: Wait) -> (BTreeMap<u32, Login>, bool) {
     /// There is a thread that asks.
     static ASKS: AtomicBool = AtomicBool::new(false);
     let users = records
@@ -115,10 +124,15 @@ fn logins(records: &[&Record]) -> (BTreeMap<u32, Login>, bool) {
     if asking.is_err() {
         ASKS.store(false, Ordering::Release);
     }
-    let end = Instant::now() + PATIENCE;
+    let mut end = Instant::now() + PATIENCE;
     loop {
         match answers.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            Ok((uid, login)) => logins.extend(login.map(|login| (uid, login))),
+            Ok((uid, login)) => {
+                logins.extend(login.map(|login| (uid, login)));
+                if wait == Wait::ForEach {
+                    end = Instant::now() + PATIENCE;
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return (logins, asking.is_err()),
             Err(RecvTimeoutError::Timeout) => return (logins, true),
         }
