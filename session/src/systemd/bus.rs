@@ -139,6 +139,12 @@ impl Bus {
         self.answer(serial, what)
     }
 
+    /// How many calls may wait for their answers. dbus-daemon refuses more than 128 of a connection's (dbus-daemon(1),
+    /// max_replies_per_connection); systemd's own socket has no such limit.
+    pub(super) fn at_once(&self) -> usize {
+        self.destination.map_or(usize::MAX, |_| 100)
+    }
+
     /// Calls a method of systemd's manager, and leaves the answer for later.
     pub(super) fn ask_manager(
         &mut self,

@@ -83,19 +83,22 @@ impl Bus {
 
     /// Freezes units, and all those below a slice. systemd answers when it is done with one, and is asked for all before that.
     pub fn freeze<'a>(&mut self, units: impl Iterator<Item = &'a str>) -> Vec<Result<()>> {
-        let asked: Vec<_> = units
-            .map(|unit| {
+        let units: Vec<_> = units.collect();
+        let mut done = Vec::new();
+        for units in units.chunks(self.at_once()) {
+            let ask = |unit: &&str| {
                 let mut arguments = Writer::default();
                 arguments.text(unit);
                 let call = self.ask_manager("FreezeUnit", "s", arguments)?;
                 Ok((call, format!("freeze {unit}")))
-            })
-            .collect();
-        let answer = |asked: Result<(u32, String)>| {
-            let (call, what) = asked?;
-            self.answer(call, &what).map(drop)
-        };
-        asked.into_iter().map(answer).collect()
+            };
+            let asked: Vec<Result<(u32, String)>> = units.iter().map(ask).collect();
+            done.extend(asked.into_iter().map(|asked| {
+                let (call, what) = asked?;
+                self.answer(call, &what).map(drop)
+            }));
+        }
+        done
     }
 
     /// Thaws a unit.
