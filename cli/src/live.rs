@@ -96,6 +96,9 @@ pub fn failed(error: Error) -> Exit {
 /// Says that an object has no session.
 fn none(object: &Object, exit: Exit) -> Exit {
     match (object, exit) {
+        (Object::Session(id), _) if Record::path(*id).exists() => {
+            Exit::Partly.because(format!("the record of session {id} cannot be read"))
+        }
         (Object::Session(id), _) => not_so(format!("there is no session {id}")),
         (_, Exit::Done) => not_so(format!("{object} has no session")),
         _ => exit.because(format!("{object} has no session that can be read")),

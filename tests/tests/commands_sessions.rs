@@ -313,6 +313,8 @@ fn a_session_whose_record_cannot_be_read_is_not_passed_over_in_silence() {
             .ok();
         for command in [
             "show alice",
+            &format!("show {damaged}"),
+            &format!("kill {damaged} --yes"),
             "freeze profile:test",
             "thaw profile:test",
             "kill alice --yes",
@@ -411,7 +413,7 @@ fn kill_stale_ends_who_came_before_the_policy_in_force() {
     Machine::run(|machine| {
         let none = machine.berth("kill --stale --yes");
         assert_eq!(none.status.code(), Some(1), "{none:?}");
-        assert!(none.stderr.contains("no policy is in force"), "{none:?}");
+        assert!(none.stderr.contains("no policy is loaded"), "{none:?}");
         machine.berth("reload").ok();
         let before = machine.settled();
         let (alice, _) = machine.stay("alice");
