@@ -102,9 +102,12 @@ unsafe fn arguments(flags: c_int, argc: c_int, argv: *const *const c_char) -> Ar
 /// One call that decides about a login.
 pub fn login<H: Host>(host: &mut H, arguments: &Arguments, phase: Phase) -> c_int {
     let verdict = caught(host, |host| decide(host, arguments, phase)).unwrap_or_else(|| {
-        // How far it had come is not known, so this is not `on_error` of an untouched application; but
-        // allow means that errors of ours lock out nobody, and root gets in whatever is broken.
-        let is_allowed = caught(host, |host| on_error(host, arguments)) == Some(OnError::Allow);
+        // Where a session was to be opened it is not known how far that had come, so this is not `on_error` of an untouched
+        // application, unless the line itself says that errors of ours lock out nobody. Root gets in whatever is broken.
+        let is_allowed = match phase {
+            Phase::Account => caught(host, |host| on_error(host, arguments)),
+            Phase::Session => arguments.on_error,
+        } == Some(OnError::Allow);
         let mut root = || {
             caught(host, |host| {
                 let user = host.item(Item::User).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! `pam_sm_acct_mgmt` and `pam_sm_open_session`: whom Berth leaves alone, and what it asks for the others.
 
-use berth_protocol::{OnError, Phase, Reply, Request};
+use berth_protocol::{JoinAbility, OnError, Phase, Reply, Request};
 
 use crate::arguments::{Arguments, Line};
 use crate::code::Verdict;
@@ -117,16 +117,22 @@ fn request<H: Host>(
     let (service, tty) = (item(Item::Service)?, item(Item::Tty)?);
     let (rhost, ruser) = (item(Item::Rhost)?, item(Item::Ruser)?);
     let policy = arguments.policy.as_ref();
+    let join = join_ability(&service, host.threads(), host.program());
+    let on_error = match (arguments.on_error, join) {
+        // It asks from among what its user runs, and so its user can keep the helper from answering.
+        (None, JoinAbility::Manager) => OnError::Deny,
+        _ => on_error(host, arguments),
+    };
     Ok(Request {
         phase,
         user,
-        join: join_ability(&service, host.threads(), host.program()),
+        join,
         service,
         tty,
         rhost,
         ruser,
         policy: policy.map(|path| path.as_os_str().as_encoded_bytes().to_vec()),
-        on_error: on_error(host, arguments),
+        on_error,
     })
 }
 

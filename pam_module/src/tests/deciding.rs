@@ -319,6 +319,22 @@ fn no_reply_follows_the_lines_on_error_or_what_the_loaded_policy_has_left_for_it
 }
 
 #[test]
+fn a_service_manager_is_refused_where_the_helper_gives_no_answer_whatever_is_loaded() {
+    for phase in BOTH {
+        let mut manager = Login::new(phase, "");
+        manager.unanswered = OnError::Allow;
+        (manager.service, manager.join) = ("systemd-user", JoinAbility::Manager);
+        let rest = [
+            Due::HangUp,
+            Due::Log(Level::Error, "it was killed; timeout="),
+            Due::Keep(phase, Verdict::Failed, Ok(())),
+        ];
+        let script = manager.asked(Err(no_answer(ChannelError::TimedOut)));
+        assert_eq!(manager.play(script, rest), Verdict::Failed);
+    }
+}
+
+#[test]
 fn a_line_with_another_policy_than_the_one_before_is_not_quietly_passed_over() {
     for phase in BOTH {
         for (line, kept, verdict) in [

@@ -26,13 +26,22 @@ fn a_panic_follows_on_error() {
         play("on_error=allow", vec![Due::Panic, logged()]),
         Code::SUCCESS
     );
-    let mut host = Scripted::new([Due::Panic, logged()]);
-    host.unanswered = OnError::Allow;
-    let bare = Login::new(Phase::Session, "").arguments;
-    let code = login(&mut host, &bare, Phase::Session);
-    assert_eq!(Code(code), Code::SUCCESS);
-    host.end();
-    let exempt = Due::Exempt(ExemptList::RootOnly, "alice", Ok(false));
+    let bare = |phase, rest: Vec<Due>| {
+        let script = [Due::Panic, logged()].into_iter().chain(rest);
+        let mut host = Scripted::new(script);
+        host.unanswered = OnError::Allow;
+        let code = login(&mut host, &Login::new(phase, "").arguments, phase);
+        host.end();
+        Code(code)
+    };
+    assert_eq!(bare(Phase::Account, vec![]), Code::SUCCESS);
+    // It may have happened in the middle of the join.
+    let exempt = || Due::Exempt(ExemptList::RootOnly, "alice", Ok(false));
+    assert_eq!(
+        bare(Phase::Session, vec![user("alice"), exempt()]),
+        Code::SESSION_ERR
+    );
+    let exempt = exempt();
     assert_eq!(
         play("", vec![Due::Panic, logged(), user("alice"), exempt]),
         Code::SESSION_ERR

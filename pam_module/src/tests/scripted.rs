@@ -63,6 +63,8 @@ pub struct Scripted {
     due: VecDeque<Due>,
     /// What the loaded policy says of logins whose helper gives no answer.
     pub unanswered: OnError,
+    /// What runs the module.
+    pub program: Program,
 }
 
 impl Scripted {
@@ -70,6 +72,7 @@ impl Scripted {
         Scripted {
             due: script.into_iter().collect(),
             unanswered: OnError::Deny,
+            program: Program::Other,
         }
     }
 
@@ -146,7 +149,7 @@ impl Host for Scripted {
     }
 
     fn program(&mut self) -> Program {
-        Program::Other
+        self.program
     }
 
     fn kept(&mut self, phase: Phase, user: &[u8]) -> Option<(Verdict, Option<Vec<u8>>)> {
@@ -303,6 +306,7 @@ impl Login {
             policy: policy.map(|path| path.to_str().unwrap().into()),
             join: self.join,
             on_error: match self.arguments.policy {
+                None if self.join == JoinAbility::Manager => OnError::Deny,
                 None => self.arguments.on_error.unwrap_or(self.unanswered),
                 Some(_) => self.arguments.on_error.unwrap_or(OnError::Deny),
             },
@@ -330,6 +334,9 @@ impl Login {
     pub fn play(&self, script: Vec<Due>, rest: impl IntoIterator<Item = Due>) -> Verdict {
         let mut host = Scripted::new(script.into_iter().chain(rest));
         host.unanswered = self.unanswered;
+        if self.join == JoinAbility::Manager {
+            host.program = Program::Berth;
+        }
         let verdict = crate::login::decide(&mut host, &self.arguments, self.phase);
         host.end();
         verdict
