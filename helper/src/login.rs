@@ -105,7 +105,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                             drop(channel);
                             // Else the worker has taken it back itself. Not where the application is: a user who could freeze
                             // this process there would keep the lock. Where it cannot go it leaves that to the timer.
-                            let is_left = standby.stand_by(any_tree);
+                            let is_left = standby.stand_by(any_tree) && ahead.is_some();
                             if !(is_left && any_tree.is_some_and(standby::goes_among_the_keepers)) {
                                 *ahead = None;
                             }

@@ -62,7 +62,7 @@ pub enum Half {
 pub struct Worker {
     /// The init inherits it, so it ends only after the init, whose mounts are then gone too.
     standby: Channel,
-    goes_among_the_keepers: bool,
+    is_among_keepers: bool,
 }
 
 /// What the standby has of its worker.
@@ -111,7 +111,7 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
     Ok(match cloned? {
         (Cloned::Child, _) => Half::Worker(Worker {
             standby,
-            goes_among_the_keepers: keepers.is_some(),
+            is_among_keepers: keepers.is_some(),
         }),
         (Cloned::Parent { child, pidfd }, terminated) => Half::Standby(Standby {
             worker: child,
@@ -161,7 +161,7 @@ pub fn go_to_who_reaps() {
 impl Worker {
     /// Tells the standby what to look for from now on.
     pub fn begins(&self, traces: Traces, tree: Option<&Tree>) -> Result<()> {
-        if let (Some(tree), false) = (tree, self.goes_among_the_keepers) {
+        if let (Some(tree), false) = (tree, self.is_among_keepers) {
             // The session of the account phase was to have no cgroup: the policy is another one now.
             move_among_keepers(tree)?;
         }
