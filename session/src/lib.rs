@@ -12,7 +12,7 @@
 //! | entry in its user's folder, which is the user's lock too | `/run/berth/users/UID/ID` |
 //! | shared berth, and who is logged in to it | `/run/berth/users/UID/berth-ID`, `logins-ID` |
 //! | cgroup; under systemd a scope, which is its own | see [`Tree`] |
-//! | private /tmp on disk | `/var/lib/berth/tmp/ID` |
+//! | private /tmp on disk; what an earlier boot left there under this id | `/var/lib/berth/tmp/ID`, `stale-ID` |
 //!
 //! A user's, under systemd:
 //!
@@ -34,7 +34,7 @@
 //! | one round of `berth apply --due` at a time | `/run/berth-due.lock` |
 //! | what it has told already | `/run/berth-due-wrong` |
 //! | the trial of `berth pam`, and its lock | `/run/berth-pam`, `….lock` |
-//! | the policy in force, and who is let in before all else | `/var/lib/berth/policy.json`, `exempt` |
+//! | the policy in force, who is let in before all else, and what becomes of logins whose helper gives no answer | `/var/lib/berth/policy.json`, `exempt` |
 //! | there if something is to be done each minute | `/var/lib/berth/due` |
 //! | caps for a while, and who is on which step | `/var/lib/berth/exceptions/UID`, `penalties` |
 //! | PAM's files from before `berth pam enable` | `/var/lib/berth/pam.d` |
