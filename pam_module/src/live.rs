@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use berth_protocol::exempt::{EXEMPT_FILE, Exempt, ExemptError, unanswered};
+use berth_protocol::exempt::{EXEMPT_FILE, Exempt, ExemptError, List, unanswered};
 use berth_protocol::{
     ChannelError, Instruction, OnError, Phase, Reply, Request, Rlimit, install_filter,
 };
@@ -33,6 +33,8 @@ const MOST_LINES: u32 = 8;
 pub struct Live<'a> {
     application: &'a Application,
     lines: u32,
+    /// What the list of the exempt, once read, says of a helper that gives no answer.
+    unanswered: Option<OnError>,
     /// The `policy=` of what was asked.
     policy: Option<Vec<u8>>,
     helper: Option<Helper>,
@@ -48,6 +50,7 @@ impl<'a> Live<'a> {
         Live {
             application,
             lines: 0,
+            unanswered: None,
             policy: None,
             helper: None,
             init: None,
@@ -100,15 +103,21 @@ impl Host for Live<'_> {
     fn exempt(&mut self, list: ExemptList, user: &[u8]) -> Result<bool, ExemptError> {
         let _room = Room::make();
         let list = match list {
-            ExemptList::Installed => Exempt::load()?,
+            ExemptList::Installed => {
+                let list = List::load(Path::new(EXEMPT_FILE))?;
+                self.unanswered = Some(list.unanswered);
+                list.exempt
+            }
             ExemptList::RootOnly => Exempt::default(),
         };
         Ok(list.covers(user))
     }
 
     fn unanswered(&mut self) -> OnError {
-        let _room = Room::make();
-        unanswered(Path::new(EXEMPT_FILE))
+        self.unanswered.unwrap_or_else(|| {
+            let _room = Room::make();
+            unanswered(Path::new(EXEMPT_FILE))
+        })
     }
 
     fn privilege(&mut self) -> Privilege {

@@ -54,10 +54,33 @@ pub enum ExemptError {
     NoFile,
 }
 
+/// What stands in the list.
+#[derive(Debug)]
+pub struct List {
+    /// Whom Berth never touches.
+    pub exempt: Exempt,
+    /// What becomes of a login whose helper gives no answer.
+    pub unanswered: OnError,
+}
+
+impl List {
+    /// Reads it. A missing file is an empty list, which says `deny`: no policy has been loaded.
+    pub fn load(path: &Path) -> Result<List, ExemptError> {
+        let text = read(path)?;
+        Ok(List {
+            exempt: Exempt::parse(&text),
+            unanswered: match text.lines().any(|line| line == ALLOW) {
+                true => OnError::Allow,
+                false => OnError::Deny,
+            },
+        })
+    }
+}
+
 impl Exempt {
-    /// Reads the installed list. A missing file is an empty list: no policy has been loaded.
+    /// Of the installed list.
     pub fn load() -> Result<Exempt, ExemptError> {
-        read(Path::new(EXEMPT_FILE)).map(|text| Exempt::parse(&text))
+        List::load(Path::new(EXEMPT_FILE)).map(|list| list.exempt)
     }
 
     /// Reads a list: lines of `user NAME`, `group NAME` or `uid FIRST-LAST`. Other lines are passed
@@ -81,7 +104,7 @@ impl Exempt {
         exempt
     }
 
-    /// The list as [`Exempt::parse`] and [`unanswered`] read it. Names with a newline cannot be accounts and are left
+    /// The list as [`List::load`] reads it. Names with a newline cannot be accounts and are left
     /// out.
     pub fn render(&self, unanswered: OnError) -> String {
         let mut text = format!("{HEADER}\n");
@@ -144,10 +167,7 @@ impl Exempt {
 /// What the list says of a login whose helper gives no answer. `deny` where there is none, or nothing that could be
 /// believed.
 pub fn unanswered(list: &Path) -> OnError {
-    match read(list).is_ok_and(|text| text.lines().any(|line| line == ALLOW)) {
-        true => OnError::Allow,
-        false => OnError::Deny,
-    }
+    List::load(list).map_or(OnError::Deny, |list| list.unanswered)
 }
 
 /// The text of a list that only root can have written. One that is missing is empty.
@@ -265,7 +285,7 @@ mod tests {
     fn the_list_is_believed_only_where_it_is_a_file_of_roots_that_nobody_else_may_write_to() {
         let folder = Folder::new();
         let path = folder.join("exempt");
-        let load = || read(&path).map(|text| Exempt::parse(&text));
+        let load = || List::load(&path).map(|list| list.exempt);
         assert_eq!(load().unwrap(), Exempt::default(), "no policy is loaded");
         assert_eq!(unanswered(&path), OnError::Deny, "no policy is loaded");
         let list = exempt(&["ldapadmin"], &[], &[]);
