@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::folder::{USERS, entries, is_there};
-use crate::process::parent_of;
+use crate::process::{HELPER, parent_of, runs_no_helper};
 use crate::record::RECORDS;
 use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
 use crate::{Error, Record, Result, SessionId, Tree, UserFolder, private_tmp, sweep};
@@ -157,17 +156,9 @@ fn no_unknown_keeper() -> Result<()> {
 }
 
 fn is_helper(process: &Path) -> bool {
-    const NAME: &str = "berth-helper";
     let is_roots = fs::metadata(process).is_ok_and(|process| process.uid() == 0);
     let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    // A setuid program's name is that of the link by which a user has started it, and only the link in /proc says which
-    // program it is. After an upgrade there is more behind the name.
-    let program = fs::read_link(process.join("exe"));
-    let is_another = program.is_ok_and(|path| {
-        let name = path.file_name().unwrap_or_default();
-        !name.as_bytes().starts_with(NAME.as_bytes())
-    });
-    is_roots && name.trim_end() == NAME && !is_another
+    is_roots && name.trim_end() == HELPER && !runs_no_helper(process)
 }
 
 /// What is in a folder, by name, in order.

@@ -1,12 +1,26 @@
 //! A process, as /proc shows it.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::str::FromStr;
 
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel_bytes;
+
+/// Whether a process, by its folder in /proc, is known to run another program than Berth's helper, whatever its name: that of
+/// a setuid program is of the link by which a user has started it. After an upgrade there is more behind the program's name.
+pub fn runs_no_helper(process: &Path) -> bool {
+    std::fs::read_link(process.join("exe")).is_ok_and(|path| {
+        let name = path.file_name().unwrap_or_default();
+        !name.as_bytes().starts_with(HELPER.as_bytes())
+    })
+}
+
+/// What the helper is called.
+pub(crate) const HELPER: &str = "berth-helper";
 
 /// A process, told apart from a later one of the same PID by its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! The UIDs that own berths' user namespaces: nobody else may have them.
 
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use berth_config::outcome::UserNamespace;
+use berth_session::runs_no_helper;
 
 use super::finding::Finding;
 use super::world::World;
@@ -99,14 +99,9 @@ fn strangers(world: &World, range: &std::ops::Range<u64>) -> Vec<String> {
 
 /// Whether a process is Berth's own. Users can give theirs any name, and files too; a program of root's they cannot make.
 fn is_own(process: &Path, name: &str) -> bool {
-    let exe = process.join("exe");
-    let is_another = fs::read_link(&exe).is_ok_and(|path| {
-        let name = path.file_name().unwrap_or_default();
-        // After an upgrade there is more behind the name.
-        !name.as_bytes().starts_with(b"berth-helper")
-    });
-    let is_users = fs::metadata(&exe).is_ok_and(|program| program.uid() != 0);
-    matches!(name, "berth-init" | "berth-helper") && !is_another && !is_users
+    let program = fs::metadata(process.join("exe"));
+    let is_users = program.is_ok_and(|program| program.uid() != 0);
+    matches!(name, "berth-init" | "berth-helper") && !runs_no_helper(process) && !is_users
 }
 
 #[cfg(test)]
