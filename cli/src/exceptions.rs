@@ -88,15 +88,11 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
 pub fn shown(user: &str, uid: u32) -> (Vec<String>, Vec<serde_json::Value>) {
     let list = match Exceptions::in_force(&Places::system(), uid) {
         Ok(exceptions) => {
-            let (user, places) = (user.into(), Places::system());
-            let login = Login {
-                user,
-                uid,
-                ..Login::default()
-            };
+            let login = Login::known_as(user, uid);
             let told = |error: &StateError| {
                 not_so(error);
             };
+            let places = Places::system();
             exceptions.of_user(&places, &login, told).list().to_vec()
         }
         Err(error) => {

@@ -158,11 +158,7 @@ impl Changing {
             let Some(user) = user.watched() else {
                 continue;
             };
-            let login = Login {
-                user: user.name.clone(),
-                uid: *uid,
-                ..Login::default()
-            };
+            let login = Login::known_as(&user.name, *uid);
             let users = &mut self.standings.users;
             if users.get(uid).is_some_and(|one| !login.is(&one.user)) {
                 let because = format!("its UID is {}'s now", user.name);

@@ -231,11 +231,7 @@ mod tests {
         /// What others set beside a policy that sets memory_max.
         fn others(&self) -> Vec<String> {
             let keys = BTreeSet::from(["memory_max".to_owned()]);
-            let alice = Login {
-                user: "alice".into(),
-                uid: 1001,
-                ..Login::default()
-            };
+            let alice = Login::known_as("alice", 1001);
             let found = others(&self.0, &alice, None, &keys).into_iter();
             let told = found.map(|one| {
                 let path = one.path.strip_prefix(&self.0).unwrap().display();

@@ -20,11 +20,7 @@ pub fn to_user(user: &str, uid: u32) -> (Option<String>, Value) {
 }
 
 fn in_words(user: &str, uid: u32, standing: Option<Standing>) -> (Option<String>, Value) {
-    let user = Login {
-        user: user.into(),
-        uid,
-        ..Login::default()
-    };
+    let user = Login::known_as(user, uid);
     // One of who had the UID before counts for nothing.
     let Some(standing) = standing.filter(|standing| user.is(&standing.user)) else {
         return (None, Value::Null);

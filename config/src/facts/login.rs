@@ -103,6 +103,15 @@ impl Login {
         }
     }
 
+    /// An account of which only this is known.
+    pub fn known_as(user: &str, uid: u32) -> Login {
+        Login {
+            user: user.into(),
+            uid,
+            ..Login::default()
+        }
+    }
+
     /// Looks an account up through NSS. The host name and the time are this machine's and now;
     /// service, tty, rhost and ruser are empty, for the caller to fill in.
     pub fn of(user: &str) -> Result<Login, LookupError> {
