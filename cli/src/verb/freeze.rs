@@ -82,7 +82,7 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
         .collect();
     // Some may have ended meanwhile.
     records.retain(|record| Record::path(record.id).exists());
-    let sessions = Outcome::of(change, object, &records, &groups, &tree);
+    let sessions = Sorted::of(change, object, &records, &groups, &tree);
     if change == Change::Freeze {
         let outside = sessions.outside.iter();
         failed.extend(
@@ -104,10 +104,10 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
 fn tell(
     change: Change,
     arguments: &Arguments,
-    sessions: &Outcome,
+    sessions: &Sorted,
     failed: &[String],
 ) -> Result<(), Exit> {
-    let Outcome { stand, go_on, .. } = sessions;
+    let Sorted { stand, go_on, .. } = sessions;
     // A session that was frozen by itself, or with its pool, stays so.
     let (done, still): (_, &[SessionId]) = match change {
         Change::Freeze => (stand, &[]),
@@ -161,9 +161,9 @@ fn groups(tree: &Tree, object: &Object, all: &[Record]) -> berth_session::Result
     Ok(groups.into_iter().filter(Group::exists).collect())
 }
 
-/// What has become of an object's sessions.
+/// An object's sessions, by what has become of them.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Outcome {
+struct Sorted {
     /// These are stopped.
     stand: Vec<SessionId>,
     /// These are not.
@@ -172,33 +172,33 @@ struct Outcome {
     outside: Vec<SessionId>,
 }
 
-impl Outcome {
+impl Sorted {
     fn of(
         change: Change,
         object: &Object,
         records: &[Record],
         groups: &[Group],
         tree: &Tree,
-    ) -> Outcome {
+    ) -> Sorted {
         let stands = |place: &Group| match change {
             Change::Freeze => place.is_frozen(),
             // What is thawed takes a moment.
             Change::Thaw => tree.frozen(place).is_some(),
         };
-        let mut outcome = Outcome::default();
+        let mut sorted = Sorted::default();
         for record in records {
             let sessions = match live::place(Some(tree), record) {
                 Some(place) if is_below(&place, groups) => match stands(&place) {
-                    true => &mut outcome.stand,
-                    false => &mut outcome.go_on,
+                    true => &mut sorted.stand,
+                    false => &mut sorted.go_on,
                 },
                 // It ends just now, or it will be moved to where its user is frozen.
                 _ if record.cgroup.is_some() || is_on_its_way(object, record) => continue,
-                _ => &mut outcome.outside,
+                _ => &mut sorted.outside,
             };
             sessions.push(record.id);
         }
-        outcome
+        sorted
     }
 }
 
@@ -214,20 +214,21 @@ fn is_on_its_way(object: &Object, record: &Record) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::live::tests::record;
+    use crate::own_folder::Folder;
 
     #[test]
     fn what_did_not_stop_is_not_called_frozen_and_what_is_not_in_it_goes_on() {
-        let root = std::env::temp_dir().join(format!("berth-frozen-{}", std::process::id()));
-        let tree = Tree::at(root.clone(), Manager::Berth);
+        let root = Folder::new();
+        let tree = Tree::at(root.to_path_buf(), Manager::Berth);
         for (session, frozen, told) in [(1, 1, 1), (2, 0, 1), (3, 1, 0)] {
-            let group = root.join(format!("alice/{session}"));
-            fs::create_dir_all(&group).unwrap();
-            fs::write(group.join("cgroup.events"), format!("frozen {frozen}\n")).unwrap();
-            fs::write(group.join("cgroup.freeze"), format!("{told}\n")).unwrap();
+            let group = format!("alice/{session}");
+            root.write(
+                format!("{group}/cgroup.events"),
+                format!("frozen {frozen}\n"),
+            );
+            root.write(format!("{group}/cgroup.freeze"), format!("{told}\n"));
         }
         let records = [
             record(1, "active", Some("alice/1")),
@@ -240,7 +241,7 @@ mod tests {
         let groups = [tree.group("alice".as_ref())];
         let outcome = |change, object: &str| {
             let object = object.parse().unwrap();
-            let outcome = Outcome::of(change, &object, &records, &groups, &tree);
+            let outcome = Sorted::of(change, &object, &records, &groups, &tree);
             let all = [outcome.stand, outcome.go_on, outcome.outside].into_iter();
             all.map(|ids| ids.iter().map(ToString::to_string).collect::<String>())
                 .collect::<Vec<_>>()
@@ -249,6 +250,5 @@ mod tests {
         assert_eq!(outcome(Change::Freeze, "profile:x"), ["13", "2", "56"]);
         // What was told to go on takes a moment for it.
         assert_eq!(outcome(Change::Thaw, "alice"), ["12", "3", "5"]);
-        fs::remove_dir_all(root).unwrap();
     }
 }

@@ -161,14 +161,14 @@ mod tests {
         group
     }
 
-    fn tree(name: &str) -> Tree {
-        let name = format!("berth-{name}-{}", std::process::id());
-        Tree::at(std::env::temp_dir().join(name), Manager::Berth)
+    fn tree(root: &Folder) -> Tree {
+        Tree::at(root.to_path_buf(), Manager::Berth)
     }
 
     #[test]
     fn what_does_not_stop_holds_up_nothing_else() {
-        let tree = tree("freeze-all");
+        let root = Folder::new();
+        let tree = tree(&root);
         let [stuck, other] = ["stuck", "other"].map(|name| group(&tree, name, "frozen 1\n"));
         let events = stuck.path().join("cgroup.events");
         fs::remove_file(&events).unwrap();
@@ -187,12 +187,12 @@ mod tests {
         fs::write(&events, "frozen 1\n").unwrap();
         let failed = freezing.join().unwrap();
         assert!(failed.is_empty(), "{failed:?}");
-        fs::remove_dir_all(tree.root().path()).unwrap();
     }
 
     #[test]
     fn a_systemd_that_waits_for_what_does_not_stop_is_not_to_blame() {
-        let tree = tree("freeze-late");
+        let root = Folder::new();
+        let tree = tree(&root);
         let group = group(&tree, "stuck", "frozen 0\n");
         let late = || {
             Err(Error::Systemd {
@@ -207,26 +207,24 @@ mod tests {
         assert!(matches!(said, Err(Error::Unfreezable { .. })), "{said:?}");
         group.write("cgroup.events", "frozen 1").unwrap();
         stopped(&group, late(), Instant::now()).unwrap();
-        fs::remove_dir_all(tree.root().path()).unwrap();
     }
 
     #[test]
     fn systemd_is_not_asked_to_thaw_what_is_below_what_is_frozen() {
-        let root = tree("thaw-below").root().path().to_path_buf();
-        let tree = Tree::at(root.clone(), Manager::Systemd);
+        let root = Folder::new();
+        let tree = Tree::at(root.to_path_buf(), Manager::Systemd);
         let slice = group(&tree, "user.slice", "frozen 1\n");
         let scope = group(&tree, "user.slice/berth-no-such.scope", "frozen 1\n");
         assert_eq!(tree.thaw_all(std::slice::from_ref(&scope)).len(), 1);
         slice.write("cgroup.freeze", "1").unwrap();
         assert!(tree.thaw_all(&[scope]).is_empty());
-        fs::remove_dir_all(root).unwrap();
     }
 
     /// The lock on the user's folder is held meanwhile.
     #[test]
     fn what_stays_frozen_although_it_is_said_to_be_thawed_is_not_waited_for_for_ever() {
         let root = Folder::new();
-        let tree = Tree::at(root.to_path_buf(), Manager::Berth);
+        let tree = tree(&root);
         let user = tree.user_in(None, 1001);
         fs::create_dir_all(user.path()).unwrap();
         let freeze = user.path().join("cgroup.freeze");

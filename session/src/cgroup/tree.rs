@@ -401,10 +401,11 @@ mod tests {
         );
         assert_eq!(tree.pool_of(&in_pool).as_deref(), Some("cs-101.a"));
     }
+
     #[test]
     fn what_does_not_end_holds_up_nothing_else() {
-        let root = std::env::temp_dir().join(format!("berth-kill-{}", std::process::id()));
-        let tree = Tree::at(root.clone(), Manager::Berth);
+        let root = Folder::new();
+        let tree = Tree::at(root.to_path_buf(), Manager::Berth);
         let [stuck, other] = ["stuck", "other"].map(|name| root.join(name));
         for group in [&stuck, &other] {
             fs::create_dir_all(group).unwrap();
@@ -432,6 +433,5 @@ mod tests {
         drop(waiting);
         let killed = killing.join().unwrap();
         assert!(killed.iter().all(Result::is_ok), "{killed:?}");
-        fs::remove_dir_all(root).unwrap();
     }
 }

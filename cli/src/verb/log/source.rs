@@ -434,6 +434,7 @@ fn without_year(stamp: &str, now: SystemTime) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::own_folder::Folder;
 
     fn at(text: &str) -> SystemTime {
         LocalTime::parse(text).unwrap().moment().unwrap()
@@ -471,8 +472,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_set_aside_meanwhile_is_read_once_and_the_next_from_its_beginning() {
-        let name = format!("berth-growing-{}", std::process::id());
-        let file = std::env::temp_dir().join(name);
+        let folder = Folder::new();
+        let file = folder.join("log");
         let before = file.with_extension("1");
         let line =
             |session: u32| format!("Nov 24 10:12:07 lab1 berth[1]: close session={session}\n");
@@ -502,8 +503,6 @@ mod tests {
         assert!(log.next().is_none());
         std::fs::write(&file, line(10)).unwrap();
         assert!(log.next().is_some(), "it was cut");
-        std::fs::remove_file(before).unwrap();
-        std::fs::remove_file(file).unwrap();
     }
 
     #[test]

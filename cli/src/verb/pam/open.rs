@@ -54,15 +54,16 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::own_folder::Folder;
 
     #[test]
     fn a_stack_that_lives_on_others_or_in_which_nobody_refuses_would_be_open() {
         const OTHER: Option<&str> = Some(INCLUDE_ACCOUNT);
         const SESSION: Option<&str> = Some(INCLUDE_SESSION);
-        let folder = std::env::temp_dir().join(format!("berth-open-{}", std::process::id()));
-        fs::create_dir(&folder).unwrap();
-        fs::write(folder.join("some"), "account required pam_a.so\n").unwrap();
-        fs::write(folder.join("none"), "# nothing\n").unwrap();
+        let folder = Folder::with(&[
+            ("some", "account required pam_a.so\n"),
+            ("none", "# nothing\n"),
+        ]);
         for (account, session, line) in [
             ("", "session required pam_unix.so", OTHER),
             ("@include none", "session required pam_unix.so", OTHER),
@@ -101,7 +102,6 @@ mod tests {
                 assert_eq!(open.as_ref().map(|open| open.remedy), line, "{text}");
             }
         }
-        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
