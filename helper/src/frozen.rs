@@ -102,15 +102,15 @@ mod tests {
     }
 
     /// A tree in which somebody has frozen one cgroup.
-    fn frozen(name: &str, cgroup: &str) -> Folder {
-        Folder::new(name, &[(&format!("{cgroup}/cgroup.freeze"), "1\n")])
+    fn frozen(cgroup: &str) -> Folder {
+        Folder::with(&[(&format!("{cgroup}/cgroup.freeze"), "1\n")])
     }
 
     const REFUSED: &str = "Your sessions are frozen, and no others can be opened.";
 
     #[test]
     fn a_login_of_a_frozen_user_is_refused_or_stands_as_the_policy_says() {
-        let frozen = frozen("frozen", "berth/user-1001");
+        let frozen = frozen("berth/user-1001");
         let tree = frozen.tree(Manager::Berth);
         let mut alice = planned("frozen", "", "");
         assert_eq!(refusal(&tree, &alice).as_deref(), Some(REFUSED));
@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn no_login_stands_on_what_is_kept_for_cleaning_up() {
-        let frozen = frozen("full", "berth/user-1001");
-        std::fs::create_dir(frozen.path().join("berth/user-1001/sessions")).unwrap();
+        let frozen = frozen("berth/user-1001");
+        std::fs::create_dir(frozen.join("berth/user-1001/sessions")).unwrap();
         let tree = frozen.tree(Manager::Berth);
         let mut alice = planned("full", "", "user = { tasks_max = 20 }");
         alice.frozen_login = FrozenLogin::Freeze;
@@ -155,9 +155,9 @@ mod tests {
             "user.slice/user-pool_cs101.slice",
             "user.slice/user-pool_cs101.slice/user-pool_cs101-1001.slice",
         ] {
-            let frozen = frozen("slice", cgroup);
+            let frozen = frozen(cgroup);
             let pool = "user.slice/user-pool_cs101.slice/user-pool_cs101-1001.slice";
-            std::fs::create_dir_all(frozen.path().join(pool)).unwrap();
+            std::fs::create_dir_all(frozen.join(pool)).unwrap();
             let tree = frozen.tree(Manager::Systemd);
             let mut alice = planned("slice", "", "");
             alice.pool = Some(("cs101".into(), Caps::default()));

@@ -311,8 +311,8 @@ mod tests {
     #[test]
     fn a_process_that_has_the_pid_of_an_application_that_has_ended_is_not_spared() {
         let mut application = Command::new("sleep").arg("1000").spawn().unwrap();
-        let folder = Folder::new("spared", &[("cgroup.events", "populated 1\n")]);
-        folder.write("cgroup.procs", &format!("{}\n", application.id()));
+        let folder = Folder::with(&[("cgroup.events", "populated 1\n")]);
+        folder.write("cgroup.procs", format!("{}\n", application.id()));
         let keeper = keeper("spared", &application, &folder, Channel::pair().unwrap().0);
         assert!(!keeper.is_populated(&folder.group()));
         application.kill().unwrap();
@@ -324,7 +324,7 @@ mod tests {
     fn who_executed_the_users_program_goes_on_although_nobody_can_look_for_a_moment() {
         let mut program = Command::new("sleep");
         let mut program = program.arg("1000").uid(65534).spawn().unwrap();
-        let folder = Folder::new("executed", &[]);
+        let folder = Folder::new();
         let (channel, theirs) = Channel::pair().unwrap();
         drop(theirs);
         let keeper = keeper("executed", &program, &folder, channel);

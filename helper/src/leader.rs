@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn whom_an_ordinary_user_has_started_is_never_moved_out_of_all_caps() {
         for (uid, is_moved) in [("65534", false), ("0", true)] {
-            let folder = Folder::new("leader", &[("cgroup.procs", "")]);
+            let folder = Folder::with(&[("cgroup.procs", "")]);
             let tree = folder.tree(Manager::Berth);
             let mut setpriv = Command::new("setpriv");
             let mut child = setpriv
@@ -237,8 +237,8 @@ mod tests {
 
     #[test]
     fn whoever_comes_from_a_cgroup_that_has_no_text_for_a_name_is_told_to_the_standby() {
-        let folder = Folder::new("no-text", &[]);
-        let odd = folder.path().join(OsStr::from_bytes(b"\xff"));
+        let folder = Folder::new();
+        let odd = folder.join(OsStr::from_bytes(b"\xff"));
         let leader = Leader {
             role: Role::of(std::process::id() as i32).unwrap(),
             origin: Some(odd.into()),
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn whom_nobody_can_look_at_for_a_moment_goes_back_all_the_same() {
-        let folder = Folder::new("unseen", &[("cgroup.procs", "")]);
+        let folder = Folder::with(&[("cgroup.procs", "")]);
         let tree = folder.tree(Manager::Berth);
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id() as i32;

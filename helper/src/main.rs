@@ -33,6 +33,9 @@ mod motd;
 mod mounts;
 mod notice;
 mod opening;
+#[cfg(test)]
+#[path = "../../tests/src/own_folder.rs"]
+mod own_folder;
 mod pam_group;
 mod prepared;
 mod privilege;

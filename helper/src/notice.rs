@@ -211,8 +211,8 @@ mod tests {
     struct Fake(Folder);
 
     impl Fake {
-        fn new(name: &str) -> Fake {
-            let fake = Fake(Folder::new(&format!("notice-{name}"), &[]));
+        fn new() -> Fake {
+            let fake = Fake(Folder::new());
             for level in ["", "session/"] {
                 fake.write(&format!("{level}memory.events"), "oom_kill 0\n");
                 fake.write(&format!("{level}pids.events"), "max 0\n");
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn who_has_no_caps_is_not_watched() {
-        let fake = Fake::new("none");
+        let fake = Fake::new();
         fake.write("memory.max", "max\n");
         fake.write("cpu.max", "max 100000\n");
         assert!(fake.watch().is_none());
@@ -249,12 +249,12 @@ mod tests {
 
     #[test]
     fn the_reserve_of_a_users_tasks_is_no_cap_of_theirs() {
-        let root = Folder::new("notice-reserve", &[]);
+        let root = Folder::new();
         let user = "berth/user-1001";
         for (group, max) in [("", 272), ("/sessions", 256), ("/rescue", 16)] {
-            root.write(&format!("{user}{group}/pids.max"), &format!("{max}\n"));
+            root.write(format!("{user}{group}/pids.max"), format!("{max}\n"));
         }
-        root.write(&format!("{user}/rescue/2/pids.events"), "max 0\n");
+        root.write(format!("{user}/rescue/2/pids.events"), "max 0\n");
         let tree = root.tree(Manager::Berth);
         let watch = |session: &str| {
             let session = tree.group(&std::path::Path::new(user).join(session));
@@ -266,10 +266,7 @@ mod tests {
                 ("/sessions", ordinary),
                 ("/rescue", rescued),
             ] {
-                root.write(
-                    &format!("{user}{group}/pids.current"),
-                    &format!("{tasks}\n"),
-                );
+                root.write(format!("{user}{group}/pids.current"), format!("{tasks}\n"));
             }
         };
         let begun = Instant::now();
@@ -285,7 +282,7 @@ mod tests {
         have(256, 3);
         let mut rescued = watch("rescue/2");
         have(256, 16);
-        root.write(&format!("{user}/rescue/2/pids.events"), "max 1\n");
+        root.write(format!("{user}/rescue/2/pids.events"), "max 1\n");
         let told = texts(&mut rescued, at(1));
         assert_eq!(
             told,
@@ -295,7 +292,7 @@ mod tests {
 
     #[test]
     fn what_a_unit_is_held_at_is_no_cap_of_its_users() {
-        let root = Folder::new("notice-held", &[]);
+        let root = Folder::new();
         let slice = root.group().child("user-1001.slice");
         let max = |group: &Group, held: Option<&Held>| {
             let name = ("", String::new());
@@ -307,7 +304,7 @@ mod tests {
         let units = [(1, u64::MAX), (2, 30)];
         for (id, _) in units {
             root.write(
-                &format!("user-1001.slice/session-{id}.scope/pids.max"),
+                format!("user-1001.slice/session-{id}.scope/pids.max"),
                 "3\n",
             );
         }
@@ -329,7 +326,7 @@ mod tests {
 
     #[test]
     fn each_cap_that_bites_is_told_at_most_once_a_minute() {
-        let fake = Fake::new("bites");
+        let fake = Fake::new();
         fake.write("memory.max", "3221225472\n");
         fake.write("session/pids.max", "64\n");
         let mut watch = fake.watch().unwrap();
@@ -356,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_refused_task_is_laid_to_the_cap_that_is_full_wherever_the_kernel_counts_it() {
-        let fake = Fake::new("refused");
+        let fake = Fake::new();
         fake.write("session/pids.max", "64\n");
         fake.write("session/pids.current", "3\n");
         fake.write("pids.max", "100\n");
@@ -390,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_cap_that_comes_close_is_told_once_until_it_has_been_far() {
-        let fake = Fake::new("close");
+        let fake = Fake::new();
         fake.write("memory.max", "1000\n");
         fake.write("pids.max", "10\n");
         fake.write("pids.current", "8\n");
@@ -421,7 +418,7 @@ mod tests {
 
     #[test]
     fn to_be_slowed_down_for_long_is_told() {
-        let fake = Fake::new("slow");
+        let fake = Fake::new();
         fake.write("memory.high", "2147483648\n");
         fake.write("cpu.max", "12500 100000\n");
         fake.write("cpu.stat", "nr_periods 1000\nnr_throttled 900\n");

@@ -325,7 +325,7 @@ mod tests {
     fn of_many_users_each_cgroup_that_they_are_in_is_looked_at_once() {
         let users = ["pool-p/user-1001", "user-1002", "pool-p/user-1003"];
         let files = users.map(|user| format!("berth/{user}/memory.low"));
-        let root = Folder::new("above", &files.each_ref().map(|file| (&**file, "0")));
+        let root = Folder::with(&files.each_ref().map(|file| (&**file, "0")));
         let tree = root.tree(Manager::Berth);
         let above = above(&tree, &[1001, 1002, 1003, 1004]).unwrap();
         assert_eq!(above, [tree.pool("p"), tree.everyone()]);

@@ -183,10 +183,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_written_once_and_told() {
-        let folder = Folder::new(
-            "live-once",
-            &[("memory.max", "8192\n"), ("memory.current", "5\n")],
-        );
+        let folder = Folder::with(&[("memory.max", "8192\n"), ("memory.current", "5\n")]);
         let dry = How {
             dry_run: true,
             ..HOW
@@ -204,10 +201,7 @@ mod tests {
 
     #[test]
     fn memory_in_use_is_not_taken_without_force() {
-        let folder = Folder::new(
-            "live-use",
-            &[("memory.max", "max\n"), ("memory.current", "9000\n")],
-        );
+        let folder = Folder::with(&[("memory.max", "max\n"), ("memory.current", "9000\n")]);
         let told = brought(&folder, &memory(8192), HOW);
         assert_eq!((told.changes.len(), told.left.len()), (0, 1));
         assert_eq!(folder.group().read("memory.max").unwrap(), "max\n");
@@ -243,15 +237,12 @@ mod tests {
 
     #[test]
     fn a_cap_that_the_policy_drops_is_lifted() {
-        let folder = Folder::new(
-            "live-lifted",
-            &[
-                ("memory.max", "8192\n"),
-                ("cpu.idle", "1\n"),
-                ("cpu.weight", "0\n"),
-                ("io.max", "8:0 rbps=5 wbps=max riops=max wiops=max\n"),
-            ],
-        );
+        let folder = Folder::with(&[
+            ("memory.max", "8192\n"),
+            ("cpu.idle", "1\n"),
+            ("cpu.weight", "0\n"),
+            ("io.max", "8:0 rbps=5 wbps=max riops=max wiops=max\n"),
+        ]);
         let all = whole(&folder.group(), &[]);
         let told = brought(&folder, &all, HOW);
         let files: Vec<_> = told.changes.iter().map(|one| one.file.as_str()).collect();
@@ -267,7 +258,7 @@ mod tests {
     fn each_disk_keeps_the_ceilings_of_the_policy_and_loses_all_others() {
         let now =
             "8:0 rbps=5 wbps=max riops=max wiops=max\n8:16 rbps=max wbps=7 riops=max wiops=max\n";
-        let folder = Folder::new("live-disks", &[("io.max", now)]);
+        let folder = Folder::with(&[("io.max", now)]);
         let ceilings = |value: &str| Setting::new("io_max", Controller::Io, "io.max", value.into());
         let told = |settings: &[Setting]| {
             let all = whole(&folder.group(), settings);
@@ -311,7 +302,7 @@ mod tests {
             ["8:32 max -> 8:32 wbps=7 rbps=max riops=max wiops=max"]
         );
         // What is lifted of a disk that the kernel has not is no lack; a ceiling is.
-        let gone = Folder::new("live-no-disks", &[]);
+        let gone = Folder::new();
         let left = |value: &str| brought(&gone, &[ceilings(value)], HOW).left.len();
         assert_eq!(
             (left("8:0 rbps=max wbps=max"), left("8:0 rbps=5 wbps=max")),
@@ -321,7 +312,7 @@ mod tests {
 
     #[test]
     fn an_idle_cgroup_is_given_no_weight() {
-        let folder = Folder::new("live-idle", &[]);
+        let folder = Folder::new();
         let caps = Caps {
             cpu_weight: Some(CpuWeight::Idle),
             ..Caps::default()
@@ -335,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_controller_that_is_not_there_is_told_as_the_policy_says() {
-        let folder = Folder::new("live-missing", &[]);
+        let folder = Folder::new();
         assert_eq!(brought(&folder, &memory(8192), HOW).left.len(), 1);
         let warn = How {
             missing_controller: MissingController::Warn,

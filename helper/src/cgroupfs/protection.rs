@@ -73,10 +73,10 @@ mod tests {
 
     #[test]
     fn what_users_have_of_their_own_is_covered_above_by_its_sum_and_no_more() {
-        let folder = Folder::new("cover", &[]);
+        let folder = Folder::new();
         let has = |low: &[&str]| {
             for (user, low) in low.iter().enumerate() {
-                folder.write(&format!("user-{user}/memory.low"), &format!("{low}\n"));
+                folder.write(format!("user-{user}/memory.low"), format!("{low}\n"));
             }
         };
         let low = |bytes: Option<u64>| {

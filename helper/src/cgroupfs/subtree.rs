@@ -124,18 +124,15 @@ mod tests {
 
     /// A root with two controllers, and a cgroup below that has one of them enabled. What is written replaces what is
     /// there, so that the last command of each is seen.
-    fn root(name: &str) -> Folder {
-        let root = Folder::new(
-            name,
-            &[
-                ("cgroup.controllers", "cpu memory\n"),
-                ("cgroup.subtree_control", ""),
-                ("cgroup.procs", "41\n42\n"),
-                ("berth/cgroup.subtree_control", "cpu\n"),
-                ("berth-init/cgroup.procs", ""),
-            ],
-        );
-        std::fs::create_dir_all(root.path().join("berth/user-1001")).unwrap();
+    fn root() -> Folder {
+        let root = Folder::with(&[
+            ("cgroup.controllers", "cpu memory\n"),
+            ("cgroup.subtree_control", ""),
+            ("cgroup.procs", "41\n42\n"),
+            ("berth/cgroup.subtree_control", "cpu\n"),
+            ("berth-init/cgroup.procs", ""),
+        ]);
+        std::fs::create_dir_all(root.join("berth/user-1001")).unwrap();
         root
     }
 
@@ -145,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_not_enabled_is_enabled_all_the_way_down_and_what_cannot_be_is_named() {
-        let root = root("enabled");
+        let root = root();
         let tree = root.tree(Manager::Berth);
         let available = open(&[tree.everyone()], &tree).unwrap();
         assert_eq!(
@@ -153,10 +150,7 @@ mod tests {
             ["+memory", "+memory"]
         );
         assert_eq!(available.reason_against(Controller::Memory), None);
-        let missing = format!(
-            "the io controller is not enabled in {}",
-            root.path().display()
-        );
+        let missing = format!("the io controller is not enabled in {}", root.display());
         assert_eq!(available.reason_against(Controller::Io), Some(missing));
 
         // A file that refuses what is written to it.
@@ -175,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_processes_of_a_containers_root_are_moved_aside_and_those_of_the_real_one_are_not() {
-        let root = root("aside");
+        let root = root();
         let tree = root.tree(Manager::Berth);
         let aside = tree.root().child(ASIDE);
         open(&[], &tree).unwrap();

@@ -9,14 +9,11 @@ use crate::settings::{but_in_use, cpu, memory};
 
 #[test]
 fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
-    let folder = Folder::new(
-        "left",
-        &[
-            ("memory.max", "max\n"),
-            ("memory.high", "max\n"),
-            ("memory.current", "9000000\n"),
-        ],
-    );
+    let folder = Folder::with(&[
+        ("memory.max", "max\n"),
+        ("memory.high", "max\n"),
+        ("memory.current", "9000000\n"),
+    ]);
     let limit = |bytes| Some(berth_config::outcome::Limit::Finite(bytes));
     let of = |max| {
         memory::settings(&Caps {
@@ -47,14 +44,11 @@ fn a_login_leaves_memory_that_is_in_use_and_nothing_else() {
 
 #[test]
 fn a_cap_is_written_once_or_missed_as_the_policy_says() {
-    let root = Folder::new(
-        "writer",
-        &[
-            ("cgroup.controllers", "memory\n"),
-            ("cgroup.subtree_control", "memory\n"),
-            ("memory.max", " 8192\n"),
-        ],
-    );
+    let root = Folder::with(&[
+        ("cgroup.controllers", "memory\n"),
+        ("cgroup.subtree_control", "memory\n"),
+        ("memory.max", " 8192\n"),
+    ]);
     let tree = root.tree(berth_session::Manager::Berth);
     let available = subtree::open(&[], &tree).unwrap();
     let limit = |value| Some(berth_config::outcome::Limit::Finite(value));
@@ -116,16 +110,13 @@ fn a_cap_is_written_once_or_missed_as_the_policy_says() {
 
 #[test]
 fn what_the_kernel_has_in_its_own_words_is_not_written_again_and_what_it_hides_is_not_guessed() {
-    let root = Folder::new(
-        "words",
-        &[
-            ("cgroup.controllers", "io memory\n"),
-            ("cgroup.subtree_control", "io memory\n"),
-            ("memory.high", "65536\n"),
-            ("memory.max", "max\n"),
-            ("io.max", "8:0 rbps=5 wbps=max riops=max wiops=max\n"),
-        ],
-    );
+    let root = Folder::with(&[
+        ("cgroup.controllers", "io memory\n"),
+        ("cgroup.subtree_control", "io memory\n"),
+        ("memory.high", "65536\n"),
+        ("memory.max", "max\n"),
+        ("io.max", "8:0 rbps=5 wbps=max riops=max wiops=max\n"),
+    ]);
     let tree = root.tree(berth_session::Manager::Berth);
     let mut writer = Writer {
         available: &subtree::open(&[], &tree).unwrap(),
@@ -147,7 +138,7 @@ fn what_the_kernel_has_in_its_own_words_is_not_written_again_and_what_it_hides_i
     assert_eq!(root.read("memory.high"), "65536\n");
     assert!(root.read("io.max").starts_with("8:0 rbps=5 wbps"));
     // A link to itself is there, and cannot be read.
-    let loop_at = |file| std::os::unix::fs::symlink(file, root.path().join(file)).unwrap();
+    let loop_at = |file| std::os::unix::fs::symlink(file, root.join(file)).unwrap();
     loop_at("memory.current");
     let max = setting("memory_max", Controller::Memory, "memory.max", "65536");
     let error = writer.write_all("user 1001", tree.root(), std::slice::from_ref(&max));
@@ -175,15 +166,12 @@ fn what_the_kernel_has_in_its_own_words_is_not_written_again_and_what_it_hides_i
 
 #[test]
 fn a_cgroup_that_was_idle_has_a_weight_again() {
-    let root = Folder::new(
-        "idle",
-        &[
-            ("cgroup.controllers", "cpu\n"),
-            ("cgroup.subtree_control", "cpu\n"),
-            ("cpu.weight", "0\n"),
-            ("cpu.idle", "1\n"),
-        ],
-    );
+    let root = Folder::with(&[
+        ("cgroup.controllers", "cpu\n"),
+        ("cgroup.subtree_control", "cpu\n"),
+        ("cpu.weight", "0\n"),
+        ("cpu.idle", "1\n"),
+    ]);
     let tree = root.tree(berth_session::Manager::Berth);
     let mut writer = Writer {
         available: &subtree::open(&[], &tree).unwrap(),

@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_login_that_finds_fewer_tasks_left_than_it_needs_is_opened_on_the_reserve() {
-        let folder = Folder::new("pids", &[]);
+        let folder = Folder::new();
         for (max, current, expected) in [
             (Some(Limit::Finite(100)), 92, false),
             (Some(Limit::Finite(100)), 93, true),
@@ -137,7 +137,7 @@ mod tests {
             (Some(Limit::Infinity), 1000, false),
             (None, 1000, false),
         ] {
-            folder.write("pids.current", &format!("{current}\n"));
+            folder.write("pids.current", format!("{current}\n"));
             let tasks = UserTasks::of(&Caps {
                 tasks_max: max,
                 ..Caps::default()

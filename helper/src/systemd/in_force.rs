@@ -73,14 +73,11 @@ mod tests {
 
     #[test]
     fn what_systemd_has_not_done_yet_is_awaited_and_what_the_kernel_cannot_is_not() {
-        let root = Folder::new(
-            "look",
-            &[
-                ("cgroup.controllers", "memory pids\n"),
-                ("user.slice/cgroup.controllers", "pids\n"),
-                ("user.slice/pids.max", "max\n"),
-            ],
-        );
+        let root = Folder::with(&[
+            ("cgroup.controllers", "memory pids\n"),
+            ("user.slice/cgroup.controllers", "pids\n"),
+            ("user.slice/pids.max", "max\n"),
+        ]);
         let tree = root.tree(berth_session::Manager::Systemd);
         let slice = root.group().child("user.slice");
         let seen = |controller, file, value: &str| {

@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_user_without_room_for_a_login_gets_some_that_nobody_else_of_theirs_can_take() {
-        let root = Folder::new("room", &[]);
+        let root = Folder::new();
         let tree = root.tree(Manager::Systemd);
         let slice = tree.user_in(None, 1001);
         let write = |group: &Group, [current, max]: [&str; 2]| {

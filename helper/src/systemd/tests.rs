@@ -8,14 +8,11 @@ use crate::settings::folder::Folder;
 
 #[test]
 fn a_cap_that_systemd_does_not_put_in_force_fails_the_login_or_is_named_as_the_policy_says() {
-    let root = Folder::new(
-        "wait",
-        &[
-            ("cgroup.controllers", "memory pids\n"),
-            ("pids.max", "7\n"),
-            ("memory.max", "max\n"),
-        ],
-    );
+    let root = Folder::with(&[
+        ("cgroup.controllers", "memory pids\n"),
+        ("pids.max", "7\n"),
+        ("memory.max", "max\n"),
+    ]);
     let tree = root.tree(Manager::Systemd);
     let mut place = Place {
         group: None,
