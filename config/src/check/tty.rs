@@ -1,4 +1,4 @@
-//! Tests of a terminal that match none.
+//! Rules that ask for a terminal which no login has.
 
 use super::Checker;
 use crate::diagnostic::Finding;
