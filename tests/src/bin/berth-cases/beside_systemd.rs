@@ -1,6 +1,6 @@
 //! Logins on a machine that systemd runs: where logind puts them, with Berth last in the stack and without.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use berth_tests::{Booted, Policy, Process, becomes, eventually};
 use nix::fcntl::{Flock, FlockArg};
@@ -104,23 +104,24 @@ fn capped() -> Policy {
     }
 }
 
+/// An application whose account phase has had caps set for a session that may come; it waits for a password.
+fn past_the_account_phase(machine: &Booted) -> Child {
+    let mut application = Command::new("pamtester");
+    application.args(["sshd", "alice", "acct_mgmt", "authenticate"]);
+    let application = application.stdin(Stdio::piped()).spawn();
+    becomes(|| machine.drop_ins("alice"), ["50-TasksMax.conf"]);
+    application.expect("pamtester")
+}
+
 fn what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed(machine: &Booted) {
     machine.berth("sshd", &capped());
     let before = machine.settled();
-    let mut application = Command::new("pamtester");
-    application.args(["sshd", "alice", "acct_mgmt", "authenticate"]);
-    // It waits for a password.
-    let mut application = application
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("pamtester");
-    let set = || machine.drop_ins("alice");
-    becomes(set, ["50-TasksMax.conf"]);
+    let mut application = past_the_account_phase(machine);
     Process::kill_the_keepers();
     drop(application.stdin.take());
     application.wait().expect("its end");
     assert_eq!(
-        set(),
+        machine.drop_ins("alice"),
         ["50-TasksMax.conf"],
         "somebody is left who takes it back"
     );
@@ -134,15 +135,7 @@ fn what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_w
 ) {
     machine.berth("sshd", &capped());
     let before = machine.settled();
-    let mut application = Command::new("pamtester");
-    application.args(["sshd", "alice", "acct_mgmt", "authenticate"]);
-    let mut application = application
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("pamtester");
-    assert!(eventually(
-        || machine.drop_ins("alice") == ["50-TasksMax.conf"]
-    ));
+    let mut application = past_the_account_phase(machine);
     let folder = format!("/run/berth/users/{}", machine.uid("alice"));
     let folder = std::fs::File::open(folder).expect("the user's folder");
     let lock = Flock::lock(folder, FlockArg::LockExclusive).expect("the user's lock");
