@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::facts::{Login, Machine, disk_of, led_by_others};
+use crate::pam_files::{Entry, Folders};
 use crate::source;
 
 /// How a PAM service stands to Berth.
@@ -54,12 +55,6 @@ pub struct ThisMachine {
 /// Groups that distributions give sudo to.
 pub(super) const SUDO_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 
-/// Where PAM looks for services' files, the first that has one first (pam.conf(5)).
-const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
-
-/// A stack includes others; not deeper than this.
-const INCLUDE_DEPTH: usize = 8;
-
 impl Site for ThisMachine {
     fn systemd(&self) -> bool {
         booted_with_systemd()
@@ -78,18 +73,12 @@ impl Site for ThisMachine {
     fn pam_stack(&self, service: &str) -> PamStack {
         match service.contains('/') {
             true => PamStack::Absent,
-            false => pam_stack(&PAM_FOLDERS.map(Path::new), service, 0),
+            false => pam_stack(&Folders::system(), service),
         }
     }
 
     fn pam_services(&self) -> Vec<String> {
-        let files = PAM_FOLDERS
-            .iter()
-            .filter_map(|folder| std::fs::read_dir(folder).ok());
-        files
-            .flatten()
-            .filter_map(|file| file.ok()?.file_name().into_string().ok())
-            .collect()
+        Folders::system().names().into_iter().collect()
     }
 
     fn sudoers(&self) -> Vec<Login> {
@@ -150,33 +139,17 @@ pub(crate) fn booted_with_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-fn pam_stack(folders: &[&Path], service: &str, depth: usize) -> PamStack {
-    if depth > INCLUDE_DEPTH {
-        return PamStack::Absent;
-    }
-    // What is included may be a path.
-    let text = folders
-        .iter()
-        .find_map(|folder| std::fs::read_to_string(folder.join(service)).ok());
-    let Some(text) = text else {
+fn pam_stack(folders: &Folders, service: &str) -> PamStack {
+    let Ok((_, text)) = folders.read(service) else {
         return PamStack::Absent;
     };
-    let has = text.lines().any(|line| {
-        let line = line.split('#').next().unwrap_or("").trim();
-        let mut words = line.split_whitespace();
-        let included = match (words.next(), words.next(), words.next()) {
-            (Some("@include"), Some(other), _) => Some(other),
-            (Some(_), Some("include" | "substack"), Some(other)) => Some(other),
-            _ => None,
-        };
-        line.contains("pam_berth")
-            || included
-                .is_some_and(|other| pam_stack(folders, other, depth + 1) == PamStack::WithBerth)
-    });
-    if has {
-        PamStack::WithBerth
-    } else {
-        PamStack::WithoutBerth
+    match folders
+        .stack(service, &text, "session")
+        .iter()
+        .any(Entry::is_berth)
+    {
+        true => PamStack::WithBerth,
+        false => PamStack::WithoutBerth,
     }
 }
 
@@ -199,17 +172,19 @@ mod tests {
                 "session required pam_unix.so\n# session required pam_berth.so\n",
             ),
             ("loop", "session include loop\n"),
+            ("stray", "auth required pam_berth.so\n"),
             ("crond", "session  substack  common-session\n"),
             ("su", &format!("@include {}/sshd\n", folder.display())),
         ] {
             std::fs::write(folder.join(name), text).unwrap();
         }
-        let stack = |service: &str| pam_stack(&[&folder], service, 0);
+        let stack = |service: &str| pam_stack(&Folders::from(&*folder), service);
         assert_eq!(stack("sshd"), PamStack::WithBerth);
         assert_eq!(stack("crond"), PamStack::WithBerth);
         assert_eq!(stack("su"), PamStack::WithBerth);
         assert_eq!(stack("cron"), PamStack::WithoutBerth);
         assert_eq!(stack("loop"), PamStack::WithoutBerth);
+        assert_eq!(stack("stray"), PamStack::WithoutBerth);
         assert_eq!(stack("atd"), PamStack::Absent);
         let machine = ThisMachine { cgroup_root: None };
         assert_eq!(machine.pam_stack("../passwd"), PamStack::Absent);

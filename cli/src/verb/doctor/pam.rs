@@ -8,9 +8,9 @@ use berth_protocol::service::JOINED;
 use super::finding::Finding;
 use super::order::{after_the_join, before_the_way_back};
 use super::world::World;
-use crate::pam_files::Folders;
 use crate::verb::pam::open::open;
 use crate::verb::pam::standing::Standing;
+use berth_config::pam_files::Folders;
 
 pub fn check(world: &World) -> Vec<Finding> {
     if !world.any(|_| true) {

@@ -15,9 +15,9 @@ use super::standing::{Standing, never};
 use super::trial::Trial;
 use crate::exit::{Exit, not_so};
 use crate::helper::no_answer;
-use crate::pam_files::Folders;
 use crate::replace::Original;
 use crate::{ask, difference, lock};
+use berth_config::pam_files::Folders;
 
 /// Where the files from before a change are kept.
 const KEPT: &str = "/var/lib/berth/pam.d";
@@ -191,7 +191,9 @@ fn plan(
 
 /// The service that logs people in whose session this one's includes, as Debian's su-l includes su.
 fn included(service: &str, text: &str) -> Option<String> {
-    let entries = crate::pam_files::entries(service, text).0.into_iter();
+    let entries = berth_config::pam_files::entries(service, text)
+        .0
+        .into_iter();
     let mut sessions = entries.filter(|entry| entry.kind == "session");
     sessions.find_map(|entry| {
         let other = entry.includes()?;

@@ -1,6 +1,6 @@
 //! What Berth's lines in a file would open: whom the stack refuses without them it would let in with them.
 
-use crate::pam_files::{Entry, Folders};
+use berth_config::pam_files::{Entry, Folders};
 
 /// What would be open, and what keeps it shut.
 #[derive(Debug, PartialEq, Eq)]

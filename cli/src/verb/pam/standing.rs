@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use berth_protocol::service::{MANAGER, is_never_joined};
 
 use super::lines;
-use crate::pam_files::{Entry, Folders};
+use berth_config::pam_files::{Entry, Folders};
 
 /// How a service stands to Berth.
 #[derive(Debug, Clone, PartialEq, Eq)]

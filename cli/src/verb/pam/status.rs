@@ -12,7 +12,7 @@ use super::standing::{Standing, is_included};
 use crate::exit::{Exit, not_so};
 use crate::helper::no_answer;
 use crate::json;
-use crate::pam_files::{Entry, Folders, entries};
+use berth_config::pam_files::{Entry, Folders, entries};
 
 pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit> {
     let (folders, list) = (&Folders::under(root), Places::under(root).exempt);

@@ -14,8 +14,8 @@ use berth_protocol::service::MANAGER;
 use super::change::Change;
 use super::manager;
 use crate::application::Application;
-use crate::pam_files::Folders;
 use crate::{place, sys};
+use berth_config::pam_files::Folders;
 
 /// Where the copy of /etc/pam.d stands meanwhile. Only one change is made at a time.
 const COPY: &str = "/run/berth-pam";
