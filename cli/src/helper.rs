@@ -5,17 +5,14 @@ use std::process::{Command, Stdio};
 
 use berth_config::Policy;
 use berth_config::value::bytes_text;
-use berth_protocol::OnError;
 use berth_protocol::exempt::unanswered;
+use berth_protocol::{HELPER, OnError};
 use berth_session::{Applied, Change, Whose};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, not_so};
 use crate::json;
 use crate::readable::harmless;
-
-/// Where the helper is installed, as the module has it (pam_module/src/arguments.rs).
-pub const HELPER: &str = "/usr/libexec/berth-helper";
 
 /// What becomes of a login whose helper gives no answer, unless the module's line says it: as the list has it that stands
 /// beside the loaded policy.

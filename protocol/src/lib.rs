@@ -38,6 +38,9 @@ pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard
 pub use filter::install_filter;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
 
+/// Where the package installs the helper.
+pub const HELPER: &str = "/usr/libexec/berth-helper";
+
 /// Whether a character does not show, or changes how others do (a bidirectional override): what
 /// `char::escape_debug` would escape.
 pub fn is_invisible(c: char) -> bool {
