@@ -319,6 +319,21 @@ fn a_module_in_use_is_replaced_and_not_written_over() {
     assert_eq!(strays.count(), 0);
 }
 
+/// "Nothing is in force yet" would be wrong, and the two commands that count would be lost among the first steps.
+#[test]
+fn an_upgrade_says_only_how_to_load_the_policy_anew() {
+    let place = Place::new("upgrade");
+    for (loaded, new) in [(false, true), (true, false)] {
+        if loaded {
+            fs::write(place.path("var/lib/berth/policy.json"), "{}").unwrap();
+        }
+        let said = place.run(&[]).ok();
+        assert_eq!(said.contains("Nothing is in force yet"), new, "{said}");
+        let again = said.ends_with("\n       berth check && berth reload");
+        assert_eq!(again, loaded, "{said}");
+    }
+}
+
 #[test]
 fn an_edited_policy_is_kept() {
     let place = Place::new("policy");
