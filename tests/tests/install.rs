@@ -66,7 +66,8 @@ impl Place {
         let mut command = self.command(Path::new("unshare"));
         command.args(["--mount", "--propagation", "private", "sh", "-c"]);
         command.arg(format!(
-            "mount -t tmpfs none {} && {{ {commands}\n}}",
+            "mount -t tmpfs none {0} && mkdir {0}/folder && {{ {commands}\n}}
+             status=$?; ! [ -e {0}/folder ] || echo its folder is there; exit $status",
             tmp.display()
         ));
         command.output().unwrap().into()
@@ -215,7 +216,9 @@ fn a_file_system_at_the_private_tmp_stays_and_nothing_else() {
     assert_eq!(said.status.code(), Some(1), "{said:?}");
     let why = format!("cannot remove {root}/var/lib/berth");
     assert!(said.stderr.contains(&why), "{said:?}");
-    assert!(said.stdout.contains("Kept: "), "{said:?}");
+    for text in ["Kept: ", "its folder is there"] {
+        assert!(said.stdout.contains(text), "{said:?}");
+    }
     assert!(!place.path("usr/share").exists(), "{said:?}");
 
     let place = Place::new("purged");
@@ -235,6 +238,7 @@ fn a_file_system_at_the_private_tmp_stays_and_nothing_else() {
         said.stderr.contains("/var/lib/berth cannot be removed"),
         "{said:?}"
     );
+    assert!(said.stdout.contains("its folder is there"), "{said:?}");
     assert!(!place.path("var/lib/berth/pam.d").exists() && !enabled.exists());
 }
 
