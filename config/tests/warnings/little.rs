@@ -67,7 +67,7 @@ fn caps_under_which_all_stand_still() {
             "[profile.a.user]\nCAPS[[rule]]\nprofile = \"a\"",
             "[profile.a.session]\nCAPS[[rule]]\nprofile = \"a\"\nservice = \"cron\"",
             "[everyone]\nCAPS",
-            "[pool.p]\nCAPS",
+            "[pool.p]\nCAPS[profile.a]\npool = \"p\"\n[[rule]]\nprofile = \"a\"",
         ] {
             assert_eq!(told(&caps, body), [format!("3:1 {warning}")], "{body}");
         }
