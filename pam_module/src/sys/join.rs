@@ -17,18 +17,13 @@ use crate::sys::held::Held;
 
 /// The kinds of namespace that a session may have, and their names under /proc/self/ns. A user namespace
 /// is not among them: out of one there is no way back.
-const KINDS: [(i32, &str); 7] = [
+const KINDS: [(i32, &str); 5] = [
     (libc::CLONE_NEWIPC, "ipc"),
     (libc::CLONE_NEWPID, "pid"),
     (libc::CLONE_NEWUTS, "uts"),
     (libc::CLONE_NEWNET, "net"),
-    (libc::CLONE_NEWCGROUP, "cgroup"),
-    (CLONE_NEWTIME, "time"),
     (libc::CLONE_NEWNS, "mnt"),
 ];
-
-/// In linux/sched.h; not in libc, since clone(2) has other uses for the bit.
-const CLONE_NEWTIME: i32 = 0x80;
 
 /// The highest capability number that the kernel's 64 bits have room for.
 const MOST_CAPABILITIES: libc::c_ulong = 64;
