@@ -266,7 +266,7 @@ fn give_up(
             sent
         }
     };
-    if !rest.has_to_wait() {
+    if rest.is_rolled_back() {
         return told;
     }
     worker.has_opened();
