@@ -14,7 +14,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::apply;
 use crate::caps::Place;
-use crate::decide::{self, Planned};
+use crate::decide::Planned;
 use crate::error::{Error, Result, system};
 use crate::frozen;
 use crate::init::{self, Init};
@@ -321,7 +321,7 @@ impl<'a> Opening<'a> {
         };
         Session {
             id: self.prepared.id.to_string(),
-            on_error: decide::on_error(berth.on_error),
+            on_error: berth.on_error,
             namespaces,
             no_new_privs: berth.privileges.no_new_privs,
             empty_bounding_set: user,
