@@ -9,6 +9,7 @@ use std::time::Instant;
 use berth_protocol::exempt::{EXEMPT_FILE, Exempt, ExemptError, List, unanswered};
 use berth_protocol::{
     ChannelError, Instruction, OnError, Phase, Reply, Request, Rlimit, install_filter,
+    new_session_keyring,
 };
 use nix::errno::Errno;
 
@@ -250,7 +251,7 @@ impl Host for Live<'_> {
     }
 
     fn new_keyring(&mut self) -> Result<(), Errno> {
-        join::new_keyring()
+        new_session_keyring()
     }
 
     fn rlimit(&mut self, of: &Rlimit) -> Result<Rlimit, Error> {

@@ -28,12 +28,6 @@ const KINDS: [(i32, &str); 5] = [
 /// The highest capability number that the kernel's 64 bits have room for.
 const MOST_CAPABILITIES: libc::c_ulong = 64;
 
-/// From linux/keyctl.h.
-const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
-
-/// No operation of keyctl(2), now or later: they count up from 0.
-const KEYCTL_NONE: libc::c_int = -1;
-
 /// The system's word for a failure of std's.
 pub fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
@@ -123,30 +117,4 @@ pub fn empty_bounding_set() -> Result<(), Errno> {
         }
     }
     Ok(())
-}
-
-/// A new, empty session keyring in place of the one that came along.
-pub fn new_keyring() -> Result<(), Errno> {
-    // SAFETY: a null name means an anonymous keyring; no other memory.
-    let joined = Errno::result(unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            KEYCTL_JOIN_SESSION_KEYRING,
-            std::ptr::null::<libc::c_char>(),
-        )
-    });
-    match joined {
-        Ok(_) => Ok(()),
-        // A container's seccomp profile may forbid keyctl altogether, and a kernel may have no keys. Then no
-        // keyring can be read in the session either, since it inherits that; so nothing is lost.
-        Err(_) if keys_are_out_of_reach() => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Whether keyctl(2) answers nothing at all. The kernel itself says EOPNOTSUPP to what is no operation.
-fn keys_are_out_of_reach() -> bool {
-    // SAFETY: touches no memory.
-    let answer = Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_NONE) });
-    matches!(answer, Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES))
 }

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use berth_protocol::{Instruction, install_filter};
+use berth_protocol::{Instruction, install_filter, new_session_keyring};
 use nix::errno::Errno;
 use nix::sys::wait::{WaitStatus, waitpid};
 
@@ -219,9 +219,9 @@ fn a_filter_that_is_none_is_an_error() {
 #[test]
 fn the_session_keyring_is_a_new_one() {
     alone(|| {
-        join::new_keyring().unwrap();
+        new_session_keyring().unwrap();
         let first = keyring();
-        join::new_keyring().unwrap();
+        new_session_keyring().unwrap();
         let second = keyring();
         // Without keys in the kernel, or within reach, there is nothing to tell apart.
         if let Ok(first) = first {
@@ -236,7 +236,7 @@ fn the_session_keyring_is_a_new_one() {
 fn keys_that_nobody_can_reach_need_no_new_keyring() {
     alone(|| {
         forbid(libc::SYS_keyctl);
-        assert_eq!(join::new_keyring(), Ok(()));
+        assert_eq!(new_session_keyring(), Ok(()));
     });
 }
 
@@ -246,7 +246,7 @@ fn a_keyring_that_is_refused_where_there_are_keys_is_an_error() {
     alone(|| {
         // As the kernel answers to what is no operation.
         forbid_with(libc::SYS_keyctl, JOIN, Some(Errno::EOPNOTSUPP));
-        assert_eq!(join::new_keyring(), Err(Errno::EPERM));
+        assert_eq!(new_session_keyring(), Err(Errno::EPERM));
     });
 }
 
