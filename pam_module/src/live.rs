@@ -12,6 +12,7 @@ use berth_protocol::{
     new_session_keyring,
 };
 use nix::errno::Errno;
+use nix::sys::prctl::set_no_new_privs;
 
 use crate::code::Verdict;
 use crate::error::Error;
@@ -239,7 +240,7 @@ impl Host for Live<'_> {
     }
 
     fn no_new_privs(&mut self) -> Result<(), Errno> {
-        join::no_new_privs()
+        set_no_new_privs()
     }
 
     fn empty_bounding_set(&mut self) -> Result<(), Errno> {

@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
 use berth_protocol::past_standard;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
+use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
-use nix::unistd::{chdir, fchdir};
+use nix::unistd::{chdir, fchdir, geteuid};
 
 use crate::host::Privilege;
 use crate::kept::Home;
@@ -35,10 +36,9 @@ pub fn errno(error: &io::Error) -> Errno {
 
 /// Whether this process is root.
 pub fn privilege() -> Privilege {
-    // SAFETY: touches no memory and cannot fail.
-    match unsafe { libc::geteuid() } {
-        0 => Privilege::Root,
-        _ => Privilege::Ordinary,
+    match geteuid().is_root() {
+        true => Privilege::Root,
+        false => Privilege::Ordinary,
     }
 }
 
@@ -56,8 +56,7 @@ pub fn home(namespaces: i32) -> Result<Home, Errno> {
 
 /// Joins namespaces of a process (a pidfd), or one namespace (a descriptor from /proc/PID/ns).
 pub fn setns(fd: &OwnedFd, namespaces: i32) -> Result<(), Errno> {
-    // SAFETY: touches no memory; the descriptor is open.
-    Errno::result(unsafe { libc::setns(fd.as_raw_fd(), namespaces) }).map(drop)
+    nix::sched::setns(fd, CloneFlags::from_bits_retain(namespaces))
 }
 
 /// Goes to a directory by a path that the kernel has told, and so had no link in it. One that has become a link since then
@@ -74,12 +73,6 @@ pub fn change_directory(path: &Path) -> Result<(), Errno> {
         }
     }
     fchdir(directory)
-}
-
-/// Execve gives no privilege any more, here and in all children.
-pub fn no_new_privs() -> Result<(), Errno> {
-    // SAFETY: touches no memory.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
 }
 
 /// What a resource limit of this process is: soft and hard.
