@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use berth_session::kernel::OLDEST;
 use berth_session::{Cause, PRIVATE_TMP};
 use nix::errno::Errno;
 
@@ -96,7 +97,7 @@ pub enum Error {
     },
     /// The kernel is too old.
     #[error(
-        "this kernel ({release}) is too old: Berth needs Linux 5.14 or newer, for cgroup.kill and setns on a pidfd"
+        "this kernel ({release}) is too old: Berth needs Linux {OLDEST} or newer, for cgroup.kill and setns on a pidfd"
     )]
     Kernel {
         /// What uname(2) says.
