@@ -59,6 +59,7 @@ mod error;
 pub mod filter;
 mod folder;
 mod id;
+pub mod kernel;
 mod kernel_text;
 mod leftovers;
 mod log;
