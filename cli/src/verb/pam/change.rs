@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use berth_config::pam_files::Folders;
 use berth_config::{Places, Policy};
+use berth_protocol::exempt::Exempt;
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::lines::{self, Cannot};
@@ -15,9 +17,9 @@ use super::standing::{Standing, never};
 use super::trial::Trial;
 use crate::exit::{Exit, not_so};
 use crate::helper::no_answer;
+use crate::readable::harmless;
 use crate::replace::Original;
-use crate::{ask, difference, lock};
-use berth_config::pam_files::Folders;
+use crate::{ask, caller, difference, lock};
 
 /// Where the files from before a change are kept.
 const KEPT: &str = "/var/lib/berth/pam.d";
@@ -81,6 +83,12 @@ pub fn run(
         difference::print(path, &plan.original.text, &plan.new);
     }
     if !plans.is_empty() {
+        if let Some(admin) = not_exempt().filter(|_| change == Change::Enable) {
+            println!(
+                "You logged in as {admin}, who is not exempt: after this {admin} gets in only as the policy says, and sudo and \
+                 su do not lead out of a berth. List an admin's account under [exempt], and type berth reload, first."
+            );
+        }
         ask::confirm(yes, || match plans.len() {
             1 => "Test it, and change the file?".into(),
             many => format!("Test them, and change the {many} files?"),
@@ -104,6 +112,13 @@ pub fn run(
         (0, _) => Exit::NotSo,
         _ => Exit::Partly,
     })
+}
+
+/// Who types this, if the list of the exempt that the module reads does not cover them.
+fn not_exempt() -> Option<String> {
+    let name = caller::doer();
+    let covers = Exempt::load().is_ok_and(|list| list.covers(name.as_bytes()));
+    (!covers).then(|| harmless(&name))
 }
 
 /// What is to be done for a service, if anything is.
