@@ -27,6 +27,7 @@ mod init;
 mod keeper;
 mod kernel;
 mod kernel_log;
+mod label;
 mod leader;
 mod login;
 mod motd;
