@@ -301,8 +301,23 @@ fn prepare(plan: &Plan) -> Result<(), &'static str> {
     // SAFETY: touches no memory.
     let changed = unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) };
     check(changed, "becoming user 0")?;
+    own_context();
     raise_stack();
     Ok(())
+}
+
+/// The SELinux context of the next program: pam_selinux has set the user's, for the shell, and the helper would get it.
+/// Nothing to clear, or nobody who knows of such a thing (AppArmor has EINVAL), is no failure; where SELinux forbids it, it
+/// says so itself, and forbids the helper next.
+fn own_context() {
+    let path = c"/proc/self/attr/exec";
+    let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+    // SAFETY: a constant path.
+    let file = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) };
+    if file >= 0 {
+        // SAFETY: one constant byte; the descriptor is closed by the exec.
+        let _ = unsafe { libc::syscall(libc::SYS_write, file, c"\n".as_ptr(), 1) };
+    }
 }
 
 /// The stack that the helper starts with: the kernel's own default.
