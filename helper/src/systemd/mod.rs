@@ -124,7 +124,7 @@ impl Plan {
             _ => (Some(slice.child(&name)), Way::Scope(name)),
         };
         let whom = format!("user {}", self.uid);
-        let user = tasks::with_room(tree, &slice, folder, group.as_ref(), &self.user)?;
+        let user = tasks::with_room(&slice, folder, group.as_ref(), &self.user)?;
         let is_rescue = user != self.user;
         let user = but_in_use(&whom, &slice, &user, &mut missing)?;
         let mut asked = vec![("everyone".into(), tree.everyone(), everyone)];
@@ -254,7 +254,7 @@ fn here(tree: &Tree, own: &Group, leader: &Leader) -> Result<Here> {
     let pid = leader.role().pid;
     // What nobody could look at fails: out of logind's session, which would then end, no login is taken by mistake.
     let group = tree.of_process(pid)?;
-    let group = group.filter(|group| group.path().starts_with(own.path()));
+    let group = group.filter(|group| group.is_within(own));
     let is_its_session = match &group {
         Some(group) => is_session_of(group, pid)?,
         None => false,
@@ -338,11 +338,7 @@ impl Place {
             let Some(reason) = in_force::wait(tree, group, setting, until) else {
                 continue;
             };
-            let error = Error::Cap {
-                cap: setting.cap.into(),
-                whom: whom.into(),
-                reason,
-            };
+            let error = settings::cap_error(whom, setting, reason);
             match self.missing_controller {
                 MissingController::Deny => return Err(error),
                 MissingController::Warn => missing.push(error.to_string()),
@@ -362,8 +358,7 @@ fn start_scope(
     slices: &[pool::Slice],
 ) -> Result<()> {
     let pid = leader.role().pid;
-    let above = group.path().parent().unwrap_or(group.path());
-    let slice = Group::from(above.to_path_buf());
+    let slice = group.parent().unwrap_or_else(|| group.clone());
     let text = |name, text: &str| Property::new(name, Value::Text(text.into()));
     let mut properties = vec![
         text("Description", "A login with Berth"),
