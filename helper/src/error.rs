@@ -35,10 +35,10 @@ pub enum Error {
     },
     /// The file system of the private /tmp folders has no room for another.
     #[error(
-        "{0}. To see whose session takes the room: du -s --inodes {dir}/* and du -s {dir}/*, and berth list. To keep one user from taking all of it: a size in private_tmp instead of \"disk\", or a file system with quotas on {dir}",
+        "{0}. To see whose session takes the room: du -s --inodes {dir}/* and du -s {dir}/*, and berth list. To keep one user from taking all of it: a size in private_tmp instead of \"disk\", or a file system with quotas on {dir}. Until there is room, such a login is refused whatever on_error says",
         dir = PRIVATE_TMP
     )]
-    TmpFull(Box<Error>),
+    TmpFull(String),
     /// The init of the session could not set itself up.
     #[error("the session's init {0}")]
     Init(String),
@@ -141,7 +141,7 @@ impl Error {
             _ => None,
         };
         match source.map(Errno::from_raw) {
-            Some(Errno::ENOSPC | Errno::EDQUOT) => Error::TmpFull(Box::new(self)),
+            Some(Errno::ENOSPC | Errno::EDQUOT) => Error::TmpFull(self.to_string()),
             _ => self,
         }
     }

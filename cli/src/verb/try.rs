@@ -74,16 +74,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     opened.map_err(|refusal| match decision.outcome {
         Outcome::Deny { .. } => not_so("refused, as the policy says"),
         _ => not_so(format!(
-            "the login was refused ({refusal}); the system log says why (AUTHPRIV)"
+            "the login was refused ({refusal}); `berth log` says why"
         )),
     })?;
     let session = application.variable(c"BERTH_SESSION");
     match (&session, &decision.outcome) {
         (Some(session), _) => eprintln!("berth: session {session}"),
         (None, Outcome::Exempt) => {}
-        (None, _) => eprintln!(
-            "berth: let in WITHOUT a berth (on_error = \"allow\"); the system log says why"
-        ),
+        (None, _) => {
+            eprintln!("berth: let in WITHOUT a berth (on_error = \"allow\"); `berth log` says why")
+        }
     }
     let status = shell(&arguments.command, &login, account, session)?;
     drop(application);
