@@ -107,12 +107,10 @@ fn policy(file: Option<&Path>) -> Result<Policy, Exit> {
 
 fn login(arguments: &Arguments) -> Result<Login, Exit> {
     let mut login = Login::of(&arguments.user).map_err(not_so)?;
-    login.service.clone_from(&arguments.service);
-    login.tty = match (&arguments.tty, arguments.service.as_str()) {
-        (Some(tty), _) => tty.clone(),
-        (None, "sshd") => "ssh".into(),
-        (None, _) => String::new(),
-    };
+    login.set_service(&arguments.service);
+    if let Some(tty) = &arguments.tty {
+        login.tty.clone_from(tty);
+    }
     login.rhost.clone_from(&arguments.rhost);
     Ok(login)
 }

@@ -61,13 +61,11 @@ impl Site for ThisMachine {
     }
 
     fn has_user(&self, name: &str) -> bool {
-        // uzers would panic on a NUL.
-        !name.contains('\0') && users::get_user_by_name(name).is_some()
+        users::get_user_by_name(name).is_some()
     }
 
     fn has_group(&self, name: &str) -> bool {
-        // As above.
-        !name.contains('\0') && users::get_group_by_name(name).is_some()
+        users::get_group_by_name(name).is_some()
     }
 
     fn pam_stack(&self, service: &str) -> PamStack {

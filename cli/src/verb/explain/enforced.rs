@@ -17,8 +17,7 @@ pub fn lines(
     berth: &Berth,
 ) -> Vec<String> {
     // This machine, also where the login is looked at as another's.
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim_end();
+    let host = &Login::here().host;
     let mut lacks: Vec<String> = Vec::new();
     lacks.extend(controllers(host, explanation, berth));
     lacks.extend(namespaces(host, berth));

@@ -133,25 +133,19 @@ fn plan(
         return Err(about(&why));
     }
     let (path, text) = folders.read(service).map_err(|error| about(&error))?;
-    if let Some(other) = included(service, &text) {
-        let whole = change == Change::Disable && lines::taken(&text) != text;
-        if !whole {
-            if !all.contains(&other)
-                && Standing::of(folders, service).is_ok_and(|now| {
-                    matches!(now, Standing::Through(_)) != (change == Change::Enable)
-                })
-            {
-                let verb = match change {
-                    Change::Enable => "enable",
-                    Change::Disable => "disable",
-                };
-                return Err(about(&format!(
-                    "it includes {other}, and is as that is: berth pam {verb} {other}"
-                )));
-            }
-            println!("{service}: as {other}, which it includes");
-            return Ok(None);
+    let is_taken = change == Change::Disable && lines::taken(&text) != text;
+    if let Some(other) = included(service, &text).filter(|_| !is_taken) {
+        if !all.contains(&other) && is_otherwise(change, folders, service) {
+            let verb = match change {
+                Change::Enable => "enable",
+                Change::Disable => "disable",
+            };
+            return Err(about(&format!(
+                "it includes {other}, and is as that is: berth pam {verb} {other}"
+            )));
         }
+        println!("{service}: as {other}, which it includes");
+        return Ok(None);
     }
     let cannot = |cannot| match cannot {
         Cannot::Named(line) => about(&format!(
@@ -202,6 +196,12 @@ fn plan(
         goes: change == Change::Disable && of_package.as_ref() == Some(&new),
         new,
     }))
+}
+
+/// Whether a service that includes another is known not to be as it should be by that one.
+fn is_otherwise(change: Change, folders: &Folders, service: &str) -> bool {
+    let now = Standing::of(folders, service);
+    now.is_ok_and(|now| matches!(now, Standing::Through(_)) != (change == Change::Enable))
 }
 
 /// The service that logs people in whose session this one's includes, as Debian's su-l includes su.
