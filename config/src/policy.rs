@@ -119,8 +119,7 @@ impl Policy {
 
     /// Whether rules test more of a login than who comes by which service.
     pub(crate) fn tests_more(&self) -> bool {
-        let terminal = |tests: &Tests| tests.tty.is_some() || tests.ruser.is_some();
-        self.tests_rhost() || self.has_windows() || self.some_rule(terminal)
+        self.some_rule(Tests::test_more)
     }
 
     /// Whether it holds for what some rule asks, or excepts.

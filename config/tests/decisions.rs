@@ -680,3 +680,12 @@ fn explain_tells_where_namespaces_and_privileges_come_from_each_by_its_own_line(
     );
     assert_eq!(told("privileges = { no_new_privs = \"unset\" }"), [pid]);
 }
+
+#[test]
+fn a_files_lines_may_end_with_a_carriage_return_and_a_message_has_none() {
+    let text = "[[rule]]\naction = \"deny\"\nmessage = \"\"\"\nfirst\nsecond\"\"\"\n";
+    let policy = policy(&text.replace('\n', "\r\n"));
+    let decision = policy.decide(&login("alice", 1001, &[]), &machine());
+    let message = Some("first\nsecond".into());
+    assert_eq!(decision.unwrap().outcome, Outcome::Deny { message });
+}

@@ -11,9 +11,11 @@ use crate::source;
 pub enum PamStack {
     /// There is no such service here.
     Absent,
-    /// Its stack has pam_berth.
+    /// Its stack has pam_berth for sessions.
     WithBerth,
-    /// Its stack has not.
+    /// It has it for accounts alone: a login can be refused, and gets nothing.
+    RefusesOnly,
+    /// Its stack has none.
     WithoutBerth,
 }
 
@@ -141,13 +143,13 @@ fn pam_stack(folders: &Folders, service: &str) -> PamStack {
     let Ok((_, text)) = folders.read(service) else {
         return PamStack::Absent;
     };
-    match folders
-        .stack(service, &text, "session")
-        .iter()
-        .any(Entry::is_berth)
-    {
-        true => PamStack::WithBerth,
-        false => PamStack::WithoutBerth,
+    let some = |kind, is: fn(&Entry) -> bool| folders.stack(service, &text, kind).iter().any(is);
+    if some("session", Entry::opens) {
+        PamStack::WithBerth
+    } else if some("account", Entry::is_berth) {
+        PamStack::RefusesOnly
+    } else {
+        PamStack::WithoutBerth
     }
 }
 
@@ -171,6 +173,11 @@ mod tests {
             ),
             ("loop", "session include loop\n"),
             ("stray", "auth required pam_berth.so\n"),
+            ("half", "session optional pam_berth.so close\n"),
+            (
+                "mail",
+                "account required pam_berth.so\nsession optional pam_berth.so close\n",
+            ),
             ("crond", "session  substack  common-session\n"),
             ("su", &format!("@include {}/sshd\n", folder.display())),
         ] {
@@ -183,6 +190,8 @@ mod tests {
         assert_eq!(stack("cron"), PamStack::WithoutBerth);
         assert_eq!(stack("loop"), PamStack::WithoutBerth);
         assert_eq!(stack("stray"), PamStack::WithoutBerth);
+        assert_eq!(stack("half"), PamStack::WithoutBerth);
+        assert_eq!(stack("mail"), PamStack::RefusesOnly);
         assert_eq!(stack("atd"), PamStack::Absent);
         let machine = ThisMachine { cgroup_root: None };
         assert_eq!(machine.pam_stack("../passwd"), PamStack::Absent);

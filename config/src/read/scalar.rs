@@ -37,7 +37,6 @@ texts! {
     Glob: "a name or a pattern",
     Remote: "an address, a network or a pattern of names",
     Hours: "hours such as \"22:00-07:00\"",
-    IdList: "a list such as \"0-3,8\"",
     Percent: "a percentage such as \"25%\"",
 }
 
@@ -65,6 +64,7 @@ texts_and_numbers! {
     Rate: "a rate such as \"50M\", or \"infinity\"", |n| not_negative(n).and_then(Rate::of);
     Count: "a number or \"infinity\"", Count::of;
     CpuWeight: "1 to 10000 or \"idle\"", CpuWeight::of;
+    IdList: "a list such as \"0-3,8\"", |n| IdList::parse(&n.to_string());
     UidRange: "a UID or a range such as \"1000-1999\"", UidRange::of;
     Span: "a length of time such as \"30min\"", seconds;
     Linger: "a length of time such as \"12h\", or \"infinity\"", |n| seconds(n).map(|span| Linger(Some(span)));

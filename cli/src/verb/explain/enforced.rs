@@ -127,6 +127,10 @@ fn line_of_pam(login: &Login) -> Option<String> {
             format!("{service} is never joined: of this it gets the caps alone."),
         ),
         PamStack::WithBerth => None,
+        PamStack::RefusesOnly => Some(format!(
+            "{service} has no session line of pam_berth here, so its logins get nothing of this:\n\
+             berth pam enable {service}"
+        )),
         PamStack::WithoutBerth => Some(format!(
             "{service} has no pam_berth in its PAM stack here, so its logins get nothing of this:\n\
              berth pam enable {service}"
