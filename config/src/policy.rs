@@ -155,14 +155,14 @@ impl Policy {
 
     /// What becomes of logins whose helper gives no answer, so that nobody knows whose profile it would have been. They go
     /// on if no profile says otherwise: who is in a strict one may be able to make the helper fail.
-    pub fn unanswered(&self) -> berth_protocol::OnError {
+    pub fn unanswered(&self) -> OnError {
         let rules = self.contents.rules.iter();
         let berths = rules.filter(|rule| rule.keys.action.is_none());
         let profiles = berths.map(|rule| self.contents.profile_of(rule));
         let mut words = profiles.map(|profile| decide::on_error(&self.contents, &profile));
         match self.default_on_error() == OnError::Deny || words.any(|word| word == OnError::Deny) {
-            true => berth_protocol::OnError::Deny,
-            false => berth_protocol::OnError::Allow,
+            true => OnError::Deny,
+            false => OnError::Allow,
         }
     }
 

@@ -175,10 +175,7 @@ fn caps_that_come_to_nothing_here_let_nobody_in_whom_a_rule_refuses() {
 #[test]
 fn one_profile_that_says_deny_decides_where_nobody_knows_whose_login_it_is() {
     let of = |text: &str| policy(text).unanswered();
-    let (allow, deny) = (
-        berth_protocol::OnError::Allow,
-        berth_protocol::OnError::Deny,
-    );
+    let (allow, deny) = (OnError::Allow, OnError::Deny);
     let profiles = "[profile.strict]\non_error = \"deny\"\n[profile.lax]\non_error = \"allow\"\n\
                     [profile.of_strict]\ninherits = \"strict\"\n";
     for (defaults, rules, expected) in [

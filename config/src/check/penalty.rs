@@ -1,7 +1,5 @@
 //! Penalties: what they need, the range of each value, and profiles whose penalty can never apply.
 
-use std::collections::BTreeSet;
-
 use super::{Checker, Site, above, never};
 use crate::decide;
 use crate::diagnostic::{At, Finding};
@@ -124,10 +122,9 @@ fn span(
     }
 }
 
-/// What comes to nothing here: penalties that no profile names, programs that do not count and are not here or not to
-/// be trusted, use that a cap keeps everybody below.
+/// What comes to nothing here: programs that do not count and are not here or not to be trusted, use that a cap keeps
+/// everybody below.
 pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
-    unnamed(checker);
     if let Some(machine) = site.machine() {
         for rule in &checker.contents.rules {
             never_above(checker, rule, &machine);
@@ -147,24 +144,6 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
                     problem,
                 ));
             }
-        }
-    }
-}
-
-fn unnamed(checker: &mut Checker<'_>) {
-    let contents = checker.contents;
-    let profiles = contents.profiles.values();
-    let named: BTreeSet<_> = profiles
-        .filter_map(|profile| value(&profile.table.keys.penalty))
-        .map(|penalty| &penalty.name)
-        .collect();
-    for (name, penalty) in &contents.penalties {
-        if !named.contains(name) {
-            checker.findings.push(Finding::warning(
-                penalty.at,
-                format!("no profile names penalty `{name}`"),
-                "",
-            ));
         }
     }
 }

@@ -203,8 +203,8 @@ impl Scalar for LocalTime {
     }
 }
 
-/// Types that are one of a few words: to read them, and to tell them.
-macro_rules! words {
+/// Types that are one of a few words: to read them.
+macro_rules! scalars {
     ($($type:ident: $($word:literal => $variant:ident),+;)*) => {
         $(
             impl Scalar for $type {
@@ -216,7 +216,15 @@ macro_rules! words {
                     })
                 }
             }
+        )*
+    };
+}
 
+/// The same, and to tell them.
+macro_rules! words {
+    ($($type:ident: $($word:literal => $variant:ident),+;)*) => {
+        scalars! { $($type: $($word => $variant),+;)* }
+        $(
             impl $type {
                 /// As a policy writes it.
                 pub fn word(self) -> &'static str {
@@ -229,8 +237,11 @@ macro_rules! words {
     };
 }
 
-words! {
+scalars! {
     OnError: "allow" => Allow, "deny" => Deny;
+}
+
+words! {
     MissingController: "deny" => Deny, "warn" => Warn;
     FrozenLogin: "deny" => Deny, "freeze" => Freeze;
     Action: "exempt" => Exempt, "deny" => Deny;

@@ -174,7 +174,7 @@ fn a_throttle_that_the_limit_keeps_everybody_from_passing() {
         format!("[profile.a.session]\nCAPS{rule}"),
         format!("[profile.a.session]\nCAPS{by_service}"),
         "[everyone]\nCAPS".into(),
-        "[pool.p]\nCAPS".into(),
+        "[pool.p]\nCAPS[profile.a]\npool = \"p\"\n[[rule]]\nprofile = \"a\"".into(),
     ] {
         for high in ["16G", "17G", "25%"] {
             assert!(told(high, &body), "{high} {body}");

@@ -9,7 +9,8 @@ fn a_rule_behind_an_equal_or_a_wider_one() {
             "[[rule]]\n{first}\naction = \"deny\"\n[[rule]]\n{second}\naction = \"deny\"\n\
              [time.t]\nhours = \"08:00-09:00\"\n[exempt]\nuids = []\n"
         );
-        let told = warnings(&body, &site(&["a", "b", "abc"]));
+        let mut told = warnings(&body, &site(&["a", "b", "abc"]));
+        told.retain(|one| !one.contains("no rule tests time `t`"));
         match told.as_slice() {
             [] => false,
             [one] => {

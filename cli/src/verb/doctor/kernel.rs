@@ -1,12 +1,10 @@
 //! The kernel: old enough to lack something, or told to refuse it.
 
 use berth_config::outcome::{Berth, UserNamespace};
+use berth_session::kernel::{OLDEST, is_too_old};
 
 use super::finding::Finding;
 use super::world::World;
-
-/// The first with cgroup.kill; setns on a pidfd is older.
-const OLDEST: (u32, u32) = (5, 14);
 
 /// Whether a berth has a namespace.
 pub type Has = fn(&Berth) -> bool;
@@ -37,9 +35,9 @@ pub fn check(world: &World) -> Vec<Finding> {
     let release = world.text("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
     let mut findings = Vec::new();
-    if version(release).is_some_and(|version| version < OLDEST) {
+    if is_too_old(release) {
         findings.push(Finding::fail(
-            format!("Linux {release} is older than 5.14: logins are refused"),
+            format!("Linux {release} is older than {OLDEST}: logins are refused"),
             "run a newer kernel",
         ));
     }
@@ -142,12 +140,6 @@ pub fn forbidden(
         .iter()
         .map(|(kind, file, _)| (*kind, *file))
         .collect()
-}
-
-/// `6.1.0-31-amd64` is (6, 1).
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 #[cfg(test)]
