@@ -232,7 +232,7 @@ fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack
         fs::write("/etc/pam.d/sshd", below).unwrap();
         let status = berth(machine, "status sshd");
         assert_eq!(status.status.code(), Some(1));
-        let why = "pam_localuser.so is \"sufficient\", and its success would pass pam_berth over";
+        let why = "pam_localuser.so is \"sufficient\", and if it succeeds, pam_berth is skipped";
         assert!(status.stdout.contains(why), "{status:?}");
     });
 }
@@ -290,7 +290,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             ("enable --yes nosuch", 1, "there is no such service"),
             ("enable --yes ../passwd", 2, "a service is a name"),
             ("enable su", 2, "say --yes"),
-            ("enable --yes own", 1, "otherwise than this would"),
+            ("enable --yes own", 1, "not as this command writes it"),
             ("disable --yes own", 1, "remove it by hand"),
             ("enable --yes ftp", 1, "put \"account include other\""),
         ] {

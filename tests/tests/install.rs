@@ -163,9 +163,9 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         ("usr/libexec/berth-helper", 0o755),
         ("usr/share/bash-completion/completions/berth", 0o644),
         ("usr/share/doc/berth/README.md", 0o644),
-        ("usr/share/doc/berth/architecture.md", 0o644),
         ("usr/share/doc/berth/examples/lab.toml", 0o644),
         ("usr/share/doc/berth/policy.md", 0o644),
+        ("usr/share/doc/berth/running.md", 0o644),
         ("usr/share/fish/vendor_completions.d/berth.fish", 0o644),
         ("usr/share/man/man1/berth.1.gz", 0o644),
         ("usr/share/man/man5/berth-policy.5.gz", 0o644),
@@ -179,6 +179,10 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
     }
     for (file, mode) in &files {
         assert_eq!(mode & 0o7022, 0, "{file}: {mode:o}");
+        assert!(
+            !file.ends_with("/testing.md"),
+            "it is for who changes Berth"
+        );
     }
     for folder in ["var/lib/berth", "etc/berth/policy.d"] {
         let folder = fs::metadata(place.path(folder)).unwrap();

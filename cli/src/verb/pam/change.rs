@@ -149,7 +149,7 @@ fn plan(
     }
     let cannot = |cannot| match cannot {
         Cannot::Named(line) => about(&format!(
-            "line {line} of {} names the module otherwise than this would: remove it by hand",
+            "line {line} of {} has pam_berth, but not as this command writes it: remove it by hand",
             path.display()
         )),
         Cannot::Continued => about(&format!(
