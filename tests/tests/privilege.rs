@@ -1,5 +1,6 @@
 //! What a session cannot gain.
 
+use berth_tests::left_calls::{ALLOW, ARCHITECTURES, ENOSYS, Filters};
 use berth_tests::{Door, Machine, Policy, Process, Stack, eventually};
 
 #[test]
@@ -59,7 +60,67 @@ fn who_keeps_a_session_has_few_capabilities_and_few_system_calls() {
             let is_so = || process.status(field).as_deref() == Some(value);
             assert!(eventually(is_so), "{field}: {:?}", process.status(field));
         }
+        for process in Process::named("berth-helper") {
+            let set = |field| process.status(field).unwrap();
+            assert_eq!(set("CapPrm"), set("CapEff"));
+            assert_eq!(set("CapInh"), "0000000000000000");
+            assert_eq!(set("CapAmb"), "0000000000000000");
+            assert_few_calls(&Filters::of(process));
+        }
     });
+}
+
+/// Fails unless what is left is what the helper lists, which execs, mounts, traces and enters nothing and changes no IDs.
+#[track_caller]
+fn assert_few_calls(filters: &Filters) {
+    let source = include_str!("../../helper/src/privilege.rs");
+    let (_, list) = source.split_once("const KEEPS").expect("the list");
+    let (list, _) = list.split_once("];").expect("its end");
+    let [own, other] = ARCHITECTURES;
+    let left: Vec<i64> = (0..1024)
+        .filter(|call| filters.answer(own, *call) == ALLOW)
+        .collect();
+    assert_eq!(left.len(), list.matches("libc::SYS_").count(), "{left:?}");
+    for call in (0..1024).filter(|call| !left.contains(call)) {
+        assert_eq!(filters.answer(own, call), ENOSYS, "system call {call}");
+    }
+    for call in 0..1024 {
+        assert_eq!(filters.answer(other, call), ENOSYS, "system call {call}");
+    }
+    for call in [
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_clone,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+        libc::SYS_move_mount,
+        libc::SYS_open_tree,
+        libc::SYS_fsopen,
+        libc::SYS_pivot_root,
+        libc::SYS_chroot,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_setns,
+        libc::SYS_unshare,
+        libc::SYS_setuid,
+        libc::SYS_setresuid,
+        libc::SYS_setresgid,
+        libc::SYS_setgroups,
+        libc::SYS_capset,
+        libc::SYS_prctl,
+        libc::SYS_seccomp,
+        libc::SYS_bpf,
+        libc::SYS_keyctl,
+        libc::SYS_init_module,
+        libc::SYS_finit_module,
+        libc::SYS_kexec_load,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_io_uring_setup,
+    ] {
+        assert!(!left.contains(&call), "system call {call}");
+    }
 }
 
 #[test]
