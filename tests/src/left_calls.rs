@@ -52,14 +52,7 @@ impl Filters {
 fn read(pid: Pid, number: usize) -> Option<Vec<libc::sock_filter>> {
     let ask = |into: *mut libc::sock_filter| {
         // SAFETY: the kernel writes as many instructions as it says that there are; none to a null pointer.
-        Errno::result(unsafe {
-            libc::ptrace(
-                GET_FILTER,
-                pid.as_raw(),
-                number,
-                into,
-            )
-        })
+        Errno::result(unsafe { libc::ptrace(GET_FILTER, pid.as_raw(), number, into) })
     };
     let length = match ask(std::ptr::null_mut()) {
         Err(Errno::ENOENT | Errno::EINVAL) => return None, // EINVAL where there is none at all

@@ -218,11 +218,7 @@ fn no_descriptor_of_the_login_program_or_of_berth_stays_open() {
 #[test]
 fn a_session_that_the_users_own_environment_names_is_not_theirs() {
     Machine::run(|machine| {
-        std::fs::write(
-            "/home/alice/environment",
-            "BERTH_SESSION=4711\nREAD=yes\n",
-        )
-        .unwrap();
+        std::fs::write("/home/alice/environment", "BERTH_SESSION=4711\nREAD=yes\n").unwrap();
         machine.stack(&Stack {
             before: "session required pam_env.so envfile=/home/alice/environment".into(),
             ..Stack::default()
@@ -281,7 +277,9 @@ fn what_a_user_has_in_their_environment_reaches_neither_the_keeper_nor_the_init(
             before,
             "what root's programs have written"
         );
-        machine.host("ls /home/alice/ld.* /home/alice/loaded.*").ok();
+        machine
+            .host("ls /home/alice/ld.* /home/alice/loaded.*")
+            .ok();
     });
 }
 
@@ -301,7 +299,10 @@ fn records_and_caps_are_out_of_a_sessions_reach() {
         let caps = ["cgroup.procs", "cgroup.freeze", "cgroup.subtree_control"];
         let caps = caps.map(|file| format!("echo 1 >{}/{file}", user.display()));
         let others = [
-            format!("echo $$ >{}/cgroup.procs", machine.cgroups().root().display()),
+            format!(
+                "echo $$ >{}/cgroup.procs",
+                machine.cgroups().root().display()
+            ),
             format!("mkdir {}/mine", user.display()),
             format!("rm -f {record}"),
             "touch /run/berth/sessions/4711".to_owned(),
