@@ -1,5 +1,5 @@
 //! Limits with which nobody can work, most of them slips of units, and a limit of which the kernel gives less. Penalties
-//! for everybody are such slips, too.
+//! for everybody are such slips, too, and limits that are none.
 
 use super::{Checker, Site};
 use crate::diagnostic::Finding;
@@ -97,6 +97,13 @@ fn rlimits(checker: &mut Checker<'_>, profile: &Profile) {
                 "seconds",
                 "then a shell is killed; limits.conf(5) has minutes, and this is in seconds",
             ),
+            Resource::Fsize => (
+                16 << 20,
+                "bytes",
+                "a program with a larger file is killed; limits.conf(5) has KiB, and this is in bytes",
+            ),
+            Resource::Rss => (u64::MAX, "bytes", "no kernel minds it: memory_max does"),
+            Resource::Locks => (u64::MAX, "locks", "no kernel minds it"),
             _ => continue,
         };
         if let Some(Limit::Finite(soft)) = setting.value.map(|limit| limit.soft) {
