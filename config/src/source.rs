@@ -34,7 +34,7 @@ pub enum SourceError {
         /// What the kernel said.
         source: std::io::Error,
     },
-    /// It is there, but somebody other than root could have written it, or it is no plain file.
+    /// It is there, but somebody other than root could have written it, or it is no plain file, or has an odd name.
     #[error("{path} is not used: {why}", path = .path.display())]
     Untrusted {
         /// The file or directory.
@@ -150,6 +150,13 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn open(path: &Path, trust: Trust) -> Result<Source, SourceError> {
+        // The copy of a policy names its files, and is JSON.
+        if path.to_str().is_none() {
+            return Err(SourceError::Untrusted {
+                path: path.into(),
+                why: "its name is not UTF-8",
+            });
+        }
         let file = open(path, trust)?;
         let read_error = |source| SourceError::Read {
             path: path.into(),

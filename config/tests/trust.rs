@@ -2,7 +2,9 @@
 
 mod written;
 
+use std::ffi::OsStr;
 use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -74,6 +76,9 @@ fn what_is_no_file_is_refused_and_holds_nobody_up() {
     Policy::load_file(&written.path()).unwrap();
     std::fs::write(written.path(), long((4 << 20) + 1)).unwrap();
     assert!(refusal(&written.path()).ends_with("longer than 4 MiB"));
+    let latin = written.folder.join(OsStr::from_bytes(b"caf\xe9.toml"));
+    std::fs::write(&latin, "version = 1\n").unwrap();
+    assert!(refusal(&latin).ends_with("caf\u{fffd}.toml is not used: its name is not UTF-8"));
 }
 
 #[test]
