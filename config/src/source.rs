@@ -162,6 +162,11 @@ impl Source {
             path: path.into(),
             source,
         };
+        if trust == Trust::Root {
+            // A link may lead into a folder where others can exchange what it leads to.
+            let path = path.canonicalize().map_err(read_error)?;
+            path.parent().map_or(Ok(()), directory)?;
+        }
         let mut bytes = Vec::new();
         file.take(LARGEST + 1)
             .read_to_end(&mut bytes)

@@ -54,6 +54,13 @@ fn a_file_that_others_could_have_written_is_refused() {
     assert!(Policy::load_file(&path).is_ok(), "sticky, as /tmp is");
     std::os::unix::fs::chown(&written.folder, Some(65534), None).unwrap();
     assert!(refusal(&path).ends_with("is not used: the directory's owner is not root"));
+    // Nor by a link: there it can be exchanged for another file of root's.
+    let link = Written::new("");
+    std::fs::remove_file(link.path()).unwrap();
+    std::os::unix::fs::symlink(&path, link.path()).unwrap();
+    assert!(refusal(&link.path()).ends_with("is not used: the directory's owner is not root"));
+    std::os::unix::fs::chown(&written.folder, Some(0), None).unwrap();
+    assert!(Policy::load_file(&link.path()).is_ok());
 }
 
 #[test]
