@@ -345,6 +345,46 @@ fn a_killed_init_and_keeper_leave_nothing() {
     });
 }
 
+/// By `killall5`, or `kill -1` of a container's init: those of Berth are signalled, too.
+#[test]
+fn a_machine_that_shuts_down_gives_a_session_the_time_that_it_gives_everything() {
+    Machine::run(|machine| {
+        let isolated = r#"user = "identity", pid = true, mount = true"#;
+        for namespaces in [isolated, ""] {
+            machine.policy(&Policy {
+                namespaces: namespaces.into(),
+                ..Policy::with_profile("logout = { grace = \"30s\" }")
+            });
+            let before = machine.settled();
+            machine.forget_log();
+            let save =
+                "exec >/dev/null 2>&1; trap '' HUP; trap 'trap \"\" TERM; sleep 0.5; touch saved; exit' TERM; touch ready
+                while :; do sleep 0.1; done";
+            let login = machine.ssh_background("alice", save);
+            let has = |machine: &Machine, file: &str| {
+                let removed = machine.host(&format!("rm /home/alice/{file}"));
+                removed.success()
+            };
+            assert!(eventually(|| has(machine, "ready")));
+            let mut all = Process::named("berth-helper");
+            all.extend(Process::named("berth-init"));
+            all.extend(Process::running(": alice"));
+            all.extend(machine.processes_of("alice"));
+            all.sort_unstable();
+            let pids = all.iter().map(|one| one.0.to_string());
+            let pids = pids.collect::<Vec<_>>().join(" ");
+            machine.host(&format!(
+                "kill -STOP {pids}; kill -TERM {pids}; kill -CONT {pids}"
+            ));
+            assert!(eventually(|| has(machine, "saved")), "{namespaces:?}");
+            login.end();
+            machine.assert_nothing_left(&before);
+            let closed = machine.logged("close session=");
+            assert!(closed.contains(" result=ok "), "{closed}");
+        }
+    });
+}
+
 #[test]
 fn when_all_of_berth_is_killed_the_processes_end_and_the_next_login_removes_the_traces() {
     Machine::run(|machine| {

@@ -53,6 +53,7 @@ berth_tests::cases! { UserModeLinux:
     apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force
     what_was_read_from_files_is_taken
+    memory_high_is_lowered_below_what_the_kernel_cannot_take
     an_exception_that_protects_counts_above_its_user
     who_is_denied_by_now_keeps_the_caps_they_have
     a_session_on_trial_lifts_nobodys_caps

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use berth_config::Login;
 use berth_config::outcome::UserNamespace;
 use berth_session::runs_no_helper;
 
@@ -28,6 +29,26 @@ pub fn check(world: &World) -> Vec<Finding> {
         told.push(format!(
             "UIDs {uids} are Berth's, and accounts have some: {taken}"
         ));
+    }
+    let is_identity = |user| user == UserNamespace::Identity;
+    if world.any(|berth| is_identity(berth.namespaces.user)) {
+        let has_group = |login: &&Login| {
+            let groups = login.groups.iter().map(|group| group.gid);
+            let mut all = groups.chain([login.gid]);
+            all.any(|gid| range.contains(&u64::from(gid)))
+        };
+        let accounts = world.accounts.iter().map(|(login, _)| login);
+        let refused = accounts.filter(has_group).map(|login| &*login.user);
+        let refused: Vec<&str> = refused.collect();
+        if !refused.is_empty() {
+            findings.push(Finding::fail(
+                format!(
+                    "GIDs {base}-{last} are in no berth, and accounts have groups with some: {}",
+                    named(&refused)
+                ),
+                remedy,
+            ));
+        }
     }
     for file in ["/etc/subuid", "/etc/subgid"] {
         let text = world.text(file).unwrap_or_default();
@@ -162,6 +183,13 @@ mod tests {
             findings[0].text.ends_with("accounts have some: bob"),
             "{findings:?}"
         );
+        for (user, level) in [("identity", Level::Fail), ("minimal", Level::Ok)] {
+            let profile = USER.replace("identity", user);
+            let mut fake = Fake::new(&profile, &["projects"], &[]);
+            fake.0.accounts[0].0.groups[0].gid = 2_000_000_005;
+            let findings = check(&fake.0);
+            assert_eq!(findings[0].level, level, "{findings:?}");
+        }
         let fake = Fake::new("", &[], &[("etc/subuid", "a:2000000000:9\n")]);
         assert_eq!(check(&fake.0), []);
     }
