@@ -31,17 +31,20 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("session", "a key in the session keyring of before", |_| {
         search(SESSION, OF_BEFORE)
     })
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call("requested", "the same by request_key", |_| {
         let arguments = [pointer(c"user"), pointer(OF_BEFORE), 0, 0];
         Verdict::of(system_call(libc::SYS_request_key, &arguments))
     })
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call("user", "a key in the user's keyring outside", |_| {
         search(USER, OF_THE_USER)
     })
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call(
@@ -49,6 +52,7 @@ pub const ATTEMPTS: &[Attempt] = &[
         "a key in the user's session keyring outside",
         |_| search(USER_SESSION, OF_THE_USER),
     )
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call(
@@ -58,10 +62,11 @@ pub const ATTEMPTS: &[Attempt] = &[
             let got = system_call(libc::SYS_keyctl, &[GET_PERSISTENT, u64::MAX, PROCESS]);
             match got {
                 Ok(ring) => search(ring as u64, OF_THE_USER),
-                Err(errno) => Verdict::Held(format!("{errno:?}")),
+                Err(errno) => Verdict::of::<()>(Err(errno)),
             }
         },
     )
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call(
@@ -79,7 +84,7 @@ pub const ATTEMPTS: &[Attempt] = &[
             let linked = system_call(libc::SYS_keyctl, &[LINK, ring, own_ring()]);
             match linked {
                 Ok(_) => search(PROCESS, OF_THE_USER),
-                Err(errno) => Verdict::Held(format!("{errno:?}")),
+                Err(errno) => Verdict::of::<()>(Err(errno)),
             }
         },
     )
@@ -107,7 +112,7 @@ fn search(ring: u64, name: &CStr) -> Verdict {
     let arguments = [SEARCH, ring, pointer(c"user"), pointer(name), 0];
     match system_call(libc::SYS_keyctl, &arguments) {
         Ok(key) => read(key as u64),
-        Err(errno) => Verdict::Held(format!("{errno:?}")),
+        Err(errno) => Verdict::of::<()>(Err(errno)),
     }
 }
 
