@@ -1,6 +1,7 @@
 //! Getting away from the caps, or changing them.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -45,6 +46,17 @@ pub const ATTEMPTS: &[Attempt] = &[
         |to| into(&to.path("VICTIMS_CGROUP")),
     )
     .stopped_by(&["EACCES", "ENOSYS"]),
+    call(
+        "procs-of-delegated",
+        "into a cgroup that is delegated to the user, as their service manager's are",
+        |to| join(&to.path("DELEGATED")),
+    ),
+    call(
+        "clone-into-delegated",
+        "a child in such a cgroup, by CLONE_INTO_CGROUP",
+        |to| into(&to.path("DELEGATED")),
+    )
+    .stopped_by(&["EACCES", "ENOSYS"]),
     call("new-in-root", "a new cgroup in the root", |to| {
         Verdict::of(make(&to.path("TREE")))
     }),
@@ -68,12 +80,16 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("kill-sibling", "ending another user's cgroup", |to| {
         open(&to.path("VICTIMS_CGROUP").join("cgroup.kill"))
     }),
-    call("any-file", "writing to any file of the whole tree", |to| {
-        let (mut tried, mut found) = (0, None);
-        walk(&to.path("TREE"), &mut tried, &mut found);
-        assert!(tried > 10 || found.is_some(), "{tried} files");
-        Verdict::found(found.map(|path| path.display().to_string()))
-    })
+    call(
+        "any-file",
+        "writing to any file of the whole tree but what is delegated to the user",
+        |to| {
+            let (mut tried, mut found) = (0, None);
+            walk(&to.path("TREE"), to.number("ALICE"), &mut tried, &mut found);
+            assert!(tried > 10 || found.is_some(), "{tried} files");
+            Verdict::found(found.map(|path| path.display().to_string()))
+        },
+    )
     .stopped_by(&["nothing there"]),
     call(
         "nested-join",
@@ -225,14 +241,19 @@ fn release_agent() -> Verdict {
     })
 }
 
-fn walk(directory: &Path, tried: &mut usize, found: &mut Option<PathBuf>) {
+fn walk(directory: &Path, user: u32, tried: &mut usize, found: &mut Option<PathBuf>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         if found.is_some() {
             return;
         }
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            walk(&path, tried, found);
+            // Of Berth's none is the user's.
+            let owner = fs::metadata(&path).map(|is| is.uid()).ok();
+            let is_berths = path.components().any(|part| part.as_os_str() == "berth");
+            if owner != Some(user) || is_berths {
+                walk(&path, user, tried, found);
+            }
             continue;
         }
         *tried += 1;

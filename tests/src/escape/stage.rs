@@ -63,6 +63,7 @@ impl<'a> Stage<'a> {
             ("TREE", machine.cgroups().root().display().to_string()),
         ]);
         objects(machine, alice, &mut targets);
+        targets.insert("DELEGATED", delegated(machine, alice));
 
         let outside = "trap 'touch /home/alice/signalled' URG; while :; do sleep 0.1; done";
         let running = vec![
@@ -71,9 +72,14 @@ impl<'a> Stage<'a> {
             as_user(0, &[PROGRAM, "observe", exhaustion::OBSERVERS[0]]),
             as_user(bob, &[PROGRAM, "observe", exhaustion::OBSERVERS[1]]),
             as_user(alice, &["python3", "-c", PASSING]),
+            as_user(
+                alice,
+                &["keyctl", "session", "ring-of-the-user", "sh", "-c", NAMED],
+            ),
         ];
         targets.insert("OUTSIDE", running[0].process().0.to_string());
         targets.insert("SEEN", running[1].process().0.to_string());
+        targets.insert("RINGS", running[5].process().0.to_string());
         let observe = format!("exec {PROGRAM} observe {}", exhaustion::OBSERVERS[2]);
         let observer = machine.ssh_background("bob", &observe);
         for path in exhaustion::OBSERVERS {
@@ -87,8 +93,10 @@ impl<'a> Stage<'a> {
         let device = device.expect("a terminal").display().to_string();
         targets.insert("ROOTS_TERMINAL", device);
         let (login, victim) = machine.stay("bob");
-        let passing = || Path::new("/home/alice/passing").exists();
-        assert!(eventually(passing), "nothing is passed in");
+        let ready = |mark: &str| Path::new(mark).exists();
+        for mark in ["/home/alice/passing", "/home/alice/ring"] {
+            assert!(eventually(|| ready(mark)), "no {mark}");
+        }
         let mut terminal = machine.ssh_terminal("bob");
         targets.insert("VICTIMS_TERMINAL", terminal.run("tty"));
         targets.insert("VICTIM", victim.0.to_string());
@@ -143,7 +151,9 @@ impl<'a> Stage<'a> {
         self.targets.insert("KEEPERS_CGROUP", keepers);
         let text: String = self.targets.iter().map(line).collect();
         fs::write(FILE, text).expect("write the targets");
-        for name in ["KEEPER", "STANDBY", "OUTSIDE", "SEEN", "VICTIM", OTHER] {
+        for name in [
+            "KEEPER", "STANDBY", "OUTSIDE", "SEEN", "RINGS", "VICTIM", OTHER,
+        ] {
             let is = self.process(name);
             self.are.insert(name, identity(is));
         }
@@ -187,8 +197,9 @@ impl<'a> Stage<'a> {
             nsenter -t {other} -m -i test -e /dev/mqueue/of-a-login
             as_alice keyctl session - keyctl describe {serial} 2>&1
             test -e /dev/mqueue/of-the-host -a -e /tmp/of-the-host -a -e /var/tmp/of-the-host -a -e /dev/shm/of-the-host
-            test -e /root/secret -a -e /home/alice/passing
+            test -e /root/secret -a -e /home/alice/passing -a -d {}
             test -e {} -a -e {} -a -d {}",
+            self.targets["DELEGATED"],
             self.targets["ROOTS_TERMINAL"], self.targets["VICTIMS_TERMINAL"], self.targets["VICTIMS_CGROUP"]
         );
         let said = self.machine.host(&there);
@@ -284,6 +295,12 @@ fds = [os.open(path, os.O_RDONLY) for path in ("/", "/proc/self/ns/mnt")]
 while True: socket.send_fds(s.accept()[0], [b"x"], fds)
 "#;
 
+/// Holds a session keyring that the user's other processes may join, with a key in it.
+const NAMED: &str = "
+    keyctl setperm @s 0x3f3f0000 && key=$(keyctl add user in-the-ring secret @s)
+    keyctl setperm $key 0x3f3f0000 && touch /home/alice/ring && exec sleep 1000
+";
+
 /// Sockets of the user's outside.
 fn sockets(alice: &str) -> [String; 3] {
     [
@@ -347,6 +364,18 @@ fn cgroup_of(machine: &Machine, process: Process) -> String {
     root.join(path.trim_start_matches('/'))
         .display()
         .to_string()
+}
+
+/// A cgroup like that of a service manager of the user's, where systemd gives its user these files. It goes with the
+/// machine.
+fn delegated(machine: &Machine, alice: u32) -> String {
+    let path = machine.cgroups().root().join(format!("berth-test-{alice}"));
+    fs::create_dir(&path).expect("a cgroup");
+    chown(&path, Some(alice), Some(alice)).expect("chown");
+    for file in ["cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
+        chown(path.join(file), Some(alice), Some(alice)).expect("chown");
+    }
+    path.display().to_string()
 }
 
 fn as_user(uid: u32, program: &[&str]) -> Background {
