@@ -154,8 +154,9 @@ impl<'a> Stage<'a> {
         for name in [
             "KEEPER", "STANDBY", "OUTSIDE", "SEEN", "RINGS", "VICTIM", OTHER,
         ] {
-            let is = self.process(name);
-            self.are.insert(name, identity(is));
+            let is = identity(self.process(name));
+            let is = is.unwrap_or_else(|| panic!("{name} is gone"));
+            self.are.insert(name, is);
         }
         self.entered = session_of(process).map(|id| come_in(&id));
         self.assert_there();
@@ -185,7 +186,8 @@ impl<'a> Stage<'a> {
     /// Fails unless all that the attempts aim at is there: what is gone is out of everybody's reach.
     fn assert_there(&self) {
         for (name, is) in &self.are {
-            assert_eq!(identity(self.process(name)), *is, "{name} is gone");
+            let now = identity(self.process(name));
+            assert_eq!(now.as_ref(), Some(is), "{name} is gone");
         }
         let [alice, other] = ["ALICE", OTHER].map(|name| self.targets[name].as_str());
         let (serial, port) = (&self.targets["SERIAL"], &self.targets["PORT"]);
@@ -342,12 +344,9 @@ fn session_of(process: Process) -> Option<String> {
 }
 
 /// What a process is as long as it lives.
-fn identity(process: Process) -> String {
-    let (uid, line) = (process.uid(), process.command_line());
-    format!(
-        "{line} of {uid:?}{}",
-        if process.is_zombie() { ", dead" } else { "" }
-    )
+fn identity(process: Process) -> Option<String> {
+    let uid = process.uid().filter(|_| !process.is_zombie())?;
+    Some(format!("{} of {uid}", process.command_line()))
 }
 
 fn line((name, value): (&&'static str, &String)) -> String {
