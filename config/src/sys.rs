@@ -42,8 +42,10 @@ pub(crate) fn group_list(user: &CStr, gid: u32) -> Option<GroupList> {
     let mut groups: Vec<libc::gid_t> = vec![0; 64];
     loop {
         let mut count = libc::c_int::try_from(groups.len()).ok()?;
+        // SAFETY: touches no memory.
+        let errno = unsafe { libc::__errno_location() };
         // SAFETY: the thread's own errno, which is always there.
-        unsafe { *libc::__errno_location() = 0 };
+        unsafe { *errno = 0 };
         // SAFETY: `user` is NUL-terminated, `groups` has room for `count` entries, and both outlive
         // the call.
         let found =

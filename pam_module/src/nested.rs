@@ -348,13 +348,12 @@ mod tests {
      {
         let of = |name: &str, init: &str| {
             Machine::new(name, init)
-                .at("1", "host", "host")
-                .at("self", "host", "berth")
+                .at("1", HOST, HOST)
+                .at("self", HOST, BERTH)
         };
-        let record = |machine: &Machine, start: u64| {
-            let mount = machine.inode("berth/mnt");
+        let record = |start: u64| {
             format!(
-                r#"{{"user":"alice","mount_namespace":{mount},"init":{{"pid":77,"start":{start}}}}}"#
+                r#"{{"user":"alice","mount_namespace":{BERTH},"init":{{"pid":77,"start":{start}}}}}"#
             )
         };
         let stat = |machine: &Machine, pid: &str, state: char| {
@@ -375,7 +374,7 @@ mod tests {
             if let Some(state) = state {
                 stat(&machine, "77", state);
             }
-            let text = record(&machine, start);
+            let text = record(start);
             let machine = machine.record("1", &text);
             let both = ["alice", "bob"].map(|user| machine.nested(user));
             assert_eq!(&both, expected, "{state:?} {start}");
@@ -384,7 +383,7 @@ mod tests {
         for (start, expected) in [(5, &inside), (6, &[const { Nested::Unrecorded }; 2])] {
             let machine = of("of-another", "berth-init");
             stat(&machine, "1", 'S');
-            let text = record(&machine, start);
+            let text = record(start);
             let machine = machine.record("1", &text);
             let both = ["alice", "bob"].map(|user| machine.nested(user));
             assert_eq!(&both, expected, "{start}");
