@@ -136,13 +136,19 @@ fn one_that_hangs_holds_up_no_list() {
         let list = berth("list");
         assert!(list.stdout.contains("\n1 session, 1 user."), "{list:?}");
         assert_eq!(list.status.code(), Some(5), "{list:?}");
-        assert!(list.stderr.contains("NSS did not answer in time"), "{list:?}");
+        assert!(
+            list.stderr.contains("NSS did not answer in time"),
+            "{list:?}"
+        );
         let top = berth("top --batch --delay 0.1");
         assert!(top.stdout.contains("alice"), "{top:?}");
         for verb in ["list --stale", "kill --stale --yes"] {
             let refused = berth(verb);
             assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-            assert!(refused.stderr.contains("NSS did not answer in time"), "{refused:?}");
+            assert!(
+                refused.stderr.contains("NSS did not answer in time"),
+                "{refused:?}"
+            );
         }
         terminal.send("exit");
         terminal.wait();

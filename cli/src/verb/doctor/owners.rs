@@ -32,21 +32,11 @@ pub fn check(world: &World) -> Vec<Finding> {
     }
     let is_identity = |user| user == UserNamespace::Identity;
     if world.any(|berth| is_identity(berth.namespaces.user)) {
-        let has_group = |login: &&Login| {
-            let groups = login.groups.iter().map(|group| group.gid);
-            let mut all = groups.chain([login.gid]);
-            all.any(|gid| range.contains(&u64::from(gid)))
-        };
-        let accounts = world.accounts.iter().map(|(login, _)| login);
-        let refused = accounts.filter(has_group).map(|login| &*login.user);
-        let refused: Vec<&str> = refused.collect();
+        let refused = in_groups(world, &range);
         if !refused.is_empty() {
-            findings.push(Finding::fail(
-                format!(
-                    "GIDs {base}-{last} are in no berth, and accounts have groups with some: {}",
-                    named(&refused)
-                ),
-                remedy,
+            let refused = named(&refused);
+            told.push(format!(
+                "GIDs {uids} are in no berth, and accounts have groups with some: {refused}"
             ));
         }
     }
@@ -82,6 +72,18 @@ fn taken<'w>(world: &'w World, range: &Range<u64>) -> Vec<&'w str> {
         .filter(|login| range.contains(&u64::from(login.uid)))
         .map(|login| &*login.user)
         .collect()
+}
+
+/// Accounts that have a group with the GID of an owner's UID.
+fn in_groups<'w>(world: &'w World, range: &Range<u64>) -> Vec<&'w str> {
+    let has_group = |login: &&Login| {
+        let groups = login.groups.iter().map(|group| group.gid);
+        let mut all = groups.chain([login.gid]);
+        all.any(|gid| range.contains(&u64::from(gid)))
+    };
+    let accounts = world.accounts.iter().map(|(login, _)| login);
+    let refused = accounts.filter(has_group);
+    refused.map(|login| &*login.user).collect()
 }
 
 /// Who has some of them by a line of subuid(5).
