@@ -318,6 +318,7 @@ mod tests {
     #[expect(clippy::zombie_processes)] // the drop of an Init waits for it
     fn an_init_that_has_failed_before_anybody_looks_has_told_why() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(&[FAILED]).unwrap();
         theirs.write_all(b"cannot mount").unwrap();
         drop(theirs);
         let child = Command::new("true").spawn().unwrap();
