@@ -107,7 +107,7 @@ impl Groups {
     /// All groups of a user, the primary one first; `None` where they are more than a process can have.
     fn of(&mut self, user: &str, primary: u32) -> Option<Vec<Group>> {
         let mut gids = match &self.listed {
-            None => sys::group_list(&CString::new(user).ok()?, primary)?,
+            None => sys::group_list(&CString::new(user).ok()?, primary)?.gids,
             Some(listed) => {
                 let others = listed.get(user).map_or(&[][..], |gids| gids);
                 std::iter::once(&primary).chain(others).copied().collect()

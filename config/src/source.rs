@@ -1,5 +1,6 @@
 //! A policy's files: opened once, believed only if root alone can have written them.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -33,7 +34,7 @@ pub enum SourceError {
         /// What the kernel said.
         source: std::io::Error,
     },
-    /// It is there, but somebody other than root could have written it, or it is no plain file.
+    /// It is there, but somebody other than root could have written it, or it is no plain file, or has an odd name.
     #[error("{path} is not used: {why}", path = .path.display())]
     Untrusted {
         /// The file or directory.
@@ -149,11 +150,23 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn open(path: &Path, trust: Trust) -> Result<Source, SourceError> {
+        // The copy of a policy names its files, and is JSON.
+        if path.to_str().is_none() {
+            return Err(SourceError::Untrusted {
+                path: path.into(),
+                why: "its name is not UTF-8",
+            });
+        }
         let file = open(path, trust)?;
         let read_error = |source| SourceError::Read {
             path: path.into(),
             source,
         };
+        if trust == Trust::Root {
+            // A link may lead into a folder where others can exchange what it leads to.
+            let path = path.canonicalize().map_err(read_error)?;
+            path.parent().map_or(Ok(()), directory)?;
+        }
         let mut bytes = Vec::new();
         file.take(LARGEST + 1)
             .read_to_end(&mut bytes)
@@ -234,7 +247,9 @@ pub(crate) fn printable(text: &str) -> String {
 /// Gives findings their text, in the order of the files.
 pub(crate) fn diagnostics(mut findings: Vec<Finding>, sources: &[Source]) -> Vec<Diagnostic> {
     findings.sort_by_key(|finding| (finding.at.file, finding.at.line, finding.at.from));
-    findings.dedup();
+    // Two that a loop over rules finds at one place come again for each rule, in turn.
+    let mut told = HashSet::new();
+    findings.retain(|finding| told.insert(finding.clone()));
     findings
         .into_iter()
         .filter_map(|finding| {

@@ -11,20 +11,57 @@ use users::os::unix::GroupExt;
 /// believed.
 pub(crate) const GROUPS_MAX: usize = 65_536;
 
+/// Why a service of NSS could not be asked, where it says so. What it says where there is nothing to know is not among
+/// them, nor what it may leave behind although it answered.
+const UNREACHED: [i32; 12] = [
+    libc::ECONNREFUSED,
+    libc::ECONNRESET,
+    // As SSSD has it, after its time.
+    libc::EFAULT,
+    libc::EHOSTUNREACH,
+    libc::EIO,
+    libc::EMFILE,
+    libc::ENETUNREACH,
+    libc::ENFILE,
+    libc::ENOMEM,
+    libc::EPIPE,
+    libc::ETIME,
+    libc::ETIMEDOUT,
+];
+
+/// The groups of a user, as far as NSS says.
+pub(crate) struct GroupList {
+    pub(crate) gids: Vec<u32>,
+    /// There may be more: a service could not be asked.
+    pub(crate) unreached: Option<io::Error>,
+}
+
 /// The GIDs of `user`: `gid` and every group that NSS lists. `None` when NSS lists more than the
 /// kernel can give a process.
-pub(crate) fn group_list(user: &CStr, gid: u32) -> Option<Vec<u32>> {
+pub(crate) fn group_list(user: &CStr, gid: u32) -> Option<GroupList> {
     let mut groups: Vec<libc::gid_t> = vec![0; 64];
     loop {
         let mut count = libc::c_int::try_from(groups.len()).ok()?;
+        // SAFETY: touches no memory.
+        let errno = unsafe { libc::__errno_location() };
+        // SAFETY: the thread's own errno, which is always there.
+        unsafe { *errno = 0 };
         // SAFETY: `user` is NUL-terminated, `groups` has room for `count` entries, and both outlive
         // the call.
         let found =
             unsafe { libc::getgrouplist(user.as_ptr(), gid, groups.as_mut_ptr(), &mut count) };
         let count = usize::try_from(count).ok()?;
         if found >= 0 {
+            // getgrouplist passes over a service that fails, and tells nobody but by this.
+            let left = io::Error::last_os_error();
+            let is_unreached = left
+                .raw_os_error()
+                .is_some_and(|it| UNREACHED.contains(&it));
             groups.truncate(count);
-            return Some(groups);
+            return Some(GroupList {
+                gids: groups,
+                unreached: is_unreached.then_some(left),
+            });
         }
         // Too small: `count` says how many there are. A list that grows between two calls, or a
         // service that does not say, gets twice the room.
@@ -34,6 +71,13 @@ pub(crate) fn group_list(user: &CStr, gid: u32) -> Option<Vec<u32>> {
         }
         groups.resize(wanted.min(GROUPS_MAX), 0);
     }
+}
+
+/// Whether an account stands in this machine's own file.
+pub(crate) fn is_local(user: &str) -> bool {
+    let passwd = std::fs::read("/etc/passwd").unwrap_or_default();
+    let mut lines = passwd.split(|byte| *byte == b'\n');
+    lines.any(|line| line.split(|byte| *byte == b':').next() == Some(user.as_bytes()))
 }
 
 /// The name of a group, if it has one. uzers does not tell that from NSS that cannot answer.

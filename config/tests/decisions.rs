@@ -175,10 +175,7 @@ fn caps_that_come_to_nothing_here_let_nobody_in_whom_a_rule_refuses() {
 #[test]
 fn one_profile_that_says_deny_decides_where_nobody_knows_whose_login_it_is() {
     let of = |text: &str| policy(text).unanswered();
-    let (allow, deny) = (
-        berth_protocol::OnError::Allow,
-        berth_protocol::OnError::Deny,
-    );
+    let (allow, deny) = (OnError::Allow, OnError::Deny);
     let profiles = "[profile.strict]\non_error = \"deny\"\n[profile.lax]\non_error = \"allow\"\n\
                     [profile.of_strict]\ninherits = \"strict\"\n";
     for (defaults, rules, expected) in [
@@ -236,6 +233,21 @@ fn a_user_namespace_brings_no_new_privs_and_forbids_more_of_them() {
     assert!(nested.no_new_privs && nested.nested_userns);
     let filter = with("privileges = { nested_userns = false }");
     assert!(!filter.no_new_privs && !filter.nested_userns);
+}
+
+#[test]
+fn an_empty_contact_is_none_and_takes_that_of_the_defaults_away() {
+    let contact = |profile: &str| {
+        let defaults = "[defaults]\ncontact = \"help\"\n";
+        let policy = policy(&format!(
+            "{defaults}[profile.a]\n{profile}\n[[rule]]\nprofile = \"a\"\n"
+        ));
+        berth(&decide(&policy, &login("alice", 1001, &[])))
+            .contact
+            .clone()
+    };
+    assert_eq!(contact("").as_deref(), Some("help"));
+    assert_eq!(contact("contact = \"\""), None);
 }
 
 #[test]
@@ -371,6 +383,9 @@ fn an_empty_list_of_expectations_drops_those_of_the_files_before() {
     assert_eq!(errors(&format!("expect = []\n{rule}")), 0);
     let own = "[[expect]]\nuser = \"x\"\naction = \"exempt\"\n";
     assert_eq!(errors(&format!("{rule}{own}")), 1);
+    // Of rules it would take none away.
+    assert_eq!(errors("expect = []\nrule = []\n"), 1);
+    assert_eq!(Written::new("version = 1\nrule = []\n").check().errors(), 0);
 }
 
 #[test]
@@ -682,4 +697,13 @@ fn explain_tells_where_namespaces_and_privileges_come_from_each_by_its_own_line(
         [pid, "6 no_new_privs: true"]
     );
     assert_eq!(told("privileges = { no_new_privs = \"unset\" }"), [pid]);
+}
+
+#[test]
+fn a_files_lines_may_end_with_a_carriage_return_and_a_message_has_none() {
+    let text = "[[rule]]\naction = \"deny\"\nmessage = \"\"\"\nfirst\nsecond\"\"\"\n";
+    let policy = policy(&text.replace('\n', "\r\n"));
+    let decision = policy.decide(&login("alice", 1001, &[]), &machine());
+    let message = Some("first\nsecond".into());
+    assert_eq!(decision.unwrap().outcome, Outcome::Deny { message });
 }

@@ -28,6 +28,7 @@ mod apart;
 mod channel;
 pub mod exempt;
 mod filter;
+mod keyring;
 mod message;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]
@@ -36,6 +37,7 @@ pub mod service;
 
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};
 pub use filter::install_filter;
+pub use keyring::new_session_keyring;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
 
 /// Where the package installs the helper.

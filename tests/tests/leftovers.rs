@@ -177,16 +177,20 @@ fn where_proc_hides_others_a_login_ends_all_the_same() {
 }
 
 #[test]
-fn a_private_tmp_goes_however_deep_it_is() {
+fn a_private_tmp_goes_however_deep_it_is_and_no_link_in_it_is_followed() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_namespaces(
             r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
         ));
         let before = machine.settled();
         // More levels than a process has descriptors.
-        let nest = "cd /tmp && for n in $(seq 1500); do mkdir d && cd d || exit 1; done";
+        let nest = "cd /tmp && for n in $(seq 1500); do mkdir d && ln -s /srv/kept && cd d || exit 1; done";
+        machine.host("mkdir -p /srv/kept/folder && touch /srv/kept/folder/file && chown -R alice: /srv/kept").ok();
+        let look = "find /srv/kept -printf '%p %U %m\\n' | sort";
+        let kept = machine.host(look).ok();
         machine.ssh("alice", nest).ok();
         machine.assert_nothing_left(&before);
+        assert_eq!(machine.host(look).ok(), kept);
         let left: Vec<_> = std::fs::read_dir("/var/lib/berth/tmp").unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
     });

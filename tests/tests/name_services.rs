@@ -31,6 +31,18 @@ fn dora(machine: &Machine) -> u32 {
     uid
 }
 
+/// Makes a name service of the test's own, in C.
+fn name_service(machine: &Machine, name: &str, text: &str) {
+    std::fs::create_dir_all("/opt/nss").unwrap();
+    let source = format!("/opt/nss/{name}.c");
+    let headers = "#define _GNU_SOURCE\n#include <errno.h>\n#include <grp.h>\n#include <string.h>\n#include <unistd.h>\n";
+    std::fs::write(&source, format!("{headers}{text}")).unwrap();
+    let library = format!("/opt/nss/libnss_{name}.so.2");
+    let compile = format!("cc -w -shared -fPIC -o {library} {source}");
+    let find = "echo /opt/nss >/etc/ld.so.conf.d/nss.conf && ldconfig -X 2>/dev/null";
+    machine.host(&format!("{compile} && {find}")).ok();
+}
+
 #[test]
 fn a_user_of_another_name_service_is_matched_by_name_and_by_groups_and_logs_in() {
     Machine::run(|machine| {
@@ -65,6 +77,41 @@ fn a_user_of_another_name_service_is_matched_by_name_and_by_groups_and_logs_in()
 }
 
 #[test]
+fn a_user_whose_groups_a_service_cannot_be_asked_for_passes_by_no_rule_for_groups() {
+    Machine::run(|machine| {
+        dora(machine);
+        machine.policy_text(
+            "version = 1\n[profile.p]\n[[rule]]\ngroup = \"suspended\"\naction = \"deny\"\n[[rule]]\nprofile = \"p\"\n",
+        );
+        // As SSSD's, while that does not run: who the user is stands in a file that it left.
+        name_service(
+            machine,
+            "away",
+            "int _nss_away_initgroups_dyn(const char *user, gid_t group, long *start, long *size, gid_t **groups, long limit, int *error)\n\
+             { *error = errno = ECONNREFUSED; return -1; }\n",
+        );
+        machine
+            .host("sed -i -E 's/^group:.*/group: files extrausers away/' /etc/nsswitch.conf")
+            .ok();
+        machine.su("dora", "true").refused();
+        machine.logged("NSS cannot name the groups of user");
+        // Who is in this machine's own files waits for no service.
+        assert_eq!(machine.su("alice", "echo in").ok(), "in");
+    });
+}
+
+#[test]
+fn a_socket_that_nscd_left_keeps_nobody_out() {
+    Machine::run(|machine| {
+        dora(machine);
+        machine.host("mkdir -p /var/run/nscd").ok();
+        // Nobody listens any more: what libc tries first fails as a service does that is not there.
+        drop(std::os::unix::net::UnixListener::bind("/var/run/nscd/socket").unwrap());
+        assert_eq!(machine.su("dora", "echo in").ok(), "in");
+    });
+}
+
+#[test]
 fn one_that_hangs_holds_up_no_list() {
     Machine::run(|machine| {
         machine.policy_text(
@@ -75,27 +122,33 @@ fn one_that_hangs_holds_up_no_list() {
         let mut terminal = machine.su_terminal("alice");
         terminal.run("true");
         // It hangs in what is looked at only, or su itself would hang.
-        std::fs::create_dir_all("/opt/nss").unwrap();
-        std::fs::write(
-            "/opt/nss/hang.c",
-            "#define _GNU_SOURCE\n#include <errno.h>\n#include <string.h>\n#include <unistd.h>\n\
-             int _nss_hang_initgroups_dyn() { if (!strcmp(program_invocation_short_name, \"berth\")) for (;;) pause(); return 0; }\n\
+        name_service(
+            machine,
+            "hang",
+            "int _nss_hang_initgroups_dyn() { if (!strcmp(program_invocation_short_name, \"berth\")) for (;;) pause(); return 0; }\n\
              int _nss_hang_getpwnam_r() { return _nss_hang_initgroups_dyn(); }\n",
-        )
-        .unwrap();
-        machine.host("cc -w -shared -fPIC -o /opt/nss/libnss_hang.so.2 /opt/nss/hang.c && echo /opt/nss >/etc/ld.so.conf.d/nss.conf && ldconfig -X 2>/dev/null; sed -i -E 's/^(passwd|group):.*/\\1: hang files/' /etc/nsswitch.conf").ok();
+        );
+        machine
+            .host("sed -i -E 's/^(passwd|group):.*/\\1: hang files/' /etc/nsswitch.conf")
+            .ok();
         let berth =
             |arguments: &str| machine.host(&format!("timeout 60 {PROGRAMS}/berth {arguments}"));
         let list = berth("list");
         assert!(list.stdout.contains("\n1 session, 1 user."), "{list:?}");
         assert_eq!(list.status.code(), Some(5), "{list:?}");
-        assert!(list.stderr.contains("NSS does not say"), "{list:?}");
+        assert!(
+            list.stderr.contains("NSS did not answer in time"),
+            "{list:?}"
+        );
         let top = berth("top --batch --delay 0.1");
         assert!(top.stdout.contains("alice"), "{top:?}");
         for verb in ["list --stale", "kill --stale --yes"] {
             let refused = berth(verb);
             assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-            assert!(refused.stderr.contains("NSS does not say"), "{refused:?}");
+            assert!(
+                refused.stderr.contains("NSS did not answer in time"),
+                "{refused:?}"
+            );
         }
         terminal.send("exit");
         terminal.wait();

@@ -19,6 +19,7 @@ berth_tests::cases! { UserModeLinux:
     a_fork_bomb_is_over_when_its_login_is
     a_session_at_its_tasks_max_can_be_entered
     a_tasks_max_of_more_than_there_can_be_is_none
+    a_core_dump_goes_to_the_hosts_program_with_the_hosts_numbers
     a_quota_of_half_a_cpu_is_half_a_cpu
     two_logins_share_one_quota
     cpu_weights_share_a_cpu_between_users

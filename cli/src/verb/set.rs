@@ -51,6 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let machine = place::machine().map_err(not_so)?;
     let usage = |error: String| Exit::Usage.because(error);
     let checked = Exceptions::of(new.clone()).map_err(usage)?;
+    checked.bearable().map_err(usage)?;
     checked.check(&machine).map_err(usage)?;
 
     let changing = Changing::begin()?;
@@ -68,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let in_vain = in_vain(&login, &machine);
     if let Some(why) = &in_vain {
         eprintln!(
-            "berth: {} {why}: as long as that is so, this counts for nothing",
+            "berth: {} {why}, so this has no effect until that changes",
             login.user
         );
     }

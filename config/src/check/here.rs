@@ -13,12 +13,15 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     let contents = checker.contents;
     // A group may be asked of a directory that is far away, and many rules may name it.
     let mut known: HashMap<&str, bool> = HashMap::new();
-    for rule in &contents.rules {
+    // Other machines may have what this one has not.
+    let rules = contents.rules.iter();
+    for rule in rules.filter(|rule| !rule.names_machines()) {
         for tests in std::iter::once(&rule.tests).chain(&rule.except) {
             unknown_groups(checker, tests, |name| {
                 *known.entry(name).or_insert_with(|| site.has_group(name))
             });
-            stacks(checker, tests, site);
+            let gives = !rule.profiles().is_empty();
+            stacks(checker, tests, gives, site);
         }
     }
 }
@@ -43,7 +46,8 @@ fn unknown_groups<'t>(
     }
 }
 
-fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
+/// `gives`: the rule gives its logins a profile.
+fn stacks(checker: &mut Checker<'_>, tests: &Tests, gives: bool, site: &dyn Site) {
     let Some(setting) = &tests.service else {
         return;
     };
@@ -51,6 +55,12 @@ fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
     for service in &named {
         let warning = match site.pam_stack(service) {
             PamStack::WithBerth => continue,
+            PamStack::RefusesOnly if !gives => continue,
+            PamStack::RefusesOnly => Finding::warning(
+                setting.at,
+                format!("service `{service}` has no session line of pam_berth"),
+                "its logins get no profile, and can only be refused",
+            ),
             PamStack::WithoutBerth => Finding::warning(
                 setting.at,
                 format!("service `{service}` has no pam_berth in its PAM stack"),

@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use crate::facts::{Login, Machine, disk_of, led_by_others};
 use crate::pam_files::{Entry, Folders};
 use crate::source;
+use crate::value::PathGlob;
 
 /// How a PAM service stands to Berth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PamStack {
     /// There is no such service here.
     Absent,
-    /// Its stack has pam_berth.
+    /// Its stack has pam_berth for sessions.
     WithBerth,
-    /// Its stack has not.
+    /// It has it for accounts alone: a login can be refused, and gets nothing.
+    RefusesOnly,
+    /// Its stack has none.
     WithoutBerth,
 }
 
@@ -37,8 +40,9 @@ pub trait Site {
     fn files_max(&self) -> Option<u64>;
     /// What keeps an accounting file from being written.
     fn accounting_problem(&self, file: &Path) -> Option<String>;
-    /// Why a program, or those in a folder, cannot be excepted from a penalty.
-    fn program_problem(&self, path: &Path) -> Option<String>;
+    /// Why a program, or those of a pattern, cannot be excepted from a penalty. Nothing is wrong with one that may be on
+    /// other machines.
+    fn program_problem(&self, program: &PathGlob) -> Option<String>;
     /// Why others than root decide which disk a path means.
     fn path_problem(&self, path: &Path) -> Option<String>;
     /// Why a path means no disk.
@@ -61,13 +65,11 @@ impl Site for ThisMachine {
     }
 
     fn has_user(&self, name: &str) -> bool {
-        // uzers would panic on a NUL.
-        !name.contains('\0') && users::get_user_by_name(name).is_some()
+        users::get_user_by_name(name).is_some()
     }
 
     fn has_group(&self, name: &str) -> bool {
-        // As above.
-        !name.contains('\0') && users::get_group_by_name(name).is_some()
+        users::get_group_by_name(name).is_some()
     }
 
     fn pam_stack(&self, service: &str) -> PamStack {
@@ -119,8 +121,14 @@ impl Site for ThisMachine {
         problem.or_else(|| file.is_dir().then(|| "it is a folder".into()))
     }
 
-    fn program_problem(&self, path: &Path) -> Option<String> {
-        source::roots_alone(path)
+    fn program_problem(&self, program: &PathGlob) -> Option<String> {
+        let (path, pattern) = program.split();
+        // A file that is not in a folder that is here may be a slip.
+        let folder = path.parent().filter(|_| pattern.is_empty());
+        if !path.exists() && !folder.is_some_and(Path::exists) {
+            return None;
+        }
+        source::roots_alone(&path)
             .err()
             .map(|error| error.to_string())
     }
@@ -143,13 +151,13 @@ fn pam_stack(folders: &Folders, service: &str) -> PamStack {
     let Ok((_, text)) = folders.read(service) else {
         return PamStack::Absent;
     };
-    match folders
-        .stack(service, &text, "session")
-        .iter()
-        .any(Entry::is_berth)
-    {
-        true => PamStack::WithBerth,
-        false => PamStack::WithoutBerth,
+    let some = |kind, is: fn(&Entry) -> bool| folders.stack(service, &text, kind).iter().any(is);
+    if some("session", Entry::opens) {
+        PamStack::WithBerth
+    } else if some("account", Entry::is_berth) {
+        PamStack::RefusesOnly
+    } else {
+        PamStack::WithoutBerth
     }
 }
 
@@ -173,6 +181,11 @@ mod tests {
             ),
             ("loop", "session include loop\n"),
             ("stray", "auth required pam_berth.so\n"),
+            ("half", "session optional pam_berth.so close\n"),
+            (
+                "mail",
+                "account required pam_berth.so\nsession optional pam_berth.so close\n",
+            ),
             ("crond", "session  substack  common-session\n"),
             ("su", &format!("@include {}/sshd\n", folder.display())),
         ] {
@@ -185,6 +198,8 @@ mod tests {
         assert_eq!(stack("cron"), PamStack::WithoutBerth);
         assert_eq!(stack("loop"), PamStack::WithoutBerth);
         assert_eq!(stack("stray"), PamStack::WithoutBerth);
+        assert_eq!(stack("half"), PamStack::WithoutBerth);
+        assert_eq!(stack("mail"), PamStack::RefusesOnly);
         assert_eq!(stack("atd"), PamStack::Absent);
         let machine = ThisMachine { cgroup_root: None };
         assert_eq!(machine.pam_stack("../passwd"), PamStack::Absent);

@@ -52,7 +52,7 @@ pub enum LookupError {
     /// The name is none that an account can have.
     #[error("{0:?} cannot be a user name")]
     BadName(String),
-    /// NSS cannot say what a group of the user's is called: any rule about groups might be meant.
+    /// NSS cannot say which groups the user is in, or what one is called: any rule about groups might be meant.
     #[error("NSS cannot name the groups of user {user:?}: {error}")]
     Groups {
         /// The account.
@@ -115,24 +115,31 @@ impl Login {
     /// Looks an account up through NSS. The host name and the time are this machine's and now;
     /// service, tty, rhost and ruser are empty, for the caller to fill in.
     pub fn of(user: &str) -> Result<Login, LookupError> {
-        // Tested first: uzers would panic on a NUL.
         let c_name = CString::new(user).map_err(|_| LookupError::BadName(user.into()))?;
         if user.is_empty() {
             return Err(LookupError::BadName(user.into()));
         }
         let account =
             users::get_user_by_name(user).ok_or_else(|| LookupError::UnknownUser(user.into()))?;
+        let unnamed = |error: std::io::Error| LookupError::Groups {
+            user: user.into(),
+            error: error.to_string(),
+        };
         let gid = account.primary_group_id();
-        let mut gids =
+        let listed =
             sys::group_list(&c_name, gid).ok_or_else(|| LookupError::TooManyGroups(user.into()))?;
+        // Without its groups a user of a directory would pass by the rules for them. Who stands here is held up by no
+        // directory.
+        match listed.unreached {
+            Some(error) if !sys::is_local(user) => return Err(unnamed(error)),
+            _ => {}
+        }
+        let mut gids = listed.gids;
         // Some services list the primary group twice, or a group once for each source.
         let mut seen = std::collections::HashSet::with_capacity(gids.len());
         gids.retain(|gid| seen.insert(*gid));
         let groups = gids.into_iter().map(Group::of).collect::<Result<_, _>>();
-        let groups = groups.map_err(|error| LookupError::Groups {
-            user: user.into(),
-            error: error.to_string(),
-        })?;
+        let groups = groups.map_err(unnamed)?;
         Ok(Login {
             user: account.name().to_string_lossy().into_owned(),
             uid: account.uid(),

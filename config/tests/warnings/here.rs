@@ -10,6 +10,11 @@ fn a_group_that_is_not_known() {
         warnings(body, &site(&["staff"])),
         ["3:1 group `stuff` is not known here | nobody is in it"]
     );
+    // Other machines may have it.
+    for machines in ["role = \"build\"", "host = \"b*\""] {
+        let theirs = body.replace("[[rule]]", &format!("[[rule]]\n{machines}"));
+        assert_eq!(warnings(&theirs, &site(&[])), [""; 0]);
+    }
     // Each is asked for once: it may be a directory far away that answers.
     let site = site(&["staff"]);
     let but_staff = "except = { group = \"staff\" }\naction = \"exempt\"\n";
@@ -28,6 +33,27 @@ fn a_service_without_berth_in_its_stack() {
     assert_eq!(
         warnings(body, &site),
         ["3:1 service `atd` has no pam_berth in its PAM stack | its logins never reach this rule"]
+    );
+}
+
+#[test]
+fn a_service_that_asks_berth_only_whether_to_refuse() {
+    let site = Site {
+        refuse_only: vec!["dovecot"],
+        ..Site::default()
+    };
+    let body = |outcome: &str| {
+        format!(
+            "[profile.p]\n[[rule]]\nservice = \"dovecot\"\n{outcome}\n[[rule]]\nprofile = \"p\"\n"
+        )
+    };
+    for action in ["action = \"deny\"", "action = \"exempt\""] {
+        assert_eq!(warnings(&body(action), &site), [""; 0]);
+    }
+    assert_eq!(
+        warnings(&body("profile = \"p\""), &site),
+        ["4:1 service `dovecot` has no session line of pam_berth | \
+          its logins get no profile, and can only be refused"]
     );
 }
 

@@ -16,6 +16,16 @@ fn limits_that_are_slips_of_units() {
         ("stack = \"127K:8M\"", format!("`stack` of 130048 bytes | {kib}")),
         ("as = 4194304", format!("`as` of 4194304 bytes | {kib}")),
         ("data = \"15M\"", format!("`data` of 15728640 bytes | {kib}")),
+        (
+            "fsize = 1048576",
+            "`fsize` of 1048576 bytes | a program with a larger file is killed; limits.conf(5) has KiB, and this is in bytes"
+                .into(),
+        ),
+        (
+            "rss = \"2G\"",
+            "`rss` of 2147483648 bytes | no kernel minds it: memory_max does".into(),
+        ),
+        ("locks = 100", "`locks` of 100 locks | no kernel minds it".into()),
         ("cpu = 10", format!("`cpu` of 10 seconds | {minutes}")),
         (
             "nofile = \"1024:1048577\"",
@@ -31,6 +41,8 @@ fn limits_that_are_slips_of_units() {
         "data = \"infinity\"",
         "cpu = \"1min\"",
         "core = 0",
+        "fsize = \"16M\"",
+        "rss = \"infinity\"",
         "nofile = 1048576",
     ] {
         let limits = format!("rlimits = {{ {limit} }}");
@@ -67,12 +79,47 @@ fn caps_under_which_all_stand_still() {
             "[profile.a.user]\nCAPS[[rule]]\nprofile = \"a\"",
             "[profile.a.session]\nCAPS[[rule]]\nprofile = \"a\"\nservice = \"cron\"",
             "[everyone]\nCAPS",
-            "[pool.p]\nCAPS",
+            "[pool.p]\nCAPS[profile.a]\npool = \"p\"\n[[rule]]\nprofile = \"a\"",
         ] {
             assert_eq!(told(&caps, body), [format!("3:1 {warning}")], "{body}");
         }
     }
     for (caps, _) in [stalls("\"16M\"", ""), slow("\"10K\"", 0)] {
         assert_eq!(told(&caps, "[everyone]\nCAPS"), [""; 0]);
+    }
+}
+
+#[test]
+fn a_penalty_for_everybody() {
+    let told = |above: &str| {
+        let body = format!(
+            "[penalty.hog]\n{above}\nwindow = \"10min\"\nsteps = [\"50%\"]\nstep_time = \"1h\"\nforget = \"3h\"\n\
+             [profile.a]\npenalty = \"hog\"\n[[rule]]\nprofile = \"a\"\n"
+        );
+        warnings(&body, &site(&[]))
+    };
+    for (above, warning) in [
+        (
+            "memory_above = 8",
+            "each login is above a memory_above of 8 | a number alone is bytes; did you mean \"8G\"?",
+        ),
+        (
+            "memory_above = 0",
+            "each login is above a memory_above of 0 | at least 16M",
+        ),
+        (
+            "cpu_above = \"2.5%\"",
+            "each shell is above a cpu_above of 2.5% | it is of one CPU; did you mean \"250%\"?",
+        ),
+    ] {
+        assert_eq!(told(above), [format!("3:1 {warning}")]);
+    }
+    for above in [
+        "memory_above = \"16M\"",
+        "memory_above = \"0.01%\"",
+        "cpu_above = \"10%\"",
+        "cpu_above = \"2% of machine\"",
+    ] {
+        assert_eq!(told(above), [""; 0], "{above}");
     }
 }

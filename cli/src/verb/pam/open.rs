@@ -43,7 +43,7 @@ pub fn open(folders: &Folders, service: &str, text: &str) -> Option<Open> {
         .iter()
         .all(|entry| entry.module.ends_with("pam_permit.so"));
     (!refuses_nobody && !account.iter().any(Entry::may_refuse)).then(|| Open {
-        what: "no account line of its own can refuse, so beside Berth's everybody would get in whom that lets in".into(),
+        what: "none of its own account lines can refuse a login; with Berth's line, everybody whom Berth lets in would get in".into(),
         remedy: REFUSE,
     })
 }

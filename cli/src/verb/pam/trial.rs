@@ -56,7 +56,7 @@ impl Trial<'_> {
                 (Place::Berth, _) => println!("{service}: {user} logs in, into a berth"),
                 (Place::Outside, Change::Disable) => println!("{service}: {user} logs in"),
                 (Place::Outside, Change::Enable) => {
-                    println!("{service}: {user} logs in, WITHOUT a berth; the system log says why")
+                    println!("{service}: {user} logs in, WITHOUT a berth; `berth log` says why")
                 }
             }
             return Ok(());
