@@ -7,7 +7,7 @@ use berth_config::outcome::{Scope, UserNamespace};
 use berth_protocol::{Ack, Channel, ChannelError, Reply, Session};
 use berth_session::filter::{self, Sockets, UserNamespaces};
 use berth_session::{
-    Group, Line, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep,
+    Group, Line, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep, sweep_until,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -410,6 +410,10 @@ fn report(id: SessionId, result: Result<()>) {
     }
 }
 
+/// How long a login removes what earlier ones have left. The module waits, and a private /tmp may take minutes: each login of
+/// the user's goes on with it.
+const CLEANING_UP: Duration = Duration::from_secs(3);
+
 /// Removes what this user's earlier sessions left, if keeper and standby were both killed. They may have had a cgroup where
 /// this one gets none.
 fn clean_up_after_the_dead(uid: u32) {
@@ -420,10 +424,11 @@ fn clean_up_after_the_dead(uid: u32) {
         sessions.retain(|id| Record::is_abandoned(*id) && !is_held(folder.path(), *id));
         Ok(sessions)
     });
+    let until = Some(Instant::now() + CLEANING_UP);
     for id in abandoned.unwrap_or_default() {
         let swept = match Tree::find() {
-            Ok(tree) => sweep(Some(&tree), uid, id),
-            Err(berth_session::Error::NoCgroup2) => sweep(None, uid, id),
+            Ok(tree) => sweep_until(Some(&tree), uid, id, until),
+            Err(berth_session::Error::NoCgroup2) => sweep_until(None, uid, id, until),
             Err(error) => Err(error),
         };
         report(id, swept.map_err(Error::from));

@@ -66,6 +66,16 @@ pub fn make_private_tmp(id: SessionId) -> Result<PathBuf> {
 /// Every step is tried even if an earlier one failed; the first failure is returned. Nothing is touched where it cannot be
 /// seen which cgroups there are, as what runs in the session's would go on, and no cgroup is removed without the user's lock.
 pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
+    sweep_until(tree, uid, id, None)
+}
+
+/// The same, and from a time on it is tried no longer: somebody waits. What is left then is found as before, and is less.
+pub fn sweep_until(
+    tree: Option<&Tree>,
+    uid: u32,
+    id: SessionId,
+    until: Option<Instant>,
+) -> Result<()> {
     let own = tree.map_or(Ok(Vec::new()), |tree| tree.session(uid, id))?;
     let unit = tree.map_or(Ok(None), |tree| unit(tree, id))?;
     let mut outcome = Ok(());
@@ -76,15 +86,15 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
     };
     if let Some(tree) = tree {
         for group in &own {
-            step(kill(tree, group));
+            step(kill(tree, group, until));
         }
         if let Some(unit) = &unit {
             // logind gives its name again, to a later session of the user's: the next try must not end that one.
-            step(kill(tree, unit).and_then(|()| Record::leave_cgroup_alone(id)));
+            step(kill(tree, unit, until).and_then(|()| Record::leave_cgroup_alone(id)));
         }
     }
-    step(remove_tree(&private_tmp(id)));
-    step(remove_tree(&stale_tmp(id)));
+    step(remove_tree_until(&private_tmp(id), until));
+    step(remove_tree_until(&stale_tmp(id), until));
     let folder = UserFolder::lock(uid);
     if let (Some(tree), Ok(_)) = (tree, &folder) {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
@@ -135,13 +145,13 @@ fn unit(tree: &Tree, id: SessionId) -> Result<Option<Group>> {
 }
 
 /// Kills every process of a cgroup and waits until it is empty, content to find it gone.
-fn kill(tree: &Tree, group: &Group) -> Result<()> {
+fn kill(tree: &Tree, group: &Group, until: Option<Instant>) -> Result<()> {
     if group.is_populated() {
         tree.kill(group)?;
     }
     let deadline = Instant::now() + DYING;
     while group.is_populated() {
-        if Instant::now() > deadline {
+        if Instant::now() > deadline || is_over(until) {
             return Err(Error::Unkillable {
                 path: group.path().into(),
             });
@@ -162,7 +172,11 @@ fn kill(tree: &Tree, group: &Group) -> Result<()> {
 /// the user's, and that one goes on making and removing files there: neither is to end this half done. Each folder is made
 /// root's before it is emptied, which puts an end to the making.
 pub(crate) fn remove_tree(path: &Path) -> Result<()> {
-    match flatten(path) {
+    remove_tree_until(path, None)
+}
+
+fn remove_tree_until(path: &Path, until: Option<Instant>) -> Result<()> {
+    match flatten(path, until) {
         Err(error) if error.kind() != ErrorKind::NotFound || path.symlink_metadata().is_ok() => {
             Err(Error::file("remove", path, error))
         }
@@ -170,14 +184,21 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
-fn flatten(top: &Path) -> std::io::Result<()> {
+fn is_over(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() > until)
+}
+
+fn flatten(top: &Path, until: Option<Instant>) -> std::io::Result<()> {
     let mut moved = 0_u64;
-    let until = Instant::now() + FILLING;
+    let filled = Instant::now() + FILLING;
     loop {
         let mut is_empty = true;
         for entry in fs::read_dir(top)? {
             let entry = entry?;
             is_empty = false;
+            if is_over(until) {
+                return Err(ErrorKind::TimedOut.into());
+            }
             if !entry.file_type()?.is_dir() {
                 fs::remove_file(entry.path())?;
                 continue;
@@ -185,6 +206,9 @@ fn flatten(top: &Path) -> std::io::Result<()> {
             let is_roots = take_away(&entry.path()).is_ok();
             for inner in fs::read_dir(entry.path())? {
                 let inner = inner?;
+                if is_over(until) {
+                    return Err(ErrorKind::TimedOut.into());
+                }
                 let done = if inner.file_type()?.is_dir() {
                     match fs::rename(inner.path(), free_name(top, &mut moved)) {
                         Err(error) if error.kind() == ErrorKind::CrossesDevices && is_roots => {
@@ -203,7 +227,7 @@ fn flatten(top: &Path) -> std::io::Result<()> {
             match fs::remove_dir(entry.path()) {
                 // The next round finds what was made in there meanwhile.
                 Err(error)
-                    if error.kind() != ErrorKind::DirectoryNotEmpty || Instant::now() > until =>
+                    if error.kind() != ErrorKind::DirectoryNotEmpty || Instant::now() > filled =>
                 {
                     return Err(error);
                 }
@@ -298,7 +322,7 @@ mod tests {
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
             mount(Some(&from), &top.join("tmp"), none, MsFlags::MS_BIND, none).unwrap();
             // Each time a level goes.
-            [(); 4].map(|()| flatten(&top).unwrap_err().kind())
+            [(); 4].map(|()| flatten(&top, None).unwrap_err().kind())
         });
         assert_eq!(removed.join().unwrap(), [ErrorKind::ResourceBusy; 4]);
         assert_eq!(fs::read_dir(&held).unwrap().count(), 0);

@@ -7,13 +7,13 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_protocol::{Instruction, install_filter};
 use berth_session::systemd::{take_back, who_goes_on};
 use berth_session::{
     Leftover, Manager, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, State,
-    Tree, UserFolder, make_private_tmp, private_tmp, sweep,
+    Tree, UserFolder, make_private_tmp, private_tmp, sweep, sweep_until,
 };
 
 #[path = "../../tests/src/apart.rs"]
@@ -537,6 +537,36 @@ fn under_systemd_nothing_of_a_session_goes_while_it_cannot_be_seen_which_unit_it
         fs::remove_file(Record::path(id(1))).unwrap();
         sweep(Some(&tree), 1001, id(1)).unwrap();
         assert!(!traces.iter().any(|trace| trace.exists()));
+    });
+}
+
+#[test]
+fn what_there_is_no_time_to_remove_is_found_again_and_goes_in_the_end() {
+    alone(|| {
+        enter(&dead(1));
+        let tmp = make_private_tmp(id(1)).unwrap();
+        fs::create_dir_all(tmp.join("tmp/1/2")).unwrap();
+        let group = cgroup("berth/user-1001/sessions/1");
+        let populate = |populated| {
+            let events = format!("populated {populated}\nfrozen 0\n");
+            fs::write(group.join("cgroup.events"), events).unwrap();
+        };
+        // Who waits for a server that does not answer is not waited for either.
+        populate(1);
+        let now = Some(Instant::now());
+        sweep_until(Some(&tree()), 1001, id(1), now).unwrap_err();
+        populate(0);
+        sweep_until(Some(&tree()), 1001, id(1), now).unwrap_err();
+        assert!(tmp.join("tmp/1/2").exists() && Record::is_abandoned(id(1)));
+        assert_eq!(UserFolder::lock(1001).unwrap().sessions().unwrap(), [id(1)]);
+        sweep_until(
+            None,
+            1001,
+            id(1),
+            Some(Instant::now() + Duration::from_secs(600)),
+        )
+        .unwrap();
+        assert!(!tmp.exists() && !Record::path(id(1)).exists());
     });
 }
 
