@@ -1,6 +1,6 @@
 //! What one session cannot see of the host, nor of another session of the same user.
 
-use berth_tests::{Door, Machine, Policy, Stack, eventually};
+use berth_tests::{Door, Machine, Policy, Process, Stack, eventually};
 
 #[test]
 fn system_v_objects_of_the_host_and_of_another_login_are_invisible() {
@@ -232,6 +232,43 @@ fn another_login_of_the_same_user_cannot_be_signalled_or_traced() {
         assert!(said.contains("No such process"), "{said}");
         assert_eq!(machine.processes_of("alice").len(), count);
         login.end();
+    });
+}
+
+/// By kill(-1), which stops or kills all that the user may signal, but for who asks.
+#[test]
+fn a_signal_to_all_reaches_neither_another_login_nor_what_keeps_ones_own() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        for (signal, is_felt) in [("STOP", 'T'), ("KILL", ' ')] {
+            let (other, spared) = machine.stay("alice");
+            let state = |one: Process| one.status("State").unwrap_or_default();
+            let has = |one: Process, letter| state(one).starts_with(letter);
+            let all = format!(
+                "sleep 1001 & exec perl -e 'select undef, undef, undef, .05 until -e \"go-{signal}\"; kill {signal} => -1; sleep 1000'"
+            );
+            let login = machine.ssh_background("alice", &all);
+            let beside = || {
+                let mut all = Process::named("sleep").into_iter();
+                all.find(|one| one.command_line() == "sleep 1001")
+            };
+            assert!(eventually(|| beside().is_some()));
+            let beside = beside().expect("a process");
+            std::fs::write(format!("/home/alice/go-{signal}"), "").unwrap();
+            let felt = || !beside.exists() || has(beside, 'Z') || has(beside, is_felt);
+            assert!(eventually(felt), "{signal}: {}", state(beside));
+            assert!(has(spared, 'S'), "{signal}: {}", state(spared));
+            let keeping = Process::named("berth-init").into_iter();
+            let keeping = keeping.chain(Process::named("berth-helper"));
+            for one in keeping {
+                assert!(!has(one, 'T'), "{signal}: {} {}", one.name(), state(one));
+            }
+            // Among what was stopped is a process of sshd's, which is to see its connection end.
+            machine.host("pkill -CONT -u alice; true").ok();
+            login.end();
+            other.end();
+            machine.assert_nothing_left(&before);
+        }
     });
 }
 

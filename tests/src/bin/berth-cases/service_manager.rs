@@ -16,6 +16,7 @@ pub const CASES: &[BootedCase] = cases! {
     a_hidden_manager_starts_what_its_user_has_enabled_outside
     a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it
     a_scope_of_the_users_own_manager_needs_what_the_bus_forbids_then
+    the_cgroups_of_a_manager_take_no_login_out_of_its_session
 };
 
 const FORBIDDEN: &str = "/etc/dbus-1/system.d/berth-attach.conf";
@@ -275,4 +276,30 @@ fn forbid(machine: &Booted) {
     let (rule, _) = rule.split_once("```").expect("its end");
     fs::write(FORBIDDEN, rule).expect("the bus's policy");
     machine.host("systemctl reload dbus").ok();
+}
+
+/// Their files are the user's, and a berth shows the tree. But what stands above both cgroups is root's.
+fn the_cgroups_of_a_manager_take_no_login_out_of_its_session(machine: &Booted) {
+    machine.berth("sshd", &policy("host"));
+    let manager = format!("user@{}.service", machine.uid("alice"));
+    let find = format!(
+        "find /sys/fs/cgroup -path '*/{manager}/*' -user alice -name cgroup.procs 2>/dev/null"
+    );
+    let try_each = format!(
+        "for file in $({find}); do test -w $file && echo $file; echo 0 >$file; done >tried 2>refused
+         exec sleep 1000"
+    );
+    let (login, sleep) = machine.background("alice", &try_each, "sleep");
+    let read = |file: &str| fs::read_to_string(format!("/home/alice/{file}")).expect("a file");
+    let (tried, refused) = (read("tried"), read("refused"));
+    assert!(tried.contains(&manager), "{tried}");
+    assert_eq!(tried.lines().count(), refused.lines().count(), "{refused}");
+    let cgroup = || sleep.cgroup().unwrap_or_default();
+    assert!(!cgroup().contains(&manager), "{}", cgroup());
+    // Root may do the same.
+    let file = tried.lines().last().unwrap_or_default();
+    machine.host(&format!("echo {} >{file}", sleep.0)).ok();
+    assert!(cgroup().contains(&manager), "{}", cgroup());
+    machine.host(&format!("kill {}", sleep.0)).ok();
+    login.end();
 }
