@@ -41,6 +41,7 @@ pub mod outcome;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]
 mod own_folder;
+mod patience;
 mod penalties;
 mod pending;
 mod places;
@@ -71,6 +72,7 @@ pub use in_force::InForce;
 pub use keys::known_keys;
 pub use layers::Layers;
 pub use loaded::{InstallError, Loaded, install};
+pub use patience::is_silent;
 pub use penalties::{Look, Mean, Process, Standing, Standings, Track, Tracks};
 pub use places::Places;
 pub use policy::{Case, Exempt, Policy, PolicyError};
