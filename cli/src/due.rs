@@ -99,7 +99,8 @@ pub fn start_the_timer() {
     if is_booted().unwrap_or(true) {
         if let Err(error) = Bus::connect().and_then(|mut bus| bus.start(TIMER)) {
             eprintln!(
-                "berth: {error}\nberth: what time brings waits for `berth apply --due`, or for the next boot"
+                "berth: {error}\nberth: exceptions, windows and penalties will not begin or end by themselves before the next boot: \
+                 systemctl start {TIMER}"
             );
         }
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub const HELP: &str = "\
 Exit status:
   0  done, or the answer is yes
-  1  not so: diff differs, check --strict has a warning, no such session
+  1  no: not found, refused, a difference (diff), a warning (check --strict)
   2  usage
   3  the policy has an error
   4  no permission

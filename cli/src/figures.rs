@@ -73,29 +73,17 @@ impl Figures {
 
     /// What several use together. What is no sum, a cap, a peak, a share of time, is left out.
     pub fn sum(all: &[Figures]) -> Figures {
-        let sum = |of: fn(&Usage) -> Option<u64>| {
-            all.iter()
-                .filter_map(|one| of(&one.usage))
-                .reduce(u64::saturating_add)
-        };
+        let usages = all.iter().map(|one| one.usage.clone());
+        let usage = usages.reduce(|one, other| one.with(other, added));
         Figures {
             cpu_percent: all
                 .iter()
                 .filter_map(|one| one.cpu_percent)
                 .reduce(|a, b| a + b),
             usage: Usage {
-                cpu_us: sum(|usage| usage.cpu_us),
-                cpu_user_us: sum(|usage| usage.cpu_user_us),
-                cpu_system_us: sum(|usage| usage.cpu_system_us),
-                throttled_us: sum(|usage| usage.throttled_us),
-                memory: sum(|usage| usage.memory),
                 memory_peak: None,
-                tasks: sum(|usage| usage.tasks),
                 tasks_peak: None,
-                tasks_refused: sum(|usage| usage.tasks_refused),
-                io_read: sum(|usage| usage.io_read),
-                io_write: sum(|usage| usage.io_write),
-                oom_kills: sum(|usage| usage.oom_kills),
+                ..usage.unwrap_or_default()
             },
             ..Figures::default()
         }
@@ -169,6 +157,11 @@ impl Rates {
         })
         .collect()
     }
+}
+
+/// Two figures together, as far as they are known.
+pub fn added(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    one.into_iter().chain(other).reduce(u64::saturating_add)
 }
 
 /// The CPU time of a cgroup, and when it was read.

@@ -5,17 +5,14 @@ use std::process::{Command, Stdio};
 
 use berth_config::Policy;
 use berth_config::value::bytes_text;
-use berth_protocol::OnError;
 use berth_protocol::exempt::unanswered;
-use berth_session::{Applied, Change, Whose};
+use berth_protocol::{HELPER, OnError};
+use berth_session::{Applied, Change, Whose, cpu_max};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, not_so};
 use crate::json;
 use crate::readable::harmless;
-
-/// Where the helper is installed, as the module has it (pam_module/src/arguments.rs).
-pub const HELPER: &str = "/usr/libexec/berth-helper";
 
 /// What becomes of a login whose helper gives no answer, unless the module's line says it: as the list has it that stands
 /// beside the loaded policy.
@@ -179,9 +176,8 @@ fn text(change: &Change, value: &str) -> String {
 
 /// `400000 100000` as percent of one CPU.
 fn percent(value: &str) -> Option<f64> {
-    let (quota, period) = value.split_once(' ')?;
-    let (quota, period): (f64, f64) = (quota.parse().ok()?, period.parse().ok()?);
-    Some((quota / period * 1000.0).round() / 10.0)
+    let (quota, period) = cpu_max(value)?;
+    Some((quota as f64 / period as f64 * 1000.0).round() / 10.0)
 }
 
 /// A list for programs.

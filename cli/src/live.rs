@@ -207,7 +207,7 @@ pub fn user_group(tree: Option<&Tree>, records: &[&Record]) -> Option<Group> {
 pub fn is_within(tree: &Tree, group: &Group) -> bool {
     let own = i32::try_from(std::process::id()).ok();
     let own = own.and_then(|pid| tree.of_process(pid).ok().flatten());
-    own.is_some_and(|own| own.path().starts_with(group.path()))
+    own.is_some_and(|own| own.is_within(group))
 }
 
 /// A session for programs: its record, and its figures.

@@ -52,7 +52,6 @@ mod own_folder;
 mod own_sessions;
 mod pager;
 mod paint;
-mod pam_files;
 mod parallel;
 mod penalties;
 mod place;

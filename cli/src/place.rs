@@ -52,7 +52,7 @@ pub fn cgroup_root() -> Option<PathBuf> {
 
 /// What is said where NSS does not answer.
 pub const SILENT: &str =
-    "NSS does not answer in time: which users and groups there are is not known";
+    "NSS did not answer in time: which users and groups there are is not known";
 
 /// Says so.
 pub fn tell_of_silence() {

@@ -87,7 +87,7 @@ impl Stale {
     pub fn tell(&self) -> Exit {
         match self.is_part {
             true => Exit::Partly.because(
-                "NSS does not say in time who all these users are: whom a window of time has moved is not known of all",
+                "NSS did not answer in time: there may be more stale sessions than are known",
             ),
             false => Exit::Done,
         }

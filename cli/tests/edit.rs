@@ -327,7 +327,7 @@ fn two_do_not_edit_at_the_same_time_and_what_others_save_meanwhile_is_kept() {
         .unwrap();
     let second = Ran::from(second);
     let who = format!(
-        "somebody else is at it (berth edit, process {})",
+        "somebody else is editing the policy (berth edit, process {})",
         first.id()
     );
     assert!(second.err.contains(&who), "{second:?}");

@@ -189,15 +189,19 @@ fn diff_tells_what_changes_for_whom() {
         by_ssh.starts_with("nobody (65534)\n  sshd\n    outcome: profile a -> deny\n"),
         "{by_ssh}"
     );
-    let tests = "(rules test rhost, ruser, tty or time: tried from nowhere, and now)";
+    let tests = "(rules test rhost, ruser, tty, time or a pattern of services: tried from nowhere, and now)";
     assert!(
         by_ssh.ends_with(&format!("1 of 1 users differ {tests}\n")),
         "{by_ssh}"
     );
-    for test in ["rhost", "ruser"] {
-        let out = refusing(&format!("{test} = \"*\""));
+    for test in ["rhost = \"*\"", "ruser = \"*\"", "service = \"vs*\""] {
+        let out = refusing(test);
         assert_eq!(out, format!("0 of 1 users differ {tests}\n"));
     }
+    assert_eq!(
+        refusing("service = \"vsftpd\"\nuser = \"x\""),
+        "0 of 1 users differ\n"
+    );
 }
 
 #[test]

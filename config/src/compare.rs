@@ -13,8 +13,9 @@ const USUAL: [&str; 4] = ["cron", "login", "sshd", "su"];
 /// The services to compare two policies by: the usual ones, and each that a rule of theirs names.
 pub fn services(policies: &[&Policy]) -> Vec<String> {
     let mut services: BTreeSet<String> = USUAL.iter().map(|name| (*name).to_owned()).collect();
-    for rule in policies.iter().flat_map(|policy| &policy.contents.rules) {
-        let globs = value(&rule.tests.service).map_or(&[][..], |globs| &globs.0);
+    let rules = policies.iter().flat_map(|policy| &policy.contents.rules);
+    for tests in rules.flat_map(|rule| std::iter::once(&rule.tests).chain(&rule.except)) {
+        let globs = value(&tests.service).map_or(&[][..], |globs| &globs.0);
         services.extend(
             globs
                 .iter()
@@ -28,7 +29,9 @@ pub fn services(policies: &[&Policy]) -> Vec<String> {
 /// What is to be said of how many differ, where rules test what is not tried.
 pub fn untried(policies: &[&Policy]) -> &'static str {
     match policies.iter().any(|policy| policy.tests_more()) {
-        true => " (rules test rhost, ruser, tty or time: tried from nowhere, and now)",
+        true => {
+            " (rules test rhost, ruser, tty, time or a pattern of services: tried from nowhere, and now)"
+        }
         false => "",
     }
 }

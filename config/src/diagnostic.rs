@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::source::printable;
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// The policy cannot be used.
@@ -28,7 +28,7 @@ impl Severity {
 }
 
 /// A place in a policy's files. The span in bytes is known only while the files are at hand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "(u16, u32)", into = "(u16, u32)")]
 pub(crate) struct At {
     /// Which of the policy's files.
@@ -71,7 +71,7 @@ impl From<At> for (u16, u32) {
 }
 
 /// An error or a warning, with its place in the policy's files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
     pub(crate) at: At,

@@ -341,6 +341,8 @@ mod tests {
             "cpu_quota=infinity",
             "cpu_weight=idle",
             "allowed_cpus=0-3",
+            "allowed_cpus=3",
+            "allowed_memory_nodes=0",
             "io_read_iops_max={ \"/srv\" = 5 }",
         ] {
             assert!(read(good).is_ok(), "{good}: {:?}", read(good));

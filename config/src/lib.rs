@@ -41,6 +41,7 @@ pub mod outcome;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]
 mod own_folder;
+pub mod pam_files;
 mod patience;
 mod penalties;
 mod pending;

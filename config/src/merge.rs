@@ -111,6 +111,14 @@ impl Rule {
 }
 
 impl crate::tables::Tests {
+    /// Whether more is tested than who comes by which of the services that are named.
+    pub(crate) fn test_more(&self) -> bool {
+        let globs = value(&self.service).map_or(&[][..], |globs| &globs.0);
+        let pattern = globs.iter().any(|glob| glob.literal().is_none());
+        let terminal = self.tty.is_some() || self.ruser.is_some();
+        pattern || terminal || self.rhost.is_some() || self.time.is_some()
+    }
+
     fn of_login(&self) -> bool {
         self.service.is_some() || self.tty.is_some() || self.rhost.is_some() || self.ruser.is_some()
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use berth_protocol::OnError;
 use serde::{Deserialize, Serialize};
 
 use crate::value::{PathGlob, Percent};
@@ -58,16 +59,6 @@ pub struct Berth {
     pub privileges: Privileges,
     /// What happens when the login ends.
     pub logout: Logout,
-}
-
-/// What a failure to carry out the policy does to a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnError {
-    /// The login goes on without a berth.
-    Allow,
-    /// The login is refused.
-    Deny,
 }
 
 /// What happens to a login of a frozen user.

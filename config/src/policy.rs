@@ -119,8 +119,7 @@ impl Policy {
 
     /// Whether rules test more of a login than who comes by which service.
     pub(crate) fn tests_more(&self) -> bool {
-        let terminal = |tests: &Tests| tests.tty.is_some() || tests.ruser.is_some();
-        self.tests_rhost() || self.has_windows() || self.some_rule(terminal)
+        self.some_rule(Tests::test_more)
     }
 
     /// Whether it holds for what some rule asks, or excepts.
@@ -155,14 +154,14 @@ impl Policy {
 
     /// What becomes of logins whose helper gives no answer, so that nobody knows whose profile it would have been. They go
     /// on if no profile says otherwise: who is in a strict one may be able to make the helper fail.
-    pub fn unanswered(&self) -> berth_protocol::OnError {
+    pub fn unanswered(&self) -> OnError {
         let rules = self.contents.rules.iter();
         let berths = rules.filter(|rule| rule.keys.action.is_none());
         let profiles = berths.map(|rule| self.contents.profile_of(rule));
         let mut words = profiles.map(|profile| decide::on_error(&self.contents, &profile));
         match self.default_on_error() == OnError::Deny || words.any(|word| word == OnError::Deny) {
-            true => berth_protocol::OnError::Deny,
-            false => berth_protocol::OnError::Allow,
+            true => OnError::Deny,
+            false => OnError::Allow,
         }
     }
 

@@ -1,5 +1,6 @@
 //! A policy's files: opened once, believed only if root alone can have written them.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -234,7 +235,9 @@ pub(crate) fn printable(text: &str) -> String {
 /// Gives findings their text, in the order of the files.
 pub(crate) fn diagnostics(mut findings: Vec<Finding>, sources: &[Source]) -> Vec<Diagnostic> {
     findings.sort_by_key(|finding| (finding.at.file, finding.at.line, finding.at.from));
-    findings.dedup();
+    // Two that a loop over rules finds at one place come again for each rule, in turn.
+    let mut told = HashSet::new();
+    findings.retain(|finding| told.insert(finding.clone()));
     findings
         .into_iter()
         .filter_map(|finding| {

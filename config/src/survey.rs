@@ -12,7 +12,7 @@ use crate::diagnostic::short_place;
 use crate::facts::{Login, Machine};
 use crate::outcome::Outcome;
 use crate::policy::{Case, Policy};
-use crate::tables::Rule;
+use crate::tables::{Rule, Tests};
 
 /// What an ssh login of each account gets.
 #[derive(Debug, Default, Serialize)]
@@ -164,7 +164,9 @@ impl Policy {
     }
 
     fn unmatched(&self, rule: &Rule, reach: Reach) -> Option<Unmatched> {
-        let others = Facts::beyond_account(rule);
+        // Services that no rule names are not tried.
+        let excepts = |except: &Tests| except.test_more() || except.service.is_some();
+        let others = rule.tests.test_more() || rule.except.as_ref().is_some_and(excepts);
         let why = match reach {
             Reach::Matched => return None,
             Reach::Nobody => match Facts::of_account(rule) {
@@ -232,6 +234,8 @@ mod tests {
              [[rule]]\nname = \"bad\"\ngroup = \"bad\"\naction = \"deny\"\n\
              [[rule]]\nname = \"cs\"\ngroup = \"cs*\"\nprofile = \"p\"\npool = \"cs\"\n\
              [[rule]]\nname = \"cs1\"\ngroup = \"cs1\"\nprofile = \"p\"\n\
+             [[rule]]\nname = \"cs1 jobs\"\ngroup = \"cs1\"\nservice = \"batchd2\"\nprofile = \"p\"\n\
+             [[rule]]\nname = \"cs1 others\"\ngroup = \"cs1\"\nexcept = { service = \"sshd\" }\nprofile = \"p\"\n\
              [[rule]]\nname = \"but\"\ngroup = \"cs1\"\nexcept = { user = \"x\" }\nprofile = \"p\"\n\
              [[rule]]\nname = \"no group\"\nexcept = { group = \"*\" }\nprofile = \"p\"\n\
              [[rule]]\nname = \"how\"\ngroup = \"nosuch\"\nexcept = { service = \"su\" }\nprofile = \"p\"\n\
@@ -266,6 +270,7 @@ mod tests {
             [
                 ("none", "no account is it: group nosuch"),
                 ("cs1", "earlier rules match all whom it fits"),
+                ("cs1 jobs", "earlier rules match all whom it fits"),
                 ("but", "earlier rules match all whom it fits"),
                 ("no group", "no account is it: except group *"),
                 ("how", "no account is it: group nosuch"),

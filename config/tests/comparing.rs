@@ -2,7 +2,7 @@
 
 mod written;
 
-use berth_config::{Comparison, Login};
+use berth_config::{Comparison, Login, untried};
 use written::{login, machine, policy};
 
 /// The services by which a login differs.
@@ -32,9 +32,35 @@ fn a_login_differs_by_what_it_comes_to_and_by_the_service_that_it_is() {
     let by_one = "[[rule]]\nservice = [\"vsftpd\", \"x*\"]\naction = \"deny\"\n";
     assert_eq!(differing("", by_one, &alice), ["vsftpd"]);
     assert_eq!(differing(by_one, "", &alice), ["vsftpd"]);
+    let but = |services: &str| format!("{deny}except = {{ service = [{services}] }}\n");
+    let (one, two) = (but("\"sshd\""), but("\"sshd\", \"vsftpd\""));
+    assert_eq!(
+        differing(&one, &two, &alice),
+        ["vsftpd"],
+        "by what is excepted"
+    );
     let bobs = "[[rule]]\nuser = \"bob\"\naction = \"deny\"\n";
     assert_eq!(differing("", bobs, &alice), none);
     assert_eq!(differing("", bobs, &login("bob", 1002, &[])), usual);
+}
+
+#[test]
+fn what_is_not_tried_is_said() {
+    let told = |test: &str| untried(&[&policy(&format!("[[rule]]\n{test}\naction = \"deny\"\n"))]);
+    for more in [
+        "rhost = \"*\"",
+        "service = [\"cron\", \"vs*\"]",
+        "except = { service = \"x*\" }",
+    ] {
+        assert!(!told(more).is_empty(), "{more}");
+    }
+    for tried in [
+        "service = \"vsftpd\"",
+        "except = { service = \"vsftpd\" }",
+        "group = \"a*\"",
+    ] {
+        assert_eq!(told(tried), "", "{tried}");
+    }
 }
 
 #[test]

@@ -175,10 +175,7 @@ fn caps_that_come_to_nothing_here_let_nobody_in_whom_a_rule_refuses() {
 #[test]
 fn one_profile_that_says_deny_decides_where_nobody_knows_whose_login_it_is() {
     let of = |text: &str| policy(text).unanswered();
-    let (allow, deny) = (
-        berth_protocol::OnError::Allow,
-        berth_protocol::OnError::Deny,
-    );
+    let (allow, deny) = (OnError::Allow, OnError::Deny);
     let profiles = "[profile.strict]\non_error = \"deny\"\n[profile.lax]\non_error = \"allow\"\n\
                     [profile.of_strict]\ninherits = \"strict\"\n";
     for (defaults, rules, expected) in [
@@ -682,4 +679,13 @@ fn explain_tells_where_namespaces_and_privileges_come_from_each_by_its_own_line(
         [pid, "6 no_new_privs: true"]
     );
     assert_eq!(told("privileges = { no_new_privs = \"unset\" }"), [pid]);
+}
+
+#[test]
+fn a_files_lines_may_end_with_a_carriage_return_and_a_message_has_none() {
+    let text = "[[rule]]\naction = \"deny\"\nmessage = \"\"\"\nfirst\nsecond\"\"\"\n";
+    let policy = policy(&text.replace('\n', "\r\n"));
+    let decision = policy.decide(&login("alice", 1001, &[]), &machine());
+    let message = Some("first\nsecond".into());
+    assert_eq!(decision.unwrap().outcome, Outcome::Deny { message });
 }

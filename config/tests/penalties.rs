@@ -435,3 +435,35 @@ fn what_no_profile_names_or_a_cap_keeps_everybody_below_is_warned_of() {
         ]
     );
 }
+
+#[test]
+fn nobody_is_above_it_where_that_holds_for_all_who_are_watched() {
+    let told = |rules: &str| -> Vec<String> {
+        let text = format!(
+            "version = 1\n{HOG}[profile.base]\npenalty = \"hog\"\nuser = {{ cpu_quota = \"200%\" }}\n\
+             [profile.staff]\ninherits = \"base\"\nuser = {{ cpu_quota = \"800%\" }}\n{rules}"
+        );
+        let site = Site {
+            groups: vec!["x", "y"],
+            ..Site::default()
+        };
+        let found = Written::new(&text).check_on(&site).diagnostics;
+        let found = found.iter().map(short);
+        found.filter(|one| one.contains("cpu_above")).collect()
+    };
+    let rule = |tests: &str, profiles: &str| format!("[[rule]]\n{tests}\nprofile = [{profiles}]\n");
+    let base = rule("group = \"x\"", "\"base\"");
+    let warning = "3:1 nobody is ever above this `cpu_above` here | the cpu_quota of policy.toml:12 is no higher";
+    assert_eq!(told(&base), [warning]);
+    assert_eq!(told(&format!("{base}{}", rule("", "\"staff\""))), [""; 0]);
+    assert_eq!(
+        told(&format!("{}{base}", rule("group = \"y\"", "\"staff\""))),
+        [""; 0]
+    );
+    // The caps of who comes by a rule for a service are not that rule's.
+    let console = rule("service = \"login\"", "\"staff\", \"base\"");
+    let staffs = rule("group = \"y\"", "\"staff\"");
+    assert_eq!(told(&format!("{console}{staffs}")), [""; 0]);
+    let others = rule("role = \"login\"", "\"base\"");
+    assert_eq!(told(&others), [""; 0]);
+}

@@ -171,6 +171,21 @@ fn an_edit_counts_from_the_next_reload_on() {
 }
 
 #[test]
+fn a_policy_that_cannot_be_put_in_force_leaves_both_files_of_the_one_before() {
+    let written = written("");
+    let places = Places::under(&written.folder);
+    let policy = |text: &str| written::policy(&format!("[exempt]\nusers = {text}\n"));
+    install(&policy("[\"one\"]"), &places).unwrap();
+    std::fs::create_dir_all(&places.due).unwrap();
+    let watched = "[\"two\"]\n[time.t]\ndays = \"mon\"\n[[rule]]\ntime = \"t\"\naction = \"deny\"";
+    install(&policy(watched), &places).unwrap_err();
+    let list = std::fs::read_to_string(&places.exempt).unwrap();
+    let loaded = Policy::load_in(&places).unwrap();
+    assert_eq!(loaded.exempt().users, ["one"]);
+    assert_eq!(list, loaded.exempt().render(loaded.unanswered()));
+}
+
+#[test]
 fn a_loaded_copy_that_cannot_be_read_is_no_missing_one() {
     let written = written("");
     let places = Places::under(&written.folder);

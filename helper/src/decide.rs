@@ -181,14 +181,6 @@ pub fn decide(
     }
 }
 
-/// The policy's word in the protocol's.
-pub fn on_error(on_error: OnError) -> berth_protocol::OnError {
-    match on_error {
-        OnError::Allow => berth_protocol::OnError::Allow,
-        OnError::Deny => berth_protocol::OnError::Deny,
-    }
-}
-
 fn login(request: &Request, account: &mut Option<Login>) -> Result<Login, String> {
     // A name that is not UTF-8 is none that a rule could test, so nobody is let in by it.
     let user =

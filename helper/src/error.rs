@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use berth_session::kernel::OLDEST;
 use berth_session::{Cause, PRIVATE_TMP};
 use nix::errno::Errno;
 
@@ -21,7 +22,7 @@ pub enum Error {
     /// The policy, or what it names, cannot be used.
     #[error("{0}")]
     Policy(String),
-    /// A session's record, folder or cgroup.
+    /// A file; or a session's record, folder or cgroup.
     #[error(transparent)]
     Session(#[from] berth_session::Error),
     /// A system call.
@@ -32,22 +33,12 @@ pub enum Error {
         /// What the system said.
         errno: Errno,
     },
-    /// A file.
-    #[error("cannot {action} {}: {source}", path.display())]
-    File {
-        /// A verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The file system of the private /tmp folders has no room for another.
     #[error(
-        "{0}. To see whose session takes the room: du -s --inodes {dir}/* and du -s {dir}/*, and berth list. To keep one user from taking all of it: a size in private_tmp instead of \"disk\", or a file system with quotas on {dir}",
+        "{0}. To see whose session takes the room: du -s --inodes {dir}/* and du -s {dir}/*, and berth list. To keep one user from taking all of it: a size in private_tmp instead of \"disk\", or a file system with quotas on {dir}. Until there is room, such a login is refused whatever on_error says",
         dir = PRIVATE_TMP
     )]
-    TmpFull(Box<Error>),
+    TmpFull(String),
     /// The init of the session could not set itself up.
     #[error("the session's init {0}")]
     Init(String),
@@ -106,7 +97,7 @@ pub enum Error {
     },
     /// The kernel is too old.
     #[error(
-        "this kernel ({release}) is too old: Berth needs Linux 5.14 or newer, for cgroup.kill and setns on a pidfd"
+        "this kernel ({release}) is too old: Berth needs Linux {OLDEST} or newer, for cgroup.kill and setns on a pidfd"
     )]
     Kernel {
         /// What uname(2) says.
@@ -125,7 +116,6 @@ impl Error {
             Error::Policy(_) => Cause::Policy,
             Error::Session(error) => error.into(),
             Error::System { .. } | Error::Standby(_) => Cause::SystemCall,
-            Error::File { .. } => Cause::File,
             Error::TmpFull(_) => Cause::TmpFull,
             Error::Init(_) => Cause::Init,
             Error::Chroot | Error::Namespaces(_) => Cause::Namespaces,
@@ -147,12 +137,11 @@ impl Error {
     /// Says what to do, if it is for want of room in the private /tmp folders that this failed.
     pub fn of_private_tmp(self) -> Error {
         let source = match &self {
-            Error::File { source, .. }
-            | Error::Session(berth_session::Error::File { source, .. }) => source.raw_os_error(),
+            Error::Session(berth_session::Error::File { source, .. }) => source.raw_os_error(),
             _ => None,
         };
         match source.map(Errno::from_raw) {
-            Some(Errno::ENOSPC | Errno::EDQUOT) => Error::TmpFull(Box::new(self)),
+            Some(Errno::ENOSPC | Errno::EDQUOT) => Error::TmpFull(self.to_string()),
             _ => self,
         }
     }
@@ -171,12 +160,7 @@ pub fn system(action: impl Into<String>) -> impl FnOnce(Errno) -> Error {
 
 /// The same, of a file.
 pub fn file(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
-    let path = path.as_ref().into();
-    move |source| Error::File {
-        action,
-        path,
-        source,
-    }
+    move |source| berth_session::Error::file(action, path.as_ref(), source).into()
 }
 
 fn namespaces_hint(errno: Errno) -> &'static str {
@@ -232,12 +216,7 @@ mod tests {
             (Errno::EDQUOT, true),
             (Errno::EACCES, false),
         ] {
-            let error = Error::File {
-                action: "create",
-                path: "/var/tmp".into(),
-                source: std::io::Error::from_raw_os_error(errno as i32),
-            };
-            let error = error.of_private_tmp();
+            let error = file("create", "/var/tmp")(errno.into()).of_private_tmp();
             assert_eq!(matches!(error, Error::TmpFull(_)), is_full, "{error}");
         }
         let other = Error::CannotJoin("x".into()).of_private_tmp();

@@ -74,8 +74,14 @@ pub struct Init {
     pipe: UnixStream,
 }
 
-/// What the init says when it has given up everything. Anything else is a message of failure.
+/// What the init says when it has given up everything.
 const READY: u8 = b'r';
+
+/// What it says where the private /tmp has no room; behind it, why.
+const FULL: u8 = b'f';
+
+/// What it says of any other failure; behind it, which.
+const FAILED: u8 = b'e';
 
 /// The system calls of an init that is ready: what `reap` does, and the end. Freeing memory may give some of it back.
 const NEEDED: [libc::c_long; 9] = [
@@ -128,7 +134,11 @@ impl Plan<'_> {
                 drop(ours);
                 let mut pipe = theirs;
                 if let Err(error) = self.set_up() {
-                    let _ = pipe.write_all(error.to_string().as_bytes()); // nobody else to tell
+                    let (kind, why) = match error {
+                        Error::TmpFull(why) => (FULL, why),
+                        error => (FAILED, error.to_string()),
+                    };
+                    let _ = pipe.write_all(&[&[kind], why.as_bytes()].concat()); // nobody else to tell
                     sys::exit(1);
                 }
                 if pipe.write_all(&[READY]).is_err() {
@@ -226,10 +236,13 @@ impl Init {
             Err(error) => return Err(Error::Init(error.to_string())),
         }
         if told != [READY] {
-            let mut text = told.to_vec();
-            let _ = self.pipe.read_to_end(&mut text); // what came is what there is to tell
-            let text = String::from_utf8_lossy(&text);
-            return Err(Error::Init(format!("failed: {text}")));
+            let mut why = Vec::new();
+            let _ = self.pipe.read_to_end(&mut why); // what came is what there is to tell
+            let why = String::from_utf8_lossy(&why);
+            return Err(match told {
+                [FULL] => Error::TmpFull(why.into()),
+                _ => Error::Init(format!("failed: {why}")),
+            });
         }
         if let Some(maps) = plan.maps {
             namespaces.user = self.inode(libc::CLONE_NEWUSER, "user");

@@ -4,8 +4,6 @@ mod ending;
 
 pub use ending::sweep_until_nothing_is_left;
 
-use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -253,21 +251,10 @@ impl Keeper {
 
 /// Waits until the session's cgroup becomes empty, or a time has passed. May return for no reason.
 fn wait_for_change(group: &Group, at_most: Duration) {
-    let Ok(mut events) = File::open(group.path().join("cgroup.events")) else {
+    if group.says_or_wait("populated", 0, at_most).is_err() {
         // It may be gone, or for the moment there may be no descriptor.
-        return std::thread::sleep(at_most.min(Duration::from_millis(50)));
-    };
-    // By this very descriptor: the kernel reports a change since its last read, and one that was
-    // never read counts as changed.
-    let mut text = String::new();
-    let read = events.read_to_string(&mut text);
-    if read.is_err() || text.contains("populated 0") {
-        return;
+        std::thread::sleep(at_most.min(Duration::from_millis(50)));
     }
-    let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
-    let timeout = PollTimeout::try_from(at_most.saturating_add(Duration::from_millis(1)));
-    // Whatever it returns, the caller looks at the state anew.
-    let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::MAX));
 }
 
 #[cfg(test)]

@@ -260,13 +260,18 @@ fn give_up(
         Reason::Refused(message) => refuse(channel, planned, message),
         Reason::Failed(error) => {
             let text = error.to_string();
-            let sent = tell_failure(channel, Some(planned.berth.on_error), &text);
+            // A full disk is what any user can bring about, who would get out of their caps by it.
+            let on_error = match error {
+                Error::TmpFull(_) => OnError::Deny,
+                _ => planned.berth.on_error,
+            };
+            let sent = tell_failure(channel, Some(on_error), &text);
             Counters::count_failure(LoginResult::RolledBack, error.cause());
             log_failure(request, &text);
             sent
         }
     };
-    if !rest.has_to_wait() {
+    if rest.is_rolled_back() {
         return told;
     }
     worker.has_opened();
@@ -339,8 +344,7 @@ fn fail(
 ) -> Result<()> {
     let sent = tell_failure(channel, on_error, reason);
     // One that is let in all the same comes again with its session, and is counted then.
-    let is_let_in =
-        on_error.map_or(request.on_error, decide::on_error) == berth_protocol::OnError::Allow;
+    let is_let_in = on_error.unwrap_or(request.on_error) == OnError::Allow;
     if request.phase == Phase::Session || !is_let_in {
         Counters::count_failure(LoginResult::Failed, cause);
     }
@@ -365,7 +369,6 @@ fn fail_by(
 }
 
 fn tell_failure(channel: &Channel, on_error: Option<OnError>, reason: &str) -> Result<()> {
-    let on_error = on_error.map(decide::on_error);
     let message = reason.to_string();
     reply(channel, &Reply::Failed { on_error, message })
 }

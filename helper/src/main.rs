@@ -27,6 +27,7 @@ mod init;
 mod keeper;
 mod kernel;
 mod kernel_log;
+mod label;
 mod leader;
 mod login;
 mod motd;
@@ -71,7 +72,9 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<(), String> {
-    privilege::refuse_unless_root()?;
+    // In the log, too, where the module has said that the reason stands.
+    privilege::refuse_unless_root()
+        .inspect_err(|error| Line::new("helper").field("error", error).error())?;
     let mut words = std::env::args_os()
         .skip(1)
         .map(|word| word.to_string_lossy().into_owned());

@@ -17,6 +17,10 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 
 use crate::error::{Error, Result, file, system};
+use crate::label::Label;
+
+const TMP: &str = "/tmp";
+const VAR_TMP: &str = "/var/tmp";
 
 const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
 
@@ -83,12 +87,15 @@ impl Plan<'_> {
         if !is_there(all)? {
             return Ok(()); // Without logind there is none.
         }
-        tmpfs(all, "size=16k,mode=0755")?;
         let own = all.join(self.uid.to_string());
+        let labels = (Label::of(all)?, Label::of(&own)?);
+        tmpfs(all, "size=16k,mode=0755")?;
+        labels.0.put_on(all)?;
         fs::create_dir(&own).map_err(file("create", &own))?;
         // As large as logind's own (RuntimeDirectorySize=), and like that one charged to the user's memory.
         let (uid, gid) = (self.uid, self.gid);
-        tmpfs(&own, &format!("size=10%,mode=0700,uid={uid},gid={gid}"))
+        tmpfs(&own, &format!("size=10%,mode=0700,uid={uid},gid={gid}"))?;
+        labels.1.put_on(&own)
     }
 
     fn tmp(&self) -> Result<()> {
@@ -98,8 +105,9 @@ impl Plan<'_> {
                 // One tmpfs for both, so that the size is the size of both together. It is mounted
                 // where it will be covered in a moment, and stays reachable only through the binds.
                 let kept = self.kept()?;
+                let labels = labels_of_tmp()?;
                 tmpfs(Path::new("/tmp"), &format!("size={bytes},mode=0755"))?;
-                self.bind_tmp(Path::new("/tmp"), kept)
+                self.bind_tmp(Path::new("/tmp"), &labels, kept)
             }
             PrivateTmp::Disk => self.disk_tmp().map_err(Error::of_private_tmp),
         }
@@ -108,17 +116,19 @@ impl Plan<'_> {
     fn disk_tmp(&self) -> Result<()> {
         let base = make_private_tmp(self.id)?;
         let kept = self.kept()?;
-        self.bind_tmp(&base, kept)
+        self.bind_tmp(&base, &labels_of_tmp()?, kept)
     }
 
     /// Makes `tmp` and `var-tmp` below a folder, and binds them to /tmp and /var/tmp.
-    fn bind_tmp(&self, base: &Path, kept: Vec<Kept>) -> Result<()> {
-        for (name, target) in [("var-tmp", "/var/tmp"), ("tmp", "/tmp")] {
+    fn bind_tmp(&self, base: &Path, labels: &[Label; 2], kept: Vec<Kept>) -> Result<()> {
+        for ((name, target), label) in [("var-tmp", VAR_TMP), ("tmp", TMP)].into_iter().zip(labels)
+        {
             let folder = base.join(name);
             fs::create_dir(&folder)
                 // By chmod, because the mode of mkdir is subject to the umask.
                 .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)))
                 .map_err(file("create the private /tmp", &folder))?;
+            label.put_on(&folder)?;
             let source = folder.display().to_string();
             mount_at(&source, Path::new(target), None, MsFlags::MS_BIND, "")?;
             // A bind has the flags of the file system that it is from, which is not that of /tmp.
@@ -162,6 +172,11 @@ impl Plan<'_> {
         }
         Ok(kept)
     }
+}
+
+/// What SELinux has to say of the host's /var/tmp and /tmp.
+fn labels_of_tmp() -> Result<[Label; 2]> {
+    Ok([Label::of(Path::new(VAR_TMP))?, Label::of(Path::new(TMP))?])
 }
 
 /// Something in the host's /tmp that stays visible.

@@ -9,12 +9,13 @@ use berth_session::filter::{self, Sockets, UserNamespaces};
 use berth_session::{
     Group, Line, NamespaceIds, Record, Role, SessionId, State, Tree, UserFolder, sweep,
 };
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::apply;
 use crate::caps::Place;
-use crate::decide::{self, Planned};
-use crate::error::{Error, Result};
+use crate::decide::Planned;
+use crate::error::{Error, Result, system};
 use crate::frozen;
 use crate::init::{self, Init};
 use crate::keeper::Berth;
@@ -294,7 +295,8 @@ impl<'a> Opening<'a> {
             state: State::Opening,
             leader: leader.role(),
             keeper: Role::of(std::process::id() as i32)
-                .ok_or(Error::Init("cannot be kept: /proc is not mounted".into()))?,
+                .ok_or(Errno::ENOENT)
+                .map_err(system("see this process in /proc"))?,
             init: None,
             cgroup: None,
             namespaces: NamespaceIds::default(),
@@ -319,7 +321,7 @@ impl<'a> Opening<'a> {
         };
         Session {
             id: self.prepared.id.to_string(),
-            on_error: decide::on_error(berth.on_error),
+            on_error: berth.on_error,
             namespaces,
             no_new_privs: berth.privileges.no_new_privs,
             empty_bounding_set: user,
@@ -368,9 +370,9 @@ impl Opening<'_> {
         self.prepared.id
     }
 
-    /// After a failure: whether another login is in the berth.
-    pub fn has_to_wait(&self) -> bool {
-        !self.over
+    /// After a failure: whether all is undone. It is not where another login is in the berth.
+    pub fn is_rolled_back(&self) -> bool {
+        self.over
     }
 
     fn end(&mut self) {

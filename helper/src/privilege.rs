@@ -137,7 +137,11 @@ const KEEPS: &[libc::c_long] = &[
 /// start the helper and choose its request could make cgroups and namespaces at will.
 pub fn refuse_unless_root() -> std::result::Result<(), String> {
     if sys::is_secure_exec() {
-        return Err("refusing to run with a setuid bit or file capabilities".into());
+        return Err(
+            "refusing to run in secure mode (AT_SECURE): by a setuid bit, file capabilities, an AppArmor rule \
+             with Px, Cx or Ux (px, cx, ux do without), or a domain of SELinux's without noatsecure"
+                .into(),
+        );
     }
     let uids = getresuid().map_err(|errno| format!("getresuid: {errno}"))?;
     let gids = getresgid().map_err(|errno| format!("getresgid: {errno}"))?;

@@ -57,16 +57,14 @@ pub fn needs(
 
 fn differing<T: Serialize>(settings: &T, others: &T) -> Result<Map<String, Value>> {
     let [settings, others] = [settings, others].map(serde_json::to_value);
-    let (Value::Object(mut settings), others) = (settings.map_err(text)?, others.map_err(text)?)
-    else {
+    let (Value::Object(mut settings), others) = (
+        settings.map_err(Error::policy)?,
+        others.map_err(Error::policy)?,
+    ) else {
         return Ok(Map::new()); // Both are tables.
     };
     settings.retain(|key, value| others.get(key) != Some(value));
     Ok(settings)
-}
-
-fn text(error: serde_json::Error) -> Error {
-    Error::Init(error.to_string())
 }
 
 /// One session's part in a shared berth.
@@ -145,7 +143,7 @@ impl Membership {
             init: role,
             namespaces,
         };
-        let entry = serde_json::to_vec(&entry).map_err(text)?;
+        let entry = serde_json::to_vec(&entry).map_err(Error::policy)?;
         let path = berth_file(folder, id);
         let mut berth = open(&path)?;
         berth.write_all(&entry).map_err(file("write", &path))?;

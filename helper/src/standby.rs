@@ -20,7 +20,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, system};
+use crate::error::{Error, Result, file, system};
 use crate::keeper::sweep_until_nothing_is_left;
 use crate::leader::{self, Leader};
 use crate::privilege;
@@ -79,10 +79,8 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
     let keepers = tree.map(Tree::make_keepers).transpose()?;
     let folder = match &keepers {
         Some(keepers) => {
-            let folder = File::open(keepers.path());
-            Some(folder.map_err(|error| {
-                berth_session::Error::file("open the cgroup", keepers.path(), error)
-            })?)
+            let path = keepers.path();
+            Some(File::open(path).map_err(file("open the cgroup", path))?)
         }
         None => None,
     };

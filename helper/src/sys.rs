@@ -2,9 +2,12 @@
 
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 use std::ptr;
 
-pub use berth_session::{pidfd_kill, pidfd_open};
+use berth_session::SELINUX_CONTEXT;
+pub use berth_session::{pidfd_kill, pidfd_open, selinux_context};
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::unistd::Pid;
@@ -76,6 +79,23 @@ pub fn mount_of_root() -> nix::Result<(u64, u64)> {
     // SAFETY: a constant path; the structure outlives the call.
     let result = unsafe { libc::statx(libc::AT_FDCWD, c"/".as_ptr(), flags, mask, &raw mut seen) };
     Errno::result(result).map(|_| (seen.stx_mnt_id, seen.stx_ino))
+}
+
+/// Changes the SELinux context of a file (setxattr(2)).
+pub fn set_selinux_context(path: &Path, context: &[u8]) -> nix::Result<()> {
+    let set = path.with_nix_path(|path| {
+        // SAFETY: both names end in NUL, and the context is as long as is said.
+        unsafe {
+            libc::setxattr(
+                path.as_ptr(),
+                SELINUX_CONTEXT.as_ptr(),
+                context.as_ptr().cast(),
+                context.len(),
+                0,
+            )
+        }
+    })?;
+    Errno::result(set).map(drop)
 }
 
 /// Sets a resource limit of another process, if there is a new one, and returns what it was (prlimit(2)).

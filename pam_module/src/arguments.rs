@@ -5,12 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use berth_protocol::OnError;
+use berth_protocol::{HELPER, OnError};
 
 use crate::text::quoted;
-
-/// Where the package installs the helper.
-pub const HELPER: &str = "/usr/libexec/berth-helper";
 
 /// How long a login waits for the helper, unless `timeout=` says otherwise.
 const TIMEOUT: u64 = 10;

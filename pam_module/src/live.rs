@@ -9,8 +9,10 @@ use std::time::Instant;
 use berth_protocol::exempt::{EXEMPT_FILE, Exempt, ExemptError, List, unanswered};
 use berth_protocol::{
     ChannelError, Instruction, OnError, Phase, Reply, Request, Rlimit, install_filter,
+    new_session_keyring,
 };
 use nix::errno::Errno;
+use nix::sys::prctl::set_no_new_privs;
 
 use crate::code::Verdict;
 use crate::error::Error;
@@ -238,7 +240,7 @@ impl Host for Live<'_> {
     }
 
     fn no_new_privs(&mut self) -> Result<(), Errno> {
-        join::no_new_privs()
+        set_no_new_privs()
     }
 
     fn empty_bounding_set(&mut self) -> Result<(), Errno> {
@@ -250,7 +252,7 @@ impl Host for Live<'_> {
     }
 
     fn new_keyring(&mut self) -> Result<(), Errno> {
-        join::new_keyring()
+        new_session_keyring()
     }
 
     fn rlimit(&mut self, of: &Rlimit) -> Result<Rlimit, Error> {

@@ -82,9 +82,12 @@ struct Namespaces {
 
 impl Namespaces {
     fn of(process: &Path) -> Namespaces {
+        // By its name (`pid:[4026531836]`): an application that AppArmor or SELinux confines may not look at what has no
+        // path.
         let inode = |name| {
-            let link = process.join("ns").join(name);
-            fs::metadata(link).map(|metadata| metadata.ino()).ok()
+            let link = fs::read_link(process.join("ns").join(name)).ok()?;
+            let (_, number) = link.to_str()?.strip_suffix(']')?.split_once('[')?;
+            number.parse().ok()
         };
         Namespaces {
             pid: inode("pid"),
@@ -173,32 +176,32 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
     use std::path::PathBuf;
 
-    /// A made-up /proc and /run/berth/sessions. The "namespaces" are files, told apart by their inodes.
+    /// A made-up /proc and /run/berth/sessions.
     struct Machine(PathBuf, Outside);
+
+    /// The numbers of the namespaces of its host, and of its berth.
+    const HOST: u64 = 4_026_531_836;
+    const BERTH: u64 = 4_026_532_100;
 
     impl Machine {
         fn new(name: &str, init: &str) -> Machine {
             let dir =
                 std::env::temp_dir().join(format!("berth-nested-{}-{name}", std::process::id()));
-            for sub in ["host", "berth", "proc/1/ns", "proc/self/ns", "sessions"] {
+            for sub in ["proc/1/ns", "proc/self/ns", "sessions"] {
                 fs::create_dir_all(dir.join(sub)).unwrap();
-            }
-            for file in ["host/pid", "host/mnt", "berth/pid", "berth/mnt"] {
-                fs::write(dir.join(file), "").unwrap();
             }
             fs::write(dir.join("proc/1/comm"), format!("{init}\n")).unwrap();
             Machine(dir, Outside::new(None))
         }
 
-        fn at(self, process: &str, pid: &str, mount: &str) -> Machine {
-            let ns = self.0.join("proc").join(process).join("ns");
-            symlink(self.0.join(pid).join("pid"), ns.join("pid")).unwrap();
-            symlink(self.0.join(mount).join("mnt"), ns.join("mnt")).unwrap();
-            self
+        fn at(self, process: &str, pid: u64, mount: u64) -> Machine {
+            self.link(process, "pid", pid).link(process, "mnt", mount)
         }
 
-        fn inode(&self, file: &str) -> u64 {
-            fs::metadata(self.0.join(file)).unwrap().ino()
+        fn link(self, process: &str, kind: &str, number: u64) -> Machine {
+            let link = self.0.join("proc").join(process).join("ns").join(kind);
+            symlink(format!("{kind}:[{number}]"), link).unwrap();
+            self
         }
 
         fn record(self, id: &str, text: &str) -> Machine {
@@ -207,11 +210,10 @@ mod tests {
         }
 
         fn session(self, id: &str, user: &str) -> Machine {
-            let (pid, mount) = (self.inode("berth/pid"), self.inode("berth/mnt"));
             self.record(
                 id,
                 &format!(
-                    r#"{{"uid":1,"user":"{user}","pid_namespace":{pid},"mount_namespace":{mount}}}"#
+                    r#"{{"uid":1,"user":"{user}","pid_namespace":{BERTH},"mount_namespace":{BERTH}}}"#
                 ),
             )
         }
@@ -235,8 +237,8 @@ mod tests {
     #[test]
     fn a_process_on_the_host_is_outside() {
         let host = Machine::new("host", "systemd")
-            .at("1", "host", "host")
-            .at("self", "host", "host")
+            .at("1", HOST, HOST)
+            .at("self", HOST, HOST)
             .session("1", "alice");
         assert_eq!(host.nested("alice"), Nested::Outside);
         assert_eq!(host.nested("bob"), Nested::Outside);
@@ -245,8 +247,8 @@ mod tests {
     #[test]
     fn a_service_with_a_mount_namespace_of_its_own_is_outside() {
         let service = Machine::new("service", "systemd")
-            .at("1", "host", "host")
-            .at("self", "host", "berth")
+            .at("1", HOST, HOST)
+            .at("self", HOST, BERTH)
             .record(
                 "1",
                 r#"{"user":"bob","pid_namespace":null,"mount_namespace":null}"#,
@@ -258,15 +260,15 @@ mod tests {
         assert_eq!(service.nested("alice"), Nested::Outside);
         fs::remove_file(service.0.join("proc/self/ns/mnt")).unwrap();
         fs::remove_file(service.0.join("proc/self/ns/pid")).unwrap();
-        let elsewhere = service.at("self", "berth", "berth");
+        let elsewhere = service.at("self", BERTH, BERTH);
         assert_eq!(elsewhere.nested("alice"), Nested::Other("bob".into()));
     }
 
     #[test]
     fn inside_a_berth_only_its_own_user_passes() {
         let berth = Machine::new("inside", "berth-init")
-            .at("1", "berth", "berth")
-            .at("self", "berth", "berth");
+            .at("1", BERTH, BERTH)
+            .at("self", BERTH, BERTH);
         assert_eq!(berth.nested("alice"), Nested::Unrecorded);
         let berth = berth.session("1", "bob");
         assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
@@ -276,15 +278,14 @@ mod tests {
     #[test]
     fn the_longest_record_is_read() {
         let berth = Machine::new("longest", "berth-init")
-            .at("1", "berth", "berth")
-            .at("self", "berth", "berth");
+            .at("1", BERTH, BERTH)
+            .at("self", BERTH, BERTH);
         let item = "\\u0001".repeat(LONGEST_ITEM);
         let items = ["service", "tty", "rhost", "ruser"];
         let items = items.map(|name| format!(r#""{name}":"{item}","#)).concat();
-        let pid = berth.inode("berth/pid");
         let berth = berth.record(
             "1",
-            &format!(r#"{{{items}"user":"bob","pid_namespace":{pid},"mount_namespace":null}}"#),
+            &format!(r#"{{{items}"user":"bob","pid_namespace":{BERTH},"mount_namespace":null}}"#),
         );
         assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
     }
@@ -292,8 +293,8 @@ mod tests {
     #[test]
     fn where_the_name_of_pid_1_cannot_be_read_the_records_decide() {
         let berth = Machine::new("unread", "berth-init")
-            .at("1", "berth", "berth")
-            .at("self", "berth", "berth")
+            .at("1", BERTH, BERTH)
+            .at("self", BERTH, BERTH)
             .session("1", "bob");
         fs::remove_file(berth.0.join("proc/1/comm")).unwrap();
         assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
@@ -312,8 +313,8 @@ mod tests {
         fs::remove_dir_all(joined.0.join("proc/self")).unwrap();
         assert_eq!(joined.nested("alice"), Nested::Joined);
         let mount_only = Machine::new("mount-only", "systemd")
-            .at("1", "host", "host")
-            .at("self", "host", "berth")
+            .at("1", HOST, HOST)
+            .at("self", HOST, BERTH)
             .session("1", "alice");
         assert_eq!(mount_only.nested("alice"), Nested::Same);
         assert_eq!(mount_only.nested("bob"), Nested::Other("alice".into()));
@@ -322,18 +323,13 @@ mod tests {
     #[test]
     fn an_application_that_has_joined_a_user_namespace_alone_is_inside() {
         let joined = Machine::new("user-only", "systemd")
-            .at("1", "host", "host")
-            .at("self", "host", "host");
-        symlink(
-            joined.0.join("berth/pid"),
-            joined.0.join("proc/self/ns/user"),
-        )
-        .unwrap();
-        let user = joined.inode("berth/pid");
-        let joined = joined.record(
-            "1",
-            &format!(r#"{{"user":"alice","user_namespace":{user}}}"#),
-        );
+            .at("1", HOST, HOST)
+            .at("self", HOST, HOST)
+            .link("self", "user", BERTH)
+            .record(
+                "1",
+                &format!(r#"{{"user":"alice","user_namespace":{BERTH}}}"#),
+            );
         assert_eq!(joined.nested("alice"), Nested::Same);
         assert_eq!(joined.nested("bob"), Nested::Other("alice".into()));
     }
@@ -341,8 +337,8 @@ mod tests {
     #[test]
     fn a_record_that_others_can_write_counts_for_nothing() {
         let berth = Machine::new("untrusted", "berth-init")
-            .at("1", "berth", "berth")
-            .at("self", "berth", "berth")
+            .at("1", BERTH, BERTH)
+            .at("self", BERTH, BERTH)
             .session("1", "alice");
         let record = berth.0.join("sessions/1");
         fs::set_permissions(&record, fs::Permissions::from_mode(0o666)).unwrap();

@@ -28,6 +28,7 @@ mod apart;
 mod channel;
 pub mod exempt;
 mod filter;
+mod keyring;
 mod message;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]
@@ -36,7 +37,11 @@ pub mod service;
 
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};
 pub use filter::install_filter;
+pub use keyring::new_session_keyring;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
+
+/// Where the package installs the helper.
+pub const HELPER: &str = "/usr/libexec/berth-helper";
 
 /// Whether a character does not show, or changes how others do (a bidirectional override): what
 /// `char::escape_debug` would escape.

@@ -4,11 +4,22 @@ use serde::{Deserialize, Serialize};
 
 /// What a failure to carry out the policy does to the login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnError {
     /// The login goes on without a berth.
     Allow,
     /// The login is refused.
     Deny,
+}
+
+impl OnError {
+    /// As a policy writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            OnError::Allow => "allow",
+            OnError::Deny => "deny",
+        }
+    }
 }
 
 /// Which PAM call asks.

@@ -59,6 +59,7 @@ mod error;
 pub mod filter;
 mod folder;
 mod id;
+pub mod kernel;
 mod kernel_text;
 mod leftovers;
 mod log;
@@ -75,8 +76,8 @@ pub mod systemd;
 pub use accounting::{Entry, Ledger};
 pub use applied::{Applied, Change, Left, Whose};
 pub use cgroup::{
-    Controller, Group, Limits, Manager, PROTECTION, Pressure, Tree, Usage, cover, memory_in_use,
-    mounts_of, tasks_refused,
+    Controller, Group, Limits, Manager, PROTECTION, Pressure, Tree, Usage, cover, cpu_max,
+    memory_in_use, mounts_of, tasks_refused,
 };
 pub use counters::{BOUNDS, Cause, Counters, LoginResult};
 pub use error::{Error, Result};
@@ -85,8 +86,8 @@ pub use id::SessionId;
 pub use kernel_text::{kernel_bytes, kernel_text};
 pub use leftovers::Leftover;
 pub use log::Line;
-pub use process::{Role, Stat, process_file, runs_no_helper, status_of};
+pub use process::{Role, Stat, is_outside, process_file, runs_no_helper, status_of};
 pub use record::{NamespaceIds, RECORDS, Record, STATE, State};
 pub use regular::{open_file, read_file, remove_file, replace_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep};
-pub use sys::{let_read, pidfd_kill, pidfd_open};
+pub use sys::{SELINUX_CONTEXT, let_read, pidfd_kill, pidfd_open, selinux_context};

@@ -49,10 +49,20 @@ impl Role {
     }
 
     /// Whether the process is known to have ended. Where it cannot be looked at (no memory, no descriptor) it is neither
-    /// this nor alive, and nothing may be ended for its sake.
+    /// this nor alive, and nothing may be ended for its sake. Nor can it be from within a berth, where root is after
+    /// `su -`: no keeper is in /proc there, and `berth doctor --fix` would end everybody's sessions.
     pub fn is_gone(&self) -> bool {
-        self.is_there().is_ok_and(|is_there| !is_there)
+        self.is_there().is_ok_and(|is_there| !is_there) && is_outside().unwrap_or(false)
     }
+}
+
+/// What the init of a berth is called (helper/src/init.rs). Nobody else in there can be PID 1.
+const INIT: &str = "berth-init";
+
+/// Whether /proc shows more than the processes of one berth.
+pub fn is_outside() -> io::Result<bool> {
+    let name = kernel_bytes("/proc/1/comm")?;
+    Ok(name.trim_ascii_end() != INIT.as_bytes())
 }
 
 /// When a process was started that has not ended.

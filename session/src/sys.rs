@@ -1,13 +1,37 @@
 //! The system calls that nix does not wrap, behind safe functions.
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
+use nix::NixPath;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
+
+/// Where SELinux keeps the context of a file.
+pub const SELINUX_CONTEXT: &CStr = c"security.selinux";
+
+/// The SELinux context of a file (getxattr(2)).
+pub fn selinux_context(path: &Path) -> nix::Result<Vec<u8>> {
+    let mut context = vec![0; 4096]; // No policy has longer ones: procfs could not show them.
+    let read = path.with_nix_path(|path| {
+        // SAFETY: both names end in NUL, and the buffer is as long as is said.
+        unsafe {
+            libc::getxattr(
+                path.as_ptr(),
+                SELINUX_CONTEXT.as_ptr(),
+                context.as_mut_ptr().cast(),
+                context.len(),
+            )
+        }
+    })?;
+    context.truncate(Errno::result(read)?.unsigned_abs());
+    Ok(context)
+}
 
 /// A descriptor for a process (pidfd_open(2)), close-on-exec.
 pub fn pidfd_open(pid: Pid) -> nix::Result<OwnedFd> {

@@ -79,25 +79,22 @@ impl Cgroups {
         found
     }
 
-    /// Ends whatever a killed test left in its users' cgroups, and removes them.
+    /// Removes what is left of the cgroups of a test whose processes have been ended, and ends none itself: what goes on in
+    /// one is nobody's of the tests.
     pub fn clear(&self, uids: Range<u32>) {
         // Of a container's own, beside the users'.
         let own = |uid| self.root.join(format!("berth-test-{uid}"));
         for user in uids.flat_map(|uid| [self.user(uid), own(uid)]) {
-            if !user.exists() {
-                continue;
-            }
-            // Both may fail where the cgroup is gone by now; the removal below is what counts.
-            let _ = fs::write(user.join("cgroup.kill"), "1");
             let mut all = Vec::new();
             collect(&user, &mut all);
             let removed = eventually(|| {
                 for directory in all.iter().rev() {
+                    // Where its last process is still on its way out.
                     let _ = fs::remove_dir(directory);
                 }
                 !user.exists()
             });
-            assert!(removed, "cannot remove {}", user.display());
+            assert!(removed, "{}: not a test's, or stuck", user.display());
             // With it the pool that it was the last user of.
             let _ = user.parent().map(fs::remove_dir);
         }

@@ -27,6 +27,7 @@ pub mod guest;
 mod installed;
 mod jobs;
 mod kernel;
+pub mod left_calls;
 mod log;
 mod machine;
 pub mod namespaces;

@@ -56,6 +56,7 @@ const ETC: &[&str] = &[
 ///
 /// `programs` are copied to [`PROGRAMS`]; the program itself is the first of them.
 pub fn run(programs: &[PathBuf], arguments: &[OsString]) -> io::Result<i32> {
+    refuse_beside_berth()?;
     let slot = Slot::take()?;
     let uids = slot.first_uid()..slot.first_uid() + UIDS;
     let cgroups = Cgroups::find();
@@ -90,12 +91,26 @@ pub fn run(programs: &[PathBuf], arguments: &[OsString]) -> io::Result<i32> {
             _ => 125,
         },
     };
-    // Every process of the machine is dead by now, keepers too: this is not the product's clean-up,
-    // which tests look at themselves.
+    // Every process of the machine is dead by now, keepers too: this is not the product's clean-up, which tests look at
+    // themselves.
     if let Some(cgroups) = &cgroups {
         cgroups.clear(uids);
     }
     Ok(status)
+}
+
+/// A test's machine has the real one's cgroup tree. Where real logins lead into berths, what a test sets for everybody in it
+/// would be theirs, too.
+fn refuse_beside_berth() -> io::Result<()> {
+    for service in fs::read_dir("/etc/pam.d")?.flatten() {
+        let text = fs::read(service.path()).unwrap_or_default();
+        if String::from_utf8_lossy(&text).contains("pam_berth") {
+            let name = service.path();
+            let why = "is of real logins with Berth: tests run on a machine without it";
+            return Err(io::Error::other(format!("{} {why}", name.display())));
+        }
+    }
+    Ok(())
 }
 
 /// The machine's PID 1: starts the test, and reaps what is left to it, until the test ends.

@@ -5,15 +5,17 @@ use std::io;
 use std::path::PathBuf;
 
 use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::{Uid, User};
 
-/// The first UID of the first slot: above what a system gives to accounts, below the dynamic users.
+/// The first UID of the first slot: above what a system gives to accounts itself, below the dynamic users. A directory may give
+/// them all the same.
 const FIRST_UID: u32 = 20_000;
 /// How many UIDs a test may use.
 pub const UIDS: u32 = 64;
 /// How many tests may run at once.
 const SLOTS: u32 = 400;
 
-/// A range of UIDs that no other running test uses.
+/// A range of UIDs that no other running test uses, and nobody else.
 #[derive(Debug)]
 pub struct Slot {
     number: u32,
@@ -31,14 +33,28 @@ impl Slot {
                 .truncate(false)
                 .write(true)
                 .open(directory.join(number.to_string()))?;
-            if let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                return Ok(Slot {
-                    number,
-                    _lock: lock,
-                });
+            let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else {
+                continue;
+            };
+            let slot = Slot {
+                number,
+                _lock: lock,
+            };
+            if !slot.is_of_accounts()? {
+                return Ok(slot);
             }
         }
         Err(io::Error::other("every range of test UIDs is in use"))
+    }
+
+    /// Whether any of its UIDs is somebody's, whose sessions and whose share of what the kernel counts are not the test's.
+    fn is_of_accounts(&self) -> io::Result<bool> {
+        for uid in self.first_uid()..self.first_uid() + UIDS {
+            if User::from_uid(Uid::from_raw(uid))?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The first of the slot's UIDs.

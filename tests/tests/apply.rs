@@ -164,7 +164,7 @@ fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
     Machine::run(|machine| {
         let set = format!("set alice tasks_max=99 --for 1h --helper {PROGRAMS}/berth-helper");
         let good = Policy::default().text();
-        let nothing = "as long as that is so, this counts for nothing";
+        let nothing = "so this has no effect until that changes";
         for (policy, why) in [
             (
                 format!("{good}[exempt]\nusers = [\"alice\"]\n"),
@@ -186,7 +186,7 @@ fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
             machine.policy_text(&policy);
             for set in [set.clone(), format!("{set} --json")] {
                 let said = machine.berth(&set);
-                assert_eq!(said.stderr, format!("berth: alice {why}: {nothing}\n"));
+                assert_eq!(said.stderr, format!("berth: alice {why}, {nothing}\n"));
                 assert!(!said.ok().contains("next login"));
             }
         }

@@ -45,7 +45,7 @@ fn well(machine: &Machine) {
     assert!(said.ends_with("\n0 failures, 0 warnings"), "{said}");
     for line in [
         "ok    policy     loaded ",
-        "ok    pam        pam_berth stands right in sshd, login, su, cron, atd",
+        "ok    pam        pam_berth is in the right place in sshd, login, su, cron, atd",
         "ok    sessions   0 sessions",
     ] {
         assert!(said.contains(line), "{line}: {said}");

@@ -73,6 +73,30 @@ fn debians_stacks_log_users_into_berths_and_are_byte_for_byte_as_before_afterwar
 }
 
 #[test]
+fn an_admin_who_is_not_exempt_is_told_so_before_anything_is_changed() {
+    Machine::run(|machine| {
+        install(machine);
+        let uid = machine.uid("alice");
+        // As pam_loginuid and sudo leave it.
+        let enable = |service: &str| {
+            let by_login = format!(
+                "{{ echo {uid} >/proc/self/loginuid; }} 2>/dev/null; export SUDO_UID={uid}"
+            );
+            let said = machine.host(&format!(
+                "{by_login}; {PROGRAMS}/berth pam enable --yes {service}"
+            ));
+            said.ok()
+                .contains("You logged in as alice, who is not exempt")
+        };
+        assert!(enable("su"));
+        let exempt = "mkdir -p /etc/berth/policy.d && echo 'exempt.users = [\"alice\"]' >/etc/berth/policy.d/50-admin.toml";
+        machine.host(exempt).ok();
+        machine.berth("reload").ok();
+        assert!(!enable("cron"));
+    });
+}
+
+#[test]
 fn services_that_are_not_there_are_named_and_the_others_are_changed() {
     Machine::run(|machine| {
         install(machine);
@@ -208,7 +232,7 @@ fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack
         fs::write("/etc/pam.d/sshd", below).unwrap();
         let status = berth(machine, "status sshd");
         assert_eq!(status.status.code(), Some(1));
-        let why = "pam_localuser.so is \"sufficient\", and its success would pass pam_berth over";
+        let why = "pam_localuser.so is \"sufficient\", and if it succeeds, pam_berth is skipped";
         assert!(status.stdout.contains(why), "{status:?}");
     });
 }
@@ -266,7 +290,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
             ("enable --yes nosuch", 1, "there is no such service"),
             ("enable --yes ../passwd", 2, "a service is a name"),
             ("enable su", 2, "say --yes"),
-            ("enable --yes own", 1, "otherwise than this would"),
+            ("enable --yes own", 1, "not as this command writes it"),
             ("disable --yes own", 1, "remove it by hand"),
             ("enable --yes ftp", 1, "put \"account include other\""),
         ] {

@@ -384,7 +384,8 @@ fn a_hanging_name_service_costs_the_deadline_and_root_nothing() {
 fn a_disk_that_one_user_fills_is_an_error_that_says_what_to_do_and_root_gets_in() {
     Machine::run(|machine| {
         machine.policy(&Policy {
-            defaults: "[exempt]\nusers = [\"carol\"]".into(),
+            // Whoever fills it must not get in without a berth by that.
+            defaults: "on_error = \"allow\"\n[exempt]\nusers = [\"carol\"]".into(),
             ..Policy::with_namespaces(
                 r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
             )
@@ -399,6 +400,8 @@ fn a_disk_that_one_user_fills_is_an_error_that_says_what_to_do_and_root_gets_in(
             line.contains("du -s --inodes /var/lib/berth/tmp/*"),
             "{line}"
         );
+        let metrics = machine.berth("metrics").ok();
+        assert!(metrics.contains("cause=\"tmp_full\"} 1\n"), "{metrics}");
         for door in [Door::Ssh, Door::Su] {
             assert_eq!(machine.through(door, "root", "echo in"), "in");
         }

@@ -66,7 +66,8 @@ impl Place {
         let mut command = self.command(Path::new("unshare"));
         command.args(["--mount", "--propagation", "private", "sh", "-c"]);
         command.arg(format!(
-            "mount -t tmpfs none {} && {{ {commands}\n}}",
+            "mount -t tmpfs none {0} && mkdir {0}/folder && {{ {commands}\n}}
+             status=$?; ! [ -e {0}/folder ] || echo its folder is there; exit $status",
             tmp.display()
         ));
         command.output().unwrap().into()
@@ -162,9 +163,9 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
         ("usr/libexec/berth-helper", 0o755),
         ("usr/share/bash-completion/completions/berth", 0o644),
         ("usr/share/doc/berth/README.md", 0o644),
-        ("usr/share/doc/berth/architecture.md", 0o644),
         ("usr/share/doc/berth/examples/lab.toml", 0o644),
         ("usr/share/doc/berth/policy.md", 0o644),
+        ("usr/share/doc/berth/running.md", 0o644),
         ("usr/share/fish/vendor_completions.d/berth.fish", 0o644),
         ("usr/share/man/man1/berth.1.gz", 0o644),
         ("usr/share/man/man5/berth-policy.5.gz", 0o644),
@@ -178,6 +179,10 @@ fn what_is_installed_is_removed_again_but_for_the_policy() {
     }
     for (file, mode) in &files {
         assert_eq!(mode & 0o7022, 0, "{file}: {mode:o}");
+        assert!(
+            !file.ends_with("/testing.md"),
+            "it is for who changes Berth"
+        );
     }
     for folder in ["var/lib/berth", "etc/berth/policy.d"] {
         let folder = fs::metadata(place.path(folder)).unwrap();
@@ -215,7 +220,9 @@ fn a_file_system_at_the_private_tmp_stays_and_nothing_else() {
     assert_eq!(said.status.code(), Some(1), "{said:?}");
     let why = format!("cannot remove {root}/var/lib/berth");
     assert!(said.stderr.contains(&why), "{said:?}");
-    assert!(said.stdout.contains("Kept: "), "{said:?}");
+    for text in ["Kept: ", "its folder is there"] {
+        assert!(said.stdout.contains(text), "{said:?}");
+    }
     assert!(!place.path("usr/share").exists(), "{said:?}");
 
     let place = Place::new("purged");
@@ -235,6 +242,7 @@ fn a_file_system_at_the_private_tmp_stays_and_nothing_else() {
         said.stderr.contains("/var/lib/berth cannot be removed"),
         "{said:?}"
     );
+    assert!(said.stdout.contains("its folder is there"), "{said:?}");
     assert!(!place.path("var/lib/berth/pam.d").exists() && !enabled.exists());
 }
 
@@ -317,6 +325,21 @@ fn a_module_in_use_is_replaced_and_not_written_over() {
         name.starts_with("pam_berth.so.") || file.contains("/bin/berth.")
     });
     assert_eq!(strays.count(), 0);
+}
+
+/// "Nothing is in force yet" would be wrong, and the two commands that count would be lost among the first steps.
+#[test]
+fn an_upgrade_says_only_how_to_load_the_policy_anew() {
+    let place = Place::new("upgrade");
+    for (loaded, new) in [(false, true), (true, false)] {
+        if loaded {
+            fs::write(place.path("var/lib/berth/policy.json"), "{}").unwrap();
+        }
+        let said = place.run(&[]).ok();
+        assert_eq!(said.contains("Nothing is in force yet"), new, "{said}");
+        let again = said.ends_with("\n       berth check && berth reload");
+        assert_eq!(again, loaded, "{said}");
+    }
 }
 
 #[test]

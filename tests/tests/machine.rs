@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use berth_tests::{Door, Machine, Process, eventually};
+use berth_tests::slot::{Slot, UIDS};
+use berth_tests::{Door, Folder, Machine, Process, eventually};
 
 #[test]
 fn a_machine_has_its_own_processes_users_and_network() {
@@ -101,4 +102,50 @@ fn a_killed_test_takes_everything_with_it() {
     machine.kill().unwrap();
     machine.wait().unwrap();
     assert!(eventually(|| running().is_empty()), "{:?}", running());
+}
+
+#[test]
+fn where_real_logins_lead_into_berths_no_test_runs() {
+    let stack = Folder::with(&[("sshd", "session required pam_berth.so\n")]);
+    let ran = Command::new("unshare")
+        .args(["--mount", "sh", "-c"])
+        .arg("mount --bind \"$1\" /etc/pam.d && exec \"$0\" /bin/echo -- ran")
+        .arg(env!("CARGO_BIN_EXE_login-machine"))
+        .arg(&*stack)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(125), "{said}");
+    assert!(said.contains("/etc/pam.d/sshd is of real logins"), "{said}");
+    assert_eq!(ran.stdout, b"");
+}
+
+#[test]
+fn no_test_uses_an_accounts_uid() {
+    Machine::run(|machine| {
+        let next = || Slot::take().unwrap().first_uid();
+        let free = next();
+        assert_eq!(next(), free);
+        let somebody = free + UIDS - 1;
+        machine
+            .host(&format!("useradd --no-create-home -u {somebody} somebody"))
+            .ok();
+        assert_eq!(next(), free + UIDS);
+    });
+}
+
+#[test]
+fn what_is_left_of_a_test_is_removed_and_nobody_ended() {
+    Machine::run(|machine| {
+        let uid = machine.uid("bob");
+        let session = machine.cgroups().user(uid).join("sessions/1");
+        std::fs::create_dir_all(&session).unwrap();
+        let enter = format!("echo $$ >{}/cgroup.procs; exec sleep 2", session.display());
+        let mut child = Command::new("sh").args(["-c", &enter]).spawn().unwrap();
+        let there = || std::fs::read_to_string(session.join("cgroup.procs")).unwrap();
+        assert!(eventually(|| !there().is_empty()));
+        machine.cgroups().clear(uid..uid + 1);
+        assert!(child.wait().unwrap().success(), "it was ended");
+        assert!(!session.exists());
+    });
 }

@@ -101,6 +101,17 @@ fn a_user_whose_groups_a_service_cannot_be_asked_for_passes_by_no_rule_for_group
 }
 
 #[test]
+fn a_socket_that_nscd_left_keeps_nobody_out() {
+    Machine::run(|machine| {
+        dora(machine);
+        machine.host("mkdir -p /var/run/nscd").ok();
+        // Nobody listens any more: what libc tries first fails as a service does that is not there.
+        drop(std::os::unix::net::UnixListener::bind("/var/run/nscd/socket").unwrap());
+        assert_eq!(machine.su("dora", "echo in").ok(), "in");
+    });
+}
+
+#[test]
 fn one_that_hangs_holds_up_no_list_and_no_reload() {
     Machine::run(|machine| {
         machine.policy_text(
@@ -126,13 +137,19 @@ fn one_that_hangs_holds_up_no_list_and_no_reload() {
         let list = berth("list");
         assert!(list.stdout.contains("\n1 session, 1 user."), "{list:?}");
         assert_eq!(list.status.code(), Some(5), "{list:?}");
-        assert!(list.stderr.contains("NSS does not say"), "{list:?}");
+        assert!(
+            list.stderr.contains("NSS did not answer in time"),
+            "{list:?}"
+        );
         let top = berth("top --batch --delay 0.1");
         assert!(top.stdout.contains("alice"), "{top:?}");
         for verb in ["list --stale", "kill --stale --yes"] {
             let refused = berth(verb);
             assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-            assert!(refused.stderr.contains("NSS does not say"), "{refused:?}");
+            assert!(
+                refused.stderr.contains("NSS did not answer in time"),
+                "{refused:?}"
+            );
         }
         // Nor does it keep a policy from being put in force, as one by which everybody gets in meanwhile.
         let edit = "sed -i 's/^\\[\\[rule/[[rule]]\\ngroup = \"lab\"\\nprofile = \"p\"\\n&/' /etc/berth/policy.toml";
@@ -143,7 +160,7 @@ fn one_that_hangs_holds_up_no_list_and_no_reload() {
             berth.args(["60", &program, verb]);
             std::thread::spawn(move || Output::from(berth.output().unwrap()))
         });
-        let silent = "NSS does not answer in time";
+        let silent = "NSS did not answer in time";
         let check = check.join().unwrap();
         assert!(
             check.success() && check.stderr.contains(silent),

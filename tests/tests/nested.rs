@@ -1,8 +1,10 @@
 //! The module where it already is: twice in one stack, and in daemons started inside a berth.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
-use berth_tests::{Background, Door, Machine, Process, Stack, eventually};
+use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Background, Door, Machine, Policy, Process, Stack, eventually};
 
 #[test]
 fn the_module_twice_in_one_stack_is_one_berth() {
@@ -24,6 +26,31 @@ fn the_module_twice_in_one_stack_is_one_berth() {
         terminal.send("exit");
         terminal.wait();
         machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
+fn root_inside_a_berth_takes_no_session_for_dead_since_no_keeper_can_be_seen_there() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"user = "off", pid = true, mount = true, private_tmp = "disk""#,
+        ));
+        let (alice, inside) = machine.stay("alice");
+        let (bob, shell) = machine.stay("bob");
+        let berth = |verb: &str| {
+            let inside = inside.0;
+            machine.host(&format!(
+                "nsenter -t {inside} -p -m -i {PROGRAMS}/berth {verb}"
+            ))
+        };
+        let said = berth("list").ok();
+        assert_eq!(said.matches(" active\n").count(), 2, "{said}");
+        let said = berth("doctor --fix").refused();
+        assert!(said.stderr.contains("this is inside a berth"), "{said:?}");
+        assert!(shell.exists());
+        assert_eq!(fs::read_dir("/var/lib/berth/tmp").unwrap().count(), 2);
+        alice.end();
+        bob.end();
     });
 }
 

@@ -360,6 +360,21 @@ fn a_loaded_policy_that_counts_for_nobody_is_loaded_anew() {
     }
 }
 
+/// As over what packaging/install has put there.
+#[test]
+fn a_first_package_does_not_say_that_nothing_is_in_force_where_a_policy_is() {
+    let [_, deb] = installed();
+    for (loaded, told) in [(false, true), (true, false)] {
+        let script = Script::new(&format!("first-{loaded}"), deb.clone());
+        if loaded {
+            script.file("var/lib/berth/policy.json", "{}\n");
+        }
+        script.program("cat", ": >\"$here/told\"");
+        script.run();
+        assert_eq!(script.path("bin/told").exists(), told, "{loaded}");
+    }
+}
+
 /// Each asks for users and groups, and dpkg or rpm would wait, with its lock, for a directory that does not answer.
 #[test]
 fn a_package_waits_for_no_directory_of_users_without_end() {

@@ -1,5 +1,6 @@
 //! What a session cannot gain.
 
+use berth_tests::left_calls::{ALLOW, ARCHITECTURES, ENOSYS, Filters};
 use berth_tests::{Door, Machine, Policy, Process, Stack, eventually};
 
 #[test]
@@ -59,7 +60,67 @@ fn who_keeps_a_session_has_few_capabilities_and_few_system_calls() {
             let is_so = || process.status(field).as_deref() == Some(value);
             assert!(eventually(is_so), "{field}: {:?}", process.status(field));
         }
+        for process in Process::named("berth-helper") {
+            let set = |field| process.status(field).unwrap();
+            assert_eq!(set("CapPrm"), set("CapEff"));
+            assert_eq!(set("CapInh"), "0000000000000000");
+            assert_eq!(set("CapAmb"), "0000000000000000");
+            assert_few_calls(&Filters::of(process));
+        }
     });
+}
+
+/// Fails unless what is left is what the helper lists, which execs, mounts, traces and enters nothing and changes no IDs.
+#[track_caller]
+fn assert_few_calls(filters: &Filters) {
+    let source = include_str!("../../helper/src/privilege.rs");
+    let (_, list) = source.split_once("const KEEPS").expect("the list");
+    let (list, _) = list.split_once("];").expect("its end");
+    let [own, other] = ARCHITECTURES;
+    let left: Vec<i64> = (0..1024)
+        .filter(|call| filters.answer(own, *call) == ALLOW)
+        .collect();
+    assert_eq!(left.len(), list.matches("libc::SYS_").count(), "{left:?}");
+    for call in (0..1024).filter(|call| !left.contains(call)) {
+        assert_eq!(filters.answer(own, call), ENOSYS, "system call {call}");
+    }
+    for call in 0..1024 {
+        assert_eq!(filters.answer(other, call), ENOSYS, "system call {call}");
+    }
+    for call in [
+        libc::SYS_execve,
+        libc::SYS_execveat,
+        libc::SYS_clone,
+        libc::SYS_mount,
+        libc::SYS_umount2,
+        libc::SYS_move_mount,
+        libc::SYS_open_tree,
+        libc::SYS_fsopen,
+        libc::SYS_pivot_root,
+        libc::SYS_chroot,
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_readv,
+        libc::SYS_process_vm_writev,
+        libc::SYS_pidfd_getfd,
+        libc::SYS_setns,
+        libc::SYS_unshare,
+        libc::SYS_setuid,
+        libc::SYS_setresuid,
+        libc::SYS_setresgid,
+        libc::SYS_setgroups,
+        libc::SYS_capset,
+        libc::SYS_prctl,
+        libc::SYS_seccomp,
+        libc::SYS_bpf,
+        libc::SYS_keyctl,
+        libc::SYS_init_module,
+        libc::SYS_finit_module,
+        libc::SYS_kexec_load,
+        libc::SYS_open_by_handle_at,
+        libc::SYS_io_uring_setup,
+    ] {
+        assert!(!left.contains(&call), "system call {call}");
+    }
 }
 
 #[test]
@@ -124,44 +185,40 @@ fn typing_into_the_terminal_of_root_is_refused() {
     });
 }
 
+/// Every descriptor of a shell's, by its number, with all that is another one each time left away.
+fn descriptors(machine: &mut Machine, door: Door) -> Vec<String> {
+    let said = machine.through(door, "alice", "find /proc/self/fd -printf '%f %l\\n'");
+    let kind = |line: &str| -> String {
+        let (number, target) = line.split_once(' ').unwrap_or((line, ""));
+        let is_digit = |c: char| c.is_ascii_digit();
+        // A job of atd's reads itself from the spool, under a name of letters and digits.
+        let target = match target.starts_with("/var/spool/cron/atjobs/") {
+            true => "a job",
+            false => target.split(is_digit).next().unwrap_or_default(),
+        };
+        format!("{number} {target}")
+    };
+    let mut all: Vec<String> = said.lines().map(kind).collect();
+    all.sort();
+    all
+}
+
 #[test]
 fn no_descriptor_of_the_login_program_or_of_berth_stays_open() {
     Machine::run(|machine| {
-        // The glob's own descriptor is gone when it is looked at.
-        let look = "for fd in /proc/self/fd/*; do readlink $fd; done; true";
-        for door in Door::ALL {
-            let said = machine.through(door, "alice", look);
-            assert!(said.lines().count() >= 3, "{door:?}: {said}");
-            for target in said.lines() {
-                // A job of atd's reads itself from the spool.
-                let plain = [
-                    "pipe:",
-                    "/dev/",
-                    "/proc/",
-                    "/home/alice/",
-                    "pts/",
-                    "/var/spool/cron/atjobs/",
-                ];
-                let expected = plain.iter().any(|start| {
-                    target
-                        .trim_start_matches('/')
-                        .starts_with(start.trim_start_matches('/'))
-                });
-                assert!(expected, "{door:?}: {said}");
-            }
+        let inside = Door::ALL.map(|door| descriptors(machine, door));
+        machine.without_berth();
+        for (door, inside) in Door::ALL.into_iter().zip(inside) {
+            assert!(inside.len() > 3, "{door:?}: {inside:?}");
+            assert_eq!(inside, descriptors(machine, door), "{door:?}");
         }
     });
 }
 
 #[test]
-fn the_users_own_environment_steers_nothing() {
+fn a_session_that_the_users_own_environment_names_is_not_theirs() {
     Machine::run(|machine| {
-        // What an attacker might hope that module or helper look at.
-        std::fs::write(
-            "/home/alice/environment",
-            "BERTH_SESSION=4711\nBERTH_POLICY=/tmp/x\nLD_PRELOAD=/tmp/x.so\nTMPDIR=/home/alice\nREAD=yes\n",
-        )
-        .unwrap();
+        std::fs::write("/home/alice/environment", "BERTH_SESSION=4711\nREAD=yes\n").unwrap();
         machine.stack(&Stack {
             before: "session required pam_env.so envfile=/home/alice/environment".into(),
             ..Stack::default()
@@ -180,13 +237,25 @@ fn the_users_own_environment_steers_nothing() {
 #[test]
 fn what_a_user_has_in_their_environment_reaches_neither_the_keeper_nor_the_init() {
     Machine::run(|machine| {
-        let lines = "LD_DEBUG=libs\nLD_DEBUG_OUTPUT=/home/alice/ld\nTERM=../../../home/alice\n\
-                     TERMINFO=/home/alice\nLANG=../../../home/alice\nLOCPATH=/home/alice\n";
+        // Whoever loads it leaves a file, and root one of root's.
+        let library = "__attribute__((constructor)) static void f(void) \
+                       { char n[64]; sprintf(n, \"/home/alice/loaded.%d\", getpid()); creat(n, 0600); }";
+        machine
+            .host(&format!(
+                "printf '%s\\n' '#include <stdio.h>' '#include <fcntl.h>' '#include <unistd.h>' '{library}' |
+                 cc -shared -fPIC -x c -o /home/alice/own.so -"
+            ))
+            .ok();
+        let lines = "LD_PRELOAD=/home/alice/own.so\nLD_DEBUG=libs\nLD_DEBUG_OUTPUT=/home/alice/ld\n\
+                     TERM=../../../home/alice\nTERMINFO=/home/alice\nLANG=../../../home/alice\nLOCPATH=/home/alice\n\
+                     TMPDIR=/home/alice\nBERTH_POLICY=/home/alice/policy\n";
         std::fs::write("/home/alice/.pam_environment", lines).unwrap();
         machine.stack(&Stack {
             before: "session required pam_env.so user_readenv=1".into(),
             ..Stack::default()
         });
+        let of_root = "find /home/alice -uid 0 | sort";
+        let before = machine.host(of_root).ok();
         let mut login =
             machine.ssh_background("alice", "echo $LANG $TERM $TERMINFO; exec sleep 1000");
         // It reaches the user's own programs, or this shows nothing.
@@ -195,7 +264,7 @@ fn what_a_user_has_in_their_environment_reaches_neither_the_keeper_nor_the_init(
             "../../../home/alice ../../../home/alice /home/alice"
         );
         let of_berth = ["berth-helper", "berth-init"].map(Process::named).concat();
-        assert!(of_berth.len() >= 2, "{of_berth:?}");
+        assert_eq!(of_berth.len(), 3, "{of_berth:?}");
         for process in of_berth {
             let environment = process.file("environ");
             assert_eq!(
@@ -203,32 +272,45 @@ fn what_a_user_has_in_their_environment_reaches_neither_the_keeper_nor_the_init(
                 "{process:?}"
             );
         }
-        let of_root = machine
-            .host("find /home/alice -uid 0 ! -name .pam_environment")
-            .ok();
-        assert_eq!(of_root, "", "what root's programs have written");
-        let of_alice = machine.host("ls /home/alice/ld.*");
-        assert!(
-            of_alice.success(),
-            "the loader's own words, of alice's programs"
+        assert_eq!(
+            machine.host(of_root).ok(),
+            before,
+            "what root's programs have written"
         );
+        machine
+            .host("ls /home/alice/ld.* /home/alice/loaded.*")
+            .ok();
     });
 }
 
 #[test]
-fn records_and_keepers_are_out_of_a_sessions_reach() {
+fn records_and_caps_are_out_of_a_sessions_reach() {
     Machine::run(|machine| {
+        machine.berth("reload").ok();
         let mut login = machine.ssh_terminal("alice");
-        let said = login.run("for file in $(find /run/berth /var/lib/berth -type f 2>/dev/null); do echo x >>$file && echo wrote $file; done 2>/dev/null; echo done");
-        assert_eq!(said, "done");
+        let id = machine.session();
         let user = machine.cgroups().user(machine.uid("alice"));
-        let said = login.run(&format!("echo max >{0}/pids.max; echo $$ >{0}/cgroup.procs; echo $$ >{1}/cgroup.procs; mkdir {0}/mine", user.display(), machine.cgroups().root().display()));
-        assert_eq!(said.lines().count(), 4, "{said}");
-        assert!(
-            said.lines()
-                .all(|line| line.contains("denied") || line.contains("cannot create")),
-            "{said}"
-        );
+        // As root sees them: what alice cannot even find is tried, too.
+        let files = machine.host("find /run/berth* /var/lib/berth -type f").ok();
+        let record = format!("/run/berth/sessions/{id}");
+        assert!(files.lines().any(|file| file == record), "{files}");
+        assert!(files.contains("/var/lib/berth/policy.json"), "{files}");
+        let files = files.lines().map(|file| format!("echo x >>{file}"));
+        let caps = ["cgroup.procs", "cgroup.freeze", "cgroup.subtree_control"];
+        let caps = caps.map(|file| format!("echo 1 >{}/{file}", user.display()));
+        let others = [
+            format!(
+                "echo $$ >{}/cgroup.procs",
+                machine.cgroups().root().display()
+            ),
+            format!("mkdir {}/mine", user.display()),
+            format!("rm -f {record}"),
+            "touch /run/berth/sessions/4711".to_owned(),
+        ];
+        for attempt in files.chain(caps).chain(others) {
+            let said = login.run(&attempt);
+            assert!(said.ends_with("Permission denied"), "{attempt}: {said}");
+        }
     });
 }
 

@@ -83,6 +83,35 @@ fn a_private_tmp_and_shm_have_the_sizes_that_the_policy_says() {
     });
 }
 
+/// An extended attribute is all there is to see of it on a kernel without SELinux.
+#[test]
+fn what_covers_a_folder_of_the_host_has_its_selinux_context() {
+    Machine::run(|machine| {
+        machine.host("mkdir -p /run/user").ok();
+        let folders = ["/tmp", "/var/tmp", "/run/user"];
+        let look = folders.map(|folder| {
+            let context = format!("system_u:object_r:type_of{}:s0", folder.replace('/', "_"));
+            let name = "security.selinux";
+            machine
+                .host(&format!("setfattr -n {name} -v {context} {folder}"))
+                .ok();
+            format!("getfattr --only-values --absolute-names -n {name} {folder}; echo; ")
+        });
+        let look = look.concat();
+        let on_the_host = machine.host(&look).ok();
+        for private_tmp in ["16M", "disk"] {
+            machine.policy(&Policy::with_namespaces(&format!(
+                r#"user = "identity", pid = true, mount = true, user_manager = "hidden", private_tmp = "{private_tmp}""#
+            )));
+            assert_eq!(
+                machine.ssh("alice", &look).ok(),
+                on_the_host,
+                "{private_tmp}"
+            );
+        }
+    });
+}
+
 #[test]
 fn a_runtime_folder_beside_a_hidden_manager_holds_a_tenth_of_the_memory_at_most() {
     Machine::run(|machine| {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use berth_tests::left_calls::{ALLOW, ARCHITECTURES, Filters, KILL};
 use berth_tests::{Door, Machine, Policy, Process, eventually};
 
 fn host_namespace(kind: &str) -> String {
@@ -131,6 +132,26 @@ fn the_init_has_given_up_everything() {
         // Not dumpable: the files of its /proc directory are root's.
         let owner = std::fs::metadata(format!("/proc/{}/environ", init.0)).unwrap();
         assert_eq!(std::os::unix::fs::MetadataExt::uid(&owner), 0);
+        // It takes its filter on when it has said that it is ready.
+        assert!(eventually(|| init.status("Seccomp").unwrap() == "2"));
+        let left = [
+            libc::SYS_rt_sigprocmask,
+            libc::SYS_rt_sigtimedwait,
+            libc::SYS_rt_sigreturn,
+            libc::SYS_restart_syscall,
+            libc::SYS_wait4,
+            libc::SYS_exit_group,
+            libc::SYS_exit,
+            libc::SYS_brk,
+            libc::SYS_munmap,
+        ];
+        let filters = Filters::of(init);
+        let [own, other] = ARCHITECTURES;
+        for call in 0..1024 {
+            let expected = if left.contains(&call) { ALLOW } else { KILL };
+            assert_eq!(filters.answer(own, call), expected, "system call {call}");
+            assert_eq!(filters.answer(other, call), KILL, "system call {call}");
+        }
         login.end();
     });
 }

@@ -79,6 +79,33 @@ fn setuid_programs_work_without_a_user_namespace() {
     });
 }
 
+/// Not even where its setuid bit works: who may use it has to be exempt to get out.
+#[test]
+fn sudo_stays_in_the_berth() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            "pid = true, ipc = true, mount = true, private_tmp = \"16M\"",
+        ));
+        machine
+            .host("echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers && chmod 440 /etc/sudoers")
+            .ok();
+        let look = "for kind in pid ipc mnt; do readlink /proc/self/ns/$kind; done; \
+                    sed -n s/^0:://p /proc/self/cgroup";
+        let said = machine.ssh(
+            "alice",
+            &format!("{look}; sudo -n sh -c '{look}'; sudo -n id -u"),
+        );
+        let said = said.ok();
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines.len(), 9, "{said}");
+        assert_eq!(lines[8], "0");
+        assert_eq!(lines[..4], lines[4..8]);
+        let outside = machine.host(look).ok();
+        let is_outside = |line: &&str| outside.contains(*line);
+        assert!(!lines[..8].iter().any(is_outside), "{said}");
+    });
+}
+
 #[test]
 fn other_modules_clean_up_on_the_host_when_the_module_closes_first() {
     Machine::run(|machine| {

@@ -37,19 +37,6 @@ pub fn known_file(path: &Path) -> nix::Result<(u64, u64)> {
     Ok((device, seen.stx_ino))
 }
 
-/// A new, empty session keyring in place of the caller's.
-pub fn new_keyring() -> nix::Result<()> {
-    const JOIN_SESSION_KEYRING: libc::c_int = 1; // keyctl(2); libc does not have it
-    let anonymous = std::ptr::null::<libc::c_char>();
-    // SAFETY: without a name the keyring is anonymous; no other memory.
-    let joined = unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) };
-    match Errno::result(joined) {
-        // A container's filter forbids all of keyctl, or the kernel has no keys: nobody in there can read any.
-        Err(Errno::EPERM | Errno::ENOSYS) => Ok(()),
-        other => other.map(drop),
-    }
-}
-
 /// How many lines the terminal on standard output shows.
 pub fn terminal_height() -> Option<u16> {
     terminal_size()

@@ -22,14 +22,14 @@ mod world;
 use berth_config::counted;
 use serde_json::json;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, not_so};
 use crate::{caller, json, pager};
 use finding::{Finding, Level};
 use world::World;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 no failure; 1 a failure; 4 only root may look.
+Exit status: 0 no failure; 1 a failure, or this is inside a berth; 4 only root may look.
 
 FAIL: logins do not get what the policy says. WARN: they may not, or users may be surprised.
 Without --fix nothing is changed.")]
@@ -47,6 +47,11 @@ type Check = fn(&World) -> Vec<Finding>;
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("look at all that there is to check")?;
+    if !berth_session::is_outside().unwrap_or(true) {
+        return Err(not_so(
+            "this is inside a berth, where most of the machine cannot be seen: type it outside",
+        ));
+    }
     let mut findings: Vec<(&str, Finding)> = Vec::new();
     let mut tell = |topic, found: Vec<Finding>| {
         findings.extend(found.into_iter().map(|one| (topic, one)));

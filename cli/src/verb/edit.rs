@@ -150,7 +150,7 @@ fn lock(places: &Places) -> io::Result<Flock<File>> {
         let who = fs::read_to_string(&path).unwrap_or_default();
         let who = who.trim();
         io::Error::other(format!(
-            "somebody else is at it (berth edit, process {who})"
+            "somebody else is editing the policy (berth edit, process {who})"
         ))
     })?;
     lock.set_len(0)?;

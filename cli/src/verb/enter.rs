@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::Command;
 
-use berth_protocol::{Instruction, install_filter};
+use berth_protocol::{Instruction, install_filter, new_session_keyring};
 use berth_session::filter::{self, Sockets, UserNamespaces};
 use berth_session::{Record, SessionId, State};
 use nix::sched::{CloneFlags, setns};
@@ -118,7 +118,7 @@ fn join(record: &Record, init: Option<OwnedFd>) -> Result<(), String> {
     // UID 0 of a user namespace is the host's. Whoever this becomes in there (by su) must not become it by a setuid
     // program, nor read the keys of who typed this.
     nix::sys::prctl::set_no_new_privs()
-        .and_then(|()| sys::new_keyring())
+        .and_then(|()| new_session_keyring())
         .and_then(|()| install_filter(&filter_of(record)))
         .map_err(|errno| format!("privileges cannot be given up: {errno}"))
 }

@@ -189,14 +189,10 @@ fn login(arguments: &Arguments, user: &str, session: Option<&Session>) -> Result
     let mut login = Login::of(user).map_err(not_so)?;
     match session {
         Some(session) => login = session.login(&login),
-        None => login.service = "sshd".into(),
+        None => login.set_service("sshd"),
     }
     if let Some(service) = &arguments.service {
-        login.service.clone_from(service);
-        login.tty.clear();
-    }
-    if login.service == "sshd" {
-        login.tty = "ssh".into();
+        login.set_service(service);
     }
     for (given, known) in [
         (&arguments.tty, &mut login.tty),

@@ -204,7 +204,7 @@ impl Sorted {
 
 fn is_below(place: &Group, groups: &[Group]) -> bool {
     let mut groups = groups.iter();
-    groups.any(|group| place.path().starts_with(group.path()))
+    groups.any(|group| place.is_within(group))
 }
 
 /// Whether a session will be where its user is frozen.

@@ -13,6 +13,7 @@ use crate::{json, pager, paint, when};
 
 mod admin;
 pub mod bites;
+mod entry;
 mod event;
 mod sentence;
 mod source;

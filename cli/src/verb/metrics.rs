@@ -22,7 +22,8 @@ use exposition::{Exposition, Format};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 printed, written or answered; 1 FILE or the output could not be written; 2 standard
-input is no connection; 4 only root may do this; 5 a session's record or the counters could not be read.
+input is no connection; 4 only root may do this; 5 a session's record or the counters could not be
+read.
 
 The N users of --top are those who use the most memory now. Counters of logins begin at boot.")]
 pub struct Arguments {

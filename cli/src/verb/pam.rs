@@ -46,9 +46,9 @@ other that has lines of Berth's.")]
     },
     /// Put Berth's lines into a service's file
     #[command(after_help = "\
-Exit status: 0 they are there; 1 nothing is changed, as no policy is loaded, a test login
-failed, a file is none that this could change, or the answer was no; 4 only root may do this; 5 done in some of the
-services, and not in one that is absent or whose test login failed.
+Exit status: 0 they are there; 1 nothing is changed, as no policy is loaded, a test login failed,
+a file cannot be changed by this command, or the answer was no; 4 only root may do this; 5 done in
+some of the services, and not in one that is absent or whose test login failed.
 
 What will change is shown. Then root and a local user whom the policy covers are logged in
 through the new stack, by libpam itself, from a copy of /etc/pam.d. Only when that went well

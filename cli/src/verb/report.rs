@@ -19,8 +19,8 @@ use sums::{By, Report, Sums};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 reported; 1 the policy in force names no accounting file, FILE is not there, or
-what --csv or --json prints could not be written; 3 the policy has an error; 4 only root may read the file; 5 some of its lines are
-no records.
+what --csv or --json prints could not be written; 3 the policy has an error; 4 only root may read
+the file; 5 some of its lines are no records.
 
 A session counts at the moment when it ended. TIME is a date or a date and time in the
 machine's time, as in 2026-11-24 or 2026-11-24T08:00, RFC 3339 with an offset, or a length

@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let in_vain = in_vain(&login, &machine);
     if let Some(why) = &in_vain {
         eprintln!(
-            "berth: {} {why}: as long as that is so, this counts for nothing",
+            "berth: {} {why}, so this has no effect until that changes",
             login.user
         );
     }

@@ -74,16 +74,16 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     opened.map_err(|refusal| match decision.outcome {
         Outcome::Deny { .. } => not_so("refused, as the policy says"),
         _ => not_so(format!(
-            "the login was refused ({refusal}); the system log says why (AUTHPRIV)"
+            "the login was refused ({refusal}); `berth log` says why"
         )),
     })?;
     let session = application.variable(c"BERTH_SESSION");
     match (&session, &decision.outcome) {
         (Some(session), _) => eprintln!("berth: session {session}"),
         (None, Outcome::Exempt) => {}
-        (None, _) => eprintln!(
-            "berth: let in WITHOUT a berth (on_error = \"allow\"); the system log says why"
-        ),
+        (None, _) => {
+            eprintln!("berth: let in WITHOUT a berth (on_error = \"allow\"); `berth log` says why")
+        }
     }
     let status = shell(&arguments.command, &login, account, session)?;
     drop(application);
@@ -107,12 +107,10 @@ fn policy(file: Option<&Path>) -> Result<Policy, Exit> {
 
 fn login(arguments: &Arguments) -> Result<Login, Exit> {
     let mut login = Login::of(&arguments.user).map_err(not_so)?;
-    login.service.clone_from(&arguments.service);
-    login.tty = match (&arguments.tty, arguments.service.as_str()) {
-        (Some(tty), _) => tty.clone(),
-        (None, "sshd") => "ssh".into(),
-        (None, _) => String::new(),
-    };
+    login.set_service(&arguments.service);
+    if let Some(tty) = &arguments.tty {
+        login.tty.clone_from(tty);
+    }
     login.rhost.clone_from(&arguments.rhost);
     Ok(login)
 }

@@ -51,7 +51,9 @@ fn serve(uid: u32) -> Result<Exit, String> {
     // From here on one that comes is for the manager.
     sys::hold_signals_back().map_err(|error| format!("cannot hold signals back: {error}"))?;
 
-    let refused = |refusal| format!("PAM ({MANAGER}): {refusal}; the system log says why");
+    let refused = |refusal| {
+        format!("PAM ({MANAGER}): {refusal}; the journal says why, and `berth log` if it was Berth")
+    };
     initgroups(&name, account.gid).map_err(|error| format!("cannot set its groups: {error}"))?;
     let mut application = Application::start(MANAGER, &account.name, None).map_err(refused)?;
     application.establish_credentials().map_err(refused)?;

@@ -7,14 +7,20 @@ use crate::facts::Machine;
 use crate::outcome::{Caps, Limit, PrivateTmp};
 use crate::setting::{Mark, value};
 use crate::tables::{CapsTable, Named, Profile, Rule};
-use crate::value::IdSet;
+use crate::value::{IdSet, Share};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
-    stalled(checker);
+    let contents = checker.contents;
+    for rule in &contents.rules {
+        let merged = checker.profile_of(rule);
+        stalled(checker, &merged.user);
+        stalled(checker, &merged.session);
+    }
+    let many = || contents.pools.values().chain(&contents.everyone);
+    many().for_each(|many| stalled(checker, &many.table));
     let Some(machine) = site.machine() else {
         return;
     };
-    let contents = checker.contents;
     let caps_of = |many: &Named<CapsTable>| {
         decide::caps(&many.table, &Bases::new(&machine, checker.files)).ok()
     };
@@ -23,8 +29,7 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     for rule in &contents.rules {
         of_rule(checker, rule, &everyone, &machine);
     }
-    let pools = contents.pools.values();
-    for many in pools.chain(&contents.everyone) {
+    for many in many() {
         if let Some(caps) = caps_of(many) {
             let marks = many.table.marks();
             never_slows(checker, &marks, &caps);
@@ -38,24 +43,19 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     }
 }
 
-/// Past memory_high a user's programs are slowed to a crawl, and nothing is killed or logged.
-fn stalled(checker: &mut Checker<'_>) {
-    let contents = checker.contents;
-    for rule in &contents.rules {
-        let merged = checker.profile_of(rule);
-        for caps in [&merged.user, &merged.session] {
-            let high = caps
-                .memory_high
-                .as_ref()
-                .filter(|high| high.value.is_some());
-            if let (Some(high), None) = (high, value(&caps.memory_max)) {
-                checker.findings.push(Finding::warning(
-                    high.at,
-                    "memory_high without memory_max",
-                    "past it programs stall, and nothing ends them",
-                ));
-            }
-        }
+/// Past memory_high programs are slowed to a crawl, and nothing is killed or logged.
+fn stalled(checker: &mut Checker<'_>, caps: &CapsTable) {
+    let Some(high) = &caps.memory_high else {
+        return;
+    };
+    let slows = high.value.is_some_and(|high| high.0 != Share::Infinity);
+    let ends = value(&caps.memory_max).is_some_and(|max| max.0 != Share::Infinity);
+    if slows && !ends {
+        checker.findings.push(Finding::warning(
+            high.at,
+            "memory_high without memory_max",
+            "past it programs stall, and nothing ends them",
+        ));
     }
 }
 

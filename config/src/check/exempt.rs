@@ -14,6 +14,7 @@ use crate::value::{AccountName, Glob, UidRange};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     let exempt = &checker.contents.exempt;
+    system_accounts(checker);
     unknown(checker, "user", &exempt.users, |name| site.has_user(name));
     unreached(checker);
     // Each distribution has its own group for sudo, and a policy is for many machines.
@@ -22,6 +23,22 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     });
     if let Some(machine) = site.machine() {
         sudoers(checker, site, &machine);
+    }
+}
+
+/// Who adds UIDs may not know that the list is no longer the default's. An empty one is meant so.
+fn system_accounts(checker: &mut Checker<'_>) {
+    let Some(setting) = &checker.contents.exempt.uids else {
+        return;
+    };
+    let ranges = setting.value.as_deref().unwrap_or_default();
+    let mut firsts = ranges.iter().map(|uids| *uids.range().start());
+    if !ranges.is_empty() && firsts.all(|first| first > 999) {
+        checker.findings.push(Finding::warning(
+            setting.at,
+            "system accounts are not exempt",
+            "what is written replaces the default: add \"1-999\", \"61184-65519\", \"65534\"",
+        ));
     }
 }
 

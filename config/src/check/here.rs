@@ -18,7 +18,8 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
             unknown_groups(checker, tests, |name| {
                 *known.entry(name).or_insert_with(|| site.has_group(name))
             });
-            stacks(checker, tests, site);
+            let gives = !rule.profiles().is_empty();
+            stacks(checker, tests, gives, site);
         }
     }
 }
@@ -43,7 +44,8 @@ fn unknown_groups<'t>(
     }
 }
 
-fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
+/// `gives`: the rule gives its logins a profile.
+fn stacks(checker: &mut Checker<'_>, tests: &Tests, gives: bool, site: &dyn Site) {
     let Some(setting) = &tests.service else {
         return;
     };
@@ -51,6 +53,12 @@ fn stacks(checker: &mut Checker<'_>, tests: &Tests, site: &dyn Site) {
     for service in &named {
         let warning = match site.pam_stack(service) {
             PamStack::WithBerth => continue,
+            PamStack::RefusesOnly if !gives => continue,
+            PamStack::RefusesOnly => Finding::warning(
+                setting.at,
+                format!("service `{service}` has no session line of pam_berth"),
+                "its logins get no profile, and can only be refused",
+            ),
             PamStack::WithoutBerth => Finding::warning(
                 setting.at,
                 format!("service `{service}` has no pam_berth in its PAM stack"),

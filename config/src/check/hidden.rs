@@ -1,14 +1,34 @@
-//! Rules that are never reached: each login that one matches, an earlier rule matches.
+//! Rules that are never reached: each login that one matches, an earlier rule matches, or its own exception.
 
 use std::collections::HashMap;
 
 use super::Checker;
-use crate::diagnostic::Finding;
-use crate::setting::{OneOf, Setting, value};
+use crate::diagnostic::{At, Finding};
+use crate::setting::{OneOf, Ref, Setting, value};
 use crate::tables::{Rule, Tests};
 use crate::value::{Glob, Name, Remote, UidRange};
 
+/// Says a macro of all tests.
+macro_rules! all_tests {
+    ($each:ident) => {
+        $each!(
+            user,
+            uid,
+            group,
+            primary_group,
+            host,
+            role,
+            time,
+            service,
+            tty,
+            rhost,
+            ruser
+        )
+    };
+}
+
 pub(super) fn check(checker: &mut Checker<'_>) {
+    excepting_all(checker);
     let contents = checker.contents;
     // Each with each would take minutes where there are a hundred thousand.
     let mut earlier = Earlier::default();
@@ -29,6 +49,43 @@ pub(super) fn check(checker: &mut Checker<'_>) {
             "this rule is never reached",
             label,
         ));
+    }
+}
+
+/// Rules of which an exception takes all logins. Any one of its tests is enough, where one may have thought of all.
+fn excepting_all(checker: &mut Checker<'_>) {
+    for rule in &checker.contents.rules {
+        let Some(except) = &rule.except else { continue };
+        // Whatever the rule tests, each login has a user, with a UID, and a service.
+        let every = [&except.user, &except.service].into_iter().flatten();
+        let every = every.filter(|setting| {
+            let globs = setting.value.iter().flat_map(|globs| &globs.0);
+            globs.map(Glob::as_str).any(|glob| glob == "*")
+        });
+        let mut covering: Vec<At> = every.map(|setting| setting.at).collect();
+        if let (Some(setting), Some(all)) = (&except.uid, UidRange::new(1, u32::MAX - 1)) {
+            let mut uids = setting.value.iter().flat_map(|uids| &uids.0);
+            covering.extend(uids.any(|uids| uids.covers(&all)).then_some(setting.at));
+        }
+        macro_rules! cover {
+            ($($key:ident),*) => {
+                $(
+                    if let (Some(setting), Some(_)) = (&except.$key, value(&rule.tests.$key)) {
+                        if one_covers(&except.$key, &rule.tests.$key, |a, b| a.covers(b)) {
+                            covering.push(setting.at);
+                        }
+                    }
+                )*
+            };
+        }
+        all_tests!(cover);
+        for at in covering {
+            checker.findings.push(Finding::warning(
+                at,
+                "this excepts all logins that the rule is for",
+                "one of the tests in `except` is enough for that",
+            ));
+        }
     }
 }
 
@@ -151,24 +208,18 @@ fn plain(tests: &Tests) -> String {
 }
 
 fn tests_cover(wide: &Tests, narrow: &Tests) -> bool {
-    macro_rules! all {
-        ($($key:ident: $covers:expr),* $(,)?) => {
-            true $(&& one_covers(&wide.$key, &narrow.$key, $covers))*
+    macro_rules! cover {
+        ($($key:ident),*) => {
+            true $(&& one_covers(&wide.$key, &narrow.$key, |a, b| a.covers(b)))*
         };
     }
-    all!(
-        user: |a, b| a.covers(b),
-        uid: |a, b| a.covers(b),
-        group: |a, b| a.covers(b),
-        primary_group: |a, b| a.covers(b),
-        host: |a, b| a.covers(b),
-        role: |a, b| a.covers(b),
-        time: |a, b| a.name == b.name,
-        service: |a, b| a.covers(b),
-        tty: |a, b| a.covers(b),
-        rhost: |a, b| a.covers(b),
-        ruser: |a, b| a.covers(b),
-    )
+    all_tests!(cover)
+}
+
+impl Ref {
+    fn covers(&self, other: &Ref) -> bool {
+        self.name == other.name
+    }
 }
 
 fn one_covers<T>(

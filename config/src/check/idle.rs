@@ -1,34 +1,62 @@
-//! Profiles and pools that nobody gets.
+//! What nothing refers to, and pools that nobody gets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, never};
 use crate::diagnostic::{At, Finding};
+use crate::setting::value;
+use crate::tables::Named;
 use crate::value::Name;
 
 pub(super) fn check(checker: &mut Checker<'_>) {
-    unused(checker);
+    let contents = checker.contents;
+    let rules = || contents.rules.iter();
+    let keys = || contents.profiles.values().map(|named| &named.table.keys);
+    let names = rules().flat_map(|rule| rule.profiles().iter().map(|profile| &profile.name));
+    let used = contents.with_inherited(names.collect::<Vec<_>>());
+    let used = used.into_iter().map(|(name, _)| name).collect();
+    unused(checker, "no rule uses profile", &contents.profiles, &used);
+    let pools = rules().map(|rule| &rule.keys.pool);
+    let pools = pools.chain(keys().map(|keys| &keys.pool));
+    let used = pools.filter_map(value).map(|pool| &pool.name).collect();
+    unused(
+        checker,
+        "no rule or profile names pool",
+        &contents.pools,
+        &used,
+    );
+    let tests = rules().flat_map(|rule| std::iter::once(&rule.tests).chain(&rule.except));
+    let times = tests.filter_map(|tests| value(&tests.time));
+    let used = times.flat_map(|times| times.0.iter().map(|time| &time.name));
+    unused(
+        checker,
+        "no rule tests time",
+        &contents.times,
+        &used.collect(),
+    );
+    let penalties = keys().filter_map(|keys| value(&keys.penalty));
+    let used = penalties.map(|penalty| &penalty.name).collect();
+    unused(
+        checker,
+        "no profile names penalty",
+        &contents.penalties,
+        &used,
+    );
     idle_pools(checker);
 }
 
-fn unused(checker: &mut Checker<'_>) {
-    let contents = checker.contents;
-    let rules = contents.rules.iter();
-    let names: Vec<&Name> = rules
-        .flat_map(|rule| rule.profiles().iter().map(|profile| &profile.name))
-        .collect();
-    let used: BTreeSet<&Name> = contents
-        .with_inherited(names)
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
-    for (name, profile) in &contents.profiles {
+/// What nothing refers to may be a slip in its own name: a drop-in's table was meant for another, which is as it was.
+fn unused<T>(
+    checker: &mut Checker<'_>,
+    told: &str,
+    tables: &BTreeMap<Name, Named<T>>,
+    used: &BTreeSet<&Name>,
+) {
+    for (name, named) in tables {
         if !used.contains(name) {
-            checker.findings.push(Finding::warning(
-                profile.at,
-                format!("no rule uses profile `{name}`"),
-                "",
-            ));
+            checker
+                .findings
+                .push(Finding::warning(named.at, format!("{told} `{name}`"), ""));
         }
     }
 }

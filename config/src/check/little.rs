@@ -1,10 +1,12 @@
-//! Limits with which nobody can work, most of them slips of units, and a limit of which the kernel gives less.
+//! Limits with which nobody can work, most of them slips of units, and a limit of which the kernel gives less. Penalties
+//! for everybody are such slips, too.
 
 use super::{Checker, Site};
 use crate::diagnostic::Finding;
 use crate::outcome::{Limit, Resource};
-use crate::tables::{CapsTable, Profile, Rule};
-use crate::value::{Devices, Rate, Share, too_little};
+use crate::setting::value;
+use crate::tables::{CapsTable, PenaltyTable, Profile, Rule};
+use crate::value::{Base, CpuQuota, Devices, Memory, Rate, Share, bytes_text, too_little};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     let contents = checker.contents;
@@ -17,6 +19,42 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     }
     for many in contents.pools.values().chain(&contents.everyone) {
         caps(checker, &many.table);
+    }
+    for named in contents.penalties.values() {
+        offences_of_all(checker, &named.table);
+    }
+}
+
+/// Whoever is logged in would be on the last step for good.
+fn offences_of_all(checker: &mut Checker<'_>, penalty: &PenaltyTable) {
+    if let (Some(setting), Some(Memory(Share::Amount(bytes)))) =
+        (&penalty.memory_above, value(&penalty.memory_above))
+    {
+        if let Some(wrong) = too_little("memory_above", *bytes) {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                format!(
+                    "each login is above a memory_above of {}",
+                    bytes_text(*bytes)
+                ),
+                wrong.label,
+            ));
+        }
+    }
+    if let (Some(setting), Some(CpuQuota::Part(part))) =
+        (&penalty.cpu_above, value(&penalty.cpu_above))
+    {
+        let percent = part.percent;
+        if part.of == Base::Bare && percent.of(100) < 10 {
+            checker.findings.push(Finding::warning(
+                setting.at,
+                format!("each shell is above a cpu_above of {percent}"),
+                format!(
+                    "it is of one CPU; did you mean \"{}%\"?",
+                    percent.of(10_000)
+                ),
+            ));
+        }
     }
 }
 

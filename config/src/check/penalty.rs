@@ -1,6 +1,6 @@
 //! Penalties: what they need, the range of each value, and profiles whose penalty can never apply.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{Checker, Site, above, never};
 use crate::decide;
@@ -8,8 +8,8 @@ use crate::diagnostic::{At, Finding};
 use crate::facts::Machine;
 use crate::outcome::Limit;
 use crate::setting::{Setting, value};
-use crate::tables::{PenaltyTable, Rule};
-use crate::value::{CpuQuota, Memory, Share, Span};
+use crate::tables::PenaltyTable;
+use crate::value::{CpuQuota, Memory, Name, Share, Span};
 
 /// Longer than a day, the mean tells of yesterday.
 const MOST_WINDOW: u64 = 86_400;
@@ -124,14 +124,11 @@ fn span(
     }
 }
 
-/// What comes to nothing here: penalties that no profile names, programs that do not count and are not here or not to
-/// be trusted, use that a cap keeps everybody below.
+/// What comes to nothing here: programs that do not count and are not here or not to be trusted, use that a cap keeps
+/// everybody below.
 pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
-    unnamed(checker);
     if let Some(machine) = site.machine() {
-        for rule in &checker.contents.rules {
-            never_above(checker, rule, &machine);
-        }
+        never_above(checker, &machine);
     }
     for named in checker.contents.penalties.values() {
         let (Some(setting), Some(except)) = (&named.table.except, value(&named.table.except))
@@ -151,69 +148,59 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
     }
 }
 
-fn unnamed(checker: &mut Checker<'_>) {
+/// Whoever is capped at what a penalty allows is never above it. It is nobody where that holds for all who are watched.
+fn never_above(checker: &mut Checker<'_>, machine: &Machine) {
     let contents = checker.contents;
-    let profiles = contents.profiles.values();
-    let named: BTreeSet<_> = profiles
-        .filter_map(|profile| value(&profile.table.keys.penalty))
-        .map(|penalty| &penalty.name)
-        .collect();
-    for (name, penalty) in &contents.penalties {
-        if !named.contains(name) {
-            checker.findings.push(Finding::warning(
-                penalty.at,
-                format!("no profile names penalty `{name}`"),
-                "",
-            ));
-        }
-    }
-}
-
-/// Whoever is capped at what a penalty allows is never above it.
-fn never_above(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine) {
-    let contents = checker.contents;
-    let merged = checker.profile_of(rule);
-    let Some((caps, _)) = above::user_caps(checker, rule, &merged, machine) else {
-        return;
-    };
-    let Some(penalty) = decide::penalty(contents, &merged, machine) else {
-        return;
-    };
-    let name = value(&merged.keys.penalty).map(|penalty| &penalty.name);
-    let Some(named) = name.and_then(|name| contents.penalties.get(name)) else {
-        return;
-    };
-    let table = &named.table;
-    let place = |at: Option<At>| at.map(|at| checker.place(at)).unwrap_or_default();
-    let keys = [
-        (
-            "cpu_above",
-            table.cpu_above.as_ref().map(|setting| setting.at),
-            (penalty.cpu_above, caps.cpu_quota),
+    // By penalty and key; `None` where somebody can be above it.
+    let mut told: BTreeMap<(&Name, &str), Option<Finding>> = BTreeMap::new();
+    // A login rule's profile is not what its users are watched and capped by.
+    for rule in contents.rules.iter().filter(|rule| !rule.is_login_rule()) {
+        let merged = checker.profile_of(rule);
+        let name = value(&merged.keys.penalty).map(|penalty| &penalty.name);
+        let Some((name, named)) = name.and_then(|name| contents.penalties.get_key_value(name))
+        else {
+            continue;
+        };
+        let Some(penalty) = decide::penalty(contents, &merged, machine) else {
+            continue;
+        };
+        // What a rule for other machines gives has nothing to do with how big this one is.
+        let caps = above::user_caps(checker, rule, &merged, machine);
+        let caps = caps.filter(|_| !rule.names_machines());
+        let caps = caps.map(|(caps, _)| caps).unwrap_or_default();
+        let (table, user) = (&named.table, &merged.user);
+        let keys = [
             (
-                "cpu_quota",
-                place(merged.user.cpu_quota.as_ref().map(|setting| setting.at)),
+                ("cpu_above", table.cpu_above.as_ref().map(|set| set.at)),
+                (penalty.cpu_above, caps.cpu_quota),
+                ("cpu_quota", user.cpu_quota.as_ref().map(|set| set.at)),
             ),
-        ),
-        (
-            "memory_above",
-            table.memory_above.as_ref().map(|setting| setting.at),
-            (penalty.memory_above, caps.memory_max),
             (
-                "memory_max",
-                place(merged.user.memory_max.as_ref().map(|setting| setting.at)),
+                (
+                    "memory_above",
+                    table.memory_above.as_ref().map(|set| set.at),
+                ),
+                (penalty.memory_above, caps.memory_max),
+                ("memory_max", user.memory_max.as_ref().map(|set| set.at)),
             ),
-        ),
-    ];
-    for (key, at, (above, cap), (name, place)) in keys {
-        if let (Some(at), Some(above), Some(Limit::Finite(cap))) = (at, above, cap) {
-            if above >= cap {
-                checker.findings.push(Finding::warning(
+        ];
+        for ((key, at), (above, cap), (cap_key, cap_at)) in keys {
+            let (Some(at), Some(above)) = (at, above) else {
+                continue;
+            };
+            let never = matches!(cap, Some(Limit::Finite(cap)) if above >= cap);
+            let finding = never.then(|| {
+                let place = cap_at.map(|at| checker.place(at)).unwrap_or_default();
+                Finding::warning(
                     at,
                     format!("nobody is ever above this `{key}` here"),
-                    format!("the {name} of {place} is no higher"),
-                ));
-            }
+                    format!("the {cap_key} of {place} is no higher"),
+                )
+            });
+            told.entry((name, key))
+                .and_modify(|others| *others = others.take().and(finding.clone()))
+                .or_insert(finding);
         }
     }
+    checker.findings.extend(told.into_values().flatten());
 }

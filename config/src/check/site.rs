@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::facts::{Login, Machine, disk_of, led_by_others};
+use crate::pam_files::{Entry, Folders};
 use crate::patience::asked;
 use crate::source;
 
@@ -11,9 +12,11 @@ use crate::source;
 pub enum PamStack {
     /// There is no such service here.
     Absent,
-    /// Its stack has pam_berth.
+    /// Its stack has pam_berth for sessions.
     WithBerth,
-    /// Its stack has not.
+    /// It has it for accounts alone: a login can be refused, and gets nothing.
+    RefusesOnly,
+    /// Its stack has none.
     WithoutBerth,
 }
 
@@ -55,42 +58,28 @@ pub struct ThisMachine {
 /// Groups that distributions give sudo to.
 pub(super) const SUDO_GROUPS: [&str; 3] = ["sudo", "wheel", "admin"];
 
-/// Where PAM looks for services' files, the first that has one first (pam.conf(5)).
-const PAM_FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
-
-/// A stack includes others; not deeper than this.
-const INCLUDE_DEPTH: usize = 8;
-
 impl Site for ThisMachine {
     fn systemd(&self) -> bool {
         booted_with_systemd()
     }
 
     fn has_user(&self, name: &str) -> bool {
-        // uzers would panic on a NUL.
-        !name.contains('\0') && is_known(name, |name| users::get_user_by_name(name).is_some())
+        is_known(name, |name| users::get_user_by_name(name).is_some())
     }
 
     fn has_group(&self, name: &str) -> bool {
-        // As above.
-        !name.contains('\0') && is_known(name, |name| users::get_group_by_name(name).is_some())
+        is_known(name, |name| users::get_group_by_name(name).is_some())
     }
 
     fn pam_stack(&self, service: &str) -> PamStack {
         match service.contains('/') {
             true => PamStack::Absent,
-            false => pam_stack(&PAM_FOLDERS.map(Path::new), service, 0),
+            false => pam_stack(&Folders::system(), service),
         }
     }
 
     fn pam_services(&self) -> Vec<String> {
-        let files = PAM_FOLDERS
-            .iter()
-            .filter_map(|folder| std::fs::read_dir(folder).ok());
-        files
-            .flatten()
-            .filter_map(|file| file.ok()?.file_name().into_string().ok())
-            .collect()
+        Folders::system().names().into_iter().collect()
     }
 
     fn sudoers(&self) -> Vec<Login> {
@@ -161,31 +150,15 @@ pub(crate) fn booted_with_systemd() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-fn pam_stack(folders: &[&Path], service: &str, depth: usize) -> PamStack {
-    if depth > INCLUDE_DEPTH {
-        return PamStack::Absent;
-    }
-    // What is included may be a path.
-    let text = folders
-        .iter()
-        .find_map(|folder| std::fs::read_to_string(folder.join(service)).ok());
-    let Some(text) = text else {
+fn pam_stack(folders: &Folders, service: &str) -> PamStack {
+    let Ok((_, text)) = folders.read(service) else {
         return PamStack::Absent;
     };
-    let has = text.lines().any(|line| {
-        let line = line.split('#').next().unwrap_or("").trim();
-        let mut words = line.split_whitespace();
-        let included = match (words.next(), words.next(), words.next()) {
-            (Some("@include"), Some(other), _) => Some(other),
-            (Some(_), Some("include" | "substack"), Some(other)) => Some(other),
-            _ => None,
-        };
-        line.contains("pam_berth")
-            || included
-                .is_some_and(|other| pam_stack(folders, other, depth + 1) == PamStack::WithBerth)
-    });
-    if has {
+    let some = |kind, is: fn(&Entry) -> bool| folders.stack(service, &text, kind).iter().any(is);
+    if some("session", Entry::opens) {
         PamStack::WithBerth
+    } else if some("account", Entry::is_berth) {
+        PamStack::RefusesOnly
     } else {
         PamStack::WithoutBerth
     }
@@ -210,17 +183,26 @@ mod tests {
                 "session required pam_unix.so\n# session required pam_berth.so\n",
             ),
             ("loop", "session include loop\n"),
+            ("stray", "auth required pam_berth.so\n"),
+            ("half", "session optional pam_berth.so close\n"),
+            (
+                "mail",
+                "account required pam_berth.so\nsession optional pam_berth.so close\n",
+            ),
             ("crond", "session  substack  common-session\n"),
             ("su", &format!("@include {}/sshd\n", folder.display())),
         ] {
             std::fs::write(folder.join(name), text).unwrap();
         }
-        let stack = |service: &str| pam_stack(&[&folder], service, 0);
+        let stack = |service: &str| pam_stack(&Folders::from(&*folder), service);
         assert_eq!(stack("sshd"), PamStack::WithBerth);
         assert_eq!(stack("crond"), PamStack::WithBerth);
         assert_eq!(stack("su"), PamStack::WithBerth);
         assert_eq!(stack("cron"), PamStack::WithoutBerth);
         assert_eq!(stack("loop"), PamStack::WithoutBerth);
+        assert_eq!(stack("stray"), PamStack::WithoutBerth);
+        assert_eq!(stack("half"), PamStack::WithoutBerth);
+        assert_eq!(stack("mail"), PamStack::RefusesOnly);
         assert_eq!(stack("atd"), PamStack::Absent);
         let machine = ThisMachine { cgroup_root: None };
         assert_eq!(machine.pam_stack("../passwd"), PamStack::Absent);

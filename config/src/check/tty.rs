@@ -8,34 +8,38 @@ use crate::setting::value;
 pub(super) fn check(checker: &mut Checker<'_>) {
     let contents = checker.contents;
     for rule in &contents.rules {
-        if let Some(setting) = &rule.tests.tty {
-            let ttys = setting.value.as_ref();
-            if ttys.is_some_and(|ttys| ttys.0.iter().all(|tty| tty.as_str().starts_with("/dev/"))) {
-                checker.findings.push(Finding::warning(
-                    setting.at,
-                    "this can never match",
-                    "a tty is named without \"/dev/\"",
-                ));
+        let services = value(&rule.tests.service);
+        let only_sshd = services.is_some_and(|services| {
+            let mut services = services.0.iter();
+            services.all(|service| service.literal() == Some("sshd"))
+        });
+        let except = rule.except.as_ref();
+        for (setting, told) in [
+            (&rule.tests.tty, "this can never match"),
+            (
+                except.map_or(&None, |except| &except.tty),
+                "this excepts nobody",
+            ),
+        ] {
+            let (Some(setting), Some(ttys)) = (setting, value(setting)) else {
+                continue;
+            };
+            let mut warn = |label: &str, note: Option<&str>| {
+                let warning = Finding::warning(setting.at, told, label);
+                checker.findings.push(match note {
+                    Some(note) => warning.note(note),
+                    None => warning,
+                });
+            };
+            if ttys.0.iter().all(|tty| tty.as_str().starts_with("/dev/")) {
+                warn("a tty is named without \"/dev/\"", None);
             }
-        }
-        let (Some(services), Some(ttys)) = (value(&rule.tests.service), value(&rule.tests.tty))
-        else {
-            continue;
-        };
-        let only_sshd = services
-            .0
-            .iter()
-            .all(|service| service.literal() == Some("sshd"));
-        let no_ssh = !ttys.0.iter().any(|tty| tty.matches("ssh"));
-        if let (Some(setting), true, true) = (&rule.tests.tty, only_sshd, no_ssh) {
-            checker.findings.push(
-                Finding::warning(
-                    setting.at,
-                    "this can never match",
+            if only_sshd && !ttys.0.iter().any(|tty| tty.matches("ssh")) {
+                warn(
                     "under sshd the tty is always \"ssh\"",
-                )
-                .note("sshd opens the PAM session before it has a terminal"),
-            );
+                    Some("sshd opens the PAM session before it has a terminal"),
+                );
+            }
         }
     }
 }

@@ -169,12 +169,6 @@ impl<'f> Facts<'f> {
         all.join(", ")
     }
 
-    /// Whether a rule tests how or when somebody logs in.
-    pub(crate) fn beyond_account(rule: &Rule) -> bool {
-        let time = |tests: &Tests| tests.time.is_some();
-        rule.is_login_rule() || time(&rule.tests) || rule.except.as_ref().is_some_and(time)
-    }
-
     /// One test; `None` where it is not made.
     fn test(&self, fact: Fact, tests: &Tests) -> Option<bool> {
         let login = self.login;

@@ -115,7 +115,6 @@ impl Login {
     /// Looks an account up through NSS. The host name and the time are this machine's and now;
     /// service, tty, rhost and ruser are empty, for the caller to fill in.
     pub fn of(user: &str) -> Result<Login, LookupError> {
-        // Tested first: uzers would panic on a NUL.
         let c_name = CString::new(user).map_err(|_| LookupError::BadName(user.into()))?;
         if user.is_empty() {
             return Err(LookupError::BadName(user.into()));

@@ -173,10 +173,11 @@ pub fn install(policy: &Policy, places: &Places) -> Result<(), InstallError> {
     let exempt = policy.exempt.render(policy.unanswered());
     let exempt = Pending::write(&places.exempt, &exempt)?;
     let loaded = Pending::write(&places.loaded, &text)?;
-    exempt.put()?;
     if policy.is_due_each_minute() {
+        // Before them: by itself it only costs looks.
         Pending::write(&places.due, "")?.put()?;
     }
+    exempt.put()?;
     loaded.put()?;
     if !policy.is_due_each_minute() {
         // What is left of an older policy costs a look each minute.

@@ -37,7 +37,6 @@ texts! {
     Glob: "a name or a pattern",
     Remote: "an address, a network or a pattern of names",
     Hours: "hours such as \"22:00-07:00\"",
-    IdList: "a list such as \"0-3,8\"",
     Percent: "a percentage such as \"25%\"",
 }
 
@@ -65,6 +64,7 @@ texts_and_numbers! {
     Rate: "a rate such as \"50M\", or \"infinity\"", |n| not_negative(n).and_then(Rate::of);
     Count: "a number or \"infinity\"", Count::of;
     CpuWeight: "1 to 10000 or \"idle\"", CpuWeight::of;
+    IdList: "a list such as \"0-3,8\"", |n| IdList::parse(&n.to_string());
     UidRange: "a UID or a range such as \"1000-1999\"", UidRange::of;
     Span: "a length of time such as \"30min\"", seconds;
     Linger: "a length of time such as \"12h\", or \"infinity\"", |n| seconds(n).map(|span| Linger(Some(span)));
@@ -203,8 +203,8 @@ impl Scalar for LocalTime {
     }
 }
 
-/// Types that are one of a few words: to read them, and to tell them.
-macro_rules! words {
+/// Types that are one of a few words: to read them.
+macro_rules! scalars {
     ($($type:ident: $($word:literal => $variant:ident),+;)*) => {
         $(
             impl Scalar for $type {
@@ -216,7 +216,15 @@ macro_rules! words {
                     })
                 }
             }
+        )*
+    };
+}
 
+/// The same, and to tell them.
+macro_rules! words {
+    ($($type:ident: $($word:literal => $variant:ident),+;)*) => {
+        scalars! { $($type: $($word => $variant),+;)* }
+        $(
             impl $type {
                 /// As a policy writes it.
                 pub fn word(self) -> &'static str {
@@ -229,8 +237,11 @@ macro_rules! words {
     };
 }
 
-words! {
+scalars! {
     OnError: "allow" => Allow, "deny" => Deny;
+}
+
+words! {
     MissingController: "deny" => Deny, "warn" => Warn;
     FrozenLogin: "deny" => Deny, "freeze" => Freeze;
     Action: "exempt" => Exempt, "deny" => Deny;

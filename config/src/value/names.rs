@@ -127,8 +127,9 @@ impl Line {
 }
 
 impl Text {
-    /// Checks a text: it is printed on the user's terminal.
+    /// Checks a text: it is printed on the user's terminal. Its lines may end as the file's do.
     pub fn parse(text: &str) -> Result<Text, Wrong> {
+        let text = text.replace("\r\n", "\n");
         if text
             .chars()
             .any(|c| c.is_control() && c != '\n' && c != '\t')
@@ -138,7 +139,7 @@ impl Text {
                 "newlines and tabs only",
             ));
         }
-        Ok(Text(text.into()))
+        Ok(Text(text))
     }
 }
 
@@ -191,6 +192,7 @@ mod tests {
         assert!(TmpName::parse("..").is_err());
         assert!(Path::parse("/srv/../etc").is_err());
         assert!(Text::parse("\x1b[2J").is_err());
+        assert!(Text::parse("a\rb").is_err());
         assert!(Text::parse("a\n\tb").is_ok());
         assert!(Line::parse("a\nb").is_err());
     }

@@ -145,13 +145,35 @@ fn a_private_tmp_or_shm_that_memory_max_does_not_hold() {
 
 #[test]
 fn a_throttle_without_a_limit() {
-    let body = "[profile.a]\nuser = { memory_high = \"1G\" }\n[[rule]]\nprofile = \"a\"\n";
-    assert_eq!(
-        warnings(body, &site(&[])),
-        ["3:10 memory_high without memory_max | past it programs stall, and nothing ends them"]
-    );
-    let both = body.replace("\"1G\"", "\"1G\", memory_max = \"2G\"");
-    assert_eq!(warnings(&both, &site(&[])), [""; 0]);
+    let stalls = |body: &str| {
+        let told = warnings(body, &site(&[]));
+        let expected =
+            "3:1 memory_high without memory_max | past it programs stall, and nothing ends them";
+        assert!(told.is_empty() || told == [expected], "{told:?}");
+        !told.is_empty()
+    };
+    let rule = "[[rule]]\nprofile = \"a\"";
+    for body in [
+        format!("[profile.a.user]\nCAPS{rule}"),
+        format!("[profile.a.session]\nCAPS{rule}"),
+        "[everyone]\nCAPS".into(),
+        format!("[pool.p]\nCAPS[profile.a]\npool = \"p\"\n{rule}"),
+    ] {
+        for caps in [
+            "memory_high = \"1G\"\n",
+            "memory_high = \"1G\"\nmemory_max = \"infinity\"\n",
+            "memory_high = \"10%\"\nmemory_max = \"unset\"\n",
+        ] {
+            assert!(stalls(&body.replace("CAPS", caps)), "{caps} {body}");
+        }
+        for caps in [
+            "memory_high = \"1G\"\nmemory_max = \"2G\"\n",
+            "memory_high = \"infinity\"\nmemory_max = \"unset\"\n",
+            "memory_high = \"unset\"\n",
+        ] {
+            assert!(!stalls(&body.replace("CAPS", caps)), "{caps} {body}");
+        }
+    }
 }
 
 #[test]
@@ -174,7 +196,7 @@ fn a_throttle_that_the_limit_keeps_everybody_from_passing() {
         format!("[profile.a.session]\nCAPS{rule}"),
         format!("[profile.a.session]\nCAPS{by_service}"),
         "[everyone]\nCAPS".into(),
-        "[pool.p]\nCAPS".into(),
+        "[pool.p]\nCAPS[profile.a]\npool = \"p\"\n[[rule]]\nprofile = \"a\"".into(),
     ] {
         for high in ["16G", "17G", "25%"] {
             assert!(told(high, &body), "{high} {body}");

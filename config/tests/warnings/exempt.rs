@@ -20,6 +20,19 @@ fn who_is_exempt_and_not_known() {
 }
 
 #[test]
+fn uids_in_the_place_of_the_system_accounts() {
+    let told = |uids: &str| warnings(&format!("[exempt]\nuids = [{uids}]\n"), &site(&[]));
+    let warning = "3:1 system accounts are not exempt | what is written replaces the default: \
+                   add \"1-999\", \"61184-65519\", \"65534\"";
+    for uids in ["\"20000-20010\"", "65534, \"1000-1005\""] {
+        assert_eq!(told(uids), [warning], "{uids}");
+    }
+    for uids in ["\"1-499\", 20000", "\"1-\"", "2000, 33", ""] {
+        assert_eq!(told(uids), [""; 0], "{uids}");
+    }
+}
+
+#[test]
 fn a_rule_for_none_but_exempt_accounts() {
     let told = |tests: &str| {
         let site = Site {

@@ -32,6 +32,27 @@ fn a_service_without_berth_in_its_stack() {
 }
 
 #[test]
+fn a_service_that_asks_berth_only_whether_to_refuse() {
+    let site = Site {
+        refuse_only: vec!["dovecot"],
+        ..Site::default()
+    };
+    let body = |outcome: &str| {
+        format!(
+            "[profile.p]\n[[rule]]\nservice = \"dovecot\"\n{outcome}\n[[rule]]\nprofile = \"p\"\n"
+        )
+    };
+    for action in ["action = \"deny\"", "action = \"exempt\""] {
+        assert_eq!(warnings(&body(action), &site), [""; 0]);
+    }
+    assert_eq!(
+        warnings(&body("profile = \"p\""), &site),
+        ["4:1 service `dovecot` has no session line of pam_berth | \
+          its logins get no profile, and can only be refused"]
+    );
+}
+
+#[test]
 fn a_service_whose_name_is_nearly_that_of_one() {
     let told = |services: &str| {
         let body = format!("[[rule]]\nservice = {services}\naction = \"deny\"\n");

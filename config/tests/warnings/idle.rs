@@ -1,4 +1,4 @@
-//! Profiles and pools that nobody gets.
+//! What nothing refers to, and pools that nobody gets.
 
 use super::{site, warnings};
 
@@ -9,6 +9,21 @@ fn a_profile_that_no_rule_uses() {
     assert_eq!(
         warnings(body, &site(&[])),
         ["5:10 no rule uses profile `c` | "]
+    );
+}
+
+#[test]
+fn a_pool_or_a_window_that_nothing_names() {
+    let body = "[pool.a]\n[pool.b]\n[pool.c]\n[profile.p]\npool = \"a\"\n\
+                [time.exam]\ndays = \"mon\"\n[time.night]\ndays = \"mon\"\n[time.exma]\ndays = \"tue\"\n\
+                [[rule]]\ntime = \"exam\"\nexcept = { time = \"night\" }\naction = \"deny\"\n\
+                [[rule]]\nuser = \"u\"\nprofile = \"p\"\npool = \"b\"\n[[rule]]\nprofile = \"p\"\n";
+    assert_eq!(
+        warnings(body, &site(&[])),
+        [
+            "4:7 no rule or profile names pool `c` | ",
+            "11:7 no rule tests time `exma` | "
+        ]
     );
 }
 

@@ -32,6 +32,11 @@ fn cpus_nodes_and_disks_that_this_machine_has_not() {
             told("9:1", "allowed_cpus", "0-15"),
         ]
     );
+    // Each once, however many rules give it.
+    let by_two = body("uid = 5000", "[[rule]]\nuid = 6000\nprofile = \"a\"");
+    let told = warnings(&by_two, &site(&[]));
+    let of_disks = told.iter().filter(|one| one.starts_with("7:41 "));
+    assert_eq!((told.len(), of_disks.count()), (5, 2), "{told:#?}");
     for others in ["host = \"big*\"", "role = \"big\""] {
         assert_eq!(warnings(&body(others, ""), &site(&[])), [""; 0]);
     }

@@ -67,12 +67,47 @@ fn caps_under_which_all_stand_still() {
             "[profile.a.user]\nCAPS[[rule]]\nprofile = \"a\"",
             "[profile.a.session]\nCAPS[[rule]]\nprofile = \"a\"\nservice = \"cron\"",
             "[everyone]\nCAPS",
-            "[pool.p]\nCAPS",
+            "[pool.p]\nCAPS[profile.a]\npool = \"p\"\n[[rule]]\nprofile = \"a\"",
         ] {
             assert_eq!(told(&caps, body), [format!("3:1 {warning}")], "{body}");
         }
     }
     for (caps, _) in [stalls("\"16M\"", ""), slow("\"10K\"", 0)] {
         assert_eq!(told(&caps, "[everyone]\nCAPS"), [""; 0]);
+    }
+}
+
+#[test]
+fn a_penalty_for_everybody() {
+    let told = |above: &str| {
+        let body = format!(
+            "[penalty.hog]\n{above}\nwindow = \"10min\"\nsteps = [\"50%\"]\nstep_time = \"1h\"\nforget = \"3h\"\n\
+             [profile.a]\npenalty = \"hog\"\n[[rule]]\nprofile = \"a\"\n"
+        );
+        warnings(&body, &site(&[]))
+    };
+    for (above, warning) in [
+        (
+            "memory_above = 8",
+            "each login is above a memory_above of 8 | a number alone is bytes; did you mean \"8G\"?",
+        ),
+        (
+            "memory_above = 0",
+            "each login is above a memory_above of 0 | at least 16M",
+        ),
+        (
+            "cpu_above = \"2.5%\"",
+            "each shell is above a cpu_above of 2.5% | it is of one CPU; did you mean \"250%\"?",
+        ),
+    ] {
+        assert_eq!(told(above), [format!("3:1 {warning}")]);
+    }
+    for above in [
+        "memory_above = \"16M\"",
+        "memory_above = \"0.01%\"",
+        "cpu_above = \"10%\"",
+        "cpu_above = \"2% of machine\"",
+    ] {
+        assert_eq!(told(above), [""; 0], "{above}");
     }
 }

@@ -33,3 +33,25 @@ fn a_terminal_that_is_named_by_its_path() {
     let both = body("[\"/dev/tty1\", \"tty2\"]");
     assert_eq!(warnings(&both, &site(&[])), [""; 0]);
 }
+
+#[test]
+fn an_exception_for_a_terminal_that_no_login_has() {
+    let told = |tests: &str, tty: &str| {
+        let except = format!("except = {{ tty = {tty}, group = \"tas\" }}");
+        let body = format!("[[rule]]\n{tests}\n{except}\naction = \"deny\"\n");
+        warnings(&body, &site(&["tas"]))
+    };
+    assert_eq!(
+        told("uid = \"1000-\"", "\"/dev/tty*\""),
+        ["4:12 this excepts nobody | a tty is named without \"/dev/\""]
+    );
+    assert_eq!(
+        told("service = \"sshd\"", "\"pts/*\""),
+        [
+            "4:12 this excepts nobody | under sshd the tty is always \"ssh\" | \
+          sshd opens the PAM session before it has a terminal"
+        ]
+    );
+    assert_eq!(told("uid = \"1000-\"", "\"pts/*\""), [""; 0]);
+    assert_eq!(told("service = \"sshd\"", "\"ssh\""), [""; 0]);
+}

@@ -35,3 +35,62 @@ fn a_rule_for_a_service_by_which_somebody_without_caps_may_come() {
         );
     }
 }
+
+#[test]
+fn several_rules_may_be_for_all_whom_a_rule_for_a_service_matches() {
+    let told = |tests: &str, rest: &str| {
+        let body = format!(
+            "[profile.student]\nuser = {{ memory_max = \"1G\" }}\n[profile.batch]\n\
+             [[rule]]\nservice = \"cron\"\n{tests}\nprofile = [\"student\", \"batch\"]\n\
+             [[rule]]\ngroup = \"cs101\"\nprofile = \"student\"\n\
+             [[rule]]\ngroup = \"cs202\"\nprofile = \"student\"\n{rest}\n"
+        );
+        let told = warnings(&body, &site(&["cs101", "cs202", "cs303"]));
+        assert!(told.len() < 2, "{told:?}");
+        !told.is_empty()
+    };
+    assert!(!told("group = [\"cs101\", \"cs202\"]", ""));
+    assert!(!told("group = [\"cs202\", \"cs101\"]\nuser = \"a*\"", ""));
+    let third = "group = [\"cs101\", \"cs202\", \"cs303\"]";
+    assert!(told(third, ""));
+    assert!(told(
+        third,
+        "[[rule]]\ngroup = \"cs303\"\naction = \"deny\""
+    ));
+    assert!(!told(
+        third,
+        "[[rule]]\ngroup = \"cs303\"\nprofile = \"batch\""
+    ));
+}
+
+#[test]
+fn a_rule_with_an_action_may_be_the_user_rule_of_some() {
+    let told = |before: &str, between: &str, behind: &str| {
+        let action = |group: &str| match group {
+            "" => String::new(),
+            group => format!("[[rule]]\ngroup = \"{group}\"\naction = \"exempt\"\n"),
+        };
+        let [before, between, behind] = [before, between, behind].map(action);
+        let body = format!(
+            "[profile.student]\nuser = {{ memory_max = \"1G\" }}\n[profile.batch]\n{before}\
+             [[rule]]\nservice = \"cron\"\nprofile = [\"student\", \"batch\"]\n{between}\
+             [[rule]]\nuid = \"1000-\"\nprofile = \"student\"\n\
+             [[rule]]\nprofile = \"student\"\n{behind}"
+        );
+        warnings(&body, &site(&["staff"]))
+    };
+    assert_eq!(
+        told("", "staff", ""),
+        [
+            "5:1 who comes by this rule may have no caps | policy.toml:8 is their user rule for whom it matches | \
+             a user's caps never depend on the login: they come from the user rule"
+        ]
+    );
+    assert_eq!(told("staff", "", ""), [""; 0]);
+    assert_eq!(told("", "", ""), [""; 0]);
+    assert!(
+        told("", "", "staff")
+            .iter()
+            .all(|one| one.contains("never reached"))
+    );
+}

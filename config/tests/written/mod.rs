@@ -66,6 +66,7 @@ pub struct Site {
     /// How often it was asked for a group.
     pub asked: std::cell::Cell<u32>,
     pub without_berth: Vec<&'static str>,
+    pub refuse_only: Vec<&'static str>,
     pub sudoers: Vec<Login>,
     pub accounting_problem: Option<&'static str>,
     pub program_problem: Option<&'static str>,
@@ -83,9 +84,10 @@ impl berth_config::Site for Site {
         self.groups.contains(&name)
     }
     fn pam_stack(&self, service: &str) -> PamStack {
-        match self.without_berth.contains(&service) {
-            true => PamStack::WithoutBerth,
-            false => PamStack::Absent,
+        match (&self.without_berth, &self.refuse_only) {
+            (without, _) if without.contains(&service) => PamStack::WithoutBerth,
+            (_, refuse) if refuse.contains(&service) => PamStack::RefusesOnly,
+            _ => PamStack::Absent,
         }
     }
     fn pam_services(&self) -> Vec<String> {

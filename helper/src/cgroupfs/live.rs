@@ -76,10 +76,7 @@ impl UserCaps {
         let mut all = whole(session, settings);
         // What the policy does not protect of the session itself is protected as its user.
         all.retain(|one| !protection::FILES.contains(&one.file) || settings.contains(one));
-        let above = session
-            .path()
-            .parent()
-            .map(|above| Group::from(above.to_owned()));
+        let above = session.parent();
         let had = |file: &str| above.as_ref().and_then(|above| above.read(file).ok());
         let mut of_user = protection::inherited(&whole(session, &self.own), settings);
         // What it has as its user changes, or would, with that.

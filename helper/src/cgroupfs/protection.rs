@@ -7,8 +7,8 @@
 use berth_session::Group;
 pub use berth_session::PROTECTION as FILES;
 
-use super::Setting;
-use crate::error::{Error, Result};
+use super::{Setting, cap_error};
+use crate::error::Result;
 
 fn protects(setting: &&Setting) -> bool {
     FILES.contains(&setting.file)
@@ -32,11 +32,8 @@ pub fn cover(group: &Group, below: &[Setting], own: &[Setting]) -> Result<()> {
         if !group.path().join(setting.file).exists() {
             continue; // the user's own value was missing too, and that was dealt with
         }
-        berth_session::cover(group, setting.file).map_err(|error| Error::Cap {
-            cap: setting.cap.into(),
-            whom: "all users".into(),
-            reason: error.to_string(),
-        })?;
+        berth_session::cover(group, setting.file)
+            .map_err(|error| cap_error("all users", setting, error.to_string()))?;
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ pub fn request(join: JoinAbility) -> Request {
         ruser: Vec::new(),
         policy: None,
         join,
-        on_error: berth_protocol::OnError::Deny,
+        on_error: OnError::Deny,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use berth_config::value::{Percent, bytes_text};
 use berth_session::systemd::Held;
-use berth_session::{Group, memory_in_use};
+use berth_session::{Group, cpu_max, memory_in_use};
 
 use super::{About, Notice};
 
@@ -77,10 +77,7 @@ impl Level {
                 None => {}
             }
         }
-        let cpu = group.read("cpu.max").unwrap_or_default();
-        let quota = cpu.trim().split_once(' ');
-        self.cpu_quota =
-            quota.and_then(|(of, period)| Some((of.parse().ok()?, period.parse().ok()?)));
+        self.cpu_quota = cpu_max(&group.read("cpu.max").unwrap_or_default());
     }
 
     pub fn is_capped(&self) -> bool {

@@ -1,5 +1,7 @@
 //! Whether a file of the kernel's says the same as a setting, each in its own words.
 
+use berth_session::cpu_max;
+
 use super::Setting;
 use crate::sys;
 
@@ -46,12 +48,9 @@ fn is_same_memory(wanted: &str, now: &str, page: u64) -> bool {
 
 /// The quota of cpu.max in a second, in microseconds.
 pub fn per_second(value: &str) -> u64 {
-    let quota = || {
-        let (quota, period) = value.split_once(' ')?;
-        let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
-        quota.checked_mul(1_000_000)?.checked_div(period)
-    };
-    quota().unwrap_or(u64::MAX)
+    let quota = cpu_max(value)
+        .and_then(|(quota, period)| quota.checked_mul(1_000_000)?.checked_div(period));
+    quota.unwrap_or(u64::MAX)
 }
 
 /// A list such as `0-3,8` as bits, the lowest in the first byte.

@@ -77,8 +77,7 @@ pub fn bring_scope(
     how: How,
     told: &mut Applied,
 ) -> Result<()> {
-    let above = scope.path().parent().unwrap_or(scope.path());
-    let slice = Group::from(above.to_path_buf());
+    let slice = scope.parent().unwrap_or_else(|| scope.clone());
     let settings = tasks::held(scope, &slice, user, settings);
     bring(tree, scope, Kept::Scope, &settings, how, told)
 }

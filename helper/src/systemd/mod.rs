@@ -1,14 +1,12 @@
 //! The caps on a machine that systemd runs: it is asked to set them, and nothing is written to its cgroups.
 
+mod here;
 mod in_force;
 pub mod live;
 mod pool;
 mod properties;
 mod tasks;
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use berth_config::outcome::MissingController;
@@ -17,13 +15,11 @@ use berth_session::{Group, Record, SessionId, Tree, UserFolder};
 
 use crate::caps::pool_of_earlier;
 use crate::decide::Planned;
-use crate::error::{Error, Result, file};
+use crate::error::{Error, Result};
 use crate::leader::Leader;
 use crate::settings::{self, Setting};
+use here::{Here, here};
 use in_force::State;
-
-/// The cgroup that a service manager keeps itself in, below its service's.
-const MANAGERS_OWN: &str = "init.scope";
 
 /// How long it may take from systemd's yes to the kernel's files: an event loop's turn.
 const EFFECT: Duration = Duration::from_secs(2);
@@ -124,7 +120,7 @@ impl Plan {
             _ => (Some(slice.child(&name)), Way::Scope(name)),
         };
         let whom = format!("user {}", self.uid);
-        let user = tasks::with_room(tree, &slice, folder, group.as_ref(), &self.user)?;
+        let user = tasks::with_room(&slice, folder, group.as_ref(), &self.user)?;
         let is_rescue = user != self.user;
         let user = but_in_use(&whom, &slice, &user, &mut missing)?;
         let mut asked = vec![("everyone".into(), tree.everyone(), everyone)];
@@ -239,55 +235,6 @@ fn is_in_force(
         && settings::of_this_kernel(slice, settings).all(in_force)
 }
 
-/// Where an application is before Berth takes it anywhere.
-#[derive(Debug)]
-enum Here {
-    /// In the scope that logind has made for its session.
-    InItsSession(Group),
-    /// In a unit of the user's service manager, or the manager itself: it must not be torn out of there.
-    InAnotherUnit,
-    /// In the server's unit, or in another session.
-    Elsewhere,
-}
-
-fn here(tree: &Tree, own: &Group, leader: &Leader) -> Result<Here> {
-    let pid = leader.role().pid;
-    // What nobody could look at fails: out of logind's session, which would then end, no login is taken by mistake.
-    let group = tree.of_process(pid)?;
-    let group = group.filter(|group| group.path().starts_with(own.path()));
-    let is_its_session = match &group {
-        Some(group) => is_session_of(group, pid)?,
-        None => false,
-    };
-    Ok(match group {
-        Some(group) if is_its_session => Here::InItsSession(group),
-        Some(group) if group.name() == MANAGERS_OWN || !group.name().ends_with(".scope") => {
-            Here::InAnotherUnit
-        }
-        _ => Here::Elsewhere,
-    })
-}
-
-/// Whether this is the scope of a session that logind has made for this very process. In another's (su
-/// typed in a session) it would be killed with that, and that with it.
-fn is_session_of(group: &Group, pid: i32) -> Result<bool> {
-    let id = group.name().strip_prefix("session-");
-    let id = id.and_then(|id| id.strip_suffix(".scope"));
-    let Some(id) = id.filter(|id| !id.is_empty()) else {
-        return Ok(false);
-    };
-    // As sd_session_get_leader(3) reads it.
-    let path = Path::new("/run/systemd/sessions").join(id);
-    let session = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
-        session => session.map_err(file("read", path))?,
-    };
-    let leader = session
-        .lines()
-        .find_map(|line| line.strip_prefix("LEADER="));
-    Ok(leader.and_then(|leader| leader.parse().ok()) == Some(pid))
-}
-
 impl Place {
     /// Puts the application into its session's cgroup, sets that one's caps, and waits until all caps are
     /// in force.
@@ -338,11 +285,7 @@ impl Place {
             let Some(reason) = in_force::wait(tree, group, setting, until) else {
                 continue;
             };
-            let error = Error::Cap {
-                cap: setting.cap.into(),
-                whom: whom.into(),
-                reason,
-            };
+            let error = settings::cap_error(whom, setting, reason);
             match self.missing_controller {
                 MissingController::Deny => return Err(error),
                 MissingController::Warn => missing.push(error.to_string()),
@@ -362,8 +305,7 @@ fn start_scope(
     slices: &[pool::Slice],
 ) -> Result<()> {
     let pid = leader.role().pid;
-    let above = group.path().parent().unwrap_or(group.path());
-    let slice = Group::from(above.to_path_buf());
+    let slice = group.parent().unwrap_or_else(|| group.clone());
     let text = |name, text: &str| Property::new(name, Value::Text(text.into()));
     let mut properties = vec![
         text("Description", "A login with Berth"),

@@ -4,16 +4,13 @@
 //! user's has a little more. So the units that are there are held at what they have, and the slice is given
 //! some more: for the new session, since nobody else can take it.
 
-use std::fs;
-
-use berth_session::{Group, Tree, UserFolder, systemd};
+use berth_session::{Group, UserFolder, systemd};
 
 use crate::error::Result;
 use crate::settings::{self, NEEDED, Setting};
 
 /// A user's caps, with room for the tasks of a login where there is none. `session` is where that is or will be.
 pub fn with_room(
-    tree: &Tree,
     slice: &Group,
     folder: &UserFolder,
     session: Option<&Group>,
@@ -22,7 +19,7 @@ pub fn with_room(
     let Some(max) = max(user).filter(|max| are_used_up(slice, *max)) else {
         return Ok(user.to_vec());
     };
-    systemd::hold(folder, max, &to_be_held(tree, slice, session))?;
+    systemd::hold(folder, max, &to_be_held(slice, session))?;
     Ok(with_reserve(user))
 }
 
@@ -80,8 +77,8 @@ fn with_reserve(user: &[Setting]) -> Vec<Setting> {
 }
 
 /// The units beside a session that are not yet held at what they have, and that.
-fn to_be_held(tree: &Tree, slice: &Group, session: Option<&Group>) -> Vec<(Group, u64)> {
-    let others = units(tree, slice).into_iter().filter_map(|unit| {
+fn to_be_held(slice: &Group, session: Option<&Group>) -> Vec<(Group, u64)> {
+    let others = slice.children().into_iter().filter_map(|unit| {
         let has = unit.number::<u64>("pids.current")?;
         let max = unit.number::<u64>("pids.max");
         // One that has none has just ended, or is about to begin.
@@ -91,19 +88,10 @@ fn to_be_held(tree: &Tree, slice: &Group, session: Option<&Group>) -> Vec<(Group
     others.collect()
 }
 
-fn units(tree: &Tree, slice: &Group) -> Vec<Group> {
-    let all = fs::read_dir(slice.path()).into_iter().flatten().flatten();
-    let folders = all.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    folders
-        .filter_map(|entry| {
-            let name = entry.file_name();
-            Some(tree.group(&tree.below(slice).join(name.to_str()?)))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use berth_session::{Controller, Manager};
 
     use super::*;
@@ -137,7 +125,7 @@ mod tests {
         write(&ended, ["0\n", "max\n"]);
         write(&next, ["1\n", "max\n"]);
         write(&lowered, ["33\n", "20\n"]);
-        assert_eq!(to_be_held(&tree, &slice, Some(&next)), [(grows, 60)]);
+        assert_eq!(to_be_held(&slice, Some(&next)), [(grows, 60)]);
 
         // Whoever sets caps while that lasts leaves it so.
         write(&slice, ["109\n", "116\n"]);

@@ -2,14 +2,15 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
 use berth_protocol::past_standard;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
+use nix::sched::CloneFlags;
 use nix::sys::stat::Mode;
-use nix::unistd::{chdir, fchdir};
+use nix::unistd::{chdir, fchdir, geteuid};
 
 use crate::host::Privilege;
 use crate::kept::Home;
@@ -17,27 +18,16 @@ use crate::sys::held::Held;
 
 /// The kinds of namespace that a session may have, and their names under /proc/self/ns. A user namespace
 /// is not among them: out of one there is no way back.
-const KINDS: [(i32, &str); 7] = [
+const KINDS: [(i32, &str); 5] = [
     (libc::CLONE_NEWIPC, "ipc"),
     (libc::CLONE_NEWPID, "pid"),
     (libc::CLONE_NEWUTS, "uts"),
     (libc::CLONE_NEWNET, "net"),
-    (libc::CLONE_NEWCGROUP, "cgroup"),
-    (CLONE_NEWTIME, "time"),
     (libc::CLONE_NEWNS, "mnt"),
 ];
 
-/// In linux/sched.h; not in libc, since clone(2) has other uses for the bit.
-const CLONE_NEWTIME: i32 = 0x80;
-
 /// The highest capability number that the kernel's 64 bits have room for.
 const MOST_CAPABILITIES: libc::c_ulong = 64;
-
-/// From linux/keyctl.h.
-const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
-
-/// No operation of keyctl(2), now or later: they count up from 0.
-const KEYCTL_NONE: libc::c_int = -1;
 
 /// The system's word for a failure of std's.
 pub fn errno(error: &io::Error) -> Errno {
@@ -46,10 +36,9 @@ pub fn errno(error: &io::Error) -> Errno {
 
 /// Whether this process is root.
 pub fn privilege() -> Privilege {
-    // SAFETY: touches no memory and cannot fail.
-    match unsafe { libc::geteuid() } {
-        0 => Privilege::Root,
-        _ => Privilege::Ordinary,
+    match geteuid().is_root() {
+        true => Privilege::Root,
+        false => Privilege::Ordinary,
     }
 }
 
@@ -67,8 +56,7 @@ pub fn home(namespaces: i32) -> Result<Home, Errno> {
 
 /// Joins namespaces of a process (a pidfd), or one namespace (a descriptor from /proc/PID/ns).
 pub fn setns(fd: &OwnedFd, namespaces: i32) -> Result<(), Errno> {
-    // SAFETY: touches no memory; the descriptor is open.
-    Errno::result(unsafe { libc::setns(fd.as_raw_fd(), namespaces) }).map(drop)
+    nix::sched::setns(fd, CloneFlags::from_bits_retain(namespaces))
 }
 
 /// Goes to a directory by a path that the kernel has told, and so had no link in it. One that has become a link since then
@@ -85,12 +73,6 @@ pub fn change_directory(path: &Path) -> Result<(), Errno> {
         }
     }
     fchdir(directory)
-}
-
-/// Execve gives no privilege any more, here and in all children.
-pub fn no_new_privs() -> Result<(), Errno> {
-    // SAFETY: touches no memory.
-    Errno::result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }).map(drop)
 }
 
 /// What a resource limit of this process is: soft and hard.
@@ -128,30 +110,4 @@ pub fn empty_bounding_set() -> Result<(), Errno> {
         }
     }
     Ok(())
-}
-
-/// A new, empty session keyring in place of the one that came along.
-pub fn new_keyring() -> Result<(), Errno> {
-    // SAFETY: a null name means an anonymous keyring; no other memory.
-    let joined = Errno::result(unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            KEYCTL_JOIN_SESSION_KEYRING,
-            std::ptr::null::<libc::c_char>(),
-        )
-    });
-    match joined {
-        Ok(_) => Ok(()),
-        // A container's seccomp profile may forbid keyctl altogether, and a kernel may have no keys. Then no
-        // keyring can be read in the session either, since it inherits that; so nothing is lost.
-        Err(_) if keys_are_out_of_reach() => Ok(()),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Whether keyctl(2) answers nothing at all. The kernel itself says EOPNOTSUPP to what is no operation.
-fn keys_are_out_of_reach() -> bool {
-    // SAFETY: touches no memory.
-    let answer = Errno::result(unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_NONE) });
-    matches!(answer, Err(Errno::ENOSYS | Errno::EPERM | Errno::EACCES))
 }

@@ -6,3 +6,4 @@ pub mod join;
 pub mod room;
 mod stack;
 pub mod start;
+mod undisturbed;

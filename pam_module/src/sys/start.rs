@@ -26,6 +26,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::stack::Stack;
+use super::undisturbed::{Blocked, Dumpable, SIGNAL_SET, set_mask};
 use crate::error::Error;
 
 /// The helper's only argument.
@@ -40,8 +41,7 @@ const SOCKET: c_int = 3;
 /// Descriptors from here on are free of 0 to 3, whatever the application has closed.
 const ABOVE: c_int = 10;
 
-/// The kernel's signal set has this many bytes; 1 to 64 are the signals.
-const SIGNAL_SET: usize = 8;
+/// 1 to 64 are the signals.
 const SIGNALS: c_int = 64;
 
 /// The kernel's `struct sigaction`, zeroed, is SIG_DFL; no architecture has a longer one.
@@ -301,8 +301,23 @@ fn prepare(plan: &Plan) -> Result<(), &'static str> {
     // SAFETY: touches no memory.
     let changed = unsafe { libc::syscall(libc::SYS_setresuid, 0, 0, 0) };
     check(changed, "becoming user 0")?;
+    own_context();
     raise_stack();
     Ok(())
+}
+
+/// The SELinux context of the next program: pam_selinux has set the user's, for the shell, and the helper would get it.
+/// Nothing to clear, or nobody who knows of such a thing (AppArmor has EINVAL), is no failure; where SELinux forbids it, it
+/// says so itself, and forbids the helper next.
+fn own_context() {
+    let path = c"/proc/self/attr/exec";
+    let flags = libc::O_WRONLY | libc::O_CLOEXEC;
+    // SAFETY: a constant path.
+    let file = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) };
+    if file >= 0 {
+        // SAFETY: one constant byte; the descriptor is closed by the exec.
+        let _ = unsafe { libc::syscall(libc::SYS_write, file, c"\n".as_ptr(), 1) };
+    }
 }
 
 /// The stack that the helper starts with: the kernel's own default.
@@ -372,53 +387,4 @@ fn wait(child: c_int, options: c_int) -> Option<c_int> {
         )
     };
     (waited == c_long::from(child)).then_some(status)
-}
-
-/// Sets this thread's signal mask, glibc's internal signals included, and returns the old one.
-fn set_mask(mask: u64) -> u64 {
-    let mut old = 0u64;
-    // SAFETY: both are 8 bytes, as SIGNAL_SET says; it cannot fail with these arguments.
-    let _ = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const mask,
-            &raw mut old,
-            SIGNAL_SET,
-        )
-    };
-    old
-}
-
-/// While this lives, no signal is delivered to this thread.
-struct Blocked(u64);
-
-impl Blocked {
-    fn all() -> Blocked {
-        Blocked(set_mask(u64::MAX))
-    }
-}
-
-impl Drop for Blocked {
-    fn drop(&mut self) {
-        set_mask(self.0);
-    }
-}
-
-/// A child that becomes root in full makes the memory that it shares undumpable, where its group changed
-/// (`su` again, or any application with another effective group). The application gets its own setting back.
-struct Dumpable(c_int);
-
-impl Dumpable {
-    fn remember() -> Dumpable {
-        // SAFETY: touches no memory.
-        Dumpable(unsafe { libc::prctl(libc::PR_GET_DUMPABLE, 0, 0, 0, 0) })
-    }
-
-    fn restore(self) {
-        if self.0 == 1 {
-            // SAFETY: touches no memory. Where it fails the application is only more private than before.
-            let _ = unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
-        }
-    }
 }

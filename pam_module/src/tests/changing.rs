@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use berth_protocol::{Instruction, install_filter};
+use berth_protocol::{Instruction, install_filter, new_session_keyring};
 use nix::errno::Errno;
+use nix::sys::prctl::set_no_new_privs;
 use nix::sys::wait::{WaitStatus, waitpid};
 
 use super::apart::apart;
@@ -34,7 +35,7 @@ pub fn forbid(call: libc::c_long) {
 
 /// Answers a system call with an error from here on.
 fn answer(call: libc::c_long, errno: Errno) {
-    join::no_new_privs().unwrap();
+    set_no_new_privs().unwrap();
     install_filter(&[
         LOAD_NUMBER,
         instruction(0x15, 1, call.try_into().unwrap()),
@@ -46,7 +47,7 @@ fn answer(call: libc::c_long, errno: Errno) {
 
 /// Answers EPERM to a system call with this for its first argument, from here on; and to others of its kind, if at all, this.
 pub fn forbid_with(call: libc::c_long, first: i32, others: Option<Errno>) {
-    join::no_new_privs().unwrap();
+    set_no_new_privs().unwrap();
     let others = others.map_or(0x7fff_0000, |errno| 0x0005_0000 | errno as u32);
     install_filter(&[
         LOAD_NUMBER,
@@ -173,7 +174,7 @@ fn the_working_directory_is_reached_without_a_right_to_read_and_through_no_link(
 #[test]
 fn privileges_do_not_come_back() {
     alone(|| {
-        join::no_new_privs().unwrap();
+        set_no_new_privs().unwrap();
         assert_eq!(status("NoNewPrivs"), "1");
     });
 }
@@ -192,7 +193,7 @@ fn a_filter_holds() {
 #[test]
 fn a_filter_does_not_slow_down_what_it_filters() {
     alone(|| {
-        join::no_new_privs().unwrap();
+        set_no_new_privs().unwrap();
         // From here on a filter has to leave the machine's speculation as it is.
         install_filter(&[
             LOAD_NUMBER,
@@ -211,7 +212,7 @@ fn a_filter_does_not_slow_down_what_it_filters() {
 #[test]
 fn a_filter_that_is_none_is_an_error() {
     alone(|| {
-        join::no_new_privs().unwrap();
+        set_no_new_privs().unwrap();
         assert_eq!(install_filter(&[LOAD_NUMBER]), Err(Errno::EINVAL));
     });
 }
@@ -219,9 +220,9 @@ fn a_filter_that_is_none_is_an_error() {
 #[test]
 fn the_session_keyring_is_a_new_one() {
     alone(|| {
-        join::new_keyring().unwrap();
+        new_session_keyring().unwrap();
         let first = keyring();
-        join::new_keyring().unwrap();
+        new_session_keyring().unwrap();
         let second = keyring();
         // Without keys in the kernel, or within reach, there is nothing to tell apart.
         if let Ok(first) = first {
@@ -236,7 +237,7 @@ fn the_session_keyring_is_a_new_one() {
 fn keys_that_nobody_can_reach_need_no_new_keyring() {
     alone(|| {
         forbid(libc::SYS_keyctl);
-        assert_eq!(join::new_keyring(), Ok(()));
+        assert_eq!(new_session_keyring(), Ok(()));
     });
 }
 
@@ -246,7 +247,7 @@ fn a_keyring_that_is_refused_where_there_are_keys_is_an_error() {
     alone(|| {
         // As the kernel answers to what is no operation.
         forbid_with(libc::SYS_keyctl, JOIN, Some(Errno::EOPNOTSUPP));
-        assert_eq!(join::new_keyring(), Err(Errno::EPERM));
+        assert_eq!(new_session_keyring(), Err(Errno::EPERM));
     });
 }
 

@@ -1,12 +1,11 @@
 //! From the first item to the helper's reply.
 
 use berth_protocol::exempt::ExemptError;
-use berth_protocol::{ChannelError, JoinAbility, OnError, Phase, Reply, Session};
+use berth_protocol::{ChannelError, HELPER, JoinAbility, OnError, Phase, Reply, Session};
 use nix::errno::Errno;
 
 use super::scripted::{Due, Login, no_answer};
 use super::starting::bare;
-use crate::arguments::HELPER;
 use crate::code::{Code, Verdict};
 use crate::error::Error;
 use crate::host::{ExemptList, Item, Level, Privilege};

@@ -346,7 +346,7 @@ impl Login {
 /// What comes of a helper that gives no reply.
 pub fn no_answer(error: ChannelError) -> Error {
     Error::Answer {
-        path: crate::arguments::HELPER.into(),
+        path: berth_protocol::HELPER.into(),
         error,
     }
 }

@@ -1,14 +1,8 @@
 //! Freezing and thawing: all that runs in a cgroup stops, and goes on where it was (admin-guide/cgroup-v2,
 //! cgroup.freeze). Whether something is frozen is the kernel's to know: Berth keeps no state of it.
 
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-use crate::cgroup::group::keyed;
 use crate::{Error, Group, Manager, Result, Tree, systemd};
 
 /// How long the kernel may take to stop the last process. Only one that waits for a device or a network file system
@@ -43,9 +37,10 @@ impl Tree {
     pub fn thaw_all(&self, groups: &[Group]) -> Vec<Error> {
         // systemd would thaw the slices above, too (252), or refuses (257).
         let may_go_on = |group: &&Group| {
-            let above = group.path().parent().map(|path| path.to_path_buf().into());
             self.manager() == Manager::Berth
-                || above.is_none_or(|above| self.frozen(&above).is_none())
+                || group
+                    .parent()
+                    .is_none_or(|above| self.frozen(&above).is_none())
         };
         let thawed = groups.iter().filter(may_go_on);
         let thawed = thawed.map(|group| (group, self.thaw(group)));
@@ -121,26 +116,21 @@ fn stopped(group: &Group, told: Result<()>, deadline: Instant) -> Result<()> {
 }
 
 fn wait(group: &Group, deadline: Instant) -> Result<()> {
-    let path = group.path().join("cgroup.events");
-    let failed = |error: std::io::Error| Error::file("read", &path, error);
     loop {
-        let mut events = File::open(&path).map_err(failed)?;
-        // By this very descriptor: the kernel reports a change since its last read.
-        let mut text = String::new();
-        events.read_to_string(&mut text).map_err(failed)?;
-        if keyed(&text, "frozen") == Some(1) {
-            return Ok(());
-        }
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(Error::Unfreezable {
-                path: group.path().into(),
-            });
+        match group.says_or_wait("frozen", 1, left) {
+            Ok(true) => return Ok(()),
+            Ok(false) if left.is_zero() => {
+                return Err(Error::Unfreezable {
+                    path: group.path().into(),
+                });
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let path = group.path().join("cgroup.events");
+                return Err(Error::file("read", &path, error));
+            }
         }
-        let timeout = PollTimeout::try_from(left.saturating_add(Duration::from_millis(1)));
-        let mut change = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
-        // Whatever it returns, the file is looked at anew.
-        let _ = poll(&mut change, timeout.unwrap_or(PollTimeout::MAX));
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{self, OFlag};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +100,16 @@ impl Group {
     /// A cgroup below.
     pub fn child(&self, name: &str) -> Group {
         self.path.join(name).into()
+    }
+
+    /// The one just above.
+    pub fn parent(&self) -> Option<Group> {
+        Some(self.path.parent()?.to_path_buf().into())
+    }
+
+    /// Whether it is another, or somewhere below that.
+    pub fn is_within(&self, above: &Group) -> bool {
+        self.path.starts_with(&above.path)
     }
 
     /// All cgroups just below.
@@ -218,6 +230,23 @@ impl Group {
             // signal many.
             .filter(|pid| *pid > 0)
             .collect())
+    }
+
+    /// Whether a line of its cgroup.events says this. If not, this waits until one changes, or for so long at most: then it is
+    /// for the caller to look again.
+    pub fn says_or_wait(&self, key: &str, value: u64, at_most: Duration) -> std::io::Result<bool> {
+        let mut events = File::open(self.path.join("cgroup.events"))?;
+        // By this very descriptor: the kernel reports a change since its last read.
+        let mut text = String::new();
+        events.read_to_string(&mut text)?;
+        if keyed(&text, key) == Some(value) {
+            return Ok(true);
+        }
+        let mut change = [PollFd::new(events.as_fd(), PollFlags::POLLPRI)];
+        let timeout = PollTimeout::try_from(at_most.saturating_add(Duration::from_millis(1)));
+        // Whatever it returns, the file is looked at anew.
+        let _ = poll(&mut change, timeout.unwrap_or(PollTimeout::MAX));
+        Ok(false)
     }
 
     /// Whether any process is in it or below. One that is there and cannot be looked at (no descriptor, no memory) counts:

@@ -74,11 +74,19 @@ impl Pressure {
     }
 }
 
-/// `QUOTA PERIOD` in microseconds, as percent of one CPU; `max PERIOD` is no limit.
-fn quota(text: &str) -> Option<f64> {
+/// The quota and the period of cpu.max, in microseconds; `max PERIOD` is no limit.
+pub fn cpu_max(text: &str) -> Option<(u64, u64)> {
     let (quota, period) = text.trim().split_once(' ')?;
-    let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
-    (period > 0).then(|| quota as f64 / period as f64 * 100.0)
+    Some((
+        quota.parse().ok()?,
+        period.parse().ok().filter(|one| *one > 0)?,
+    ))
+}
+
+/// The quota, as percent of one CPU.
+fn quota(text: &str) -> Option<f64> {
+    let (quota, period) = cpu_max(text)?;
+    Some(quota as f64 / period as f64 * 100.0)
 }
 
 fn pressure(group: &Group, resource: &str) -> Option<String> {

@@ -58,19 +58,24 @@ impl Usage {
 
     /// These figures, and earlier ones for those that are missing: a cgroup may go while it is read.
     pub fn or(self, earlier: Usage) -> Usage {
+        self.with(earlier, Option::or)
+    }
+
+    /// Made of each of these figures and the same one of another cgroup, or of another time.
+    pub fn with(self, other: Usage, of: fn(Option<u64>, Option<u64>) -> Option<u64>) -> Usage {
         Usage {
-            cpu_us: self.cpu_us.or(earlier.cpu_us),
-            cpu_user_us: self.cpu_user_us.or(earlier.cpu_user_us),
-            cpu_system_us: self.cpu_system_us.or(earlier.cpu_system_us),
-            throttled_us: self.throttled_us.or(earlier.throttled_us),
-            memory: self.memory.or(earlier.memory),
-            memory_peak: self.memory_peak.or(earlier.memory_peak),
-            tasks: self.tasks.or(earlier.tasks),
-            tasks_peak: self.tasks_peak.or(earlier.tasks_peak),
-            tasks_refused: self.tasks_refused.or(earlier.tasks_refused),
-            io_read: self.io_read.or(earlier.io_read),
-            io_write: self.io_write.or(earlier.io_write),
-            oom_kills: self.oom_kills.or(earlier.oom_kills),
+            cpu_us: of(self.cpu_us, other.cpu_us),
+            cpu_user_us: of(self.cpu_user_us, other.cpu_user_us),
+            cpu_system_us: of(self.cpu_system_us, other.cpu_system_us),
+            throttled_us: of(self.throttled_us, other.throttled_us),
+            memory: of(self.memory, other.memory),
+            memory_peak: of(self.memory_peak, other.memory_peak),
+            tasks: of(self.tasks, other.tasks),
+            tasks_peak: of(self.tasks_peak, other.tasks_peak),
+            tasks_refused: of(self.tasks_refused, other.tasks_refused),
+            io_read: of(self.io_read, other.io_read),
+            io_write: of(self.io_write, other.io_write),
+            oom_kills: of(self.oom_kills, other.oom_kills),
         }
     }
 }

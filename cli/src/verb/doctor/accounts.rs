@@ -33,7 +33,7 @@ pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = vec![match berthed {
         0 => Finding::warn(
             text,
-            "berth explain USER tells why; a directory may list nobody, so all rules are looked at",
+            "berth explain USER says why. LDAP mostly lists no users: then the checks below look at what each rule would give",
         ),
         _ => Finding::ok(text),
     }];

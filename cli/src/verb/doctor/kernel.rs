@@ -1,12 +1,10 @@
 //! The kernel: old enough to lack something, or told to refuse it.
 
 use berth_config::outcome::{Berth, UserNamespace};
+use berth_session::kernel::{OLDEST, is_too_old};
 
 use super::finding::Finding;
 use super::world::World;
-
-/// The first with cgroup.kill; setns on a pidfd is older.
-const OLDEST: (u32, u32) = (5, 14);
 
 /// Whether a berth has a namespace.
 pub type Has = fn(&Berth) -> bool;
@@ -36,50 +34,11 @@ const REFUSALS: [(&str, u64); 2] = [
 pub fn check(world: &World) -> Vec<Finding> {
     let release = world.text("/proc/sys/kernel/osrelease").unwrap_or_default();
     let release = release.trim();
-    let mut findings = Vec::new();
-    if version(release).is_some_and(|version| version < OLDEST) {
-        findings.push(Finding::fail(
-            format!("Linux {release} is older than 5.14: logins are refused"),
-            "run a newer kernel",
-        ));
-    }
-    for (kind, file) in forbidden(|path| world.number(path), |needed| world.any(needed)) {
-        findings.push(Finding::fail(
-            format!("user.{file} is 0: no login can have the {kind} namespace of its profile"),
-            format!("remove it from /etc/sysctl.d, and: sysctl user.{file}=65536"),
-        ));
-    }
-    for (name, value) in REFUSALS {
-        let file = format!("/proc/sys/{}", name.replace('.', "/"));
-        let wanted = |berth: &Berth| berth.privileges.nested_userns;
-        if world.number(&file) == Some(value) && world.any(wanted) {
-            findings.push(Finding::warn(
-                format!("{name} is {value}: nested_userns gives users nothing here"),
-                "remove it from /etc/sysctl.d, or nested_userns from the policy",
-            ));
-        }
-    }
-    let privileged = |berth: &Berth| berth.privileges.no_new_privs;
-    if world
-        .text("/proc/sys/net/ipv4/ping_group_range")
-        .is_some_and(|range| is_empty(&range))
-        && world.any(privileged)
-    {
-        findings.push(Finding::warn(
-            "net.ipv4.ping_group_range is empty: ping does not work under no_new_privs",
-            "sysctl net.ipv4.ping_group_range=\"0 2147483647\"",
-        ));
-    }
-    let mounts = world.text("/proc/self/mountinfo").unwrap_or_default();
-    if let Some((hidepid, remedy)) = hidden_from_root(&mounts) {
-        findings.push(Finding::warn(
-            format!(
-                "/proc has {hidepid}: keepers keep CAP_SYS_PTRACE, to see whom they end; and to berth-metrics@.service, \
-                 which has no capability, every session is dead"
-            ),
-            remedy,
-        ));
-    }
+    let mut findings: Vec<Finding> = too_old(release).into_iter().collect();
+    findings.extend(limits(world));
+    findings.extend(refusals(world));
+    findings.extend(ping(world));
+    findings.extend(hidden(world));
     if findings.is_empty() {
         let pressure = match world.path("/proc/pressure").is_dir() {
             true => "PSI",
@@ -89,16 +48,73 @@ pub fn check(world: &World) -> Vec<Finding> {
             "{release}: cgroup.kill, setns on a pidfd, {pressure}"
         )));
     }
-    let pattern = world
-        .text("/proc/sys/kernel/core_pattern")
-        .unwrap_or_default();
-    if let Some(program) = pattern.trim().strip_prefix('|') {
-        let program = program.split_whitespace().next().unwrap_or_default();
-        findings.push(Finding::ok(format!(
-            "core dumps go to {program}, which runs as root on the host, also those out of a berth"
-        )));
-    }
+    findings.extend(core_dumps(world));
     findings
+}
+
+fn too_old(release: &str) -> Option<Finding> {
+    is_too_old(release).then(|| {
+        Finding::fail(
+            format!("Linux {release} is older than {OLDEST}: logins are refused"),
+            "run a newer kernel",
+        )
+    })
+}
+
+fn limits(world: &World) -> impl Iterator<Item = Finding> {
+    let forbidden = forbidden(|path| world.number(path), |needed| world.any(needed));
+    forbidden.into_iter().map(|(kind, file)| {
+        Finding::fail(
+            format!("user.{file} is 0: no login can have the {kind} namespace of its profile"),
+            format!("remove it from /etc/sysctl.d, and: sysctl user.{file}=65536"),
+        )
+    })
+}
+
+fn refusals(world: &World) -> impl Iterator<Item = Finding> {
+    let is_wanted = world.any(|berth| berth.privileges.nested_userns);
+    let refusals = REFUSALS.into_iter().filter(move |(name, value)| {
+        let file = format!("/proc/sys/{}", name.replace('.', "/"));
+        is_wanted && world.number(&file) == Some(*value)
+    });
+    refusals.map(|(name, value)| {
+        Finding::warn(
+            format!("{name} is {value}: nested_userns gives users nothing here"),
+            "remove it from /etc/sysctl.d, or nested_userns from the policy",
+        )
+    })
+}
+
+fn ping(world: &World) -> Option<Finding> {
+    let range = world.text("/proc/sys/net/ipv4/ping_group_range")?;
+    let is_lost = is_empty(&range) && world.any(|berth| berth.privileges.no_new_privs);
+    is_lost.then(|| {
+        Finding::warn(
+            "net.ipv4.ping_group_range is empty: ping does not work under no_new_privs",
+            "sysctl net.ipv4.ping_group_range=\"0 2147483647\"",
+        )
+    })
+}
+
+fn hidden(world: &World) -> Option<Finding> {
+    let mounts = world.text("/proc/self/mountinfo")?;
+    let (hidepid, remedy) = hidden_from_root(&mounts)?;
+    Some(Finding::warn(
+        format!(
+            "/proc has {hidepid}: keepers keep CAP_SYS_PTRACE, to see whom they end; and to berth-metrics@.service, \
+             which has no capability, every session is dead"
+        ),
+        remedy,
+    ))
+}
+
+fn core_dumps(world: &World) -> Option<Finding> {
+    let pattern = world.text("/proc/sys/kernel/core_pattern")?;
+    let program = pattern.trim().strip_prefix('|')?;
+    let program = program.split_whitespace().next().unwrap_or_default();
+    Some(Finding::ok(format!(
+        "core dumps go to {program}, which runs as root on the host, also those out of a berth"
+    )))
 }
 
 /// Whether /proc hides processes also from root, if without capabilities and in no group but its own (`hidepid`, proc(5)); and
@@ -142,12 +158,6 @@ pub fn forbidden(
         .iter()
         .map(|(kind, file, _)| (*kind, *file))
         .collect()
-}
-
-/// `6.1.0-31-amd64` is (6, 1).
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 #[cfg(test)]

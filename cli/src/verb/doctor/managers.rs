@@ -9,10 +9,10 @@ use berth_protocol::service::MANAGER;
 
 use super::finding::Finding;
 use super::world::World;
-use crate::pam_files::Folders;
 use crate::readable::named;
 use crate::verb::pam::manager::DROP_IN;
 use crate::verb::pam::standing::Standing;
+use berth_config::pam_files::Folders;
 
 pub fn check(world: &World) -> Vec<Finding> {
     if !world.has_systemd() {

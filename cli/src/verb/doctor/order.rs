@@ -1,6 +1,6 @@
 //! What may not stand on the wrong side of pam_berth in a session stack.
 
-use crate::pam_files::Entry;
+use berth_config::pam_files::Entry;
 
 /// Modules that need the host, and what goes wrong inside a berth.
 const HOSTS: [(&str, &str); 13] = [

@@ -1,6 +1,7 @@
 //! The UIDs that own berths' user namespaces: nobody else may have them.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -19,65 +20,64 @@ pub fn check(world: &World) -> Vec<Finding> {
     let base = u64::from(policy.owner_uid_base());
     // The owner is the base and a UID below the base.
     let range = base..2 * base;
-    let last = range.end - 1;
-    let mut findings = Vec::new();
-    let remedy = "set defaults.owner_uid_base to a free range";
-    let accounts = world.accounts.iter().map(|(login, _)| login);
-    let taken: Vec<&str> = accounts
-        .filter(|login| range.contains(&u64::from(login.uid)))
-        .map(|login| &*login.user)
-        .collect();
+    let uids = format!("{base}-{}", range.end - 1);
+    let mut told = Vec::new();
+    let taken = taken(world, &range);
     if !taken.is_empty() {
-        findings.push(Finding::fail(
-            format!(
-                "UIDs {base}-{last} are Berth's, and accounts have some: {}",
-                named(&taken)
-            ),
-            remedy,
+        let taken = named(&taken);
+        told.push(format!(
+            "UIDs {uids} are Berth's, and accounts have some: {taken}"
         ));
     }
     for file in ["/etc/subuid", "/etc/subgid"] {
         let text = world.text(file).unwrap_or_default();
-        let overlapping: Vec<&str> = text
-            .lines()
-            .filter_map(|line| {
-                let mut fields = line.split(':');
-                let user = fields.next()?;
-                let first: u64 = fields.next()?.trim().parse().ok()?;
-                let count: u64 = fields.next()?.trim().parse().ok()?;
-                let end = first.saturating_add(count);
-                (first < range.end && range.start < end).then_some(user)
-            })
-            .collect();
-        if !overlapping.is_empty() {
-            findings.push(Finding::fail(
-                format!(
-                    "{file} gives some of {base}-{last}, which are Berth's, to {}",
-                    named(&overlapping)
-                ),
-                remedy,
+        let given = given(&text, &range);
+        if !given.is_empty() {
+            let given = named(&given);
+            told.push(format!(
+                "{file} gives some of {uids}, which are Berth's, to {given}"
             ));
         }
     }
     let strangers = strangers(world, &range);
     if !strangers.is_empty() {
-        let strangers: Vec<&str> = strangers.iter().map(String::as_str).collect();
-        findings.push(Finding::fail(
-            format!(
-                "processes run under UIDs of {base}-{last}, which are Berth's: {}",
-                named(&strangers)
-            ),
-            remedy,
+        let strangers = named(&strangers.iter().map(String::as_str).collect::<Vec<_>>());
+        told.push(format!(
+            "processes run under UIDs of {uids}, which are Berth's: {strangers}"
         ));
     }
-    if findings.is_empty() {
-        findings.push(Finding::ok(format!("UIDs {base}-{last} are nobody's")));
+    if told.is_empty() {
+        return vec![Finding::ok(format!("UIDs {uids} are nobody's"))];
     }
-    findings
+    let remedy = "set defaults.owner_uid_base to a free range";
+    let told = told.into_iter();
+    told.map(|what| Finding::fail(what, remedy)).collect()
+}
+
+/// Accounts that have a UID of an owner's.
+fn taken<'w>(world: &'w World, range: &Range<u64>) -> Vec<&'w str> {
+    let accounts = world.accounts.iter().map(|(login, _)| login);
+    accounts
+        .filter(|login| range.contains(&u64::from(login.uid)))
+        .map(|login| &*login.user)
+        .collect()
+}
+
+/// Who has some of them by a line of subuid(5).
+fn given<'t>(text: &'t str, range: &Range<u64>) -> Vec<&'t str> {
+    let lines = text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let user = fields.next()?;
+        let first: u64 = fields.next()?.trim().parse().ok()?;
+        let count: u64 = fields.next()?.trim().parse().ok()?;
+        let end = first.saturating_add(count);
+        (first < range.end && range.start < end).then_some(user)
+    });
+    lines.collect()
 }
 
 /// Processes under an owner's UID that are not Berth's own.
-fn strangers(world: &World, range: &std::ops::Range<u64>) -> Vec<String> {
+fn strangers(world: &World, range: &Range<u64>) -> Vec<String> {
     let mut found: Vec<String> = world
         .entries("/proc")
         .filter_map(|entry| {

@@ -8,9 +8,9 @@ use berth_protocol::service::JOINED;
 use super::finding::Finding;
 use super::order::{after_the_join, before_the_way_back};
 use super::world::World;
-use crate::pam_files::Folders;
 use crate::verb::pam::open::open;
 use crate::verb::pam::standing::Standing;
+use berth_config::pam_files::Folders;
 
 pub fn check(world: &World) -> Vec<Finding> {
     if !world.any(|_| true) {
@@ -30,7 +30,10 @@ pub fn check(world: &World) -> Vec<Finding> {
     findings.extend(sshd(world));
     if !right.is_empty() {
         let right = right.join(", ");
-        findings.insert(0, Finding::ok(format!("pam_berth stands right in {right}")));
+        findings.insert(
+            0,
+            Finding::ok(format!("pam_berth is in the right place in {right}")),
+        );
     }
     findings
 }
@@ -150,7 +153,10 @@ mod tests {
     #[test]
     fn a_good_stack_is_said_to_be_good_and_one_without_berth_is_a_failure() {
         let good = told(GOOD, SSHD);
-        assert_eq!(good, [(Level::Ok, "pam_berth stands right in sshd".into())]);
+        assert_eq!(
+            good,
+            [(Level::Ok, "pam_berth is in the right place in sshd".into())]
+        );
         let none = told("session required pam_unix.so\n", SSHD);
         assert_eq!(none.len(), 1, "{none:?}");
         assert_eq!(none[0].0, Level::Fail);
@@ -170,7 +176,7 @@ mod tests {
     #[test]
     fn a_line_of_sshd_config_may_be_indented() {
         let config = (SSHD.0, " \tUsePAM yes\n");
-        let good = [(Level::Ok, "pam_berth stands right in sshd".into())];
+        let good = [(Level::Ok, "pam_berth is in the right place in sshd".into())];
         assert_eq!(told(GOOD, config), good);
     }
 
@@ -209,7 +215,7 @@ mod tests {
         let stack = GOOD.replace("session required pam_unix", "session sufficient pam_unix");
         let wrong = told(&stack, SSHD);
         assert_eq!(wrong.len(), 1, "{wrong:?}");
-        assert!(wrong[0].1.contains("pass pam_berth over"), "{wrong:?}");
+        assert!(wrong[0].1.contains("pam_berth is skipped"), "{wrong:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use berth_config::Places;
-use berth_protocol::ANOTHER_VERSION;
+use berth_protocol::{ANOTHER_VERSION, HELPER};
 
 use super::finding::Finding;
 use super::world::World;
@@ -17,7 +17,7 @@ const LIBRARIES: [&str; 4] = ["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
 
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let helper = world.path(helper::HELPER);
+    let helper = world.path(HELPER);
     let no_answer = helper::no_answer(&Places::under(&world.root).exempt);
     findings.extend(sound(&helper, no_answer));
     let module = module(world);

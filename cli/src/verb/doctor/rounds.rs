@@ -45,7 +45,7 @@ pub fn check(world: &World) -> Vec<Finding> {
     };
     vec![Finding::warn(
         format!(
-            "{who}: windows, penalties and exceptions change the caps of nobody who is logged in"
+            "{who}: windows, penalties and exceptions are not applied to users who are logged in"
         ),
         remedy,
     )]

@@ -17,8 +17,7 @@ pub fn lines(
     berth: &Berth,
 ) -> Vec<String> {
     // This machine, also where the login is looked at as another's.
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host = host.trim_end();
+    let host = &Login::here().host;
     let mut lacks: Vec<String> = Vec::new();
     lacks.extend(controllers(host, explanation, berth));
     lacks.extend(namespaces(host, berth));
@@ -128,6 +127,10 @@ fn line_of_pam(login: &Login) -> Option<String> {
             format!("{service} is never joined: of this it gets the caps alone."),
         ),
         PamStack::WithBerth => None,
+        PamStack::RefusesOnly => Some(format!(
+            "{service} has no session line of pam_berth here, so its logins get nothing of this:\n\
+             berth pam enable {service}"
+        )),
         PamStack::WithoutBerth => Some(format!(
             "{service} has no pam_berth in its PAM stack here, so its logins get nothing of this:\n\
              berth pam enable {service}"

@@ -35,6 +35,21 @@ pub fn lines(
             "  rules test rhost, and this login comes from nowhere: try --rhost ADDRESS".into(),
         );
     }
+    caps(&mut out, explanation);
+    if !others.is_empty() {
+        section(
+            &mut out,
+            "SYSTEMD",
+            &slice(explanation.decision.pool.as_deref(), login.uid),
+            &others.iter().map(shown).collect::<Vec<_>>(),
+        );
+    }
+    this_login(&mut out, login, policy, explanation);
+    out
+}
+
+/// What the user gets in all, with their pool's and everyone's.
+fn caps(out: &mut Vec<String>, explanation: &Explanation) {
     let pool = match &explanation.decision.pool {
         Some(pool) => format!(", pool {pool}"),
         None => String::new(),
@@ -44,10 +59,10 @@ pub fn lines(
     match &explanation.decision.outcome {
         Outcome::Berth(_) => {
             let of_user = format!("{profile}{pool}");
-            section(&mut out, "USER CAPS", &of_user, &explanation.user_caps);
+            section(out, "USER CAPS", &of_user, &explanation.user_caps);
             let pool = explanation.decision.pool.as_deref().unwrap_or_default();
-            section(&mut out, "POOL CAPS", pool, &explanation.pool_caps);
-            section(&mut out, "EVERYONE", "", &explanation.everyone_caps);
+            section(out, "POOL CAPS", pool, &explanation.pool_caps);
+            section(out, "EVERYONE", "", &explanation.everyone_caps);
         }
         Outcome::Exempt | Outcome::Deny { .. } => {
             out.push(format!(
@@ -56,14 +71,9 @@ pub fn lines(
             ));
         }
     }
-    if !others.is_empty() {
-        section(
-            &mut out,
-            "SYSTEMD",
-            &slice(explanation.decision.pool.as_deref(), login.uid),
-            &others.iter().map(shown).collect::<Vec<_>>(),
-        );
-    }
+}
+
+fn this_login(out: &mut Vec<String>, login: &Login, policy: &Policy, explanation: &Explanation) {
     match &explanation.decision.outcome {
         Outcome::Exempt => out.push("\nTHIS LOGIN   exempt: Berth leaves it alone.".into()),
         Outcome::Deny { message: None } => out.push("\nTHIS LOGIN   denied".into()),
@@ -72,7 +82,7 @@ pub fn lines(
         } => out.push(format!("\nTHIS LOGIN   denied: {message}")),
         Outcome::Berth(berth) => {
             let profile = berth.profile.replace('+', " + ");
-            section(&mut out, "THIS LOGIN", &profile, &explanation.login);
+            section(out, "THIS LOGIN", &profile, &explanation.login);
             out.push(String::new());
             match berth.enforce {
                 false => out.push("Nothing of this is enforced: enforce = false.".into()),
@@ -80,7 +90,6 @@ pub fn lines(
             }
         }
     }
-    out
 }
 
 fn head(out: &mut Vec<String>, login: &Login, policy: &Policy) {

@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use berth_config::pam_files::Folders;
 use berth_config::{Places, Policy};
+use berth_protocol::exempt::Exempt;
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::lines::{self, Cannot};
@@ -15,9 +17,9 @@ use super::standing::{Standing, never};
 use super::trial::Trial;
 use crate::exit::{Exit, not_so};
 use crate::helper::no_answer;
-use crate::pam_files::Folders;
+use crate::readable::harmless;
 use crate::replace::Original;
-use crate::{ask, difference, lock};
+use crate::{ask, caller, difference, lock};
 
 /// Where the files from before a change are kept.
 const KEPT: &str = "/var/lib/berth/pam.d";
@@ -81,6 +83,12 @@ pub fn run(
         difference::print(path, &plan.original.text, &plan.new);
     }
     if !plans.is_empty() {
+        if let Some(admin) = not_exempt().filter(|_| change == Change::Enable) {
+            println!(
+                "You logged in as {admin}, who is not exempt: after this {admin} gets in only as the policy says, and sudo and \
+                 su do not lead out of a berth. List an admin's account under [exempt], and type berth reload, first."
+            );
+        }
         ask::confirm(yes, || match plans.len() {
             1 => "Test it, and change the file?".into(),
             many => format!("Test them, and change the {many} files?"),
@@ -106,6 +114,13 @@ pub fn run(
     })
 }
 
+/// Who types this, if the list of the exempt that the module reads does not cover them.
+fn not_exempt() -> Option<String> {
+    let name = caller::doer();
+    let covers = Exempt::load().is_ok_and(|list| list.covers(name.as_bytes()));
+    (!covers).then(|| harmless(&name))
+}
+
 /// What is to be done for a service, if anything is.
 fn plan(
     change: Change,
@@ -118,29 +133,23 @@ fn plan(
         return Err(about(&why));
     }
     let (path, text) = folders.read(service).map_err(|error| about(&error))?;
-    if let Some(other) = included(service, &text) {
-        let whole = change == Change::Disable && lines::taken(&text) != text;
-        if !whole {
-            if !all.contains(&other)
-                && Standing::of(folders, service).is_ok_and(|now| {
-                    matches!(now, Standing::Through(_)) != (change == Change::Enable)
-                })
-            {
-                let verb = match change {
-                    Change::Enable => "enable",
-                    Change::Disable => "disable",
-                };
-                return Err(about(&format!(
-                    "it includes {other}, and is as that is: berth pam {verb} {other}"
-                )));
-            }
-            println!("{service}: as {other}, which it includes");
-            return Ok(None);
+    let is_taken = change == Change::Disable && lines::taken(&text) != text;
+    if let Some(other) = included(service, &text).filter(|_| !is_taken) {
+        if !all.contains(&other) && is_otherwise(change, folders, service) {
+            let verb = match change {
+                Change::Enable => "enable",
+                Change::Disable => "disable",
+            };
+            return Err(about(&format!(
+                "it includes {other}, and is as that is: berth pam {verb} {other}"
+            )));
         }
+        println!("{service}: as {other}, which it includes");
+        return Ok(None);
     }
     let cannot = |cannot| match cannot {
         Cannot::Named(line) => about(&format!(
-            "line {line} of {} names the module otherwise than this would: remove it by hand",
+            "line {line} of {} has pam_berth, but not as this command writes it: remove it by hand",
             path.display()
         )),
         Cannot::Continued => about(&format!(
@@ -189,9 +198,17 @@ fn plan(
     }))
 }
 
+/// Whether a service that includes another is known not to be as it should be by that one.
+fn is_otherwise(change: Change, folders: &Folders, service: &str) -> bool {
+    let now = Standing::of(folders, service);
+    now.is_ok_and(|now| matches!(now, Standing::Through(_)) != (change == Change::Enable))
+}
+
 /// The service that logs people in whose session this one's includes, as Debian's su-l includes su.
 fn included(service: &str, text: &str) -> Option<String> {
-    let entries = crate::pam_files::entries(service, text).0.into_iter();
+    let entries = berth_config::pam_files::entries(service, text)
+        .0
+        .into_iter();
     let mut sessions = entries.filter(|entry| entry.kind == "session");
     sessions.find_map(|entry| {
         let other = entry.includes()?;

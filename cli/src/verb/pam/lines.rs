@@ -1,6 +1,6 @@
 //! Berth's own lines in a PAM file: where they belong, and how they are taken out again.
 
-use crate::pam_files::entries;
+use berth_config::pam_files::entries;
 
 /// The first of the file.
 const BEGINNING: [&str; 2] = [
@@ -75,7 +75,7 @@ pub fn taken(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pam_files::{Entry, Folders};
+    use berth_config::pam_files::{Entry, Folders};
     use std::path::{Path, PathBuf};
 
     /// The files of Debian 12 and 13, with their comments cut.

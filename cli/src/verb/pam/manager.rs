@@ -52,7 +52,7 @@ pub fn with_drop_in(
     })?;
     let reload = Command::new("systemctl").arg("daemon-reload").status();
     if !reload.is_ok_and(|status| status.success()) {
-        eprintln!("berth: systemd has not taken note of {DROP_IN}: systemctl daemon-reload");
+        eprintln!("berth: systemd has not read {DROP_IN}: type systemctl daemon-reload");
     }
     Ok(())
 }

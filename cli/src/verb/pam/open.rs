@@ -1,6 +1,6 @@
 //! What Berth's lines in a file would open: whom the stack refuses without them it would let in with them.
 
-use crate::pam_files::{Entry, Folders};
+use berth_config::pam_files::{Entry, Folders};
 
 /// What would be open, and what keeps it shut.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn open(folders: &Folders, service: &str, text: &str) -> Option<Open> {
         .iter()
         .all(|entry| entry.module.ends_with("pam_permit.so"));
     (!refuses_nobody && !account.iter().any(Entry::may_refuse)).then(|| Open {
-        what: "no account line of its own can refuse, so beside Berth's everybody would get in whom that lets in".into(),
+        what: "none of its own account lines can refuse a login; with Berth's line, everybody whom Berth lets in would get in".into(),
         remedy: REFUSE,
     })
 }

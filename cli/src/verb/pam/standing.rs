@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use berth_protocol::service::{MANAGER, is_never_joined};
 
 use super::lines;
-use crate::pam_files::{Entry, Folders};
+use berth_config::pam_files::{Entry, Folders};
 
 /// How a service stands to Berth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,9 +112,9 @@ fn skipping(stack: &[Entry]) -> Option<String> {
         // The last is Berth's line, or the substack that has it.
         let mut beside = below.filter(|other| other.level == entry.level);
         let how = if entry.may_end_the_stack() {
-            "its success would pass pam_berth over"
+            "if it succeeds, pam_berth is skipped"
         } else if beside.nth(entry.may_jump_over()).is_none() {
-            "its jump may lead over pam_berth"
+            "it may skip pam_berth"
         } else {
             return None;
         };
@@ -172,17 +172,17 @@ mod tests {
         let ends = "session sufficient pam_permit.so\n";
         wrong(
             &lines::put(ends).unwrap(),
-            "su:3: pam_permit.so is \"sufficient\", and its success would pass pam_berth over",
+            "su:3: pam_permit.so is \"sufficient\", and if it succeeds, pam_berth is skipped",
         );
         let of_sssd = "account sufficient pam_localuser.so\n";
         wrong(
             &format!("{of_sssd}{by_hand}"),
-            "su:1: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+            "su:1: pam_localuser.so is \"sufficient\", and if it succeeds, pam_berth is skipped",
         );
         let jumps = "session [default=2] pam_succeed_if.so\nsession optional pam_a.so\n";
         wrong(
             &lines::put(jumps).unwrap(),
-            "su:3: pam_succeed_if.so is \"[default=2]\", and its jump may lead over pam_berth",
+            "su:3: pam_succeed_if.so is \"[default=2]\", and it may skip pam_berth",
         );
         write("su", &lines::put(&jumps.replace('2', "1")).unwrap());
         assert_eq!(of("su"), Standing::Enabled);
@@ -195,7 +195,7 @@ mod tests {
         std::fs::write(folder.join("latin"), latin).unwrap();
         wrong(
             &format!("account include latin\n{by_hand}"),
-            "latin:2: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+            "latin:2: pam_localuser.so is \"sufficient\", and if it succeeds, pam_berth is skipped",
         );
         // What ends a substack, or what that includes, ends no more than the substack (pam.conf(5)).
         write("local", of_sssd);
@@ -205,17 +205,17 @@ mod tests {
         write("with-berth", &format!("{of_sssd}{by_hand}"));
         wrong(
             &format!("account substack with-berth\n{by_hand}"),
-            "with-berth:1: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+            "with-berth:1: pam_localuser.so is \"sufficient\", and if it succeeds, pam_berth is skipped",
         );
         wrong(
             &format!("account include auth-of-el\n{by_hand}"),
-            "local:1: pam_localuser.so is \"sufficient\", and its success would pass pam_berth over",
+            "local:1: pam_localuser.so is \"sufficient\", and if it succeeds, pam_berth is skipped",
         );
         // libpam jumps over a substack as over one module (its pam_dispatch.c); what is included counts by itself.
         let two = "account optional pam_a.so\naccount optional pam_b.so\n";
         write("two", two);
         let jump = "account [success=2 default=ignore] pam_c.so\n";
-        let over = "su:1: pam_c.so is \"[success=2 default=ignore]\", and its jump may lead over pam_berth";
+        let over = "su:1: pam_c.so is \"[success=2 default=ignore]\", and it may skip pam_berth";
         wrong(&format!("{jump}account substack two\n{by_hand}"), over);
         wrong(
             &format!("{jump}account substack with-berth\n{by_hand}"),

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use berth_config::Places;
-use berth_protocol::OnError;
 use berth_protocol::exempt::unanswered;
 use berth_protocol::service::JOINED;
 use serde_json::json;
@@ -12,7 +11,7 @@ use super::standing::{Standing, is_included};
 use crate::exit::{Exit, not_so};
 use crate::helper::no_answer;
 use crate::json;
-use crate::pam_files::{Entry, Folders, entries};
+use berth_config::pam_files::{Entry, Folders, entries};
 
 pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit> {
     let (folders, list) = (&Folders::under(root), Places::under(root).exempt);
@@ -44,10 +43,7 @@ pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit
         });
         json::print(json!({
             "services": services.collect::<Vec<_>>(),
-            "no_answer": match unanswered(&list) {
-                OnError::Allow => "allow",
-                OnError::Deny => "deny",
-            },
+            "no_answer": unanswered(&list).word(),
         }))?;
     } else {
         let width = found.iter().map(|(service, _)| service.len()).max();

@@ -14,8 +14,8 @@ use berth_protocol::service::MANAGER;
 use super::change::Change;
 use super::manager;
 use crate::application::Application;
-use crate::pam_files::Folders;
 use crate::{place, sys};
+use berth_config::pam_files::Folders;
 
 /// Where the copy of /etc/pam.d stands meanwhile. Only one change is made at a time.
 const COPY: &str = "/run/berth-pam";
@@ -56,7 +56,7 @@ impl Trial<'_> {
                 (Place::Berth, _) => println!("{service}: {user} logs in, into a berth"),
                 (Place::Outside, Change::Disable) => println!("{service}: {user} logs in"),
                 (Place::Outside, Change::Enable) => {
-                    println!("{service}: {user} logs in, WITHOUT a berth; the system log says why")
+                    println!("{service}: {user} logs in, WITHOUT a berth; `berth log` says why")
                 }
             }
             return Ok(());

@@ -6,6 +6,8 @@ use std::time::SystemTime;
 use berth_config::LocalTime;
 use berth_session::Entry;
 
+use crate::figures::added;
+
 /// What a report has a line for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum By {
@@ -58,26 +60,22 @@ pub struct Sums {
 impl Sums {
     /// CPU time in all.
     pub fn cpu_us(&self) -> Option<u64> {
-        sum(self.cpu_user_us, self.cpu_system_us)
+        added(self.cpu_user_us, self.cpu_system_us)
     }
 
     fn add(&mut self, entry: &Entry<'_>) {
         self.sessions += 1;
         self.seconds = self.seconds.saturating_add(entry.seconds);
-        self.cpu_user_us = sum(self.cpu_user_us, entry.cpu_user_us);
-        self.cpu_system_us = sum(self.cpu_system_us, entry.cpu_system_us);
-        self.throttled_us = sum(self.throttled_us, entry.throttled_us);
+        self.cpu_user_us = added(self.cpu_user_us, entry.cpu_user_us);
+        self.cpu_system_us = added(self.cpu_system_us, entry.cpu_system_us);
+        self.throttled_us = added(self.throttled_us, entry.throttled_us);
         self.memory_peak = self.memory_peak.max(entry.memory_peak);
-        self.oom_kills = sum(self.oom_kills, entry.oom_kills);
+        self.oom_kills = added(self.oom_kills, entry.oom_kills);
         self.tasks_peak = self.tasks_peak.max(entry.tasks_peak);
-        self.tasks_refused = sum(self.tasks_refused, entry.tasks_refused);
-        self.io_read = sum(self.io_read, entry.io_read);
-        self.io_write = sum(self.io_write, entry.io_write);
+        self.tasks_refused = added(self.tasks_refused, entry.tasks_refused);
+        self.io_read = added(self.io_read, entry.io_read);
+        self.io_write = added(self.io_write, entry.io_write);
     }
-}
-
-fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    one.into_iter().chain(other).reduce(u64::saturating_add)
 }
 
 /// A report in the making.

@@ -90,7 +90,7 @@ impl Page {
         stale.tell();
         let all: Vec<&Record> = records.iter().collect();
         let users = live::by_user(records);
-        let uids: Vec<String> = users.keys().map(u32::to_string).collect();
+        let uids: Vec<u32> = users.keys().copied().collect();
         let groups = users
             .values()
             .map(|records| live::user_group(tree, records));
@@ -107,30 +107,11 @@ impl Page {
         let oldest = records.iter().max_by_key(|record| record.age());
         let oldest = oldest.unwrap_or(first);
         let sessions = records.iter().zip(&of_sessions);
-        let lines = sessions.clone().map(|(record, figures)| {
-            let mut parts = vec![live::way_in(record), span(record.age())];
-            parts.extend(figures.usage.tasks.map(|tasks| counted(tasks, "task")));
-            let state = live::state(record, tree);
-            if state != "active" {
-                parts.push(state.into());
-            }
-            if stale.has(record) {
-                parts.push("stale".into());
-            }
-            format!("{:<3} {}", record.id, parts.join(", "))
-        });
-        let (mut exceptions, mut objects) = (Vec::new(), Vec::new());
-        for uid in users.keys() {
-            let (lines, of_uid) = exceptions::shown(name, *uid);
-            exceptions.extend(lines.into_iter().map(|line| match users.len() {
-                1 => line,
-                _ => format!("of {uid}: {line}"),
-            }));
-            objects.extend(of_uid);
-        }
-        let mut penalties = users
-            .keys()
-            .map(|uid| penalties::shown::to_root(name, *uid));
+        let lines = sessions
+            .clone()
+            .map(|(record, figures)| line(record, figures, tree, stale.has(record)));
+        let (exceptions, objects) = exceptions_of(name, &uids);
+        let mut penalties = uids.iter().map(|uid| penalties::shown::to_root(name, *uid));
         let (penalty, standing) = penalties
             .find(|(line, _)| line.is_some())
             .unwrap_or_default();
@@ -140,7 +121,10 @@ impl Page {
             title: format!(
                 "{} ({})  {}",
                 harmless(name),
-                uids.join(", "),
+                uids.iter()
+                    .map(u32::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", "),
                 decided(&all, any_stale)
             ),
             since: Some((oldest.opened_at(), oldest.age())),
@@ -260,6 +244,34 @@ impl Page {
         let about = json::merged(about, self.figures.object());
         json::merged(about, self.object.clone())
     }
+}
+
+/// A session of a user's.
+fn line(record: &Record, figures: &Figures, tree: Option<&Tree>, is_stale: bool) -> String {
+    let mut parts = vec![live::way_in(record), span(record.age())];
+    parts.extend(figures.usage.tasks.map(|tasks| counted(tasks, "task")));
+    let state = live::state(record, tree);
+    if state != "active" {
+        parts.push(state.into());
+    }
+    if is_stale {
+        parts.push("stale".into());
+    }
+    format!("{:<3} {}", record.id, parts.join(", "))
+}
+
+/// A user's exceptions, for people and for programs.
+fn exceptions_of(name: &str, uids: &[u32]) -> (Vec<String>, Vec<Value>) {
+    let (mut lines, mut objects) = (Vec::new(), Vec::new());
+    for uid in uids {
+        let (of_uid, objects_of_uid) = exceptions::shown(name, *uid);
+        lines.extend(of_uid.into_iter().map(|line| match uids.len() {
+            1 => line,
+            _ => format!("of {uid}: {line}"),
+        }));
+        objects.extend(objects_of_uid);
+    }
+    (lines, objects)
 }
 
 /// The names of their users, each once.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Instant;
 
-use berth_config::{LocalTime, Policy};
+use berth_config::{LocalTime, Login, Policy};
 use berth_session::{Group, Limits, Record, SessionId, State, Tree, tasks_refused};
 
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
@@ -45,7 +45,6 @@ impl Watch {
         let tree = Tree::find().ok();
         let root = tree.as_ref().map(|tree| tree.root().path());
         let size = berth_config::Machine::read(root).ok();
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
         Watch {
             began: Instant::now(),
             turn: 0,
@@ -54,7 +53,7 @@ impl Watch {
             stale: Stale::default(),
             today: Today::default(),
             machine: Machine {
-                host: host.unwrap_or_default().trim().to_owned(),
+                host: Login::here().host,
                 cpus: size.as_ref().map(|size| size.cpus.len() as f64),
                 memory: size.map(|size| size.memory),
                 ..Machine::default()

@@ -144,7 +144,7 @@ fn berth_pam_puts_the_package_in_force_and_takes_it_out(machine: &Booted) {
     assert_eq!(machine.ssh("alice", "cat /proc/1/comm").ok(), "berth-init");
     let doctor = machine.host("berth doctor").refused();
     for line in [
-        "\nok    pam        pam_berth stands right in sshd, su\n",
+        "\nok    pam        pam_berth is in the right place in sshd, su\n",
         "\nFAIL  pam        cron has no pam_berth",
     ] {
         assert!(doctor.stdout.contains(line), "{doctor:?}");

@@ -161,6 +161,7 @@ impl Folders {
         )
     }
 
+    /// Each of them, the admin's first.
     pub fn each(&self) -> impl Iterator<Item = &Path> {
         self.0.iter().map(PathBuf::as_path)
     }
@@ -241,7 +242,7 @@ impl Folders {
     }
 }
 
-#[cfg(test)]
+/// One folder alone.
 impl From<&Path> for Folders {
     fn from(folder: &Path) -> Folders {
         Folders(vec![folder.into()])

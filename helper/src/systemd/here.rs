@@ -1,0 +1,63 @@
+//! Where an application is before Berth takes it anywhere.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use berth_session::{Group, Tree};
+
+use crate::error::{Result, file};
+use crate::leader::Leader;
+
+/// The cgroup that a service manager keeps itself in, below its service's.
+const MANAGERS_OWN: &str = "init.scope";
+
+/// Where it may be.
+#[derive(Debug)]
+pub enum Here {
+    /// In the scope that logind has made for its session.
+    InItsSession(Group),
+    /// In a unit of the user's service manager, or the manager itself: it must not be torn out of there.
+    InAnotherUnit,
+    /// In the server's unit, or in another session.
+    Elsewhere,
+}
+
+/// Where it is. `own` is its user's slice.
+pub fn here(tree: &Tree, own: &Group, leader: &Leader) -> Result<Here> {
+    let pid = leader.role().pid;
+    // What nobody could look at fails: out of logind's session, which would then end, no login is taken by mistake.
+    let group = tree.of_process(pid)?;
+    let group = group.filter(|group| group.is_within(own));
+    let is_its_session = match &group {
+        Some(group) => is_session_of(group, pid)?,
+        None => false,
+    };
+    Ok(match group {
+        Some(group) if is_its_session => Here::InItsSession(group),
+        Some(group) if group.name() == MANAGERS_OWN || !group.name().ends_with(".scope") => {
+            Here::InAnotherUnit
+        }
+        _ => Here::Elsewhere,
+    })
+}
+
+/// Whether this is the scope of a session that logind has made for this very process. In another's (su
+/// typed in a session) it would be killed with that, and that with it.
+fn is_session_of(group: &Group, pid: i32) -> Result<bool> {
+    let id = group.name().strip_prefix("session-");
+    let id = id.and_then(|id| id.strip_suffix(".scope"));
+    let Some(id) = id.filter(|id| !id.is_empty()) else {
+        return Ok(false);
+    };
+    // As sd_session_get_leader(3) reads it.
+    let path = Path::new("/run/systemd/sessions").join(id);
+    let session = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        session => session.map_err(file("read", path))?,
+    };
+    let leader = session
+        .lines()
+        .find_map(|line| line.strip_prefix("LEADER="));
+    Ok(leader.and_then(|leader| leader.parse().ok()) == Some(pid))
+}
