@@ -42,8 +42,10 @@ pub(crate) fn group_list(user: &CStr, gid: u32) -> Option<GroupList> {
     let mut groups: Vec<libc::gid_t> = vec![0; 64];
     loop {
         let mut count = libc::c_int::try_from(groups.len()).ok()?;
+        // SAFETY: touches no memory.
+        let errno = unsafe { libc::__errno_location() };
         // SAFETY: the thread's own errno, which is always there.
-        unsafe { *libc::__errno_location() = 0 };
+        unsafe { *errno = 0 };
         // SAFETY: `user` is NUL-terminated, `groups` has room for `count` entries, and both outlive
         // the call.
         let found =
@@ -167,8 +169,8 @@ pub(crate) struct Account {
     pub(crate) gid: u32,
 }
 
-/// All accounts that NSS lists, by name. Directories of many accounts (SSSD) often list none. `listed_so_far` is told how many
-/// there are so far.
+/// All accounts that NSS lists, by name. Directories of many accounts (SSSD) often list none. `listed_so_far` is told
+/// how many there are so far.
 pub(crate) fn accounts(mut listed_so_far: impl FnMut(usize)) -> Vec<Account> {
     // SAFETY: walks getpwent's list, which is the process's own; no other thread of a command that
     // calls this looks accounts up meanwhile.
