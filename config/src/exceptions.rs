@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::check;
 use crate::decide::{Bases, caps};
 use crate::diagnostic::Severity;
 use crate::facts::{LocalTime, Login, Machine, disk_of, led_by_others};
@@ -179,6 +180,13 @@ impl Exceptions {
     /// What they are.
     pub fn list(&self) -> &[Exception] {
         &self.list
+    }
+
+    /// Whether somebody can work under them. Of a policy this is a warning, which is read when it is made; an exception is
+    /// in force at once.
+    pub fn bearable(&self) -> Result<(), String> {
+        let mut slips = check::too_little(&self.table).into_iter();
+        slips.try_for_each(|slip| Err(format!("{} ({})", slip.message, slip.label)))
     }
 
     /// Whether they come to something on a machine, whatever the policy says besides.
@@ -366,6 +374,28 @@ mod tests {
             "Memory=1",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_exception_that_nobody_can_work_under_is_a_slip() {
+        let bearable = |text: &str| Exceptions::of(vec![exception(text)]).unwrap().bearable();
+        assert_eq!(
+            bearable("memory_high=2").unwrap_err(),
+            "memory_high of 2 holds no login (a number alone is bytes; did you mean \"2G\"?)"
+        );
+        let slow = "io_write_bandwidth_max={ \"/\" = 50 }";
+        let told = bearable(slow).unwrap_err();
+        assert!(
+            told.starts_with("a bandwidth of 50 bytes a second ("),
+            "{told}"
+        );
+        for good in [
+            "memory_high=2G",
+            "memory_high=1%",
+            "io_write_bandwidth_max={ \"/\" = \"50M\" }",
+        ] {
+            assert_eq!(bearable(good), Ok(()), "{good}");
         }
     }
 

@@ -7,7 +7,7 @@ use crate::decide;
 use crate::decide::matching::Facts;
 use crate::decide::rules::ruling;
 use crate::diagnostic::Finding;
-use crate::facts::{Group, Login};
+use crate::facts::{Group, Login, tty_name};
 use crate::policy::exempt_list;
 use crate::setting::{joined, value};
 use crate::tables::{Action, Expect, ExpectTable, Rule};
@@ -161,18 +161,23 @@ fn login(table: &ExpectTable) -> Login {
             name: name.to_owned(),
         })
         .collect();
-    Login {
+    let mut login = Login {
         user: value(&table.user)
             .map(|user| user.as_str().to_owned())
             .unwrap_or_default(),
         uid: value(&table.uid).copied().unwrap_or(ORDINARY_UID),
         gid: 0,
         groups,
-        service: text(value(&table.service)),
-        tty: text(value(&table.tty)),
         rhost: text(value(&table.rhost)),
         ruser: text(value(&table.ruser)),
         host: text(value(&table.host)),
         at: value(&table.at).copied(),
+        ..Login::default()
+    };
+    // As a login tells it, and `berth explain`.
+    login.set_service(&text(value(&table.service)));
+    if let Some(tty) = value(&table.tty) {
+        login.tty = tty_name(tty.as_str()).to_owned();
     }
+    login
 }

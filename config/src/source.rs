@@ -34,7 +34,7 @@ pub enum SourceError {
         /// What the kernel said.
         source: std::io::Error,
     },
-    /// It is there, but somebody other than root could have written it, or it is no plain file.
+    /// It is there, but somebody other than root could have written it, or it is no plain file, or has an odd name.
     #[error("{path} is not used: {why}", path = .path.display())]
     Untrusted {
         /// The file or directory.
@@ -150,11 +150,23 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn open(path: &Path, trust: Trust) -> Result<Source, SourceError> {
+        // The copy of a policy names its files, and is JSON.
+        if path.to_str().is_none() {
+            return Err(SourceError::Untrusted {
+                path: path.into(),
+                why: "its name is not UTF-8",
+            });
+        }
         let file = open(path, trust)?;
         let read_error = |source| SourceError::Read {
             path: path.into(),
             source,
         };
+        if trust == Trust::Root {
+            // A link may lead into a folder where others can exchange what it leads to.
+            let path = path.canonicalize().map_err(read_error)?;
+            path.parent().map_or(Ok(()), directory)?;
+        }
         let mut bytes = Vec::new();
         file.take(LARGEST + 1)
             .read_to_end(&mut bytes)

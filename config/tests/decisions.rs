@@ -236,6 +236,21 @@ fn a_user_namespace_brings_no_new_privs_and_forbids_more_of_them() {
 }
 
 #[test]
+fn an_empty_contact_is_none_and_takes_that_of_the_defaults_away() {
+    let contact = |profile: &str| {
+        let defaults = "[defaults]\ncontact = \"help\"\n";
+        let policy = policy(&format!(
+            "{defaults}[profile.a]\n{profile}\n[[rule]]\nprofile = \"a\"\n"
+        ));
+        berth(&decide(&policy, &login("alice", 1001, &[])))
+            .contact
+            .clone()
+    };
+    assert_eq!(contact("").as_deref(), Some("help"));
+    assert_eq!(contact("contact = \"\""), None);
+}
+
+#[test]
 fn exempt_accounts_are_exempt_before_any_rule() {
     let policy = policy(
         "[exempt]\nusers = [\"ann\"]\ngroups = [\"sudo\"]\n[[rule]]\naction = \"deny\"\nmessage = \"no\"\n",
@@ -368,6 +383,9 @@ fn an_empty_list_of_expectations_drops_those_of_the_files_before() {
     assert_eq!(errors(&format!("expect = []\n{rule}")), 0);
     let own = "[[expect]]\nuser = \"x\"\naction = \"exempt\"\n";
     assert_eq!(errors(&format!("{rule}{own}")), 1);
+    // Of rules it would take none away.
+    assert_eq!(errors("expect = []\nrule = []\n"), 1);
+    assert_eq!(Written::new("version = 1\nrule = []\n").check().errors(), 0);
 }
 
 #[test]

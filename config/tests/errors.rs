@@ -502,6 +502,23 @@ fn an_expectation_asks_for_a_login_with_the_uid_that_it_names() {
 }
 
 #[test]
+fn an_expectation_asks_for_a_login_with_the_terminal_that_it_would_have() {
+    for (tests, login) in [
+        ("tty = \"ssh\"", "service = \"sshd\""),
+        ("tty = \"tty1\"", "service = \"login\"\ntty = \"/dev/tty1\""),
+        ("tty = \"tty2\"", "service = \"sshd\"\ntty = \"tty2\""),
+    ] {
+        let rule = format!("[[rule]]\n{tests}\naction = \"deny\"\n");
+        let expect = format!("[[expect]]\nuser = \"x\"\n{login}\naction = \"deny\"\n");
+        assert_eq!(
+            errors(&format!("version = 1\n{rule}{expect}")),
+            [""; 0],
+            "{tests}"
+        );
+    }
+}
+
+#[test]
 fn an_expectation_that_is_not_met_is_an_error() {
     let policy = "version = 1\n[profile.a]\n[[rule]]\nname = \"staff\"\ngroup = \"staff\"\nprofile = \"a\"\n[[rule]]\nservice = \"cron\"\naction = \"deny\"\n";
     let expect = |expect: &str| errors(&format!("{policy}[[expect]]\n{expect}\n"));

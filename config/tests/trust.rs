@@ -2,7 +2,9 @@
 
 mod written;
 
+use std::ffi::OsStr;
 use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -52,6 +54,13 @@ fn a_file_that_others_could_have_written_is_refused() {
     assert!(Policy::load_file(&path).is_ok(), "sticky, as /tmp is");
     std::os::unix::fs::chown(&written.folder, Some(65534), None).unwrap();
     assert!(refusal(&path).ends_with("is not used: the directory's owner is not root"));
+    // Nor by a link: there it can be exchanged for another file of root's.
+    let link = Written::new("");
+    std::fs::remove_file(link.path()).unwrap();
+    std::os::unix::fs::symlink(&path, link.path()).unwrap();
+    assert!(refusal(&link.path()).ends_with("is not used: the directory's owner is not root"));
+    std::os::unix::fs::chown(&written.folder, Some(0), None).unwrap();
+    assert!(Policy::load_file(&link.path()).is_ok());
 }
 
 #[test]
@@ -74,6 +83,9 @@ fn what_is_no_file_is_refused_and_holds_nobody_up() {
     Policy::load_file(&written.path()).unwrap();
     std::fs::write(written.path(), long((4 << 20) + 1)).unwrap();
     assert!(refusal(&written.path()).ends_with("longer than 4 MiB"));
+    let latin = written.folder.join(OsStr::from_bytes(b"caf\xe9.toml"));
+    std::fs::write(&latin, "version = 1\n").unwrap();
+    assert!(refusal(&latin).ends_with("caf\u{fffd}.toml is not used: its name is not UTF-8"));
 }
 
 #[test]

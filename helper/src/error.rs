@@ -95,6 +95,20 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// A group of the user's is in no map, and the application could not take it on after the join.
+    #[error(
+        "group {gid} of user {uid} cannot be in a berth's map: it is no id of this machine's, or one of {base} to {last}, which are the owners'; set defaults.owner_uid_base to a range without groups"
+    )]
+    Group {
+        /// The group.
+        gid: u32,
+        /// Whose.
+        uid: u32,
+        /// The first of the owners.
+        base: u32,
+        /// The last one.
+        last: u64,
+    },
     /// The kernel is too old.
     #[error(
         "this kernel ({release}) is too old: Berth needs Linux {OLDEST} or newer, for cgroup.kill and setns on a pidfd"
@@ -122,7 +136,7 @@ impl Error {
             Error::UserNamespace(_) => Cause::UserNamespace,
             Error::Cap { .. } => Cause::Cap,
             Error::Disk { .. } => Cause::Disk,
-            Error::Map { .. } => Cause::GroupsMap,
+            Error::Map { .. } | Error::Group { .. } => Cause::GroupsMap,
             Error::Owner { .. } => Cause::OwnerUid,
             Error::Kernel { .. } => Cause::Kernel,
             Error::CannotJoin(_) => Cause::CannotJoin,

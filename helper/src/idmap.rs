@@ -65,6 +65,17 @@ pub fn identity(own: &str, base: u32) -> Result<String> {
     render("the ids of this machine", &extents)
 }
 
+/// Whether a map has an id.
+pub fn has(map: &str, id: u32) -> bool {
+    let id = u64::from(id);
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().flat_map(str::parse::<u64>);
+        let (first, count) = (numbers.next(), numbers.nth(1));
+        let extent = first.zip(count);
+        extent.is_some_and(|(first, count)| (first..first + count).contains(&id))
+    })
+}
+
 /// `minimal`: just these ids, mapped to themselves.
 pub fn minimal(what: &'static str, ids: impl IntoIterator<Item = u32>) -> Result<String> {
     let mut extents: Vec<Extent> = Vec::new();

@@ -206,10 +206,11 @@ fn reap() -> ! {
     // Blocked, so that one that comes between the look and the wait is not lost.
     let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None);
     loop {
-        while matches!(
-            waitpid(None, Some(WaitPidFlag::WNOHANG)),
-            Ok(status) if status != WaitStatus::StillAlive
-        ) {}
+        while match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(status) => status != WaitStatus::StillAlive,
+            // It is reaped, and a real-time signal has ended it, which nix does not know.
+            Err(errno) => errno == Errno::EINVAL,
+        } {}
         let _ = child.wait();
     }
 }

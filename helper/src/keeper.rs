@@ -89,6 +89,10 @@ impl Keeper {
         self.linger(&mut watch);
         self.ask_to_end();
         self.end(begun, usage);
+        // Last, because a user can hold it up.
+        if let Some(watch) = watch {
+            watch.speaker.end();
+        }
     }
 
     fn wait_for_the_logins_end(&self, watch: &mut Option<Watch>) {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 
+use berth_config::Login;
 use berth_config::outcome::{CgroupPlace, UserNamespace};
 use berth_session::{Manager, Record, SessionId, Tree, kernel_text};
 use nix::unistd::Pid;
 
 use crate::decide::Planned;
-use crate::error::{Result, file, system};
+use crate::error::{Error, Result, file, system};
 use crate::leader::Leader;
 use crate::{caps, chroot, idmap, init, kernel, pam_group, sys};
 
@@ -85,10 +86,13 @@ fn maps(planned: &Planned, leader: &Leader) -> Result<Option<init::Maps>> {
     let login = &planned.login;
     Ok(match planned.berth.namespaces.user {
         UserNamespace::Off => None,
-        UserNamespace::Identity => Some(init::Maps {
-            uids: idmap::identity(&own("/proc/self/uid_map")?, base)?,
-            gids: idmap::identity(&own("/proc/self/gid_map")?, base)?,
-        }),
+        UserNamespace::Identity => {
+            let gids = identity_of_groups(login, &own("/proc/self/gid_map")?, base)?;
+            Some(init::Maps {
+                uids: idmap::identity(&own("/proc/self/uid_map")?, base)?,
+                gids,
+            })
+        }
         UserNamespace::Minimal => {
             // All that the application still sets after the join: root, the user, every group that
             // the databases or pam_group give it or will, and the terminal's group.
@@ -104,4 +108,49 @@ fn maps(planned: &Planned, leader: &Leader) -> Result<Option<init::Maps>> {
             })
         }
     })
+}
+
+/// `identity` of the groups, all of the login's among them: it would end in initgroups, after the join. What groups the
+/// application has now is not asked: they may be those of who typed su.
+fn identity_of_groups(login: &Login, own: &str, base: u32) -> Result<String> {
+    let map = idmap::identity(own, base)?;
+    let groups = login.groups.iter().map(|group| group.gid);
+    let mut all = groups.chain([login.gid]);
+    match all.find(|gid| !idmap::has(&map, *gid)) {
+        None => Ok(map),
+        Some(gid) => Err(Error::Group {
+            gid,
+            uid: login.uid,
+            base,
+            last: 2 * u64::from(base) - 1,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_config::Group;
+
+    use super::*;
+
+    #[test]
+    fn a_group_that_is_in_no_map_is_an_error_before_anything_is_changed() {
+        let mut login = crate::decide::tests::planned("group-in-no-map", "", "").login;
+        let mut with = |gid, own: &str| {
+            login.groups.push(Group {
+                name: "projects".into(),
+                gid,
+            });
+            let made = identity_of_groups(&login, own, 2_000_000_000);
+            login.groups.pop();
+            made
+        };
+        let all = "0 0 4294967295\n";
+        with(1_999_999_999, all).unwrap();
+        with(4_000_000_000, all).unwrap();
+        let error = with(2_000_000_005, all).unwrap_err().to_string();
+        assert!(error.starts_with("group 2000000005 of user"), "{error}");
+        // What a container does not have.
+        with(65_536, "0 100000 65536\n").unwrap_err();
+    }
 }

@@ -85,8 +85,10 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
         None => None,
     };
     let (told, standby) = Channel::pair().map_err(Error::Standby)?;
-    // Blocked before there is a worker: from then on it means "end the worker and clean up", which a
-    // standby that it had killed could not do. Where su is typed in a session that ends, SIGHUP comes with it.
+    // Blocked before there is a worker: from then on it means "end the worker and clean up", which a standby that it had
+    // killed could not do. The worker keeps it blocked: at a shutdown it is sent to all at once (killall5), and a keeper that
+    // ended by it would take the init and all that runs in the session along, before that has saved what it has.
+    // Where su is typed in a session that ends, SIGHUP comes with it.
     let mut terminate = SigSet::empty();
     terminate.add(Signal::SIGTERM);
     let mut blocked = terminate;
@@ -101,7 +103,7 @@ pub fn split(tree: Option<&Tree>) -> Result<Half> {
             let cloned = cloned.map_err(system(format!("start the login's keeper{place}")))?;
             Ok((cloned, terminated))
         });
-    if !matches!(cloned, Ok((Cloned::Parent { .. }, _))) {
+    if cloned.is_err() {
         blocked
             .thread_unblock()
             .map_err(system("unblock SIGTERM"))?;

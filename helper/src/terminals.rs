@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use berth_protocol::is_invisible;
 use berth_session::{Group, Stat};
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -60,6 +61,16 @@ impl Speaker {
             &mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)],
             timeout,
         );
+    }
+
+    /// Ends it, however long that takes. Left to whoever reaps orphans it would stay, where that is a user's program that reaps
+    /// none, among the keepers, of which there may be any number.
+    pub fn end(&self) {
+        let Some((child, pidfd)) = &self.0 else {
+            return;
+        };
+        let _ = sys::pidfd_kill(pidfd.as_fd(), Signal::SIGKILL); // it may have ended
+        while waitpid(*child, None) == Err(Errno::EINTR) {}
     }
 
     /// One at a time: whose terminals keep the last one waiting is told no more.
@@ -177,6 +188,17 @@ mod tests {
             state = waitpid(held.unwrap(), Some(WaitPidFlag::WNOHANG));
         }
         assert_ne!(state, Ok(WaitStatus::StillAlive));
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_writer_that_is_waited_for() {
+        let mut speaker = Speaker::default();
+        speaker.end();
+        speaker.in_child(|| std::thread::sleep(std::time::Duration::from_secs(30)));
+        let child = speaker.0.as_ref().map(|(child, _)| *child);
+        speaker.end();
+        let left = waitpid(child.unwrap(), Some(WaitPidFlag::WNOHANG));
+        assert_eq!(left, Err(Errno::ECHILD));
     }
 
     #[test]

@@ -69,6 +69,46 @@ struct Record {
     mount_namespace: Option<u64>,
     user_namespace: Option<u64>,
     net_namespace: Option<u64>,
+    init: Option<Init>,
+}
+
+/// The init of a berth, as the helper sees it.
+#[derive(Debug, Deserialize)]
+struct Init {
+    pid: i32,
+    /// Field 22 of /proc/PID/stat (proc_pid_stat(5)).
+    start: u64,
+}
+
+impl Record {
+    /// Whether the berth has ended, and only its record is left. The kernel gives the numbers of its namespaces to others,
+    /// the lowest first: to a daemon with a mount namespace of its own, which would be taken for one in the berth.
+    fn is_known_to_be_over(&self, proc: &Path, under_init: Option<bool>) -> bool {
+        let (Some(init), Some(under_init)) = (&self.init, under_init) else {
+            return false;
+        };
+        let pid = if under_init { 1 } else { init.pid };
+        match fs::read(proc.join(pid.to_string()).join("stat")) {
+            Ok(stat) => start(&stat).is_some_and(|start| start != Some(init.start)),
+            Err(error) => {
+                let gone = [libc::ENOENT, libc::ESRCH];
+                error
+                    .raw_os_error()
+                    .is_some_and(|code| gone.contains(&code))
+            }
+        }
+    }
+}
+
+/// When a process was started, if it has not ended; none of what is no such text.
+fn start(stat: &[u8]) -> Option<Option<u64>> {
+    let stat = String::from_utf8_lossy(stat);
+    // The name in parentheses may contain anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let has_ended = matches!(fields.next()?, "Z" | "X");
+    let start = fields.nth(18)?.parse().ok()?;
+    Some((!has_ended).then_some(start))
 }
 
 /// The process's namespaces, as inode numbers.
@@ -132,7 +172,9 @@ fn nested_in(proc: &Path, records: &Path, outside: &Outside, user: &[u8]) -> Nes
     }
     let mut other = None;
     for entry in fs::read_dir(records).into_iter().flatten().flatten() {
-        let Some(record) = read(&entry.path()).filter(|record| own.are_of(record)) else {
+        let is_of =
+            |record: &Record| own.are_of(record) && !record.is_known_to_be_over(proc, under_init);
+        let Some(record) = read(&entry.path()).filter(is_of) else {
             continue;
         };
         if record.user.as_bytes() == user {
@@ -299,6 +341,53 @@ mod tests {
         fs::remove_file(berth.0.join("proc/1/comm")).unwrap();
         assert_eq!(berth.nested("alice"), Nested::Other("bob".into()));
         assert_eq!(berth.nested("bob"), Nested::Same);
+    }
+
+    #[test]
+    fn a_record_whose_berth_has_ended_takes_no_daemon_that_has_got_the_number_of_one_of_its_namespaces()
+     {
+        let of = |name: &str, init: &str| {
+            Machine::new(name, init)
+                .at("1", HOST, HOST)
+                .at("self", HOST, BERTH)
+        };
+        let record = |start: u64| {
+            format!(
+                r#"{{"user":"alice","mount_namespace":{BERTH},"init":{{"pid":77,"start":{start}}}}}"#
+            )
+        };
+        let stat = |machine: &Machine, pid: &str, state: char| {
+            let folder = machine.0.join("proc").join(pid);
+            fs::create_dir_all(&folder).unwrap();
+            let stat = format!("77 (a) b) {state} {}5 0", "0 ".repeat(18));
+            fs::write(folder.join("stat"), stat).unwrap();
+        };
+        let outside = [Nested::Outside, Nested::Outside];
+        let inside = [Nested::Same, Nested::Other("alice".into())];
+        for (state, start, expected) in [
+            (None, 5, &outside),
+            (Some('S'), 6, &outside), // somebody else has its PID by now
+            (Some('Z'), 5, &outside),
+            (Some('S'), 5, &inside),
+        ] {
+            let machine = of("over", "systemd");
+            if let Some(state) = state {
+                stat(&machine, "77", state);
+            }
+            let text = record(start);
+            let machine = machine.record("1", &text);
+            let both = ["alice", "bob"].map(|user| machine.nested(user));
+            assert_eq!(&both, expected, "{state:?} {start}");
+        }
+        // In a berth its init is PID 1.
+        for (start, expected) in [(5, &inside), (6, &[const { Nested::Unrecorded }; 2])] {
+            let machine = of("of-another", "berth-init");
+            stat(&machine, "1", 'S');
+            let text = record(start);
+            let machine = machine.record("1", &text);
+            let both = ["alice", "bob"].map(|user| machine.nested(user));
+            assert_eq!(&both, expected, "{start}");
+        }
     }
 
     #[test]

@@ -75,8 +75,12 @@ pub fn sweep(tree: Option<&Tree>, uid: u32, id: SessionId) -> Result<()> {
         }
     };
     if let Some(tree) = tree {
-        for group in own.iter().chain(&unit) {
+        for group in &own {
             step(kill(tree, group));
+        }
+        if let Some(unit) = &unit {
+            // logind gives its name again, to a later session of the user's: the next try must not end that one.
+            step(kill(tree, unit).and_then(|()| Record::leave_cgroup_alone(id)));
         }
     }
     step(remove_tree(&private_tmp(id)));

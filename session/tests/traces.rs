@@ -540,6 +540,34 @@ fn under_systemd_nothing_of_a_session_goes_while_it_cannot_be_seen_which_unit_it
     });
 }
 
+/// logind counts its sessions anew when it is started.
+#[test]
+fn a_unit_that_has_the_name_of_a_session_that_is_over_is_left_alone() {
+    alone(|| {
+        let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+        let scope = "user.slice/user-1001.slice/session-c1.scope";
+        enter(&Record {
+            cgroup: Some(scope.into()),
+            ..record(1)
+        });
+        // What is in use there does not go.
+        let tmp = make_private_tmp(id(1)).unwrap();
+        let run = |command: &str| {
+            let mut words = command.split(' ');
+            let ran = Command::new(words.next().unwrap()).args(words).status();
+            assert!(ran.unwrap().success(), "{command}");
+        };
+        run(&format!("mount -t tmpfs none {}", tmp.display()));
+        sweep(Some(&tree), 1001, id(1)).unwrap_err();
+        let later = cgroup(scope);
+        fs::write(later.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
+        run(&format!("umount {}", tmp.display()));
+        // Nobody is asked to kill it: there is no systemd here.
+        sweep(Some(&tree), 1001, id(1)).unwrap();
+        assert!(!Record::path(id(1)).exists());
+    });
+}
+
 #[test]
 fn users_can_read_their_records_whatever_the_umask_of_who_makes_the_folders() {
     alone(|| {

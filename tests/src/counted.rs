@@ -119,8 +119,22 @@ pub fn free_shared_memory(name: &str) -> bool {
     fs::remove_file(shared(name)).is_ok()
 }
 
+/// As much of /tmp, under a name.
+pub fn temporary(name: &str) -> Result<(), Errno> {
+    fs::write(in_tmp(name), [1; 65536]).map_err(errno)
+}
+
+/// Gives that back; false if there is none.
+pub fn free_temporary(name: &str) -> bool {
+    fs::remove_file(in_tmp(name)).is_ok()
+}
+
 fn shared(name: &str) -> String {
     format!("/dev/shm/{name}")
+}
+
+fn in_tmp(name: &str) -> String {
+    format!("/tmp/{name}")
 }
 
 fn errno(error: std::io::Error) -> Errno {
@@ -159,6 +173,8 @@ fn refused_of_each() -> Vec<String> {
     let _ = mq_unlink(mine.as_str());
     let memory = shared_memory(&name);
     free_shared_memory(&name);
+    let temporary = temporary(&name);
+    free_temporary(&name);
     block_signals();
     let results = [
         ("inotify", inotify().err()),
@@ -168,6 +184,7 @@ fn refused_of_each() -> Vec<String> {
         ("key", key("one-of-each").err()),
         ("pipe", pipe().err()),
         ("memory", memory.err()),
+        ("tmp", temporary.err()),
         ("terminal", terminal().err()),
         ("lock", lock().err()),
     ];

@@ -85,7 +85,7 @@ impl Machine {
             let refused = eventually(|| self.log_lines().iter().any(is_refusal));
             assert!(refused, "{service}: {:#?}", self.log_lines());
             // Whatever it does with a refused job is done then.
-            eventually(|| daemon.process().descendants().is_empty());
+            assert!(is_idle(&daemon), "{service} goes on");
             daemon.end();
             assert!(!ran.exists(), "{service}");
         }
@@ -108,8 +108,12 @@ impl Machine {
         assert!(ended, "the job did not run: {:#?}", self.log_lines());
         let said = fs::read_to_string(&said).expect("what the job said");
         // The daemon's own child must end its session before the daemon is killed.
-        eventually(|| daemon.process().descendants().is_empty());
+        assert!(is_idle(&daemon), "its session goes on");
         daemon.end();
         said.trim_end().to_owned()
     }
+}
+
+fn is_idle(daemon: &Background) -> bool {
+    eventually(|| daemon.process().descendants().is_empty())
 }

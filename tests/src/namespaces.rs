@@ -102,7 +102,8 @@ pub fn run(programs: &[PathBuf], arguments: &[OsString]) -> io::Result<i32> {
 /// A test's machine has the real one's cgroup tree. Where real logins lead into berths, what a test sets for everybody in it
 /// would be theirs, too.
 fn refuse_beside_berth() -> io::Result<()> {
-    for service in fs::read_dir("/etc/pam.d")?.flatten() {
+    // A guest that is made for tests alone has none.
+    for service in fs::read_dir("/etc/pam.d").into_iter().flatten().flatten() {
         let text = fs::read(service.path()).unwrap_or_default();
         if String::from_utf8_lossy(&text).contains("pam_berth") {
             let name = service.path();

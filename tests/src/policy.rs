@@ -111,6 +111,16 @@ impl Policy {
             ..Policy::with_namespaces(&namespaces)
         }
     }
+
+    /// The profiles of an example that make a berth.
+    pub fn berths_of_example(example: &str) -> Vec<String> {
+        let policy: Value = toml::from_str(example).expect("TOML");
+        let profiles = policy["profile"].as_object().expect("profiles");
+        let names = profiles.keys().cloned();
+        names
+            .filter(|name| keys(&policy["profile"], name, "namespaces").contains_key("pid"))
+            .collect()
+    }
 }
 
 /// The keys of a table of a profile of an example's, with all that it inherits.

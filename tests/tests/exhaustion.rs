@@ -122,6 +122,33 @@ fn a_thousand_quick_logins_say_two_lines_each_and_leave_nothing() {
     });
 }
 
+/// The same by ssh, where each has a process of the user's in sshd, and under a shipped policy.
+#[test]
+fn quick_logins_by_ssh_leave_nothing() {
+    Machine::run(|machine| {
+        let tilde = include_str!("../../packaging/examples/tilde.toml");
+        machine.policy(&Policy::of_example(tilde, "free"));
+        let before = machine.settled();
+        for _ in 0..10 {
+            let logins: Vec<_> = (0..6)
+                .map(|_| machine.ssh_background("alice", "echo in"))
+                .collect();
+            for login in logins {
+                assert_eq!(login.wait().stdout, "in\n");
+            }
+        }
+        machine.assert_nothing_left(&before);
+        let opened = |machine: &Machine| {
+            let all = machine.log_lines().into_iter();
+            let opened = all.filter(|line| line.contains(": open session="));
+            opened
+                .filter(|line| line.contains("user=alice") && line.contains("result=ok"))
+                .count()
+        };
+        becomes(|| opened(machine), 60);
+    });
+}
+
 #[test]
 fn all_message_queues_of_one_session_are_its_own() {
     Machine::run(|machine| {

@@ -463,3 +463,16 @@ fn a_login_service_in_a_chroot_gets_an_error_that_says_so() {
         machine.assert_nothing_left(&before);
     });
 }
+
+#[test]
+fn a_group_with_an_owners_gid_is_told_instead_of_a_login_that_ends_in_initgroups() {
+    Machine::run(|machine| {
+        let before = machine.settled();
+        machine.add_group("projects", 2_000_000_005, &["alice"]);
+        machine.ssh("alice", "true").refused();
+        let line = machine.logged("group 2000000005 of user");
+        assert!(line.contains("defaults.owner_uid_base"), "{line}");
+        assert_eq!(machine.ssh("bob", "cat /proc/1/comm").ok(), "berth-init");
+        machine.assert_nothing_left(&before);
+    });
+}

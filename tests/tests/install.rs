@@ -452,7 +452,7 @@ fn without_a_build_nothing_is_installed() {
 fn the_helper_is_installed_where_the_module_looks_for_it() {
     let place = Place::new("helper");
     place.run(&[]).ok();
-    let source = berth_tests::tree().join("pam_module/src/arguments.rs");
+    let source = berth_tests::tree().join("protocol/src/lib.rs");
     let source = fs::read_to_string(source).unwrap();
     let (_, rest) = source.split_once("HELPER: &str = \"/").unwrap();
     let (helper, _) = rest.split_once('"').unwrap();

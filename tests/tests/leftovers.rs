@@ -177,16 +177,20 @@ fn where_proc_hides_others_a_login_ends_all_the_same() {
 }
 
 #[test]
-fn a_private_tmp_goes_however_deep_it_is() {
+fn a_private_tmp_goes_however_deep_it_is_and_no_link_in_it_is_followed() {
     Machine::run(|machine| {
         machine.policy(&Policy::with_namespaces(
             r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
         ));
         let before = machine.settled();
         // More levels than a process has descriptors.
-        let nest = "cd /tmp && for n in $(seq 1500); do mkdir d && cd d || exit 1; done";
+        let nest = "cd /tmp && for n in $(seq 1500); do mkdir d && ln -s /srv/kept && cd d || exit 1; done";
+        machine.host("mkdir -p /srv/kept/folder && touch /srv/kept/folder/file && chown -R alice: /srv/kept").ok();
+        let look = "find /srv/kept -printf '%p %U %m\\n' | sort";
+        let kept = machine.host(look).ok();
         machine.ssh("alice", nest).ok();
         machine.assert_nothing_left(&before);
+        assert_eq!(machine.host(look).ok(), kept);
         let left: Vec<_> = std::fs::read_dir("/var/lib/berth/tmp").unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
     });
@@ -338,6 +342,46 @@ fn a_killed_init_and_keeper_leave_nothing() {
         killed(machine, |_, _| {
             [Process::keepers(), Process::named("berth-init")].concat()
         });
+    });
+}
+
+/// By `killall5`, or `kill -1` of a container's init: those of Berth are signalled, too.
+#[test]
+fn a_machine_that_shuts_down_gives_a_session_the_time_that_it_gives_everything() {
+    Machine::run(|machine| {
+        let isolated = r#"user = "identity", pid = true, mount = true"#;
+        for namespaces in [isolated, ""] {
+            machine.policy(&Policy {
+                namespaces: namespaces.into(),
+                ..Policy::with_profile("logout = { grace = \"30s\" }")
+            });
+            let before = machine.settled();
+            machine.forget_log();
+            let save =
+                "exec >/dev/null 2>&1; trap '' HUP; trap 'trap \"\" TERM; sleep 0.5; touch saved; exit' TERM; touch ready
+                while :; do sleep 0.1; done";
+            let login = machine.ssh_background("alice", save);
+            let has = |machine: &Machine, file: &str| {
+                let removed = machine.host(&format!("rm /home/alice/{file}"));
+                removed.success()
+            };
+            assert!(eventually(|| has(machine, "ready")));
+            let mut all = Process::named("berth-helper");
+            all.extend(Process::named("berth-init"));
+            all.extend(Process::running(": alice"));
+            all.extend(machine.processes_of("alice"));
+            all.sort_unstable();
+            let pids = all.iter().map(|one| one.0.to_string());
+            let pids = pids.collect::<Vec<_>>().join(" ");
+            machine.host(&format!(
+                "kill -STOP {pids}; kill -TERM {pids}; kill -CONT {pids}"
+            ));
+            assert!(eventually(|| has(machine, "saved")), "{namespaces:?}");
+            login.end();
+            machine.assert_nothing_left(&before);
+            let closed = machine.logged("close session=");
+            assert!(closed.contains(" result=ok "), "{closed}");
+        }
     });
 }
 

@@ -245,24 +245,35 @@ fn a_secret_in_the_keyring_of_before_is_out_of_reach() {
         )
         .unwrap();
         machine.host("chmod 755 /root/secret").ok();
-        machine.stack(&Stack {
-            before:
-                "session required pam_keyinit.so force\nsession required pam_exec.so /root/secret"
-                    .into(),
-            ..Stack::default()
-        });
         let read = "keyctl print %user:secret 2>&1; keyctl show @s 2>&1";
-        for door in Door::ALL {
-            let said = machine.through(door, "alice", &format!("{read}; true"));
-            assert!(
-                !said.contains("of-the-host") && !said.contains("secret\n"),
-                "{door:?}: {said}"
-            );
+        // Some distributions have it after Berth's line, where it links the user's keyring.
+        let uid = machine.uid("alice");
+        let outside = format!("setpriv --reuid={uid} --regid={uid} --clear-groups keyctl");
+        machine
+            .host(&format!("{outside} add user outside of-the-user @u"))
+            .ok();
+        for after in ["", "session required pam_keyinit.so force revoke"] {
+            machine.stack(&Stack {
+                before: "session required pam_keyinit.so force\nsession required pam_exec.so /root/secret"
+                    .into(),
+                after: after.into(),
+                ..Stack::default()
+            });
+            for door in Door::ALL {
+                let read = format!("{read}; keyctl print %user:outside 2>&1; true");
+                let said = machine.through(door, "alice", &read);
+                let is_in_reach = ["of-the-host", "secret\n", "of-the-user"]
+                    .iter()
+                    .any(|secret| said.contains(secret));
+                assert!(!is_in_reach, "{door:?}, {after}: {said}");
+            }
         }
         // Without Berth it can be read: the stack is what the test says it is.
         machine.policy_text("version = 1\n[[rule]]\nname = \"none\"\naction = \"exempt\"\n");
         let said = machine.ssh("root", read).ok();
         assert!(said.contains("of-the-host"), "{said}");
+        let said = machine.ssh("alice", "keyctl print %user:outside").ok();
+        assert_eq!(said, "of-the-user");
     });
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use berth_tests::left_calls::{ALLOW, ARCHITECTURES, Filters, KILL};
 use berth_tests::{Door, Machine, Policy, Process, eventually};
+use nix::sys::signal::Signal;
 
 fn host_namespace(kind: &str) -> String {
     let path = std::fs::read_link(format!("/proc/self/ns/{kind}")).unwrap();
@@ -274,5 +275,34 @@ fn no_login_waits_for_another_that_is_just_taking_its_id() {
         for door in [Door::Ssh, Door::Su] {
             assert_eq!(machine.through(door, "bob", "echo in"), "in");
         }
+    });
+}
+
+/// By a real-time signal: such orphans come with timers and asynchronous input and output.
+#[test]
+fn the_init_reaps_all_orphans_that_end_at_once_whatever_has_ended_them() {
+    Machine::run(|machine| {
+        let start = "for n in $(seq 20); do (setsid sleep 1000 >/dev/null 2>&1 &); done; echo; exec sleep 2000";
+        let login = machine.ssh_background("alice", start);
+        let orphans = || {
+            let all = machine.processes_of("alice").into_iter();
+            let is_orphan =
+                |one: &Process| one.parent().is_some_and(|init| init.name() == "berth-init");
+            all.filter(|one| one.name() == "sleep" && is_orphan(one))
+                .collect::<Vec<_>>()
+        };
+        assert!(eventually(|| orphans().len() == 20), "{:?}", orphans());
+        let pids = orphans()
+            .iter()
+            .map(|one| one.0.to_string())
+            .collect::<Vec<_>>();
+        // While it is stopped, so that they are all there when it looks.
+        let init = Process::named("berth-init")[0];
+        init.signal(Signal::SIGSTOP);
+        machine.host(&format!("kill -34 {}", pids.join(" "))).ok();
+        assert!(eventually(|| orphans().iter().all(|one| one.is_zombie())));
+        init.signal(Signal::SIGCONT);
+        assert!(eventually(|| orphans().is_empty()), "{:?}", orphans());
+        login.end();
     });
 }

@@ -19,6 +19,7 @@ berth_tests::cases! { UserModeLinux:
     a_fork_bomb_is_over_when_its_login_is
     a_session_at_its_tasks_max_can_be_entered
     a_tasks_max_of_more_than_there_can_be_is_none
+    a_core_dump_goes_to_the_hosts_program_with_the_hosts_numbers
     a_quota_of_half_a_cpu_is_half_a_cpu
     two_logins_share_one_quota
     cpu_weights_share_a_cpu_between_users
@@ -52,6 +53,7 @@ berth_tests::cases! { UserModeLinux:
     apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force
     what_was_read_from_files_is_taken
+    memory_high_is_lowered_below_what_the_kernel_cannot_take
     an_exception_that_protects_counts_above_its_user
     who_is_denied_by_now_keeps_the_caps_they_have
     a_session_on_trial_lifts_nobodys_caps

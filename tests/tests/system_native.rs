@@ -21,6 +21,7 @@ berth_tests::cases_of_debians! {
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     what_goes_on_beside_an_application_that_stays_is_ended
     a_systemd_that_reloads_for_some_seconds_keeps_nobody_out
+    quick_logins_by_ssh_are_all_in_their_users_slice_and_leave_no_unit
     a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden
     a_hidden_manager_starts_what_its_user_has_enabled_outside
     a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it

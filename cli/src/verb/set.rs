@@ -51,6 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let machine = place::machine().map_err(not_so)?;
     let usage = |error: String| Exit::Usage.because(error);
     let checked = Exceptions::of(new.clone()).map_err(usage)?;
+    checked.bearable().map_err(usage)?;
     checked.check(&machine).map_err(usage)?;
 
     let changing = Changing::begin()?;

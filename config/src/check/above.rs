@@ -26,7 +26,9 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
     };
     let everyone = contents.everyone.as_ref().and_then(caps_of);
     let everyone = everyone.unwrap_or_default();
-    for rule in &contents.rules {
+    // What a rule for other machines gives is not worked out for this one.
+    let rules = contents.rules.iter();
+    for rule in rules.filter(|rule| !rule.names_machines()) {
         of_rule(checker, rule, &everyone, &machine);
     }
     for many in many() {

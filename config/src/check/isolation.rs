@@ -194,15 +194,15 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
             );
         }
     }
-    let caps = !merged.session.marks().is_empty()
-        || !rule.is_login_rule() && !merged.user.marks().is_empty();
+    let of_user = !merged.user.marks().is_empty() || value(&merged.keys.penalty).is_some();
+    let caps = !merged.session.marks().is_empty() || !rule.is_login_rule() && of_user;
     let lingers =
         value(&merged.logout.linger).is_some_and(|linger| *linger != Linger(Some(Span(0))));
     match &merged.keys.cgroup {
         Some(setting) if setting.value == Some(CgroupPlace::Keep) && (caps || lingers) => warn(
             setting.at,
-            "`cgroup = \"keep\"` with caps or linger",
-            "no cap is set, and nothing lingers",
+            "`cgroup = \"keep\"` with caps, a penalty or linger",
+            "no cap is set, nobody is watched, and nothing lingers",
         ),
         _ => {}
     }

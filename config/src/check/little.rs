@@ -1,5 +1,5 @@
 //! Limits with which nobody can work, most of them slips of units, and a limit of which the kernel gives less. Penalties
-//! for everybody are such slips, too.
+//! for everybody are such slips, too, and limits that are none.
 
 use super::{Checker, Site};
 use crate::diagnostic::Finding;
@@ -14,11 +14,11 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
         let merged = checker.profile_of(rule);
         rlimits(checker, &merged);
         files(checker, rule, &merged, site);
-        caps(checker, &merged.user);
-        caps(checker, &merged.session);
+        checker.findings.extend(caps(&merged.user));
+        checker.findings.extend(caps(&merged.session));
     }
     for many in contents.pools.values().chain(&contents.everyone) {
-        caps(checker, &many.table);
+        checker.findings.extend(caps(&many.table));
     }
     for named in contents.penalties.values() {
         offences_of_all(checker, &named.table);
@@ -58,15 +58,16 @@ fn offences_of_all(checker: &mut Checker<'_>, penalty: &PenaltyTable) {
     }
 }
 
-fn caps(checker: &mut Checker<'_>, caps: &CapsTable) {
+/// Caps under which all stand still.
+pub(crate) fn caps(caps: &CapsTable) -> Vec<Finding> {
+    let mut findings = Vec::new();
     if let Some(high) = &caps.memory_high {
         let wrong = match high.value.map(|memory| memory.0) {
             Some(Share::Amount(bytes)) => too_little("memory_high", bytes),
             _ => None,
         };
         if let Some(wrong) = wrong {
-            let warning = Finding::warning(high.at, wrong.message, wrong.label);
-            checker.findings.push(warning);
+            findings.push(Finding::warning(high.at, wrong.message, wrong.label));
         }
     }
     let bandwidths = [&caps.io_read_bandwidth_max, &caps.io_write_bandwidth_max];
@@ -74,7 +75,7 @@ fn caps(checker: &mut Checker<'_>, caps: &CapsTable) {
         let rates = setting.value.iter();
         for Rate(rate) in rates.flat_map(|Devices(rates)| rates.values()) {
             if let Limit::Finite(bytes @ ..10_000) = rate {
-                checker.findings.push(Finding::warning(
+                findings.push(Finding::warning(
                     setting.at,
                     format!("a bandwidth of {bytes} bytes a second"),
                     "a number alone is bytes: megabytes are written \"50M\"",
@@ -82,6 +83,7 @@ fn caps(checker: &mut Checker<'_>, caps: &CapsTable) {
             }
         }
     }
+    findings
 }
 
 /// They have the names of limits.conf(5), and not its units.
@@ -97,6 +99,13 @@ fn rlimits(checker: &mut Checker<'_>, profile: &Profile) {
                 "seconds",
                 "then a shell is killed; limits.conf(5) has minutes, and this is in seconds",
             ),
+            Resource::Fsize => (
+                16 << 20,
+                "bytes",
+                "a program with a larger file is killed; limits.conf(5) has KiB, and this is in bytes",
+            ),
+            Resource::Rss => (u64::MAX, "bytes", "no kernel minds it: memory_max does"),
+            Resource::Locks => (u64::MAX, "locks", "no kernel minds it"),
             _ => continue,
         };
         if let Some(Limit::Finite(soft)) = setting.value.map(|limit| limit.soft) {

@@ -27,6 +27,7 @@ use crate::diagnostic::{At, Finding, short_place};
 use crate::tables::{Profile, Rule};
 use crate::value::Name;
 
+pub(crate) use little::caps as too_little;
 use site::SUDO_GROUPS;
 pub(crate) use site::booted_with_systemd;
 pub use site::{PamStack, Site, ThisMachine};

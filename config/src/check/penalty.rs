@@ -136,8 +136,7 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
             continue;
         };
         for pattern in except {
-            let (plain, _) = pattern.split();
-            if let Some(problem) = site.program_problem(&plain) {
+            if let Some(problem) = site.program_problem(pattern) {
                 checker.findings.push(Finding::warning(
                     setting.at,
                     format!("`{pattern}` excepts nothing here"),

@@ -6,6 +6,7 @@ use crate::facts::{Login, Machine, disk_of, led_by_others};
 use crate::pam_files::{Entry, Folders};
 use crate::patience::asked;
 use crate::source;
+use crate::value::PathGlob;
 
 /// How a PAM service stands to Berth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,8 +41,9 @@ pub trait Site {
     fn files_max(&self) -> Option<u64>;
     /// What keeps an accounting file from being written.
     fn accounting_problem(&self, file: &Path) -> Option<String>;
-    /// Why a program, or those in a folder, cannot be excepted from a penalty.
-    fn program_problem(&self, path: &Path) -> Option<String>;
+    /// Why a program, or those of a pattern, cannot be excepted from a penalty. Nothing is wrong with one that may be on
+    /// other machines.
+    fn program_problem(&self, program: &PathGlob) -> Option<String>;
     /// Why others than root decide which disk a path means.
     fn path_problem(&self, path: &Path) -> Option<String>;
     /// Why a path means no disk.
@@ -108,8 +110,14 @@ impl Site for ThisMachine {
         problem.or_else(|| file.is_dir().then(|| "it is a folder".into()))
     }
 
-    fn program_problem(&self, path: &Path) -> Option<String> {
-        source::roots_alone(path)
+    fn program_problem(&self, program: &PathGlob) -> Option<String> {
+        let (path, pattern) = program.split();
+        // A file that is not in a folder that is here may be a slip.
+        let folder = path.parent().filter(|_| pattern.is_empty());
+        if !path.exists() && !folder.is_some_and(Path::exists) {
+            return None;
+        }
+        source::roots_alone(&path)
             .err()
             .map(|error| error.to_string())
     }

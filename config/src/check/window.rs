@@ -2,8 +2,10 @@
 
 use super::Checker;
 use crate::diagnostic::Finding;
+use crate::facts::LocalTime;
 use crate::setting::value;
 use crate::tables::TimeTable;
+use crate::value::Window;
 
 /// Where all of an exam's keys stand under another name, its rule would refuse everybody for good.
 pub(super) fn always(checker: &mut Checker<'_>) {
@@ -19,17 +21,39 @@ pub(super) fn always(checker: &mut Checker<'_>) {
     }
 }
 
-/// Those that are over before they begin.
+/// Of an exam: whether it begins and ends on one day, and at no minute of it the window holds.
+fn nothing_left_of_the_day(window: &Window, from: &LocalTime, until: &LocalTime) -> bool {
+    let day = |time: &LocalTime| (time.year, time.month, time.day);
+    let mut minutes = (0..24).flat_map(|hour| (0..60).map(move |minute| (hour, minute)));
+    let holds = |(hour, minute)| {
+        window.holds(&LocalTime {
+            hour,
+            minute,
+            second: 0,
+            ..*from
+        })
+    };
+    day(from) == day(until) && !window.holds(from) && !minutes.any(holds)
+}
+
+/// Those that are over before they begin, or leave nothing of their day.
 pub(super) fn never(checker: &mut Checker<'_>) {
     for named in checker.contents.times.values() {
         let Some(setting) = &named.table.until else {
             continue;
         };
         let (from, until) = (value(&named.table.from), setting.value.as_ref());
-        if from.zip(until).is_some_and(|(from, until)| until <= from) {
-            let label = "`from` is not before it";
-            let finding = Finding::warning(setting.at, "this can never match", label);
-            checker.findings.push(finding);
-        }
+        let Some((from, until)) = from.zip(until) else {
+            continue;
+        };
+        let label = if until <= from {
+            "`from` is not before it"
+        } else if nothing_left_of_the_day(&named.table.window(), from, until) {
+            "`days` or `hours` leave nothing of that day"
+        } else {
+            continue;
+        };
+        let finding = Finding::warning(setting.at, "this can never match", label);
+        checker.findings.push(finding);
     }
 }

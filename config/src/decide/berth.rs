@@ -30,7 +30,8 @@ pub(crate) fn berth(
             .unwrap_or(MissingController::Deny),
         contact: value(&keys.contact)
             .or(value(&defaults.contact))
-            .map(|line| line.as_str().to_owned()),
+            .map(|line| line.as_str().to_owned())
+            .filter(|line| !line.is_empty()),
         enforce: value(&keys.enforce).copied().unwrap_or(true),
         notify: value(&keys.notify).copied().unwrap_or(true),
         motd: value(&keys.motd).copied().unwrap_or(false),

@@ -56,6 +56,12 @@ fn a_users_cap_above_the_pools() {
         ["5:10 the user's memory_max is above the pool's | it never matters"]
     );
     assert!(warnings(&body("memory_max = \"50% of pool\""), &site(&[])).is_empty());
+    // A rule for other machines, which may be as large.
+    let others = body("memory_max = \"17G\"") + "role = \"big\"\n";
+    assert_eq!(
+        warnings(&others.replace("\"16G\"", "\"25%\""), &site(&[])),
+        [""; 0]
+    );
 }
 
 #[test]

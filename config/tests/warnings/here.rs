@@ -10,6 +10,11 @@ fn a_group_that_is_not_known() {
         warnings(body, &site(&["staff"])),
         ["3:1 group `stuff` is not known here | nobody is in it"]
     );
+    // Other machines may have it.
+    for machines in ["role = \"build\"", "host = \"b*\""] {
+        let theirs = body.replace("[[rule]]", &format!("[[rule]]\n{machines}"));
+        assert_eq!(warnings(&theirs, &site(&[])), [""; 0]);
+    }
     // Each is asked for once: it may be a directory far away that answers.
     let site = site(&["staff"]);
     let but_staff = "except = { group = \"staff\" }\naction = \"exempt\"\n";

@@ -16,6 +16,16 @@ fn limits_that_are_slips_of_units() {
         ("stack = \"127K:8M\"", format!("`stack` of 130048 bytes | {kib}")),
         ("as = 4194304", format!("`as` of 4194304 bytes | {kib}")),
         ("data = \"15M\"", format!("`data` of 15728640 bytes | {kib}")),
+        (
+            "fsize = 1048576",
+            "`fsize` of 1048576 bytes | a program with a larger file is killed; limits.conf(5) has KiB, and this is in bytes"
+                .into(),
+        ),
+        (
+            "rss = \"2G\"",
+            "`rss` of 2147483648 bytes | no kernel minds it: memory_max does".into(),
+        ),
+        ("locks = 100", "`locks` of 100 locks | no kernel minds it".into()),
         ("cpu = 10", format!("`cpu` of 10 seconds | {minutes}")),
         (
             "nofile = \"1024:1048577\"",
@@ -31,6 +41,8 @@ fn limits_that_are_slips_of_units() {
         "data = \"infinity\"",
         "cpu = \"1min\"",
         "core = 0",
+        "fsize = \"16M\"",
+        "rss = \"infinity\"",
         "nofile = 1048576",
     ] {
         let limits = format!("rlimits = {{ {limit} }}");

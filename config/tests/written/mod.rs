@@ -105,7 +105,7 @@ impl berth_config::Site for Site {
     fn accounting_problem(&self, _: &std::path::Path) -> Option<String> {
         self.accounting_problem.map(String::from)
     }
-    fn program_problem(&self, _: &std::path::Path) -> Option<String> {
+    fn program_problem(&self, _: &berth_config::value::PathGlob) -> Option<String> {
         self.program_problem.map(String::from)
     }
     fn path_problem(&self, path: &std::path::Path) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use berth_config::value::IdSet;
+use berth_config::value::{IdSet, PathGlob};
 use berth_config::{Checked, Login, Machine, PamStack, Policy, Site, fuzzing};
 
 /// A machine of which nothing depends on where the fuzzer runs.
@@ -53,7 +53,7 @@ impl Site for Somewhere {
         None
     }
 
-    fn program_problem(&self, _: &Path) -> Option<String> {
+    fn program_problem(&self, _: &PathGlob) -> Option<String> {
         None
     }
 

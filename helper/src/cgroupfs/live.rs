@@ -233,6 +233,39 @@ mod tests {
     }
 
     #[test]
+    fn memory_high_waits_for_what_the_kernel_can_take_and_for_no_more() {
+        let folder = Folder::with(&[
+            ("memory.high", "max\n"),
+            ("memory.current", "8192\n"),
+            ("memory.reclaim", ""),
+        ]);
+        let high = [Setting::new(
+            "memory_high",
+            Controller::Memory,
+            "memory.high",
+            "4096".into(),
+        )];
+        let count = |how| {
+            let told = brought(&folder, &high, how);
+            (told.changes.len(), told.left.len())
+        };
+        // This file takes all, and nothing goes.
+        assert_eq!(count(HOW), (0, 1));
+        assert_eq!(folder.read("memory.reclaim"), "4096");
+        let dry = How {
+            dry_run: true,
+            ..HOW
+        };
+        let forced = How { force: true, ..HOW };
+        assert_eq!([count(dry), count(forced)], [(1, 0); 2]);
+        // And this one takes nothing: nobody is killed for it.
+        folder.write("memory.high", "max\n");
+        std::fs::remove_file(folder.join("memory.reclaim")).unwrap();
+        std::fs::create_dir(folder.join("memory.reclaim")).unwrap();
+        assert_eq!(count(HOW), (1, 0));
+    }
+
+    #[test]
     fn a_cap_that_the_policy_drops_is_lifted() {
         let folder = Folder::with(&[
             ("memory.max", "8192\n"),

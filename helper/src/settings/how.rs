@@ -11,14 +11,14 @@ use super::standing::Lowering;
 pub struct How {
     /// Only look.
     pub dry_run: bool,
-    /// Lower `memory_max` below what is in use, too.
+    /// Lower `memory_max` and `memory_high` below what is in use, too.
     pub force: bool,
     /// What to do where a controller is not there.
     pub missing_controller: MissingController,
 }
 
 impl How {
-    /// What is done about more that is in use where `memory_max` is to be lowered.
+    /// What is done about more that is in use where `memory_max` or `memory_high` is to be lowered.
     pub fn lowering(self) -> Lowering {
         match (self.force, self.dry_run) {
             (true, _) => Lowering::Force,

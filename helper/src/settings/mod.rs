@@ -86,28 +86,27 @@ pub fn of_this_kernel<'a>(
         })
 }
 
-/// The settings but a `memory_max` for which too much is in use, which is entered in `left`: the kernel would kill for it at
-/// once, because somebody logged in. It comes with the next login or `berth apply` that finds less in use, and `berth apply
-/// --force` does not wait for that.
+/// The settings but a `memory_max` or `memory_high` for which too much is in use, which is entered in `left`: the kernel would
+/// kill for it at once, or hold up who writes it, because somebody logged in. It comes with the next login or `berth apply`
+/// that finds less in use, and `berth apply --force` does not wait for that.
 pub fn but_in_use(
     whom: &str,
     group: &Group,
     settings: &[Setting],
     left: &mut Vec<String>,
 ) -> Result<Vec<Setting>> {
-    let mut settings = settings.to_vec();
-    let Some(max) = settings.iter().find(|one| one.file == "memory.max") else {
-        return Ok(settings);
-    };
-    match standing::standing(group, max, Lowering::LetGo) {
-        Standing::InUse(reason) => {
-            left.push(cap_error(whom, max, reason).to_string());
-            settings.retain(|one| one.file != "memory.max");
+    let mut fitting = Vec::new();
+    for setting in settings {
+        let is_lowered = matches!(setting.file, "memory.high" | "memory.max");
+        match is_lowered.then(|| standing::standing(group, setting, Lowering::LetGo)) {
+            Some(Standing::InUse(reason)) => {
+                left.push(cap_error(whom, setting, reason).to_string());
+            }
+            Some(Standing::Unknown(reason)) => return Err(cap_error(whom, setting, reason)),
+            _ => fitting.push(setting.clone()),
         }
-        Standing::Unknown(reason) => return Err(cap_error(whom, max, reason)),
-        Standing::Same | Standing::Differs(_) | Standing::NoFile => {}
     }
-    Ok(settings)
+    Ok(fitting)
 }
 
 /// A cap that cannot be had.

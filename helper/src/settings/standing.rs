@@ -96,18 +96,18 @@ pub enum Standing {
     NoFile,
 }
 
-/// What is done about more that is in use where `memory_max` is to be lowered.
+/// What is done about more that is in use where `memory_max` or `memory_high` is to be lowered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lowering {
-    /// What was read from files is let go first.
+    /// What can be let go is let go first.
     LetGo,
     /// Nothing: it is a look only.
     Look,
-    /// It is lowered all the same, and the kernel may kill for it.
+    /// It is lowered all the same, and the kernel may kill for `memory_max`.
     Force,
 }
 
-/// How long a cgroup has to let go of what it has read from files, and how much at a time.
+/// How long a cgroup has to let go of what it can, and how much at a time.
 const LETTING_GO: Duration = Duration::from_secs(1);
 const PIECE: u64 = 64 << 20;
 
@@ -122,21 +122,34 @@ pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standin
     if is_same(setting, now) {
         return Standing::Same;
     }
-    let is_memory_max = setting.file == "memory.max" && lowering != Lowering::Force;
     let wanted = setting.value.parse::<u64>().ok();
-    let wanted = wanted.filter(|_| is_memory_max).unwrap_or(u64::MAX);
-    match more_in_use(group, wanted, lowering) {
-        Ok(None) => Standing::Differs(of_disk(setting, now)),
-        Ok(Some(used)) => {
-            let text = berth_config::value::bytes_text;
-            Standing::InUse(format!(
-                "{} are in use, and {} would be the most; it stays (--force lowers it, and the kernel may kill for it)",
-                text(used),
-                text(wanted)
-            ))
+    let wanted = wanted.filter(|_| lowering != Lowering::Force);
+    let text = berth_config::value::bytes_text;
+    match (setting.file, wanted) {
+        ("memory.max", Some(wanted)) => match more_in_use(group, wanted, lowering) {
+            Ok(None) => {}
+            Ok(Some(used)) => {
+                return Standing::InUse(format!(
+                    "{} are in use, and {} would be the most; it stays (--force lowers it, and the kernel may kill for it)",
+                    text(used),
+                    text(wanted)
+                ));
+            }
+            Err(error) => return Standing::Unknown(error.to_string()),
+        },
+        ("memory.high", Some(wanted)) if lowering == Lowering::LetGo => {
+            // Where the kernel has no more to give, it gives up as soon when this is written, and kills for nothing.
+            if let LetGo::NoTime(used) = let_go(group, wanted) {
+                return Standing::InUse(format!(
+                    "{} are used, and the kernel takes its time to come down to {}; it stays for now (--force lowers it, and whoever writes it waits)",
+                    text(used),
+                    text(wanted)
+                ));
+            }
         }
-        Err(error) => Standing::Unknown(error.to_string()),
+        _ => {}
     }
+    Standing::Differs(of_disk(setting, now))
 }
 
 /// What a cgroup has in use, if that is more than wanted.
@@ -145,36 +158,44 @@ fn more_in_use(
     wanted: u64,
     lowering: Lowering,
 ) -> berth_session::Result<Option<u64>> {
-    if wanted == u64::MAX {
-        return Ok(None);
-    }
     let used = match memory_in_use(group) {
         Err(error) if error.is_not_found() => None,
         used => Some(used?).filter(|used| *used > wanted),
     };
     Ok(match lowering {
-        Lowering::LetGo => used.or_else(|| left_of_cache(group, wanted)),
+        Lowering::LetGo => used.or_else(|| match let_go(group, wanted) {
+            LetGo::Fits => None,
+            LetGo::NoMore(used) | LetGo::NoTime(used) => Some(used),
+        }),
         Lowering::Look | Lowering::Force => used,
     })
 }
 
-/// Has the kernel let go of what a cgroup has read from files, and says how much is in use then, if that is more than wanted.
-/// Whoever writes memory.max has this done in the write, which nothing ends: of files that many programs have mapped it takes
-/// minutes, and the kernel kills for what it cannot have. Under systemd PID 1 writes it, and nobody's session is opened
+/// How far a cgroup has come down, and what it has left.
+enum LetGo {
+    Fits,
+    /// The kernel has found nothing more.
+    NoMore(u64),
+    NoTime(u64),
+}
+
+/// Has the kernel let go of what a cgroup has above what is wanted. Whoever writes memory.max or memory.high has this done in
+/// the write, which nothing ends: of files that many programs have mapped, or with a slow disk for swap, it takes minutes, and
+/// for memory.max the kernel kills for what it cannot have. Under systemd PID 1 writes it, and nobody's session is opened
 /// meanwhile. memory.reclaim (Linux 5.19) goes in pieces, and kills nobody.
-fn left_of_cache(group: &Group, wanted: u64) -> Option<u64> {
+fn let_go(group: &Group, wanted: u64) -> LetGo {
     let end = Instant::now() + LETTING_GO;
     let more = || group.number("memory.current").filter(|used| *used > wanted);
     while let Some(used) = more() {
         let piece = PIECE.min(used - wanted).to_string();
         match group.write("memory.reclaim", &piece) {
             Ok(()) if Instant::now() < end => {}
-            Err(_) if !group.path().join("memory.reclaim").exists() => return None,
-            // There is no more time, or not so much to let go.
-            _ => return more(),
+            Ok(()) => return more().map_or(LetGo::Fits, LetGo::NoTime),
+            Err(_) if !group.path().join("memory.reclaim").exists() => return LetGo::Fits,
+            Err(_) => return more().map_or(LetGo::Fits, LetGo::NoMore),
         }
     }
-    None
+    LetGo::Fits
 }
 
 /// Of a file with a line for each disk, the setting's line.

@@ -236,7 +236,9 @@ fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
             .send(&berth_protocol::Ack::Joined, None)
             .unwrap();
         eventually("the last word arrives", || stage.file("ack").exists());
-        std::thread::sleep(Duration::from_millis(100));
+        // To a helper that had seen an end nothing more could be sent.
+        let more = berth_protocol::Ack::Joined;
+        answered.helper.channel.send(&more, None).unwrap();
         assert!(!stage.file("done").exists());
         drop(answered);
         eventually("the helper sees the end", || stage.file("done").exists());

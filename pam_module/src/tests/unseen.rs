@@ -15,7 +15,7 @@ use nix::sys::signal::{
 use super::apart::apart;
 use super::changing::{forbid, forbid_with};
 use super::eventually::eventually;
-use super::starting::{GOOD, Stage, no_children, open_descriptors};
+use super::starting::{GOOD, Stage, no_children, open_descriptors, runs};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -75,8 +75,14 @@ fn an_application_that_counts_its_children_sees_none() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        asked(&Stage::new(GOOD));
-        std::thread::sleep(Duration::from_millis(100));
+        let stage = Stage::new(&format!("echo $$ >pid\n{GOOD}"));
+        asked(&stage);
+        let pid = fs::read_to_string(stage.file("pid")).unwrap();
+        eventually("the helper is gone", || !runs(&pid));
+        // What the kernel has sent is taken by whichever thread it wakes.
+        let waits = || u64::from_str_radix(status(&own_status(), "ShdPnd"), 16).unwrap();
+        let sent = 1 << (Signal::SIGCHLD as u32 - 1);
+        eventually("no signal waits", || waits() & sent == 0);
         assert_eq!(SIGNALS.load(Ordering::Relaxed), 0, "SIGCHLD");
         assert!(
             own.try_wait().unwrap().is_none(),

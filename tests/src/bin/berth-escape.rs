@@ -12,12 +12,16 @@ fn main() {
         ["try", ..] => trying::each(&arguments[1..]),
         ["one", name] => trying::one(name),
         ["observe", path] => escape::observe(path),
+        ["one-of-each"] if std::env::var_os("BERTH_SESSION").is_some() => {
+            print!("{}", counted::one_of_each());
+        }
         ["one-of-each"] => print!("{}", counted::one_of_each_outside()),
         ["--table"] => print!("{}", table::text()),
         [] => suite::run(suite::Mode::Berths),
+        ["--short"] => suite::run(suite::Mode::OneOfEach),
         ["--without-protection"] => suite::run(suite::Mode::WithoutProtection),
         _ => {
-            eprintln!("usage: berth-escape [--without-protection | --table]");
+            eprintln!("usage: berth-escape [--short | --without-protection | --table]");
             std::process::exit(2);
         }
     }

@@ -4,15 +4,17 @@ use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-use crate::Process;
+use crate::{Process, within};
 
-use super::Without::NoBerth;
-use super::{Attempt, Verdict, call, system_call};
+use super::Without::{NoBerth, RootInside};
+use super::targets::Targets;
+use super::{Attempt, Verdict, call, errno, shell, system_call};
 
 pub const ATTEMPTS: &[Attempt] = &[
     call(
@@ -25,45 +27,45 @@ pub const ATTEMPTS: &[Attempt] = &[
                     .next(),
             )
         },
-    ),
+    )
+    .stopped_by(NOTHING),
     call("directory", "a directory that was left open", |_| {
         let is_directory = |fd: &RawFd| {
             let mode = fstat(borrowed(*fd)).map_or(0, |is| is.st_mode);
             SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFDIR
         };
         Verdict::found(inherited().find(is_directory).map(target))
-    }),
+    })
+    .stopped_by(NOTHING),
     call("namespace", "setns with every descriptor", |_| {
         let joins = |fd: &RawFd| system_call(libc::SYS_setns, &[*fd as u64, 0]).is_ok();
         Verdict::found((0..1024).find(joins).map(target))
-    }),
+    })
+    .stopped_by(NOTHING),
     call(
         "working-directory",
         "out of the working directory by ..",
         |_| {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-            let mut at = match open(".", flags, Mode::empty()) {
-                Ok(at) => at,
-                Err(errno) => return Verdict::of::<()>(Err(errno)),
-            };
+            let mut at = open(".", flags, Mode::empty()).expect("the working directory");
             for _ in 0..64 {
-                match openat(&at, "..", flags, Mode::empty()) {
-                    Ok(above) => at = above,
-                    Err(errno) => return Verdict::of::<()>(Err(errno)),
-                }
+                at = openat(&at, "..", flags, Mode::empty()).expect("above it");
             }
-            Verdict::of(openat(&at, "tmp/of-the-host", OFlag::O_PATH, Mode::empty()))
+            let tmp = openat(&at, "tmp", flags, Mode::empty()).expect("a /tmp");
+            Verdict::of(openat(&tmp, "of-the-host", OFlag::O_PATH, Mode::empty()))
         },
-    ),
+    )
+    .stopped_by(&["ENOENT"]),
     call(
         "chroot-in-a-chroot",
         "out of a chroot by a second one, as root of a user namespace",
         |to| {
             let jail = to.path("HOME").join("jail");
             let _ = fs::create_dir(&jail);
-            Verdict::of_io(out_of_a_chroot(&jail))
+            Verdict::nested(|| out_of_a_chroot(&jail).map_err(errno))
         },
     )
+    .stopped_by(&["ENOENT"])
     .without(NoBerth),
     call(
         "program",
@@ -85,7 +87,8 @@ pub const ATTEMPTS: &[Attempt] = &[
                 .find(|process| busy(write(*process)));
             Verdict::found(found.map(|process| process.command_line()))
         },
-    ),
+    )
+    .stopped_by(NOTHING),
     call(
         "handle",
         "a file of the host's by its handle, open_by_handle_at",
@@ -94,38 +97,107 @@ pub const ATTEMPTS: &[Attempt] = &[
     call(
         "entered",
         "what root holds open who has come in by `berth enter`",
-        |_| {
-            let foreign = Process::all()
-                .into_iter()
-                .filter(|process| process.uid() == Some(0));
-            let mut held = foreign.filter_map(|process| {
-                let fds = fs::read_dir(format!("/proc/{}/fd", process.0)).ok()?;
-                Some(format!("{} of {}", fds.count(), process.command_line()))
-            });
-            Verdict::found(held.next())
-        },
-    ),
+        |_| Verdict::of_io(fs::read_dir(format!("/proc/{}/fd", entered().0))),
+    )
+    .without(RootInside),
     call(
         "entered-trace",
         "tracing root who has come in by `berth enter`",
-        |_| {
-            let foreign = Process::all()
-                .into_iter()
-                .filter(|process| process.uid() == Some(0));
-            let others = foreign.filter(|process| process.0 as u32 != std::process::id());
-            let seize = |process: &Process| {
-                let arguments = [libc::PTRACE_SEIZE.into(), process.0 as u64, 0, 0];
-                system_call(libc::SYS_ptrace, &arguments).is_ok()
-            };
-            Verdict::found(
-                others
-                    .into_iter()
-                    .find(seize)
-                    .map(|process| process.command_line()),
-            )
-        },
+        |_| Verdict::of(seize(entered())),
+    )
+    .without(RootInside),
+    call(
+        "entering",
+        "the same while `berth enter` comes in, before its program runs",
+        who_comes_in,
+    )
+    .stopped_by(&["it was seen and out of reach"])
+    .without(RootInside),
+    // What a process of the user's outside passes in. It may open what it likes, for both.
+    shell(
+        "passed-directory",
+        "a directory of the host's that the user's process outside passes in",
+        PASSED_DIRECTORY,
+    )
+    .promised_by(super::Promise::Nothing(
+        "two processes of one user may pass each other whatever they can open",
+    ))
+    .without(NoBerth),
+    shell(
+        "passed-namespace",
+        "setns with a namespace that the user's process outside passes in",
+        PASSED_NAMESPACE,
     ),
 ];
+
+const NOTHING: &[&str] = &["nothing there"];
+
+/// What is passed in: the host's root directory, and the host's mount namespace.
+const PASSED_DIRECTORY: &str = r#"exec python3 -c '
+import os, socket
+s = socket.socket(socket.AF_UNIX); s.connect("/home/alice/passing")
+fds = socket.recv_fds(s, 1, 2)[1]
+os.stat("tmp/of-the-host", dir_fd=fds[0])'"#;
+const PASSED_NAMESPACE: &str = r#"exec python3 -c '
+import ctypes, os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.connect("/home/alice/passing")
+fds = socket.recv_fds(s, 1, 2)[1]
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.setns(fds[1], 0): sys.exit(os.strerror(ctypes.get_errno()))'"#;
+
+/// Root's process that the stage has had come in.
+fn entered() -> Process {
+    let all = Process::all().into_iter();
+    let mut found = all.filter(|one| one.command_line() == "sleep 4712");
+    found.next().expect("nobody has come in")
+}
+
+fn seize(process: Process) -> Result<i64, Errno> {
+    let arguments = [libc::PTRACE_SEIZE.into(), process.0 as u64, 0, 0];
+    system_call(libc::SYS_ptrace, &arguments)
+}
+
+/// The stage has root come in again and again as long as this file is there, as a program that does nothing.
+fn who_comes_in(to: &Targets) -> Verdict {
+    let come = to.path("COME_IN");
+    let before = Process::all();
+    fs::write(&come, "").expect("a sign");
+    let (mut seen, mut led_out) = (0, None);
+    within(Duration::from_secs(15), || {
+        let new = Process::all()
+            .into_iter()
+            .filter(|one| !before.contains(one));
+        for one in new.filter(|one| one.name() == "berth") {
+            let results = [
+                seize(one).map(drop),
+                fs::read_dir(format!("/proc/{}/fd", one.0))
+                    .map(drop)
+                    .map_err(errno),
+                fs::read_dir(format!("/proc/{}/root/", one.0))
+                    .map(drop)
+                    .map_err(errno),
+                fs::read_link(format!("/proc/{}/exe", one.0))
+                    .map(drop)
+                    .map_err(errno),
+                fs::File::open(format!("/proc/{}/mem", one.0))
+                    .map(drop)
+                    .map_err(errno),
+            ];
+            let denied = |one: &Result<(), Errno>| matches!(one, Err(Errno::EPERM | Errno::EACCES));
+            seen += usize::from(results.iter().all(denied));
+            if results.iter().any(Result::is_ok) {
+                led_out = Some(format!("{results:?} of {}", one.command_line()));
+            }
+        }
+        seen >= 10 || led_out.is_some()
+    });
+    let _ = fs::remove_file(&come);
+    match (led_out, seen) {
+        (Some(how), _) => Verdict::Escaped(how),
+        (None, 0) => Verdict::Stuck("nobody was seen to come in".into()),
+        (None, _) => Verdict::Held("it was seen and out of reach".into()),
+    }
+}
 
 /// Every descriptor above the standard streams that this program did not open. It opens none without CLOEXEC.
 fn inherited() -> impl Iterator<Item = RawFd> {
@@ -145,8 +217,8 @@ fn borrowed(fd: RawFd) -> std::os::fd::BorrowedFd<'static> {
     unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) }
 }
 
+/// Out of it, and then to what the berth hides.
 fn out_of_a_chroot(jail: &Path) -> std::io::Result<()> {
-    super::mounts::nest()?;
     let root = fs::File::open("/")?;
     nix::unistd::chroot(jail)?;
     // The working directory is outside of the new root, and so nothing stops it on its way up.
@@ -155,6 +227,7 @@ fn out_of_a_chroot(jail: &Path) -> std::io::Result<()> {
         std::env::set_current_dir("..")?;
     }
     nix::unistd::chroot(".")?;
+    assert!(jail.exists(), "it is still in the chroot");
     fs::metadata("/tmp/of-the-host").map(drop)
 }
 
@@ -179,10 +252,7 @@ fn by_handle() -> Verdict {
         libc::SYS_name_to_handle_at,
         &[cwd, super::pointer(&path), to, at, 0],
     );
-    let root = match fs::File::open("/etc") {
-        Ok(root) => root,
-        Err(error) => return Verdict::Held(error.to_string()),
-    };
+    let root = fs::File::open("/etc").expect("/etc");
     let opened = named.and_then(|_| {
         let arguments = [root.as_raw_fd() as u64, &raw const handle as u64, 0];
         system_call(libc::SYS_open_by_handle_at, &arguments)

@@ -10,6 +10,7 @@ use super::{Attempt, Verdict, call, pointer, system_call};
 
 // From linux/keyctl.h.
 const GET_KEYRING_ID: u64 = 0;
+const JOIN_SESSION: u64 = 1;
 const LINK: u64 = 8;
 const SEARCH: u64 = 10;
 const READ: u64 = 11;
@@ -22,6 +23,9 @@ const PROCESS: u64 = -2_i64 as u64;
 /// What the stage calls its key in the session keyring of before, in the user's, and in the persistent one.
 const OF_BEFORE: &CStr = c"of-before";
 const OF_THE_USER: &CStr = c"of-the-user";
+/// A keyring of a process of the user's outside, and the key in it.
+const NAMED: &CStr = c"ring-of-the-user";
+const IN_NAMED: &CStr = c"in-the-ring";
 
 /// A key's owner is a UID of the host's, also for who is in a user namespace. Only names are looked up by namespace.
 const BY_NUMBER: super::Promise =
@@ -31,17 +35,20 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("session", "a key in the session keyring of before", |_| {
         search(SESSION, OF_BEFORE)
     })
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call("requested", "the same by request_key", |_| {
         let arguments = [pointer(c"user"), pointer(OF_BEFORE), 0, 0];
         Verdict::of(system_call(libc::SYS_request_key, &arguments))
     })
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call("user", "a key in the user's keyring outside", |_| {
         search(USER, OF_THE_USER)
     })
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call(
@@ -49,6 +56,7 @@ pub const ATTEMPTS: &[Attempt] = &[
         "a key in the user's session keyring outside",
         |_| search(USER_SESSION, OF_THE_USER),
     )
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call(
@@ -58,10 +66,24 @@ pub const ATTEMPTS: &[Attempt] = &[
             let got = system_call(libc::SYS_keyctl, &[GET_PERSISTENT, u64::MAX, PROCESS]);
             match got {
                 Ok(ring) => search(ring as u64, OF_THE_USER),
-                Err(errno) => Verdict::Held(format!("{errno:?}")),
+                Err(errno) => Verdict::of::<()>(Err(errno)),
             }
         },
     )
+    .stopped_by(&["ENOKEY"])
+    .promised_by(UserNamespace)
+    .without(NoBerth),
+    call(
+        "named",
+        "a session keyring of the user's outside that has a name",
+        |_| {
+            // One of this name is made where there is none.
+            let joined = system_call(libc::SYS_keyctl, &[JOIN_SESSION, pointer(NAMED)]);
+            joined.expect("a session keyring");
+            search(SESSION, IN_NAMED)
+        },
+    )
+    .stopped_by(&["ENOKEY"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     call(
@@ -79,7 +101,7 @@ pub const ATTEMPTS: &[Attempt] = &[
             let linked = system_call(libc::SYS_keyctl, &[LINK, ring, own_ring()]);
             match linked {
                 Ok(_) => search(PROCESS, OF_THE_USER),
-                Err(errno) => Verdict::Held(format!("{errno:?}")),
+                Err(errno) => Verdict::of::<()>(Err(errno)),
             }
         },
     )
@@ -107,7 +129,7 @@ fn search(ring: u64, name: &CStr) -> Verdict {
     let arguments = [SEARCH, ring, pointer(c"user"), pointer(name), 0];
     match system_call(libc::SYS_keyctl, &arguments) {
         Ok(key) => read(key as u64),
-        Err(errno) => Verdict::Held(format!("{errno:?}")),
+        Err(errno) => Verdict::of::<()>(Err(errno)),
     }
 }
 

@@ -12,7 +12,7 @@ mod mounts;
 mod namespaces;
 mod privileges;
 mod processes;
-mod profiles;
+pub mod profiles;
 mod stage;
 pub mod suite;
 pub mod table;
@@ -38,6 +38,8 @@ pub struct Attempt {
     pub promise: Promise,
     /// How it is shown to lead out where nothing protects.
     pub without: Without,
+    /// What may stop it: the end of what is said then. Whatever else does is an error of the suite's.
+    stopped_by: &'static [&'static str],
     way: Way,
 }
 
@@ -57,6 +59,8 @@ pub enum Verdict {
     Escaped(String),
     /// It was stopped.
     Held(String),
+    /// It could not be tried.
+    Stuck(String),
 }
 
 /// What a profile must have for the attempt to be in vain.
@@ -72,6 +76,8 @@ pub enum Promise {
     OwnBerth,
     /// A private /dev/shm.
     PrivateShm,
+    /// A private /tmp of a size.
+    SizedTmp,
     /// That the user's service manager is out of reach.
     NoManager,
     /// A network of its own.
@@ -93,15 +99,32 @@ pub enum Without {
     RootInside,
     /// The host's root tries it in the berth's mount namespace, but in the host's PID namespace.
     RootInMounts,
+    /// The same, where the kernel has cgroup v1.
+    RootWithV1,
     /// Who is to be harmed tries it: what protects is that counting is for each owner.
     Victim,
-    /// It cannot be shown, for this reason.
-    Never(&'static str),
 }
+
+/// What most are stopped by: the kernel's answer to who may not.
+const DENIED: &[&str] = &["EPERM", "EACCES"];
+
+/// As what an attempt is held that needs root of a user namespace, in a berth in which there can be none.
+const NO_USER_NAMESPACE: &str = "no user namespace";
 
 /// All attempts, by class.
 pub const CLASSES: &[(&str, &[Attempt])] = &[
     ("processes", processes::ATTEMPTS),
+    ("processes", processes::OF_INIT),
+    ("processes", processes::TO_INIT),
+    ("processes", processes::OF_KEEPER),
+    ("processes", processes::TO_KEEPER),
+    ("processes", processes::OF_STANDBY),
+    ("processes", processes::TO_STANDBY),
+    ("processes", processes::OF_APPLICATION),
+    ("processes", processes::OF_OUTSIDE),
+    ("processes", processes::TO_OUTSIDE),
+    ("processes", processes::OF_OTHER),
+    ("processes", processes::TO_OTHER),
     ("namespaces", namespaces::ATTEMPTS),
     ("descriptors", descriptors::ATTEMPTS),
     ("mounts", mounts::ATTEMPTS),
@@ -128,6 +151,7 @@ const fn call(name: &'static str, tries: &'static str, way: fn(&Targets) -> Verd
         tries,
         promise: Promise::Namespaces,
         without: Without::HostRoot,
+        stopped_by: DENIED,
         way: Way::Call(way),
     }
 }
@@ -139,6 +163,7 @@ const fn shell(name: &'static str, tries: &'static str, script: &'static str) ->
         tries,
         promise: Promise::Namespaces,
         without: Without::HostRoot,
+        stopped_by: &["Operation not permitted", "Permission denied"],
         way: Way::Shell(script),
     }
 }
@@ -150,6 +175,18 @@ impl Attempt {
 
     const fn without(self, without: Without) -> Attempt {
         Attempt { without, ..self }
+    }
+
+    const fn stopped_by(self, stopped_by: &'static [&'static str]) -> Attempt {
+        Attempt { stopped_by, ..self }
+    }
+
+    /// Whether this is what it was to be stopped by, in a berth in which user namespaces can be made or not.
+    fn is_stopped_by(&self, why: &str, nested_userns: bool) -> bool {
+        match why.strip_prefix(NO_USER_NAMESPACE) {
+            Some(errno) => !nested_userns && ["", ": ENOSPC", ": EPERM"].contains(&errno),
+            None => self.stopped_by.iter().any(|end| why.ends_with(end)),
+        }
     }
 }
 
@@ -172,8 +209,22 @@ impl Verdict {
 
     /// The same of a call of the library's.
     fn of_io<T>(result: std::io::Result<T>) -> Verdict {
-        let errno = |error: std::io::Error| error.raw_os_error().unwrap_or_default();
-        Verdict::of(result.map_err(|error| Errno::from_raw(errno(error))))
+        match result {
+            Ok(_) => Verdict::of(Ok(())),
+            Err(error) => match error.raw_os_error() {
+                Some(errno) => Verdict::of::<()>(Err(Errno::from_raw(errno))),
+                None => Verdict::Stuck(error.to_string()),
+            },
+        }
+    }
+
+    /// The same as root of a user namespace and of a mount namespace of one's own, where the berth lets them be made;
+    /// or, for who is the host's root, of no other user namespace than the host's.
+    fn nested<T>(then: impl FnOnce() -> Result<T, Errno>) -> Verdict {
+        match mounts::nest() {
+            Ok(()) => Verdict::of(then()),
+            Err(errno) => Verdict::Held(format!("{NO_USER_NAMESPACE}: {errno:?}")),
+        }
     }
 
     /// Led out if there is something.
@@ -190,6 +241,7 @@ impl fmt::Display for Verdict {
         match self {
             Verdict::Escaped(why) => write!(to, "ESCAPED\t{why}"),
             Verdict::Held(why) => write!(to, "HELD\t{why}"),
+            Verdict::Stuck(why) => write!(to, "STUCK\t{why}"),
         }
     }
 }
@@ -201,6 +253,11 @@ fn system_call(number: libc::c_long, arguments: &[u64]) -> Result<i64, Errno> {
     let [a, b, c, d, e, f] = all;
     // SAFETY: pointers among the arguments are to what outlives the call, or to nothing: then the kernel says EFAULT.
     Errno::result(unsafe { libc::syscall(number, a, b, c, d, e, f) })
+}
+
+/// What the library says that failed, as the kernel put it.
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or_default())
 }
 
 /// A path as a system call takes it.

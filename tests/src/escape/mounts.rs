@@ -2,16 +2,18 @@
 
 use std::fs;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{Mode, SFlag, fstatat, makedev, mknod};
-use nix::unistd::{chroot, geteuid, pivot_root};
+use nix::unistd::{chroot, getegid, geteuid, pivot_root};
 
 use super::Without::{NoBerth, RootInMounts, RootInside};
-use super::{Attempt, Verdict, call, pointer, shell, system_call};
+use super::processes::hosts_process_in;
+use super::{Attempt, Verdict, call, errno, pointer, shell, system_call};
 
 const OPEN_TREE_CLONE: u64 = 1;
 
@@ -118,135 +120,200 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("block-device", "a device node for a disk", |to| {
         device(to, SFlag::S_IFBLK, makedev(7, 0))
     }),
-    shell(
+    call(
         "chroots-proc",
         "the /proc of a chroot of the host's",
-        "reach_process /srv/chroot/proc",
+        |_| Verdict::of(hosts_process_in("/srv/chroot/proc")),
     )
+    .stopped_by(&["ESRCH"])
     .without(NoBerth),
-    shell("hosts-tmp", "the host's /tmp", "reach_tmp /tmp").without(NoBerth),
-    shell("hosts-var-tmp", "the host's /var/tmp", "reach_tmp /var/tmp").without(NoBerth),
+    call("hosts-tmp", "the host's /tmp", |_| {
+        Verdict::of(of_the_host_in("/tmp"))
+    })
+    .stopped_by(&["ENOENT"])
+    .without(NoBerth),
+    call("hosts-var-tmp", "the host's /var/tmp", |_| {
+        Verdict::of(of_the_host_in("/var/tmp"))
+    })
+    .stopped_by(&["ENOENT"])
+    .without(NoBerth),
     shell(
         "disks",
         "the folders of others' private /tmp",
-        "ls /var/lib/berth/tmp/ || ls /var/lib/berth/*/",
+        "ls /var/lib/berth/tmp/",
     ),
-    // As root of a user namespace and of a mount namespace of one's own, where the policy allows one.
-    shell(
-        "nested-umount-tmp",
-        "there: unmounting /tmp",
-        "nested 'umount /tmp; reach_tmp /tmp'",
-    )
-    .without(NoBerth),
-    shell(
-        "nested-detach-tmp",
-        "there: detaching /tmp",
-        "nested 'umount -l /tmp; reach_tmp /tmp'",
-    )
-    .without(NoBerth),
-    shell(
-        "nested-move-tmp",
-        "there: moving /tmp away",
-        "nested 'mount --move /tmp /mnt; reach_tmp /tmp'",
-    )
-    .without(NoBerth),
-    shell(
+    // As root of a user namespace and of a mount namespace of one's own, where the policy allows one. What Berth has
+    // mounted is locked there: the kernel says EINVAL, and of its flags EPERM.
+    call("nested-umount-tmp", "there: unmounting /tmp", |_| {
+        Verdict::nested(|| {
+            umount2("/tmp", MntFlags::empty())?;
+            of_the_host_in("/tmp")
+        })
+    })
+    .stopped_by(&["EINVAL"])
+    .without(RootInside),
+    call("nested-detach-tmp", "there: detaching /tmp", |_| {
+        Verdict::nested(|| {
+            umount2("/tmp", MntFlags::MNT_DETACH)?;
+            of_the_host_in("/tmp")
+        })
+    })
+    .stopped_by(&["EINVAL"])
+    .without(RootInside),
+    call("nested-move-tmp", "there: moving /tmp away", |_| {
+        Verdict::nested(|| {
+            mount(Some("/tmp"), "/mnt", NONE, MsFlags::MS_MOVE, NONE)?;
+            of_the_host_in("/tmp")
+        })
+    })
+    .stopped_by(&["EINVAL"])
+    .without(RootInside),
+    call(
         "nested-bind",
         "there: / somewhere else, without what is mounted on it",
-        "nested 'mount --bind / /mnt && reach_tmp /mnt/var/tmp'",
+        |_| {
+            Verdict::nested(|| {
+                mount(Some("/"), "/mnt", NONE, MsFlags::MS_BIND, NONE)?;
+                of_the_host_in("/mnt/var/tmp")
+            })
+        },
     )
+    .stopped_by(&["EINVAL"])
     .without(RootInside),
-    shell(
+    call(
         "nested-rbind",
         "there: / somewhere else, and /var/tmp detached from that",
-        "nested 'mount --rbind / /mnt; umount -l /mnt/var/tmp; reach_tmp /mnt/var/tmp'",
+        |_| {
+            Verdict::nested(|| {
+                let all = MsFlags::MS_BIND | MsFlags::MS_REC;
+                mount(Some("/"), "/mnt", NONE, all, NONE)?;
+                umount2("/mnt/var/tmp", MntFlags::MNT_DETACH)?;
+                of_the_host_in("/mnt/var/tmp")
+            })
+        },
     )
+    .stopped_by(&["EINVAL"])
     .without(RootInside),
-    shell(
+    call(
         "nested-overlay",
         "there: / as a layer of an overlay",
-        "nested 'mount -t overlay -o lowerdir=/:/usr none /mnt && reach_tmp /mnt/var/tmp'",
+        |_| {
+            Verdict::nested(|| {
+                let layers = Some("lowerdir=/:/usr");
+                mount(
+                    Some("none"),
+                    "/mnt",
+                    Some("overlay"),
+                    MsFlags::empty(),
+                    layers,
+                )?;
+                of_the_host_in("/mnt/var/tmp")
+            })
+        },
     )
+    .stopped_by(&["EINVAL"])
     .without(RootInside),
     call(
         "nested-open-tree",
         "there: a copy of / by open_tree",
         |_| {
-            Verdict::of(nest().and_then(|()| {
+            Verdict::nested(|| {
                 let tree = open_tree(c"/", OPEN_TREE_CLONE)?;
                 fstatat(tree.as_fd(), "var/tmp/of-the-host", AtFlags::empty())
-            }))
+            })
         },
     )
+    .stopped_by(&["EINVAL"])
     .without(RootInside),
     call(
         "nested-attributes",
         "there: setuid programs in /tmp, by mount_setattr",
         |_| {
-            Verdict::of(nest().and_then(|()| {
-                let attributes = [
-                    0_u64,
-                    libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
-                    0,
-                    0,
-                ];
+            Verdict::nested(|| {
+                let clear = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+                let attributes = [0_u64, clear, 0, 0];
                 let (cwd, at) = (libc::AT_FDCWD as u64, attributes.as_ptr() as u64);
                 let arguments = [cwd, pointer(c"/tmp"), 0, at, 32];
                 system_call(libc::SYS_mount_setattr, &arguments)
-            }))
+            })
         },
     )
+    .stopped_by(&["EPERM"])
     .without(RootInside),
-    shell(
+    call(
         "nested-remount",
         "there: setuid programs and devices in /tmp, by a remount",
-        "nested 'mount -o remount,bind,suid,dev /tmp'",
+        |_| {
+            Verdict::nested(|| {
+                mount(
+                    NONE,
+                    "/tmp",
+                    NONE,
+                    MsFlags::MS_REMOUNT | MsFlags::MS_BIND,
+                    NONE,
+                )
+            })
+        },
     )
+    .stopped_by(&["EPERM"])
     .without(RootInside),
-    shell(
-        "nested-umount-proc",
-        "there: detaching /proc",
-        "nested 'umount -l /proc; reach_process /proc'",
-    )
-    .without(NoBerth),
-    shell(
+    call("nested-umount-proc", "there: detaching /proc", |_| {
+        Verdict::nested(|| {
+            umount2("/proc", MntFlags::MNT_DETACH)?;
+            hosts_process_in("/proc")
+        })
+    })
+    .stopped_by(&["EINVAL"])
+    .without(RootInside),
+    call(
         "nested-umount-chroots-proc",
         "there: detaching what covers the /proc of a chroot",
-        "nested 'umount -l /srv/chroot/proc; reach_process /srv/chroot/proc'",
+        |_| {
+            Verdict::nested(|| {
+                umount2("/srv/chroot/proc", MntFlags::MNT_DETACH)?;
+                hosts_process_in("/srv/chroot/proc")
+            })
+        },
     )
-    .without(NoBerth),
+    .stopped_by(&["EINVAL"])
+    .without(RootInside),
     call("nested-proc", "there: a second procfs", |_| {
-        Verdict::of(nest().and_then(|()| {
+        Verdict::nested(|| {
             mount(Some("none"), "/mnt", Some("proc"), MsFlags::empty(), NONE)?;
             hosts_process_in("/mnt")
-        }))
+        })
     })
+    .stopped_by(&["EPERM"])
     .without(RootInMounts),
-    shell(
-        "nested-proc-of-a-namespace",
-        "there: a procfs of a PID namespace below",
-        "unshare -Urmpf sh -c '. /berth/reach; mount -t proc none /mnt && reach_process /mnt'",
-    )
-    .without(super::Without::Never(
-        "a procfs shows its own PID namespace, whoever mounts it",
-    )),
     call("nested-device", "there: a file system with devices", |_| {
-        Verdict::of(nest().and_then(|()| {
+        Verdict::nested(|| {
             mount(Some("none"), "/mnt", Some("tmpfs"), MsFlags::empty(), NONE)?;
             mknod("/mnt/device", SFlag::S_IFCHR, Mode::S_IRUSR, makedev(1, 1))
-        }))
+        })
     })
+    .stopped_by(&["EPERM"])
     .without(RootInside),
 ];
 
 const NONE: Option<&str> = None;
 
-/// Root of a user namespace; or, for who is the host's root, of no other one than the host's.
+/// Root of a user namespace, which maps the user to root; or, for who is the host's root, of no other one than the
+/// host's.
 pub fn nest() -> Result<(), Errno> {
-    match geteuid().is_root() {
-        true => unshare(CloneFlags::CLONE_NEWNS),
-        false => unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS),
+    if geteuid().is_root() {
+        return unshare(CloneFlags::CLONE_NEWNS);
     }
+    let (user, group) = (geteuid(), getegid());
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+    let maps = [
+        ("setgroups", "deny".into()),
+        ("uid_map", format!("0 {user} 1")),
+        ("gid_map", format!("0 {group} 1")),
+    ];
+    for (file, map) in maps {
+        fs::write(format!("/proc/self/{file}"), map).expect("a map");
+    }
+    Ok(())
 }
 
 fn open_tree(path: &std::ffi::CStr, flags: u64) -> Result<OwnedFd, Errno> {
@@ -272,12 +339,10 @@ fn device(to: &super::targets::Targets, kind: SFlag, number: libc::dev_t) -> Ver
     Verdict::of(made)
 }
 
-fn hosts_process_in(proc: &str) -> Result<(), Errno> {
-    let entries = fs::read_dir(proc).map_err(|_| Errno::EIO)?;
-    let is_it = |entry: fs::DirEntry| {
-        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        line == b"sleep\x004711\x00"
-    };
-    let found = entries.flatten().any(is_it);
-    found.then_some(()).ok_or(Errno::ESRCH)
+/// What stands in the host's directory of this name.
+fn of_the_host_in(directory: &str) -> Result<(), Errno> {
+    assert!(Path::new(directory).is_dir(), "no {directory}");
+    fs::metadata(format!("{directory}/of-the-host"))
+        .map(drop)
+        .map_err(errno)
 }

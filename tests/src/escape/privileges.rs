@@ -1,6 +1,7 @@
 //! Becoming more than one is, and doing what only the host's root may.
 
 use std::fs::{File, OpenOptions};
+use std::process::Command;
 
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, setgroups, setresuid, setuid};
@@ -15,21 +16,30 @@ pub const ATTEMPTS: &[Attempt] = &[
     shell(
         "setuid-program",
         "a setuid program",
-        "/berth/as-root who | grep -q 'euid 0'",
+        "who=$(/berth/as-root who) || exit 2; echo \"$who\" | grep -q 'euid 0'",
     )
+    .stopped_by(&["status 1"])
     .promised_by(UserNamespace)
     .without(NoBerth),
     shell(
         "setgid-program",
         "a setgid program",
-        "/berth/as-root who | grep -q 'egid 0'",
+        "who=$(/berth/as-root who) || exit 2; echo \"$who\" | grep -q 'egid 0'",
     )
+    .stopped_by(&["status 1"])
     .promised_by(UserNamespace)
     .without(NoBerth),
-    shell(
+    call(
         "capable-program",
         "a program with file capabilities",
-        "/berth/capable /root/secret",
+        |_| {
+            let ran = Command::new("/berth/capable").arg("/root/secret").output();
+            match ran {
+                Ok(ran) if ran.status.success() => Verdict::Escaped("it was read".into()),
+                Ok(ran) => Verdict::Held(String::from_utf8_lossy(&ran.stderr).trim().into()),
+                Err(error) => Verdict::of_io::<()>(Err(error)),
+            }
+        },
     )
     .promised_by(UserNamespace)
     .without(NoBerth),
@@ -37,7 +47,8 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("owners-uid", "the UID that owns the berth", |to| {
         let owner = Uid::from_raw(to.number("OWNER"));
         Verdict::of(setresuid(owner, owner, owner))
-    }),
+    })
+    .stopped_by(&["EPERM", "EINVAL"]), // no user namespace has it
     call("group-0", "another group", |_| {
         Verdict::of(setgroups(&[Gid::from_raw(0)]))
     }),
@@ -53,13 +64,14 @@ pub const ATTEMPTS: &[Attempt] = &[
         "a capability that the login was left with: inheritable, permitted, effective or ambient",
         |_| {
             let is_held = |set: &&str| {
-                let bits = Process::own().status(set).unwrap_or_default();
+                let bits = Process::own().status(set).expect("its capabilities");
                 bits.bytes().any(|digit| digit != b'0')
             };
             let sets = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
             Verdict::found(sets.into_iter().find(is_held).map(Into::into))
         },
-    ),
+    )
+    .stopped_by(&["nothing there"]),
     shell(
         "nested-capable-program",
         "file capabilities that root of a user namespace gives on an overlay, outside of both",
@@ -69,7 +81,8 @@ pub const ATTEMPTS: &[Attempt] = &[
         "enter",
         "`berth enter` into another user's session",
         "/berth/berth enter $VICTIMS_SESSION true",
-    ),
+    )
+    .stopped_by(&["only root may enter sessions"]),
     call("secrets", "reading /etc/shadow", |_| {
         Verdict::of_io(File::open("/etc/shadow"))
     }),
@@ -130,18 +143,15 @@ pub const ATTEMPTS: &[Attempt] = &[
             &[change.as_mut_ptr() as u64],
         ))
     }),
-    call(
-        "io-uring",
-        "opening /etc/shadow by io_uring, round every filter",
-        |_| by_io_uring(),
-    ),
 ];
 
 /// Whoever it is that gave them, the user tries what they are good for.
 const NESTED_CAPABLE: &str = r#"
-    at=/home/alice/overlay; mkdir -p $at/lower $at/upper $at/work $at/both
+    PATH=$PATH:/usr/sbin:/sbin # setcap's
+    at=/home/alice/overlay; rm -rf $at; mkdir -p $at/lower $at/upper $at/work $at/both
     options=userxattr,lowerdir=$at/lower,upperdir=$at/upper,workdir=$at/work
-    nested "mount -t overlay -o $options none $at/both && cp /bin/cat $at/both/ && setcap cap_dac_override+ep $at/both/cat"
+    nested "mount -t overlay -o $options none $at/both && cp /bin/cat $at/both/ &&
+        setcap cap_dac_override+ep $at/both/cat" || exit
     if [ "$(id -u)" = 0 ]; then user="setpriv --reuid=$ALICE --regid=$ALICE --clear-groups"; fi
     $user $at/upper/cat /root/secret
 "#;
@@ -151,48 +161,4 @@ fn write(path: &str, create: bool) -> Verdict {
     // Opened and not written to: the kernel asks for the right when it is opened.
     let opened = options.append(true).create(create).open(path);
     Verdict::of_io(opened)
-}
-
-/// One request, IORING_OP_OPENAT, put into the ring by hand (io_uring(7)).
-fn by_io_uring() -> Verdict {
-    const ENTRIES: usize = 4;
-    const RINGS: usize = 4096;
-    // struct io_uring_params: entries first, then flags; the offsets into the rings from word 10 and 20 on.
-    let mut parameters = [0_u32; 30];
-    let setup = [ENTRIES as u64, parameters.as_mut_ptr() as u64];
-    let ring = match system_call(libc::SYS_io_uring_setup, &setup) {
-        Ok(ring) => ring as u64,
-        Err(errno) => return Verdict::Held(format!("no io_uring: {errno:?}")),
-    };
-    let map = |offset: u64| {
-        let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-        let arguments = [0, RINGS as u64, access as u64, shared as u64, ring, offset];
-        system_call(libc::SYS_mmap, &arguments).map(|at| at as usize)
-    };
-    let maps = [0, 0x0800_0000, 0x1000_0000].map(map);
-    let [Ok(submissions), Ok(completions), Ok(requests)] = maps else {
-        return Verdict::Held(format!("rings: {maps:?}"));
-    };
-    let (submission, completion) = (&parameters[10..20], &parameters[20..30]);
-    let mut request = [0_u8; 64];
-    request[0] = 18; // IORING_OP_OPENAT
-    request[4..8].copy_from_slice(&libc::AT_FDCWD.to_ne_bytes());
-    request[16..24].copy_from_slice(&pointer(c"/etc/shadow").to_ne_bytes());
-    let word = |at: usize, offset: u32| (at + offset as usize) as *mut u32;
-    // SAFETY: the kernel has mapped a page of requests, of which this is the first.
-    unsafe { std::ptr::copy_nonoverlapping(request.as_ptr(), requests as *mut u8, 64) };
-    // SAFETY: the ring's array and its tail are where the kernel says, within the page.
-    unsafe { word(submissions, submission[6]).write_volatile(0) };
-    // SAFETY: as above.
-    unsafe { word(submissions, submission[1]).write_volatile(1) };
-    if let Err(errno) = system_call(libc::SYS_io_uring_enter, &[ring, 1, 1, 1, 0, 0]) {
-        return Verdict::Held(format!("enter: {errno:?}"));
-    }
-    // A completion: user data, result, flags. The first stands at the offset `cqes`.
-    // SAFETY: within the page of completions.
-    let result = unsafe { word(completions, completion[5] + 8).read_volatile() } as i32;
-    match result {
-        0.. => Verdict::Escaped(format!("descriptor {result}")),
-        errno => Verdict::Held(format!("{:?}", Errno::from_raw(-errno))),
-    }
 }

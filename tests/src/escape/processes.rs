@@ -4,15 +4,16 @@ use std::fs;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::Process;
 
-use super::Promise::OwnBerth;
-use super::Without::NoBerth;
+use super::Promise::{Namespaces, OwnBerth};
+use super::Without::{HostRoot, NoBerth};
 use super::targets::Targets;
-use super::{Attempt, Verdict, call, shell, system_call};
+use super::{Attempt, Verdict, call, errno, shell, system_call};
 
 pub const ATTEMPTS: &[Attempt] = &[
     // The init, which everybody inside can name.
@@ -21,59 +22,6 @@ pub const ATTEMPTS: &[Attempt] = &[
     }),
     call("init-stop", "SIGSTOP to the init", |to| {
         Verdict::of(kill(to.pid("INIT"), Signal::SIGSTOP))
-    }),
-    call(
-        "init-signal-by-pidfd",
-        "a signal to the init by a pidfd",
-        |to| {
-            Verdict::of(pidfd(to, "INIT").and_then(|fd| {
-                system_call(
-                    libc::SYS_pidfd_send_signal,
-                    &[fd, Signal::SIGCONT as u64, 0, 0],
-                )
-            }))
-        },
-    ),
-    call("init-attach", "PTRACE_ATTACH to the init", |to| {
-        attach(to, "INIT")
-    }),
-    call("init-seize", "PTRACE_SEIZE of the init", |to| {
-        ptrace(to, "INIT", libc::PTRACE_SEIZE)
-    }),
-    call("init-read", "process_vm_readv from the init", |to| {
-        read(to, "INIT")
-    }),
-    call("init-write", "process_vm_writev into the init", |to| {
-        memory(to, "INIT", libc::SYS_process_vm_writev)
-    }),
-    call(
-        "init-descriptor",
-        "pidfd_getfd of the init's descriptors",
-        |to| descriptor(to, "INIT"),
-    ),
-    call("init-root", "/proc/PID/root of the init", |to| {
-        list(to, "INIT", "root/")
-    }),
-    call("init-cwd", "/proc/PID/cwd of the init", |to| {
-        list(to, "INIT", "cwd/")
-    }),
-    call("init-fd", "/proc/PID/fd of the init", |to| {
-        list(to, "INIT", "fd/")
-    }),
-    call("init-environ", "/proc/PID/environ of the init", |to| {
-        open(to, "INIT", "environ")
-    }),
-    call("init-maps", "/proc/PID/maps of the init", |to| {
-        open(to, "INIT", "maps")
-    }),
-    call("init-mem", "/proc/PID/mem of the init", |to| {
-        open(to, "INIT", "mem")
-    }),
-    call("init-exe", "/proc/PID/exe of the init", |to| {
-        link(to, "INIT", "exe")
-    }),
-    call("init-ns", "/proc/PID/ns of the init", |to| {
-        link(to, "INIT", "ns/pid")
     }),
     call("init-oom", "oom_score_adj of the init", |to| {
         write_again(to, "oom_score_adj")
@@ -90,34 +38,26 @@ pub const ATTEMPTS: &[Attempt] = &[
         let pointer = &raw const cpus as u64;
         Verdict::of(system_call(libc::SYS_sched_setaffinity, &[pid, 8, pointer]))
     }),
-    shell(
+    call(
         "init-nested-kill",
         "SIGKILL to the init by root of a user namespace",
-        "if [ $(id -u) = 0 ]; then kill -KILL $INIT; else unshare -Ur kill -KILL $INIT; fi",
+        |to| Verdict::nested(|| kill(to.pid("INIT"), Signal::SIGKILL)),
     ),
-    shell(
+    call(
         "init-nested-root",
         "/proc/PID/root of the init by root of a user namespace",
-        "if [ $(id -u) = 0 ]; then ls /proc/$INIT/root/; else unshare -Ur ls /proc/$INIT/root/; fi",
+        |to| Verdict::nested(|| fs::read_dir(to.file("INIT", "root/")).map_err(errno)),
     ),
-    shell(
+    call(
         "init-nested-enter",
         "the init's mount namespace by root of a user namespace",
-        "if [ $(id -u) = 0 ]; then nsenter -t $INIT -m true; else unshare -Ur nsenter -t $INIT -m true; fi",
+        |to| {
+            Verdict::nested(|| {
+                let namespace = fs::File::open(to.file("INIT", "ns/mnt")).map_err(errno)?;
+                setns(namespace, CloneFlags::CLONE_NEWNS)
+            })
+        },
     ),
-    // The keeper, which is the host's root and holds the session.
-    call("keeper-signal", "a signal to the keeper", |to| {
-        signal(to, "KEEPER")
-    }),
-    call("keeper-attach", "PTRACE_ATTACH to the keeper", |to| {
-        attach(to, "KEEPER")
-    }),
-    call("keeper-fd", "the keeper's descriptors", |to| {
-        list(to, "KEEPER", "fd/")
-    }),
-    call("keeper-mem", "the keeper's memory", |to| {
-        open(to, "KEEPER", "mem")
-    }),
     // The login program.
     call(
         "application-seen",
@@ -128,33 +68,9 @@ pub const ATTEMPTS: &[Attempt] = &[
             Verdict::found(root.map(Process::name))
         },
     )
+    .stopped_by(NOTHING)
     .without(NoBerth),
-    // The part of it that has become the user is in the berth, and holds what the program keeps open.
-    call(
-        "application-fd",
-        "the descriptors of the login program's process that is the user",
-        |to| list(&application(to), "PARENT", "fd/"),
-    ),
-    call("application-mem", "the memory of that process", |to| {
-        open(&application(to), "PARENT", "mem")
-    }),
-    call(
-        "application-attach",
-        "PTRACE_ATTACH to that process",
-        |to| attach(&application(to), "PARENT"),
-    ),
-    call(
-        "application-descriptor",
-        "pidfd_getfd from that process",
-        |to| descriptor(&application(to), "PARENT"),
-    ),
     // The user's own processes outside: of before Berth, or of a service that it does not see.
-    call(
-        "outside-signal",
-        "a signal to the user's process outside",
-        |to| signal(to, "OUTSIDE"),
-    )
-    .without(NoBerth),
     call(
         "outside-all",
         "a signal to every process of the user's, by kill(-1)",
@@ -167,96 +83,32 @@ pub const ATTEMPTS: &[Attempt] = &[
             Verdict::found(felt.then(|| "it was felt outside".into()))
         },
     )
-    .without(NoBerth),
-    call(
-        "outside-attach",
-        "PTRACE_ATTACH to the user's process outside",
-        |to| attach(to, "OUTSIDE"),
-    )
-    .without(NoBerth),
-    call(
-        "outside-read",
-        "process_vm_readv from the user's process outside",
-        |to| read(to, "OUTSIDE"),
-    )
-    .without(NoBerth),
-    call(
-        "outside-descriptor",
-        "pidfd_getfd from the user's process outside",
-        |to| descriptor(to, "OUTSIDE"),
-    )
-    .without(NoBerth),
-    call(
-        "outside-root",
-        "/proc/PID/root of the user's process outside",
-        |to| list(to, "OUTSIDE", "root/"),
-    )
-    .without(NoBerth),
-    call(
-        "outside-environ",
-        "the environment of the user's process outside",
-        |to| open(to, "OUTSIDE", "environ"),
-    )
-    .without(NoBerth),
-    // The user's other login, where each has a berth of its own.
-    call("other-signal", "a signal to the user's other login", |to| {
-        signal(to, "OTHER")
-    })
-    .promised_by(OwnBerth)
-    .without(NoBerth),
-    call(
-        "other-attach",
-        "PTRACE_ATTACH to the user's other login",
-        |to| attach(to, "OTHER"),
-    )
-    .promised_by(OwnBerth)
-    .without(NoBerth),
-    call(
-        "other-read",
-        "process_vm_readv from the user's other login",
-        |to| read(to, "OTHER"),
-    )
-    .promised_by(OwnBerth)
-    .without(NoBerth),
-    call(
-        "other-descriptor",
-        "pidfd_getfd from the user's other login",
-        |to| descriptor(to, "OTHER"),
-    )
-    .promised_by(OwnBerth)
-    .without(NoBerth),
-    call(
-        "other-root",
-        "/proc/PID/root of the user's other login",
-        |to| list(to, "OTHER", "root/"),
-    )
-    .promised_by(OwnBerth)
-    .without(NoBerth),
-    call(
-        "other-environ",
-        "the environment of the user's other login",
-        |to| open(to, "OTHER", "environ"),
-    )
-    .promised_by(OwnBerth)
+    .stopped_by(NOTHING)
     .without(NoBerth),
     // Others.
-    shell(
-        "hosts-seen",
-        "seeing processes of the host",
-        "reach_process /proc",
-    )
+    call("hosts-seen", "seeing processes of the host", |_| {
+        Verdict::of(hosts_process_in("/proc"))
+    })
+    .stopped_by(&["ESRCH"])
     .without(NoBerth),
-    shell(
+    call(
         "ssh-rc",
         "seeing them from ~/.ssh/rc, before the login's command",
-        "test -e $HOME/by-rc",
+        |to| said_in(to, "by-rc"),
     )
+    .stopped_by(&["ESRCH"])
+    .without(NoBerth),
+    call(
+        "profile",
+        "seeing them from ~/.profile, before the login's first prompt",
+        |to| said_in(to, "by-profile"),
+    )
+    .stopped_by(&["ESRCH"])
     .without(NoBerth),
     call("victim-seen", "seeing a process of another user's", |to| {
-        let pid = to.number("VICTIM");
-        let there = fs::read_to_string(format!("/proc/{pid}/comm"));
-        Verdict::found(there.ok())
+        Verdict::of_io(fs::read_to_string(to.file("VICTIM", "comm")))
     })
+    .stopped_by(&["ENOENT"])
     .without(NoBerth),
     shell(
         "dump-helper",
@@ -264,6 +116,142 @@ pub const ATTEMPTS: &[Attempt] = &[
         ": >>/proc/sys/kernel/core_pattern",
     ),
 ];
+
+/// What is said of what was looked for and is not to be seen.
+const NOTHING: &[&str] = &["nothing there"];
+
+/// How a process is out of reach: by number there is none, or it is somebody else's.
+struct OutOfReach {
+    call: &'static [&'static str],
+    file: &'static [&'static str],
+}
+
+const HIDDEN: OutOfReach = OutOfReach {
+    call: &["ESRCH"],
+    file: &["ENOENT"],
+};
+const FOREIGN: OutOfReach = OutOfReach {
+    call: &["EPERM"],
+    file: &["EACCES"],
+};
+
+/// The same for one process, by the number that the stage has for it.
+macro_rules! ways {
+    (@ $name:literal, $who:literal, $target:literal, $find:path, $out:expr, $promise:expr, $without:expr;
+     $($end:literal, $tries:literal, $by:ident, $way:ident, $what:expr;)*) => {
+        &[$(
+            call(concat!($name, $end), concat!($tries, $who), |to| {
+                $way(&$find(to), $target, $what)
+            })
+            .stopped_by($out.$by)
+            .promised_by($promise)
+            .without($without)
+        ),*]
+    };
+    (signals: $($of:tt)*) => {
+        ways!(@ $($of)*;
+            "-signal", "a signal to ", call, signal, None;
+            "-signal-by-pidfd", "a signal by a pidfd to ", call, signal_by_pidfd, 0;
+        )
+    };
+    ($($of:tt)*) => {
+        ways!(@ $($of)*;
+            "-attach", "PTRACE_ATTACH to ", call, ptrace, libc::PTRACE_ATTACH;
+            "-seize", "PTRACE_SEIZE of ", call, ptrace, libc::PTRACE_SEIZE;
+            "-read", "process_vm_readv from ", call, memory, libc::SYS_process_vm_readv;
+            "-write", "process_vm_writev into ", call, memory, libc::SYS_process_vm_writev;
+            "-descriptor", "pidfd_getfd from ", call, descriptor, 0;
+            "-root", "/proc/PID/root of ", file, list, "root/";
+            "-cwd", "/proc/PID/cwd of ", file, list, "cwd/";
+            "-fd", "/proc/PID/fd of ", file, list, "fd/";
+            "-environ", "/proc/PID/environ of ", file, open, "environ";
+            "-maps", "/proc/PID/maps of ", file, open, "maps";
+            "-mem", "/proc/PID/mem of ", file, open, "mem";
+            "-exe", "/proc/PID/exe of ", file, link, "exe";
+            "-ns", "/proc/PID/ns of ", file, link, "ns/pid";
+        )
+    };
+}
+
+/// Which everybody inside sees.
+pub const OF_INIT: &[Attempt] = ways!(
+    "init",
+    "the init",
+    "INIT",
+    Targets::clone,
+    FOREIGN,
+    Namespaces,
+    HostRoot
+);
+pub const TO_INIT: &[Attempt] =
+    ways!(signals: "init", "the init", "INIT", Targets::clone, FOREIGN, Namespaces, HostRoot);
+
+/// Which is the host's root, and holds the session.
+pub const OF_KEEPER: &[Attempt] = ways!(
+    "keeper",
+    "the keeper",
+    "KEEPER",
+    Targets::clone,
+    HIDDEN,
+    Namespaces,
+    HostRoot
+);
+pub const TO_KEEPER: &[Attempt] =
+    ways!(signals: "keeper", "the keeper", "KEEPER", Targets::clone, HIDDEN, Namespaces, HostRoot);
+
+/// Which waits for the keeper to be killed.
+pub const OF_STANDBY: &[Attempt] = ways!(
+    "standby",
+    "the standby",
+    "STANDBY",
+    Targets::clone,
+    HIDDEN,
+    Namespaces,
+    HostRoot
+);
+pub const TO_STANDBY: &[Attempt] = ways!(
+    signals: "standby", "the standby", "STANDBY", Targets::clone, HIDDEN, Namespaces, HostRoot
+);
+
+/// The part of the login program that has become the user is in the berth, and holds what the program keeps open. The
+/// user may send it signals.
+pub const OF_APPLICATION: &[Attempt] = ways!(
+    "application",
+    "the login program's process that is the user",
+    "PARENT",
+    application,
+    FOREIGN,
+    Namespaces,
+    HostRoot
+);
+
+/// Of before Berth, or of a service that it does not see.
+pub const OF_OUTSIDE: &[Attempt] = ways!(
+    "outside",
+    "the user's process outside",
+    "OUTSIDE",
+    Targets::clone,
+    HIDDEN,
+    Namespaces,
+    NoBerth
+);
+pub const TO_OUTSIDE: &[Attempt] = ways!(
+    signals: "outside", "the user's process outside", "OUTSIDE", Targets::clone, HIDDEN, Namespaces, NoBerth
+);
+
+/// Where each login has a berth of its own.
+pub const OF_OTHER: &[Attempt] = ways!(
+    "other",
+    "the user's other login",
+    "OTHER",
+    Targets::clone,
+    HIDDEN,
+    OwnBerth,
+    NoBerth
+);
+pub const TO_OTHER: &[Attempt] = ways!(
+    signals: "other", "the user's other login", "OTHER", Targets::clone, HIDDEN, OwnBerth, NoBerth
+);
 
 /// The nearest parent that is sshd (`sshd-session` from OpenSSH 9.8 on), if the stage names no other.
 fn application(to: &Targets) -> Targets {
@@ -277,31 +265,29 @@ fn pidfd(to: &Targets, process: &str) -> Result<u64, Errno> {
     Ok(fd as u64)
 }
 
-fn signal(to: &Targets, process: &str) -> Verdict {
-    Verdict::of(kill(to.pid(process), None))
+fn signal(to: &Targets, process: &str, signal: Option<Signal>) -> Verdict {
+    Verdict::of(kill(to.pid(process), signal))
 }
 
+fn signal_by_pidfd(to: &Targets, process: &str, signal: u64) -> Verdict {
+    let sent = pidfd(to, process)
+        .and_then(|fd| system_call(libc::SYS_pidfd_send_signal, &[fd, signal, 0, 0]));
+    Verdict::of(sent)
+}
+
+/// The tracer's end lets go of the process. One that was attached to would stay stopped.
 fn ptrace(to: &Targets, process: &str, request: libc::c_uint) -> Verdict {
-    let pid = to.number(process).into();
-    Verdict::of(system_call(libc::SYS_ptrace, &[request.into(), pid, 0, 0]))
-}
-
-/// The tracer's end lets go of the process, but it stays stopped.
-fn attach(to: &Targets, process: &str) -> Verdict {
-    let verdict = ptrace(to, process, libc::PTRACE_ATTACH);
-    if let Verdict::Escaped(_) = verdict {
-        let pid = to.pid(process);
+    let pid = to.pid(process);
+    let traced = system_call(
+        libc::SYS_ptrace,
+        &[request.into(), pid.as_raw() as u64, 0, 0],
+    );
+    if traced.is_ok() && request == libc::PTRACE_ATTACH {
         let _ = nix::sys::wait::waitpid(pid, Some(nix::sys::wait::WaitPidFlag::__WALL));
-        let _ = system_call(
-            libc::SYS_ptrace,
-            &[libc::PTRACE_DETACH.into(), pid.as_raw() as u64],
-        );
+        let detach = [libc::PTRACE_DETACH.into(), pid.as_raw() as u64, 0, 0];
+        let _ = system_call(libc::SYS_ptrace, &detach);
     }
-    verdict
-}
-
-fn read(to: &Targets, process: &str) -> Verdict {
-    memory(to, process, libc::SYS_process_vm_readv)
+    Verdict::of(traced)
 }
 
 /// From or to an address where nothing is: who may not is told EPERM before that.
@@ -324,17 +310,18 @@ fn memory(to: &Targets, process: &str, number: libc::c_long) -> Verdict {
 }
 
 /// Number 0 is one that the init does not have.
-fn descriptor(to: &Targets, process: &str) -> Verdict {
-    let got = pidfd(to, process).and_then(|fd| system_call(libc::SYS_pidfd_getfd, &[fd, 0, 0]));
+fn descriptor(to: &Targets, process: &str, number: u64) -> Verdict {
+    let got =
+        pidfd(to, process).and_then(|fd| system_call(libc::SYS_pidfd_getfd, &[fd, number, 0]));
     Verdict::but(got, &[Errno::EBADF])
 }
 
 fn list(to: &Targets, process: &str, file: &str) -> Verdict {
-    Verdict::of_io(fs::read_dir(to.file(process, file)).map(drop))
+    Verdict::of_io(fs::read_dir(to.file(process, file)))
 }
 
 fn link(to: &Targets, process: &str, file: &str) -> Verdict {
-    Verdict::of_io(fs::read_link(to.file(process, file)).map(drop))
+    Verdict::of_io(fs::read_link(to.file(process, file)))
 }
 
 /// Most of these are checked when they are opened, the others when they are read.
@@ -357,4 +344,28 @@ fn open(to: &Targets, process: &str, file: &str) -> Verdict {
 fn write_again(to: &Targets, file: &str) -> Verdict {
     let path = to.file("INIT", file);
     Verdict::of_io(fs::read_to_string(&path).and_then(|text| fs::write(&path, text)))
+}
+
+/// Looks for a process of the host's in a procfs, where at least this one has to be seen.
+pub fn hosts_process_in(proc: &str) -> Result<(), Errno> {
+    let entries = fs::read_dir(proc).map_err(errno)?;
+    let lines = entries
+        .flatten()
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
+    let lines: Vec<Vec<u8>> = lines.collect();
+    if lines.is_empty() {
+        return Err(Errno::ENODATA);
+    }
+    let found = lines.iter().any(|line| line == b"sleep\x004711\x00");
+    found.then_some(()).ok_or(Errno::ESRCH)
+}
+
+/// What came of it where the user's login has tried to see the host's processes by itself.
+fn said_in(to: &Targets, file: &str) -> Verdict {
+    let said = fs::read_to_string(to.path("HOME").join(file)).unwrap_or_default();
+    match said.trim_end().split_once('\t') {
+        Some(("ESCAPED", why)) => Verdict::Escaped(why.into()),
+        Some(("HELD", why)) => Verdict::Held(why.into()),
+        _ => Verdict::Stuck(format!("it was not run: {said:?}")),
+    }
 }

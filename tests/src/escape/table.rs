@@ -27,6 +27,7 @@ fn promise(promise: Promise) -> String {
         Promise::NoNestedUserns => "`nested_userns = false`",
         Promise::OwnBerth => "`scope = \"session\"`",
         Promise::PrivateShm => "`private_shm`",
+        Promise::SizedTmp => "`private_tmp` of a size",
         Promise::NoManager => "`user_manager = \"hidden\"`",
         Promise::Network => "`net`",
         Promise::Nothing(why) => return format!("**none**: {why}"),
@@ -34,14 +35,14 @@ fn promise(promise: Promise) -> String {
     berths.into()
 }
 
-fn without(without: Without) -> String {
+fn without(without: Without) -> &'static str {
     match without {
-        Without::NoBerth => "without a berth".into(),
-        Without::HostRoot => "as the host's root".into(),
-        Without::ResourceRoot => "as the host's root with CAP_SYS_RESOURCE".into(),
-        Without::RootInside => "as the host's root in the berth".into(),
-        Without::RootInMounts => "as the host's root in its mounts".into(),
-        Without::Victim => "as the victim".into(),
-        Without::Never(why) => format!("no: {why}"),
+        Without::NoBerth => "without a berth",
+        Without::HostRoot => "as the host's root",
+        Without::ResourceRoot => "as the host's root with CAP_SYS_RESOURCE",
+        Without::RootInside => "as the host's root in the berth",
+        Without::RootInMounts => "as the host's root in its mounts",
+        Without::RootWithV1 => "as the host's root in the berth, where there is cgroup v1",
+        Without::Victim => "as the victim",
     }
 }

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 pub const FILE: &str = "/berth/targets";
 
 /// The names and values.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Targets(BTreeMap<String, String>);
 
 impl Targets {

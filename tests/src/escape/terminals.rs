@@ -6,8 +6,8 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::pty::{OpenptyResult, openpty};
 
-use super::Without::{Never, NoBerth};
-use super::{Attempt, Verdict, call, system_call};
+use super::Without::NoBerth;
+use super::{Attempt, DENIED, Verdict, call, system_call};
 
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541c;
@@ -35,11 +35,11 @@ pub const ATTEMPTS: &[Attempt] = &[
         "TIOCSTI by the 32-bit system call",
         |_| typed(|fd, byte| call_32(54, [fd as u32, TIOCSTI as u32, byte as u32])),
     )
-    .without(NoBerth),
-    call("tiocsti-x32", "TIOCSTI by the x32 system call", |_| {
-        typed(|fd, byte| system_call(0x4000_0000 | 514, &[fd, TIOCSTI, byte]))
+    .stopped_by(match cfg!(target_arch = "x86_64") {
+        true => DENIED,
+        false => &["ENOSYS"],
     })
-    .without(Never("few kernels have these calls switched on")),
+    .without(NoBerth),
     call("tioclinux", "TIOCLINUX", |_| {
         typed(|fd, byte| system_call(libc::SYS_ioctl, &[fd, TIOCLINUX, byte]))
     })
@@ -57,19 +57,16 @@ pub const ATTEMPTS: &[Attempt] = &[
 /// On a terminal of one's own: the filter refuses these before the terminal knows of them, and any other refusal is the
 /// terminal's (it may be told to refuse by dev.tty.legacy_tiocsti, and is no console).
 fn typed(call: impl FnOnce(u64, u64) -> Result<i64, Errno>) -> Verdict {
-    let OpenptyResult { master, slave } = match openpty(None, None) {
-        Ok(pair) => pair,
-        Err(errno) => return Verdict::Held(format!("no terminal: {errno:?}")),
-    };
+    let OpenptyResult { master, slave } = openpty(None, None).expect("a terminal");
     let _ = nix::unistd::setsid();
     let _ = system_call(
         libc::SYS_ioctl,
         &[slave.as_raw_fd() as u64, libc::TIOCSCTTY, 0],
     );
     // Where a 32-bit call can name it.
-    let low = low_page();
-    let verdict = match call(slave.as_raw_fd() as u64, low) {
-        Err(Errno::EPERM | Errno::ENOSYS) => Verdict::Held("the filter refuses it".into()),
+    let low = low_page(b"");
+    let verdict = match call(slave.as_raw_fd() as u64, low.into()) {
+        Err(errno @ (Errno::EPERM | Errno::ENOSYS)) => Verdict::of::<()>(Err(errno)),
         Ok(_) => Verdict::Escaped("typed".into()),
         Err(errno) => Verdict::Escaped(format!("the terminal was asked, and said {errno:?}")),
     };
@@ -78,12 +75,15 @@ fn typed(call: impl FnOnce(u64, u64) -> Result<i64, Errno>) -> Verdict {
     verdict
 }
 
-/// A page below 4 GB.
-fn low_page() -> u64 {
+/// A page below 4 GB that begins with these bytes.
+pub fn low_page(bytes: &[u8]) -> u32 {
     let access = (libc::PROT_READ | libc::PROT_WRITE) as u64;
     let kind = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
-    system_call(libc::SYS_mmap, &[0, 4096, access, kind as u64, u64::MAX, 0]).unwrap_or_default()
-        as u64
+    let page = system_call(libc::SYS_mmap, &[0, 4096, access, kind as u64, u64::MAX, 0]);
+    let page = page.expect("a page") as usize;
+    // SAFETY: the kernel has just mapped this page for this process, and there are fewer bytes.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), page as *mut u8, bytes.len()) };
+    page as u32
 }
 
 /// A system call of a 32-bit program's.

@@ -62,34 +62,30 @@ impl Attempt {
     }
 }
 
-/// For scripts: `reach_tmp` and `reach_process` look for something of the host's, and `$NESTED` has what follows run in
-/// a user and a mount namespace of its own, as far as the user is let.
-const REACH: &str = r#"
-reach_tmp() { test -e $1/of-the-host; }
-reach_process() { cat $1/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -q 'sleep 471[1]'; }
+/// For scripts: `nested` runs one as root of a user and a mount namespace of its own, as far as the user is let.
+const NESTED: &str = r#"
 if [ "$(id -u)" = 0 ]; then NESTED="unshare -m"; else NESTED="unshare -Urm"; fi
-nested() { $NESTED sh -c ". /berth/reach; $1"; }
+nested() { $NESTED true 2>/dev/null || { echo "no user namespace" >&2; exit 1; }; $NESTED sh -c "$1"; }
 "#;
-
-/// Where scripts find the above again.
-pub const REACH_FILE: &str = "/berth/reach";
-
-/// Writes it there.
-pub fn write_reach() {
-    std::fs::write(REACH_FILE, REACH).expect("write what scripts need");
-}
 
 fn shell(script: &str, targets: &Targets) -> Verdict {
     let mut sh = Command::new("/bin/sh");
-    sh.args(["-c", &format!(". {REACH_FILE}\n{script}")]);
+    sh.args(["-c", &format!("{NESTED}\n{script}")]);
     sh.envs(targets.all()).stdin(Stdio::null());
-    match sh.output() {
-        Ok(output) if output.status.success() => Verdict::Escaped("the script succeeded".into()),
-        Ok(output) => {
-            let said = String::from_utf8_lossy(&output.stderr);
-            Verdict::Held(said.lines().last().unwrap_or("no").replace('\t', " "))
+    let output = match sh.output() {
+        Ok(output) => output,
+        Err(error) => return Verdict::Stuck(format!("/bin/sh: {error}")),
+    };
+    let said = String::from_utf8_lossy(&output.stderr).replace('\t', " ");
+    match output.status.code() {
+        Some(0) => Verdict::Escaped("the script succeeded".into()),
+        // A program that is not there, or cannot be run, has tried nothing. Nor has one that was killed.
+        None | Some(126 | 127) => {
+            Verdict::Stuck(format!("{}: {}", output.status, said.replace('\n', " ")))
         }
-        // Nothing was tried.
-        Err(error) => panic!("/bin/sh: {error}"),
+        Some(code) => Verdict::Held(match said.lines().last() {
+            Some(last) => last.to_owned(),
+            None => format!("status {code}"),
+        }),
     }
 }

@@ -409,7 +409,8 @@ impl Followed<'_> {
             Fault::Error(errno) => tracee.result = tracee::fail(pid, call, errno)?,
             Fault::Ignored => {
                 tracee::skip(pid)?;
-                tracee.result = Some(0);
+                let written = call.name() == "write"; // all of it
+                tracee.result = Some(if written { arguments[2] as i64 } else { 0 });
             }
         }
         Ok(())

@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::UdpSocket;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use super::host::Host;
-use crate::Process;
+use crate::{Process, within};
 
 /// What ends a login's account of itself.
 pub const END: &str = "END";
@@ -44,10 +47,49 @@ impl Traits {
         more.chain(less).collect()
     }
 
+    /// Whether the other has all of these.
+    pub fn are_of(&self, other: &Traits) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
     /// Whether the cgroup is all that the two differ by.
     pub fn differ_by_cgroup(&self, other: &Traits) -> bool {
         let differences = self.differences(other);
         differences.iter().all(|one| one.contains("is in /"))
+    }
+
+    /// The lines of a login's account that came before its last one, as far as it came.
+    pub fn said(account: &str) -> Traits {
+        let whole = account.trim_end().rsplit_once('\n').map_or("", |it| it.0);
+        Traits(whole.lines().map(as_outside).collect())
+    }
+
+    /// What the processes of Berth's may do, as soon as all have given up what they do not need, and in any case before long.
+    pub fn of_guards() -> Traits {
+        let all = || ["berth-helper", "berth-init"].map(Process::named).concat();
+        within(Duration::from_secs(5), || {
+            let filtered = |one: &Process| one.status("Seccomp").is_none_or(|mode| mode == "2");
+            all().iter().all(filtered)
+        });
+        let mut traits = BTreeSet::new();
+        for process in all() {
+            let mut say = |what: &str| traits.insert(format!("{} {what}", process.name()));
+            for field in RIGHTS {
+                // One that is gone has none.
+                if let Some(value) = process.status(field) {
+                    say(&format!("{field} {value}"));
+                }
+            }
+            let folder = PathBuf::from(format!("/proc/{}", process.0));
+            if let Ok(file) = fs::metadata(folder.join("environ")) {
+                say(&format!("is dumpable: {}", file.uid() != 0));
+            }
+            if process.name() == "berth-init" {
+                let open = fs::read_dir(folder.join("fd")).into_iter().flatten();
+                say(&format!("has {} descriptors", open.count()));
+            }
+        }
+        Traits(traits)
     }
 
     /// A login's account of itself, and what the host sees of it. `None` where the account has no end, since the login

@@ -91,13 +91,14 @@ impl<'m> Stage<'m> {
                 inside: Traits::default(),
                 outside: Traits::default(),
                 caps: Traits::default(),
+                guards: Traits::default(),
             },
         };
         // Without a helper, and so without a berth.
         let without = policy(stage.machine, Setting::Allow);
         stage.machine.policy(&without);
         stage.stack(Setting::Allow, "/nonexistent");
-        stage.good.outside = stage.good_login();
+        stage.good.outside = stage.good_traits();
         stage.prepare(setting);
         let caps = Policy {
             namespaces: String::new(),
@@ -105,11 +106,12 @@ impl<'m> Stage<'m> {
         };
         stage.machine.policy(&caps);
         stage.good_login();
-        stage.good.caps = stage.good_login();
+        stage.good.caps = stage.good_traits();
         stage.prepare(setting);
         // The first leaves a keyring, which the kernel keeps.
         stage.good_login();
-        stage.good.inside = stage.good_login();
+        stage.good.inside = stage.good_traits();
+        stage.good.guards = stage.good_login().guards;
         assert!(stage.tracer.is_quiet_within(PATIENCE), "it does not settle");
         stage.before = stage.machine.settled();
         stage
@@ -159,10 +161,14 @@ impl<'m> Stage<'m> {
             .stack(&stack.on_error(setting.on_error().name()));
     }
 
-    fn good_login(&mut self) -> Traits {
+    fn good_login(&mut self) -> Login {
         let login = self.log_in();
         assert!(login.ended_well, "no good login: {login:?}");
-        login.traits.expect("a good login")
+        login
+    }
+
+    fn good_traits(&mut self) -> Traits {
+        self.good_login().traits.expect("a good login")
     }
 
     /// The steps of a good login.
@@ -205,11 +211,14 @@ impl<'m> Stage<'m> {
             account.push('\n');
         }
         let traits = Traits::of(self.machine, "alice", &account);
+        let guards = Traits::of_guards();
         drop(ssh.stdin.take());
         let status = ssh.wait().expect("ssh");
         Login {
             traits,
+            said: Traits::said(&account),
             has_begun: !account.is_empty(),
+            guards,
             ended_well: status.success(),
             took: begun.elapsed(),
             log: Vec::new(),

@@ -15,8 +15,12 @@ const LONGEST: Duration = Duration::from_secs(50);
 pub struct Login {
     /// What it is like, if it got so far as to say.
     pub traits: Option<Traits>,
+    /// What it has said of itself, the last line left away where it was not the last one.
+    pub said: Traits,
     /// Whether anything of the user's ran at all.
     pub has_begun: bool,
+    /// What the processes of Berth's beside it may do.
+    pub guards: Traits,
     /// Whether it went on until it was to end.
     pub ended_well: bool,
     /// How long it took.
@@ -56,12 +60,30 @@ pub struct Good {
     pub outside: Traits,
     /// With nothing but caps.
     pub caps: Traits,
+    /// What the processes of Berth's may do beside one in a berth.
+    pub guards: Traits,
 }
 
 fn was_killed(fired: &[Fired], place: Place) -> bool {
     fired
         .iter()
         .any(|one| one.fault == Fault::Kill && one.step.place == place)
+}
+
+/// Whether a process of Berth's may be left with more than it needs: a call failed by which it gives that up or hears that it
+/// may, or by which the module knows the helper of the account phase again, which then waits on.
+fn may_be_left_more(fired: &[Fired]) -> bool {
+    fired.iter().any(|one| {
+        let is_it = match one.step.place {
+            Place::Helper | Place::Keeper | Place::Init => matches!(
+                one.step.call,
+                "capset" | "capget" | "prctl" | "seccomp" | "statx" | "recvmsg" | "sendmsg"
+            ),
+            Place::Open => one.step.call == "newfstatat",
+            Place::Account | Place::Close | Place::Starter => false,
+        };
+        is_it && one.fault != Fault::Ignored
+    })
 }
 
 /// Whether the module could not log, which it does when something else has failed.
@@ -97,7 +119,16 @@ pub fn judge(
     let were_killed = was_killed(fired, Place::Keeper) && was_killed(fired, Place::Helper);
     let keeper_failed = fired.iter().any(|one| one.step.place == Place::Keeper);
     let says = |text: &str| login.says(text);
+    let was_ended = was_killed(fired, Place::Keeper) || was_killed(fired, Place::Init);
     match &login.traits {
+        Some(traits)
+            if *traits == good.inside
+                && login.guards != good.guards
+                && !may_be_left_more(fired) =>
+        {
+            let differences = login.guards.differences(&good.guards).join(", ");
+            Err(format!("Berth's own processes: {differences}"))
+        }
         Some(traits) if *traits == good.inside => Ok(match login.ended_well {
             true => Verdict::Whole,
             false => Verdict::Ended,
@@ -129,6 +160,11 @@ pub fn judge(
             let differences = traits.differences(&good.inside).join(", ");
             Err(format!("it was let in half done: {differences}"))
         }
+        None if login.has_begun && !was_ended => Err("it ended early".into()),
+        None if login.has_begun && !login.said.are_of(&good.inside) => {
+            let differences = login.said.differences(&good.inside).join(", ");
+            Err(format!("it was let in half done, and ended: {differences}"))
+        }
         None if login.has_begun => Ok(Verdict::Ended),
         None if login.ended_well => Err("it was let in, and nothing ran".into()),
         // sshd's own process is gone, and with it whoever could log anything or let anybody in.
@@ -140,7 +176,7 @@ pub fn judge(
                 Err("it was to go on without a berth, and did not".into())
             }
             // Let in, and ended with its keeper before anything of the user's ran.
-            _ if says("result=ok") || says("result=killed") => Ok(Verdict::Ended),
+            _ if was_ended && (says("result=ok") || says("result=killed")) => Ok(Verdict::Ended),
             // The same, and nobody was left to say so.
             _ if were_killed => Ok(Verdict::Ended),
             // Joined, as far as the module knows, when its keeper failed to read so.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use berth_config::Login;
 use berth_config::outcome::UserNamespace;
 use berth_session::runs_no_helper;
 
@@ -28,6 +29,16 @@ pub fn check(world: &World) -> Vec<Finding> {
         told.push(format!(
             "UIDs {uids} are Berth's, and accounts have some: {taken}"
         ));
+    }
+    let is_identity = |user| user == UserNamespace::Identity;
+    if world.any(|berth| is_identity(berth.namespaces.user)) {
+        let refused = in_groups(world, &range);
+        if !refused.is_empty() {
+            let refused = named(&refused);
+            told.push(format!(
+                "GIDs {uids} are in no berth, and accounts have groups with some: {refused}"
+            ));
+        }
     }
     for file in ["/etc/subuid", "/etc/subgid"] {
         let text = world.text(file).unwrap_or_default();
@@ -61,6 +72,18 @@ fn taken<'w>(world: &'w World, range: &Range<u64>) -> Vec<&'w str> {
         .filter(|login| range.contains(&u64::from(login.uid)))
         .map(|login| &*login.user)
         .collect()
+}
+
+/// Accounts that have a group with the GID of an owner's UID.
+fn in_groups<'w>(world: &'w World, range: &Range<u64>) -> Vec<&'w str> {
+    let has_group = |login: &&Login| {
+        let groups = login.groups.iter().map(|group| group.gid);
+        let mut all = groups.chain([login.gid]);
+        all.any(|gid| range.contains(&u64::from(gid)))
+    };
+    let accounts = world.accounts.iter().map(|(login, _)| login);
+    let refused = accounts.filter(has_group);
+    refused.map(|login| &*login.user).collect()
 }
 
 /// Who has some of them by a line of subuid(5).
@@ -162,6 +185,13 @@ mod tests {
             findings[0].text.ends_with("accounts have some: bob"),
             "{findings:?}"
         );
+        for (user, level) in [("identity", Level::Fail), ("minimal", Level::Ok)] {
+            let profile = USER.replace("identity", user);
+            let mut fake = Fake::new(&profile, &["projects"], &[]);
+            fake.0.accounts[0].0.groups[0].gid = 2_000_000_005;
+            let findings = check(&fake.0);
+            assert_eq!(findings[0].level, level, "{findings:?}");
+        }
         let fake = Fake::new("", &[], &[("etc/subuid", "a:2000000000:9\n")]);
         assert_eq!(check(&fake.0), []);
     }

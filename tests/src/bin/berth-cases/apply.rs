@@ -9,6 +9,7 @@ pub const CASES: &[Case] = cases! {
     apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force
     what_was_read_from_files_is_taken
+    memory_high_is_lowered_below_what_the_kernel_cannot_take
     an_exception_that_protects_counts_above_its_user
     who_is_denied_by_now_keeps_the_caps_they_have
     a_session_on_trial_lifts_nobodys_caps
@@ -196,21 +197,46 @@ fn memory_in_use_is_not_taken_without_force(machine: &mut Machine) {
 }
 
 fn what_was_read_from_files_is_taken(machine: &mut Machine) {
-    machine.policy(&Policy::with_user_caps("memory_max = \"128M\""));
-    let (login, _) = machine.stay("alice");
-    let read = "find /usr/lib -type f -exec cat {} + 2>/dev/null | head -c 80M >/dev/null";
-    machine.ssh("alice", read).ok();
+    for key in ["memory_max", "memory_high"] {
+        machine.policy(&Policy::with_user_caps(&format!("{key} = \"128M\"")));
+        let (login, _) = machine.stay("alice");
+        let read = "find /usr/lib -type f -exec cat {} + 2>/dev/null | head -c 80M >/dev/null";
+        machine.ssh("alice", read).ok();
+        let uid = machine.uid("alice");
+        let used = machine.cgroups().number(uid, "memory.current");
+        assert!(used >= 60 << 20, "{used}");
+        machine.policy(&Policy::with_user_caps(&format!("{key} = \"32M\"")));
+        let told = machine.berth_with_helper("apply").ok();
+        assert!(
+            told.contains(&format!("alice     {key} 128M -> 32M")),
+            "{told}"
+        );
+        assert_eq!(machine.of_user("alice", &key.replace('_', ".")), "33554432");
+        assert!(machine.cgroups().number(uid, "memory.current") <= 32 << 20);
+        let kills = machine.cgroups().keyed(uid, "memory.events", "oom_kill");
+        assert_eq!(kills, 0);
+        login.end();
+        machine.host("echo 3 >/proc/sys/vm/drop_caches").ok();
+    }
+}
+
+/// Nobody is killed for it.
+fn memory_high_is_lowered_below_what_the_kernel_cannot_take(machine: &mut Machine) {
+    machine.policy(&Policy::with_user_caps(
+        "memory_high = \"128M\", memory_swap_max = 0",
+    ));
+    let holder = machine.ssh_background("alice", &machine.probe("hold 60"));
     let uid = machine.uid("alice");
-    let used = machine.cgroups().number(uid, "memory.current");
-    assert!(used >= 60 << 20, "{used}");
-    machine.policy(&Policy::with_user_caps("memory_max = \"32M\""));
+    let full = || machine.cgroups().number(uid, "memory.current") >= 60 << 20;
+    assert!(eventually(full));
+    machine.policy(&Policy::with_user_caps(
+        "memory_high = \"32M\", memory_swap_max = 0",
+    ));
     let told = machine.berth_with_helper("apply").ok();
-    assert!(told.contains("alice     memory_max 128M -> 32M"), "{told}");
-    assert_eq!(machine.of_user("alice", "memory.max"), "33554432");
-    assert!(machine.cgroups().number(uid, "memory.current") <= 32 << 20);
-    let kills = machine.cgroups().keyed(uid, "memory.events", "oom_kill");
-    assert_eq!(kills, 0);
-    login.end();
+    assert!(told.contains("alice     memory_high 128M -> 32M"), "{told}");
+    assert_eq!(machine.of_user("alice", "memory.high"), "33554432");
+    assert!(full());
+    drop(holder);
 }
 
 /// What a user has of it comes to nothing where what they are in has less.

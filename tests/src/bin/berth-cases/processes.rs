@@ -14,6 +14,7 @@ pub const CASES: &[Case] = cases! {
     a_fork_bomb_is_over_when_its_login_is
     a_session_at_its_tasks_max_can_be_entered
     a_tasks_max_of_more_than_there_can_be_is_none
+    a_core_dump_goes_to_the_hosts_program_with_the_hosts_numbers
 };
 
 fn capped(machine: &Machine) {
@@ -184,4 +185,36 @@ fn a_session_at_its_tasks_max_can_be_entered(machine: &mut Machine) {
     machine.host(&format!("{enter} pkill -KILL -x berth-probe"));
     bomb.end();
     machine.assert_nothing_left(&before);
+}
+
+/// Here, because the kernel has one setting for all.
+fn a_core_dump_goes_to_the_hosts_program_with_the_hosts_numbers(machine: &mut Machine) {
+    let uid = machine.uid("alice");
+    // The program is started on the host, which has this folder of the test's by another name.
+    let pattern = format!("|/bin/dd of=/var/tmp/berth-tests/{uid}/%P.%p.%u");
+    let setting = "/proc/sys/kernel/core_pattern";
+    let before = std::fs::read_to_string(setting).unwrap();
+    std::fs::write(setting, pattern).unwrap();
+    for policy in [
+        Policy::default(),
+        Policy::with_namespaces("pid = true, mount = true"),
+    ] {
+        machine.policy(&policy);
+        let said = machine.ssh("alice", "sh -c 'echo $$; kill -SEGV $$'; cat /proc/1/comm");
+        let (inside, first) = said.stdout.split_once('\n').expect("two lines");
+        assert_eq!(first, "berth-init");
+        let dump = || std::fs::read_dir("/disk").unwrap().flatten().next();
+        assert!(eventually(|| dump().is_some()), "no dump: {said:?}");
+        let dump = dump().unwrap();
+        let name = dump.file_name().into_string().unwrap();
+        let (host, rest) = name.split_once('.').unwrap();
+        assert_eq!(rest, format!("{inside}.{uid}"));
+        let number = |pid: &str| pid.parse::<u32>().unwrap();
+        assert!(number(host) > number(inside), "{name}: not the host's own");
+        // It ran as the host's root, and in the host's folders.
+        let of = std::fs::metadata(dump.path()).unwrap();
+        assert_eq!(std::os::unix::fs::MetadataExt::uid(&of), 0);
+        std::fs::remove_file(dump.path()).unwrap();
+    }
+    std::fs::write(setting, before).unwrap();
 }

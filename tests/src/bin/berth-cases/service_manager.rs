@@ -1,5 +1,6 @@
 //! The user's service manager, which starts any program for whoever asks, outside of every berth.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -31,35 +32,45 @@ fn policy(user_manager: &str) -> Policy {
 /// Where a unit that is asked for writes where it runs.
 const ASKED: &str = "/home/alice/asked";
 
-fn has_run() -> bool {
-    fs::read_to_string(ASKED).is_ok_and(|text| !text.is_empty())
+/// By which ways it has run.
+fn ran_by() -> BTreeSet<String> {
+    let asked = fs::read_to_string(ASKED).unwrap_or_default();
+    asked.lines().map(str::to_owned).collect()
 }
 
 /// Asks a manager by every way to it for such a unit, and gives back what was said.
 fn ask(machine: &Booted) -> Output {
-    let uid = machine.uid("alice");
-    let write = format!("readlink /proc/self/ns/pid >>{ASKED}");
-    let mut command = format!("systemd-run --user --quiet --wait /bin/sh -c '{write}'\n");
-    // By the bus, by the manager's own socket, and by roots and folders that may not be the berth's.
-    for (number, way) in [
-        format!("/run/user/{uid}/bus"),
-        format!("/run/user/{uid}/systemd/private"),
-        format!("/proc/1/root/run/user/{uid}/bus"),
-        format!("/proc/$PPID/root/run/user/{uid}/bus"),
-        format!("/proc/self/cwd/../../run/user/{uid}/bus"),
+    let own = format!("/run/user/{}", machine.uid("alice"));
+    let write = |way: &str| format!("echo {way} >>{ASKED}");
+    let mut command = String::new();
+    // By folders that may not be the berth's.
+    for (number, before) in [
+        "",
+        "/proc/1/root",
+        "/proc/$PPID/root",
+        "/proc/self/cwd/../..",
     ]
     .iter()
     .enumerate()
     {
+        let folder = format!("{before}{own}");
+        let (bus, private) = (format!("bus-{number}"), format!("private-{number}"));
         command += &format!(
-            "busctl --address=unix:path={way} call org.freedesktop.systemd1 /org/freedesktop/systemd1 \
+            "busctl --address=unix:path={folder}/bus -- call org.freedesktop.systemd1 /org/freedesktop/systemd1 \
              org.freedesktop.systemd1.Manager StartTransientUnit 'ssa(sv)a(sa(sv))' \
-             way-{number}.service fail 1 ExecStart 'a(sasb)' 1 /bin/sh 3 /bin/sh -c '{write}' false 0\n"
+             {bus}.service fail 1 ExecStart 'a(sasb)' 1 /bin/sh 3 /bin/sh -c '{}' false 0\n",
+            write(&bus)
+        );
+        // Without a bus it has the manager's own socket.
+        command += &format!(
+            "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent XDG_RUNTIME_DIR={folder} \
+             systemd-run --user --quiet --unit={private} /bin/sh -c '{}'\n",
+            write(&private)
         );
     }
     // It may not be there.
     let _ = fs::remove_file(ASKED);
-    machine.ssh("alice", &command)
+    machine.ssh("alice", &format!("{command}true"))
 }
 
 fn a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden(machine: &Booted) {
@@ -69,18 +80,23 @@ fn a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden(machine: &Boo
     let (login, _) = machine.stay("alice");
     let manager = format!("/run/user/{}/systemd/private", machine.uid("alice"));
     assert!(eventually(|| Path::new(&manager).exists()), "no manager");
-    let said = ask(machine);
-    let started = eventually(has_run);
-    assert!(
-        started,
-        "the way out that is to be closed is not there: {said:?}"
-    );
+    // Nobody but root may use another's root. From a PID namespace the manager's own socket answers nobody: to the manager who
+    // asks there has the PID 0.
+    let by_the_bus = ["bus-0", "bus-3"];
+    let all = ["bus-0", "bus-3", "private-0", "private-3"];
+    let caps_only = Policy::with_namespaces("");
+    for (policy, open) in [(&caps_only, &all[..]), (&policy("host"), &by_the_bus)] {
+        machine.policy(policy);
+        let said = ask(machine);
+        let is_open = eventually(|| open.iter().all(|way| ran_by().contains(*way)));
+        assert!(is_open, "it ran by {:?} alone: {said:?}", ran_by());
+    }
 
     machine.policy(&policy("hidden"));
     let said = ask(machine);
     // A unit takes a moment to start: one that can, far less than this.
-    let started = within(Duration::from_secs(6), has_run);
-    assert!(!started, "it ran: {said:?}");
+    let started = within(Duration::from_secs(6), || !ran_by().is_empty());
+    assert!(!started, "it ran by {:?}: {said:?}", ran_by());
     assert!(Path::new(&manager).exists(), "the manager had gone");
     for command in ["systemctl --user status", "systemd-run --user true"] {
         let said = machine.ssh("alice", command).refused().stderr;

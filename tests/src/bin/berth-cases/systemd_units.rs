@@ -28,6 +28,7 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     what_goes_on_beside_an_application_that_stays_is_ended
     a_systemd_that_reloads_for_some_seconds_keeps_nobody_out
+    quick_logins_by_ssh_are_all_in_their_users_slice_and_leave_no_unit
 };
 
 const PRIVATE: &str = "/run/systemd/private";
@@ -396,4 +397,31 @@ fn without_its_own_socket_systemd_is_asked_over_the_bus(machine: &Booted) {
     assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     login.end();
     assert_all_gone(machine, &before);
+}
+
+fn quick_logins_by_ssh_are_all_in_their_users_slice_and_leave_no_unit(machine: &Booted) {
+    machine.berth("sshd", &Policy::default());
+    let before = machine.settled();
+    let log_in = || {
+        for _ in 0..25 {
+            let said = machine
+                .ssh("alice", "cat /proc/1/comm /proc/self/cgroup")
+                .ok();
+            let slice = machine.slice("alice");
+            let is_in_berth = said.starts_with("berth-init\n") && said.contains(&slice);
+            assert!(is_in_berth, "{said}");
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(log_in);
+        }
+        for user in ["bob", "root"] {
+            assert_eq!(machine.ssh(user, "echo in").ok(), "in", "meanwhile");
+        }
+    });
+    machine.assert_nothing_left(&before);
+    let units =
+        machine.host("systemctl list-units --all --plain --no-legend 'session-*' 'berth-[0-9]*'");
+    assert_eq!(units.ok(), "");
 }

@@ -131,7 +131,7 @@ impl Host<'_> {
         say(&format!("loaded {is_loaded}"));
         if self.own_child {
             Command::new("true").spawn().map(drop).expect("a child"); // the handler waits for it
-            eventually(|| REAPED.load(Ordering::Relaxed) > 0);
+            assert!(eventually(|| REAPED.load(Ordering::Relaxed) > 0));
         }
         let count = |counter: &AtomicU32| counter.load(Ordering::Relaxed);
         say(&format!("children {} {}", count(&SIGNALS), count(&REAPED)));
@@ -159,7 +159,8 @@ impl Host<'_> {
             session.close();
             // Until the keeper has put this back to where it was, what is started here ends with the session.
             if self.rounds > 1 {
-                eventually(|| Process::own().cgroup() == self.cgroup);
+                let is_back = eventually(|| Process::own().cgroup() == self.cgroup);
+                assert!(is_back, "it is in {:?}", Process::own().cgroup());
             }
         }
         // For what this itself opens now.
