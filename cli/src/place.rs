@@ -50,10 +50,21 @@ pub fn cgroup_root() -> Option<PathBuf> {
     Some(tree.root().path().into())
 }
 
+/// What is said where NSS does not answer.
+pub const SILENT: &str =
+    "NSS did not answer in time: which users and groups there are is not known";
+
+/// Says so.
+pub fn tell_of_silence() {
+    if berth_config::is_silent() {
+        eprintln!("berth: {SILENT}");
+    }
+}
+
 /// All accounts that NSS lists.
-pub fn accounts() -> Vec<Login> {
+pub fn accounts() -> Result<Vec<Login>, &'static str> {
     let mut progress = crate::progress::Progress::new("accounts looked up");
-    berth_config::accounts(|done, all| progress.tell(done, all))
+    berth_config::accounts(|done, all| progress.tell(done, all)).ok_or(SILENT)
 }
 
 /// When the policy in force was loaded, as people read it.

@@ -11,6 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 
 use crate::facts::{Group, Login};
+use crate::patience::asked;
 use crate::sys::{self, GROUPS_MAX};
 
 const NSSWITCH: &str = "/etc/nsswitch.conf";
@@ -19,18 +20,21 @@ const NSSWITCH: &str = "/etc/nsswitch.conf";
 const LISTED_IN_FULL: [&str; 5] = ["files", "altfiles", "extrausers", "db", "systemd"];
 
 /// All accounts that NSS lists, by name. Directories of many accounts (SSSD) often list none of theirs.
-/// `progress` is told how many are looked up, and of how many.
-pub fn accounts(progress: impl FnMut(usize, usize)) -> Vec<Login> {
-    let text = std::fs::read_to_string(NSSWITCH).unwrap_or_default();
-    let groups = match listed_in_full(&text) {
-        true => Groups::listed(),
-        false => Groups::asked(),
+/// `progress` is told how many are looked up, and of how many. `None` where NSS does not answer.
+pub fn accounts(progress: impl FnMut(usize, usize)) -> Option<Vec<Login>> {
+    let ask = |progress| {
+        let text = std::fs::read_to_string(NSSWITCH).unwrap_or_default();
+        let groups = match listed_in_full(&text) {
+            true => Groups::listed(),
+            false => Groups::asked(),
+        };
+        looked_up(groups, progress)
     };
-    looked_up(groups, progress)
+    asked(ask, progress)
 }
 
 fn looked_up(mut groups: Groups, mut progress: impl FnMut(usize, usize)) -> Vec<Login> {
-    let listed = sys::accounts();
+    let listed = sys::accounts(|so_far| progress(0, so_far));
     let here = Login::here();
     let mut logins = Vec::with_capacity(listed.len());
     for (nth, account) in listed.iter().enumerate() {
@@ -155,7 +159,7 @@ mod tests {
         let listed = looked_up(Groups::listed(), |_, _| {});
         let asked = looked_up(Groups::asked(), |_, _| {});
         assert!(listed.iter().any(|login| login.uid == 0));
-        for all in [listed, asked, accounts(|_, _| {})] {
+        for all in [listed, asked, accounts(|_, _| {}).unwrap()] {
             assert!(all.iter().any(|login| login.user == "root"));
             for login in all {
                 let sorted = |login: &Login| {

@@ -42,6 +42,7 @@ pub mod outcome;
 #[path = "../../tests/src/own_folder.rs"]
 mod own_folder;
 pub mod pam_files;
+mod patience;
 mod penalties;
 mod pending;
 mod places;
@@ -72,6 +73,7 @@ pub use in_force::InForce;
 pub use keys::known_keys;
 pub use layers::Layers;
 pub use loaded::{InstallError, Loaded, install};
+pub use patience::is_silent;
 pub use penalties::{Look, Mean, Process, Standing, Standings, Track, Tracks};
 pub use places::Places;
 pub use policy::{Case, Exempt, Policy, PolicyError};

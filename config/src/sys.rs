@@ -169,16 +169,21 @@ pub(crate) struct Account {
     pub(crate) gid: u32,
 }
 
-/// All accounts that NSS lists, by name. Directories of many accounts (SSSD) often list none.
-pub(crate) fn accounts() -> Vec<Account> {
+/// All accounts that NSS lists, by name. Directories of many accounts (SSSD) often list none. `listed_so_far` is told
+/// how many there are so far.
+pub(crate) fn accounts(mut listed_so_far: impl FnMut(usize)) -> Vec<Account> {
     // SAFETY: walks getpwent's list, which is the process's own; no other thread of a command that
     // calls this looks accounts up meanwhile.
     let listed = unsafe { users::all_users() };
     let mut accounts: Vec<Account> = listed
-        .map(|account| Account {
-            name: account.name().to_string_lossy().into_owned(),
-            uid: account.uid(),
-            gid: account.primary_group_id(),
+        .enumerate()
+        .map(|(before, account)| {
+            listed_so_far(before + 1);
+            Account {
+                name: account.name().to_string_lossy().into_owned(),
+                uid: account.uid(),
+                gid: account.primary_group_id(),
+            }
         })
         .collect();
     // Stable: of two with one name the first stays, which is the one that getpwnam answers with.

@@ -36,6 +36,8 @@ pub enum Guest {
     Systemd(Suite),
     /// The same Debian as a container on the host's kernel: quick, and without controllers.
     Container(Suite),
+    /// The same with a directory of users: slapd, and SSSD for it.
+    Directory(Suite),
     /// A whole PC with two CPUs, emulated.
     Qemu,
     /// The same with a whole Debian that systemd runs, the host's release.
@@ -58,6 +60,7 @@ impl Guest {
             Guest::UserModeLinux => "uml",
             Guest::Systemd(_) => "systemd",
             Guest::Container(_) => "systemd-native",
+            Guest::Directory(_) => "systemd-directory",
             Guest::Qemu => "qemu",
             Guest::SystemdOnQemu => "systemd-qemu",
         }
@@ -80,10 +83,12 @@ impl Guest {
     /// The release of Debian that it runs, where that is not the host's own.
     fn suite(self) -> Option<&'static str> {
         match self {
-            Guest::Systemd(suite) | Guest::Container(suite) => Some(match suite {
-                Suite::Bookworm => "bookworm",
-                Suite::Trixie => "trixie",
-            }),
+            Guest::Systemd(suite) | Guest::Container(suite) | Guest::Directory(suite) => {
+                Some(match suite {
+                    Suite::Bookworm => "bookworm",
+                    Suite::Trixie => "trixie",
+                })
+            }
             Guest::UserModeLinux | Guest::Qemu | Guest::SystemdOnQemu => None,
         }
     }
@@ -207,19 +212,22 @@ fn with_machine<T>(
         fs::copy(program, shared.join(name))
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     }
-    if let Guest::Systemd(_) | Guest::Container(_) | Guest::SystemdOnQemu = guest {
+    if let Guest::Systemd(_) | Guest::Container(_) | Guest::Directory(_) | Guest::SystemdOnQemu =
+        guest
+    {
         let package = package(&build, &work);
         fs::copy(package, shared.join(PACKAGE)).expect("the package");
     }
     let program = program.file_name().unwrap_or_default().to_string_lossy();
-    let slot = matches!(guest, Guest::Container(_)).then(|| Slot::take().expect("UIDs"));
+    let slot = matches!(guest, Guest::Container(_) | Guest::Directory(_))
+        .then(|| Slot::take().expect("UIDs"));
     let uids = slot.as_ref().map(Slot::first_uid);
     let uids = uids.map_or_else(String::new, |uid| format!("export {FIRST_UID}={uid}\n"));
     let command = format!("{uids}exec /host/{program} {}\n", arguments.join(" "));
     fs::write(shared.join("run"), command).expect("what is to be run");
     let machine = match guest {
         Guest::UserModeLinux | Guest::Systemd(_) => user_mode_linux(guest, &image, &work, &shared),
-        Guest::Container(_) => container(&image, &work, &shared),
+        Guest::Container(_) | Guest::Directory(_) => container(&image, &work, &shared),
         Guest::Qemu | Guest::SystemdOnQemu => qemu(guest, &image, &work, &shared),
     };
     let seen = look(boot(machine, &work), &shared);
@@ -271,7 +279,11 @@ fn package(build: &Build, work: &Path) -> PathBuf {
 }
 
 fn image(build: &Build, guest: Guest) -> PathBuf {
-    let script = tree().join("tests/system/build-image");
+    let script = match guest {
+        Guest::Directory(_) => "build-directory-image",
+        _ => "build-image",
+    };
+    let script = tree().join("tests/system").join(script);
     let built = Command::new(&script)
         .arg(build.target.join("system"))
         .args(guest.suite())

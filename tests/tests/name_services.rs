@@ -1,7 +1,7 @@
 //! Accounts that another name service than the local files knows.
 
-use berth_tests::Machine;
 use berth_tests::namespaces::PROGRAMS;
+use berth_tests::{Machine, Output};
 
 /// dora, whom only extrausers knows, as it knows her groups: `remote`, her own, and `lab`.
 fn dora(machine: &Machine) -> u32 {
@@ -112,7 +112,7 @@ fn a_socket_that_nscd_left_keeps_nobody_out() {
 }
 
 #[test]
-fn one_that_hangs_holds_up_no_list() {
+fn one_that_hangs_holds_up_no_list_and_no_reload() {
     Machine::run(|machine| {
         machine.policy_text(
             "version = 1\n[time.never]\nfrom = 2001-01-01T00:00:00\nuntil = 2001-01-02T00:00:00\n\
@@ -125,8 +125,9 @@ fn one_that_hangs_holds_up_no_list() {
         name_service(
             machine,
             "hang",
-            "int _nss_hang_initgroups_dyn() { if (!strcmp(program_invocation_short_name, \"berth\")) for (;;) pause(); return 0; }\n\
-             int _nss_hang_getpwnam_r() { return _nss_hang_initgroups_dyn(); }\n",
+            "int _nss_hang_getgrnam_r() { if (!strcmp(program_invocation_short_name, \"berth\")) for (;;) pause(); return 0; }\n\
+             int _nss_hang_initgroups_dyn() { return _nss_hang_getgrnam_r(); }\n\
+             int _nss_hang_getpwnam_r() { return _nss_hang_getgrnam_r(); }\n",
         );
         machine
             .host("sed -i -E 's/^(passwd|group):.*/\\1: hang files/' /etc/nsswitch.conf")
@@ -150,6 +151,29 @@ fn one_that_hangs_holds_up_no_list() {
                 "{refused:?}"
             );
         }
+        // Nor does it keep a policy from being put in force, as one by which everybody gets in meanwhile.
+        let edit = "sed -i 's/^\\[\\[rule/[[rule]]\\ngroup = \"lab\"\\nprofile = \"p\"\\n&/' /etc/berth/policy.toml";
+        machine.host(edit).ok();
+        let [check, reload, doctor] = ["check", "reload", "doctor"].map(|verb| {
+            let program = format!("{PROGRAMS}/berth");
+            let mut berth = std::process::Command::new("timeout");
+            berth.args(["60", &program, verb]);
+            std::thread::spawn(move || Output::from(berth.output().unwrap()))
+        });
+        let silent = "NSS did not answer in time";
+        let check = check.join().unwrap();
+        assert!(
+            check.success() && check.stderr.contains(silent),
+            "{check:?}"
+        );
+        let reload = reload.join().unwrap();
+        assert!(reload.stdout.contains("loaded 4 rules"), "{reload:?}");
+        assert!(
+            reload.success() && reload.stdout.contains(silent),
+            "{reload:?}"
+        );
+        let doctor = doctor.join().unwrap();
+        assert!(doctor.stdout.contains(silent), "{doctor:?}");
         terminal.send("exit");
         terminal.wait();
     });

@@ -74,6 +74,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         let users = users.map_or(json!({}), |survey| json!({ "users": survey }));
         json::print(json::merged(object, users))?;
     } else {
+        place::tell_of_silence();
         let mut out: Vec<String> = checked.diagnostics.iter().map(paint::diagnostic).collect();
         let mut summary = summary(&checked);
         if edited && checked.errors() > 0 {

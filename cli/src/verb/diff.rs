@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     };
     let machine = place::machine().map_err(not_so)?;
     let logins = if arguments.user.is_empty() {
-        place::accounts()
+        place::accounts().map_err(not_so)?
     } else {
         let logins = arguments.user.iter().map(|name| Login::of(name));
         logins.collect::<Result<_, _>>().map_err(not_so)?

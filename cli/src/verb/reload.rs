@@ -47,10 +47,23 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .ok()
         .filter(|before| before.loaded().is_some());
     put(policy, &places)?;
-    // After that: it may take minutes, in which somebody else may put a newer policy in force.
-    let change = before.as_ref().and_then(|before| changing(before, policy));
     let (rules, profiles) = policy.size();
+    if !arguments.json {
+        println!(
+            "loaded {} and {} from {}",
+            counted(rules, "rule"),
+            counted(profiles, "profile"),
+            counted(checked.files.len(), "file")
+        );
+    }
+    // After that: it may take minutes, in which somebody else may put a newer policy in force.
+    let change = match &before {
+        Some(before) => changing(before, policy)
+            .map_err(|why| format!("how many users change is not known: {why}")),
+        None => Err("no policy was loaded before".into()),
+    };
     if arguments.json {
+        let change = change.ok();
         json::print(json!({
             "loaded": true,
             "users": change.map(|(_, users)| users),
@@ -58,21 +71,12 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             "diagnostics": checked.diagnostics,
         }))?;
     } else {
-        println!(
-            "loaded {} and {} from {}",
-            counted(rules, "rule"),
-            counted(profiles, "profile"),
-            counted(checked.files.len(), "file")
-        );
         match change {
-            Some((changed, users)) => {
+            Ok((changed, users)) => {
                 let policies: Vec<&Policy> = before.iter().chain([policy]).collect();
                 println!("{changed} of {users} users change{}", untried(&policies));
             }
-            None if before.is_some() => {
-                println!("how many users change is not known: this machine cannot be looked at");
-            }
-            None => println!("no policy was loaded before"),
+            Err(why) => println!("{why}"),
         }
     }
     Ok(Exit::Done)
@@ -115,12 +119,12 @@ fn failed(error: &InstallError) -> Exit {
 }
 
 /// How many of the accounts that NSS lists get something else, and how many there are.
-fn changing(before: &Policy, after: &Policy) -> Option<(usize, usize)> {
-    let machine = place::machine().ok()?;
+fn changing(before: &Policy, after: &Policy) -> Result<(usize, usize), &'static str> {
+    let machine = place::machine().map_err(|_| "this machine cannot be looked at")?;
     let mut comparison = Comparison::new([before, after], &machine);
-    let accounts = place::accounts();
+    let accounts = place::accounts()?;
     let changed = accounts
         .iter()
         .filter(|account| !comparison.of(account).is_empty());
-    Some((changed.count(), accounts.len()))
+    Ok((changed.count(), accounts.len()))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::facts::{Login, Machine, disk_of, led_by_others};
 use crate::pam_files::{Entry, Folders};
+use crate::patience::asked;
 use crate::source;
 use crate::value::PathGlob;
 
@@ -24,9 +25,9 @@ pub enum PamStack {
 pub trait Site {
     /// Whether systemd runs it.
     fn systemd(&self) -> bool;
-    /// Whether NSS knows an account.
+    /// Whether NSS knows an account, as far as it answers.
     fn has_user(&self, name: &str) -> bool;
-    /// Whether NSS knows a group.
+    /// Whether NSS knows a group, as far as it answers.
     fn has_group(&self, name: &str) -> bool;
     /// How a PAM service is set up.
     fn pam_stack(&self, service: &str) -> PamStack;
@@ -65,11 +66,11 @@ impl Site for ThisMachine {
     }
 
     fn has_user(&self, name: &str) -> bool {
-        users::get_user_by_name(name).is_some()
+        is_known(name, |name| users::get_user_by_name(name).is_some())
     }
 
     fn has_group(&self, name: &str) -> bool {
-        users::get_group_by_name(name).is_some()
+        is_known(name, |name| users::get_group_by_name(name).is_some())
     }
 
     fn pam_stack(&self, service: &str) -> PamStack {
@@ -84,19 +85,7 @@ impl Site for ThisMachine {
     }
 
     fn sudoers(&self) -> Vec<Login> {
-        use users::os::unix::GroupExt;
-        let mut names: Vec<String> = SUDO_GROUPS
-            .iter()
-            .filter_map(users::get_group_by_name)
-            .flat_map(|group| group.members().to_vec())
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names.dedup();
-        names
-            .iter()
-            .filter_map(|name| Login::of(name).ok())
-            .collect()
+        asked(|_| sudoers(), |_, _| {}).unwrap_or_default()
     }
 
     fn machine(&self) -> Option<Machine> {
@@ -140,6 +129,28 @@ impl Site for ThisMachine {
     fn disk_problem(&self, path: &Path) -> Option<String> {
         disk_of(path).err()
     }
+}
+
+/// Whether NSS knows a name. Where it does not say, the name is not the one to complain of.
+fn is_known(name: &str, knows: fn(&str) -> bool) -> bool {
+    let name = name.to_owned();
+    asked(move |_| knows(&name), |_, _| {}).unwrap_or(true)
+}
+
+fn sudoers() -> Vec<Login> {
+    use users::os::unix::GroupExt;
+    let mut names: Vec<String> = SUDO_GROUPS
+        .iter()
+        .filter_map(users::get_group_by_name)
+        .flat_map(|group| group.members().to_vec())
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+        .iter()
+        .filter_map(|name| Login::of(name).ok())
+        .collect()
 }
 
 /// Whether PID 1 is systemd (as sd_booted(3) tells it).

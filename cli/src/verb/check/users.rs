@@ -10,7 +10,7 @@ use crate::{place, table};
 /// Decides an ssh login of every account.
 pub fn survey(policy: &Policy) -> Result<Survey, Exit> {
     let machine = place::machine().map_err(not_so)?;
-    let accounts = place::accounts();
+    let accounts = place::accounts().map_err(not_so)?;
     let mut progress = Progress::new("accounts decided");
     Ok(policy.survey(&accounts, &machine, |done, all| progress.tell(done, all)))
 }

@@ -5,11 +5,18 @@ use berth_config::outcome::Outcome;
 
 use super::finding::Finding;
 use super::world::World;
+use crate::place::SILENT;
 use crate::readable::named;
 
 pub fn check(world: &World) -> Vec<Finding> {
     if world.policy.is_none() {
         return Vec::new(); // Told elsewhere.
+    }
+    if world.accounts.is_empty() {
+        return vec![Finding::fail(
+            SILENT,
+            "getent passwd waits for whom nsswitch.conf names",
+        )];
     }
     let (mut berthed, mut exempt, mut denied) = (0, 0, 0);
     let mut undecided = Vec::new();
@@ -59,5 +66,7 @@ mod tests {
         fake.0.accounts[0].1 = None;
         let levels: Vec<_> = check(&fake.0).iter().map(|one| one.level).collect();
         assert_eq!(levels, [Level::Warn, Level::Fail]);
+        fake.0.accounts.clear();
+        assert_eq!(check(&fake.0)[0].level, Level::Fail);
     }
 }

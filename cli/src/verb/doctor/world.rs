@@ -18,7 +18,8 @@ pub struct World {
     pub cgroup: Option<PathBuf>,
     /// The policy in force, if it can be used.
     pub policy: Option<Policy>,
-    /// Each account that NSS lists, and what an ssh login of it gets.
+    /// Each account that NSS lists, and what an ssh login of it gets. There is none only where NSS does not answer: root
+    /// always is one.
     pub accounts: Vec<(Login, Option<Decision>)>,
     /// What the rules give to whom NSS does not list, where it lists nobody who gets a berth: directories (SSSD) list
     /// none of their users.
@@ -30,7 +31,8 @@ impl World {
     pub fn here() -> World {
         let cgroup = place::cgroup_root();
         let policy = Policy::load_system().ok();
-        World::of(Path::new("/"), cgroup, policy, place::accounts())
+        let accounts = place::accounts().unwrap_or_default();
+        World::of(Path::new("/"), cgroup, policy, accounts)
     }
 
     /// A machine whose files are in a folder.

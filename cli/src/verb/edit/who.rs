@@ -10,14 +10,14 @@ use crate::verb::diff::{Change, differing, indented};
 pub fn print(places: &Places, new: &Policy) {
     let old = Policy::load_in(places).map_err(|error| error.to_string());
     let machine = place::machine().map_err(|error| error.to_string());
-    let (old, machine) = match (old, machine) {
-        (Ok(old), Ok(machine)) => (old, machine),
-        (Err(error), _) | (_, Err(error)) => {
+    let accounts = place::accounts().map_err(str::to_owned);
+    let (old, machine, accounts) = match (old, machine, accounts) {
+        (Ok(old), Ok(machine), Ok(accounts)) => (old, machine, accounts),
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
             println!("who gets something else is not known: {error}");
             return;
         }
     };
-    let accounts = place::accounts();
     let differing = differing([&old, new], &accounts, &machine);
     let mut groups: Vec<(&[Change], Vec<&str>)> = Vec::new();
     for (account, changes) in &differing {

@@ -180,7 +180,7 @@ fn covered(service: &str) -> Vec<String> {
         .lines()
         .filter_map(|line| line.split(':').next())
         .collect();
-    let mut logins = place::accounts();
+    let mut logins = place::accounts().unwrap_or_default();
     logins.retain(|login| local.contains(&*login.user));
     logins.retain_mut(|login| {
         login.service = service.into();

@@ -1,7 +1,7 @@
 //! The cases that need a machine with controllers or with systemd, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, and `systemd-native`, which is a
-//! container). `--all GUEST [PART OF A NAME…]` runs each on a login machine of its own, or where systemd runs the guest on
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, and the containers
+//! `systemd-native` and `systemd-directory`). `--all GUEST [PART OF A NAME…]` runs each on a login machine of its own, or where systemd runs the guest on
 //! the guest itself, and prints a line for each: `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started
 //! there.
 
@@ -17,6 +17,7 @@ mod automount;
 mod bad_days;
 mod beside_systemd;
 mod cpus;
+mod directory;
 mod drop_ins;
 mod exceptions;
 mod in_place;
@@ -91,6 +92,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
             metrics::CASES_WITHOUT_CONTROLLERS,
         ]
         .concat(),
+        "systemd-directory" => directory::CASES.to_vec(),
         "systemd-qemu" => cpus::CASES_UNDER_SYSTEMD.to_vec(),
         _ => Vec::new(),
     }
@@ -155,8 +157,13 @@ fn main() {
             let is_it = |known: &str| known == name;
             let all = [cases("uml"), cases("qemu")].concat();
             let of_login_machine = all.iter().find(|(known, _)| is_it(known));
-            let booted = ["systemd", "systemd-qemu", "systemd-native"].map(booted_cases);
-            let booted = booted.concat();
+            let booted = [
+                "systemd",
+                "systemd-qemu",
+                "systemd-native",
+                "systemd-directory",
+            ];
+            let booted = booted.map(booted_cases).concat();
             let of_booted = booted.iter().find(|(known, _)| is_it(known));
             match (of_login_machine, of_booted) {
                 (Some((_, case)), _) => Machine::run_named(name, case),
