@@ -29,6 +29,7 @@ mod channel;
 pub mod exempt;
 mod filter;
 mod message;
+mod namespace;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]
 mod own_folder;
@@ -37,6 +38,7 @@ pub mod service;
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};
 pub use filter::install_filter;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
+pub use namespace::namespace;
 
 /// Whether a character does not show, or changes how others do (a bidirectional override): what
 /// `char::escape_debug` would escape.
