@@ -21,12 +21,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use berth_config::outcome::UserNamespace;
-use berth_protocol::install_filter;
+use berth_protocol::{install_filter, namespace};
 use berth_session::filter::{self, Others};
 use berth_session::{NamespaceIds, Role};
 use nix::errno::Errno;
@@ -256,9 +255,8 @@ impl Init {
 
     /// The inode number of its namespace of a kind, where that is one that it has made.
     fn inode(&self, made: i32, name: &str) -> Option<u64> {
-        let path = format!("/proc/{}/ns/{name}", self.pid);
-        let metadata = (made != 0).then(|| fs::metadata(path))?;
-        metadata.ok().map(|metadata| metadata.ino())
+        let process = format!("/proc/{}", self.pid);
+        (made != 0).then(|| namespace(Path::new(&process), name))?
     }
 
     fn write_map(&self, name: &str, map: &str) -> Result<()> {

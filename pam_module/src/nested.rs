@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
+use berth_protocol::namespace;
 use serde::Deserialize;
 
 use crate::login::LONGEST_ITEM;
@@ -122,13 +123,7 @@ struct Namespaces {
 
 impl Namespaces {
     fn of(process: &Path) -> Namespaces {
-        // By its name (`pid:[4026531836]`): an application that AppArmor or SELinux confines may not look at what has no
-        // path.
-        let inode = |name| {
-            let link = fs::read_link(process.join("ns").join(name)).ok()?;
-            let (_, number) = link.to_str()?.strip_suffix(']')?.split_once('[')?;
-            number.parse().ok()
-        };
+        let inode = |name| namespace(process, name);
         Namespaces {
             pid: inode("pid"),
             mount: inode("mnt"),

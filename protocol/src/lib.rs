@@ -30,6 +30,7 @@ pub mod exempt;
 mod filter;
 mod keyring;
 mod message;
+mod namespace;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]
 mod own_folder;
@@ -39,6 +40,7 @@ pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard
 pub use filter::install_filter;
 pub use keyring::new_session_keyring;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
+pub use namespace::namespace;
 
 /// Where the package installs the helper.
 pub const HELPER: &str = "/usr/libexec/berth-helper";

@@ -38,10 +38,31 @@ pub enum Guest {
     Container(Suite),
     /// The same with a directory of users: slapd, and SSSD for it.
     Directory(Suite),
+    /// Debian 12 on user-mode Linux under a security module that confines programs.
+    Confined(Security),
     /// A whole PC with two CPUs, emulated.
     Qemu,
     /// The same with a whole Debian that systemd runs, the host's release.
     SystemdOnQemu,
+}
+
+/// A security module of the kernel's. For each there is a list of packages: tests/system/packages-NAME.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// With the profiles that Debian's packages bring.
+    AppArmor,
+    /// Permissive at boot.
+    SeLinux,
+}
+
+impl Security {
+    /// As the kernel calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Security::AppArmor => "apparmor",
+            Security::SeLinux => "selinux",
+        }
+    }
 }
 
 /// A release of Debian.
@@ -61,6 +82,8 @@ impl Guest {
             Guest::Systemd(_) => "systemd",
             Guest::Container(_) => "systemd-native",
             Guest::Directory(_) => "systemd-directory",
+            Guest::Confined(Security::AppArmor) => "systemd-apparmor",
+            Guest::Confined(Security::SeLinux) => "systemd-selinux",
             Guest::Qemu => "qemu",
             Guest::SystemdOnQemu => "systemd-qemu",
         }
@@ -80,6 +103,14 @@ impl Guest {
         usable[place % usable.len()]
     }
 
+    /// The security module that it runs under.
+    fn security(self) -> Option<&'static str> {
+        match self {
+            Guest::Confined(security) => Some(security.name()),
+            _ => None,
+        }
+    }
+
     /// The release of Debian that it runs, where that is not the host's own.
     fn suite(self) -> Option<&'static str> {
         match self {
@@ -89,6 +120,7 @@ impl Guest {
                     Suite::Trixie => "trixie",
                 })
             }
+            Guest::Confined(_) => Some("bookworm"),
             Guest::UserModeLinux | Guest::Qemu | Guest::SystemdOnQemu => None,
         }
     }
@@ -212,11 +244,20 @@ fn with_machine<T>(
         fs::copy(program, shared.join(name))
             .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     }
-    if let Guest::Systemd(_) | Guest::Container(_) | Guest::Directory(_) | Guest::SystemdOnQemu =
-        guest
+    if let Guest::Systemd(_)
+    | Guest::Container(_)
+    | Guest::Directory(_)
+    | Guest::Confined(_)
+    | Guest::SystemdOnQemu = guest
     {
         let package = package(&build, &work);
         fs::copy(package, shared.join(PACKAGE)).expect("the package");
+    }
+    if guest == Guest::Confined(Security::SeLinux) {
+        let built = Command::new(tree().join("packaging/selinux/build"))
+            .arg(&shared)
+            .status();
+        assert!(built.expect("packaging/selinux/build").success());
     }
     let program = program.file_name().unwrap_or_default().to_string_lossy();
     let slot = matches!(guest, Guest::Container(_) | Guest::Directory(_))
@@ -226,7 +267,9 @@ fn with_machine<T>(
     let command = format!("{uids}exec /host/{program} {}\n", arguments.join(" "));
     fs::write(shared.join("run"), command).expect("what is to be run");
     let machine = match guest {
-        Guest::UserModeLinux | Guest::Systemd(_) => user_mode_linux(guest, &image, &work, &shared),
+        Guest::UserModeLinux | Guest::Systemd(_) | Guest::Confined(_) => {
+            user_mode_linux(guest, &image, &work, &shared)
+        }
         Guest::Container(_) | Guest::Directory(_) => container(&image, &work, &shared),
         Guest::Qemu | Guest::SystemdOnQemu => qemu(guest, &image, &work, &shared),
     };
@@ -287,6 +330,7 @@ fn image(build: &Build, guest: Guest) -> PathBuf {
     let built = Command::new(&script)
         .arg(build.target.join("system"))
         .args(guest.suite())
+        .args(guest.security())
         .stderr(Stdio::inherit())
         .output();
     let built = built.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
@@ -323,6 +367,7 @@ fn user_mode_linux(guest: Guest, image: &Path, work: &Path, shared: &Path) -> Co
     if guest == Guest::UserModeLinux {
         machine.args(["init=/sbin/berth-init-cases", "audit=1"]);
     }
+    machine.args(guest.security().map(|name| format!("security={name}")));
     machine
         .arg(format!(
             "ubd0={},{}",

@@ -2,6 +2,7 @@
 
 mod accounts;
 pub mod cgroup;
+mod confined;
 mod drop_ins;
 mod finding;
 mod kerberos;
@@ -61,8 +62,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         tell("sessions", sessions::fix());
     }
     let world = World::here();
-    let checks: [(&str, Check); 15] = [
+    let checks: [(&str, Check); 16] = [
         ("kernel", kernel::check),
+        ("confined", confined::check),
         ("cgroup", cgroup::check),
         ("drop-ins", drop_ins::check),
         ("policy", policy::check),

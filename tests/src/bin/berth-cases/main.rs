@@ -1,7 +1,7 @@
 //! The cases that need a machine with controllers or with systemd, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, and the containers
-//! `systemd-native` and `systemd-directory`). `--all GUEST [PART OF A NAME…]` runs each on a login machine of its own, or where systemd runs the guest on
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, `systemd-apparmor`, `systemd-selinux`, and
+//! the containers `systemd-native` and `systemd-directory`). `--all GUEST [PART OF A NAME…]` runs each on a login machine of its own, or where systemd runs the guest on
 //! the guest itself, and prints a line for each: `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started
 //! there.
 
@@ -11,6 +11,7 @@ macro_rules! cases {
 }
 
 mod accounting;
+mod apparmor;
 mod apply;
 mod audit;
 mod automount;
@@ -34,6 +35,7 @@ mod pools;
 mod pressure;
 mod processes;
 mod rlimits;
+mod selinux;
 mod service_manager;
 mod shares;
 mod small_stack;
@@ -53,6 +55,16 @@ use std::path::Path;
 use std::time::Instant;
 
 use berth_tests::{Booted, Machine};
+
+/// The guests that systemd runs.
+const BOOTED: [&str; 6] = [
+    "systemd",
+    "systemd-qemu",
+    "systemd-native",
+    "systemd-directory",
+    "systemd-apparmor",
+    "systemd-selinux",
+];
 
 type Case = (&'static str, fn(&mut Machine));
 
@@ -93,6 +105,8 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
         ]
         .concat(),
         "systemd-directory" => directory::CASES.to_vec(),
+        "systemd-apparmor" => apparmor::CASES.to_vec(),
+        "systemd-selinux" => selinux::CASES.to_vec(),
         "systemd-qemu" => cpus::CASES_UNDER_SYSTEMD.to_vec(),
         _ => Vec::new(),
     }
@@ -157,13 +171,7 @@ fn main() {
             let is_it = |known: &str| known == name;
             let all = [cases("uml"), cases("qemu")].concat();
             let of_login_machine = all.iter().find(|(known, _)| is_it(known));
-            let booted = [
-                "systemd",
-                "systemd-qemu",
-                "systemd-native",
-                "systemd-directory",
-            ];
-            let booted = booted.map(booted_cases).concat();
+            let booted = BOOTED.map(booted_cases).concat();
             let of_booted = booted.iter().find(|(known, _)| is_it(known));
             match (of_login_machine, of_booted) {
                 (Some((_, case)), _) => Machine::run_named(name, case),
