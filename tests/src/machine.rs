@@ -288,6 +288,14 @@ impl Machine {
         (login, new().expect("a process"))
     }
 
+    /// Has a session of this user's begin and end, whole: whatever another's keeper is about to do, it has done by then.
+    #[track_caller]
+    pub fn another_session(&mut self, user: &str) {
+        let id = self.next_session();
+        self.ssh(user, "true").ok();
+        self.logged(&format!("close session={id} "));
+    }
+
     /// The processes that run as this user, wherever they are.
     pub fn processes_of(&self, user: &str) -> Vec<Process> {
         let uid = self.uid(user);

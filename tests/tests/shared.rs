@@ -1,7 +1,6 @@
 //! One berth for all logins of a user: `scope = "user"`.
 
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -162,7 +161,8 @@ fn fail_after_another_has_joined(machine: &mut Machine, meanwhile: impl FnOnce(&
     assert!(ended, "it waits for the other login");
     failing.wait().refused();
     machine.logged("Input/output error");
-    std::thread::sleep(Duration::from_secs(1));
+    machine.another_session("bob");
+    becomes(|| Process::named("berth-init").len(), 1);
     assert_eq!(process.name(), "sleep");
     let inits = Process::named("berth-init");
     assert_eq!(
