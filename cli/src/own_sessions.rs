@@ -1,6 +1,6 @@
 //! A user's own sessions, as the cgroups have them: the kernel lets everybody read those.
 
-use berth_session::{Group, Manager, SessionId, Tree};
+use berth_session::{Backend, Group, SessionId, Tree};
 use serde_json::{Value, json};
 
 use crate::figures::Figures;
@@ -39,12 +39,12 @@ pub fn group(tree: Option<&Tree>) -> Option<(&Tree, Group)> {
 
 /// All that a user's cgroup has, in the order of their names.
 pub fn sessions(tree: &Tree, user: &Group) -> Vec<Own> {
-    let mut all: Vec<Own> = match tree.manager() {
-        Manager::Berth => Tree::parts(user)
+    let mut all: Vec<Own> = match tree.backend() {
+        Backend::Cgroupfs => Tree::parts(user)
             .iter()
             .flat_map(|part| below(part, |name| Some(Some(name.parse().ok()?))))
             .collect(),
-        Manager::Systemd => below(user, |name| {
+        Backend::Systemd => below(user, |name| {
             let scope = name.strip_suffix(".scope")?;
             Some(scope.strip_prefix("berth-").and_then(|id| id.parse().ok()))
         }),

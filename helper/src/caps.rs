@@ -1,6 +1,6 @@
 //! The caps of a login, and its place among the cgroups: one interface for both who manage those.
 
-use berth_session::{Group, Manager, SessionId, Tree, UserFolder};
+use berth_session::{Backend, Group, SessionId, Tree, UserFolder};
 
 use crate::decide::Planned;
 use crate::error::Result;
@@ -38,9 +38,9 @@ pub fn pool_of_earlier(wanted: Option<&str>, pool: Option<&str>) -> String {
 impl Plan {
     /// Works the caps out for this tree.
     pub fn new(tree: &Tree, planned: &Planned) -> Result<Plan> {
-        Ok(match tree.manager() {
-            Manager::Berth => Plan::Cgroupfs(Box::new(cgroupfs::Plan::new(tree, planned)?)),
-            Manager::Systemd => Plan::Systemd(systemd::Plan::new(tree, planned)?),
+        Ok(match tree.backend() {
+            Backend::Cgroupfs => Plan::Cgroupfs(Box::new(cgroupfs::Plan::new(tree, planned)?)),
+            Backend::Systemd => Plan::Systemd(systemd::Plan::new(tree, planned)?),
         })
     }
 

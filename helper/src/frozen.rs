@@ -3,7 +3,7 @@
 
 use berth_config::outcome::{CgroupPlace, FrozenLogin};
 use berth_protocol::{JoinAbility, Request};
-use berth_session::{Manager, Tree};
+use berth_session::{Backend, Tree};
 
 use crate::decide::Planned;
 use crate::settings::UserTasks;
@@ -52,7 +52,7 @@ pub fn stands(tree: &Tree, planned: &Planned) -> bool {
 
 /// systemd starts no unit in a slice that is frozen (seen with 257): such a login would go on where sshd is.
 fn is_let_in(tree: &Tree, planned: &Planned) -> bool {
-    planned.frozen_login == FrozenLogin::Freeze && tree.manager() == Manager::Berth
+    planned.frozen_login == FrozenLogin::Freeze && tree.backend() == Backend::Cgroupfs
 }
 
 fn is_frozen(tree: &Tree, planned: &Planned) -> bool {
@@ -63,7 +63,7 @@ fn is_frozen(tree: &Tree, planned: &Planned) -> bool {
     let pool = planned.pool.as_ref().map(|(name, _)| name.as_str());
     // Where the policy has the user now; where those are who are logged in; and, under systemd, where logind puts a
     // login before Berth is asked.
-    let logind = (tree.manager() == Manager::Systemd).then(|| tree.user_in(None, uid));
+    let logind = (tree.backend() == Backend::Systemd).then(|| tree.user_in(None, uid));
     let places = [
         Some(tree.user_in(pool, uid)),
         tree.existing_user(uid).ok().flatten(), // the login itself is told of what cannot be read
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_login_of_a_frozen_user_is_refused_or_stands_as_the_policy_says() {
         let frozen = frozen("berth/user-1001");
-        let tree = frozen.tree(Manager::Berth);
+        let tree = frozen.tree(Backend::Cgroupfs);
         let mut alice = planned("frozen", "", "");
         assert_eq!(refusal(&tree, &alice).as_deref(), Some(REFUSED));
         assert!(!stands(&tree, &alice));
@@ -136,7 +136,7 @@ mod tests {
     fn no_login_stands_on_what_is_kept_for_cleaning_up() {
         let frozen = frozen("berth/user-1001");
         std::fs::create_dir(frozen.join("berth/user-1001/sessions")).unwrap();
-        let tree = frozen.tree(Manager::Berth);
+        let tree = frozen.tree(Backend::Cgroupfs);
         let mut alice = planned("full", "", "user = { tasks_max = 20 }");
         alice.frozen_login = FrozenLogin::Freeze;
         for (current, expected) in [("12\n", None), ("13\n", Some(REFUSED))] {
@@ -158,7 +158,7 @@ mod tests {
             let frozen = frozen(cgroup);
             let pool = "user.slice/user-pool_cs101.slice/user-pool_cs101-1001.slice";
             std::fs::create_dir_all(frozen.join(pool)).unwrap();
-            let tree = frozen.tree(Manager::Systemd);
+            let tree = frozen.tree(Backend::Systemd);
             let mut alice = planned("slice", "", "");
             alice.pool = Some(("cs101".into(), Caps::default()));
             alice.frozen_login = FrozenLogin::Freeze;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use berth_config::outcome::{Accounting, Logout};
 use berth_protocol::Channel;
-use berth_session::{Group, Line, Manager, Record, State, Tree, Usage};
+use berth_session::{Backend, Group, Line, Record, State, Tree, Usage};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -165,16 +165,16 @@ impl Keeper {
         if self.leader_ends_within(LEADERS_END) {
             return;
         }
-        match self.tree.as_ref().map(Tree::manager) {
+        match self.tree.as_ref().map(Tree::backend) {
             // systemd's scope is not Berth's to move it out of: it is spared there.
-            Some(Manager::Systemd) => {
+            Some(Backend::Systemd) => {
                 let is_roots = leader::patiently(|| self.leader.is_roots());
                 self.leader_stays = is_roots.unwrap_or_else(|error| {
                     self.leader.ends_with_its_session(&error);
                     false
                 });
             }
-            Some(Manager::Berth) | None => self
+            Some(Backend::Cgroupfs) | None => self
                 .leader
                 .go_back(self.tree.as_ref(), self.group.as_slice()),
         }
@@ -284,7 +284,7 @@ mod tests {
             "opened": 1, "state": "active", "leader": role, "keeper": role,
         });
         Keeper {
-            tree: Some(folder.tree(Manager::Systemd)),
+            tree: Some(folder.tree(Backend::Systemd)),
             record: serde_json::from_value(record).unwrap(),
             leader: Leader::of(pid, None).unwrap(),
             leaders_end: sys::pidfd_open(pid).unwrap(),

@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use berth_session::{Group, Line, Manager, Record, Role, SessionId, Tree, kernel_text, status_of};
+use berth_session::{Backend, Group, Line, Record, Role, SessionId, Tree, kernel_text, status_of};
 use nix::errno::Errno;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -91,14 +91,14 @@ impl Leader {
     /// Takes it out of a session that has failed, and may go on without a berth.
     pub fn leave(&self, tree: Option<&Tree>, uid: u32, id: SessionId) {
         self.raise_oom_protection();
-        match tree.map(Tree::manager) {
-            Some(Manager::Berth) => {
+        match tree.map(Tree::backend) {
+            Some(Backend::Cgroupfs) => {
                 let from = tree.and_then(|tree| tree.session(uid, id).ok());
                 let from = from.unwrap_or_default(); // it stays where it is, and ends with it
                 self.go_back(tree, &from);
             }
             // It stays in its user's slice, in a unit that ends by itself.
-            Some(Manager::Systemd) => {
+            Some(Backend::Systemd) => {
                 // Without a record there is nothing that could be killed by mistake.
                 if let Err(error) = Record::leave_cgroup_alone(id) {
                     let line = Line::new("leader").field("session", id);
@@ -212,7 +212,7 @@ mod tests {
     fn whom_an_ordinary_user_has_started_is_never_moved_out_of_all_caps() {
         for (uid, is_moved) in [("65534", false), ("0", true)] {
             let folder = Folder::with(&[("cgroup.procs", "")]);
-            let tree = folder.tree(Manager::Berth);
+            let tree = folder.tree(Backend::Cgroupfs);
             let mut setpriv = Command::new("setpriv");
             let mut child = setpriv
                 .args(["--ruid", uid, "sleep", "60"])
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn whom_nobody_can_look_at_for_a_moment_goes_back_all_the_same() {
         let folder = Folder::with(&[("cgroup.procs", "")]);
-        let tree = folder.tree(Manager::Berth);
+        let tree = folder.tree(Backend::Cgroupfs);
         let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = child.id() as i32;
         let leader = Leader {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use berth_config::outcome::{CgroupPlace, OnError, UserManager, UserNamespace};
 use berth_protocol::{Channel, ChannelError, JoinAbility, Phase, Reply, Request};
 use berth_session::{
-    Cause, Counters, Line, LoginResult, Manager, Record, SessionId, Tree, UserFolder,
+    Backend, Cause, Counters, Line, LoginResult, Record, SessionId, Tree, UserFolder,
 };
 use nix::unistd::Pid;
 
@@ -96,7 +96,7 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
                 let tree = any_tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own);
                 // Before they part: whoever of the two is left takes it back.
                 *ahead = tree
-                    .filter(|tree| tree.manager() == Manager::Systemd)
+                    .filter(|tree| tree.backend() == Backend::Systemd)
                     .map(|_| planned.login.uid);
                 if worker.is_none() {
                     match standby::split(tree) {
@@ -143,9 +143,9 @@ fn refusal(planned: &Planned, tree: Option<&Tree>) -> berth_session::Result<Opti
 
 /// What a session needs that nobody waits for yet. Whatever fails here, the session's turn does it again, and tells.
 fn do_ahead(tree: Option<&Tree>, planned: &Planned) {
-    match tree.map(|tree| (tree, tree.manager())) {
-        Some((tree, Manager::Berth)) => begin_a_grace_period(tree),
-        Some((tree, Manager::Systemd)) => {
+    match tree.map(|tree| (tree, tree.backend())) {
+        Some((tree, Backend::Cgroupfs)) => begin_a_grace_period(tree),
+        Some((tree, Backend::Systemd)) => {
             let plan = systemd::Plan::new(tree, planned);
             let _ = Record::prepare()
                 .map_err(Error::from)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use berth_config::value::bytes_text;
 use berth_session::systemd::Held;
-use berth_session::{Group, Manager, Tree};
+use berth_session::{Backend, Group, Tree};
 
 use crate::kernel_log::KernelLog;
 use crate::terminals::Speaker;
@@ -72,7 +72,7 @@ impl Watch {
             };
             let path = format!("/{}", tree.below(group).display());
             let mut level = Level::new(group.clone(), path, name, index >= others);
-            if let (Manager::Berth, Some(user)) = (tree.manager(), line.get(others)) {
+            if let (Backend::Cgroupfs, Some(user)) = (tree.backend(), line.get(others)) {
                 let [sessions, rescue] = Tree::parts(user);
                 if user == group {
                     level.tasks_cap = None;
@@ -255,7 +255,7 @@ mod tests {
             root.write(format!("{user}{group}/pids.max"), format!("{max}\n"));
         }
         root.write(format!("{user}/rescue/2/pids.events"), "max 0\n");
-        let tree = root.tree(Manager::Berth);
+        let tree = root.tree(Backend::Cgroupfs);
         let watch = |session: &str| {
             let session = tree.group(&std::path::Path::new(user).join(session));
             Watch::new(&tree, &session, 1001, Some("help@example.org".into())).unwrap()

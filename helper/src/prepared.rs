@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use berth_config::Login;
 use berth_config::outcome::{CgroupPlace, UserNamespace};
-use berth_session::{Manager, Record, SessionId, Tree, kernel_text};
+use berth_session::{Backend, Record, SessionId, Tree, kernel_text};
 use nix::unistd::Pid;
 
 use crate::decide::Planned;
@@ -52,7 +52,7 @@ impl Prepared {
                 (Some(tree), Some(caps))
             }
             CgroupPlace::Keep => {
-                let systemds = |tree: &Tree| tree.manager() == Manager::Systemd;
+                let systemds = |tree: &Tree| tree.backend() == Backend::Systemd;
                 (tree.ok().filter(systemds), None)
             }
         };

@@ -76,7 +76,7 @@ pub mod systemd;
 pub use accounting::{Entry, Ledger};
 pub use applied::{Applied, Change, Left, Whose};
 pub use cgroup::{
-    Controller, Group, Limits, Manager, PROTECTION, Pressure, Tree, Usage, cover, cpu_max,
+    Backend, Controller, Group, Limits, PROTECTION, Pressure, Tree, Usage, cover, cpu_max,
     memory_in_use, mounts_of, tasks_refused,
 };
 pub use counters::{BOUNDS, Cause, Counters, LoginResult};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::cgroup::protection::Covers;
-use crate::cgroup::tree::Manager;
+use crate::cgroup::tree::Backend;
 use crate::folder::remove_if_there;
 use crate::systemd;
 use crate::{Error, Group, Record, Result, SessionId, Tree, UserFolder};
@@ -114,7 +114,7 @@ pub fn sweep_until(
     remove_if_there(&Record::unfinished(id))?;
     remove_if_there(&Record::path(id))?;
     folder.remove(id)?;
-    match tree.filter(|tree| tree.manager() == Manager::Systemd) {
+    match tree.filter(|tree| tree.backend() == Backend::Systemd) {
         // With a user's last session their caps go, too.
         Some(tree) => systemd::take_back(tree, folder, uid),
         None => folder.remove_if_empty(),
@@ -135,7 +135,7 @@ fn remove_own(group: &Group) -> Result<()> {
 
 /// The unit that systemd has a session in, if it is to end with the session.
 fn unit(tree: &Tree, id: SessionId) -> Result<Option<Group>> {
-    if tree.manager() == Manager::Berth {
+    if tree.backend() == Backend::Cgroupfs {
         return Ok(None);
     }
     match Record::read(id) {

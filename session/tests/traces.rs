@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use berth_protocol::{Instruction, install_filter};
 use berth_session::systemd::{take_back, who_goes_on};
 use berth_session::{
-    Leftover, Manager, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, State,
+    Backend, Leftover, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, State,
     Tree, UserFolder, make_private_tmp, private_tmp, sweep, sweep_until,
 };
 
@@ -79,7 +79,7 @@ fn enter(record: &Record) {
 
 /// A tree of folders.
 fn tree() -> Tree {
-    Tree::at("/run/tree".into(), Manager::Berth)
+    Tree::at("/run/tree".into(), Backend::Cgroupfs)
 }
 
 fn cgroup(below: &str) -> PathBuf {
@@ -465,7 +465,7 @@ fn a_session_without_a_cgroup_is_swept_where_all_cgroups_are_read_only() {
 #[test]
 fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
     alone(|| {
-        let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+        let tree = Tree::at("/run/tree".into(), Backend::Systemd);
         let folder = UserFolder::lock(1001).unwrap();
         let path = folder.path().to_owned();
         fs::write(path.join("before.new"), "[").unwrap();
@@ -477,7 +477,7 @@ fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
 #[test]
 fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
     alone(|| {
-        let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+        let tree = Tree::at("/run/tree".into(), Backend::Systemd);
         let start_manager = || {
             let slice = cgroup("user.slice/user-1001.slice");
             fs::write(slice.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
@@ -524,7 +524,7 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
 #[test]
 fn under_systemd_nothing_of_a_session_goes_while_it_cannot_be_seen_which_unit_it_is_in() {
     alone(|| {
-        let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+        let tree = Tree::at("/run/tree".into(), Backend::Systemd);
         enter(&record(1));
         let tmp = make_private_tmp(id(1)).unwrap();
         // As where there is no descriptor: the record is there, and cannot be read.
@@ -574,7 +574,7 @@ fn what_there_is_no_time_to_remove_is_found_again_and_goes_in_the_end() {
 #[test]
 fn a_unit_that_has_the_name_of_a_session_that_is_over_is_left_alone() {
     alone(|| {
-        let tree = Tree::at("/run/tree".into(), Manager::Systemd);
+        let tree = Tree::at("/run/tree".into(), Backend::Systemd);
         let scope = "user.slice/user-1001.slice/session-c1.scope";
         enter(&Record {
             cgroup: Some(scope.into()),
@@ -639,7 +639,7 @@ fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
         UserFolder::uids().unwrap_err();
         Record::ids().unwrap_err();
         Leftover::find().unwrap_err();
-        let under_systemd = Tree::at("/run/tree".into(), Manager::Systemd);
+        let under_systemd = Tree::at("/run/tree".into(), Backend::Systemd);
         take_back(&under_systemd, folder, 1001).unwrap_err();
         // A pool's users, of whom the cgroup may be.
         fs::create_dir_all("/run/tree/berth/pool-cs101/user-1001/sessions/1").unwrap();

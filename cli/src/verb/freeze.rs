@@ -1,7 +1,7 @@
 //! `berth freeze` and `berth thaw`: all that a session, a user or a pool runs stops, and goes on where it was.
 
 use berth_config::counted;
-use berth_session::{Error, Group, Manager, Record, SessionId, State, Tree};
+use berth_session::{Backend, Error, Group, Record, SessionId, State, Tree};
 use serde_json::json;
 
 use crate::exit::{Exit, not_so};
@@ -143,7 +143,7 @@ fn groups(tree: &Tree, object: &Object, all: &[Record]) -> berth_session::Result
                 groups.extend(tree.existing_user(uid)?);
                 // Under systemd a user of a pool has one outside, too, which their service manager is in.
                 let outside = tree.user_in(None, uid);
-                if tree.manager() == Manager::Systemd && !groups.contains(&outside) {
+                if tree.backend() == Backend::Systemd && !groups.contains(&outside) {
                     groups.push(outside);
                 }
             }
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn what_did_not_stop_is_not_called_frozen_and_what_is_not_in_it_goes_on() {
         let root = Folder::new();
-        let tree = Tree::at(root.to_path_buf(), Manager::Berth);
+        let tree = Tree::at(root.to_path_buf(), Backend::Cgroupfs);
         for (session, frozen, told) in [(1, 1, 1), (2, 0, 1), (3, 1, 0)] {
             let group = format!("alice/{session}");
             root.write(

@@ -2,7 +2,7 @@
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
 use berth_config::{Layers, Login, Machine, Places, Policy, StateError};
-use berth_session::{Applied, Group, Left, Manager, Record, Tree, UserFolder, Whose, systemd};
+use berth_session::{Applied, Backend, Group, Left, Record, Tree, UserFolder, Whose, systemd};
 use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
@@ -118,9 +118,9 @@ impl<'a> Work<'a> {
         };
         let own = self.own_caps(decided)?;
         // Before the lock: what is behind a path may be a file server.
-        let wanted = match self.tree.manager() {
-            Manager::Berth => Wanted::Cgroupfs(UserCaps::new(&caps, self.tree)?),
-            Manager::Systemd => Wanted::Systemd(settings::of(&caps, self.tree)?),
+        let wanted = match self.tree.backend() {
+            Backend::Cgroupfs => Wanted::Cgroupfs(UserCaps::new(&caps, self.tree)?),
+            Backend::Systemd => Wanted::Systemd(settings::of(&caps, self.tree)?),
         };
         if let (Wanted::Cgroupfs(user), true) = (&wanted, how.dry_run) {
             // Only a look: no folder is made, and no login held up. What systemd had before stands in the folder.
@@ -230,7 +230,7 @@ impl<'a> Work<'a> {
 
     /// Has what users are in cover what protects them.
     fn cover(&self, uids: &[u32]) -> Result<()> {
-        if self.tree.manager() != Manager::Berth || self.how.dry_run {
+        if self.tree.backend() != Backend::Cgroupfs || self.how.dry_run {
             return Ok(());
         }
         let mut done = Ok(());
@@ -268,14 +268,14 @@ impl<'a> Work<'a> {
                 return Ok(());
             };
             let settings = settings::of(&caps, self.tree)?;
-            match (self.tree.manager(), pool) {
+            match (self.tree.backend(), pool) {
                 _ if !group.exists() => Ok(()),
-                (Manager::Berth, _) => bring_many(group, &settings, self.how, &mut told),
-                (Manager::Systemd, Some(_)) => {
+                (Backend::Cgroupfs, _) => bring_many(group, &settings, self.how, &mut told),
+                (Backend::Systemd, Some(_)) => {
                     let kept = Kept::Transient;
                     bring(self.tree, group, kept, &settings, self.how, &mut told)
                 }
-                (Manager::Systemd, None) => {
+                (Backend::Systemd, None) => {
                     let folder = UserFolder::lock_everyone()?;
                     let kept = Kept::Before(&folder);
                     bring(self.tree, group, kept, &settings, self.how, &mut told)?;
@@ -326,7 +326,7 @@ mod tests {
         let users = ["pool-p/user-1001", "user-1002", "pool-p/user-1003"];
         let files = users.map(|user| format!("berth/{user}/memory.low"));
         let root = Folder::with(&files.each_ref().map(|file| (&**file, "0")));
-        let tree = root.tree(Manager::Berth);
+        let tree = root.tree(Backend::Cgroupfs);
         let above = above(&tree, &[1001, 1002, 1003, 1004]).unwrap();
         assert_eq!(above, [tree.pool("p"), tree.everyone()]);
     }

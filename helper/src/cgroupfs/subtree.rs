@@ -117,7 +117,7 @@ fn move_aside(root: &Group) -> Result<()> {
 mod tests {
     use std::os::unix::fs::symlink;
 
-    use berth_session::Manager;
+    use berth_session::Backend;
 
     use super::*;
     use crate::settings::folder::Folder;
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn what_is_not_enabled_is_enabled_all_the_way_down_and_what_cannot_be_is_named() {
         let root = root();
-        let tree = root.tree(Manager::Berth);
+        let tree = root.tree(Backend::Cgroupfs);
         let available = open(&[tree.everyone()], &tree).unwrap();
         assert_eq!(
             [told(tree.root()), told(&tree.everyone())],
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn the_processes_of_a_containers_root_are_moved_aside_and_those_of_the_real_one_are_not() {
         let root = root();
-        let tree = root.tree(Manager::Berth);
+        let tree = root.tree(Backend::Cgroupfs);
         let aside = tree.root().child(ASIDE);
         open(&[], &tree).unwrap();
         assert!(aside.processes().unwrap().is_empty());

@@ -49,7 +49,7 @@ fn a_cap_is_written_once_or_missed_as_the_policy_says() {
         ("cgroup.subtree_control", "memory\n"),
         ("memory.max", " 8192\n"),
     ]);
-    let tree = root.tree(berth_session::Manager::Berth);
+    let tree = root.tree(berth_session::Backend::Cgroupfs);
     let available = subtree::open(&[], &tree).unwrap();
     let limit = |value| Some(berth_config::outcome::Limit::Finite(value));
     let caps = |max, high, tasks| {
@@ -117,7 +117,7 @@ fn what_the_kernel_has_in_its_own_words_is_not_written_again_and_what_it_hides_i
         ("memory.max", "max\n"),
         ("io.max", "8:0 rbps=5 wbps=max riops=max wiops=max\n"),
     ]);
-    let tree = root.tree(berth_session::Manager::Berth);
+    let tree = root.tree(berth_session::Backend::Cgroupfs);
     let mut writer = Writer {
         available: &subtree::open(&[], &tree).unwrap(),
         missing_controller: MissingController::Warn,
@@ -172,7 +172,7 @@ fn a_cgroup_that_was_idle_has_a_weight_again() {
         ("cpu.weight", "0\n"),
         ("cpu.idle", "1\n"),
     ]);
-    let tree = root.tree(berth_session::Manager::Berth);
+    let tree = root.tree(berth_session::Backend::Cgroupfs);
     let mut writer = Writer {
         available: &subtree::open(&[], &tree).unwrap(),
         missing_controller: MissingController::Deny,

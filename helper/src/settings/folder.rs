@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use berth_session::{Group, Manager, Tree};
+use berth_session::{Backend, Group, Tree};
 
 pub use crate::own_folder::Folder;
 
@@ -18,7 +18,7 @@ impl Folder {
     }
 
     /// It as the root of all.
-    pub fn tree(&self, manager: Manager) -> Tree {
-        Tree::at(self.to_path_buf(), manager)
+    pub fn tree(&self, backend: Backend) -> Tree {
+        Tree::at(self.to_path_buf(), backend)
     }
 }

@@ -78,7 +78,7 @@ mod tests {
             ("user.slice/cgroup.controllers", "pids\n"),
             ("user.slice/pids.max", "max\n"),
         ]);
-        let tree = root.tree(berth_session::Manager::Systemd);
+        let tree = root.tree(berth_session::Backend::Systemd);
         let slice = root.group().child("user.slice");
         let seen = |controller, file, value: &str| {
             let setting = Setting {

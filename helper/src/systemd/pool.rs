@@ -58,13 +58,13 @@ impl Slice {
 
 #[cfg(test)]
 mod tests {
-    use berth_session::{Controller, Manager};
+    use berth_session::{Backend, Controller};
 
     use super::*;
 
     #[test]
     fn a_pools_slice_has_the_tasks_of_its_policy_and_no_others_and_goes_with_its_last_session() {
-        let tree = Tree::at("/nowhere".into(), Manager::Systemd);
+        let tree = Tree::at("/nowhere".into(), Backend::Systemd);
         let tasks = Setting {
             cap: "tasks_max",
             controller: Controller::Pids,

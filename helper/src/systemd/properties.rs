@@ -92,7 +92,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use berth_config::outcome::{Caps, CpuWeight, Limit};
-    use berth_session::{Controller, Manager, Tree};
+    use berth_session::{Backend, Controller, Tree};
 
     use super::*;
 
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_cap_has_its_property() {
-        let tree = Tree::at("/".into(), Manager::Systemd);
+        let tree = Tree::at("/".into(), Backend::Systemd);
         let caps = Caps {
             memory_min: Some(Limit::Finite(1)),
             memory_low: Some(Limit::Finite(2)),

@@ -92,7 +92,7 @@ fn to_be_held(slice: &Group, session: Option<&Group>) -> Vec<(Group, u64)> {
 mod tests {
     use std::fs;
 
-    use berth_session::{Controller, Manager};
+    use berth_session::{Backend, Controller};
 
     use super::*;
     use crate::settings::folder::Folder;
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_user_without_room_for_a_login_gets_some_that_nobody_else_of_theirs_can_take() {
         let root = Folder::new();
-        let tree = root.tree(Manager::Systemd);
+        let tree = root.tree(Backend::Systemd);
         let slice = tree.user_in(None, 1001);
         let write = |group: &Group, [current, max]: [&str; 2]| {
             fs::create_dir_all(group.path()).unwrap();

@@ -1,7 +1,7 @@
 //! What a login waits for, on folders that look like systemd's cgroups.
 
 use berth_config::outcome::{Caps, Limit};
-use berth_session::Manager;
+use berth_session::Backend;
 
 use super::*;
 use crate::settings::folder::Folder;
@@ -13,7 +13,7 @@ fn a_cap_that_systemd_does_not_put_in_force_fails_the_login_or_is_named_as_the_p
         ("pids.max", "7\n"),
         ("memory.max", "max\n"),
     ]);
-    let tree = root.tree(Manager::Systemd);
+    let tree = root.tree(Backend::Systemd);
     let mut place = Place {
         group: None,
         missing: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{Error, Group, Manager, Result, Tree, systemd};
+use crate::{Backend, Error, Group, Result, Tree, systemd};
 
 /// How long the kernel may take to stop the last process. Only one that waits for a device or a network file system
 /// takes longer than moments.
@@ -18,12 +18,12 @@ impl Tree {
     /// in there is stopped, too. What is gone is no failure.
     pub fn freeze(&self, groups: &[Group]) -> Vec<Error> {
         let deadline = Instant::now() + FREEZING;
-        let told = match self.manager() {
-            Manager::Berth => groups
+        let told = match self.backend() {
+            Backend::Cgroupfs => groups
                 .iter()
                 .map(|group| group.write("cgroup.freeze", "1"))
                 .collect(),
-            Manager::Systemd => match systemd::Bus::connect_until(deadline) {
+            Backend::Systemd => match systemd::Bus::connect_until(deadline) {
                 Ok(mut bus) => bus.freeze(groups.iter().map(Group::name)),
                 Err(error) => return vec![error],
             },
@@ -37,7 +37,7 @@ impl Tree {
     pub fn thaw_all(&self, groups: &[Group]) -> Vec<Error> {
         // systemd would thaw the slices above, too (252), or refuses (257).
         let may_go_on = |group: &&Group| {
-            self.manager() == Manager::Berth
+            self.backend() == Backend::Cgroupfs
                 || group
                     .parent()
                     .is_none_or(|above| self.frozen(&above).is_none())
@@ -49,9 +49,9 @@ impl Tree {
 
     /// Lets all go on that runs in a cgroup, unless one above is frozen.
     pub fn thaw(&self, group: &Group) -> Result<()> {
-        match self.manager() {
-            Manager::Berth => group.write("cgroup.freeze", "0"),
-            Manager::Systemd => systemd::Bus::connect()?.thaw(group.name()),
+        match self.backend() {
+            Backend::Cgroupfs => group.write("cgroup.freeze", "0"),
+            Backend::Systemd => systemd::Bus::connect()?.thaw(group.name()),
         }
     }
 
@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn tree(root: &Folder) -> Tree {
-        Tree::at(root.to_path_buf(), Manager::Berth)
+        Tree::at(root.to_path_buf(), Backend::Cgroupfs)
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn systemd_is_not_asked_to_thaw_what_is_below_what_is_frozen() {
         let root = Folder::new();
-        let tree = Tree::at(root.to_path_buf(), Manager::Systemd);
+        let tree = Tree::at(root.to_path_buf(), Backend::Systemd);
         let slice = group(&tree, "user.slice", "frozen 1\n");
         let scope = group(&tree, "user.slice/berth-no-such.scope", "frozen 1\n");
         assert_eq!(tree.thaw_all(std::slice::from_ref(&scope)).len(), 1);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::{Group, Manager, Role, Tree, pidfd_kill, pidfd_open, status_of};
+use crate::{Backend, Group, Role, Tree, pidfd_kill, pidfd_open, status_of};
 
 /// How long it is tried. Only a thread that waits for a device takes longer than moments.
 const KILLING: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ impl Standing<'_> {
             return false;
         }
         // systemd's units are its own to freeze.
-        if !self.frozen && tree.manager() == Manager::Berth {
+        if !self.frozen && tree.backend() == Backend::Cgroupfs {
             self.frozen = group.write("cgroup.freeze", "1").is_ok();
         }
         for process in found {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use crate::{Group, Manager, Tree};
+use crate::{Backend, Group, Tree};
 
 /// The caps that are in force on one cgroup. `None` is no cap, or a controller that is not there.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -29,7 +29,7 @@ impl Limits {
     /// for one more login on top; the level below has it as the policy says.
     pub fn of_user(tree: &Tree, user: &Group) -> Limits {
         let mut limits = Limits::of(user);
-        if tree.manager() == Manager::Berth {
+        if tree.backend() == Backend::Cgroupfs {
             let [sessions, _] = Tree::parts(user);
             limits.tasks = Limits::of(&sessions).tasks;
         }

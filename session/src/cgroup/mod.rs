@@ -11,5 +11,5 @@ pub(crate) mod usage;
 pub use group::{Controller, Group};
 pub use limits::{Limits, Pressure, cpu_max};
 pub use protection::{PROTECTION, cover};
-pub use tree::{Manager, Tree, mounts_of};
+pub use tree::{Backend, Tree, mounts_of};
 pub use usage::{Usage, memory_in_use, tasks_refused};

@@ -1,7 +1,7 @@
 //! memory_min and memory_low of cgroups with several users: the sum of what those below have, unless the policy gives them
 //! a value of their own.
 
-use crate::{Group, Manager, Result, Tree};
+use crate::{Backend, Group, Result, Tree};
 
 /// Where it stands.
 pub const PROTECTION: [&str; 2] = ["memory.min", "memory.low"];
@@ -44,7 +44,7 @@ pub struct Covers(Vec<(Group, &'static str)>);
 impl Covers {
     /// Of those that a user's cgroup is in. Where systemd has the cgroups Berth gives none of them a sum.
     pub fn above(tree: &Tree, uid: u32) -> Result<Covers> {
-        if tree.manager() == Manager::Systemd {
+        if tree.backend() == Backend::Systemd {
             return Ok(Covers(Vec::new()));
         }
         let user = tree.user(uid)?;

@@ -45,15 +45,15 @@ const POOL: &str = "pool-";
 #[derive(Debug, Clone)]
 pub struct Tree {
     root: Group,
-    manager: Manager,
+    backend: Backend,
 }
 
 /// Who makes and changes the cgroups of users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manager {
-    /// Berth itself.
-    Berth,
-    /// systemd.
+pub enum Backend {
+    /// Berth itself, by files of the cgroup2 file system.
+    Cgroupfs,
+    /// systemd, which Berth asks.
     Systemd,
 }
 
@@ -63,24 +63,24 @@ impl Tree {
         let path = Path::new("/proc/self/mountinfo");
         let table = kernel_text(path).map_err(|error| Error::file("read", path, error))?;
         let path = cgroup2_mount(&table).ok_or(Error::NoCgroup2)?;
-        let manager = match systemd::is_booted()? {
-            true => Manager::Systemd,
-            false => Manager::Berth,
+        let backend = match systemd::is_booted()? {
+            true => Backend::Systemd,
+            false => Backend::Cgroupfs,
         };
-        Ok(Tree::at(path, manager))
+        Ok(Tree::at(path, backend))
     }
 
     /// The hierarchy below a folder; in a test, one of files that the test writes.
-    pub fn at(root: PathBuf, manager: Manager) -> Tree {
+    pub fn at(root: PathBuf, backend: Backend) -> Tree {
         Tree {
             root: root.into(),
-            manager,
+            backend,
         }
     }
 
     /// Who makes and changes the cgroups of users.
-    pub fn manager(&self) -> Manager {
-        self.manager
+    pub fn backend(&self) -> Backend {
+        self.backend
     }
 
     /// The root cgroup.
@@ -117,17 +117,17 @@ impl Tree {
 
     /// The cgroup of all users, which `[everyone]` caps.
     pub fn everyone(&self) -> Group {
-        match self.manager {
-            Manager::Berth => self.root.child("berth"),
-            Manager::Systemd => self.root.child(systemd::USERS),
+        match self.backend {
+            Backend::Cgroupfs => self.root.child("berth"),
+            Backend::Systemd => self.root.child(systemd::USERS),
         }
     }
 
     /// Where the processes that keep sessions live: under nobody's caps, so not where all users are.
     pub fn keepers(&self) -> Group {
-        match self.manager {
-            Manager::Berth => self.root.child("berth-keepers"),
-            Manager::Systemd => self
+        match self.backend {
+            Backend::Cgroupfs => self.root.child("berth-keepers"),
+            Backend::Systemd => self
                 .root
                 .child("berth.slice")
                 .child(systemd::SERVICE)
@@ -139,7 +139,7 @@ impl Tree {
     pub fn make_keepers(&self) -> Result<Group> {
         let keepers = self.keepers();
         match keepers.create() {
-            Err(error) if error.is_not_found() && self.manager == Manager::Systemd => {
+            Err(error) if error.is_not_found() && self.backend == Backend::Systemd => {
                 systemd::start_service(&keepers)?;
             }
             created => created?,
@@ -149,9 +149,9 @@ impl Tree {
 
     /// A pool's cgroup.
     pub fn pool(&self, name: &str) -> Group {
-        self.everyone().child(&match self.manager {
-            Manager::Berth => format!("{POOL}{name}"),
-            Manager::Systemd => systemd::pool_slice(name),
+        self.everyone().child(&match self.backend {
+            Backend::Cgroupfs => format!("{POOL}{name}"),
+            Backend::Systemd => systemd::pool_slice(name),
         })
     }
 
@@ -166,9 +166,9 @@ impl Tree {
 
     /// The pool whose cgroup has this name.
     fn pool_named(&self, cgroup: &str) -> Option<String> {
-        match self.manager {
-            Manager::Berth => cgroup.strip_prefix(POOL).map(str::to_owned),
-            Manager::Systemd => systemd::pool_of(cgroup),
+        match self.backend {
+            Backend::Cgroupfs => cgroup.strip_prefix(POOL).map(str::to_owned),
+            Backend::Systemd => systemd::pool_of(cgroup),
         }
     }
 
@@ -182,7 +182,7 @@ impl Tree {
     /// manager is in; elsewhere one outside is the only one.
     pub fn existing_user(&self, uid: u32) -> Result<Option<Group>> {
         let outside = self.user_in(None, uid);
-        if self.manager == Manager::Berth && is_there(outside.path())? {
+        if self.backend == Backend::Cgroupfs && is_there(outside.path())? {
             return Ok(Some(outside));
         }
         self.existing_user_of(&self.pools()?, uid)
@@ -203,9 +203,9 @@ impl Tree {
     /// Where a user's cgroup would be in a pool, or in none.
     pub fn user_in(&self, pool: Option<&str>, uid: u32) -> Group {
         let parent = pool.map_or_else(|| self.everyone(), |pool| self.pool(pool));
-        parent.child(&match self.manager {
-            Manager::Berth => format!("user-{uid}"),
-            Manager::Systemd => systemd::slice(pool, uid),
+        parent.child(&match self.backend {
+            Backend::Cgroupfs => format!("user-{uid}"),
+            Backend::Systemd => systemd::slice(pool, uid),
         })
     }
 
@@ -236,7 +236,7 @@ impl Tree {
     /// The cgroups of Berth's own that a session can have: the ordinary one, and the one for a user at
     /// tasks_max. Under systemd there is none: whatever cgroup a session is in is systemd's.
     pub fn session(&self, uid: u32, id: SessionId) -> Result<Vec<Group>> {
-        if self.manager == Manager::Systemd {
+        if self.backend == Backend::Systemd {
             return Ok(Vec::new());
         }
         let user = self.user(uid)?;
@@ -247,7 +247,7 @@ impl Tree {
 
     /// The cgroups above a session's that are Berth's to remove once they are empty, innermost first.
     pub fn above_session(&self, uid: u32) -> Result<Vec<Group>> {
-        if self.manager == Manager::Systemd {
+        if self.backend == Backend::Systemd {
             return Ok(Vec::new());
         }
         let user = self.user(uid)?;
@@ -265,9 +265,9 @@ impl Tree {
 
     /// The same for several: what does not end in one of them holds up no other.
     pub fn kill_each(&self, groups: &[Group]) -> Vec<Result<()>> {
-        let kill = |group: &Group| match self.manager {
-            Manager::Berth => group.write("cgroup.kill", "1"), // Linux 5.14
-            Manager::Systemd => systemd::Bus::connect()?.kill(group.name()),
+        let kill = |group: &Group| match self.backend {
+            Backend::Cgroupfs => group.write("cgroup.kill", "1"), // Linux 5.14
+            Backend::Systemd => systemd::Bus::connect()?.kill(group.name()),
         };
         let killed = groups.iter().map(|group| match kill(group) {
             // It has ended meanwhile, and with it the unit.
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn a_user_is_where_their_cgroup_is() {
         let root = Folder::new();
-        let tree = Tree::at(root.to_path_buf(), Manager::Berth);
+        let tree = Tree::at(root.to_path_buf(), Backend::Cgroupfs);
         let names = |uid| {
             let line = tree.line_to(&tree.user(uid).unwrap());
             line.iter()
@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn under_systemd_nothing_of_a_session_is_berths_to_remove() {
-        let tree = Tree::at("/nowhere".into(), Manager::Systemd);
+        let tree = Tree::at("/nowhere".into(), Backend::Systemd);
         let id = "12".parse().unwrap();
         assert_eq!(
             tree.below(&tree.user(1001).unwrap()),
@@ -405,7 +405,7 @@ mod tests {
     #[test]
     fn what_does_not_end_holds_up_nothing_else() {
         let root = Folder::new();
-        let tree = Tree::at(root.to_path_buf(), Manager::Berth);
+        let tree = Tree::at(root.to_path_buf(), Backend::Cgroupfs);
         let [stuck, other] = ["stuck", "other"].map(|name| root.join(name));
         for group in [&stuck, &other] {
             fs::create_dir_all(group).unwrap();
