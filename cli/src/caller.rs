@@ -26,7 +26,7 @@ pub fn doer() -> String {
     // The kernel has -1 for nobody.
     let uid = login.filter(|uid| *uid != u32::MAX).or_else(by_sudo);
     let uid = uid.unwrap_or_else(|| getuid().as_raw());
-    name_of(uid).unwrap_or_else(|| uid.to_string())
+    berth_config::name_of(uid).unwrap_or_else(|| uid.to_string())
 }
 
 /// Whether this process is root.

@@ -51,8 +51,7 @@ pub fn cgroup_root() -> Option<PathBuf> {
 }
 
 /// What is said where NSS does not answer.
-pub const SILENT: &str =
-    "NSS did not answer in time: which users and groups there are is not known";
+pub const SILENT: &str = "NSS did not answer in time: users and groups could not be checked";
 
 /// Says so.
 pub fn tell_of_silence() {

@@ -82,6 +82,19 @@ pub use state::StateError;
 pub use survey::{Landing, Survey};
 pub use unsupported::NOT_YET;
 
+/// The name of an account, if NSS says it in time: whoever ends a session waits for no directory.
+pub fn name_of(uid: u32) -> Option<String> {
+    let ask = move |_| {
+        Some(
+            users::get_user_by_uid(uid)?
+                .name()
+                .to_string_lossy()
+                .into_owned(),
+        )
+    };
+    patience::asked(ask, |_, _| {}).flatten()
+}
+
 /// The name of the account that runs this: under sudo, of who typed it.
 pub fn own_name() -> Option<String> {
     let uid = users::get_current_uid();

@@ -44,11 +44,15 @@ pub(crate) fn asked<T: Send + 'static>(
         }));
         let _ = sender.send(Step::Done(answer));
     });
-    asking.ok()?;
+    let asking = asking.ok()?;
     loop {
         match steps.recv_timeout(PATIENCE) {
             Ok(Step::So(done, all)) => progress(done, all),
-            Ok(Step::Done(answer)) => return Some(answer),
+            Ok(Step::Done(answer)) => {
+                // It only ends; who forks next has no other thread, and none of NSS's locks is held.
+                let _ = asking.join();
+                return Some(answer);
+            }
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {
                 SILENT.store(true, Ordering::Relaxed);

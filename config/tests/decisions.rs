@@ -383,9 +383,6 @@ fn an_empty_list_of_expectations_drops_those_of_the_files_before() {
     assert_eq!(errors(&format!("expect = []\n{rule}")), 0);
     let own = "[[expect]]\nuser = \"x\"\naction = \"exempt\"\n";
     assert_eq!(errors(&format!("{rule}{own}")), 1);
-    // Of rules it would take none away.
-    assert_eq!(errors("expect = []\nrule = []\n"), 1);
-    assert_eq!(Written::new("version = 1\nrule = []\n").check().errors(), 0);
 }
 
 #[test]

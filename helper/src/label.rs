@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use crate::error::{Result, system};
+use crate::error::{Result, file};
 use crate::sys;
 
 /// The context of a file; none where there is no SELinux, or no such file.
@@ -13,15 +13,17 @@ use crate::sys;
 pub struct Label(Option<Vec<u8>>);
 
 impl Label {
-    /// Reads it.
+    /// That of what is not asked.
+    pub fn none() -> Label {
+        Label(None)
+    }
+
+    /// Reads it. The file system is asked, where there is no SELinux: that must be none of a user's.
     pub fn of(path: &Path) -> Result<Label> {
         match sys::selinux_context(path) {
             Ok(context) => Ok(Label(Some(context))),
             Err(Errno::ENODATA | Errno::EOPNOTSUPP | Errno::ENOENT) => Ok(Label(None)),
-            Err(errno) => Err(system(format!(
-                "read the SELinux context of {}",
-                path.display()
-            ))(errno)),
+            Err(errno) => Err(file("read the SELinux context of", path)(errno.into())),
         }
     }
 
@@ -36,10 +38,7 @@ impl Label {
         match sys::set_selinux_context(path, context) {
             // A file system without any.
             Err(Errno::EOPNOTSUPP) => Ok(()),
-            other => other.map_err(system(format!(
-                "set the SELinux context of {}",
-                path.display()
-            ))),
+            other => other.map_err(|errno| file("set the SELinux context of", path)(errno.into())),
         }
     }
 }

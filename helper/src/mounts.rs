@@ -88,7 +88,7 @@ impl Plan<'_> {
             return Ok(()); // Without logind there is none.
         }
         let own = all.join(self.uid.to_string());
-        let labels = (Label::of(all)?, Label::of(&own)?);
+        let labels = (Label::of(all)?, label_of_a_users(&own)?);
         tmpfs(all, "size=16k,mode=0755")?;
         labels.0.put_on(all)?;
         fs::create_dir(&own).map_err(file("create", &own))?;
@@ -152,13 +152,10 @@ impl Plan<'_> {
             let Ok(fd) = open(&path, flags, Mode::empty()) else {
                 continue; // Not there today: there is nothing to keep.
             };
-            let known = PathBuf::from(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
-            let known = kernel_text(&known).map_err(file("read", &known))?;
-            // The table comes after the descriptor, so that the mount it is in cannot be newer.
-            if is_a_users(&mount_table()?, &known) {
+            if is_in_a_users(&fd)? {
                 continue;
             }
-            let source = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+            let source = by_descriptor(&fd);
             let metadata = fs::metadata(&source).map_err(file("inspect", &path))?;
             let theirs = metadata.uid() == 0 || metadata.uid() == self.uid;
             if theirs && (metadata.is_dir() || metadata.is_file()) {
@@ -177,6 +174,29 @@ impl Plan<'_> {
 /// What SELinux has to say of the host's /var/tmp and /tmp.
 fn labels_of_tmp() -> Result<[Label; 2]> {
     Ok([Label::of(Path::new(VAR_TMP))?, Label::of(Path::new(TMP))?])
+}
+
+/// What SELinux has to say of a folder that a user can mount on. Their own file system (FUSE) is not asked, as above: the
+/// kernel would hand it root's question, and wait for the answer.
+fn label_of_a_users(path: &Path) -> Result<Label> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match open(path, flags, Mode::empty()) {
+        Ok(fd) if !is_in_a_users(&fd)? => Label::of(&by_descriptor(&fd)),
+        _ => Ok(Label::none()),
+    }
+}
+
+/// Whether what is open is in a user's own file system.
+fn is_in_a_users(fd: &impl AsRawFd) -> Result<bool> {
+    let known = PathBuf::from(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
+    let known = kernel_text(&known).map_err(file("read", &known))?;
+    // The table comes after the descriptor, so that the mount it is in cannot be newer.
+    Ok(is_a_users(&mount_table()?, &known))
+}
+
+/// The path that leads to what is open, whatever stands at its name by now.
+fn by_descriptor(fd: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
 /// Something in the host's /tmp that stays visible.

@@ -424,8 +424,12 @@ fn clean_up_after_the_dead(uid: u32) {
         sessions.retain(|id| Record::is_abandoned(*id) && !is_held(folder.path(), *id));
         Ok(sessions)
     });
-    let until = Some(Instant::now() + CLEANING_UP);
+    let end = Instant::now() + CLEANING_UP;
+    let until = Some(end);
     for id in abandoned.unwrap_or_default() {
+        if Instant::now() > end {
+            break;
+        }
         let swept = match Tree::find() {
             Ok(tree) => sweep_until(Some(&tree), uid, id, until),
             Err(berth_session::Error::NoCgroup2) => sweep_until(None, uid, id, until),

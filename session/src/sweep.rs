@@ -147,7 +147,7 @@ fn unit(tree: &Tree, id: SessionId) -> Result<Option<Group>> {
 /// Kills every process of a cgroup and waits until it is empty, content to find it gone.
 fn kill(tree: &Tree, group: &Group, until: Option<Instant>) -> Result<()> {
     if group.is_populated() {
-        tree.kill(group)?;
+        tree.kill_until(group, until)?;
     }
     let deadline = Instant::now() + DYING;
     while group.is_populated() {
@@ -212,7 +212,7 @@ fn flatten(top: &Path, until: Option<Instant>) -> std::io::Result<()> {
                 let done = if inner.file_type()?.is_dir() {
                     match fs::rename(inner.path(), free_name(top, &mut moved)) {
                         Err(error) if error.kind() == ErrorKind::CrossesDevices && is_roots => {
-                            raise_within(&entry.path(), &inner.path(), &mut moved)
+                            raise_within(&entry.path(), &inner.path(), &mut moved, until)
                         }
                         done => done,
                     }
@@ -242,9 +242,17 @@ fn flatten(top: &Path, until: Option<Instant>) -> std::io::Result<()> {
 
 /// Moves what is in a folder up into the one that the folder is in, which is root's by now, and removes it: nothing of a btrfs
 /// subvolume, which every user may make, can be moved out of it.
-fn raise_within(entry: &Path, folder: &Path, moved: &mut u64) -> std::io::Result<()> {
+fn raise_within(
+    entry: &Path,
+    folder: &Path,
+    moved: &mut u64,
+    until: Option<Instant>,
+) -> std::io::Result<()> {
     take_away(folder)?;
     for inner in fs::read_dir(folder)? {
+        if is_over(until) {
+            return Err(ErrorKind::TimedOut.into());
+        }
         let path = inner?.path();
         fs::rename(path, free_name(entry, moved))?;
     }

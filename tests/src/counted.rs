@@ -2,14 +2,12 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, IntoRawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_unlink};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::inotify::{InitFlags, Inotify};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::unistd::geteuid;
 
@@ -87,12 +85,6 @@ pub fn terminal() -> Result<File, Errno> {
     let mut options = File::options();
     let options = options.read(true).write(true);
     options.open("/dev/ptmx").map_err(errno)
-}
-
-/// A lock on a file that nobody else has.
-pub fn lock() -> Result<Flock<OwnedFd>, Errno> {
-    let file = memfd_create("lock", MFdFlags::MFD_CLOEXEC)?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)
 }
 
 /// A namespace, which is there as long as what is given back is open. For who is root, if only in a user namespace.
@@ -186,7 +178,6 @@ fn refused_of_each() -> Vec<String> {
         ("memory", memory.err()),
         ("tmp", temporary.err()),
         ("terminal", terminal().err()),
-        ("lock", lock().err()),
     ];
     let refused = results.into_iter();
     refused

@@ -288,7 +288,7 @@ impl Machine {
         (login, new().expect("a process"))
     }
 
-    /// Has a session of this user's begin and end, whole: whatever another's keeper is about to do, it has done by then.
+    /// Has a session of this user's begin and end, whole. Other keepers have had as long as that for what they are about to do.
     #[track_caller]
     pub fn another_session(&mut self, user: &str) {
         let id = self.next_session();

@@ -77,22 +77,24 @@ fn an_admin_who_is_not_exempt_is_told_so_before_anything_is_changed() {
     Machine::run(|machine| {
         install(machine);
         let uid = machine.uid("alice");
-        // As pam_loginuid and sudo leave it.
-        let enable = |service: &str| {
-            let by_login = format!(
-                "{{ echo {uid} >/proc/self/loginuid; }} 2>/dev/null; export SUDO_UID={uid}"
-            );
-            let said = machine.host(&format!(
-                "{by_login}; {PROGRAMS}/berth pam enable --yes {service}"
-            ));
-            said.ok()
+        // As sudo leaves it; and pam_loginuid, if this runs below a login.
+        let by_login =
+            format!("{{ echo {uid} >/proc/self/loginuid; }} 2>/dev/null; export SUDO_UID={uid}");
+        let before = stack("su");
+        let told = || {
+            // Without --yes it stops at the question.
+            let asked = machine.host(&format!("{by_login}; {PROGRAMS}/berth pam enable su"));
+            assert_eq!(asked.status.code(), Some(2), "{asked:?}");
+            assert_eq!(stack("su"), before);
+            asked
+                .stdout
                 .contains("You logged in as alice, who is not exempt")
         };
-        assert!(enable("su"));
+        assert!(told());
         let exempt = "mkdir -p /etc/berth/policy.d && echo 'exempt.users = [\"alice\"]' >/etc/berth/policy.d/50-admin.toml";
         machine.host(exempt).ok();
         machine.berth("reload").ok();
-        assert!(!enable("cron"));
+        assert!(!told());
     });
 }
 

@@ -108,6 +108,23 @@ fn a_users_own_file_system_in_a_kept_names_place_is_not_kept_and_holds_up_nobody
     });
 }
 
+/// The folder is the user's, so they may mount there. Root asks that file system nothing when it covers the folder.
+#[test]
+fn a_users_own_file_system_in_the_place_of_their_runtime_folder_holds_up_nobody() {
+    Machine::run(|machine| {
+        let at = format!("/run/user/{}", machine.uid("alice"));
+        mount_of_alices(machine, &at, "");
+        for scope in ["session", "user"] {
+            machine.policy(&Policy::with_namespaces(&format!(
+                r#"scope = "{scope}", user = "identity", pid = true, mount = true, user_manager = "hidden""#,
+            )));
+            for user in ["alice", "bob"] {
+                assert_eq!(machine.su(user, "cat /proc/1/comm").ok(), "berth-init");
+            }
+        }
+    });
+}
+
 /// What waits there is ended by nothing, not by SIGKILL, and its session stays. It may hold up nobody, nor alice's next login.
 #[test]
 fn a_session_that_waits_for_its_users_file_system_holds_up_nobody() {

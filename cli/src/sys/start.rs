@@ -79,7 +79,7 @@ pub fn run_as(command: &mut Command, identity: Identity, terminal: Terminal) {
         }
         Ok(())
     };
-    // SAFETY: only system calls, in a process whose parent has one thread.
+    // SAFETY: only system calls.
     unsafe { command.pre_exec(become_user) };
 }
 
@@ -157,11 +157,12 @@ pub fn hold_nothing_back(command: &mut Command) -> &mut Command {
 }
 
 /// Runs something in a child, which is killed if it takes too long. Gives back its exit status and what it
-/// said. It dies with this process. Only for where no thread has been started: the child has none, but their locks.
+/// said. It dies with this process. Only for where no other thread is left: the child has none, but their locks.
 pub fn in_child(deadline: Duration, work: impl FnOnce() -> i32) -> std::io::Result<(i32, String)> {
     let (from, to) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
     let nothing = File::options().read(true).write(true).open("/dev/null")?;
-    // SAFETY: `berth pam`, which alone calls this, starts no thread, so the child may do whatever the parent may.
+    // SAFETY: `berth pam`, which alone calls this, has no other thread: those that ask NSS are joined, and where one is not it
+    // does not come here. So the child may do whatever the parent may.
     let child = match unsafe { nix::unistd::fork() }? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {

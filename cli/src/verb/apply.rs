@@ -10,13 +10,13 @@ error; 4 only root may do this; 5 some caps stay as they were, and are named.
 
 Caps of users, their sessions, pools and everyone are worked out anew and written where
 they differ. A memory_max is not lowered below what is in use without --force: then the
-kernel kills what does not fit. Namespaces and pools of sessions that are open do not
-change; they come with the next login.")]
+kernel kills what does not fit. A memory_high waits as long as the kernel is at it. Namespaces
+and pools of sessions that are open do not change; they come with the next login.")]
 pub struct Arguments {
     /// Only show what would change
     #[arg(long)]
     dry_run: bool,
-    /// Lower memory_max also below what is in use
+    /// Lower memory_max also below what is in use, and memory_high at once
     #[arg(long)]
     force: bool,
     /// Only what time brings: exceptions that are over, windows of time, penalties; what the timer does each minute

@@ -61,7 +61,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         exit
     })?;
     let surveyed = checked.policy.as_ref().filter(|_| arguments.users);
-    let survey = surveyed.map(users::survey).transpose()?;
+    let (survey, unsurveyed) = match surveyed.map(users::survey).transpose() {
+        Ok(survey) => (survey, None),
+        Err(exit) => (None, Some(exit)),
+    };
+    place::tell_of_silence();
     if arguments.json {
         let object = json!({
             "ok": checked.errors() == 0,
@@ -74,7 +78,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         let users = users.map_or(json!({}), |survey| json!({ "users": survey }));
         json::print(json::merged(object, users))?;
     } else {
-        place::tell_of_silence();
         let mut out: Vec<String> = checked.diagnostics.iter().map(paint::diagnostic).collect();
         let mut summary = summary(&checked);
         if edited && checked.errors() > 0 {
@@ -85,6 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         pager::lines(&out);
     }
     Ok(match exit(&checked, arguments.strict) {
+        Exit::Done if unsurveyed.is_some() => return Err(Exit::NotSo),
         Exit::Done if survey.is_some_and(|survey| !survey.undecided.is_empty()) => Exit::NotSo,
         exit => exit,
     })

@@ -14,9 +14,9 @@ use crate::{caller, json, pager, paint, parallel, table};
 
 #[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
-Exit status: 0 listed; 1 for --stale no policy is loaded, or NSS did not answer in time; 3 for
+Exit status: 0 listed; 1 with --stale: no policy is loaded, or NSS did not answer in time; 3 for
 --stale the policy has an error; 4 nothing of it is yours to see; 5 a session's record could not
-be read, or NSS did not answer in time, so not all stale sessions are shown so.
+be read, or NSS did not answer in time, so some stale sessions may not be marked.
 
 CPU is what was used in 100 ms, in percent of one CPU. A - means not known, or none. STATE:
 opening, active, stale (active, but opened under another policy, or in another window of time,

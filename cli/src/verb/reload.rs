@@ -101,10 +101,11 @@ pub fn put(policy: &Policy, places: &Places) -> Result<(), Exit> {
             ("rules", rules.to_string()),
             ("profiles", profiles.to_string()),
         ];
-        admin_log::log("reload", None, &fields);
         if policy.is_due_each_minute() {
             due::start_the_timer();
         }
+        // Last, since NSS says who did it, and may not answer.
+        admin_log::log("reload", None, &fields);
     }
     Ok(())
 }

@@ -20,8 +20,12 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
             unknown_groups(checker, tests, |name| {
                 *known.entry(name).or_insert_with(|| site.has_group(name))
             });
-            let gives = !rule.profiles().is_empty();
-            stacks(checker, tests, gives, site);
+        }
+        let gives = !rule.profiles().is_empty();
+        stacks(checker, &rule.tests, gives, site);
+        if let Some(excepted) = &rule.except {
+            // Of these it gives nothing to anybody.
+            stacks(checker, excepted, false, site);
         }
     }
 }

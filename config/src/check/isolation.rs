@@ -202,7 +202,7 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
         Some(setting) if setting.value == Some(CgroupPlace::Keep) && (caps || lingers) => warn(
             setting.at,
             "`cgroup = \"keep\"` with caps, a penalty or linger",
-            "no cap is set, nobody is watched, and nothing lingers",
+            "no cap is set, no penalty applies, and nothing lingers",
         ),
         _ => {}
     }

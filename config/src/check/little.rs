@@ -45,14 +45,11 @@ fn offences_of_all(checker: &mut Checker<'_>, penalty: &PenaltyTable) {
         (&penalty.cpu_above, value(&penalty.cpu_above))
     {
         let percent = part.percent;
-        if part.of == Base::Bare && percent.of(100) < 10 {
+        if part.of == Base::Bare && percent.of(100) < 5 {
             checker.findings.push(Finding::warning(
                 setting.at,
-                format!("each shell is above a cpu_above of {percent}"),
-                format!(
-                    "it is of one CPU; did you mean \"{}%\"?",
-                    percent.of(10_000)
-                ),
+                format!("cpu_above is {percent} of one CPU"),
+                format!("did you mean \"{}%\"?", percent.of(10_000)),
             ));
         }
     }
@@ -100,12 +97,12 @@ fn rlimits(checker: &mut Checker<'_>, profile: &Profile) {
                 "then a shell is killed; limits.conf(5) has minutes, and this is in seconds",
             ),
             Resource::Fsize => (
-                16 << 20,
+                2 << 20,
                 "bytes",
-                "a program with a larger file is killed; limits.conf(5) has KiB, and this is in bytes",
+                "a program that writes past it is killed; limits.conf(5) has KiB, and this is in bytes",
             ),
-            Resource::Rss => (u64::MAX, "bytes", "no kernel minds it: memory_max does"),
-            Resource::Locks => (u64::MAX, "locks", "no kernel minds it"),
+            Resource::Rss => (u64::MAX, "bytes", "Linux ignores it: use memory_max"),
+            Resource::Locks => (u64::MAX, "locks", "Linux ignores it"),
             _ => continue,
         };
         if let Some(Limit::Finite(soft)) = setting.value.map(|limit| limit.soft) {

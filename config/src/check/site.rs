@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::facts::{Login, Machine, disk_of, led_by_others};
 use crate::pam_files::{Entry, Folders};
-use crate::patience::asked;
+use crate::patience::{Progress, asked};
 use crate::source;
 use crate::value::PathGlob;
 
@@ -85,7 +85,7 @@ impl Site for ThisMachine {
     }
 
     fn sudoers(&self) -> Vec<Login> {
-        asked(|_| sudoers(), |_, _| {}).unwrap_or_default()
+        asked(sudoers, |_, _| {}).unwrap_or_default()
     }
 
     fn machine(&self) -> Option<Machine> {
@@ -137,7 +137,7 @@ fn is_known(name: &str, knows: fn(&str) -> bool) -> bool {
     asked(move |_| knows(&name), |_, _| {}).unwrap_or(true)
 }
 
-fn sudoers() -> Vec<Login> {
+fn sudoers(mut progress: Progress) -> Vec<Login> {
     use users::os::unix::GroupExt;
     let mut names: Vec<String> = SUDO_GROUPS
         .iter()
@@ -147,10 +147,12 @@ fn sudoers() -> Vec<Login> {
         .collect();
     names.sort();
     names.dedup();
-    names
-        .iter()
-        .filter_map(|name| Login::of(name).ok())
-        .collect()
+    let mut found = Vec::new();
+    for (done, name) in names.iter().enumerate() {
+        progress(done, names.len());
+        found.extend(Login::of(name));
+    }
+    found
 }
 
 /// Whether PID 1 is systemd (as sd_booted(3) tells it).

@@ -41,7 +41,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         let label = match taken {
             Some(None) => continue,
             Some(Some(action)) => format!(
-                "{} is their user rule for whom it matches",
+                "users whom {} matches get no caps from a later rule",
                 checker.place(action.at)
             ),
             None => {
@@ -62,11 +62,15 @@ fn divided(rule: &Rule) -> Vec<Vec<Rule>> {
         ($($key:ident),*) => {
             $(
                 if let (Some(setting), Some(values)) = (&rule.tests.$key, value(&rule.tests.$key)) {
+                    // Without the values, of which there may be thousands.
+                    let mut bare = rule.clone();
+                    bare.tests.$key = None;
                     let parts = values.0.iter().map(|value| {
-                        let mut part = rule.clone();
+                        let mut part = bare.clone();
                         part.tests.$key = Some(Setting {
                             value: Some(OneOf(vec![value.clone()])),
-                            ..setting.clone()
+                            at: setting.at,
+                            profile: setting.profile,
                         });
                         part
                     });

@@ -163,14 +163,7 @@ fn top(
                     profile
                 });
             }
-            "rule" => {
-                contents.rules = tables(key, node, reader, rule::rule);
-                let empty = matches!(node.get_ref(), DeValue::Array(rules) if rules.is_empty());
-                if empty && part == Part::DropIn {
-                    let label = "it takes none away: a rule of this file is tried before those of earlier ones";
-                    reader.error(key.span(), "an empty list of rules", label);
-                }
-            }
+            "rule" => contents.rules = tables(key, node, reader, rule::rule),
             "expect" => contents.expects = Some(tables(key, node, reader, rule::expect)),
             _ => reader.unknown(key, &TOP),
         }

@@ -81,7 +81,7 @@ fn what_another_key_of_the_profile_takes_away() {
         );
     }
     assert_eq!(told("namespaces = { net = false }", ""), [""; 0]);
-    let keep = "3:1 `cgroup = \"keep\"` with caps, a penalty or linger | no cap is set, nobody is watched, and nothing lingers";
+    let keep = "3:1 `cgroup = \"keep\"` with caps, a penalty or linger | no cap is set, no penalty applies, and nothing lingers";
     let hog = "penalty = \"hog\"\n[penalty.hog]\ncpu_above = \"200%\"\nwindow = \"10min\"\n\
                steps = [\"50%\"]\nstep_time = \"1h\"\nforget = \"3h\"";
     for (and, expected) in [

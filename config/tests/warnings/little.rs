@@ -18,14 +18,14 @@ fn limits_that_are_slips_of_units() {
         ("data = \"15M\"", format!("`data` of 15728640 bytes | {kib}")),
         (
             "fsize = 1048576",
-            "`fsize` of 1048576 bytes | a program with a larger file is killed; limits.conf(5) has KiB, and this is in bytes"
+            "`fsize` of 1048576 bytes | a program that writes past it is killed; limits.conf(5) has KiB, and this is in bytes"
                 .into(),
         ),
         (
             "rss = \"2G\"",
-            "`rss` of 2147483648 bytes | no kernel minds it: memory_max does".into(),
+            "`rss` of 2147483648 bytes | Linux ignores it: use memory_max".into(),
         ),
-        ("locks = 100", "`locks` of 100 locks | no kernel minds it".into()),
+        ("locks = 100", "`locks` of 100 locks | Linux ignores it".into()),
         ("cpu = 10", format!("`cpu` of 10 seconds | {minutes}")),
         (
             "nofile = \"1024:1048577\"",
@@ -41,7 +41,7 @@ fn limits_that_are_slips_of_units() {
         "data = \"infinity\"",
         "cpu = \"1min\"",
         "core = 0",
-        "fsize = \"16M\"",
+        "fsize = \"10M\"",
         "rss = \"infinity\"",
         "nofile = 1048576",
     ] {
@@ -109,7 +109,7 @@ fn a_penalty_for_everybody() {
         ),
         (
             "cpu_above = \"2.5%\"",
-            "each shell is above a cpu_above of 2.5% | it is of one CPU; did you mean \"250%\"?",
+            "cpu_above is 2.5% of one CPU | did you mean \"250%\"?",
         ),
     ] {
         assert_eq!(told(above), [format!("3:1 {warning}")]);
@@ -117,7 +117,7 @@ fn a_penalty_for_everybody() {
     for above in [
         "memory_above = \"16M\"",
         "memory_above = \"0.01%\"",
-        "cpu_above = \"10%\"",
+        "cpu_above = \"5%\"",
         "cpu_above = \"2% of machine\"",
     ] {
         assert_eq!(told(above), [""; 0], "{above}");

@@ -82,7 +82,7 @@ fn a_rule_with_an_action_may_be_the_user_rule_of_some() {
     assert_eq!(
         told("", "staff", ""),
         [
-            "5:1 who comes by this rule may have no caps | policy.toml:8 is their user rule for whom it matches | \
+            "5:1 who comes by this rule may have no caps | users whom policy.toml:8 matches get no caps from a later rule | \
              a user's caps never depend on the login: they come from the user rule"
         ]
     );

@@ -236,7 +236,7 @@ mod tests {
     fn memory_high_waits_for_what_the_kernel_can_take_and_for_no_more() {
         let folder = Folder::with(&[
             ("memory.high", "max\n"),
-            ("memory.current", "8192\n"),
+            ("memory.current", "9223372036854775807\n"),
             ("memory.reclaim", ""),
         ]);
         let high = [Setting::new(
@@ -249,15 +249,21 @@ mod tests {
             let told = brought(&folder, &high, how);
             (told.changes.len(), told.left.len())
         };
-        // This file takes all, and nothing goes.
+        // This file takes all, and there is no end of it.
         assert_eq!(count(HOW), (0, 1));
-        assert_eq!(folder.read("memory.reclaim"), "4096");
+        assert_eq!(folder.read("memory.reclaim"), "67108864");
         let dry = How {
             dry_run: true,
             ..HOW
         };
         let forced = How { force: true, ..HOW };
         assert_eq!([count(dry), count(forced)], [(1, 0); 2]);
+        // Here what went is back at once: who does that waits, and not the cap.
+        folder.write("memory.current", "8192\n");
+        folder.write("memory.high", "max\n");
+        folder.write("memory.reclaim", "");
+        assert_eq!(count(HOW), (1, 0));
+        assert_eq!(folder.read("memory.reclaim"), "4096");
         // And this one takes nothing: nobody is killed for it.
         folder.write("memory.high", "max\n");
         std::fs::remove_file(folder.join("memory.reclaim")).unwrap();

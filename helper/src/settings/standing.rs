@@ -138,7 +138,8 @@ pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standin
             Err(error) => return Standing::Unknown(error.to_string()),
         },
         ("memory.high", Some(wanted)) if lowering == Lowering::LetGo => {
-            // Where the kernel has no more to give, it gives up as soon when this is written, and kills for nothing.
+            // Where the kernel has no more to give, it gives up as soon when this is written, and kills for nothing. Who fills
+            // again what was let go must not keep the old value by that: with the new one it is they who wait.
             if let LetGo::NoTime(used) = let_go(group, wanted) {
                 return Standing::InUse(format!(
                     "{} are used, and the kernel takes its time to come down to {}; it stays for now (--force lowers it, and whoever writes it waits)",
@@ -165,7 +166,7 @@ fn more_in_use(
     Ok(match lowering {
         Lowering::LetGo => used.or_else(|| match let_go(group, wanted) {
             LetGo::Fits => None,
-            LetGo::NoMore(used) | LetGo::NoTime(used) => Some(used),
+            LetGo::NoMore(used) | LetGo::NoTime(used) | LetGo::Refilled(used) => Some(used),
         }),
         Lowering::Look | Lowering::Force => used,
     })
@@ -177,6 +178,8 @@ enum LetGo {
     /// The kernel has found nothing more.
     NoMore(u64),
     NoTime(u64),
+    /// As much was let go as had to be, and there is more again.
+    Refilled(u64),
 }
 
 /// Has the kernel let go of what a cgroup has above what is wanted. Whoever writes memory.max or memory.high has this done in
@@ -186,10 +189,13 @@ enum LetGo {
 fn let_go(group: &Group, wanted: u64) -> LetGo {
     let end = Instant::now() + LETTING_GO;
     let more = || group.number("memory.current").filter(|used| *used > wanted);
+    let (mut first, mut gone) = (None, 0_u64);
     while let Some(used) = more() {
-        let piece = PIECE.min(used - wanted).to_string();
-        match group.write("memory.reclaim", &piece) {
-            Ok(()) if Instant::now() < end => {}
+        let excess = *first.get_or_insert(used - wanted);
+        let piece = PIECE.min(used - wanted);
+        match group.write("memory.reclaim", &piece.to_string()) {
+            Ok(()) if Instant::now() < end => gone = gone.saturating_add(piece),
+            Ok(()) if gone >= excess => return more().map_or(LetGo::Fits, LetGo::Refilled),
             Ok(()) => return more().map_or(LetGo::Fits, LetGo::NoTime),
             Err(_) if !group.path().join("memory.reclaim").exists() => return LetGo::Fits,
             Err(_) => return more().map_or(LetGo::Fits, LetGo::NoMore),

@@ -17,15 +17,18 @@ const KILLING: Duration = Duration::from_secs(10);
 const DYING: Duration = Duration::from_millis(250);
 
 /// Ends all of them in these cgroups and below, after a `cgroup.kill` of each. Whoever asks for that looks at what is left.
-pub fn kill(tree: &Tree, groups: &[Group]) {
+/// It is tried no longer than until then, if somebody waits.
+pub fn kill(tree: &Tree, groups: &[Group], until: Option<Instant>) {
     let begun = Instant::now();
+    let end = begun + KILLING;
+    let end = until.map_or(end, |until| until.min(end));
     while groups.iter().any(Group::is_populated) && begun.elapsed() < DYING {
         std::thread::sleep(Duration::from_millis(1));
     }
     let mut left: Vec<Standing> = groups.iter().map(Standing::new).collect();
     loop {
         left.retain_mut(|one| one.kill(tree));
-        if left.is_empty() || begun.elapsed() > KILLING {
+        if left.is_empty() || Instant::now() > end {
             return;
         }
         std::thread::sleep(Duration::from_millis(1));

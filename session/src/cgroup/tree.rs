@@ -33,6 +33,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use crate::cgroup::headless;
 use crate::folder::{entries, is_there};
@@ -258,13 +259,21 @@ impl Tree {
 
     /// Kills all that is in a session's cgroup, at once and with all that it forks meanwhile.
     pub fn kill(&self, group: &Group) -> Result<()> {
-        self.kill_each(std::slice::from_ref(group))
-            .into_iter()
-            .collect()
+        self.kill_until(group, None)
+    }
+
+    /// The same, and from a time on it is tried no longer.
+    pub(crate) fn kill_until(&self, group: &Group, until: Option<Instant>) -> Result<()> {
+        let killed = self.kill_all(std::slice::from_ref(group), until);
+        killed.into_iter().collect()
     }
 
     /// The same for several: what does not end in one of them holds up no other.
     pub fn kill_each(&self, groups: &[Group]) -> Vec<Result<()>> {
+        self.kill_all(groups, None)
+    }
+
+    fn kill_all(&self, groups: &[Group], until: Option<Instant>) -> Vec<Result<()>> {
         let kill = |group: &Group| match self.backend {
             Backend::Cgroupfs => group.write("cgroup.kill", "1"), // Linux 5.14
             Backend::Systemd => systemd::Bus::connect()?.kill(group.name()),
@@ -275,7 +284,7 @@ impl Tree {
             killed => killed,
         });
         let killed = killed.collect();
-        headless::kill(self, groups);
+        headless::kill(self, groups, until);
         killed
     }
 

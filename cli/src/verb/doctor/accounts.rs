@@ -15,7 +15,7 @@ pub fn check(world: &World) -> Vec<Finding> {
     if world.accounts.is_empty() {
         return vec![Finding::fail(
             SILENT,
-            "getent passwd waits for whom nsswitch.conf names",
+            "see which service in /etc/nsswitch.conf does not answer: getent -s SERVICE passwd",
         )];
     }
     let (mut berthed, mut exempt, mut denied) = (0, 0, 0);

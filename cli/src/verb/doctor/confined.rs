@@ -2,13 +2,11 @@
 
 use std::path::Path;
 
+use berth_protocol::HELPER;
 use berth_session::selinux_context;
 
 use super::finding::Finding;
 use super::world::World;
-
-/// The helper, as it is installed.
-const HELPER: &str = "/usr/libexec/berth-helper";
 
 /// The context that the policy module gives it.
 const CONTEXT: &str = ":berth_helper_exec_t:";
@@ -45,8 +43,8 @@ fn selinux(world: &World, context: &str) -> Vec<Finding> {
     // sshd asks for its own context, to label the terminal, and has no /proc/self in there.
     if enforce != 0 && world.any(|berth| berth.namespaces.pid) {
         findings.push(Finding::fail(
-            "SELinux is enforcing: sshd ends each login with a terminal that has a PID namespace",
-            "pid = false in these profiles",
+            "SELinux is enforcing: sshd ends each login that has a terminal and a PID namespace",
+            "set pid = false",
         ));
     }
     findings

@@ -30,15 +30,12 @@ pub fn check(world: &World) -> Vec<Finding> {
             "UIDs {uids} are Berth's, and accounts have some: {taken}"
         ));
     }
-    let is_identity = |user| user == UserNamespace::Identity;
-    if world.any(|berth| is_identity(berth.namespaces.user)) {
-        let refused = in_groups(world, &range);
-        if !refused.is_empty() {
-            let refused = named(&refused);
-            told.push(format!(
-                "GIDs {uids} are in no berth, and accounts have groups with some: {refused}"
-            ));
-        }
+    let refused = in_groups(world, &range);
+    if !refused.is_empty() {
+        let refused = named(&refused);
+        told.push(format!(
+            "no berth can have GIDs {uids}, and these users are in such a group, so they cannot log in: {refused}"
+        ));
     }
     for file in ["/etc/subuid", "/etc/subgid"] {
         let text = world.text(file).unwrap_or_default();
@@ -74,15 +71,16 @@ fn taken<'w>(world: &'w World, range: &Range<u64>) -> Vec<&'w str> {
         .collect()
 }
 
-/// Accounts that have a group with the GID of an owner's UID.
+/// Users whose berth would need a group with the GID of an owner's UID.
 fn in_groups<'w>(world: &'w World, range: &Range<u64>) -> Vec<&'w str> {
     let has_group = |login: &&Login| {
         let groups = login.groups.iter().map(|group| group.gid);
         let mut all = groups.chain([login.gid]);
         all.any(|gid| range.contains(&u64::from(gid)))
     };
-    let accounts = world.accounts.iter().map(|(login, _)| login);
-    let refused = accounts.filter(has_group);
+    let berths = world.berths();
+    let identity = berths.filter(|(_, berth)| berth.namespaces.user == UserNamespace::Identity);
+    let refused = identity.map(|(login, _)| login).filter(has_group);
     refused.map(|login| &*login.user).collect()
 }
 

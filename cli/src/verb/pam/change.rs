@@ -83,10 +83,11 @@ pub fn run(
         difference::print(path, &plan.original.text, &plan.new);
     }
     if !plans.is_empty() {
-        if let Some(admin) = not_exempt().filter(|_| change == Change::Enable) {
+        if let Some(admin) = (change == Change::Enable).then(not_exempt).flatten() {
             println!(
-                "You logged in as {admin}, who is not exempt: after this {admin} gets in only as the policy says, and sudo and \
-                 su do not lead out of a berth. List an admin's account under [exempt], and type berth reload, first."
+                "You logged in as {admin}, who is not exempt by this machine's own files (see berth explain {admin}): after this \
+                 {admin} gets in only as the policy says, and sudo and su do not lead out of a berth. First list your account under \
+                 [exempt], and type berth reload."
             );
         }
         ask::confirm(yes, || match plans.len() {

@@ -26,7 +26,8 @@ pub enum Cannot {
 
 /// The text with Berth's lines where they belong; without those that stand elsewhere.
 pub fn put(before: &str) -> Result<String, Cannot> {
-    let text = taken(before);
+    // However wide the blanks are: so the documents' lines are known, too, which somebody has typed.
+    let text = without(before, |line, own| line == own);
     let (others, continued) = entries("", &text);
     if let Some(other) = others.iter().find(|entry| entry.is_berth()) {
         return Err(Cannot::Named(other.lines.0 + 1));
@@ -54,8 +55,16 @@ pub fn put(before: &str) -> Result<String, Cannot> {
     })
 }
 
-/// The text without Berth's lines: those that [`put`] puts in, and no other.
+/// The text without Berth's lines: those that [`put`] puts in, also where they have got more arguments (`timeout=30`), and no
+/// other.
 pub fn taken(text: &str) -> String {
+    without(text, |line, own| {
+        line.get(..3) == own.get(..3) && own.iter().all(|word| line.contains(word))
+    })
+}
+
+/// The text without the lines that are one of ours, by their words.
+fn without(text: &str, is: impl Fn(&[&str], &[&str]) -> bool) -> String {
     let whole: Vec<usize> = entries("", text)
         .0
         .iter()
@@ -64,10 +73,10 @@ pub fn taken(text: &str) -> String {
         .collect();
     let lines = text.split('\n').enumerate();
     let others = lines.filter(|(number, line)| {
-        // However wide the blanks are: so the documents' lines are known, too, which somebody has typed.
-        let is = |own: &str| own.split_whitespace().eq(line.split_whitespace());
-        let own = is(OPEN) || BEGINNING.into_iter().any(is);
-        !(own && whole.contains(number))
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let is_own = |own: &&str| is(&words, &own.split_whitespace().collect::<Vec<_>>());
+        let mut all = BEGINNING.iter().chain([&OPEN]);
+        !(whole.contains(number) && all.any(is_own))
     });
     others.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
 }
@@ -187,6 +196,17 @@ mod tests {
         let below = "session required pam_b.so\n";
         let moved = put(&format!("{typed}{below}"));
         assert_eq!(moved, put(&format!("{text}{below}")));
+    }
+
+    #[test]
+    fn lines_with_more_arguments_are_taken_out_and_not_put_in_anew() {
+        let text = "auth required pam_a.so\n";
+        let with = put(text).unwrap();
+        let given = with.replace("pam_berth.so", "pam_berth.so timeout=30");
+        assert_eq!(taken(&given), text);
+        assert!(matches!(put(&given), Err(Cannot::Named(_))));
+        let given = given.replace("close", "close # ours");
+        assert_eq!(taken(&given), text);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use berth_protocol::service::MANAGER;
 use super::change::Change;
 use super::manager;
 use crate::application::Application;
+use crate::place::SILENT;
 use crate::{place, sys};
 use berth_config::pam_files::Folders;
 
@@ -40,13 +41,17 @@ impl Trial<'_> {
     /// Logs root in, and who is named or some local user whom the policy covers. Prints what came of it.
     pub fn run(&self, change: Change, user: Option<&str>) -> Result<(), String> {
         let service = self.service;
+        // A thread that waits for NSS holds a lock there, and the child that logs in would wait for that.
+        if berth_config::is_silent() {
+            return Err(SILENT.into());
+        }
         match self.of("root")? {
             Some(_) => println!("{service}: root logs in"),
             None => println!("{service}: root cannot log in here, before the change and after"),
         }
         let candidates = match user {
             Some(user) => vec![user.to_owned()],
-            None => covered(service),
+            None => covered(service)?,
         };
         for user in candidates.into_iter().take(CANDIDATES) {
             let Some(place) = self.of(&user)? else {
@@ -169,23 +174,23 @@ impl Drop for Folder {
 }
 
 /// The local users whom the policy covers, in the order of /etc/passwd. There are none without a policy.
-fn covered(service: &str) -> Vec<String> {
+fn covered(service: &str) -> Result<Vec<String>, &'static str> {
     let policy = Policy::load_in(&Places::under(Path::new("/")));
     let machine = place::machine();
     let (Ok(policy), Ok(machine)) = (policy, machine) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let local = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let local: HashSet<&str> = local
         .lines()
         .filter_map(|line| line.split(':').next())
         .collect();
-    let mut logins = place::accounts().unwrap_or_default();
+    let mut logins = place::accounts()?;
     logins.retain(|login| local.contains(&*login.user));
     logins.retain_mut(|login| {
         login.service = service.into();
         let decision = policy.decide(login, &machine);
         decision.is_ok_and(|decision| matches!(decision.outcome, Outcome::Berth(_)))
     });
-    logins.into_iter().map(|login| login.user).collect()
+    Ok(logins.into_iter().map(|login| login.user).collect())
 }

@@ -476,7 +476,8 @@ fn while_sssd_hangs_on_error_decides_and_commands_end(machine: &Booted) {
                 let ended = said.success() || verb == "berth doctor";
                 assert!(ended && said.status.code() != Some(124), "{verb}: {said:?}");
             }
-            side_by_side(["berth thaw lea"]);
+            let [thawed] = side_by_side(["berth thaw lea"]);
+            assert!(thawed.success(), "{thawed:?}");
         }
         responder.signal(Signal::SIGCONT);
     }

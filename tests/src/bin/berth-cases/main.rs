@@ -1,9 +1,9 @@
 //! The cases that need a machine with controllers or with systemd, run inside it.
 //!
-//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, `systemd-apparmor`, `systemd-selinux`, and
-//! the containers `systemd-native` and `systemd-directory`). `--all GUEST [PART OF A NAME…]` runs each on a login machine of its own, or where systemd runs the guest on
-//! the guest itself, and prints a line for each: `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started
-//! there.
+//! `--list GUEST` names those of one kind of guest (`uml`, `qemu`, `systemd`, `systemd-qemu`, `systemd-apparmor`,
+//! `systemd-selinux`, and the containers `systemd-native` and `systemd-directory`). `--all GUEST [PART OF A NAME…]` runs
+//! each on a login machine of its own, or where systemd runs the guest on the guest itself, and prints a line for each:
+//! `ok NAME` or `not ok NAME: why`; `--exact NAME` is how a case is started there.
 
 /// Cases by the names of their functions.
 macro_rules! cases {
