@@ -79,8 +79,8 @@ fn may_be_left_more(fired: &[Fired]) -> bool {
                 one.step.call,
                 "capset" | "capget" | "prctl" | "seccomp" | "statx" | "recvmsg" | "sendmsg"
             ),
-            Place::Open => one.step.call == "newfstatat",
-            Place::Account | Place::Close | Place::Starter => false,
+            Place::Account | Place::Open => one.step.call == "newfstatat",
+            Place::Close | Place::Starter => false,
         };
         is_it && one.fault != Fault::Ignored
     })
