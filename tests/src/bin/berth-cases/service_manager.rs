@@ -237,6 +237,7 @@ fn a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_i
             let object = unit.replace('@', "_40").replace('.', "_2e");
             let leave = format!(
                 "call='busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1'
+                 until systemctl --quiet is-active {unit}; do timeout 0.1 tail -f /dev/null; done
                  sleep 1000 & own=$(sed -n 's,^0::.*/,,p' /proc/self/cgroup)
                  for pid in $($call org.freedesktop.systemd1.Manager GetUnitProcesses s $own | tr ' ' '\\n' | grep -x '[0-9]*'); do
                      $call org.freedesktop.systemd1.Manager AttachProcessesToUnit ssau {unit} '{below}' 1 $pid ||
