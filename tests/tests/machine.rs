@@ -125,12 +125,13 @@ fn no_test_uses_an_accounts_uid() {
     Machine::run(|machine| {
         let next = || Slot::take().unwrap().first_uid();
         let free = next();
-        assert_eq!(next(), free);
+        // Other tests take some and give them back.
+        assert!(eventually(|| next() == free));
         let somebody = free + UIDS - 1;
         machine
             .host(&format!("useradd --no-create-home -u {somebody} somebody"))
             .ok();
-        assert_eq!(next(), free + UIDS);
+        assert!((0..20).all(|_| next() != free));
     });
 }
 
