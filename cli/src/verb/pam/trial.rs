@@ -41,9 +41,17 @@ impl Trial<'_> {
     /// Logs root in, and who is named or some local user whom the policy covers. Prints what came of it.
     pub fn run(&self, change: Change, user: Option<&str>) -> Result<(), String> {
         let service = self.service;
-        // A thread that waits for NSS holds a lock there, and the child that logs in would wait for that.
+        // A thread that waits for NSS holds a lock there, and the child that logs in would wait for that. The way out has to
+        // be open all the same.
+        let untried = |why: &str| match change {
+            Change::Enable => Err(why.to_owned()),
+            Change::Disable => {
+                println!("{service}: no user is tried: {why}");
+                Ok(())
+            }
+        };
         if berth_config::is_silent() {
-            return Err(SILENT.into());
+            return untried(SILENT);
         }
         match self.of("root")? {
             Some(_) => println!("{service}: root logs in"),
@@ -51,7 +59,10 @@ impl Trial<'_> {
         }
         let candidates = match user {
             Some(user) => vec![user.to_owned()],
-            None => covered(service)?,
+            None => match covered(service) {
+                Ok(users) => users,
+                Err(why) => return untried(why),
+            },
         };
         for user in candidates.into_iter().take(CANDIDATES) {
             let Some(place) = self.of(&user)? else {
