@@ -25,7 +25,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use berth_config::outcome::UserNamespace;
-use berth_protocol::{install_filter, namespace};
+use berth_protocol::{INIT, install_filter, namespace};
 use berth_session::filter::{self, Others};
 use berth_session::{NamespaceIds, Role};
 use nix::errno::Errno;
@@ -159,7 +159,7 @@ impl Plan<'_> {
 
     fn set_up(&self) -> Result<()> {
         // By this name the module knows that a login is inside of a berth (nested.rs).
-        prctl::set_name(c"berth-init").map_err(system("name the init"))?;
+        prctl::set_name(INIT).map_err(system("name the init"))?;
         end_with_the_keeper()?;
         // A session of its own: no terminal's signals. Fails only for a group leader, which a new
         // child is not.

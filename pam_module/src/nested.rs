@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
-use berth_protocol::namespace;
+use berth_protocol::{INIT, namespace};
 use serde::Deserialize;
 
 use crate::login::LONGEST_ITEM;
@@ -19,9 +19,6 @@ use crate::text::quoted;
 
 /// Where the helper writes the records of live sessions.
 const RECORDS: &str = "/run/berth/sessions";
-
-/// The init's name in /proc/1/comm.
-const INIT: &[u8] = b"berth-init\n";
 
 /// A record is far smaller, also with items in it of which each byte is written as `\u0001`; a longer one is none.
 const LONGEST_RECORD: u64 = 64 * 1024;
@@ -153,7 +150,9 @@ pub fn nested(user: &[u8]) -> Nested {
 
 fn nested_in(proc: &Path, records: &Path, outside: &Outside, user: &[u8]) -> Nested {
     // Where it cannot be read (no descriptor left, a chroot without /proc) the records decide alone.
-    let under_init = fs::read(proc.join("1/comm")).map(|comm| comm == INIT).ok();
+    let under_init = fs::read(proc.join("1/comm"))
+        .map(|comm| comm.trim_ascii_end() == INIT.to_bytes())
+        .ok();
     let own = Namespaces::of(&proc.join("self"));
     // The usual case, without reading thousands of records: together with PID 1, and that is not an init
     // of ours.

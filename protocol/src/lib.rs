@@ -22,6 +22,8 @@
     )
 )]
 
+use std::ffi::CStr;
+
 #[cfg(test)]
 #[path = "../../tests/src/apart.rs"]
 mod apart;
@@ -41,6 +43,9 @@ pub use filter::install_filter;
 pub use keyring::new_session_keyring;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
 pub use namespace::namespace;
+
+/// What the init of a berth is called in /proc/1/comm. Nobody else can be PID 1 in there.
+pub const INIT: &CStr = c"berth-init";
 
 /// Where the package installs the helper.
 pub const HELPER: &str = "/usr/libexec/berth-helper";

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::str::FromStr;
 
+use berth_protocol::INIT;
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
@@ -56,13 +57,10 @@ impl Role {
     }
 }
 
-/// What the init of a berth is called (helper/src/init.rs). Nobody else in there can be PID 1.
-const INIT: &str = "berth-init";
-
 /// Whether /proc shows more than the processes of one berth.
 pub fn is_outside() -> io::Result<bool> {
     let name = kernel_bytes("/proc/1/comm")?;
-    Ok(name.trim_ascii_end() != INIT.as_bytes())
+    Ok(name.trim_ascii_end() != INIT.to_bytes())
 }
 
 /// When a process was started that has not ended.
