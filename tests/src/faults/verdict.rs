@@ -77,7 +77,14 @@ fn may_be_left_more(fired: &[Fired]) -> bool {
         let is_it = match one.step.place {
             Place::Helper | Place::Keeper | Place::Init => matches!(
                 one.step.call,
-                "capset" | "capget" | "prctl" | "seccomp" | "statx" | "recvmsg" | "sendmsg"
+                "capset"
+                    | "capget"
+                    | "prctl"
+                    | "seccomp"
+                    | "statx"
+                    | "recvfrom"
+                    | "recvmsg"
+                    | "sendmsg"
             ),
             Place::Account | Place::Open => one.step.call == "newfstatat",
             Place::Close | Place::Starter => false,
