@@ -115,6 +115,7 @@ fn a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden(machine: &Boo
         .ok();
     assert!(sessions.contains("alice"), "{sessions}");
     login.end();
+    fs::remove_file(ASKED).expect("what ran outside");
     machine.assert_nothing_left(&before);
 }
 
@@ -242,12 +243,12 @@ fn a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_i
                  for pid in $($call org.freedesktop.systemd1.Manager GetUnitProcesses s $own | tr ' ' '\\n' | grep -x '[0-9]*'); do
                      $call org.freedesktop.systemd1.Manager AttachProcessesToUnit ssau {unit} '{below}' 1 $pid ||
                      $call/unit/{object} org.freedesktop.systemd1.Service AttachProcesses sau '{below}' 1 $pid
-                 done; touch asked; wait"
+                 done; touch tried-all; wait"
             );
             let (login, sleep) = machine.background("alice", &leave, "sleep");
-            let asked = Path::new("/home/alice/asked");
-            assert!(eventually(|| asked.exists()));
-            fs::remove_file(asked).expect("a file");
+            let tried_all = Path::new("/home/alice/tried-all");
+            assert!(eventually(|| tried_all.exists()));
+            fs::remove_file(tried_all).expect("a file");
             let cgroup = sleep.cgroup().unwrap_or_default();
             seen.push(cgroup.ends_with(&format!("/{unit}{below}")));
             login.end();
