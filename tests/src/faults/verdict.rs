@@ -73,19 +73,13 @@ fn was_killed(fired: &[Fired], place: Place) -> bool {
 /// Whether a process of Berth's may be left with more than it needs: a call failed by which it gives that up or hears that it
 /// may, or by which the module knows the helper of the account phase again, which then waits on.
 fn may_be_left_more(fired: &[Fired]) -> bool {
+    const GIVES_UP: [&str; 5] = ["capget", "capset", "prctl", "seccomp", "statx"];
+    const TELLS: [&str; 4] = ["poll", "recvfrom", "recvmsg", "sendmsg"];
     fired.iter().any(|one| {
         let is_it = match one.step.place {
-            Place::Helper | Place::Keeper | Place::Init => matches!(
-                one.step.call,
-                "capset"
-                    | "capget"
-                    | "prctl"
-                    | "seccomp"
-                    | "statx"
-                    | "recvfrom"
-                    | "recvmsg"
-                    | "sendmsg"
-            ),
+            Place::Helper | Place::Keeper | Place::Init => {
+                GIVES_UP.contains(&one.step.call) || TELLS.contains(&one.step.call)
+            }
             Place::Account | Place::Open => one.step.call == "newfstatat",
             Place::Close | Place::Starter => false,
         };
