@@ -13,6 +13,7 @@ uids = [1]
 [profile.base]
 user = { memory_max = \"3G\", cpu_weight = 100 }
 namespaces = { user = \"minimal\", pid = true, mount = true }
+penalty = \"hog\"
 [profile.batch]
 session = { tasks_max = 64, memory_max = \"50% of user\" }
 [[rule]]
@@ -33,6 +34,12 @@ group = \"nogroup\"
 profile = \"base\"
 [[rule]]
 action = \"deny\"
+[penalty.hog]
+cpu_above = \"200%\"
+window = \"10min\"
+steps = [\"80%\", \"50%\"]
+step_time = \"30min\"
+forget = \"3h\"
 ";
 
 #[test]
@@ -81,19 +88,20 @@ nobody (65534), groups nogroup; service cron; lab1, 2026-11-24 10:12:07
 policy of {path}, not loaded
 
 RULES
-  -      suspended       policy.toml:9   group: not in suspended
-  LOGIN  jobs            policy.toml:14  service cron
-  -      late            policy.toml:18  passed over: tests tty
-  USER   policy.toml:22  policy.toml:22  group nogroup
+  -      suspended       policy.toml:10  group: not in suspended
+  LOGIN  jobs            policy.toml:15  service cron
+  -      late            policy.toml:19  passed over: tests tty
+  USER   policy.toml:23  policy.toml:23  group nogroup
   1 later rule not reached
 
 USER CAPS    base
   memory_max        3G                  policy.toml:5  profile base
   cpu_weight        100                 policy.toml:5  profile base
+  penalty           hog                 policy.toml:7  profile base
 
 THIS LOGIN   base + batch
-  session.memory_max  50% of user = 1.5G      policy.toml:8  profile batch
-  session.tasks_max   64                      policy.toml:8  profile batch
+  session.memory_max  50% of user = 1.5G      policy.toml:9  profile batch
+  session.tasks_max   64                      policy.toml:9  profile batch
   namespaces          user=minimal pid mount  policy.toml:6  profile base
   no_new_privs        true                    because user = \"minimal\"
   nested_userns       false                   because user = \"minimal\"
@@ -102,7 +110,7 @@ THIS LOGIN   base + batch
     assert_eq!(told, expected);
     arguments.push("--json");
     let object = berth(&arguments).json();
-    assert_eq!(object["user_rule"], "policy.toml:22");
+    assert_eq!(object["user_rule"], "policy.toml:23");
     assert_eq!(
         object["outcome"]["user_caps"]["memory_max"]["finite"],
         3_u64 << 30

@@ -13,7 +13,7 @@ use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
-use crate::setting::{Mark, joined};
+use crate::setting::{Mark, joined, mark};
 
 /// A decision and all that it was made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +30,8 @@ pub struct Explanation {
     pub user_profile: String,
     /// The caps of the user.
     pub user_caps: Vec<Shown>,
+    /// Where the user's penalty is set, by name.
+    pub penalty: Option<Shown>,
     /// The caps of the user's pool.
     pub pool_caps: Vec<Shown>,
     /// The caps of all users together.
@@ -103,6 +105,7 @@ impl Policy {
             not_reached: 0,
             user_profile: String::new(),
             user_caps: Vec::new(),
+            penalty: None,
             pool_caps: Vec::new(),
             everyone_caps: Vec::new(),
             login: Vec::new(),
@@ -146,6 +149,11 @@ impl Policy {
             }
             if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
                 tell_penalty(standing, user, machine, &mut explanation.user_caps);
+            }
+            if let (Some(penalty), Some(mark)) =
+                (&decision.penalty, mark(&deciding.user.keys.penalty))
+            {
+                explanation.penalty = Some(self.shown("penalty", &penalty.name, mark));
             }
             explanation.login = self.tell_login(&deciding.login, berth, machine);
         }

@@ -59,7 +59,9 @@ fn caps(out: &mut Vec<String>, explanation: &Explanation) {
     match &explanation.decision.outcome {
         Outcome::Berth(_) => {
             let of_user = format!("{profile}{pool}");
-            section(out, "USER CAPS", &of_user, &explanation.user_caps);
+            let caps = explanation.user_caps.as_slice();
+            let watched = [caps, explanation.penalty.as_slice()].concat();
+            section(out, "USER CAPS", &of_user, &watched);
             let pool = explanation.decision.pool.as_deref().unwrap_or_default();
             section(out, "POOL CAPS", pool, &explanation.pool_caps);
             section(out, "EVERYONE", "", &explanation.everyone_caps);
