@@ -4,6 +4,7 @@ mod system;
 
 use std::path::Path;
 
+use serde_json::json;
 use system::ran::somebody;
 use system::{Ran, System, berth, needs_root, with_files};
 
@@ -111,12 +112,19 @@ THIS LOGIN   base + batch
     arguments.push("--json");
     let object = berth(&arguments).json();
     assert_eq!(object["user_rule"], "policy.toml:23");
+    assert_eq!(object["user_caps"][0]["key"], "memory_max");
+    assert_eq!(object["user_caps"][0]["value"], 3_u64 << 30);
+    assert_eq!(object["session_caps"][0]["value"], 3_u64 << 29);
+    assert_eq!(object["penalty"]["place"], "policy.toml:7");
+    assert_eq!(object["penalty"]["cpu_above_percent"], 200.0);
+    assert_eq!(object["penalty"]["step_percents"], json!([80.0, 50.0]));
     assert_eq!(
-        object["outcome"]["user_caps"]["memory_max"]["finite"],
-        3_u64 << 30
+        object["berth"]["namespaces"],
+        json!(["user", "pid", "mount"])
     );
     assert_eq!(object["rules"][1]["verdict"], "login");
-    assert_eq!(object["login"]["at"]["hour"], 10);
+    let at = object["login"]["at"].as_str().unwrap();
+    assert!(at.starts_with("2026-11-24T10:12:07"), "{at}");
 }
 
 #[test]
@@ -233,6 +241,15 @@ fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
         told.ends_with(&here("\nlab1 can enforce all of this.\n")),
         "{told}"
     );
+    let for_programs = [&arguments[..], &["--json"]].concat();
+    for (makes, lacks) in [("0\n", json!([["namespace", ["IPC"]]])), ("7\n", json!([]))] {
+        let object = with_files(&system, &[(limit, makes)], &for_programs).json();
+        let told = object["lacks"].as_array().unwrap().iter();
+        let told: Vec<_> = told
+            .map(|lack| json!([lack["what"], lack["names"]]))
+            .collect();
+        assert_eq!(json!(told), lacks);
+    }
 
     // A policy in force is for services that ask it.
     assert_eq!(system.berth("reload", &[]).code, Some(0));

@@ -595,12 +595,12 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
     for other in ["--ruser dave", "--tty tty2"] {
         let ran = explained("console", &format!("12 {other} --json"));
         object = ran.json();
-        assert_eq!(object["outcome"]["profile"], "student", "{other}");
+        assert_eq!(object["berth"]["profile"], "student", "{other}");
     }
     assert_eq!(object["session"]["differs"], false);
     let at = &object["login"]["at"];
     let opened = UNIX_EPOCH + Duration::from_secs(login["opened"].as_u64().unwrap());
-    assert_eq!(*at, json!(LocalTime::of(opened)));
+    assert_eq!(*at, json!(LocalTime::rfc3339(opened)));
     login["rhost"] = "evil\u{1b}[2J".into();
     run.write(12, &login);
     let ran = explained("console", "12");

@@ -232,7 +232,10 @@ fn explain_names_the_step_and_what_the_quota_was() {
         because.starts_with("penalty hog, step 2 of 2 until "),
         "{because}"
     );
-    assert_eq!(line.was.unwrap().value, "25% of machine = 4 of 16 CPUs");
+    assert_eq!(line.amount, 200.0);
+    let was = line.was.unwrap();
+    assert_eq!(was.value, "25% of machine = 4 of 16 CPUs");
+    assert_eq!(was.amount, 400.0);
     let line = caps(&excepted("cpu_quota=300%"));
     assert!(line.because.unwrap().starts_with("exception until "));
 }

@@ -5,6 +5,7 @@ mod rest;
 
 use caps::tell_penalty;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::decide::matching::Facts;
 use crate::decide::{self, DecideError, Decision, rule_name};
@@ -68,12 +69,14 @@ pub enum Verdict {
 }
 
 /// A value and where it was set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// The key.
     pub key: String,
     /// What it is, and for a percentage what that comes to.
     pub value: String,
+    /// A cap for programs: bytes, tasks, weights and percent of one CPU are numbers; null is no limit, or no cap.
+    pub amount: Value,
     /// Where it was set.
     pub place: String,
     /// The profile it was set in.
@@ -81,7 +84,6 @@ pub struct Shown {
     /// Why it is so, where no file says it.
     pub because: Option<String>,
     /// What it would be without the exception or the penalty.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub was: Option<Box<Shown>>,
 }
 
@@ -197,6 +199,7 @@ impl Policy {
         Shown {
             key: key.into(),
             value: value.into(),
+            amount: Value::Null,
             place: short_place(&self.files, mark.at),
             profile: mark
                 .profile

@@ -5,7 +5,7 @@ use berth_config::{Explanation, Login, Policy, Shown, Verdict};
 
 use berth_session::systemd::slice;
 
-use super::enforced;
+use super::enforced::{self, Lack};
 use super::session::Session;
 use crate::place;
 use crate::readable::harmless;
@@ -18,6 +18,7 @@ pub fn lines(
     policy: &Policy,
     explanation: &Explanation,
     others: &[Other],
+    lacks: &[Lack],
 ) -> Vec<String> {
     let mut out = Vec::new();
     head(&mut out, login, policy);
@@ -44,7 +45,7 @@ pub fn lines(
             &others.iter().map(shown).collect::<Vec<_>>(),
         );
     }
-    this_login(&mut out, login, policy, explanation);
+    this_login(&mut out, policy, explanation, lacks);
     out
 }
 
@@ -75,7 +76,7 @@ fn caps(out: &mut Vec<String>, explanation: &Explanation) {
     }
 }
 
-fn this_login(out: &mut Vec<String>, login: &Login, policy: &Policy, explanation: &Explanation) {
+fn this_login(out: &mut Vec<String>, policy: &Policy, explanation: &Explanation, lacks: &[Lack]) {
     match &explanation.decision.outcome {
         Outcome::Exempt => out.push("\nTHIS LOGIN   exempt: Berth leaves it alone.".into()),
         Outcome::Deny { message: None } => out.push("\nTHIS LOGIN   denied".into()),
@@ -88,7 +89,7 @@ fn this_login(out: &mut Vec<String>, login: &Login, policy: &Policy, explanation
             out.push(String::new());
             match berth.enforce {
                 false => out.push("Nothing of this is enforced: enforce = false.".into()),
-                true => out.extend(enforced::lines(login, policy, explanation, berth)),
+                true => out.extend(enforced::lines(policy, lacks)),
             }
         }
     }
@@ -217,6 +218,7 @@ fn shown(other: &Other) -> Shown {
     Shown {
         key: other.key.into(),
         value: other.value.clone(),
+        amount: serde_json::Value::Null,
         place: String::new(),
         profile: None,
         because: Some(match other.wins {
@@ -236,6 +238,7 @@ mod tests {
         let shown = |value: &str, place: &str, was| Shown {
             key: "cpu_quota".into(),
             value: value.into(),
+            amount: serde_json::Value::Null,
             place: place.into(),
             profile: Some("p".into()).filter(|_| !place.is_empty()),
             because: Some("exception".into()).filter(|_| place.is_empty()),
