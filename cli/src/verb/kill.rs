@@ -225,9 +225,8 @@ fn has_failed(failed: &[(&Target, String)], id: SessionId) -> bool {
 /// Waits until the sessions' keepers have removed them; those that have not are added to what failed.
 fn await_keepers<'t, 'a>(targets: &'t [Target<'a>], failed: &mut Vec<(&'t Target<'a>, String)>) {
     let unfinished = |target: &&Target| !target.is_gone() && !target.is_held();
-    wait(CLEAN_UP, || {
-        !targets.iter().any(|target| unfinished(&target))
-    });
+    let awaited = |target: &Target| !target.dead && unfinished(&target);
+    wait(CLEAN_UP, || !targets.iter().any(awaited));
     for target in targets.iter().filter(unfinished) {
         if !has_failed(failed, target.record.id) {
             let keeper = target.record.keeper.pid;
