@@ -40,6 +40,7 @@ berth_tests::cases_of_debians! {
     a_login_at_a_console_is_in_its_berth
     runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it
     a_unit_with_a_pam_name_is_in_its_users_slice
+    jobs_and_su_in_a_session_are_in_berths_in_scopes_of_berths
     the_package_touches_nothing_of_pam
     the_package_stays_while_pam_needs_it
     berth_pam_puts_the_package_in_force_and_takes_it_out
