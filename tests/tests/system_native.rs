@@ -27,6 +27,7 @@ berth_tests::cases_of_debians! {
     a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it
     a_scope_of_the_users_own_manager_needs_what_the_bus_forbids_then
     the_cgroups_of_a_manager_take_no_login_out_of_its_session
+    a_users_journal_can_be_read_from_a_berth
     a_hidden_managers_folder_is_the_berths_own_and_usable
     a_manager_that_starts_after_a_login_is_hidden_from_it_too
     a_lingering_manager_makes_the_berth_that_logins_join
