@@ -141,11 +141,9 @@ fn each_figure_of_users_pools_and_everyone_is_the_one_that_it_is_called() {
         let all = [(("sessions", ""), sessions)].into_iter().chain(figures);
         let expected: Vec<_> = all
             .map(|((name, besides), figure)| {
-                let labels = format!("{{{labels},{besides}}} ")
-                    .replace("{,", "{")
-                    .replace(",}", "}")
-                    .replace("{} ", " ");
-                format!("berth_{of}_{name}{labels}{figure}")
+                let labels = [labels, besides].join(",");
+                let labels = format!("{{{}}}", labels.trim_matches(',')).replace("{}", "");
+                format!("berth_{of}_{name}{labels} {figure}")
             })
             .collect();
         let mut told = lines(&text, &format!("berth_{of}_"));

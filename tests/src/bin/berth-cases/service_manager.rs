@@ -311,7 +311,7 @@ fn the_cgroups_of_a_manager_take_no_login_out_of_its_session(machine: &Booted) {
     login.end();
 }
 
-/// A file, which nobody is asked for.
+/// It is a file, for which no manager is asked.
 fn a_users_journal_can_be_read_from_a_berth(machine: &Booted) {
     machine.berth("sshd", &Policy::default());
     let before = machine.settled();
