@@ -100,7 +100,7 @@ fn a_session_that_is_opened_without_privilege_is_told_of() {
 #[test]
 fn an_argument_that_is_not_understood_follows_on_error() {
     // As much as no file of PAM's can hold with the libpam of Debian 12. What is said of it stays short.
-    let (long, start) = ("x".repeat(65_536), "x".repeat(101));
+    let (long, start) = ("x".repeat(65_536), "x".repeat(100));
     let long_and_allow = &format!("{long} on_error=allow");
     let says_of_long = format!("wrong: unknown argument \"{start}...\"; the login ");
     for (line, verdict, says) in [
