@@ -90,7 +90,7 @@ fn terminals_and_hosts_with_odd_names_do_no_harm() {
 #[test]
 fn arguments_that_are_none_are_named_in_the_log_and_root_gets_in() {
     Machine::run(|machine| {
-        let long = "x".repeat(900);
+        let (long, many) = ("x".repeat(900), "x ".repeat(60));
         for (argument, said) in [
             ("timeout=abc", "timeout=\"abc\" is no number of seconds"),
             ("no-such-argument", "unknown argument \"no-such-argument\""),
@@ -116,6 +116,8 @@ fn arguments_that_are_none_are_named_in_the_log_and_root_gets_in() {
                 "unknown argument \"evil\\x1b[2J\\xe2\\x80\\xae\"",
             ),
             (&long, "unknown argument \"xxxxxxx"),
+            // What comes of it is at the line's end, and still there.
+            (&many, "unknown argument \"x\"; unknown argument \"x\""),
         ] {
             for answer in ["deny", "allow"] {
                 machine.forget_log();

@@ -22,8 +22,8 @@ fn a_setuid_program_gains_nothing() {
     });
 }
 
-/// Whoever could start it with more rights than they have would choose its request. Neither copy has a word of "only for
-/// root": what counts is that there is privilege from the file, whoever starts it.
+/// Whoever could start it with more rights than their own would choose what it does with them. That it is for root only is
+/// another refusal, which comes later.
 #[test]
 fn the_helper_refuses_privilege_that_comes_from_its_file() {
     Machine::run(|machine| {
