@@ -15,6 +15,9 @@ const TIMEOUT: u64 = 10;
 /// Past this a "timeout" would be a hang (sshd's own LoginGraceTime is 120 s).
 const LONGEST_TIMEOUT: u64 = 600;
 
+/// How many problems are told: what comes of them has to fit into the same line of the log.
+const MOST_PROBLEMS: usize = 5;
+
 /// Which part this line plays in the session stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
@@ -73,6 +76,7 @@ impl Arguments {
                 parsed.problems.push(problem);
             }
         }
+        parsed.problems.truncate(MOST_PROBLEMS);
         parsed
     }
 

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::machine::output;
+use crate::machine::{background, output};
 use crate::sshd::client;
-use crate::{Machine, Output, Policy, Process, eventually};
+use crate::{Background, Machine, Output, Policy, Process, eventually};
 
 const USERS: usize = 20;
 
@@ -19,6 +19,27 @@ const AT_ONCE: u64 = 16;
 
 /// A login that takes longer hangs: the module's deadline is 10 s for each of its two calls.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// What a process may grow by that is there all the time, in kB: pages that it came to late, and no part of each login.
+const GROWTH: u64 = 32;
+
+/// A run shows nothing without each of these, and shorter ones may lack some.
+const HAPPENS: [&str; 10] = [
+    LET_IN, REFUSED, HELPERS, INITS, SUS, SSHDS, RELOADS, APPLIES, FROZEN, LOOKS,
+];
+const LET_IN: &str = "logins were let in";
+const REFUSED: &str = "logins were refused, or killed";
+const HELPERS: &str = "helpers, keepers and standbys were killed";
+const INITS: &str = "inits were killed";
+const SUS: &str = "su's were killed";
+const SSHDS: &str = "sshds' processes were killed";
+const RELOADS: &str = "reloads";
+const APPLIES: &str = "applies";
+const FROZEN: &str = "users were frozen and thawed";
+const LOOKS: &str = "looks at users' processes";
+
+/// As many logins have all of these.
+const ENOUGH: u64 = 100;
 
 /// What a login does. The first says where it is; the others leave something behind.
 const COMMANDS: [&str; 4] = [
@@ -50,6 +71,8 @@ struct Soak<'m> {
     machine: &'m Machine,
     users: Vec<(String, u32)>,
     left: AtomicU64,
+    /// What is never killed: the server, and what belongs to the login that stays.
+    stays: Vec<(&'static str, Process)>,
     is_over: AtomicBool,
     /// What happened, and how often.
     counts: Mutex<BTreeMap<&'static str, u64>>,
@@ -64,7 +87,7 @@ pub fn run(machine: &mut Machine, logins: u64) -> bool {
         let user = machine.add_user(&format!("soak{number}"));
         users.push((user.name, user.uid));
     }
-    machine.policy(&policy(0));
+    machine.policy(&policy(FIRST));
     machine.berth("reload").ok();
     for (user, _) in &users {
         // A user's first login leaves a keyring, which the kernel keeps.
@@ -72,26 +95,34 @@ pub fn run(machine: &mut Machine, logins: u64) -> bool {
     }
     let before = machine.settled();
     let sshd = machine.sshd().process();
-    let memory = || sshd.status("VmRSS").unwrap_or_default();
-    let memory_before = memory();
+    let (login, mut stays) = stay(machine, &users[0].0);
+    stays.push(("sshd", sshd));
+    let dying_before = dying(machine);
     let soak = Soak {
         machine,
         users,
         left: AtomicU64::new(logins),
+        stays,
         is_over: AtomicBool::new(false),
         counts: Mutex::default(),
         wrong: Mutex::default(),
     };
-    std::thread::scope(|scope| {
+    let warm = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..AT_ONCE)
             .map(|number| {
                 let soak = &soak;
                 scope.spawn(move || soak.log_in(Random(number)))
             })
             .collect();
-        scope.spawn(|| soak.kill(Random(logins), sshd));
+        scope.spawn(|| soak.kill(Random(logins)));
         scope.spawn(|| soak.administer(Random(logins)));
         scope.spawn(|| soak.audit());
+        let warm = scope.spawn(|| {
+            while soak.goes_on() && soak.left.load(Ordering::Relaxed) > logins - logins / 4 {
+                sleep(Duration::from_millis(10));
+            }
+            soak.memory()
+        });
         for worker in workers {
             // One that panicked has lost its logins, and the others go on.
             if worker.join().is_err() {
@@ -99,7 +130,11 @@ pub fn run(machine: &mut Machine, logins: u64) -> bool {
             }
         }
         soak.is_over.store(true, Ordering::Relaxed);
+        warm.join().unwrap_or_default()
     });
+    soak.judge_memory(&warm);
+    soak.judge_dying(dying_before, logins);
+    login.end();
     for (user, _) in &soak.users {
         soak.machine.berth(&format!("thaw {user}")); // who is not frozen is none to thaw
         // Where all three processes of a session were killed, the next login removes what they left.
@@ -113,10 +148,15 @@ pub fn run(machine: &mut Machine, logins: u64) -> bool {
         left = before.differences(&soak.machine.snapshot());
         left.is_empty()
     });
-    for (what, count) in soak.counts.lock().expect("counts").iter() {
+    let counts = soak.counts.lock().expect("counts").clone();
+    for (what, count) in &counts {
         println!("{count:>8}  {what}");
     }
-    println!("sshd's memory: {memory_before} before, {} after", memory());
+    for what in HAPPENS {
+        if logins >= ENOUGH && !counts.contains_key(what) {
+            soak.is_wrong(format!("this never happened, or never succeeded: {what}"));
+        }
+    }
     let wrong = soak.wrong.lock().expect("what is wrong");
     for line in wrong.iter().take(20) {
         println!("WRONG     {line}");
@@ -127,12 +167,20 @@ pub fn run(machine: &mut Machine, logins: u64) -> bool {
     left.is_empty() && wrong.is_empty()
 }
 
-/// Several that differ, so that a change of them is one.
+/// The policy of the login that stays: others of its user join its berth.
+const FIRST: usize = 1;
+
+/// Several that differ, so that a change of them is one. Of the caps a machine has what it has controllers for.
 fn policy(number: usize) -> Policy {
     let scope = ["session", "user"][number % 2];
+    let caps = format!(
+        "tasks_max = {}, cpu_weight = {}",
+        2000 + number,
+        100 + number
+    );
     Policy {
-        defaults: "on_error = \"deny\"".into(),
-        profile: "logout = { grace = \"1s\" }".into(),
+        defaults: "on_error = \"deny\"\nmissing_controller = \"warn\"".into(),
+        profile: format!("user = {{ {caps} }}\nlogout = {{ grace = \"1s\" }}"),
         ..Policy::with_namespaces(&format!(
             "scope = \"{scope}\", user = \"identity\", pid = true, ipc = true, mount = true, \
              private_tmp = \"disk\", private_shm = \"16M\""
@@ -140,9 +188,44 @@ fn policy(number: usize) -> Policy {
     }
 }
 
+/// Logs a user in for as long as all goes on, and names what that takes.
+fn stay(machine: &Machine, user: &str) -> (Background, Vec<(&'static str, Process)>) {
+    let mut su = Command::new("su");
+    su.args([user, "-c", "exec sleep 100000"]);
+    let login = background(su);
+    let is_on = || machine.berth("list").stdout.contains(" active");
+    assert!(eventually(is_on), "{:?}", machine.berth("list"));
+    let su = login.process();
+    let one = |all: Vec<Process>| all.into_iter().next().expect("it is there");
+    let stays = vec![
+        ("su", su),
+        ("keeper", one(Process::keepers())),
+        ("standby", one(Process::standbys())),
+        ("init", one(Process::named("berth-init"))),
+    ];
+    (login, stays)
+}
+
+/// How many cgroups below Berth's are removed and not gone; none where this is not to be seen, or where pages of files
+/// that are charged to a cgroup keep it there until memory is short.
+fn dying(machine: &Machine) -> Option<u64> {
+    let cgroups = machine.cgroups();
+    let text = std::fs::read_to_string(cgroups.root().join("berth/cgroup.stat")).ok()?;
+    let count = text
+        .lines()
+        .find_map(|line| line.strip_prefix("nr_dying_descendants "))?;
+    count.parse().ok().filter(|_| !cgroups.offers("memory"))
+}
+
 impl Soak<'_> {
     fn count(&self, what: &'static str) {
         *self.counts.lock().expect("counts").entry(what).or_default() += 1;
+    }
+
+    fn count_if(&self, what: &'static str, is_so: bool) {
+        if is_so {
+            self.count(what);
+        }
     }
 
     fn is_wrong(&self, what: String) {
@@ -151,6 +234,54 @@ impl Soak<'_> {
 
     fn goes_on(&self) -> bool {
         !self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// What each process that stays has of its own, in kB. (VmRSS is an estimate.)
+    fn memory(&self) -> Vec<Option<u64>> {
+        let own = |process: Process| {
+            let text = process.file("smaps_rollup");
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("Anonymous:"))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        self.stays
+            .iter()
+            .map(|(_, process)| own(*process))
+            .collect()
+    }
+
+    /// A leak in each login, or with time, shows between the first quarter and the end.
+    fn judge_memory(&self, warm: &[Option<u64>]) {
+        for (((name, _), before), after) in self.stays.iter().zip(warm).zip(self.memory()) {
+            match before.zip(after) {
+                Some((before, after)) => {
+                    println!("memory of {name}: {before} kB, then {after} kB");
+                    if after > before + GROWTH {
+                        self.is_wrong(format!("{name} grew from {before} kB to {after} kB"));
+                    }
+                }
+                None => self.is_wrong(format!("{name} of the login that stays is gone")),
+            }
+        }
+    }
+
+    /// Each session has at least one cgroup. A tenth of them may be others' who use the tree at the same time.
+    fn judge_dying(&self, before: Option<u64>, logins: u64) {
+        let Some(most) = before.map(|before| before + 10 + logins / 10) else {
+            return;
+        };
+        let mut now = None;
+        eventually(|| {
+            now = dying(self.machine);
+            now.is_some_and(|now| now <= most)
+        });
+        println!("cgroups that are dying: {now:?}, at most {most}");
+        if now.is_none_or(|now| now > most) {
+            self.is_wrong(format!(
+                "{now:?} cgroups go on dying; {before:?} did before"
+            ));
+        }
     }
 
     fn log_in(&self, mut random: Random) {
@@ -189,11 +320,11 @@ impl Soak<'_> {
     /// A login is whole, or it is none.
     fn judge(&self, user: &str, said: &Output) {
         match said.stdout.trim() {
-            "berth-init" => self.count("logins were let in"),
-            "" if !said.status.success() => self.count("logins were refused, or killed"),
+            "berth-init" => self.count(LET_IN),
+            "" if !said.status.success() => self.count(REFUSED),
             // sshd shows the client why a session was not opened.
             text if text.starts_with("Your sessions are frozen") && !said.status.success() => {
-                self.count("logins were refused, or killed");
+                self.count(REFUSED);
             }
             // Killed before its command had said anything, with a shell that takes no notice.
             "" => self.count("logins ended early"),
@@ -202,17 +333,17 @@ impl Soak<'_> {
     }
 
     /// Kills parts of Berth and of the login programs, but the servers.
-    fn kill(&self, mut random: Random, sshd: Process) {
+    fn kill(&self, mut random: Random) {
         while self.goes_on() {
             sleep(Duration::from_millis(20 + random.below(60) as u64));
             let (name, what) = [
-                ("berth-helper", "helpers, keepers and standbys were killed"),
-                ("berth-init", "inits were killed"),
-                ("su", "su's were killed"),
-                ("sshd", "sshds' processes were killed"),
+                ("berth-helper", HELPERS),
+                ("berth-init", INITS),
+                ("su", SUS),
+                ("sshd", SSHDS),
             ][random.below(4)];
             let all = Process::named(name).into_iter();
-            let all: Vec<Process> = all.filter(|one| *one != sshd).collect();
+            let all: Vec<Process> = all.filter(|one| !self.is_spared(*one)).collect();
             if let Some(victim) = random.of(&all) {
                 victim.kill();
                 self.count(what);
@@ -220,10 +351,22 @@ impl Soak<'_> {
         }
     }
 
-    /// What admins do meanwhile.
+    fn is_spared(&self, process: Process) -> bool {
+        self.stays.iter().any(|(_, stays)| *stays == process)
+    }
+
+    /// What admins do meanwhile. What is counted has succeeded; where a helper that it starts is killed, it says so.
     fn administer(&self, mut random: Random) {
-        let mut round = 0;
-        while self.goes_on() {
+        let all_done = || {
+            let counts = self.counts.lock().expect("counts");
+            [RELOADS, APPLIES, FROZEN]
+                .iter()
+                .all(|what| counts.contains_key(what))
+        };
+        let (mut round, mut late) = (0, 0);
+        // On a busy machine few logins are over before each was done: then for who stays.
+        while self.goes_on() || late < 40 && !all_done() {
+            late += u32::from(!self.goes_on());
             sleep(Duration::from_millis(200));
             let all = Process::all().into_iter().filter_map(Process::uid);
             let on: Vec<u32> = all.collect();
@@ -235,19 +378,17 @@ impl Soak<'_> {
             round += 1;
             match round % 4 {
                 0 => {
-                    self.machine.policy(&policy(round / 4));
-                    // The helper that it starts may be killed: then it says so.
-                    self.machine.berth("reload");
-                    self.count("reloads");
+                    self.machine.policy(&policy(FIRST + round / 4));
+                    self.count_if(RELOADS, self.machine.berth("reload").success());
                 }
                 1 => {
-                    self.machine.berth("apply");
-                    self.count("applies");
+                    let said = self.machine.berth_with_helper("apply");
+                    self.count_if(APPLIES, said.success());
                 }
                 2 if self.machine.berth(&format!("freeze {user}")).success() => {
                     sleep(Duration::from_millis(100));
-                    self.machine.berth(&format!("thaw {user}"));
-                    self.count("users were frozen and thawed");
+                    let thawed = self.machine.berth(&format!("thaw {user}"));
+                    self.count_if(FROZEN, thawed.success());
                 }
                 _ => {
                     self.machine.berth("list");
@@ -283,7 +424,7 @@ impl Soak<'_> {
                     let what = process.command_line();
                     self.is_wrong(format!("a process of {user} is in `{place}`: {what}"));
                 }
-                self.count("looks at users' processes");
+                self.count(LOOKS);
             }
         }
     }

@@ -143,6 +143,32 @@ fn a_login_is_on_record_with_what_it_used() {
     });
 }
 
+/// A trial changes nothing but the account.
+#[test]
+fn a_session_whose_profile_does_not_enforce_is_on_record() {
+    Machine::run(|machine| {
+        fs::create_dir_all("/var/log").unwrap();
+        machine.policy(&Policy {
+            rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
+            ..Policy::with_profile("enforce = false\nuser = { tasks_max = 50 }")
+        });
+        let id = machine.next_session().to_string();
+        let look = "readlink /proc/self/ns/mnt";
+        assert_eq!(machine.ssh("alice", look).ok(), machine.host(look).ok());
+        let records = wait_for_records(1);
+        assert_eq!(records.len(), 1, "{records:#?}");
+        for (key, expected) in [("session", &*id), ("user", "alice"), ("profile", "test")] {
+            assert_eq!(value(&records[0], key), expected, "{records:#?}");
+        }
+        // By its own cgroup: this is known without controllers, too.
+        let cpu = |key| value(&records[0], key).parse::<u64>().unwrap_or_default();
+        assert!(
+            cpu("cpu_user_us") + cpu("cpu_system_us") > 0,
+            "{records:#?}"
+        );
+    });
+}
+
 #[test]
 fn logins_that_end_at_once_are_each_on_record_once() {
     Machine::run(|machine| {

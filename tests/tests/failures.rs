@@ -346,13 +346,20 @@ fn a_worker_killed_at_any_moment_leaves_nothing_and_refuses() {
 }
 
 #[test]
-fn a_user_that_nss_does_not_know_is_refused_without_a_crash() {
+fn a_user_that_nss_does_not_know_gets_what_on_error_says_without_a_crash() {
     Machine::run(|machine| {
+        let before = machine.settled();
         let open = "pamtester login ghost acct_mgmt open_session close_session 2>&1";
-        let said = machine.host(open).refused();
-        assert_eq!(said.status.code(), Some(1), "{said:?}");
-        machine.logged("user \"ghost\" is not known here");
-        assert_eq!(machine.su("root", "echo in").ok(), "in");
+        for (answer, code) in [("deny", 1), ("allow", 0)] {
+            machine.forget_log();
+            machine.policy(&Policy::default().on_error(answer));
+            let said = machine.host(open);
+            assert_eq!(said.status.code(), Some(code), "{answer}: {said:?}");
+            let line = machine.logged("user \"ghost\" is not known here");
+            assert!(line.contains(&format!("on_error = {answer}")), "{line}");
+            assert_eq!(machine.su("root", "echo in").ok(), "in");
+            machine.assert_nothing_left(&before);
+        }
     });
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A build's folder with programs that say who they are, and the packages that are made of them.
@@ -147,23 +147,47 @@ fn the_rpm_has_the_files_and_modes_of_the_debian_package() {
     assert_eq!(config, ["/etc/berth/policy.toml"]);
 }
 
+/// A copy of the sources, as somebody with this umask has it, and of what was built; a script in there.
+fn copied(built: &Built, folder: &Path, umask: &str, script: &str) -> Command {
+    let copy = "umask \"$2\" && mkdir -p \"$0/target\" && cp -r \"$1\" \"$0/target\" &&
+        cp -r packaging docs Cargo.toml ./*.md LICENSE-* \"$0\"";
+    let mut sh = Command::new("sh");
+    sh.args(["-c", copy]).arg(folder);
+    sh.arg(built.0.join("release")).arg(umask);
+    sh.current_dir(berth_tests::tree());
+    stdout(sh);
+    let mut command = Command::new(folder.join("packaging").join(script));
+    command.env_remove("CARGO_TARGET_DIR");
+    command
+}
+
+/// The step after cargo's of what `packaging/reproduce` compares as a whole.
+#[test]
+fn the_debian_package_has_the_same_bytes_wherever_it_is_made() {
+    let built = Built::new("same");
+    // The stand-in would print its own place as the shell's completions.
+    fs::write(built.0.join("release/berth"), "#!/bin/true\n").unwrap();
+    let made = |place: &str, umask, zone, language| {
+        let mut build = copied(&built, &built.0.join(place), umask, "build-deb");
+        build.envs([("TZ", zone), ("LC_ALL", language)]);
+        build.env("SOURCE_DATE_EPOCH", "1700000000");
+        fs::read(last_line(build)).unwrap()
+    };
+    let first = made("a", "022", "UTC", "C");
+    // By the clock in whole seconds, the second is made at another time.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let second = made("b/deeper", "077", "Asia/Kathmandu", "C.UTF-8");
+    assert!(
+        first == second,
+        "see packaging/reproduce, which says what differs"
+    );
+}
+
 #[test]
 fn a_package_is_made_below_a_folder_with_a_blank_in_its_name() {
     let built = Built::new("blank");
     let folder = built.0.join("my src");
-    let copy = "mkdir -p \"$0/target\" && cp -r \"$1\" \"$0/target\" &&
-        cp -r packaging docs Cargo.toml ./*.md LICENSE-* \"$0\"";
-    let mut sh = Command::new("sh");
-    sh.args(["-c", copy])
-        .arg(&folder)
-        .arg(built.0.join("release"));
-    sh.current_dir(berth_tests::tree());
-    stdout(sh);
-    let script = |name: &str| {
-        let mut command = Command::new(folder.join("packaging").join(name));
-        command.env_remove("CARGO_TARGET_DIR");
-        command
-    };
+    let script = |name: &str| copied(&built, &folder, "022", name);
     let deb = last_line(script("build-deb"));
     assert!(of_deb(&deb).contains_key("/usr/bin/berth"), "{deb}");
     let refused = script("build-rpm").arg("--nodeps").output().unwrap();

@@ -22,6 +22,35 @@ fn a_setuid_program_gains_nothing() {
     });
 }
 
+/// Whoever could start it with more rights than their own would choose what it does with them. That it is for root only is
+/// another refusal, which comes later.
+#[test]
+fn the_helper_refuses_privilege_that_comes_from_its_file() {
+    Machine::run(|machine| {
+        machine
+            .host(
+                "cd /berth && for copy in setuid setgid capable; do cp berth-helper $copy; done &&
+                 chmod 4755 setuid && chmod 2755 setgid && setcap cap_sys_admin+ep capable",
+            )
+            .ok();
+        let uid = machine.uid("alice");
+        let as_alice = format!("setpriv --reuid={uid} --regid={uid} --clear-groups");
+        for copy in ["setuid", "setgid", "capable"] {
+            for word in ["", "apply", "--session"] {
+                machine.forget_log();
+                let said = machine.host(&format!("{as_alice} /berth/{copy} {word}"));
+                let why = "refusing to run in secure mode (AT_SECURE)";
+                assert_eq!(said.status.code(), Some(1), "{copy} {word}: {said:?}");
+                assert!(said.stderr.contains(why), "{copy} {word}: {said:?}");
+                machine.logged(why);
+            }
+        }
+        // What privilege there is makes the difference.
+        let said = machine.host(&format!("{as_alice} /berth/berth-helper"));
+        assert!(said.refused().stderr.contains("only for root"));
+    });
+}
+
 #[test]
 fn a_session_and_its_init_have_no_capability_no_new_privileges_and_a_filter() {
     Machine::run(|machine| {

@@ -50,6 +50,7 @@ berth_tests::cases! { UserModeLinux:
     a_clock_that_is_set_forward_ends_nothing_that_lingers
     a_record_has_what_its_session_used
     what_a_users_tasks_max_refuses_is_told_where_it_is_counted
+    the_lines_of_a_login_have_their_keys_in_the_order_of_the_document
     apply_brings_a_live_users_caps_to_the_policy_and_then_has_nothing_to_do
     apply_reaches_the_caps_of_sessions
     memory_in_use_is_not_taken_without_force

@@ -150,8 +150,28 @@ fn a_service_manager_is_no_session_and_in_the_berth_only_if_the_policy_isolates_
 
 #[test]
 fn what_is_not_enforced_changes_nothing_and_the_log_has_what_would_be() {
-    let profile = format!("enforce = false\nlogout = {{ linger = \"1h\" }}\n{CAPS}{NAMESPACES}");
+    let profile = format!(
+        "enforce = false\nmotd = true\nlogout = {{ linger = \"1h\" }}\n{CAPS}{NAMESPACES}\
+         rlimits = {{ nofile = 1000 }}\n[everyone]\nmemory_max = \"8G\"\n"
+    );
     let mut planned = planned("enforce", "pool = \"cs101\"", &profile);
+    let has_all = |planned: &Planned| {
+        let berth = &planned.berth;
+        [
+            !planned.everyone_caps.is_empty(),
+            planned.pool.is_some(),
+            !berth.user_caps.is_empty(),
+            !berth.session_caps.is_empty(),
+            !berth.rlimits.is_empty(),
+            berth.max_sessions.is_some(),
+            berth.notify,
+            berth.motd,
+            berth.logout.linger.is_some(),
+            berth.namespaces.any(),
+            berth.privileges.no_new_privs,
+        ]
+    };
+    assert_eq!(has_all(&planned), [true; 11], "there is all to be left out");
     planned.fit_to_application(JoinAbility::Yes, true).unwrap();
     assert_eq!(
         planned.notes,
@@ -161,10 +181,7 @@ fn what_is_not_enforced_changes_nothing_and_the_log_has_what_would_be() {
             "caps only: enforce = false"
         ]
     );
-    let berth = &planned.berth;
-    assert!(berth.user_caps.is_empty() && berth.session_caps.is_empty());
-    assert!(planned.pool.is_none() && !berth.namespaces.any());
-    assert_eq!((berth.max_sessions, berth.logout.linger), (None, None));
+    assert_eq!(has_all(&planned), [false; 11]);
 }
 
 #[test]

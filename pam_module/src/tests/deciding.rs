@@ -99,11 +99,25 @@ fn a_session_that_is_opened_without_privilege_is_told_of() {
 
 #[test]
 fn an_argument_that_is_not_understood_follows_on_error() {
+    // As much as no file of PAM's can hold with the libpam of Debian 12. What is said of it stays short.
+    let (long, start) = ("x".repeat(65_536), "x".repeat(100));
+    let long_and_allow = &format!("{long} on_error=allow");
+    let says_of_long = format!("wrong: unknown argument \"{start}...\"; the login ");
     for (line, verdict, says) in [
         (
             "polcy=/x",
             Verdict::Failed,
             r#"wrong: unknown argument "polcy=/x"; the login is refused"#,
+        ),
+        (
+            &long,
+            Verdict::Failed,
+            String::leak(says_of_long.clone() + "is refused"),
+        ),
+        (
+            long_and_allow,
+            Verdict::Pass,
+            String::leak(says_of_long + "goes on"),
         ),
         (
             "polcy=/x on_error=allow",

@@ -11,6 +11,7 @@ use super::{BootedCase, Case};
 pub const CASES: &[Case] = cases! {
     a_record_has_what_its_session_used
     what_a_users_tasks_max_refuses_is_told_where_it_is_counted
+    the_lines_of_a_login_have_their_keys_in_the_order_of_the_document
 };
 
 pub const CASES_UNDER_SYSTEMD: &[BootedCase] = cases! {
@@ -116,6 +117,64 @@ fn what_a_users_tasks_max_refuses_is_told_where_it_is_counted(machine: &mut Mach
         &today["everyone"]["today"]["tasks_refused"], counted,
         "{today}"
     );
+}
+
+/// The keys that the document lists for this event.
+fn documented(event: &str) -> Vec<&'static str> {
+    let document = include_str!("../../../../docs/running.md");
+    let (_, keys) = document.split_once(&format!("`{event}: session ")).unwrap();
+    let (keys, _) = keys.split_once('`').unwrap();
+    ["session"]
+        .into_iter()
+        .chain(keys.split_whitespace())
+        .collect()
+}
+
+/// The keys of a line of the log, in their order. A value with a blank is quoted.
+fn keys(line: &str) -> Vec<&str> {
+    let outside_quotes = line.split('"').step_by(2);
+    let words = outside_quotes.flat_map(str::split_whitespace);
+    words
+        .filter_map(|word| Some(word.split_once('=')?.0))
+        .collect()
+}
+
+/// Programs read these lines, and look for the key beside the one that they know.
+fn the_lines_of_a_login_have_their_keys_in_the_order_of_the_document(machine: &mut Machine) {
+    // Whoever logs in after a change of the namespaces gets a second berth, beside their first.
+    let policy = |namespace: &str| {
+        format!(
+            "version = 1\n[defaults]\nmissing_controller = \"warn\"\n[pool.cs101]\nmemory_max = \"500M\"\n\
+             [[rule]]\nname = \"not bob\"\nuser = \"bob\"\naction = \"deny\"\n\
+             [[rule]]\nname = \"all\"\nprofile = \"test\"\npool = \"cs101\"\n\
+             [profile.test]\nuser = {{ allowed_cpus = \"0\", tasks_max = 200 }}\n\
+             session = {{ memory_max = \"64M\", cpu_quota = \"50%\", tasks_max = 40 }}\n\
+             namespaces = {{ scope = \"user\", user = \"identity\", pid = true, {namespace} = true }}\n"
+        )
+    };
+    machine.policy_text(&policy("ipc"));
+    let first = format!("open session={} ", machine.next_session());
+    let (login, _) = machine.stay("alice");
+    let mut open = documented("open");
+    machine.policy_text(&policy("uts"));
+    let of_second = format!("open session={} ", machine.next_session());
+    let work = work("/disk/alice", &machine.probe(""));
+    machine.ssh("alice", &work);
+    assert_eq!(keys(&machine.logged(&of_second)), open);
+    let close = machine.logged(&of_second.replace("open", "close"));
+    assert_eq!(keys(&close), documented("close"));
+    // What a line has nothing for is left out, and the rest stands as before.
+    open.retain(|key| *key != "beside");
+    assert_eq!(keys(&machine.logged(&first)), open);
+    machine.su("bob", "true").refused();
+    open.retain(|key| {
+        [
+            "session", "user", "uid", "service", "tty", "rhost", "rule", "result",
+        ]
+        .contains(key)
+    });
+    assert_eq!(keys(&machine.logged("rule=\"not bob\"")), open);
+    login.end();
 }
 
 fn a_record_has_what_its_session_used_under_systemd(machine: &Booted) {
