@@ -95,7 +95,8 @@ pub fn sweep_until(
     }
     step(remove_tree_until(&private_tmp(id), until));
     step(remove_tree_until(&stale_tmp(id), until));
-    let folder = UserFolder::lock(uid);
+    let patient = || Instant::now() + UserFolder::PATIENCE;
+    let folder = UserFolder::lock_until(uid, until.unwrap_or_else(patient));
     if let (Some(tree), Ok(_)) = (tree, &folder) {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
         // folder's lock, so that no login finds it half gone.

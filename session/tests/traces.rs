@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use berth_protocol::{Instruction, install_filter};
@@ -303,6 +303,39 @@ fn nothing_of_a_users_goes_without_the_users_lock() {
         fs::remove_file("/run/berth/users/1001").unwrap();
         sweep(Some(&tree()), 1001, id(1)).unwrap();
         assert!(!Path::new("/run/tree/berth").exists() && !Record::path(id(1)).exists());
+    });
+}
+
+/// Has somebody take a user's lock who does not let it go.
+fn hold_lock(of: u32, options: &[&str]) -> Child {
+    let mut flock = Command::new("flock");
+    flock.args(options).arg(format!("{STATE}/users/{of}"));
+    flock.args(["sh", "-c", "echo held; exec sleep 60"]);
+    let mut holder = flock.stdout(Stdio::piped()).spawn().unwrap();
+    let told = holder.stdout.as_mut().unwrap();
+    BufReader::new(told).read_line(&mut String::new()).unwrap();
+    holder
+}
+
+#[test]
+fn a_lock_that_somebody_does_not_let_go_is_not_waited_for_and_its_holder_is_named() {
+    alone(|| {
+        enter(&dead(1));
+        let mut holder = hold_lock(1001, &["--no-fork"]);
+        let told = sweep(Some(&tree()), 1001, id(1)).unwrap_err().to_string();
+        let by = format!("/users/1001: process {} holds it", holder.id());
+        assert!(told.contains(&by), "{told}");
+        assert!(Record::path(id(1)).exists());
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        // Who has it from somebody who has ended is not named.
+        let mut locker = hold_lock(1001, &[]);
+        locker.kill().unwrap();
+        locker.wait().unwrap();
+        let told = UserFolder::lock_until(1001, Instant::now()).unwrap_err();
+        let told = told.to_string();
+        assert!(told.contains("a process that /proc/locks"), "{told}");
+        assert!(UserFolder::lock_until(1002, Instant::now()).is_ok());
     });
 }
 
