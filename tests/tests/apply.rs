@@ -291,6 +291,32 @@ fn an_exception_is_not_for_who_has_its_users_uid_after_them_and_a_new_name_is_to
     });
 }
 
+/// What waits for a user's terminal would otherwise be what systemd waits for at the end of the timer's service.
+#[test]
+fn who_writes_on_a_users_terminal_is_among_the_keepers_and_not_where_apply_is() {
+    Machine::run(|machine| {
+        let mut terminal = machine.ssh_terminal("alice");
+        terminal.run("true");
+        let uid = machine.uid("alice");
+        let words = format!("apply --uid={uid} --by=test --say=of-the-test");
+        let traced = machine.host(&format!(
+            "strace -f -qq -o /berth/trace -e trace=clone3,openat {PROGRAMS}/berth-helper {words}"
+        ));
+        traced.ok();
+        terminal.expect("of-the-test");
+        let trace = fs::read_to_string("/berth/trace").unwrap();
+        let keepers = trace.lines().find_map(|line| {
+            let (opened, number) = line.rsplit_once(" = ")?;
+            opened.contains("/berth-keepers\"").then_some(number)
+        });
+        let writer = format!(
+            "cgroup={}}}",
+            keepers.expect("nobody looks for the keepers")
+        );
+        assert!(trace.contains(&writer), "{trace}");
+    });
+}
+
 /// As a helper that is stopped holds it, or one that waits for a disk.
 #[test]
 fn a_users_lock_that_somebody_does_not_let_go_keeps_no_other_from_their_caps() {
