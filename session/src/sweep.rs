@@ -112,10 +112,16 @@ pub fn sweep_until(
     // The record goes last: as long as anything of the session is left, something says so.
     outcome?;
     let folder = folder?;
+    let by_systemd = tree.filter(|tree| tree.backend() == Backend::Systemd);
+    if by_systemd.is_some() {
+        // Before nothing names the session any more: where systemd is too busy to take caps back, the timer asks again. Without
+        // room for that it is tried this once.
+        let _ = systemd::mark_as_going_on(&folder);
+    }
     remove_if_there(&Record::unfinished(id))?;
     remove_if_there(&Record::path(id))?;
     folder.remove(id)?;
-    match tree.filter(|tree| tree.backend() == Backend::Systemd) {
+    match by_systemd {
         // With a user's last session their caps go, too.
         Some(tree) => systemd::take_back(tree, folder, uid),
         None => folder.remove_if_empty(),

@@ -19,6 +19,11 @@ use berth_session::{
 #[path = "../../tests/src/apart.rs"]
 mod apart;
 
+/// A cap that systemd has of UID 1001, and what stood there before.
+const DROP_IN: &str = "/run/systemd/system.control/user-1001.slice.d/50-TasksMax.conf";
+const BEFORE: &str =
+    r#"[{"property":{"name":"TasksMax","value":{"number":50}},"has_drop_in":false}]"#;
+
 /// Runs a test with a /run, a /var/lib and PIDs of its own.
 #[track_caller]
 fn alone<T: FnOnce()>(test: T) {
@@ -516,14 +521,12 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
             fs::write(slice.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
         };
         let take_back = || take_back(&tree, UserFolder::lock(1001).unwrap(), 1001).unwrap();
-        let drop_in = Path::new("/run/systemd/system.control/user-1001.slice.d/50-TasksMax.conf");
+        let drop_in = Path::new(DROP_IN);
         let users = Path::new(STATE).join("users");
-        let before =
-            r#"[{"property":{"name":"TasksMax","value":{"number":50}},"has_drop_in":false}]"#;
         for whose in ["1001", "everyone"] {
             let before_file = users.join(whose).join("before");
             fs::create_dir_all(users.join(whose)).unwrap();
-            fs::write(&before_file, before).unwrap();
+            fs::write(&before_file, BEFORE).unwrap();
             fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
             fs::write(drop_in, "").unwrap();
             enter(&dead(1));
@@ -551,6 +554,24 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
         start_manager();
         take_back();
         assert!(!users.join("1001").exists());
+    });
+}
+
+/// A login's roll-back tries once.
+#[test]
+fn caps_that_cannot_be_taken_back_with_the_last_session_are_by_who_asks_again() {
+    alone(|| {
+        let tree = Tree::at("/run/tree".into(), Backend::Systemd);
+        enter(&dead(1));
+        let folder = Path::new(STATE).join("users/1001");
+        fs::write(folder.join("before"), BEFORE).unwrap();
+        // Nothing that a file's removal removes.
+        fs::create_dir_all(DROP_IN).unwrap();
+        sweep(Some(&tree), 1001, id(1)).unwrap_err();
+        assert_eq!(who_goes_on().unwrap(), [1001]);
+        fs::remove_dir(DROP_IN).unwrap();
+        take_back(&tree, UserFolder::lock(1001).unwrap(), 1001).unwrap();
+        assert!(!folder.exists());
     });
 }
 
