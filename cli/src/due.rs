@@ -1,6 +1,7 @@
 //! What is due each minute: exceptions that end, windows of time, penalties, and caps of who has gone (`berth apply --due`).
 
 use std::path::Path;
+use std::time::Instant;
 
 use berth_config::Policy;
 use berth_session::systemd::{self, Bus, Held, TIMER, is_booted};
@@ -70,7 +71,10 @@ fn take_caps_back() -> Result<(), Exit> {
             done = Err(Exit::NotSo);
         }
     };
-    let take_back = |uid| systemd::take_back(&Tree::find()?, UserFolder::lock(uid)?, uid);
+    // For all of them together: a lock that somebody does not let go keeps nobody from the rest.
+    let until = Instant::now() + UserFolder::PATIENCE;
+    let take_back =
+        |uid| systemd::take_back(&Tree::find()?, UserFolder::lock_until(uid, until)?, uid);
     match systemd::who_goes_on() {
         Ok(uids) => uids
             .into_iter()

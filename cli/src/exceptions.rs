@@ -63,8 +63,11 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
         let since = now.duration_since(one.end());
         one.is_over(now) && since.is_ok_and(|since| since < BELIEVED)
     };
+    // What is not believed is kept; what it gave goes once.
+    let is_kept = |one: &Exception| one.is_over(now) && !one.is_taken_back;
     let all = ExceptionFile::of(&Places::system(), uid).read();
-    if !all.map_err(not_so)?.iter().any(|one| one.is_over(now)) {
+    let is_due = |one: &Exception| goes(one) || is_kept(one);
+    if !all.map_err(not_so)?.iter().any(is_due) {
         return Ok(());
     }
     let applied = bring(helper, uid, "expired")?;
@@ -75,8 +78,10 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
         let changing = Changing::begin()?;
         let file = changing.of(uid);
         let all = file.read().map_err(not_so)?;
-        let (over, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(goes);
-        if !over.is_empty() {
+        let (over, mut kept): (Vec<_>, Vec<_>) = all.into_iter().partition(goes);
+        let known = kept.iter_mut().filter(|one| is_kept(one));
+        let known = known.map(|one| one.is_taken_back = true).count();
+        if !over.is_empty() || known > 0 {
             file.write(&kept).map_err(not_so)?;
             log("unset", (uid, caller::name_of(uid)), "expired", &over);
         }

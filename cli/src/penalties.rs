@@ -1,10 +1,12 @@
 //! Penalties, a round each minute (`berth apply --due`): what users have used, and what comes of it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use berth_config::{Login, Machine, Places, Policy, Standing, Standings, Track, Tracks};
+use berth_config::{
+    Login, Machine, Places, Policy, Standing, Standings, StateError, Track, Tracks,
+};
 use berth_session::{Applied, Group, Line, Tree, UserFolder};
 use nix::fcntl::Flock;
 
@@ -26,7 +28,7 @@ pub struct Changing {
     places: Places,
     standings: Standings,
     tracks: Tracks,
-    /// A file was damaged: what it said of users' quotas is not known.
+    /// The file was damaged: what it said of users' quotas is not known.
     is_lost: bool,
     _lock: Flock<File>,
 }
@@ -40,17 +42,24 @@ struct Turn {
 }
 
 impl Changing {
-    /// Waits until nobody else does. What is damaged is named, and begins anew.
+    /// Waits until nobody else does. What is damaged is named, and begins anew. Nothing that can be put right (a mode, a disk, a
+    /// version) costs anybody their step.
     fn begin() -> Result<Changing, Exit> {
         let places = Places::system();
         let path = places.tracks.with_extension("lock");
         let lock = lock::wait(&path)
             .map_err(|error| not_so(format!("cannot lock {}: {error}", path.display())))?;
-        let standings = Standings::read(&places);
+        let (standings, is_lost) = match Standings::read(&places) {
+            Err(error @ StateError::Damaged { .. }) => {
+                not_so(error);
+                (Standings::default(), true)
+            }
+            standings => (standings.map_err(not_so)?, false),
+        };
         let tracks = Tracks::read(&places);
         Ok(Changing {
-            is_lost: standings.is_err(),
-            standings: standings.map_err(not_so).unwrap_or_default(),
+            is_lost,
+            standings,
             tracks: tracks.map_err(not_so).unwrap_or_default(),
             places,
             _lock: lock,
@@ -59,10 +68,14 @@ impl Changing {
 
     fn write(&self) -> Result<(), Exit> {
         // In this order: an offence that is lost is better than one that counts twice.
-        let tracks = self.tracks.write(&self.places);
-        tracks
-            .and_then(|()| self.standings.write(&self.places))
-            .map_err(not_so)?;
+        self.tracks.write(&self.places).map_err(not_so)?;
+        let path = &self.places.penalties;
+        if self.is_lost {
+            // What is left of it may be of use to who wants to know.
+            fs::rename(path, path.with_extension("damaged"))
+                .map_err(|error| not_so(format!("cannot put {} aside: {error}", path.display())))?;
+        }
+        self.standings.write(&self.places).map_err(not_so)?;
         // No caps hang on it. The next round writes it anew, and until then a step that is over shows as over by its time.
         let _ = told::write(&self.standings.users);
         Ok(())
@@ -88,7 +101,9 @@ pub fn round(policy: &Policy, helper: &Helper) -> Result<Vec<Applied>, Exit> {
     } else {
         turns.iter().for_each(|(uid, turn)| turn.log(*uid));
     }
-    let (mut all, mut done) = (Vec::new(), written);
+    let is_lost = changing.is_lost;
+    let lost = if is_lost { Err(Exit::Partly) } else { Ok(()) };
+    let (mut all, mut done) = (Vec::new(), written.and(lost));
     // One who cannot be brought to their step keeps nobody from theirs.
     let mut part = |uids: &[u32], say: Option<&str>| match bring(helper, uids, say) {
         Ok(applied) => all.extend(applied),
@@ -97,7 +112,6 @@ pub fn round(policy: &Policy, helper: &Helper) -> Result<Vec<Applied>, Exit> {
     // All others whom a file names, too: a login may have come between a setting of the clock and this.
     let named = changing.standings.users.keys().copied();
     let named: Vec<u32> = named.filter(|uid| !turns.contains_key(uid)).collect();
-    let is_lost = changing.is_lost;
     drop(changing);
     for (uid, turn) in turns {
         part(&[uid], turn.say.as_deref());

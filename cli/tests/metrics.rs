@@ -218,11 +218,12 @@ fn no_name_breaks_out_of_its_quotes() {
 fn a_file_is_written_whole_where_nobody_else_can_write() {
     let run = sessions(&[("alice", 1)]);
     let out = Folder::new();
-    let metrics = |file: &str| {
+    let program = "/run/berth-program metrics --output /run/out";
+    let after = |before: &str, file: &str| {
         let mount = format!("mkdir /run/out; mount --bind {} /run/out", out.display());
-        let program = "/run/berth-program metrics --output /run/out";
-        Ran::of(&mut run.shell(&format!("{mount}; exec {program}/{file}")))
+        Ran::of(&mut run.shell(&format!("{mount}; {before} exec {program}/{file}")))
     };
+    let metrics = |file: &str| after("", file);
     let file = out.write("b.prom", "old");
     let old = fs::File::open(&file).unwrap();
     assert_eq!(metrics("b.prom").ok(), "");
@@ -237,6 +238,12 @@ fn a_file_is_written_whole_where_nobody_else_can_write() {
     assert_eq!(mode & 0o777, 0o644);
     // Another file by the same name: whoever reads the old one reads on in it.
     assert_eq!(std::io::read_to_string(old).unwrap(), "old");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+    // Nor is anything left of one that was killed, once there was another.
+    let kill = "strace -qq -o /dev/null -e inject=?rename,?renameat,?renameat2:signal=KILL";
+    let killed = format!("! {kill} {program}/b.prom; ls -A /run/out;");
+    let told = after(&killed, "b.prom").ok();
+    assert_eq!(told.lines().count(), 2, "{told}");
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
     for mode in [0o775, 0o757, 0o1777] {
         fs::set_permissions(&out, Permissions::from_mode(mode)).unwrap();

@@ -90,6 +90,35 @@ fn a_quota_that_cannot_be_given_back_at_once_is_later_and_keeps_nobody_elses() {
 }
 
 #[test]
+fn a_file_that_can_be_put_right_costs_nobody_their_step_and_a_damaged_one_is_kept() {
+    let run = Run::new();
+    let places = Places::under(&run.root());
+    let users = BTreeMap::from([(ALICE, standing("alice"))]);
+    Standings { users }.write(&places).unwrap();
+    let file = &places.penalties;
+    let whole = fs::read_to_string(file).unwrap();
+    let chmod = |mode| fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
+    let later = whole.replace("{\"format\":2", "{\"format\":3");
+    for (mode, text, why) in [
+        (0o664, &whole, "penalties is not used: "),
+        (0o600, &later, "penalties is of another version of Berth: "),
+    ] {
+        chmod(mode);
+        fs::write(file, text).unwrap();
+        let (ran, _) = round(&run, "echo '[]'");
+        assert!(ran.code == Some(1) && ran.err.contains(why), "{ran:?}");
+        assert_eq!(fs::read_to_string(file).unwrap(), *text);
+    }
+    fs::write(file, &whole[..99]).unwrap();
+    let (ran, asked) = round(&run, "echo '[]'");
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.err.contains("penalties is damaged: "), "{ran:?}");
+    assert!(!file.exists() && !asked.contains("--uid"), "{asked}");
+    let kept = fs::read_to_string(file.with_extension("damaged"));
+    assert_eq!(kept.unwrap(), whole[..99]);
+}
+
+#[test]
 fn a_penalty_is_forgiven_whatever_the_helper_does_and_a_file_of_exceptions_says() {
     let run = Run::new();
     let places = Places::under(&run.root());
@@ -165,13 +194,15 @@ fn a_clock_that_is_years_ahead_ends_no_exception_for_good() {
             until,
             by: "root".into(),
             reason: None,
+            is_taken_back: false,
         };
         of(uid).write(&[exception]).unwrap();
     }
-    let asked = shell(&run, POLICY, "$due");
-    // One whose clock was years behind when it was made is of no other look, and its caps go.
+    let asked = shell(&run, POLICY, "$due; $due; $due");
+    // One whose clock was years behind when it was made is of no other look, and its caps go. Once: it stays for ever.
     for uid in [ALICE, BOB] {
-        assert!(asked.contains(&format!("--uid={uid}")), "{asked}");
+        let of_them = asked.matches(&format!("--uid={uid}")).count();
+        assert_eq!(of_them, 1, "{asked}");
     }
     assert_eq!(of(ALICE).read().unwrap(), []);
     assert_eq!(of(BOB).read().unwrap().len(), 1);

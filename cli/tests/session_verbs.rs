@@ -594,6 +594,7 @@ fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_ling
         until: 4_000_000_000,
         by: "root".into(),
         reason: None,
+        is_taken_back: false,
     };
     let written = ExceptionFile::of(&places, 4_000_002).write(&[exception]);
     written.unwrap();

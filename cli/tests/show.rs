@@ -106,6 +106,7 @@ fn show_of_a_user_with_two_uids_has_the_exceptions_of_both() {
             until: 4_000_000_000,
             by: "root".into(),
             reason: None,
+            is_taken_back: false,
         };
         ExceptionFile::of(&places, uid).write(&[exception]).unwrap();
     }

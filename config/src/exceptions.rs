@@ -47,6 +47,9 @@ pub struct Exception {
     pub by: String,
     /// What for.
     pub reason: Option<String>,
+    /// It is over by a clock that may be wrong, and is kept; what it gave has been taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_taken_back: bool,
 }
 
 impl Exception {
@@ -335,6 +338,7 @@ mod tests {
             until: u64::MAX >> 16,
             by: "root".into(),
             reason: None,
+            is_taken_back: false,
         }
     }
 

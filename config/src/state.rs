@@ -33,6 +33,14 @@ pub enum StateError {
         /// What to do, or what becomes of it.
         remedy: &'static str,
     },
+    /// Another version has written it.
+    #[error("{path} is of another version of Berth: its format is {format}, and not {FORMAT}; install that one, or remove the file", path = .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+    },
     /// What it says cannot be in force on this machine.
     #[error("{path} does not fit this machine: {why}; {remedy}", path = .path.display())]
     NotHere {
@@ -79,16 +87,21 @@ pub(crate) fn read<T: DeserializeOwned>(
         }
         Err(error) => return Err(error.into()),
     };
-    let damaged = |why: String| StateError::Damaged {
-        path: path.into(),
-        why,
-        remedy,
-    };
+    let path = path.to_owned();
     let mut text = String::new();
-    file.take(LARGEST)
-        .read_to_string(&mut text)
-        .map_err(|error| damaged(error.to_string()))?;
-    parsed(&text).map(Some).map_err(damaged)
+    let why = match file.take(LARGEST).read_to_string(&mut text) {
+        Ok(_) => match parsed(&text) {
+            Ok(state) => return Ok(Some(state)),
+            Err(why) => why,
+        },
+        Err(error) if error.kind() == ErrorKind::InvalidData => error.to_string(),
+        // That says nothing of the file, which may be whole.
+        Err(source) => return Err(SourceError::Read { path, source }.into()),
+    };
+    match serde_json::from_str::<Stored<&RawValue>>(&text) {
+        Ok(Stored { format, .. }) if format != FORMAT => Err(StateError::Format { path, format }),
+        _ => Err(StateError::Damaged { path, why, remedy }),
+    }
 }
 
 /// What a file's text says, or what is wrong with it.
@@ -144,6 +157,26 @@ mod tests {
         assert!(matches!(read::<u32>(&path, ""), Ok(None)));
         std::os::unix::fs::symlink(&path, &path).unwrap();
         assert!(read::<u32>(&path, "").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_now_or_by_this_version_is_not_damaged() {
+        let folder = Folder::new();
+        let path = folder.join("state");
+        std::fs::write(&path, [b'"', 0xff]).unwrap();
+        let told = read::<u32>(&path, "").unwrap_err();
+        assert!(matches!(told, StateError::Damaged { .. }), "{told}");
+        let later = text_of(&7).unwrap().replace(":2,", ":3,");
+        std::fs::write(&path, later).unwrap();
+        let told = read::<u32>(&path, "").unwrap_err();
+        assert!(
+            matches!(told, StateError::Format { format: 3, .. }),
+            "{told}"
+        );
+        // Nothing is mapped at its beginning, which the kernel calls an input/output error.
+        let told = read::<u32>(Path::new("/proc/self/mem"), "").unwrap_err();
+        let reads = matches!(told, StateError::Source(SourceError::Read { .. }));
+        assert!(reads, "{told}");
     }
 
     #[test]

@@ -49,6 +49,7 @@ fn excepted(cap: &str) -> Layers {
         until: u64::MAX >> 16,
         by: "root".into(),
         reason: None,
+        is_taken_back: false,
     }]);
     Layers {
         exceptions: exceptions.unwrap(),

@@ -147,7 +147,7 @@ fn say(text: &str, uids: &[u32]) {
     for uid in uids {
         let groups = UserFolder::records_of(*uid).into_iter();
         let groups = groups.filter_map(|record| Some(tree.group(record.cgroup.as_ref()?)));
-        let mut speaker = Speaker::default();
+        let mut speaker = Speaker::among_keepers(&tree);
         speaker.say(&groups.collect::<Vec<_>>(), *uid, &[text.to_owned()]);
         speaker.wait(LISTENING);
     }

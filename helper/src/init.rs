@@ -27,7 +27,7 @@ use std::path::Path;
 use berth_config::outcome::UserNamespace;
 use berth_protocol::{INIT, install_filter, namespace};
 use berth_session::filter::{self, Others};
-use berth_session::{NamespaceIds, Role};
+use berth_session::{NamespaceIds, Role, UserFolder};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -120,8 +120,9 @@ impl Plan<'_> {
         .fold(0, |all, flag| all | flag)
     }
 
-    /// Starts the init. It mounts while the caller does other things; [`Init::finish`] waits for it.
-    pub fn start(&self) -> Result<Init> {
+    /// Starts the init. It mounts while the caller does other things; [`Init::finish`] waits for it. `locked` is what the caller
+    /// holds the lock of.
+    pub fn start(&self, locked: Option<&UserFolder>) -> Result<Init> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| Error::Init(error.to_string()))?;
         match sys::clone(self.first_flags(), None).map_err(Error::Namespaces)? {
             Cloned::Parent { child, pidfd } => Ok(Init {
@@ -132,7 +133,9 @@ impl Plan<'_> {
             Cloned::Child => {
                 drop(ours);
                 let mut pipe = theirs;
-                if let Err(error) = self.set_up() {
+                // Before all else: where a disk hangs, what follows may be where not even SIGKILL ends it.
+                let left = locked.map_or(Ok(()), UserFolder::leave_to_the_parent);
+                if let Err(error) = left.map_err(Error::from).and_then(|()| self.set_up()) {
                     let (kind, why) = match error {
                         Error::TmpFull(why) => (FULL, why),
                         error => (FAILED, error.to_string()),

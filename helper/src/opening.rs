@@ -98,7 +98,7 @@ impl<'a> Opening<'a> {
         let plan = self.init_plan();
         let own = match (plan.flags(), self.planned.berth.namespaces.scope) {
             (0, _) | (_, Scope::User) => None,
-            (_, Scope::Session) => Some(plan.start()?),
+            (_, Scope::Session) => Some(plan.start(None)?),
         };
         clean_up_after_the_dead(self.planned.login.uid);
         let mut record = self.record()?;
@@ -174,7 +174,7 @@ impl<'a> Opening<'a> {
             let mut membership = match Membership::find(&folder, &needs)? {
                 Some(found) => found,
                 None => {
-                    let mut init = plan.start()?;
+                    let mut init = plan.start(Some(&folder))?;
                     let (role, namespaces) = init.finish(plan)?;
                     let id = self.prepared.id;
                     Membership::found_by(&folder, id, &needs, init, role, namespaces)?

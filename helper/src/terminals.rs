@@ -1,14 +1,14 @@
 //! A session's terminals, and writing on them.
 
 use std::collections::BTreeSet;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::time::Duration;
 
 use berth_protocol::is_invisible;
-use berth_session::{Group, Stat};
+use berth_session::{Group, Stat, Tree};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -29,9 +29,23 @@ const LINE: usize = 400;
 /// of a FUSE file whose server does not answer, and others ask for another line discipline, even close(2) waits,
 /// O_NONBLOCK or not. The keeper must see the end of the login meanwhile.
 #[derive(Debug, Default)]
-pub struct Speaker(Option<(Pid, OwnedFd)>);
+pub struct Speaker {
+    child: Option<(Pid, OwnedFd)>,
+    /// The cgroup of the child; its parent's where there is none.
+    place: Option<File>,
+}
 
 impl Speaker {
+    /// One whose child is among the keepers: whoever waits for all that is in their own cgroup, as systemd does at a unit's end,
+    /// waits for no terminal.
+    pub fn among_keepers(tree: &Tree) -> Speaker {
+        Speaker {
+            child: None,
+            // Users have sessions, so it is there; a line is not worth more.
+            place: File::open(tree.keepers().path()).ok(),
+        }
+    }
+
     /// Says lines on each terminal of a user's that a program of these sessions has for its own, unless its user has said
     /// `mesg n`. Who has no terminal (sftp, a cron job) is told nothing: what programs print is not for us to mix with.
     pub fn say(&mut self, groups: &[Group], uid: u32, lines: &[String]) {
@@ -54,7 +68,9 @@ impl Speaker {
 
     /// Waits until all is said, for at most so long.
     pub fn wait(&self, at_most: Duration) {
-        let Some((_, pidfd)) = &self.0 else { return };
+        let Some((_, pidfd)) = &self.child else {
+            return;
+        };
         let timeout = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
         // Whatever it returns: who is still at it then ends with the speaker.
         let _ = poll(
@@ -66,7 +82,7 @@ impl Speaker {
     /// Ends it, however long that takes. Left to whoever reaps orphans it would stay, where that is a user's program that reaps
     /// none, among the keepers, of which there may be any number.
     pub fn end(&self) {
-        let Some((child, pidfd)) = &self.0 else {
+        let Some((child, pidfd)) = &self.child else {
             return;
         };
         let _ = sys::pidfd_kill(pidfd.as_fd(), Signal::SIGKILL); // it may have ended
@@ -78,7 +94,8 @@ impl Speaker {
         if self.is_speaking() {
             return;
         }
-        self.0 = match sys::clone(0, None) {
+        let place = self.place.as_ref().map(AsFd::as_fd);
+        self.child = match sys::clone(0, place) {
             Ok(Cloned::Child) => {
                 // The keeper's locks must not live longer than the keeper, nor its sockets.
                 if sys::close_from(0).is_ok() {
@@ -93,14 +110,14 @@ impl Speaker {
 
     fn is_speaking(&self) -> bool {
         let ended = |child| waitpid(child, Some(WaitPidFlag::WNOHANG));
-        let child = self.0.as_ref().map(|(child, _)| *child);
+        let child = self.child.as_ref().map(|(child, _)| *child);
         child.is_some_and(|child| matches!(ended(child), Ok(WaitStatus::StillAlive)))
     }
 }
 
 impl Drop for Speaker {
     fn drop(&mut self) {
-        if let Some((_, pidfd)) = &self.0 {
+        if let Some((_, pidfd)) = &self.child {
             let _ = sys::pidfd_kill(pidfd.as_fd(), Signal::SIGKILL); // it may have ended
         }
         self.is_speaking(); // reaps it, if it is not held up
@@ -175,9 +192,9 @@ mod tests {
         let mut speaker = Speaker::default();
         let begun = std::time::Instant::now();
         speaker.in_child(|| std::thread::sleep(std::time::Duration::from_secs(30)));
-        let held = speaker.0.as_ref().map(|(child, _)| *child);
+        let held = speaker.child.as_ref().map(|(child, _)| *child);
         speaker.in_child(|| {});
-        let second = speaker.0.as_ref().map(|(child, _)| *child);
+        let second = speaker.child.as_ref().map(|(child, _)| *child);
         assert_eq!(held, second, "one at a time");
         assert!(speaker.is_speaking());
         drop(speaker);
@@ -195,7 +212,7 @@ mod tests {
         let mut speaker = Speaker::default();
         speaker.end();
         speaker.in_child(|| std::thread::sleep(std::time::Duration::from_secs(30)));
-        let child = speaker.0.as_ref().map(|(child, _)| *child);
+        let child = speaker.child.as_ref().map(|(child, _)| *child);
         speaker.end();
         let left = waitpid(child.unwrap(), Some(WaitPidFlag::WNOHANG));
         assert_eq!(left, Err(Errno::ECHILD));

@@ -18,6 +18,14 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Somebody holds a lock for too long.
+    #[error("cannot lock {}: {by} holds it and does not let it go; if it hangs or was stopped, kill it (kill -KILL)", path.display())]
+    Held {
+        /// What is locked.
+        path: PathBuf,
+        /// Who holds it.
+        by: String,
+    },
     /// The machine has no cgroup v2 hierarchy.
     #[error(
         "no cgroup2 file system is mounted (see /proc/self/mountinfo): mount one, or set cgroup = \"keep\""

@@ -1,12 +1,16 @@
 //! A user's folder under /run/berth/users: the lock on the user's sessions, and the list of them.
 
 use std::fs::{self, DirEntry, File, OpenOptions};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::{major, minor};
+use nix::unistd::close;
 
 use crate::{Error, Record, Result, SessionId, State, remove_file};
 
@@ -31,23 +35,32 @@ pub struct UserFolder {
 }
 
 impl UserFolder {
+    /// How long who sees to many users waits for one's lock. It is held for moments; who holds one for longer hangs, or was
+    /// stopped.
+    pub const PATIENCE: Duration = Duration::from_secs(5);
+
     /// Makes the folder if need be, and waits for its lock.
     pub fn lock(uid: u32) -> Result<UserFolder> {
-        UserFolder::lock_path(Path::new(USERS).join(uid.to_string()))
+        UserFolder::lock_path(Path::new(USERS).join(uid.to_string()), None)
+    }
+
+    /// The same for who must not wait for ever: it is tried once in any case, and again until then.
+    pub fn lock_until(uid: u32, until: Instant) -> Result<UserFolder> {
+        UserFolder::lock_path(Path::new(USERS).join(uid.to_string()), Some(until))
     }
 
     /// The folder of all users together. Who holds a user's lock may wait for this one, and not the other
     /// way round.
     pub fn lock_everyone() -> Result<UserFolder> {
-        UserFolder::lock_path(Path::new(USERS).join(EVERYONE))
+        UserFolder::lock_path(Path::new(USERS).join(EVERYONE), None)
     }
 
     /// Waits until nobody else brings the caps of all users up to date. Who holds this lock may wait for any other.
     pub fn lock_applying() -> Result<UserFolder> {
-        UserFolder::lock_path(Path::new(USERS).join(APPLYING))
+        UserFolder::lock_path(Path::new(USERS).join(APPLYING), None)
     }
 
-    fn lock_path(path: PathBuf) -> Result<UserFolder> {
+    fn lock_path(path: PathBuf, until: Option<Instant>) -> Result<UserFolder> {
         let mut prepared = 0;
         loop {
             // Root only: whoever can open a folder can lock it.
@@ -73,8 +86,11 @@ impl UserFolder {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(Error::file("open", &path, error)),
             };
-            let lock = Flock::lock(file, FlockArg::LockExclusive)
-                .map_err(|(_, errno)| Error::file("lock", &path, errno))?;
+            let lock = match until {
+                Some(until) => lock_until(file, &path, until)?,
+                None => Flock::lock(file, FlockArg::LockExclusive)
+                    .map_err(|(_, errno)| Error::file("lock", &path, errno))?,
+            };
             // The folder may have been removed while we waited: then this lock is on nothing.
             let held = lock
                 .metadata()
@@ -83,6 +99,13 @@ impl UserFolder {
                 return Ok(UserFolder { path, _lock: lock });
             }
         }
+    }
+
+    /// Closes the lock's descriptor in a child that was made while it is held, and that never returns to where it ends: it would
+    /// hold the lock for as long as it lives, whatever becomes of its parent.
+    pub fn leave_to_the_parent(&self) -> Result<()> {
+        let closed = close(self._lock.as_raw_fd());
+        closed.map_err(|errno| Error::file("close", &self.path, errno))
     }
 
     /// Enters a session.
@@ -178,6 +201,49 @@ impl UserFolder {
     fn entry(&self, id: SessionId) -> PathBuf {
         self.path.join(id.to_string())
     }
+}
+
+/// Locks a file, or says who does not let it go.
+pub(crate) fn lock_until(mut file: File, path: &Path, until: Instant) -> Result<Flock<File>> {
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((same, Errno::EWOULDBLOCK)) if Instant::now() < until => file = same,
+            Err((same, Errno::EWOULDBLOCK)) => {
+                let by = holder(&same);
+                let by = by.map_or("a process that /proc/locks does not name".into(), |pid| {
+                    format!("process {pid}")
+                });
+                return Err(Error::Held {
+                    path: path.into(),
+                    by,
+                });
+            }
+            Err((_, errno)) => return Err(Error::file("lock", path, errno)),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The PID of who has locked a file (proc_locks(5)). Who has inherited the lock since is not named there.
+fn holder(file: &File) -> Option<String> {
+    let is = file.metadata().ok()?;
+    let known = format!(
+        "{:02x}:{:02x}:{}",
+        major(is.dev()),
+        minor(is.dev()),
+        is.ino()
+    );
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // Who waits stands behind an arrow.
+    let mut locks = locks.lines().map(|line| line.split_whitespace().skip(1));
+    locks.find_map(|mut words| match words.next()? {
+        "FLOCK" => {
+            let pid = words.nth(2)?;
+            (words.next()? == known).then(|| pid.into())
+        }
+        _ => None,
+    })
 }
 
 /// What is in a folder. One that is not there has nothing. Of one that cannot be read to its end nothing is told: what the

@@ -2,6 +2,7 @@
 //! down.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
@@ -21,6 +22,9 @@ pub struct Leftover {
     /// The user, where a record says who it was.
     pub user: Option<String>,
     uid: Option<u32>,
+    /// It was put aside as a whole, so it is no session's, whoever runs. When files were made says less: a clock may have been
+    /// set since the boot.
+    is_aside: bool,
     /// Where it is: the record, the entry among the user's sessions, the private /tmp. A cgroup goes before these, so one
     /// that is alone is no session's that this machine has had.
     pub traces: Vec<PathBuf>,
@@ -123,7 +127,7 @@ fn each_of<T>(all: Vec<Result<Leftover>>, deed: impl Fn(Leftover) -> Result<T>) 
     let mut are_keepers_known = false;
     let once_known = |one: Result<Leftover>| {
         let one = one?;
-        if !are_keepers_known && !one.has_record() {
+        if !are_keepers_known && !one.has_record() && !one.is_aside {
             no_unknown_keeper()?;
             are_keepers_known = true;
         }
@@ -183,8 +187,11 @@ impl Found {
             id,
             user: None,
             uid,
+            is_aside: true,
             traces: Vec::new(),
         });
+        let name = trace.file_name().and_then(OsStr::to_str);
+        one.is_aside &= name.is_some_and(|name| name.starts_with(STALE));
         one.uid = one.uid.or(uid);
         one.traces.push(trace);
         one

@@ -20,7 +20,7 @@ pub const PRIVATE_TMP: &str = "/var/lib/berth/tmp";
 /// takes longer than moments.
 const DYING: Duration = Duration::from_secs(10);
 
-/// How long a folder that somebody goes on filling is emptied before the keeper's next try.
+/// How long a folder that somebody goes on filling, or making deeper, is emptied before the keeper's next try.
 const FILLING: Duration = Duration::from_secs(10);
 
 /// The private /tmp of a session.
@@ -95,7 +95,8 @@ pub fn sweep_until(
     }
     step(remove_tree_until(&private_tmp(id), until));
     step(remove_tree_until(&stale_tmp(id), until));
-    let folder = UserFolder::lock(uid);
+    let patient = || Instant::now() + UserFolder::PATIENCE;
+    let folder = UserFolder::lock_until(uid, until.unwrap_or_else(patient));
     if let (Some(tree), Ok(_)) = (tree, &folder) {
         // With the user's last session its cgroup goes too, with the caps that are on it. Under the
         // folder's lock, so that no login finds it half gone.
@@ -111,10 +112,16 @@ pub fn sweep_until(
     // The record goes last: as long as anything of the session is left, something says so.
     outcome?;
     let folder = folder?;
+    let by_systemd = tree.filter(|tree| tree.backend() == Backend::Systemd);
+    if by_systemd.is_some() {
+        // Before nothing names the session any more: where systemd is too busy to take caps back, the timer asks again. Without
+        // room for that it is tried this once.
+        let _ = systemd::mark_as_going_on(&folder);
+    }
     remove_if_there(&Record::unfinished(id))?;
     remove_if_there(&Record::path(id))?;
     folder.remove(id)?;
-    match tree.filter(|tree| tree.backend() == Backend::Systemd) {
+    match by_systemd {
         // With a user's last session their caps go, too.
         Some(tree) => systemd::take_back(tree, folder, uid),
         None => folder.remove_if_empty(),
@@ -191,6 +198,8 @@ fn is_over(until: Option<Instant>) -> bool {
 fn flatten(top: &Path, until: Option<Instant>) -> std::io::Result<()> {
     let mut moved = 0_u64;
     let filled = Instant::now() + FILLING;
+    // After that: how many names there were, and how many more are gone through before there have to be fewer.
+    let (mut names, mut more) = (usize::MAX, 0);
     loop {
         let mut is_empty = true;
         for entry in fs::read_dir(top)? {
@@ -199,6 +208,16 @@ fn flatten(top: &Path, until: Option<Instant>) -> std::io::Result<()> {
             if is_over(until) {
                 return Err(ErrorKind::TimedOut.into());
             }
+            // Who makes folders in folders ahead of this is not followed for ever. Counted by names, as what is moved up may
+            // come in the same round.
+            if is_over(Some(filled)) && more == 0 {
+                more = fs::read_dir(top)?.count();
+                if more >= names {
+                    return Err(ErrorKind::DirectoryNotEmpty.into());
+                }
+                names = more;
+            }
+            more = more.saturating_sub(1);
             if !entry.file_type()?.is_dir() {
                 fs::remove_file(entry.path())?;
                 continue;
@@ -367,6 +386,39 @@ mod tests {
         child.wait().unwrap();
         assert!(matches!(removed, Ok(Ok(()))), "{removed:?}");
         assert!(!top.exists());
+    }
+
+    #[test]
+    fn who_makes_folders_in_folders_ahead_of_it_is_not_followed_for_ever() {
+        use std::os::unix::process::CommandExt;
+        let base = Folder::new();
+        let top = base.join("top");
+        let held = top.join("tmp/held");
+        fs::create_dir_all(&held).unwrap();
+        std::os::unix::fs::chown(&held, Some(65534), Some(65534)).unwrap();
+        let mut command = std::process::Command::new("perl");
+        // Each has a thousand folders below the top that are its own, and makes more as these become fewer.
+        let chase = "fork; fork; mkdir $$; chdir $$; $| = 1; for (;;) { $is = readlink '/proc/self/cwd'; \
+                     if (!defined $is or length $is > 2500) { print '.' unless $said++; select undef, undef, undef, 0.001; next } \
+                     for (1..500) { mkdir 'x' or exit; chdir 'x' } }";
+        command.current_dir(&held).args(["-e", chase]);
+        command.uid(65534).gid(65534).process_group(0);
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        // It is ahead.
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0; 4]).unwrap();
+        let (done, is_done) = std::sync::mpsc::channel();
+        let path = top.clone();
+        std::thread::spawn(move || done.send(flatten(&path, None)));
+        let first = is_done.recv_timeout(Duration::from_secs(60));
+        let group = nix::unistd::Pid::from_raw(child.id() as i32);
+        nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).unwrap();
+        child.wait().unwrap();
+        let first = first.expect("it follows").unwrap_err();
+        assert_eq!(first.kind(), ErrorKind::DirectoryNotEmpty);
+        remove_tree(&top).unwrap();
     }
 
     #[test]

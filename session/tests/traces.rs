@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use berth_protocol::{Instruction, install_filter};
@@ -18,6 +18,11 @@ use berth_session::{
 
 #[path = "../../tests/src/apart.rs"]
 mod apart;
+
+/// A cap that systemd has of UID 1001, and what stood there before.
+const DROP_IN: &str = "/run/systemd/system.control/user-1001.slice.d/50-TasksMax.conf";
+const BEFORE: &str =
+    r#"[{"property":{"name":"TasksMax","value":{"number":50}},"has_drop_in":false}]"#;
 
 /// Runs a test with a /run, a /var/lib and PIDs of its own.
 #[track_caller]
@@ -306,6 +311,39 @@ fn nothing_of_a_users_goes_without_the_users_lock() {
     });
 }
 
+/// Has somebody take a user's lock who does not let it go.
+fn hold_lock(of: u32, options: &[&str]) -> Child {
+    let mut flock = Command::new("flock");
+    flock.args(options).arg(format!("{STATE}/users/{of}"));
+    flock.args(["sh", "-c", "echo held; exec sleep 60"]);
+    let mut holder = flock.stdout(Stdio::piped()).spawn().unwrap();
+    let told = holder.stdout.as_mut().unwrap();
+    BufReader::new(told).read_line(&mut String::new()).unwrap();
+    holder
+}
+
+#[test]
+fn a_lock_that_somebody_does_not_let_go_is_not_waited_for_and_its_holder_is_named() {
+    alone(|| {
+        enter(&dead(1));
+        let mut holder = hold_lock(1001, &["--no-fork"]);
+        let told = sweep(Some(&tree()), 1001, id(1)).unwrap_err().to_string();
+        let by = format!("/users/1001: process {} holds it", holder.id());
+        assert!(told.contains(&by), "{told}");
+        assert!(Record::path(id(1)).exists());
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        // Who has it from somebody who has ended is not named.
+        let mut locker = hold_lock(1001, &[]);
+        locker.kill().unwrap();
+        locker.wait().unwrap();
+        let told = UserFolder::lock_until(1001, Instant::now()).unwrap_err();
+        let told = told.to_string();
+        assert!(told.contains("a process that /proc/locks"), "{told}");
+        assert!(UserFolder::lock_until(1002, Instant::now()).is_ok());
+    });
+}
+
 #[test]
 fn a_private_tmp_is_empty_and_no_users_to_reach_from_outside() {
     alone(|| {
@@ -336,6 +374,11 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         let folder = UserFolder::lock(1001).unwrap();
         folder.add(id(6)).unwrap();
         drop(folder);
+        fs::rename(
+            make_private_tmp(id(8)).unwrap(),
+            private_tmp(id(8)).with_file_name("stale-8"),
+        )
+        .unwrap();
         let told = |left: &Leftover| (left.id, left.user.clone(), left.traces.len());
         let left = Leftover::find().unwrap();
         assert_eq!(
@@ -345,6 +388,7 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
                 (id(4), None, 1),
                 (id(5), None, 1),
                 (id(6), None, 1),
+                (id(8), None, 1),
             ]
         );
         // Of what has no record nothing goes while there is a process of Berth's that nobody knows: it may keep that.
@@ -357,8 +401,9 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         BufReader::new(told).read_line(&mut keeper).unwrap();
         let removed = Leftover::remove_all(&left, Some(&tree()));
         let removed: Vec<bool> = removed.iter().map(Result::is_ok).collect();
-        let have_record: Vec<bool> = left.iter().map(|one| one.id == id(2)).collect();
-        assert_eq!(removed, have_record);
+        // But what was put aside is nobody's.
+        let go = |one: &Leftover| [id(2), id(8)].contains(&one.id);
+        assert_eq!(removed, left.iter().map(go).collect::<Vec<_>>());
         // A keeper's parent is known.
         let mut kept = record(7);
         kept.keeper = Role::of(keeper.trim().parse().unwrap()).unwrap();
@@ -483,14 +528,12 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
             fs::write(slice.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
         };
         let take_back = || take_back(&tree, UserFolder::lock(1001).unwrap(), 1001).unwrap();
-        let drop_in = Path::new("/run/systemd/system.control/user-1001.slice.d/50-TasksMax.conf");
+        let drop_in = Path::new(DROP_IN);
         let users = Path::new(STATE).join("users");
-        let before =
-            r#"[{"property":{"name":"TasksMax","value":{"number":50}},"has_drop_in":false}]"#;
         for whose in ["1001", "everyone"] {
             let before_file = users.join(whose).join("before");
             fs::create_dir_all(users.join(whose)).unwrap();
-            fs::write(&before_file, before).unwrap();
+            fs::write(&before_file, BEFORE).unwrap();
             fs::create_dir_all(drop_in.parent().unwrap()).unwrap();
             fs::write(drop_in, "").unwrap();
             enter(&dead(1));
@@ -518,6 +561,24 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
         start_manager();
         take_back();
         assert!(!users.join("1001").exists());
+    });
+}
+
+/// A login's roll-back tries once.
+#[test]
+fn caps_that_cannot_be_taken_back_with_the_last_session_are_by_who_asks_again() {
+    alone(|| {
+        let tree = Tree::at("/run/tree".into(), Backend::Systemd);
+        enter(&dead(1));
+        let folder = Path::new(STATE).join("users/1001");
+        fs::write(folder.join("before"), BEFORE).unwrap();
+        // Nothing that a file's removal removes.
+        fs::create_dir_all(DROP_IN).unwrap();
+        sweep(Some(&tree), 1001, id(1)).unwrap_err();
+        assert_eq!(who_goes_on().unwrap(), [1001]);
+        fs::remove_dir(DROP_IN).unwrap();
+        take_back(&tree, UserFolder::lock(1001).unwrap(), 1001).unwrap();
+        assert!(!folder.exists());
     });
 }
 

@@ -1,7 +1,7 @@
 //! Who may have caps changed. What comes of it is looked at where there are controllers (berth-cases/apply.rs).
 
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use berth_tests::namespaces::PROGRAMS;
 use berth_tests::{Background, Machine, Policy, eventually};
@@ -288,6 +288,76 @@ fn an_exception_is_not_for_who_has_its_users_uid_after_them_and_a_new_name_is_to
         stays.wait().expect("its end");
         machine.berth(&format!("unset erin {helper}")).ok();
         assert_eq!(explain("erin").stderr, "");
+    });
+}
+
+/// What waits for a user's terminal would otherwise be what systemd waits for at the end of the timer's service.
+#[test]
+fn who_writes_on_a_users_terminal_is_among_the_keepers_and_not_where_apply_is() {
+    Machine::run(|machine| {
+        let mut terminal = machine.ssh_terminal("alice");
+        terminal.run("true");
+        let uid = machine.uid("alice");
+        let words = format!("apply --uid={uid} --by=test --say=of-the-test");
+        let traced = machine.host(&format!(
+            "strace -f -qq -o /berth/trace -e trace=clone3,openat {PROGRAMS}/berth-helper {words}"
+        ));
+        traced.ok();
+        terminal.expect("of-the-test");
+        let trace = fs::read_to_string("/berth/trace").unwrap();
+        let keepers = trace.lines().find_map(|line| {
+            let (opened, number) = line.rsplit_once(" = ")?;
+            opened.contains("/berth-keepers\"").then_some(number)
+        });
+        let writer = format!(
+            "cgroup={}}}",
+            keepers.expect("nobody looks for the keepers")
+        );
+        assert!(trace.contains(&writer), "{trace}");
+    });
+}
+
+/// As a helper that is stopped holds it, or one that waits for a disk.
+#[test]
+fn a_users_lock_that_somebody_does_not_let_go_keeps_no_other_from_their_caps() {
+    Machine::run(|machine| {
+        let (alice, bob) = (machine.uid("alice"), machine.uid("bob"));
+        let _stay = ["alice", "bob"].map(|user| machine.stay(user));
+        let hold = |uid: u32| {
+            let hold = format!("flock --no-fork /run/berth/users/{uid} sh -c");
+            let mut hold: Vec<&str> = hold.split(' ').collect();
+            hold.push("echo held; exec sleep 120");
+            let mut flock = Command::new(hold[0]);
+            flock.args(&hold[1..]).stdout(Stdio::piped());
+            let mut holder = Background(flock.spawn().unwrap());
+            assert_eq!(holder.line(), "held");
+            holder
+        };
+        let mut holder = hold(alice);
+        let pid = holder.process().0;
+        let left = format!("/run/berth/users/{alice}: process {pid} holds it");
+        // Bob's turn comes after hers.
+        machine.berth("set bob tasks_max=99 --for 1h --helper /bin/false");
+        let all = machine.berth_with_helper("apply");
+        assert_eq!(all.status.code(), Some(5), "{all:?}");
+        assert!(all.stderr.contains(&left), "{all:?}");
+        assert!((all.stdout + &all.stderr).contains("bob"));
+        // Whose caps are to be taken back after their last logout likewise.
+        let [first, second] = [alice.min(bob) - 2, alice.min(bob) - 1];
+        for uid in [first, second] {
+            let folder = format!("/run/berth/users/{uid}");
+            let made = format!("mkdir -p {folder} && touch {folder}/goes-on");
+            machine.host(&made).ok();
+        }
+        let mut other = hold(first);
+        let said = machine.berth_with_helper("apply --due");
+        assert_eq!(said.status.code(), Some(1), "{said:?}");
+        let left = format!("cannot take back the caps of user {first}: cannot lock ");
+        assert!(said.stderr.contains(&left), "{said:?}");
+        assert!(!fs::exists(format!("/run/berth/users/{second}")).unwrap());
+        for holder in [&mut holder, &mut other] {
+            assert!(holder.0.try_wait().unwrap().is_none(), "it was waited for");
+        }
     });
 }
 

@@ -1,6 +1,6 @@
 //! Paths that a user changes while Berth, as root, is about to use them.
 
-use berth_tests::{Machine, Policy, Process, eventually};
+use berth_tests::{Machine, Policy, Process, Stack, eventually};
 
 /// Of so many logins each meets with the link or with what it is the name of, by chance.
 #[track_caller]
@@ -160,6 +160,36 @@ fn a_session_that_waits_for_its_users_file_system_holds_up_nobody() {
             // Once its server has gone it ends, and the next mount begins anew.
             machine.host("pkill perl; umount -l /home/alice/hers").ok();
         }
+    });
+}
+
+/// It is cloned while the user's lock is held, and goes on after its parent for as long as the disk hangs.
+#[test]
+fn an_init_that_waits_for_the_disk_of_private_tmps_holds_no_lock() {
+    Machine::run(|machine| {
+        mount_of_alices(machine, "/var/lib/berth/tmp", ",allow_other");
+        machine.policy(&Policy::with_namespaces(
+            r#"scope = "user", pid = true, mount = true, private_tmp = "disk""#,
+        ));
+        machine.stack(&Stack {
+            arguments: "timeout=2".into(),
+            ..Stack::default()
+        });
+        machine.su("alice", "true").refused();
+        let waits = || {
+            let mut inits = Process::named("berth-init").into_iter();
+            inits.any(|one| one.status("State").is_some_and(|is| is.starts_with("D")))
+        };
+        assert!(eventually(waits), "it has ended");
+        let lock = format!(
+            "flock --nonblock /run/berth/users/{} true",
+            machine.uid("alice")
+        );
+        let is_free = || machine.host(&lock).success();
+        assert!(eventually(is_free) && waits());
+        machine
+            .host("pkill perl; umount -l /var/lib/berth/tmp")
+            .ok();
     });
 }
 

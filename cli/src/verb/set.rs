@@ -129,6 +129,7 @@ fn new(arguments: &Arguments, user: &str, by: &str) -> Result<Vec<Exception>, Ex
             until: until.as_secs(),
             by: by.into(),
             reason: arguments.reason.clone(),
+            is_taken_back: false,
         });
     }
     Ok(new)

@@ -12,7 +12,7 @@ use crate::state::{self, StateError};
 use crate::value::Percent;
 
 /// What becomes of a file that is damaged.
-const REMEDY: &str = "all penalties in it are over, and `berth apply --due` begins a new one";
+const REMEDY: &str = "all penalties in it are over, and `berth apply --due` begins a new one; it stays as penalties.damaged";
 
 /// How long one that the policy has no more is kept, in seconds.
 const DROPPED: u64 = 600;

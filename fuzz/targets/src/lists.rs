@@ -26,6 +26,7 @@ pub fn run(input: &[u8]) {
             until: u64::MAX,
             by: "root".into(),
             reason: None,
+            is_taken_back: false,
         })
         .collect();
     let count = exceptions.len();

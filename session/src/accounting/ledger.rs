@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::{Flock, OFlag};
 
-use crate::folder::entries;
+use crate::folder::{entries, lock_until};
 use crate::regular::open_if_there;
 use crate::{Entry, Error, Result};
 
@@ -121,16 +121,8 @@ impl Ledger {
     fn lock(&self) -> Result<Flock<File>> {
         let path = self.beside("lock");
         // Root's alone: whoever can open a file can lock it.
-        let mut file = open(&path, 0o600)?;
-        let until = Instant::now() + PATIENCE;
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(lock),
-                Err((same, Errno::EWOULDBLOCK)) if Instant::now() < until => file = same,
-                Err((_, errno)) => return Err(Error::file("lock", &path, errno)),
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        let file = open(&path, 0o600)?;
+        lock_until(file, &path, Instant::now() + PATIENCE)
     }
 
     /// Gives `FILE` its other name, which nothing has.

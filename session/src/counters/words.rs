@@ -81,7 +81,7 @@ impl Cause {
 impl From<&Error> for Cause {
     fn from(error: &Error) -> Cause {
         match error {
-            Error::File { .. } => Cause::File,
+            Error::File { .. } | Error::Held { .. } => Cause::File,
             Error::Record { .. } => Cause::Record,
             Error::Systemd { .. } | Error::Refused { .. } => Cause::Systemd,
             Error::NoCgroup2

@@ -1,11 +1,10 @@
 //! A file that node_exporter reads.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use berth_session::remove_file;
+use crate::replace;
 
 /// Writes a file whole or not at all, readable for all. Refused where others than a folder's owner could put a file of
 /// theirs in its place.
@@ -33,22 +32,7 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
             ));
         }
     }
-    // node_exporter reads what ends in .prom, so never this one.
-    let mut new = name.to_owned();
-    new.push(format!(".{}.new", std::process::id()));
-    let (new, path) = (folder.join(new), folder.join(name));
-    let written = || {
-        remove_file(&new)?; // left by a process of the same PID that was killed
-        let mut options = OpenOptions::new();
-        let options = options.write(true).create_new(true).mode(0o600);
-        let mut file = options.open(&new)?;
-        file.write_all(text.as_bytes())?;
-        // Whatever the umask is.
-        file.set_permissions(Permissions::from_mode(0o644))?;
-        fs::rename(&new, &path)
-    };
-    written().map_err(|error| {
-        let _ = fs::remove_file(&new); // the first error is the one to tell of
-        said("write", &path, error)
-    })
+    // Its other name does not end in .prom, so node_exporter does not read that.
+    let path = folder.join(name);
+    replace::replace(&path, text, None).map_err(|error| said("write", &path, error))
 }

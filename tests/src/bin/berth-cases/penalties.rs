@@ -389,10 +389,12 @@ fn a_damaged_file_of_penalties_is_named_and_gives_all_back(machine: &mut Machine
     let text = std::fs::read_to_string(FILE).unwrap();
     std::fs::write(FILE, &text[..text.len() / 2]).unwrap();
     let said = machine.berth_with_helper("apply --due");
+    assert_eq!(said.status.code(), Some(5), "{said:?}");
     assert!(
         said.stderr.contains(&format!("{FILE} is damaged")),
         "{said:?}"
     );
+    machine.logged(&format!("due result=error error=\"{FILE} is damaged"));
     assert_eq!(machine.of_user("alice", "cpu.max"), "40000 100000");
     assert_eq!(due(machine), "");
     // Nor does it keep anybody out.
