@@ -1,6 +1,6 @@
 //! Paths that a user changes while Berth, as root, is about to use them.
 
-use berth_tests::{Machine, Policy, Process, eventually};
+use berth_tests::{Machine, Policy, Process, Stack, eventually};
 
 /// Of so many logins each meets with the link or with what it is the name of, by chance.
 #[track_caller]
@@ -71,6 +71,41 @@ fn a_kept_name_of_tmp_that_becomes_a_link_shows_nothing_of_where_it_leads() {
         let count = |word| said.lines().filter(|line| *line == word).count();
         assert_eq!(count("in"), 30);
         assert_some_met(30 - count("hers"), 30);
+    });
+}
+
+/// root has mounted a procfs in a chroot of alice's. Her name for it is another folder's meanwhile, in which a link leads
+/// to bob's home.
+#[test]
+fn a_chroot_that_its_user_renames_shows_no_process_of_the_hosts_and_nothing_else_is_mounted_over() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces("pid = true, mount = true"));
+        // The init mounts a moment after it has looked where.
+        let slowly = "#!/bin/sh\nexec strace -f -qq -o /berth/calls.$$ -e trace=openat,mount \
+                      -e inject=openat,mount:delay_enter=1000 /berth/berth-helper \"$@\"\n";
+        machine.stack(&Stack {
+            helper: machine.script("slow-helper", slowly),
+            ..Stack::default()
+        });
+        let uid = machine.uid("alice");
+        let swap = machine.probe("swap /home/alice/own /home/alice/link");
+        let said = machine.host(&format!(
+            "cd /home/alice && mkdir -p own/proc link && ln -s /home/bob link/proc && touch /home/bob/his
+             chmod 755 . ../bob && mount -t proc proc own/proc
+             setpriv --reuid={uid} --regid={uid} --clear-groups {swap} >/dev/null &
+             swapping=$!
+             look='for look in $(seq 50); do cat /home/alice/*/proc/1/comm; done 2>/dev/null | sort -u; ls /home/bob'
+             for login in $(seq 20); do su bob -c \"$look\"; done
+             kill $swapping; cat /berth/calls.* | grep -c '\"proc\", .*O_PATH' >&2"
+        ));
+        assert!(said.success(), "{said:?}");
+        assert_eq!(said.stdout, ["berth-init\nhis"; 20].join("\n"), "{said:?}");
+        let looks: usize = said.stderr.trim().parse().expect("a number");
+        assert!(looks > 20, "{looks} looks: none met with the other folder");
+        eprintln!(
+            "{} looks of 20 logins met with the other folder",
+            looks - 20
+        );
     });
 }
 
