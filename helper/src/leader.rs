@@ -75,17 +75,20 @@ impl Leader {
 
     /// Fails if it has ended: its PID may be somebody else's by now.
     pub fn check(&self) -> Result<()> {
-        let path = PathBuf::from(format!("/proc/{}", self.role.pid));
-        match self.role.is_there().map_err(file("look at", &path))? {
+        match self.is_there()? {
             true => Ok(()),
             false => Err(ended(self.role.pid)),
         }
     }
 
-    /// Whether it is known to have ended, so that its PID may be another process's.
+    /// Whether it is known to have ended.
     fn has_ended(&self) -> bool {
-        patiently(|| Ok(self.role.is_there().map_err(file("look at", "/proc"))?))
-            .is_ok_and(|is_there| !is_there)
+        patiently(|| self.is_there()).is_ok_and(|is_there| !is_there)
+    }
+
+    fn is_there(&self) -> Result<bool> {
+        let is_there = self.role.is_there();
+        is_there.map_err(file("look at", format!("/proc/{}", self.role.pid)))
     }
 
     /// Whether it is there as root's application still, and not the user's program in its place.
