@@ -12,8 +12,9 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroupfs::ASIDE;
-use crate::error::{Error, Result, file};
-use crate::sys;
+use crate::error::{Error, Result, file, system};
+use crate::systemd::scope;
+use crate::{strangers, sys};
 
 /// The application, as the kernel named it (`SO_PEERCRED`), and where it came from.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,10 +28,7 @@ pub struct Leader {
 impl Leader {
     /// Looks at the process, before anything is changed.
     pub fn of(pid: Pid, tree: Option<&Tree>) -> Result<Leader> {
-        let role = Role::of(pid.as_raw()).ok_or(Error::System {
-            action: format!("look at the login, process {pid}"),
-            errno: Errno::ESRCH,
-        })?;
+        let role = Role::of(pid.as_raw()).ok_or_else(|| ended(pid.as_raw()))?;
         let score = oom_score_adj(role);
         let score = kernel_text(&score).map_err(file("read", &score))?;
         let origin = tree.map(|tree| tree.of_process(pid.as_raw())).transpose()?;
@@ -71,7 +69,26 @@ impl Leader {
 
     /// Moves it into its session's cgroup: the one move of a login.
     pub fn move_to(&self, group: &Group) -> Result<()> {
+        self.check()?;
         Ok(group.write("cgroup.procs", &self.role.pid.to_string())?)
+    }
+
+    /// Fails if it has ended: its PID may be somebody else's by now.
+    pub fn check(&self) -> Result<()> {
+        match self.is_there()? {
+            true => Ok(()),
+            false => Err(ended(self.role.pid)),
+        }
+    }
+
+    /// Whether it is known to have ended.
+    fn has_ended(&self) -> bool {
+        patiently(|| self.is_there()).is_ok_and(|is_there| !is_there)
+    }
+
+    fn is_there(&self) -> Result<bool> {
+        let is_there = self.role.is_there();
+        is_there.map_err(file("look at", format!("/proc/{}", self.role.pid)))
     }
 
     /// Whether it is there as root's application still, and not the user's program in its place.
@@ -91,21 +108,28 @@ impl Leader {
     /// Takes it out of a session that has failed, and may go on without a berth.
     pub fn leave(&self, tree: Option<&Tree>, uid: u32, id: SessionId) {
         self.raise_oom_protection();
-        match tree.map(Tree::backend) {
-            Some(Backend::Cgroupfs) => {
-                let from = tree.and_then(|tree| tree.session(uid, id).ok());
-                let from = from.unwrap_or_default(); // it stays where it is, and ends with it
-                self.go_back(tree, &from);
+        let Some(tree) = tree else { return };
+        let groups = match tree.backend() {
+            Backend::Cgroupfs => {
+                let from = tree.session(uid, id).unwrap_or_default(); // it stays where it is, and ends with it
+                self.go_back(Some(tree), &from);
+                from
             }
             // It stays in its user's slice, in a unit that ends by itself.
-            Some(Backend::Systemd) => {
+            Backend::Systemd => {
                 // Without a record there is nothing that could be killed by mistake.
                 if let Err(error) = Record::leave_cgroup_alone(id) {
                     let line = Line::new("leader").field("session", id);
                     line.field("error", error).error();
                 }
+                let user = tree.user(uid).ok();
+                user.map(|user| user.child(&scope(id)))
+                    .into_iter()
+                    .collect()
             }
-            None => {}
+        };
+        if self.has_ended() {
+            strangers::let_go(tree, &groups);
         }
     }
 
@@ -133,7 +157,12 @@ impl Leader {
         let mut why = String::from("there is no cgroup that it could go back to");
         for place in back {
             match self.move_to(place) {
-                Ok(()) => return,
+                Ok(()) => {
+                    if self.has_ended() {
+                        strangers::put_back(tree, self.role.pid, place);
+                    }
+                    return;
+                }
                 Err(error) => why = error.to_string(),
             }
         }
@@ -189,6 +218,10 @@ pub fn uids(pid: i32) -> io::Result<Option<[String; 2]>> {
     Ok(uids.next().zip(uids.next()).map(<[String; 2]>::from))
 }
 
+fn ended(pid: i32) -> Error {
+    system(format!("look at the login, process {pid}"))(Errno::ESRCH)
+}
+
 fn oom_score_adj(role: Role) -> PathBuf {
     format!("/proc/{}/oom_score_adj", role.pid).into()
 }
@@ -233,6 +266,22 @@ mod tests {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    #[test]
+    fn whoever_has_the_pid_of_a_login_that_has_ended_is_not_moved() {
+        let folder = Folder::with(&[("cgroup.procs", "")]);
+        let group = folder.tree(Backend::Cgroupfs).root().clone();
+        let mut role = Role::of(std::process::id() as i32).unwrap();
+        role.start -= 1;
+        let leader = Leader {
+            role,
+            origin: None,
+            oom_protection: None,
+        };
+        let error = leader.move_to(&group).unwrap_err().to_string();
+        assert!(error.contains("look at the login"), "{error}");
+        assert_eq!(group.processes().unwrap(), Vec::<i32>::new());
     }
 
     #[test]

@@ -44,6 +44,7 @@ mod rlimits;
 mod settings;
 mod shared;
 mod standby;
+mod strangers;
 mod sys;
 mod systemd;
 mod terminals;

@@ -6,13 +6,15 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::fd::AsRawFd;
+use std::iter;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::{Namespaces, PrivateTmp, Propagation, UserManager};
 use berth_session::{SessionId, kernel_text, make_private_tmp};
-use nix::fcntl::{OFlag, open};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::Mode;
 
@@ -23,6 +25,10 @@ const TMP: &str = "/tmp";
 const VAR_TMP: &str = "/var/tmp";
 
 const SAFE: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
+const OF_PROC: MsFlags = SAFE.union(MsFlags::MS_NOEXEC);
+
+/// How often a mount is looked for anew where the table has just said that it is, while users rename folders above it.
+const TRIES: u32 = 200;
 
 /// What the mounts need to know.
 #[derive(Debug)]
@@ -64,17 +70,10 @@ impl Plan<'_> {
     /// A /proc of the new PID namespace, over the host's and over every other instance: a chroot's
     /// would show the host's processes.
     fn proc(&self) -> Result<()> {
-        let flags = SAFE | MsFlags::MS_NOEXEC;
-        for instance in other_procs()? {
-            // Not passed over where it cannot be reached: it would be seen once nothing hides it any more.
-            let action = format!(
-                "mount proc on {}, where there is one (if another mount hides it, unmount either)",
-                instance.display()
-            );
-            mount(Some("proc"), &instance, Some("proc"), flags, Some(""))
-                .map_err(system(action))?;
+        for (mount, _) in procs_in(&mount_table()?) {
+            cover_proc(&mount)?;
         }
-        mount_at("proc", Path::new("/proc"), Some("proc"), flags, "")
+        mount_at("proc", Path::new("/proc"), Some("proc"), OF_PROC, "")
     }
 
     /// An XDG_RUNTIME_DIR of the berth's own, so that the sockets of the user's service manager, and of the
@@ -188,10 +187,17 @@ fn label_of_a_users(path: &Path) -> Result<Label> {
 
 /// Whether what is open is in a user's own file system.
 fn is_in_a_users(fd: &impl AsRawFd) -> Result<bool> {
-    let known = PathBuf::from(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
-    let known = kernel_text(&known).map_err(file("read", &known))?;
+    let mount = mount_of(fd)?;
     // The table comes after the descriptor, so that the mount it is in cannot be newer.
-    Ok(is_a_users(&mount_table()?, &known))
+    Ok(is_a_users(&mount_table()?, &mount))
+}
+
+/// The mount that what is open is in, by its number (proc_pid_fdinfo(5)).
+fn mount_of(fd: &impl AsRawFd) -> Result<String> {
+    let path = PathBuf::from(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()));
+    let known = kernel_text(&path).map_err(file("read", &path))?;
+    let mount = known.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    Ok(mount.unwrap_or_default().trim().into())
 }
 
 /// The path that leads to what is open, whatever stands at its name by now.
@@ -201,7 +207,7 @@ fn by_descriptor(fd: &impl AsRawFd) -> PathBuf {
 
 /// Something in the host's /tmp that stays visible.
 struct Kept {
-    _fd: std::os::fd::OwnedFd,
+    _fd: OwnedFd,
     source: PathBuf,
     is_dir: bool,
     path: PathBuf,
@@ -270,9 +276,65 @@ fn mount_at(
     mount(Some(source), target, kind, flags, Some(data)).map_err(system(action))
 }
 
-/// Mount points of procfs other than /proc and what lies below it.
-fn other_procs() -> Result<Vec<PathBuf>> {
-    Ok(procs_in(&mount_table()?))
+/// Mounts a procfs over one of the host's. Its path only says where to look for it: whoever may write in a folder above
+/// renames what is in there, or puts a link there, whenever they like.
+fn cover_proc(wanted: &str) -> Result<()> {
+    let mut tries = 0..TRIES;
+    let mut table = mount_table()?;
+    loop {
+        let mut procs = procs_in(&table).into_iter();
+        let Some((_, point)) = procs.find(|(mount, _)| mount == wanted) else {
+            return Ok(()); // The host has unmounted it.
+        };
+        let opened = open_mount_point(&point);
+        // After the descriptors, so that no number is by now that of another mount.
+        table = mount_table()?;
+        let (found, errno) = match opened {
+            Ok([above, top]) => {
+                let is_it = is_stacked(&table, wanted, &mount_of(&above)?, &mount_of(&top)?);
+                (is_it.then_some(top), Errno::ESTALE)
+            }
+            Err(errno) => (None, errno),
+        };
+        // Not passed over where it cannot be reached: it would be seen once nothing hides it any more.
+        let failed = system(format!(
+            "mount proc on {}, where there is one (if another mount hides it, or a user goes on renaming a folder \
+             above it, unmount either)",
+            point.display()
+        ));
+        if let Some(top) = found {
+            let top = by_descriptor(&top);
+            return mount(Some("proc"), &top, Some("proc"), OF_PROC, Some("")).map_err(failed);
+        }
+        if tries.next().is_none() {
+            return Err(failed(errno));
+        }
+    }
+}
+
+/// Opens the folder above a mount point and what is mounted there, and follows no link.
+fn open_mount_point(point: &Path) -> nix::Result<[OwnedFd; 2]> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let (Some(parent), Some(name)) = (point.parent(), point.file_name()) else {
+        return Err(Errno::ENOENT);
+    };
+    let mut above = open("/", flags, Mode::empty())?;
+    for component in parent.components().skip(1) {
+        above = openat(&above, component.as_os_str(), flags, Mode::empty())?;
+    }
+    let top = openat(&above, name, flags, Mode::empty())?;
+    Ok([above, top])
+}
+
+/// Whether a mount is among those that are stacked in one place: from the top one down to the one that the folder above is in.
+fn is_stacked(table: &str, wanted: &str, above: &str, top: &str) -> bool {
+    // The second field of a line is the mount that it is mounted on. The first mount of all may be on itself.
+    let below = |mount: &&str| {
+        let below = line_of(table, mount)?.split(' ').nth(1);
+        below.filter(|below| below != mount)
+    };
+    let mut stack = iter::successors(Some(top), below).take_while(|mount| *mount != above);
+    stack.any(|mount| mount == wanted)
 }
 
 fn mount_table() -> Result<String> {
@@ -280,23 +342,24 @@ fn mount_table() -> Result<String> {
     kernel_text(path).map_err(file("read", path))
 }
 
-/// Whether a descriptor is in a file system that a user has mounted, by what /proc knows of it (proc_pid_fdinfo(5)):
-/// FUSE alone can be one, and says in its options whose it is.
-fn is_a_users(table: &str, known: &str) -> bool {
-    let mut lines = known.lines();
-    let Some(mount) = lines.find_map(|line| line.strip_prefix("mnt_id:")) else {
-        return false;
-    };
-    let mut mounts = table.lines();
-    let is_it = |line: &&str| line.split(' ').next() == Some(mount.trim());
-    let options = mounts.find(is_it).and_then(|line| line.rsplit(' ').next());
+/// Whether a mount is of a file system that a user has mounted: FUSE alone can be one, and says in its options whose it
+/// is.
+fn is_a_users(table: &str, mount: &str) -> bool {
+    let options = line_of(table, mount).and_then(|line| line.rsplit(' ').next());
     let mut options = options.unwrap_or_default().split(',');
     options.any(|option| matches!(option.strip_prefix("user_id="), Some(uid) if uid != "0"))
 }
 
-fn procs_in(table: &str) -> Vec<PathBuf> {
+/// What a mount table says of a mount.
+fn line_of<'a>(table: &'a str, mount: &str) -> Option<&'a str> {
+    let mut lines = table.lines();
+    lines.find(|line| line.split(' ').next() == Some(mount))
+}
+
+/// The numbers and mount points of procfs other than /proc and what lies below it.
+fn procs_in(table: &str) -> Vec<(String, PathBuf)> {
     berth_session::mounts_of(table, "proc")
-        .filter(|point| !point.starts_with("/proc"))
+        .filter(|(_, point)| !point.starts_with("/proc"))
         .collect()
 }
 
@@ -318,12 +381,11 @@ mod tests {
         let table = "28 1 8:1 / / rw - ext4 /dev/vda rw\n\
             31 28 0:40 / /tmp/hers rw - fuse.sshfs user_id=0 rw,user_id=1001,group_id=1001\n\
             32 28 0:41 / /tmp/roots rw - fuse.sshfs x rw,user_id=0,group_id=0\n";
-        let known = |mount: u32| format!("pos:\t0\nflags:\t012100000\nmnt_id:\t{mount}\nino:\t1\n");
-        assert!(is_a_users(table, &known(31)));
+        assert!(is_a_users(table, "31"));
         assert!(
-            [28, 32, 3]
+            ["28", "32", "3"]
                 .into_iter()
-                .all(|mount| !is_a_users(table, &known(mount)))
+                .all(|mount| !is_a_users(table, mount))
         );
     }
 
@@ -333,6 +395,24 @@ mod tests {
             26 25 0:22 /sys /proc/sys ro - proc proc rw\n\
             27 1 0:23 / /srv/chroot/proc rw - proc none rw\n\
             28 1 8:1 / / rw - ext4 /dev/vda rw\n";
-        assert_eq!(procs_in(table), [PathBuf::from("/srv/chroot/proc")]);
+        assert_eq!(
+            procs_in(table),
+            [("27".into(), PathBuf::from("/srv/chroot/proc"))]
+        );
+    }
+
+    #[test]
+    fn a_mount_is_known_among_those_that_are_stacked_over_it() {
+        let table = "28 1 8:1 / / rw - ext4 /dev/vda rw\n\
+            40 28 0:23 / /home/alice/a/proc rw - proc none rw\n\
+            41 40 0:24 / /home/alice/a/proc rw - tmpfs none rw\n\
+            42 40 0:23 /sys /home/alice/a/proc/sys ro - proc none rw\n\
+            43 28 0:23 / /home/alice/b/proc rw - proc none rw\n";
+        let is = |above, top: &str| is_stacked(table, "40", above, top);
+        assert!(is("28", "40") && is("28", "41"));
+        // Nothing is mounted there; another is; something within it; one that has come since.
+        for (above, top) in [("28", "28"), ("28", "43"), ("40", "42"), ("28", "44")] {
+            assert!(!is(above, top), "{above} {top}");
+        }
     }
 }

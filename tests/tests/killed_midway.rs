@@ -1,8 +1,10 @@
 //! A login program that is killed in the middle of its login leaves nothing, whatever it was doing.
 
+use std::fs;
 use std::process::{Command, Stdio};
 
-use berth_tests::Machine;
+use berth_tests::{Machine, Process, Stack, eventually};
+use nix::sys::signal::Signal;
 
 /// The calls in which the module and PAM do their work.
 const CALLS: &str = "socketpair,clone,clone3,vfork,sendmsg,recvmsg,poll,ppoll,setns,prctl,seccomp,keyctl,chdir,\
@@ -29,5 +31,69 @@ fn su_killed_at_any_step_leaves_nothing() {
         }
         assert!((20..299).contains(&killed), "killed {killed} times");
         assert_eq!(machine.su("alice", "echo in").ok(), "in");
+    });
+}
+
+/// The kernel takes a process by its PID. A user who kills their su just when Berth writes that can see to it that the next
+/// process of somebody else's has it.
+#[test]
+fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they_were() {
+    Machine::run(|machine| {
+        let (login, inside) = machine.stay("alice");
+        let user = machine.cgroups().user(machine.uid("bob"));
+        let files = (1..50).map(|id| format!("-P {}/sessions/{id}/cgroup.procs", user.display()));
+        let files: Vec<String> = files.collect();
+        // Behind the look whether su is there, and before the move.
+        let stops = format!(
+            "#!/bin/sh\nexec strace -f -qq -o /dev/null {} -e inject=openat:signal=STOP:when=1 /berth/berth-helper \"$@\"\n",
+            files.join(" ")
+        );
+        machine.stack(&Stack {
+            helper: machine.script("other-helper", &stops),
+            ..Stack::default()
+        });
+        let alice = machine.uid("alice").to_string();
+        // A user's has nowhere to go but to their own session: root, who has started it, has no caps.
+        for (owner, home) in [("0", Process::own()), (alice.as_str(), inside)] {
+            let home = home.cgroup();
+            let mut su = Command::new("su");
+            su.args(["bob", "-c", "true"]).stdin(Stdio::null());
+            let mut su = su.spawn().unwrap();
+            let has_opened_it = |one: &Process| {
+                let mut open = fs::read_dir(format!("/proc/{}/fd", one.0))
+                    .into_iter()
+                    .flatten();
+                open.any(|fd| {
+                    fs::read_link(fd.unwrap().path())
+                        .is_ok_and(|to| to.starts_with(&user) && to.ends_with("cgroup.procs"))
+                })
+            };
+            let worker = || {
+                Process::named("berth-helper")
+                    .into_iter()
+                    .find(has_opened_it)
+            };
+            assert!(eventually(|| worker().is_some()), "nobody stops");
+            su.kill().unwrap();
+            su.wait().unwrap();
+            let mut stranger = loop {
+                fs::write("/proc/sys/kernel/ns_last_pid", (su.id() - 1).to_string()).unwrap();
+                let mut sleep = Command::new("setpriv");
+                sleep.args(["--reuid", owner, "--clear-groups", "sleep", "1000"]);
+                let mut sleep = sleep.spawn().unwrap();
+                if sleep.id() == su.id() {
+                    break sleep;
+                }
+                sleep.kill().unwrap();
+                sleep.wait().unwrap();
+            };
+            worker().unwrap().signal(Signal::SIGCONT);
+            assert!(eventually(|| !user.exists()), "bob's session is left");
+            assert_eq!(stranger.try_wait().unwrap(), None, "{owner}'s was killed");
+            assert_eq!(Process(su.id() as i32).cgroup(), home, "{owner}'s");
+            stranger.kill().unwrap();
+            stranger.wait().unwrap();
+        }
+        login.end();
     });
 }

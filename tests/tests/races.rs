@@ -74,6 +74,41 @@ fn a_kept_name_of_tmp_that_becomes_a_link_shows_nothing_of_where_it_leads() {
     });
 }
 
+/// root has mounted a procfs in a chroot of alice's. Her name for it is another folder's meanwhile, in which a link leads
+/// to bob's home.
+#[test]
+fn a_chroot_that_its_user_renames_shows_no_process_of_the_hosts_and_nothing_else_is_mounted_over() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces("pid = true, mount = true"));
+        // The init mounts a moment after it has looked where.
+        let slowly = "#!/bin/sh\nexec strace -f -qq -o /berth/calls.$$ -e trace=openat,mount \
+                      -e inject=openat,mount:delay_enter=1000 /berth/berth-helper \"$@\"\n";
+        machine.stack(&Stack {
+            helper: machine.script("slow-helper", slowly),
+            ..Stack::default()
+        });
+        let uid = machine.uid("alice");
+        let swap = machine.probe("swap /home/alice/own /home/alice/link");
+        let said = machine.host(&format!(
+            "cd /home/alice && mkdir -p own/proc link && ln -s /home/bob link/proc && touch /home/bob/his
+             chmod 755 . ../bob && mount -t proc proc own/proc
+             setpriv --reuid={uid} --regid={uid} --clear-groups {swap} >/dev/null &
+             swapping=$!
+             look='for look in $(seq 50); do cat /home/alice/*/proc/1/comm; done 2>/dev/null | sort -u; ls /home/bob'
+             for login in $(seq 20); do su bob -c \"$look\"; done
+             kill $swapping; cat /berth/calls.* | grep -c '\"proc\", .*O_PATH' >&2"
+        ));
+        assert!(said.success(), "{said:?}");
+        assert_eq!(said.stdout, ["berth-init\nhis"; 20].join("\n"), "{said:?}");
+        let looks: usize = said.stderr.trim().parse().expect("a number");
+        assert!(looks > 20, "{looks} looks: none met with the other folder");
+        eprintln!(
+            "{} looks of 20 logins met with the other folder",
+            looks - 20
+        );
+    });
+}
+
 /// Has alice mount a file system of her own somewhere, as fusermount lets her, whose server hears what it is asked and says
 /// nothing. It goes with the machine.
 fn mount_of_alices(machine: &Machine, at: &str, options: &str) {

@@ -29,9 +29,13 @@ const BEFORE_NEW: usize = 10;
 Exit status: 0 shown; 1 there is no log, or it cannot be read; 4 only root may read it.
 
 The log is systemd's journal if journald runs, and otherwise /var/log/auth.log or
-/var/log/secure with the file that was rotated last. TIME is a date or a date and time in
-the machine's time, as in 2026-11-24 or 2026-11-24T08:00, RFC 3339 with an offset, or a
-length of time before now, as in 7d or 12h.")]
+/var/log/secure with the file that was rotated last. From the journal come only lines of
+processes whose real UID is root's. What the module says of a su that a user has typed is
+not among them: journalctl -t su has that, where users can write, too.
+
+TIME is a date or a date and time in the machine's time, as in 2026-11-24 or
+2026-11-24T08:00, RFC 3339 with an offset, or a length of time before now, as in 7d or
+12h.")]
 pub struct Arguments {
     /// Only what is about this user
     user: Option<String>,

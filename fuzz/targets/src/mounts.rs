@@ -13,17 +13,17 @@ pub fn run(input: &[u8]) {
         let found: Vec<_> = mounts_of(&table, kind).collect();
         assert_eq!(found, obvious(&table, kind));
         assert!(found.len() <= table.lines().count());
-        for point in &found {
+        for (_, point) in &found {
             // As the kernel writes it, it is found again.
             let written = escaped(point.as_os_str().as_bytes());
             let line = format!("1 2 0:3 / {written} rw - {kind} none rw");
-            assert!(mounts_of(&line, kind).eq([point.clone()]));
+            assert!(mounts_of(&line, kind).eq([("1".into(), point.clone())]));
         }
     }
 }
 
 /// A table read field by field.
-fn obvious(table: &str, kind: &str) -> Vec<std::path::PathBuf> {
+fn obvious(table: &str, kind: &str) -> Vec<(String, std::path::PathBuf)> {
     let mut found = Vec::new();
     for line in table.lines() {
         let Some(middle) = line.find(" - ") else {
@@ -35,7 +35,7 @@ fn obvious(table: &str, kind: &str) -> Vec<std::path::PathBuf> {
         if before.len() < 5 || before[3] != "/" || after[0] != kind {
             continue;
         }
-        found.push(unescaped(before[4].as_bytes()));
+        found.push((before[0].into(), unescaped(before[4].as_bytes())));
     }
     found
 }

@@ -113,7 +113,7 @@ impl Plan {
             _ => self.pool_of_session(id, folder, &mut missing)?,
         };
         let slice = tree.user_in(pool.as_deref(), self.uid);
-        let name = format!("berth-{id}.scope");
+        let name = scope(id);
         let (group, way) = match here {
             Here::InItsSession(group) if pool.is_none() => (Some(group), Way::IsThere),
             Here::InAnotherUnit => (None, Way::Stays),
@@ -295,6 +295,11 @@ impl Place {
     }
 }
 
+/// What a scope of Berth's is called.
+pub fn scope(id: SessionId) -> String {
+    format!("berth-{id}.scope")
+}
+
 /// Has systemd make a scope with the application in it, and waits until it is there.
 fn start_scope(
     tree: &Tree,
@@ -321,7 +326,10 @@ fn start_scope(
     loop {
         let missing = slices.iter().filter(|slice| !slice.group.exists());
         let missing: Vec<_> = missing.map(pool::Slice::to_be_made).collect();
-        match Bus::connect()?.start_scope(name, &properties, &missing) {
+        let mut bus = Bus::connect()?;
+        // Past the connection, for which it may have had to wait.
+        leader.check()?;
+        match bus.start_scope(name, &properties, &missing) {
             // Another login has just made the slice, or it has just gone with its last one and systemd has
             // not forgotten it yet.
             Err(error) if error.is_unit_exists() && Instant::now() < until => {

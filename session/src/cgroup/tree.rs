@@ -300,17 +300,21 @@ impl Tree {
 
 /// The mount point of a whole cgroup2 hierarchy.
 fn cgroup2_mount(table: &str) -> Option<PathBuf> {
-    mounts_of(table, "cgroup2").next()
+    mounts_of(table, "cgroup2").map(|(_, point)| point).next()
 }
 
-/// The mount points of whole file systems of one type in a mountinfo table
+/// The numbers and mount points of whole file systems of one type in a mountinfo table
 /// (proc_pid_mountinfo(5)); a bind of a part of one does not count.
-pub fn mounts_of<'a>(table: &'a str, kind: &'a str) -> impl Iterator<Item = PathBuf> + 'a {
+pub fn mounts_of<'a>(
+    table: &'a str,
+    kind: &'a str,
+) -> impl Iterator<Item = (String, PathBuf)> + 'a {
     table.lines().filter_map(move |line| {
         let (mount, source) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (fields.next()?, fields.next()?);
-        (source.split(' ').next() == Some(kind) && root == "/").then(|| unescape(point))
+        let mut fields = mount.split(' ');
+        let (mount, root, point) = (fields.next()?, fields.nth(2)?, fields.next()?);
+        let is_it = source.split(' ').next() == Some(kind) && root == "/";
+        is_it.then(|| (mount.into(), unescape(point)))
     })
 }
 

@@ -158,6 +158,12 @@ pub const ATTEMPTS: &[Attempt] = &[
     call("new-mount-by-clone", "a mount namespace by clone", |_| {
         clone(libc::CLONE_NEWNS)
     }),
+    call("new-pid-by-clone", "a PID namespace by clone", |_| {
+        clone(libc::CLONE_NEWPID)
+    }),
+    call("new-net-by-clone", "a network namespace by clone", |_| {
+        clone(libc::CLONE_NEWNET)
+    }),
     call("new-mount-by-clone3", "a mount namespace by clone3", |_| {
         clone3(libc::CLONE_NEWNS, None)
     })

@@ -35,14 +35,18 @@ pub const ATTEMPTS: &[Attempt] = &[
         "TIOCSTI by the 32-bit system call",
         |_| typed(|fd, byte| call_32(54, [fd as u32, TIOCSTI as u32, byte as u32])),
     )
-    .stopped_by(match cfg!(target_arch = "x86_64") {
-        true => DENIED,
-        false => &["ENOSYS"],
-    })
+    .stopped_by(BY_32_BIT)
     .without(NoBerth),
     call("tioclinux", "TIOCLINUX", |_| {
         typed(|fd, byte| system_call(libc::SYS_ioctl, &[fd, TIOCLINUX, byte]))
     })
+    .without(NoBerth),
+    call(
+        "tioclinux-32-bit",
+        "TIOCLINUX by the 32-bit system call",
+        |_| typed(|fd, byte| call_32(54, [fd as u32, TIOCLINUX as u32, byte as u32])),
+    )
+    .stopped_by(BY_32_BIT)
     .without(NoBerth),
     call("roots", "opening a terminal of root's", |to| {
         let path = to.path("ROOTS_TERMINAL");
@@ -53,6 +57,12 @@ pub const ATTEMPTS: &[Attempt] = &[
         Verdict::of_io(OpenOptions::new().read(true).open(path))
     }),
 ];
+
+/// Only x86 has calls of a 32-bit program's for this one.
+const BY_32_BIT: &[&str] = match cfg!(target_arch = "x86_64") {
+    true => DENIED,
+    false => &["ENOSYS"],
+};
 
 /// On a terminal of one's own: the filter refuses these before the terminal knows of them, and any other refusal is the
 /// terminal's (it may be told to refuse by dev.tty.legacy_tiocsti, and is no console).
