@@ -95,6 +95,55 @@ fn reload_does_not_say_that_there_was_none_where_it_cannot_compare() {
     assert!(ran.out.ends_with(told), "{ran:?}");
 }
 
+/// As after an upgrade, which is no review of what somebody is editing.
+#[test]
+fn reload_if_unusable_loads_only_what_no_login_could_use_and_names_what_is_newer() {
+    needs_root();
+    let system = System::new("version = 1\n");
+    system.berth("reload", &[]);
+    let loaded = system.root.join("var/lib/berth/policy.json");
+    let before = std::fs::read_to_string(&loaded).unwrap();
+    let drop_in = system.root.write("etc/berth/policy.d/90-monday.toml", "");
+    let if_unusable = || system.berth("reload", &["--if-unusable"]);
+    // Nothing of the edited policy is even read.
+    system.edit(TWO_ERRORS);
+    let ran = if_unusable();
+    assert_eq!((ran.code, &*ran.out, &*ran.err), (Some(0), "", ""));
+    assert_eq!(std::fs::read_to_string(&loaded).unwrap(), before);
+
+    system.edit("version = 1\n");
+    std::fs::write(&loaded, before.replace("\"format\":", "\"format\":9")).unwrap();
+    let touch = |path: &Path, at: &str| {
+        let touched = Command::new("touch").arg("-d").arg(at).arg(path).status();
+        assert!(touched.unwrap().success());
+    };
+    for path in [&system.policy(), drop_in.parent().unwrap()] {
+        touch(path, "1 hour ago");
+    }
+    touch(&drop_in, "1 hour");
+    let ran = if_unusable();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = format!(
+        "\nthe copy that was loaded before cannot be used here; newer than it, and in force now: {}\n",
+        drop_in.display()
+    );
+    assert!(ran.out.ends_with(&told), "{ran:?}");
+    let ran = if_unusable();
+    assert_eq!((ran.code, &*ran.out), (Some(0), ""));
+}
+
+#[test]
+fn reload_that_cannot_print_its_object_says_that_the_policy_is_in_force() {
+    needs_root();
+    let system = System::new("version = 1\n");
+    let root = system.root.display();
+    let berth = env!("CARGO_BIN_EXE_berth");
+    let script = format!("exec {berth} reload --json --root {root} >/dev/full");
+    let ran = Ran::of(Command::new("sh").args(["-c", &script]));
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(system.root.join("var/lib/berth/policy.json").exists());
+}
+
 #[test]
 fn reload_puts_no_policy_with_an_error_in_force() {
     needs_root();

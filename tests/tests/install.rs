@@ -337,7 +337,7 @@ fn an_upgrade_says_only_how_to_load_the_policy_anew() {
         }
         let said = place.run(&[]).ok();
         assert_eq!(said.contains("Nothing is in force yet"), new, "{said}");
-        let again = said.ends_with("\n       berth check && berth reload");
+        let again = said.ends_with("\n       berth check && berth reload --if-unusable");
         assert_eq!(again, loaded, "{said}");
     }
 }
