@@ -246,6 +246,10 @@ fn of_the_service_managers_file_and_drop_in_both_are_changed_or_none() {
         let drop_in = "/etc/systemd/system/user@.service.d/50-berth.conf";
         let before = stack("su");
         fs::write("/etc/pam.d/systemd-user", &before).unwrap();
+        // Its own, as /usr is that of the machine below.
+        let own = "mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work && \
+                   mount -t overlay -o lowerdir=/usr/bin,upperdir=/mnt/upper,workdir=/mnt/work none /usr/bin";
+        machine.host(own).ok();
         // Not the program that is typed, which need not be root's alone; and without the other no manager would start.
         let refused = berth(machine, "enable --yes systemd-user");
         assert!(
@@ -440,6 +444,26 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         let early = berth(machine, "enable --yes su");
         assert_eq!(early.status.code(), Some(1), "{early:?}");
         assert!(early.stderr.contains("no policy is loaded"), "{early:?}");
+    });
+}
+
+/// sed writes each file that it is given anew, and an SELinux machine refuses all logins by files without a label.
+#[test]
+fn the_way_back_in_of_the_documents_writes_no_file_without_lines_of_berths() {
+    Machine::run(|machine| {
+        install(machine);
+        fs::rename("/etc/pam.d/su", "/etc/su.real").unwrap();
+        symlink("../su.real", "/etc/pam.d/su").unwrap();
+        let before = SERVICES.map(stack);
+        berth(machine, "enable --yes su sshd").ok();
+        let inode = || fs::metadata("/etc/pam.d/cron").unwrap().ino();
+        let untouched = inode();
+        let document = include_str!("../../docs/install.md");
+        let mut lines = document.lines();
+        let way_back = lines.find(|line| line.contains("'/pam_berth/d'")).unwrap();
+        machine.host(way_back).ok();
+        assert_eq!(SERVICES.map(stack), before);
+        assert_eq!(inode(), untouched);
     });
 }
 
