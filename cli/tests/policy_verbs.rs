@@ -2,9 +2,12 @@
 
 mod system;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use system::ran::somebody;
 use system::{Ran, System, berth, needs_root, with_files};
 
 const TWO_ERRORS: &str = "version = 1\n[profile.a]\nuser = { memory_maks = \"3G\" }\n[profile.b]\nuser = { tasks_max = 9 }\n[[rule]]\nservice = \"cron\"\nprofile = \"b\"\n";
@@ -450,6 +453,32 @@ fn pam_status_says_what_becomes_of_a_login_whose_helper_gives_no_answer() {
     says("is refused (on_error = \"deny\")", "deny");
     assert_eq!(system.berth("reload", &[]).code, Some(0));
     says("goes on without a berth (on_error = \"allow\")", "allow");
+}
+
+/// As where /var/lib/berth was lost: users look into it for what they get, and for this.
+#[test]
+fn a_reload_makes_folders_that_users_may_look_into_whatever_the_umask_is() {
+    needs_root();
+    let system = System::new("version = 1\n[defaults]\non_error = \"allow\"\n");
+    let lines = "account required pam_berth.so\nsession required pam_berth.so\n";
+    system.root.write("etc/pam.d/login", lines);
+    let root = system.root.display();
+    std::fs::set_permissions(&*system.root, Permissions::from_mode(0o755)).unwrap();
+    let berth = env!("CARGO_BIN_EXE_berth");
+    let script = format!("umask 077; exec {berth} reload --root {root}");
+    Ran::of(Command::new("sh").args(["-c", &script])).ok();
+    let folder = system.root.join("var/lib/berth");
+    let status = || {
+        let script = format!(
+            "exec {} /proc/self/fd/9 pam status --root {root} 9<{berth}",
+            somebody(65534)
+        );
+        Ran::of(Command::new("sh").args(["-c", &script])).ok()
+    };
+    assert!(status().contains("goes on without a berth (on_error = \"allow\")"));
+    // What is not known is not said.
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
+    assert!(status().ends_with("does what only root may see here.\n"));
 }
 
 #[test]
