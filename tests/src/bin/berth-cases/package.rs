@@ -256,7 +256,7 @@ fn after_an_upgrade_the_policy_is_loaded_as_before(machine: &Booted) {
     machine.host(&format!("touch {POLICY}")).ok();
     let install = format!("dpkg --install {}", machine.package().display());
     let said = machine.host(&install).ok();
-    let told = format!("newer than it, and in force now: {POLICY}\n");
+    let told = format!("newer than it, and in force now: {POLICY}");
     assert!(said.contains(&told), "{said}");
     assert_ne!(copy(), other);
     assert!(copy().starts_with(&before[..format.len() + 1]));
