@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
-use crate::pam::{self, WITH};
+use crate::pam::{self, WITH, WITHOUT};
 use crate::sample::pipes;
 
 /// Open sessions. Dropped, they end.
@@ -31,12 +31,21 @@ impl Crowd {
 
     /// Opens a session in a process of its own.
     pub fn log_in(&mut self, user: &str) {
+        self.log_in_by(WITH, user);
+    }
+
+    /// The same without Berth.
+    pub fn log_in_without_berth(&mut self, user: &str) {
+        self.log_in_by(WITHOUT, user);
+    }
+
+    fn log_in_by(&mut self, service: &str, user: &str) {
         let (mut opened, mut say_opened) = pipes();
         // SAFETY: as in sample.rs.
         match unsafe { fork() }.expect("fork") {
             ForkResult::Child => {
                 drop((opened, self.keep.take()));
-                let session = pam::open(WITH, user);
+                let session = pam::open(service, user);
                 let said = say_opened.write_all(&[u8::from(session.is_ok())]);
                 // The end of file ends all sessions.
                 let waited = self.over.read(&mut [0]);

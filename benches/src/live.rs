@@ -46,6 +46,14 @@ pub fn measure(machine: &mut Machine, sizes: &[usize], samples: usize) {
         "{:>8}  {:<7} {:<22} {:>8} {:>8}  {:>6}",
         "sessions", "regime", "what", "p50", "p99", "times"
     );
+    let before = Memory::now();
+    if sizes.iter().any(|size| *size >= ENOUGH) {
+        let mut crowd = Crowd::new();
+        for nth in 0..ENOUGH {
+            crowd.log_in_without_berth(&user(nth));
+        }
+        before.print(ENOUGH, "without Berth, ");
+    }
     let mut crowd = Crowd::new();
     let mut first: Vec<Duration> = Vec::new();
     let before = Memory::now();
@@ -75,13 +83,7 @@ pub fn measure(machine: &mut Machine, sizes: &[usize], samples: usize) {
             }
         }
         if *size >= ENOUGH {
-            let now = Memory::now();
-            let each = |then: u64, now: u64| now.saturating_sub(then) / *size as u64;
-            println!(
-                "{size:>8}  memory for each session: {} KiB, of which the kernel has {} KiB",
-                each(now.available, before.available),
-                each(before.kernel, now.kernel)
-            );
+            before.print(*size, "");
         }
         println!();
         if first.is_empty() {
@@ -98,6 +100,17 @@ struct Memory {
 }
 
 impl Memory {
+    /// Prints what each of so many sessions has taken since.
+    fn print(&self, sessions: usize, which: &str) {
+        let now = Memory::now();
+        let each = |then: u64, now: u64| now.saturating_sub(then) / sessions as u64;
+        println!(
+            "{sessions:>8}  {which}memory for each session: {} KiB, of which the kernel has {} KiB",
+            each(now.available, self.available),
+            each(self.kernel, now.kernel)
+        );
+    }
+
     fn now() -> Memory {
         let text = fs::read_to_string("/proc/meminfo").expect("read /proc/meminfo");
         let value = |name: &str| {

@@ -15,6 +15,7 @@ mod metrics;
 mod pam;
 mod report;
 mod round;
+mod rules;
 mod sample;
 mod sessions;
 mod table;
@@ -90,9 +91,17 @@ fn count<N: FromStr>(given: &[&str], usual: N) -> Option<N> {
     }
 }
 
+/// The numbers that are given, or the usual ones.
+fn sizes(given: &[&str], usual: &[usize]) -> Option<Vec<usize>> {
+    match given {
+        [] => Some(usual.to_vec()),
+        given => given.iter().map(|size| size.parse().ok()).collect(),
+    }
+}
+
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]\n       benches/run --users\n       benches/run --metrics [SESSIONS]\n       benches/run --live [SESSIONS]...\n       benches/run --whole"
+        "usage: benches/run [--json] [--hot SAMPLES] [--cold SAMPLES]\n       benches/run --beside-systemd [bookworm|trixie]\n       benches/run --beside-systemd-natively [bookworm|trixie]\n       benches/run --report [RECORDS]\n       benches/run --sessions [SESSIONS]\n       benches/run --users\n       benches/run --metrics [SESSIONS]\n       benches/run --live [SESSIONS]...\n       benches/run --rules [RULES]...\n       benches/run --whole"
     );
     ExitCode::from(2)
 }
@@ -138,15 +147,18 @@ fn main() -> ExitCode {
             return on_machine(&arguments, |_| metrics::measure(sessions));
         }
         ["--live", ref rest @ ..] => {
-            let sizes: Option<Vec<usize>> = rest.iter().map(|size| size.parse().ok()).collect();
-            let sizes = match sizes {
-                None => return usage(),
-                Some(sizes) if sizes.is_empty() => vec![10, 1_000, 5_000],
-                Some(sizes) => sizes,
+            let Some(sizes) = sizes(rest, &[10, 1_000, 5_000]) else {
+                return usage();
             };
             return on_machine(&arguments, |machine| {
                 live::measure(machine, &sizes, 200);
             });
+        }
+        ["--rules", ref rest @ ..] => {
+            let Some(sizes) = sizes(rest, &[10, 100_000]) else {
+                return usage();
+            };
+            return on_machine(&arguments, |machine| rules::measure(machine, &sizes, 300));
         }
         ["--whole"] => return on_machine(&arguments, whole::measure),
         ["--start-programs", count, way] => {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use berth_config::Policy;
 use berth_config::value::bytes_text;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::exit::{Exit, denied, not_so};
 use crate::json;
+use crate::progress::meanwhile;
 use crate::readable::harmless;
 
 /// What becomes of a login whose helper gives no answer, unless the module's line says it: as the list has it that stands
@@ -49,15 +51,12 @@ impl Helper {
         };
         // It is to be found from elsewhere.
         let program = std::fs::canonicalize(&self.path).map_err(|error| failed(&error))?;
-        let output = Command::new(program)
-            .arg("apply")
-            .args(arguments)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .output()
-            .map_err(|error| failed(&error))?;
+        let mut helper = Command::new(program);
+        helper.arg("apply").args(arguments);
+        helper.env_clear().current_dir("/").stdin(Stdio::null());
+        let begun = Instant::now();
+        let so_long = || format!("bringing caps up to date: {} s", begun.elapsed().as_secs());
+        let output = meanwhile(so_long, || helper.output()).map_err(|error| failed(&error))?;
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
             match said.trim() {

@@ -1,6 +1,8 @@
 //! How far something is that takes long: a line on a terminal's standard error, from the second second on.
 
 use std::io::{IsTerminal, Write};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
 
 /// What takes less is not told of, and then it is told no more often than this apart.
@@ -33,11 +35,38 @@ impl Progress {
             return;
         }
         self.next = now.checked_add(PAUSE);
+        self.show(&format!("{done} of {all} {}", self.what));
+    }
+
+    fn show(&mut self, text: &str) {
         self.shown = true;
-        eprint!("\r{done} of {all} {}", self.what);
+        eprint!("\r{text}\x1b[K");
         // What is not seen is not waited for.
         let _ = std::io::stderr().flush();
     }
+}
+
+/// Does something that cannot say itself how far it is, or waits, and tells that in the meantime.
+pub fn meanwhile<T>(how_far: impl Fn() -> String + Send, work: impl FnOnce() -> T) -> T {
+    let mut progress = Progress::new("");
+    if progress.next.is_none() {
+        return work();
+    }
+    let (done, is_done) = mpsc::channel::<()>();
+    let watch = move || {
+        let mut pause = PATIENCE;
+        while is_done.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            progress.show(&how_far());
+            pause = PAUSE;
+        }
+    };
+    thread::scope(|scope| {
+        // Who may start no thread is told nothing.
+        let _ = Builder::new().spawn_scoped(scope, watch);
+        let made = work();
+        drop(done);
+        made
+    })
 }
 
 impl Drop for Progress {

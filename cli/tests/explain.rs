@@ -4,6 +4,7 @@ mod system;
 
 use std::path::Path;
 
+use serde_json::json;
 use system::ran::somebody;
 use system::{Ran, System, berth, needs_root, with_files};
 
@@ -13,6 +14,7 @@ uids = [1]
 [profile.base]
 user = { memory_max = \"3G\", cpu_weight = 100 }
 namespaces = { user = \"minimal\", pid = true, mount = true }
+penalty = \"hog\"
 [profile.batch]
 session = { tasks_max = 64, memory_max = \"50% of user\" }
 [[rule]]
@@ -33,6 +35,12 @@ group = \"nogroup\"
 profile = \"base\"
 [[rule]]
 action = \"deny\"
+[penalty.hog]
+cpu_above = \"200%\"
+window = \"10min\"
+steps = [\"80%\", \"50%\"]
+step_time = \"30min\"
+forget = \"3h\"
 ";
 
 #[test]
@@ -81,19 +89,20 @@ nobody (65534), groups nogroup; service cron; lab1, 2026-11-24 10:12:07
 policy of {path}, not loaded
 
 RULES
-  -      suspended       policy.toml:9   group: not in suspended
-  LOGIN  jobs            policy.toml:14  service cron
-  -      late            policy.toml:18  passed over: tests tty
-  USER   policy.toml:22  policy.toml:22  group nogroup
+  -      suspended       policy.toml:10  group: not in suspended
+  LOGIN  jobs            policy.toml:15  service cron
+  -      late            policy.toml:19  passed over: tests tty
+  USER   policy.toml:23  policy.toml:23  group nogroup
   1 later rule not reached
 
 USER CAPS    base
   memory_max        3G                  policy.toml:5  profile base
   cpu_weight        100                 policy.toml:5  profile base
+  penalty           hog                 policy.toml:7  profile base
 
 THIS LOGIN   base + batch
-  session.memory_max  50% of user = 1.5G      policy.toml:8  profile batch
-  session.tasks_max   64                      policy.toml:8  profile batch
+  session.memory_max  50% of user = 1.5G      policy.toml:9  profile batch
+  session.tasks_max   64                      policy.toml:9  profile batch
   namespaces          user=minimal pid mount  policy.toml:6  profile base
   no_new_privs        true                    because user = \"minimal\"
   nested_userns       false                   because user = \"minimal\"
@@ -102,13 +111,20 @@ THIS LOGIN   base + batch
     assert_eq!(told, expected);
     arguments.push("--json");
     let object = berth(&arguments).json();
-    assert_eq!(object["user_rule"], "policy.toml:22");
+    assert_eq!(object["user_rule"], "policy.toml:23");
+    assert_eq!(object["user_caps"][0]["key"], "memory_max");
+    assert_eq!(object["user_caps"][0]["value"], 3_u64 << 30);
+    assert_eq!(object["session_caps"][0]["value"], 3_u64 << 29);
+    assert_eq!(object["penalty"]["place"], "policy.toml:7");
+    assert_eq!(object["penalty"]["cpu_above_percent"], 200.0);
+    assert_eq!(object["penalty"]["step_percents"], json!([80.0, 50.0]));
     assert_eq!(
-        object["outcome"]["user_caps"]["memory_max"]["finite"],
-        3_u64 << 30
+        object["berth"]["namespaces"],
+        json!(["user", "pid", "mount"])
     );
     assert_eq!(object["rules"][1]["verdict"], "login");
-    assert_eq!(object["login"]["at"]["hour"], 10);
+    let at = object["login"]["at"].as_str().unwrap();
+    assert!(at.starts_with("2026-11-24T10:12:07"), "{at}");
 }
 
 #[test]
@@ -225,6 +241,15 @@ fn explain_tells_which_namespaces_and_which_line_of_pam_this_machine_lacks() {
         told.ends_with(&here("\nlab1 can enforce all of this.\n")),
         "{told}"
     );
+    let for_programs = [&arguments[..], &["--json"]].concat();
+    for (makes, lacks) in [("0\n", json!([["namespace", ["IPC"]]])), ("7\n", json!([]))] {
+        let object = with_files(&system, &[(limit, makes)], &for_programs).json();
+        let told = object["lacks"].as_array().unwrap().iter();
+        let told: Vec<_> = told
+            .map(|lack| json!([lack["what"], lack["names"]]))
+            .collect();
+        assert_eq!(json!(told), lacks);
+    }
 
     // A policy in force is for services that ask it.
     assert_eq!(system.berth("reload", &[]).code, Some(0));

@@ -14,7 +14,7 @@ use serde_json::json;
 mod pretend;
 
 use pretend::ran::somebody;
-use pretend::{Folder, Ran, Run, record};
+use pretend::{Folder, Ran, Run, record, with_figures};
 
 /// So many sessions of each of these users, whose UIDs count from 4,000,000. Nobody keeps them.
 fn sessions(users: &[(&str, u32)]) -> Run {
@@ -63,6 +63,117 @@ fn users_past_the_top_are_one() {
         lines(&metrics(&run, "--top 0").ok(), "berth_user_sessions"),
         ["berth_user_sessions{user=\"other\",uid=\"\"} 7"]
     );
+}
+
+/// Files of a cgroup in which each figure is another number, and those counted up in the order of [`FAMILIES`].
+fn figures(run: &Run, path: &str, first: u64) {
+    let n = |nth: u64| first + nth;
+    let seconds = |nth: u64| n(nth) * 1_000_000;
+    let pressure = |nth: u64| {
+        let us = seconds(nth);
+        format!("some avg10=1.00 avg60=2.00 avg300=3.00 total={us}\nfull total=4\n")
+    };
+    for (file, text) in [
+        ("pids.current", n(0).to_string()),
+        ("pids.max", n(1).to_string()),
+        ("memory.current", n(2).to_string()),
+        ("memory.peak", n(3).to_string()),
+        ("memory.max", n(4).to_string()),
+        ("cpu.max", format!("{} 100000", n(5) * 100_000)),
+        ("pids.events", format!("max {}", n(6))),
+        ("memory.events", format!("oom 5\noom_kill {}", n(7))),
+        (
+            "io.stat",
+            format!("8:0 rbytes={} wbytes={} rios=6 wios=7", n(8), n(9)),
+        ),
+        (
+            "cpu.stat",
+            format!(
+                "usage_usec {}\nuser_usec 8\nsystem_usec 9\nthrottled_usec {}",
+                seconds(10),
+                seconds(11)
+            ),
+        ),
+        ("cpu.pressure", pressure(12)),
+        ("memory.pressure", pressure(13)),
+        ("io.pressure", pressure(14)),
+    ] {
+        run.cgroup(path, &[(file, &format!("{text}\n"))]);
+    }
+}
+
+/// What is told of users, of pools and of everyone, and what its labels have besides theirs.
+const FAMILIES: [(&str, &str); 15] = [
+    ("tasks", ""),
+    ("tasks_max", ""),
+    ("memory_bytes", ""),
+    ("memory_peak_bytes", ""),
+    ("memory_max_bytes", ""),
+    ("cpu_max_cpus", ""),
+    ("tasks_refused_total", ""),
+    ("oom_kills_total", ""),
+    ("io_read_bytes_total", ""),
+    ("io_written_bytes_total", ""),
+    ("cpu_seconds_total", ""),
+    ("cpu_throttled_seconds_total", ""),
+    ("pressure_waiting_seconds_total", "resource=\"cpu\""),
+    ("pressure_waiting_seconds_total", "resource=\"memory\""),
+    ("pressure_waiting_seconds_total", "resource=\"io\""),
+];
+
+#[test]
+fn each_figure_of_users_pools_and_everyone_is_the_one_that_it_is_called() {
+    let run = with_figures();
+    let alice = "berth/user-4000001";
+    for (path, first) in [(alice, 100), ("berth/pool-cs101", 200), ("berth", 300)] {
+        figures(&run, path, first);
+    }
+    // There the user's cap stands without its reserve.
+    run.cgroup(&format!("{alice}/sessions"), &[("pids.max", "101\n")]);
+    run.cgroup(alice, &[("pids.max", "117\n")]);
+    let text = metrics(&run, "").ok();
+    for (of, labels, sessions, first) in [
+        ("user", "user=\"alice\",uid=\"4000001\"", 2, 100),
+        ("pool", "pool=\"cs101\"", 1, 200),
+        ("everyone", "", 3, 300),
+    ] {
+        let figures = FAMILIES.into_iter().zip(first..);
+        let all = [(("sessions", ""), sessions)].into_iter().chain(figures);
+        let expected: Vec<_> = all
+            .map(|((name, besides), figure)| {
+                let labels = [labels, besides].join(",");
+                let labels = format!("{{{}}}", labels.trim_matches(',')).replace("{}", "");
+                format!("berth_{of}_{name}{labels} {figure}")
+            })
+            .collect();
+        let mut told = lines(&text, &format!("berth_{of}_"));
+        told.retain(|line| line.contains(labels));
+        assert_eq!(told, expected, "{of}");
+    }
+}
+
+#[test]
+fn who_needs_nearly_all_of_their_memory_cap_is_counted_as_at_it() {
+    let run = with_figures();
+    let alice = "berth/user-4000001";
+    // bob has 7 of 8 GiB.
+    for (current, cache, at_cap) in [(949, 0, 0), (950, 0, 1), (950, 1, 0)] {
+        run.cgroup(
+            alice,
+            &[
+                ("memory.max", "1000\n"),
+                ("memory.current", &format!("{current}\n")),
+                ("memory.stat", &format!("inactive_file {cache}\n")),
+            ],
+        );
+        let line = format!("berth_users_at_memory_cap {at_cap}");
+        let text = metrics(&run, "").ok();
+        assert_eq!(
+            lines(&text, "berth_users_at_memory_cap"),
+            [line],
+            "{current} {cache}"
+        );
+    }
 }
 
 #[test]

@@ -416,7 +416,7 @@ fn a_user_in_400_groups_has_them_all() {
     let object = ran.json();
     // nogroup, and the 400.
     assert_eq!(object["login"]["groups"].as_array().unwrap().len(), 401);
-    assert_eq!(object["outcome"]["action"], "deny");
+    assert_eq!(object["action"], "deny");
 }
 
 #[test]

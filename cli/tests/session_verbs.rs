@@ -11,7 +11,7 @@ use berth_config::{Exception, ExceptionFile, LocalTime, Places, Standing, Standi
 use serde_json::{Value, json};
 
 use pretend::ran::somebody;
-use pretend::{Run, files, record, three, with_figures};
+use pretend::{Ran, Run, files, record, three, with_figures};
 
 #[test]
 fn list_is_a_table_of_sessions() {
@@ -111,6 +111,74 @@ fn ctrl_c_is_the_pagers_and_for_another_the_pager_is_less_alone() {
         );
     }
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn what_takes_long_is_told_on_a_terminal_until_it_is_done() {
+    let run = Run::new();
+    run.session(12, "alice", 4_000_001, &files(0, 0, 1));
+    let helper = run.sessions.with_file_name("helper");
+    let write_helper = |waits: &str| {
+        std::fs::write(&helper, format!("#!/bin/sh\n{waits}\necho '[]'\n")).unwrap();
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&helper, executable).unwrap();
+    };
+    write_helper("until test -e /run/go; do sleep 0.02; done");
+    let apply = format!("apply --helper {}", helper.display());
+    let record = json!({
+        "session": 99, "user": "eve", "uid": 4_000_009, "service": "sshd", "tty": "", "rhost": "", "profile": "p",
+        "pool": null, "start": "2026-11-24T10:00:00+01:00", "end": "2026-11-24T10:00:00+01:00", "seconds": 0
+    });
+    // Each ends by what is done once it has told how far it is, or it has a slow file.
+    for (command, told, ends, last) in [
+        (
+            format!("/run/berth-program {apply}").as_str(),
+            "bringing caps up to date: ",
+            "touch /run/go",
+            "0 users changed",
+        ),
+        (
+            "strace -f -qq -o /dev/null -P $mount/cgroup.freeze -e inject=write:delay_enter=3000000 \
+             /run/berth-program freeze 12",
+            "0 of 1 cgroup frozen",
+            "echo 'frozen 1' >$mount/cgroup.events",
+            "frozen session 12: 1 session",
+        ),
+        (
+            "strace -f -qq -o /dev/null -P /run/ended -e inject=read:delay_enter=3000000:when=2 \
+             /run/berth-program report --file /run/ended",
+            "1 record read",
+            "true",
+            "eve",
+        ),
+        (
+            "/run/berth-program kill 12 --yes --grace 60s",
+            "0 of 1 session ended",
+            "rm /run/berth/sessions/12; echo 'populated 0' >$mount/cgroup.events",
+            "ended session 12 of alice",
+        ),
+    ] {
+        let shown = Ran::of(&mut run.shell(&format!(
+            "echo '{record}' >/run/ended; touch /run/shown; \
+             export mount=$(awk '/ - cgroup2 /{{print $5; exit}}' /proc/self/mountinfo)/berth/user-4000001/sessions/12; \
+             {{ i=0; until grep -q '{told}' /run/shown || test $i = 1000; do i=$((i + 1)); sleep 0.02; done; {ends}; }} & \
+             script -qefc '{command}' /run/shown"
+        )));
+        assert_eq!(shown.code, Some(0), "{command}: {shown:?}");
+        let parts = shown.out.rsplit_once("\r\u{1b}[K");
+        let (progress, rest) = parts.unwrap_or_else(|| panic!("{command}: {shown:?}"));
+        assert!(
+            progress.contains(&format!("\r{told}")),
+            "{command}: {shown:?}"
+        );
+        assert!(
+            rest.contains(last) && !rest.contains(told),
+            "{command}: {shown:?}"
+        );
+    }
+    write_helper("sleep 1.3");
+    let ran = run.berth("", &apply);
+    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");
 }
 
 #[test]
@@ -595,12 +663,12 @@ fn explain_of_a_session_is_about_the_login_that_opened_it() {
     for other in ["--ruser dave", "--tty tty2"] {
         let ran = explained("console", &format!("12 {other} --json"));
         object = ran.json();
-        assert_eq!(object["outcome"]["profile"], "student", "{other}");
+        assert_eq!(object["berth"]["profile"], "student", "{other}");
     }
     assert_eq!(object["session"]["differs"], false);
     let at = &object["login"]["at"];
     let opened = UNIX_EPOCH + Duration::from_secs(login["opened"].as_u64().unwrap());
-    assert_eq!(*at, json!(LocalTime::of(opened)));
+    assert_eq!(*at, json!(LocalTime::rfc3339(opened)));
     login["rhost"] = "evil\u{1b}[2J".into();
     run.write(12, &login);
     let ran = explained("console", "12");

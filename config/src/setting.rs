@@ -59,6 +59,12 @@ pub(crate) fn value<T>(setting: &Option<Setting<T>>) -> Option<&T> {
     setting.as_ref().and_then(|setting| setting.value.as_ref())
 }
 
+/// Where a key was set, if it is set and not to `"unset"`.
+pub(crate) fn mark<T>(setting: &Option<Setting<T>>) -> Option<Mark> {
+    let setting = setting.as_ref()?;
+    setting.value.is_some().then(|| setting.mark())
+}
+
 /// One or more values, any of which will do. Written as one value or as a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OneOf<T>(pub(crate) Vec<T>);

@@ -650,6 +650,24 @@ fn explain_tells_every_cap_and_namespace_as_it_is_and_what_a_percentage_comes_to
             "io_write_iops_max: /srv 200",
         ]
     );
+    let amounts = explained.user_caps.iter().map(|one| one.amount.to_string());
+    assert_eq!(
+        amounts.collect::<Vec<_>>(),
+        [
+            "16777216",
+            "6871947673",
+            "2147483648",
+            "0",
+            "800.0",
+            "\"12-15\"",
+            "\"0\"",
+            "50",
+            "{\"/home\":null,\"/srv\":10000000}",
+            "{\"/srv\":5000000}",
+            "{\"/srv\":500}",
+            "{\"/srv\":200}",
+        ]
+    );
     assert_eq!(
         told(&explained.login),
         [

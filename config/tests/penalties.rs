@@ -232,9 +232,32 @@ fn explain_names_the_step_and_what_the_quota_was() {
         because.starts_with("penalty hog, step 2 of 2 until "),
         "{because}"
     );
-    assert_eq!(line.was.unwrap().value, "25% of machine = 4 of 16 CPUs");
+    assert_eq!(line.amount, 200.0);
+    let was = line.was.unwrap();
+    assert_eq!(was.value, "25% of machine = 4 of 16 CPUs");
+    assert_eq!(was.amount, 400.0);
     let line = caps(&excepted("cpu_quota=300%"));
     assert!(line.because.unwrap().starts_with("exception until "));
+}
+
+#[test]
+fn explain_tells_where_the_users_penalty_is_set_also_where_another_rule_decides_the_login() {
+    let policy = policy(&format!(
+        "{HOG}[profile.base]\npenalty = \"hog\"\n[profile.p]\ninherits = \"base\"\n[profile.batch]\n\
+         [[rule]]\nservice = \"cron\"\nprofile = \"batch\"\n[[rule]]\nprofile = \"p\"\n"
+    ));
+    for service in ["sshd", "cron"] {
+        let mut alice = login("alice", 1001, &["alice"]);
+        alice.set_service(service);
+        let explanation = policy.explain(&alice, &machine()).unwrap();
+        let told = explanation.penalty.unwrap();
+        let line = told.place.rsplit(':').next().unwrap_or_default();
+        assert_eq!(
+            [&told.key, &told.value, line, &told.profile.unwrap()],
+            ["penalty", "hog", "11", "base"],
+            "{service}"
+        );
+    }
 }
 
 fn errors(body: &str) -> Vec<String> {

@@ -10,6 +10,7 @@ berth_tests::cases! { UserModeLinux:
     the_keeper_outlives_the_users_oom_and_cleans_up
     a_user_is_told_which_cap_killed_what
     a_user_is_told_that_caps_come_close_and_what_they_refuse
+    a_user_is_told_what_slows_them_down
     past_memory_high_a_user_is_slowed_and_not_killed
     memory_swap_max_is_what_a_user_may_swap
     a_session_has_a_memory_max_of_its_own

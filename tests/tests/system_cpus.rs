@@ -3,6 +3,7 @@
 
 berth_tests::cases! { Qemu:
     allowed_cpus_pins_a_user
+    every_cap_is_in_its_file
     after_its_session_an_application_has_all_cpus_again
     io_weights_share_a_disk_between_users
     io_weights_share_a_disk_of_bfqs_between_users

@@ -27,6 +27,7 @@ berth_tests::cases_of_debians! {
     a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it
     a_scope_of_the_users_own_manager_needs_what_the_bus_forbids_then
     the_cgroups_of_a_manager_take_no_login_out_of_its_session
+    a_users_journal_can_be_read_from_a_berth
     a_hidden_managers_folder_is_the_berths_own_and_usable
     a_manager_that_starts_after_a_login_is_hidden_from_it_too
     a_lingering_manager_makes_the_berth_that_logins_join
@@ -40,6 +41,7 @@ berth_tests::cases_of_debians! {
     a_login_at_a_console_is_in_its_berth
     runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it
     a_unit_with_a_pam_name_is_in_its_users_slice
+    jobs_and_su_in_a_session_are_in_berths_in_scopes_of_berths
     the_package_touches_nothing_of_pam
     the_package_stays_while_pam_needs_it
     berth_pam_puts_the_package_in_force_and_takes_it_out

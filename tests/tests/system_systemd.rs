@@ -18,10 +18,11 @@ mod a_second_cpu {
     use super::{Boot, Guest};
 
     #[test]
-    fn cpus_are_pinned_and_pressure_is_told_under_systemd() {
+    fn cpus_are_pinned_every_cap_is_set_and_pressure_is_told_under_systemd() {
         let boot = Boot::run(Guest::SystemdOnQemu);
         let cases = [
             "allowed_cpus_pins_a_user_under_systemd",
+            "every_cap_is_in_its_file_under_systemd",
             "the_pressure_of_a_user_is_told",
         ];
         cases.iter().for_each(|case| boot.assert_passed(case));
@@ -35,6 +36,7 @@ berth_tests::cases_of_debians! {
     past_memory_max_a_user_is_killed_under_systemd_and_no_other
     two_logins_of_a_user_share_one_cap
     caps_of_cpu_tasks_and_disks_are_felt
+    every_cap_is_in_its_file_under_systemd
     a_cap_of_a_session_is_on_its_scope
     a_missing_controller_is_told_from_one_in_force
     a_user_at_their_tasks_gets_in_to_clean_up

@@ -45,7 +45,7 @@ fn in_words(user: &str, uid: u32, standing: Option<Standing>) -> (Option<String>
         "step": standing.step,
         "steps": standing.steps,
         "on": is_on_step,
-        "share": standing.share.to_string(),
+        "share_percent": standing.share.number(),
         "since": time(standing.since),
         "until": time(standing.until),
         "forgotten": time(standing.forgotten),

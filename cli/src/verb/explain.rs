@@ -112,8 +112,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         .explain_with(&login, &machine, &layers)
         .map_err(not_so)?;
     let others = others(&login, &explanation);
+    let lacks = enforced::lacks(&login, &policy, &explanation);
     if arguments.json {
-        json::print(&login, session, &policy, &explanation, &others)?;
+        json::print(&login, session, &policy, &explanation, &others, &lacks)?;
     } else {
         pager::lines(&text::lines(
             &login,
@@ -121,6 +122,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             &policy,
             &explanation,
             &others,
+            &lacks,
         ));
     }
     Ok(Exit::Done)

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Sessions};
 use crate::object::Object;
+use crate::progress::meanwhile;
 use crate::{admin_log, caller, json};
 
 #[derive(Debug, clap::Args)]
@@ -75,11 +76,14 @@ pub fn run(change: Change, arguments: &Arguments) -> Result<Exit, Exit> {
             "this command runs in {object} itself, and nobody would be left to thaw it"
         )));
     }
-    let mut failed: Vec<String> = change
-        .to(&tree, &groups)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let so_many = || {
+        let is_done = |group: &&Group| group.is_frozen() == (change == Change::Freeze);
+        let done = groups.iter().filter(is_done).count();
+        let all = counted(groups.len(), "cgroup");
+        format!("{done} of {all} {}", change.done())
+    };
+    let failed = meanwhile(so_many, || change.to(&tree, &groups));
+    let mut failed: Vec<String> = failed.iter().map(ToString::to_string).collect();
     // Some may have ended meanwhile.
     records.retain(|record| Record::path(record.id).exists());
     let sessions = Sorted::of(change, object, &records, &groups, &tree);

@@ -12,6 +12,7 @@ mod target;
 use crate::exit::{Exit, not_so};
 use crate::live::{self, Sessions};
 use crate::object::Object;
+use crate::progress::meanwhile;
 use crate::stale::Stale;
 use crate::{admin_log, ask, caller, json, readable, sys, when};
 use target::{Staying, Target};
@@ -176,14 +177,21 @@ fn counted_processes(count: usize) -> String {
 
 fn end(targets: &[Target], tree: Option<&Tree>, arguments: &Arguments) -> Result<(), Exit> {
     ask_to_end(targets, tree);
-    let may_handle_it = |target: &Target| target.runs() && !target.is_frozen();
-    wait(arguments.grace, || !targets.iter().any(may_handle_it));
-    // The one that this is typed in comes after all else is done.
-    let others = targets.partition_point(|target| !is_own(tree, target.record));
-    let (others, own) = targets.split_at(others);
-    let mut failed = kill_and_sweep(others, tree);
-    failed.extend(kill_and_sweep(own, tree));
-    await_keepers(targets, &mut failed);
+    let so_many = || {
+        let ended = targets.iter().filter(|target| target.has_ended()).count();
+        format!("{ended} of {} ended", counted(targets.len(), "session"))
+    };
+    let failed = meanwhile(so_many, || {
+        let may_handle_it = |target: &Target| target.runs() && !target.is_frozen();
+        wait(arguments.grace, || !targets.iter().any(may_handle_it));
+        // The one that this is typed in comes after all else is done.
+        let others = targets.partition_point(|target| !is_own(tree, target.record));
+        let (others, own) = targets.split_at(others);
+        let mut failed = kill_and_sweep(others, tree);
+        failed.extend(kill_and_sweep(own, tree));
+        await_keepers(targets, &mut failed);
+        failed
+    });
     tell(targets, &failed, arguments.json).and(report(&failed))
 }
 
@@ -224,11 +232,9 @@ fn has_failed(failed: &[(&Target, String)], id: SessionId) -> bool {
 
 /// Waits until the sessions' keepers have removed them; those that have not are added to what failed.
 fn await_keepers<'t, 'a>(targets: &'t [Target<'a>], failed: &mut Vec<(&'t Target<'a>, String)>) {
-    let unfinished = |target: &&Target| !target.is_gone() && !target.is_held();
-    wait(CLEAN_UP, || {
-        !targets.iter().any(|target| unfinished(&target))
-    });
-    for target in targets.iter().filter(unfinished) {
+    let awaited = |target: &Target| !target.dead && !target.has_ended();
+    wait(CLEAN_UP, || !targets.iter().any(awaited));
+    for target in targets.iter().filter(|target| !target.has_ended()) {
         if !has_failed(failed, target.record.id) {
             let keeper = target.record.keeper.pid;
             let why = format!("its keeper, process {keeper}, has not removed it yet");

@@ -45,6 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         if arguments.json {
             json::print(json!({
                 "loaded": false,
+                "users": null,
+                "users_changed": null,
                 "diagnostics": checked.diagnostics,
             }))?;
         } else {

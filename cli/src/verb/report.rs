@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::{LocalTime, Policy, counted};
@@ -9,6 +11,7 @@ use berth_session::{Error, Ledger};
 use serde_json::{Value, json};
 
 use crate::exit::{Exit, denied, not_so};
+use crate::progress::meanwhile;
 use crate::readable::{bar, cpu_time, harmless, or_dash, size, span};
 use crate::{json, pager, place, table, when, whole};
 
@@ -54,7 +57,14 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let ledger = Ledger::to_read(file);
     let since = arguments.since.unwrap_or(UNIX_EPOCH);
     let mut report = Report::new(arguments.by, since, arguments.until);
-    let torn = ledger.read(since, |entry| report.add(entry));
+    let records = AtomicU64::new(0);
+    let so_many = || format!("{} read", counted(records.load(Relaxed), "record"));
+    let torn = meanwhile(so_many, || {
+        ledger.read(since, |entry| {
+            records.fetch_add(1, Relaxed);
+            report.add(entry);
+        })
+    });
     let torn = torn.map_err(|error| unreadable(&error))? + report.without_time;
     // The policy's own is made with the first record.
     if arguments.file.is_some() && report.total.sessions + torn == 0 && !ledger.file.exists() {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::{Value, json};
+
 use super::Shown;
 use crate::decide::ONE_CPU;
 use crate::exceptions::Exceptions;
@@ -12,7 +14,7 @@ use crate::penalties::Standing;
 use crate::policy::Policy;
 use crate::setting::value;
 use crate::tables::CapsTable;
-use crate::value::{Base, CpuQuota, Part, Share, bytes_text, rate_text};
+use crate::value::{Base, CpuQuota, IdList, Part, Share, bytes_text, rate_text};
 
 impl Policy {
     /// A line for each cap that is set, in the language's order.
@@ -25,7 +27,13 @@ impl Policy {
         table
             .marks()
             .into_iter()
-            .map(|(key, mark)| self.shown(key, text(key, table, caps, machine), mark))
+            .map(|(key, mark)| {
+                let (value, amount) = told(key, table, caps, machine);
+                Shown {
+                    amount,
+                    ..self.shown(key, value, mark)
+                }
+            })
             .collect()
     }
 
@@ -38,7 +46,7 @@ impl Policy {
         shown: &mut Vec<Shown>,
     ) {
         for one in exceptions.list() {
-            let value = text(&one.key, &exceptions.table, caps, machine);
+            let value = told(&one.key, &exceptions.table, caps, machine);
             let because = format!("exception until {}, by {}", one.until_text(), one.by);
             lay_over(shown, &one.key, value, because);
         }
@@ -57,15 +65,17 @@ pub(super) fn tell_penalty(
         Some(Limit::Infinity) | None => "infinity".into(),
     };
     let value = format!("{} of it = {cpus}", standing.share);
+    let value = (value, cpu_percent(caps.cpu_quota));
     let because = format!("penalty {}", standing.text());
     lay_over(shown, "cpu_quota", value, because);
 }
 
-fn lay_over(shown: &mut Vec<Shown>, key: &str, value: String, because: String) {
+fn lay_over(shown: &mut Vec<Shown>, key: &str, (value, amount): (String, Value), because: String) {
     let was = shown.iter_mut().find(|line| line.key == key);
     let line = Shown {
         key: key.into(),
         value,
+        amount,
         place: String::new(),
         profile: None,
         because: Some(because),
@@ -77,45 +87,72 @@ fn lay_over(shown: &mut Vec<Shown>, key: &str, value: String, because: String) {
     }
 }
 
-fn text(key: &str, table: &CapsTable, caps: &Caps, machine: &Machine) -> String {
+/// A cap, for people and for programs.
+fn told(key: &str, table: &CapsTable, caps: &Caps, machine: &Machine) -> (String, Value) {
     let memory = |share: Option<Share>, cap: Option<Limit>| {
-        share_text(
-            share,
-            limit_text(cap, bytes_text),
-            &bytes_text(machine.memory),
-        )
+        let whole = bytes_text(machine.memory);
+        let text = share_text(share, limit_text(cap, bytes_text), &whole);
+        (text, number(cap))
+    };
+    let ids = |written: Option<&IdList>, comes_to: &Option<String>| {
+        let written = written.map(|list| list.to_string());
+        (ids_text(written, comes_to), json!(comes_to))
+    };
+    let devices = |devices: &BTreeMap<PathBuf, Limit>| {
+        let each = devices.iter();
+        let each = each.map(|(path, limit)| (path.display().to_string(), number(Some(*limit))));
+        (devices_text(devices), Value::Object(each.collect()))
     };
     match key {
         "memory_min" => memory(value(&table.memory_min).map(|m| m.0), caps.memory_min),
         "memory_low" => memory(value(&table.memory_low).map(|m| m.0), caps.memory_low),
         "memory_high" => memory(value(&table.memory_high).map(|m| m.0), caps.memory_high),
         "memory_max" => memory(value(&table.memory_max).map(|m| m.0), caps.memory_max),
-        "memory_swap_max" => limit_text(caps.memory_swap_max, bytes_text),
+        "memory_swap_max" => memory(None, caps.memory_swap_max),
         "cpu_weight" => match caps.cpu_weight {
-            Some(CpuWeight::Weight(weight)) => weight.to_string(),
-            Some(CpuWeight::Idle) => "idle".into(),
-            None => String::new(),
+            Some(CpuWeight::Weight(weight)) => (weight.to_string(), json!(weight)),
+            Some(CpuWeight::Idle) => ("idle".into(), json!("idle")),
+            None => Default::default(),
         },
-        "cpu_quota" => cpu_text(value(&table.cpu_quota), caps.cpu_quota, machine),
-        "allowed_cpus" => ids_text(
-            value(&table.allowed_cpus).map(|list| list.to_string()),
-            &caps.allowed_cpus,
-        ),
-        "allowed_memory_nodes" => ids_text(
-            value(&table.allowed_memory_nodes).map(|list| list.to_string()),
+        "cpu_quota" => {
+            let text = cpu_text(value(&table.cpu_quota), caps.cpu_quota, machine);
+            (text, cpu_percent(caps.cpu_quota))
+        }
+        "allowed_cpus" => ids(value(&table.allowed_cpus), &caps.allowed_cpus),
+        "allowed_memory_nodes" => ids(
+            value(&table.allowed_memory_nodes),
             &caps.allowed_memory_nodes,
         ),
-        "tasks_max" => share_text(
-            value(&table.tasks_max).map(|tasks| tasks.0),
-            limit_text(caps.tasks_max, |tasks| tasks.to_string()),
-            &machine.tasks.to_string(),
-        ),
-        "io_weight" => caps.io_weight.unwrap_or_default().to_string(),
-        "io_read_bandwidth_max" => devices_text(&caps.io_read_bandwidth_max),
-        "io_write_bandwidth_max" => devices_text(&caps.io_write_bandwidth_max),
-        "io_read_iops_max" => devices_text(&caps.io_read_iops_max),
-        "io_write_iops_max" => devices_text(&caps.io_write_iops_max),
-        _ => String::new(),
+        "tasks_max" => {
+            let share = value(&table.tasks_max).map(|tasks| tasks.0);
+            let comes_to = limit_text(caps.tasks_max, |tasks| tasks.to_string());
+            let text = share_text(share, comes_to, &machine.tasks.to_string());
+            (text, number(caps.tasks_max))
+        }
+        "io_weight" => {
+            let weight = caps.io_weight.unwrap_or_default();
+            (weight.to_string(), json!(weight))
+        }
+        "io_read_bandwidth_max" => devices(&caps.io_read_bandwidth_max),
+        "io_write_bandwidth_max" => devices(&caps.io_write_bandwidth_max),
+        "io_read_iops_max" => devices(&caps.io_read_iops_max),
+        "io_write_iops_max" => devices(&caps.io_write_iops_max),
+        _ => Default::default(),
+    }
+}
+
+fn number(limit: Option<Limit>) -> Value {
+    match limit {
+        Some(Limit::Finite(value)) => json!(value),
+        Some(Limit::Infinity) | None => Value::Null,
+    }
+}
+
+/// CPU time per second, in percent of one CPU.
+fn cpu_percent(limit: Option<Limit>) -> Value {
+    match limit {
+        Some(Limit::Finite(time)) => json!(time as f64 * 100.0 / ONE_CPU as f64),
+        Some(Limit::Infinity) | None => Value::Null,
     }
 }
 

@@ -5,6 +5,7 @@ mod rest;
 
 use caps::tell_penalty;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::decide::matching::Facts;
 use crate::decide::{self, DecideError, Decision, rule_name};
@@ -13,7 +14,7 @@ use crate::facts::{Login, Machine};
 use crate::layers::Layers;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
-use crate::setting::{Mark, joined};
+use crate::setting::{Mark, joined, mark};
 
 /// A decision and all that it was made of.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Explanation {
     pub user_profile: String,
     /// The caps of the user.
     pub user_caps: Vec<Shown>,
+    /// Where the user's penalty is set, by name.
+    pub penalty: Option<Shown>,
     /// The caps of the user's pool.
     pub pool_caps: Vec<Shown>,
     /// The caps of all users together.
@@ -66,12 +69,14 @@ pub enum Verdict {
 }
 
 /// A value and where it was set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
     /// The key.
     pub key: String,
     /// What it is, and for a percentage what that comes to.
     pub value: String,
+    /// A cap for programs: bytes, tasks, weights and percent of one CPU are numbers; null is no limit, or no cap.
+    pub amount: Value,
     /// Where it was set.
     pub place: String,
     /// The profile it was set in.
@@ -79,7 +84,6 @@ pub struct Shown {
     /// Why it is so, where no file says it.
     pub because: Option<String>,
     /// What it would be without the exception or the penalty.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub was: Option<Box<Shown>>,
 }
 
@@ -103,6 +107,7 @@ impl Policy {
             not_reached: 0,
             user_profile: String::new(),
             user_caps: Vec::new(),
+            penalty: None,
             pool_caps: Vec::new(),
             everyone_caps: Vec::new(),
             login: Vec::new(),
@@ -147,6 +152,11 @@ impl Policy {
             if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
                 tell_penalty(standing, user, machine, &mut explanation.user_caps);
             }
+            if let (Some(penalty), Some(mark)) =
+                (&decision.penalty, mark(&deciding.user.keys.penalty))
+            {
+                explanation.penalty = Some(self.shown("penalty", &penalty.name, mark));
+            }
             explanation.login = self.tell_login(&deciding.login, berth, machine);
         }
         explanation.decision = decision;
@@ -189,6 +199,7 @@ impl Policy {
         Shown {
             key: key.into(),
             value: value.into(),
+            amount: Value::Null,
             place: short_place(&self.files, mark.at),
             profile: mark
                 .profile

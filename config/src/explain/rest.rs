@@ -1,13 +1,15 @@
 //! What is of one login alone: its session's caps, limits, namespaces, privileges, its end.
 
+use serde_json::Value;
+
 use super::Shown;
 use crate::facts::Machine;
 use crate::outcome::{
     Berth, Limit, Namespaces, PrivateTmp, Propagation, Scope, UserManager, UserNamespace,
 };
 use crate::policy::Policy;
-use crate::setting::{Mark, value};
-use crate::tables::Profile;
+use crate::setting::{Mark, mark, value};
+use crate::tables::{Profile, ProfileKeys};
 use crate::value::{bytes_text, duration_text};
 
 impl Policy {
@@ -51,21 +53,39 @@ impl Policy {
     }
 
     fn tell_keys(&self, profile: &Profile, berth: &Berth, lines: &mut Vec<Shown>) {
-        for (key, mark) in profile.keys.marks() {
-            let text = match key {
-                "enforce" => berth.enforce.to_string(),
-                "on_error" => berth.on_error.word().into(),
-                "notify" => berth.notify.to_string(),
-                "motd" => berth.motd.to_string(),
-                "contact" => berth.contact.clone().unwrap_or_default(),
-                "max_sessions" => berth
-                    .max_sessions
-                    .map_or("infinity".into(), |sessions| sessions.to_string()),
-                "cgroup" => berth.cgroup.word().into(),
-                // Descriptions and inheritance are how it was written, not what it comes to.
-                _ => continue,
-            };
-            lines.push(self.shown(key, text, mark));
+        // All of them, so that the next one cannot be forgotten.
+        let ProfileKeys {
+            // How it was written, not what it comes to.
+            description: _,
+            inherits: _,
+            // The user's, which are told with their caps.
+            pool: _,
+            penalty: _,
+            enforce,
+            on_error,
+            contact,
+            notify,
+            motd,
+            max_sessions,
+            cgroup,
+        } = &profile.keys;
+        let sessions = berth.max_sessions;
+        let sessions = sessions.map_or("infinity".into(), |sessions| sessions.to_string());
+        let told = [
+            ("enforce", mark(enforce), berth.enforce.to_string()),
+            ("on_error", mark(on_error), berth.on_error.word().into()),
+            (
+                "contact",
+                mark(contact),
+                berth.contact.clone().unwrap_or_default(),
+            ),
+            ("notify", mark(notify), berth.notify.to_string()),
+            ("motd", mark(motd), berth.motd.to_string()),
+            ("max_sessions", mark(max_sessions), sessions),
+            ("cgroup", mark(cgroup), berth.cgroup.word().into()),
+        ];
+        for (key, mark, text) in told {
+            lines.extend(mark.map(|mark| self.shown(key, text, mark)));
         }
     }
 
@@ -140,6 +160,7 @@ fn implied(key: &str, value: String, because: String) -> Shown {
     Shown {
         key: key.into(),
         value,
+        amount: Value::Null,
         place: String::new(),
         profile: None,
         because: Some(because),

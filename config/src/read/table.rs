@@ -69,8 +69,8 @@ macro_rules! table {
             pub(crate) fn marks(&self) -> Vec<(&'static str, $crate::setting::Mark)> {
                 let mut marks = Vec::new();
                 $(
-                    if let Some(setting) = self.$field.as_ref().filter(|s| s.value.is_some()) {
-                        marks.push((stringify!($field), setting.mark()));
+                    if let Some(mark) = $crate::setting::mark(&self.$field) {
+                        marks.push((stringify!($field), mark));
                     }
                 )*
                 marks

@@ -47,6 +47,11 @@ impl Percent {
         Percent(part.saturating_mul(10_000) / whole.max(1))
     }
 
+    /// In percent.
+    pub fn number(self) -> f64 {
+        self.0 as f64 / 100.0
+    }
+
     /// Whether it is one of these, both included, in whole percent.
     pub(crate) fn is_within(self, least: u64, most: u64) -> bool {
         (least * 100..=most * 100).contains(&self.0)

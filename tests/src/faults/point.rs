@@ -108,15 +108,24 @@ pub enum Setting {
     Founds,
     /// The same, and it joins the berth of a login that is on, and stays so.
     Joins,
+    /// A berth without a user namespace, out of which the application goes back. `on_error` is allow.
+    Off,
+    /// Nothing but a cgroup, with caps where the kernel has them. `on_error` is deny.
+    Caps,
+    /// A berth, and the cgroup that the application is in already. `on_error` is deny.
+    Keep,
 }
 
 impl Setting {
     /// All of them.
-    pub const ALL: [Setting; 4] = [
+    pub const ALL: [Setting; 7] = [
         Setting::Deny,
         Setting::Allow,
         Setting::Founds,
         Setting::Joins,
+        Setting::Off,
+        Setting::Caps,
+        Setting::Keep,
     ];
 
     /// What its points begin with.
@@ -126,14 +135,19 @@ impl Setting {
             Setting::Allow => "allow",
             Setting::Founds => "founds",
             Setting::Joins => "joins",
+            Setting::Off => "off",
+            Setting::Caps => "caps",
+            Setting::Keep => "keep",
         }
     }
 
     /// What its policy says of failures.
     pub fn on_error(self) -> OnError {
         match self {
-            Setting::Allow => OnError::Allow,
-            Setting::Deny | Setting::Founds | Setting::Joins => OnError::Deny,
+            Setting::Allow | Setting::Off => OnError::Allow,
+            Setting::Deny | Setting::Founds | Setting::Joins | Setting::Caps | Setting::Keep => {
+                OnError::Deny
+            }
         }
     }
 
@@ -142,6 +156,12 @@ impl Setting {
         match self {
             Setting::Deny | Setting::Allow => true,
             Setting::Founds | Setting::Joins => matches!(place, Place::Keeper | Place::Init),
+            Setting::Off | Setting::Caps | Setting::Keep => {
+                matches!(
+                    place,
+                    Place::Open | Place::Close | Place::Keeper | Place::Init
+                )
+            }
         }
     }
 }

@@ -37,8 +37,22 @@ fn policy(machine: &dyn Host, setting: Setting) -> Policy {
         true => String::new(),
     };
     let scope = match setting {
-        Setting::Deny | Setting::Allow => "session",
         Setting::Founds | Setting::Joins => "user",
+        _ => "session",
+    };
+    let user = match setting {
+        Setting::Off => "off",
+        _ => "identity",
+    };
+    let cgroup = match setting {
+        Setting::Keep => "cgroup = \"keep\"\n",
+        _ => "",
+    };
+    let namespaces = match setting {
+        Setting::Caps => String::new(),
+        _ => format!(
+            "scope = \"{scope}\", user = \"{user}\", pid = true, ipc = true, mount = true, uts = true, net = true, private_tmp = \"disk\", private_shm = \"16M\""
+        ),
     };
     Policy {
         defaults: format!(
@@ -46,12 +60,10 @@ fn policy(machine: &dyn Host, setting: Setting) -> Policy {
             setting.on_error().name()
         ),
         profile: format!(
-            "logout = {{ grace = \"1s\" }}\n{caps}rlimits = {{ core = 0, nofile = \"500:600\" }}"
+            "logout = {{ grace = \"1s\" }}\n{cgroup}{caps}rlimits = {{ core = 0, nofile = \"500:600\" }}"
         ),
         rest: "[accounting]\nfile = \"/var/log/berth/sessions.jsonl\"".into(),
-        ..Policy::with_namespaces(&format!(
-            "scope = \"{scope}\", user = \"identity\", pid = true, ipc = true, mount = true, uts = true, net = true, private_tmp = \"disk\", private_shm = \"16M\""
-        ))
+        ..Policy::with_namespaces(&namespaces)
     }
 }
 
@@ -99,20 +111,11 @@ impl<'m> Stage<'m> {
         stage.machine.policy(&without);
         stage.stack(Setting::Allow, "/nonexistent");
         stage.good.outside = stage.good_traits();
-        stage.prepare(setting);
-        let caps = Policy {
-            namespaces: String::new(),
-            ..policy(stage.machine, setting)
-        };
-        stage.machine.policy(&caps);
+        stage.prepare(Setting::Caps);
+        // The first leaves a keyring, which the kernel keeps.
         stage.good_login();
         stage.good.caps = stage.good_traits();
         stage.prepare(setting);
-        // The first leaves a keyring, which the kernel keeps.
-        stage.good_login();
-        stage.good.inside = stage.good_traits();
-        stage.good.guards = stage.good_login().guards;
-        assert!(stage.tracer.is_quiet_within(PATIENCE), "it does not settle");
         stage.before = stage.machine.settled();
         stage
     }
@@ -125,6 +128,9 @@ impl<'m> Stage<'m> {
         if self.other.is_some() != (setting == Setting::Joins) {
             self.begin();
         }
+        self.good.inside = self.good_traits();
+        self.good.guards = self.good_login().guards;
+        assert!(self.tracer.is_quiet_within(PATIENCE), "it does not settle");
     }
 
     /// Has the other login where there is to be one, and looks at the machine as it is between logins.

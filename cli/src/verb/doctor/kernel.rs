@@ -40,16 +40,24 @@ pub fn check(world: &World) -> Vec<Finding> {
     findings.extend(ping(world));
     findings.extend(hidden(world));
     if findings.is_empty() {
-        let pressure = match world.path("/proc/pressure").is_dir() {
-            true => "PSI",
-            false => "no PSI (psi=1 on the kernel's command line)",
-        };
         findings.push(Finding::ok(format!(
-            "{release}: cgroup.kill, setns on a pidfd, {pressure}"
+            "{release}: cgroup.kill, setns on a pidfd"
         )));
     }
+    findings.extend(pressure(world));
     findings.extend(core_dumps(world));
     findings
+}
+
+/// Who waits how long for what.
+fn pressure(world: &World) -> Option<Finding> {
+    (!world.path("/proc/pressure").is_dir()).then(|| {
+        Finding::warn(
+            "no PSI (pressure stall information): top, show, list and metrics cannot say who waits for CPU, memory or \
+             disk",
+            "put psi=1 on the kernel's command line; this needs a kernel with CONFIG_PSI",
+        )
+    })
 }
 
 fn too_old(release: &str) -> Option<Finding> {
@@ -169,8 +177,26 @@ mod tests {
     const USER: &str = "namespaces = { user = \"identity\", pid = true, mount = true }";
 
     fn levels(profile: &str, files: &[(&str, &str)]) -> Vec<Level> {
-        let told = Fake::new(profile, &[], files).told(check).into_iter();
+        let files = [files, &[("proc/pressure/cpu", "")]].concat();
+        let told = Fake::new(profile, &[], &files).told(check).into_iter();
         told.map(|(level, _)| level).collect()
+    }
+
+    #[test]
+    fn a_kernel_that_tells_no_pressure_is_a_finding_of_its_own() {
+        for (release, level) in [("6.1.0\n", Level::Ok), ("5.10.0\n", Level::Fail)] {
+            let files = [("proc/sys/kernel/osrelease", release)];
+            let told = Fake::new(USER, &[], &files).told(check);
+            assert_eq!(told.len(), 2, "{told:?}");
+            assert_eq!([told[0].0, told[1].0], [level, Level::Warn]);
+            assert!(told[1].1.starts_with("no PSI "), "{told:?}");
+        }
+        let files = [("proc/pressure/cpu", "")];
+        let told = Fake::new(USER, &[], &files).told(check);
+        assert!(
+            told.iter().all(|(_, text)| !text.contains("PSI")),
+            "{told:?}"
+        );
     }
 
     #[test]
@@ -222,7 +248,11 @@ mod tests {
     fn who_gets_core_dumps_is_told() {
         let release = ("proc/sys/kernel/osrelease", "6.1.0\n");
         let told = |pattern| {
-            let files = [release, ("proc/sys/kernel/core_pattern", pattern)];
+            let files = [
+                release,
+                ("proc/pressure/cpu", ""),
+                ("proc/sys/kernel/core_pattern", pattern),
+            ];
             let told = Fake::new(USER, &[], &files).told(check).into_iter();
             told.skip(1).map(|(_, text)| text).collect::<Vec<_>>()
         };

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use berth_config::Login;
 use berth_config::outcome::UserNamespace;
+use berth_protocol::INIT;
 use berth_session::runs_no_helper;
 
 use super::finding::Finding;
@@ -122,7 +123,8 @@ fn strangers(world: &World, range: &Range<u64>) -> Vec<String> {
 fn is_own(process: &Path, name: &str) -> bool {
     let program = fs::metadata(process.join("exe"));
     let is_users = program.is_ok_and(|program| program.uid() != 0);
-    matches!(name, "berth-init" | "berth-helper") && !runs_no_helper(process) && !is_users
+    let names = [INIT.to_bytes(), b"berth-helper"];
+    names.contains(&name.as_bytes()) && !runs_no_helper(process) && !is_users
 }
 
 #[cfg(test)]

@@ -2,23 +2,42 @@
 
 use std::path::Path;
 
-use berth_config::outcome::{Berth, MissingController, OnError};
+use berth_config::outcome::{Berth, MissingController, OnError, Outcome};
 use berth_config::{Explanation, Login, PamStack, Policy, Site};
 use berth_protocol::service::is_never_joined;
+use serde_json::{Value, json};
 
 use crate::place;
 use crate::verb::doctor::{cgroup, kernel};
 
-/// In lines, or that there is nothing of the kind.
-pub fn lines(
-    login: &Login,
-    policy: &Policy,
-    explanation: &Explanation,
-    berth: &Berth,
-) -> Vec<String> {
-    // This machine, also where the login is looked at as another's.
-    let host = &Login::here().host;
-    let mut lacks: Vec<String> = Vec::new();
+/// Something that this machine lacks.
+#[derive(Debug)]
+pub struct Lack {
+    /// Of what kind.
+    what: &'static str,
+    /// By name, where there are several of the kind.
+    names: Vec<String>,
+    /// What it is, and what comes of it.
+    text: String,
+}
+
+impl Lack {
+    /// For programs.
+    pub fn object(&self) -> Value {
+        json!({ "what": self.what, "names": self.names, "text": self.text.replace('\n', " ") })
+    }
+}
+
+/// All that this machine lacks of what a login gets, unless nothing of that is enforced anyway.
+pub fn lacks(login: &Login, policy: &Policy, explanation: &Explanation) -> Vec<Lack> {
+    let mut lacks = Vec::new();
+    let Outcome::Berth(berth) = &explanation.decision.outcome else {
+        return lacks;
+    };
+    if !berth.enforce {
+        return lacks;
+    }
+    let host = &here();
     lacks.extend(controllers(host, explanation, berth));
     lacks.extend(namespaces(host, berth));
     lacks.extend(weights(host, explanation));
@@ -26,11 +45,21 @@ pub fn lines(
     if policy.loaded().is_some() {
         lacks.extend(line_of_pam(login));
     }
-    match (lacks.is_empty(), policy.loaded()) {
-        (true, Some(_)) => vec![format!("{host} enforces all of this.")],
-        (true, None) => vec![format!("{host} can enforce all of this.")],
-        (false, _) => lacks,
+    lacks
+}
+
+/// The same in lines, or that there is nothing of the kind.
+pub fn lines(policy: &Policy, lacks: &[Lack]) -> Vec<String> {
+    match (lacks, policy.loaded()) {
+        ([], Some(_)) => vec![format!("{} enforces all of this.", here())],
+        ([], None) => vec![format!("{} can enforce all of this.", here())],
+        (lacks, _) => lacks.iter().map(|lack| lack.text.clone()).collect(),
     }
+}
+
+/// This machine, also where the login is looked at as another's.
+fn here() -> String {
+    Login::here().host
 }
 
 /// Every cap that plays a part, without what it is on.
@@ -46,7 +75,7 @@ fn caps(explanation: &Explanation) -> impl Iterator<Item = &str> {
 }
 
 /// Whether the kernel offers what the caps need, and what comes of it if not.
-fn controllers(host: &str, explanation: &Explanation, berth: &Berth) -> Option<String> {
+fn controllers(host: &str, explanation: &Explanation, berth: &Berth) -> Option<Lack> {
     let mut needed: Vec<&str> = caps(explanation).filter_map(cgroup::controller).collect();
     needed.sort_unstable();
     needed.dedup();
@@ -54,9 +83,11 @@ fn controllers(host: &str, explanation: &Explanation, berth: &Berth) -> Option<S
         return None;
     }
     let Some(root) = place::cgroup_root() else {
-        return Some(format!(
-            "{host} has no cgroup v2 mounted: it can keep no cap."
-        ));
+        return Some(Lack {
+            what: "cgroup",
+            names: Vec::new(),
+            text: format!("{host} has no cgroup v2 mounted: it can keep no cap."),
+        });
     };
     let offered = std::fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
     needed.retain(|controller| {
@@ -64,12 +95,14 @@ fn controllers(host: &str, explanation: &Explanation, berth: &Berth) -> Option<S
             .split_whitespace()
             .any(|offered| offered == *controller)
     });
-    (!needed.is_empty()).then(|| {
-        format!(
+    (!needed.is_empty()).then(|| Lack {
+        what: "controllers",
+        text: format!(
             "{host} does not offer the cgroup controllers {}, so it cannot keep their caps:\n{}.",
             needed.join(", "),
             without(berth)
-        )
+        ),
+        names: needed.into_iter().map(String::from).collect(),
     })
 }
 
@@ -89,21 +122,23 @@ fn without(berth: &Berth) -> &'static str {
 }
 
 /// Whether namespaces are switched off.
-fn namespaces(host: &str, berth: &Berth) -> Vec<String> {
+fn namespaces(host: &str, berth: &Berth) -> Vec<Lack> {
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse().ok();
     let then = match berth.on_error {
         OnError::Allow => "the login gets no berth (on_error = \"allow\")",
         OnError::Deny => "the login is refused (on_error = \"deny\")",
     };
     let forbidden = kernel::forbidden(number, |needed| needed(berth));
-    let told = forbidden.into_iter().map(|(kind, limit)| {
-        format!("{host} makes no {kind} namespace, because user.{limit} is 0:\n{then}.")
+    let told = forbidden.into_iter().map(|(kind, limit)| Lack {
+        what: "namespace",
+        names: vec![kind.into()],
+        text: format!("{host} makes no {kind} namespace, because user.{limit} is 0:\n{then}."),
     });
     told.collect()
 }
 
 /// Disks that know no weights.
-fn weights(host: &str, explanation: &Explanation) -> Option<String> {
+fn weights(host: &str, explanation: &Explanation) -> Option<Lack> {
     if !caps(explanation).any(|key| key == "io_weight") {
         return None;
     }
@@ -111,30 +146,37 @@ fn weights(host: &str, explanation: &Explanation) -> Option<String> {
     let costs = costs.and_then(|path| std::fs::read_to_string(path).ok());
     let disks = cgroup::without_weights(Path::new("/sys/block"), &costs.unwrap_or_default());
     let disks: Vec<_> = disks.into_iter().map(|(disk, _)| disk).collect();
-    (!disks.is_empty()).then(|| {
-        format!(
+    (!disks.is_empty()).then(|| Lack {
+        what: "io_weight",
+        text: format!(
             "io_weight does nothing on {host}'s {} (berth doctor says why).",
             disks.join(", ")
-        )
+        ),
+        names: disks,
     })
 }
 
 /// Whether the service asks Berth at all.
-fn line_of_pam(login: &Login) -> Option<String> {
+fn line_of_pam(login: &Login) -> Option<Lack> {
     let service = &login.service;
-    match place::this_machine().pam_stack(service) {
-        PamStack::WithBerth | PamStack::Absent if is_never_joined(service.as_bytes()) => Some(
-            format!("{service} is never joined: of this it gets the caps alone."),
-        ),
-        PamStack::WithBerth => None,
-        PamStack::RefusesOnly => Some(format!(
+    let text = match place::this_machine().pam_stack(service) {
+        PamStack::WithBerth | PamStack::Absent if is_never_joined(service.as_bytes()) => {
+            format!("{service} is never joined: of this it gets the caps alone.")
+        }
+        PamStack::WithBerth => return None,
+        PamStack::RefusesOnly => format!(
             "{service} has no session line of pam_berth here, so its logins get nothing of this:\n\
              berth pam enable {service}"
-        )),
-        PamStack::WithoutBerth => Some(format!(
+        ),
+        PamStack::WithoutBerth => format!(
             "{service} has no pam_berth in its PAM stack here, so its logins get nothing of this:\n\
              berth pam enable {service}"
-        )),
-        PamStack::Absent => Some(format!("There is no PAM service {service} here.")),
-    }
+        ),
+        PamStack::Absent => format!("There is no PAM service {service} here."),
+    };
+    Some(Lack {
+        what: "pam",
+        names: vec![service.clone()],
+        text,
+    })
 }

@@ -5,7 +5,7 @@ use berth_config::{Explanation, Login, Policy, Shown, Verdict};
 
 use berth_session::systemd::slice;
 
-use super::enforced;
+use super::enforced::{self, Lack};
 use super::session::Session;
 use crate::place;
 use crate::readable::harmless;
@@ -18,6 +18,7 @@ pub fn lines(
     policy: &Policy,
     explanation: &Explanation,
     others: &[Other],
+    lacks: &[Lack],
 ) -> Vec<String> {
     let mut out = Vec::new();
     head(&mut out, login, policy);
@@ -44,7 +45,7 @@ pub fn lines(
             &others.iter().map(shown).collect::<Vec<_>>(),
         );
     }
-    this_login(&mut out, login, policy, explanation);
+    this_login(&mut out, policy, explanation, lacks);
     out
 }
 
@@ -59,7 +60,9 @@ fn caps(out: &mut Vec<String>, explanation: &Explanation) {
     match &explanation.decision.outcome {
         Outcome::Berth(_) => {
             let of_user = format!("{profile}{pool}");
-            section(out, "USER CAPS", &of_user, &explanation.user_caps);
+            let caps = explanation.user_caps.as_slice();
+            let watched = [caps, explanation.penalty.as_slice()].concat();
+            section(out, "USER CAPS", &of_user, &watched);
             let pool = explanation.decision.pool.as_deref().unwrap_or_default();
             section(out, "POOL CAPS", pool, &explanation.pool_caps);
             section(out, "EVERYONE", "", &explanation.everyone_caps);
@@ -73,7 +76,7 @@ fn caps(out: &mut Vec<String>, explanation: &Explanation) {
     }
 }
 
-fn this_login(out: &mut Vec<String>, login: &Login, policy: &Policy, explanation: &Explanation) {
+fn this_login(out: &mut Vec<String>, policy: &Policy, explanation: &Explanation, lacks: &[Lack]) {
     match &explanation.decision.outcome {
         Outcome::Exempt => out.push("\nTHIS LOGIN   exempt: Berth leaves it alone.".into()),
         Outcome::Deny { message: None } => out.push("\nTHIS LOGIN   denied".into()),
@@ -86,7 +89,7 @@ fn this_login(out: &mut Vec<String>, login: &Login, policy: &Policy, explanation
             out.push(String::new());
             match berth.enforce {
                 false => out.push("Nothing of this is enforced: enforce = false.".into()),
-                true => out.extend(enforced::lines(login, policy, explanation, berth)),
+                true => out.extend(enforced::lines(policy, lacks)),
             }
         }
     }
@@ -215,6 +218,7 @@ fn shown(other: &Other) -> Shown {
     Shown {
         key: other.key.into(),
         value: other.value.clone(),
+        amount: serde_json::Value::Null,
         place: String::new(),
         profile: None,
         because: Some(match other.wins {
@@ -234,6 +238,7 @@ mod tests {
         let shown = |value: &str, place: &str, was| Shown {
             key: "cpu_quota".into(),
             value: value.into(),
+            amount: serde_json::Value::Null,
             place: place.into(),
             profile: Some("p".into()).filter(|_| !place.is_empty()),
             because: Some("exception".into()).filter(|_| place.is_empty()),

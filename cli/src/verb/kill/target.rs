@@ -129,6 +129,11 @@ impl<'a> Target<'a> {
         !Record::path(self.record.id).exists()
     }
 
+    /// Whether it is gone, or all of it that others do not need.
+    pub fn has_ended(&self) -> bool {
+        self.is_gone() || self.is_held()
+    }
+
     /// Whether nothing runs in it, and its keeper stays only for others: it is the one that made the
     /// berth that they share, and holds it until the last of them ends.
     pub fn is_held(&self) -> bool {

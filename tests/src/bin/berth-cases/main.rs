@@ -20,6 +20,7 @@ mod beside_systemd;
 mod cpus;
 mod directory;
 mod drop_ins;
+mod every_cap;
 mod exceptions;
 mod in_place;
 mod isolated_manager;
@@ -76,6 +77,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
         "systemd" => [
             beside_systemd::CASES,
             systemd_caps::CASES,
+            every_cap::CASES_UNDER_SYSTEMD,
             systemd_freeze::CASES,
             systemd_units::CASES,
             isolated_manager::CASES,
@@ -107,7 +109,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
         "systemd-directory" => directory::CASES.to_vec(),
         "systemd-apparmor" => apparmor::CASES.to_vec(),
         "systemd-selinux" => selinux::CASES.to_vec(),
-        "systemd-qemu" => cpus::CASES_UNDER_SYSTEMD.to_vec(),
+        "systemd-qemu" => [cpus::CASES_UNDER_SYSTEMD, every_cap::CASES_UNDER_SYSTEMD].concat(),
         _ => Vec::new(),
     }
 }
@@ -122,6 +124,7 @@ fn cases(guest: &str) -> Vec<Case> {
             shares::CASES,
             processes::CASES,
             time_and_disk::CASES,
+            every_cap::CASES,
             leftovers::CASES,
             audit::CASES,
             in_place::CASES,
@@ -138,6 +141,7 @@ fn cases(guest: &str) -> Vec<Case> {
         .concat(),
         "qemu" => [
             cpus::CASES,
+            every_cap::CASES,
             shares::CASES_OF_DISKS,
             pressure::CASES_OF_RECLAIM,
         ]

@@ -1,12 +1,15 @@
 //! What users are told of their caps, on their terminals.
 
-use berth_tests::{Machine, Policy};
+use std::time::Duration;
+
+use berth_tests::{Machine, Policy, within};
 
 use super::Case;
 
 pub const CASES: &[Case] = cases! {
     a_user_is_told_which_cap_killed_what
     a_user_is_told_that_caps_come_close_and_what_they_refuse
+    a_user_is_told_what_slows_them_down
 };
 
 fn policy(profile: &str) -> Policy {
@@ -48,7 +51,7 @@ fn a_user_is_told_which_cap_killed_what(machine: &mut Machine) {
     // The log is told first, and whoever is told at once after it.
     let session = deaf.run("echo $BERTH_SESSION");
     machine.logged(&format!("cap session={session} "));
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(500));
     for terminal in [&bob, &deaf, &untold] {
         assert!(!terminal.shown().contains("berth:"), "{}", terminal.shown());
     }
@@ -76,5 +79,28 @@ fn a_user_is_told_that_caps_come_close_and_what_they_refuse(machine: &mut Machin
     assert_eq!(kills, 0, "{}", alice.shown());
     // Without a fork.
     alice.send("exec true");
+    alice.wait();
+}
+
+fn a_user_is_told_what_slows_them_down(machine: &mut Machine) {
+    machine.policy(&policy(
+        "user = { memory_high = \"32M\", cpu_quota = \"20%\" }",
+    ));
+    let mut alice = machine.ssh_terminal("alice");
+    // Of each of its minutes it works in nearly every period, and is held back in most of these.
+    let burn = machine.probe("burn 1000");
+    alice.send(&format!("{burn} &"));
+    let hold = machine.probe("hold 100");
+    alice.send(&format!("{hold} &"));
+    for cap in ["memory_high 32M", "cpu_quota 20%"] {
+        let told = format!("\nberth: slowed down: {cap} reached. Help: help@example.org\n");
+        // The quota is looked at once a minute.
+        let is_told = within(Duration::from_secs(180), || alice.shown().contains(&told));
+        assert!(is_told, "{cap}: {}", alice.shown());
+        let (cap, _) = cap.split_once(' ').expect("a cap");
+        let line = machine.logged(&format!("cap={cap}"));
+        assert!(line.contains("user=alice"), "{line}");
+    }
+    alice.send("kill %1 %2; exit");
     alice.wait();
 }

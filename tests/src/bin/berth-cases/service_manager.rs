@@ -16,6 +16,7 @@ pub const CASES: &[BootedCase] = cases! {
     a_unit_of_the_users_takes_a_login_out_of_its_session_unless_the_bus_forbids_it
     a_scope_of_the_users_own_manager_needs_what_the_bus_forbids_then
     the_cgroups_of_a_manager_take_no_login_out_of_its_session
+    a_users_journal_can_be_read_from_a_berth
 };
 
 const FORBIDDEN: &str = "/etc/dbus-1/system.d/berth-attach.conf";
@@ -308,4 +309,34 @@ fn the_cgroups_of_a_manager_take_no_login_out_of_its_session(machine: &Booted) {
     assert!(cgroup().contains(&manager), "{}", cgroup());
     machine.host(&format!("kill {}", sleep.0)).ok();
     login.end();
+}
+
+/// It is a file, for which no manager is asked.
+fn a_users_journal_can_be_read_from_a_berth(machine: &Booted) {
+    machine.berth("sshd", &Policy::default());
+    let before = machine.settled();
+    for map in ["identity", "minimal"] {
+        for manager in ["host", "hidden"] {
+            let [of_unit, of_berth] = ["unit", "berth"].map(|by| format!("{by}-{map}-{manager}"));
+            machine.policy(&Policy::with_namespaces(""));
+            let unit = format!("systemd-run --user --quiet --wait echo {of_unit}");
+            machine.ssh("alice", &unit).ok();
+            machine.policy(&Policy {
+                namespaces: BERTH.replace("identity", map)
+                    + &format!(", user_manager = \"{manager}\""),
+                ..policy(manager)
+            });
+            let write = format!("echo {of_berth} | systemd-cat");
+            machine.ssh("alice", &write).ok();
+            let read = || {
+                machine
+                    .ssh("alice", "journalctl --user --quiet --output=cat")
+                    .ok()
+            };
+            let has = |line: &String| read().lines().any(|it| it == line);
+            let is_there = eventually(|| [&of_unit, &of_berth].into_iter().all(has));
+            assert!(is_there, "no {of_unit} or {of_berth} in {}", read());
+        }
+    }
+    machine.assert_nothing_left(&before);
 }

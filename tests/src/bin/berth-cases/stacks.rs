@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use berth_tests::{Booted, Policy, Terminal, eventually};
+use berth_tests::{Booted, Output, Policy, Terminal, eventually};
 
 use super::BootedCase;
 
@@ -15,6 +15,7 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
     a_login_at_a_console_is_in_its_berth
     runuser_is_in_its_users_slice_and_joined_where_a_rule_names_it
     a_unit_with_a_pam_name_is_in_its_users_slice
+    jobs_and_su_in_a_session_are_in_berths_in_scopes_of_berths
 };
 
 /// Prints in which namespaces and cgroup a process is.
@@ -169,4 +170,40 @@ fn a_unit_with_a_pam_name_is_in_its_users_slice(machine: &Booted) {
     fs::write("/etc/berth/policy.toml", denied).expect("the policy");
     let run = "systemd-run --quiet --wait --property User=alice --property PAMName=berth-web true";
     assert_eq!(machine.host(run).status.code(), Some(224));
+}
+
+fn jobs_and_su_in_a_session_are_in_berths_in_scopes_of_berths(machine: &Booted) {
+    // su-l has a file of its own, which includes this one's.
+    for service in ["cron", "atd", "su"] {
+        machine.berth(service, &policy());
+    }
+    machine.host("systemctl stop cron").ok();
+    let before = machine.settled();
+    // What it leaves running ends with its session.
+    let job = format!("sleep 1000 >/dev/null 2>&1 </dev/null &\n({WHERE}) >part\nmv part said\n");
+    fs::write("/home/alice/job", job).expect("a job");
+    // It takes this for a boot.
+    let table = "echo '@reboot alice sh job' >/etc/cron.d/test";
+    let cron = format!("{table}; rm -f /run/crond.reboot; systemctl start cron");
+    let cron = || machine.host(&cron);
+    let at = || machine.host("runuser -u alice -- sh -c 'cd && at -f job now'");
+    let su = || machine.ssh("root", "su - alice -c 'sh job'");
+    let ways: [(&str, &dyn Fn() -> Output); 3] = [("cron", &cron), ("at", &at), ("su", &su)];
+    for (way, start) in ways {
+        start().ok();
+        let said = || fs::read_to_string("/home/alice/said").ok();
+        assert!(eventually(|| said().is_some()), "{way}: it never ran");
+        let said = said().expect("what it said");
+        let place = place(machine, &said);
+        assert!(!place.is_outside, "{way}: {said}");
+        let scope = format!("{}/berth-", machine.slice("alice"));
+        assert!(place.cgroup.starts_with(&scope), "{way}: {said}");
+        machine
+            .host("systemctl stop cron; rm -f /etc/cron.d/test /home/alice/said")
+            .ok();
+        machine.assert_nothing_left(&before);
+    }
+    machine
+        .host("rm /home/alice/job; systemctl start cron")
+        .ok();
 }
