@@ -20,7 +20,7 @@ and 5, the one before stays in force.
 Logins use the loaded copy under /var/lib/berth, and see no edit before the next reload.")]
 pub struct Arguments {
     /// Only if the loaded copy cannot be used: none is there, or it is damaged or of a version with another format
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     if_unusable: bool,
     /// Print one JSON object
     #[arg(long)]
