@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use berth_config::Policy;
 use berth_config::value::bytes_text;
-use berth_protocol::exempt::unanswered;
+use berth_protocol::exempt::{ExemptError, List};
 use berth_protocol::{HELPER, OnError};
 use berth_session::{Applied, Change, Whose, cpu_max};
 use serde_json::{Value, json};
 
-use crate::exit::{Exit, not_so};
+use crate::exit::{Exit, denied, not_so};
 use crate::json;
 use crate::progress::meanwhile;
 use crate::readable::harmless;
@@ -20,8 +20,18 @@ use crate::readable::harmless;
 /// beside the loaded policy.
 pub fn no_answer(list: &Path) -> &'static str {
     match unanswered(list) {
-        OnError::Allow => "goes on without a berth (on_error = \"allow\")",
-        OnError::Deny => "is refused (on_error = \"deny\")",
+        Some(OnError::Allow) => "goes on without a berth (on_error = \"allow\")",
+        Some(OnError::Deny) => "is refused (on_error = \"deny\")",
+        None => "does what only root may see here",
+    }
+}
+
+/// The same, as the policy has it; `None` if it is not known to who may not read that list. The module is root, and may.
+pub fn unanswered(list: &Path) -> Option<OnError> {
+    match List::load(list) {
+        Ok(list) => Some(list.unanswered),
+        Err(ExemptError::Read(error)) if denied(&error) => None,
+        Err(_) => Some(OnError::Deny),
     }
 }
 

@@ -15,29 +15,62 @@ pub struct Original {
     metadata: Option<Metadata>,
     /// What was in it.
     pub text: String,
+    /// It is no UTF-8, as a comment of long ago need not be: each byte is a character of the text, as in Latin-1.
+    is_latin: bool,
 }
 
 impl Original {
     /// Reads it. A file that others than root can change is nothing to build on.
     pub fn read(path: &Path) -> io::Result<Original> {
-        let (metadata, text) = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, String::new()),
+        let (metadata, bytes) = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, Vec::new()),
             Err(error) => return Err(error),
-            Ok(metadata)
-                if !metadata.is_file() || metadata.uid() != 0 || metadata.mode() & 0o022 != 0 =>
-            {
-                return Err(io::Error::other(
-                    "it is no regular file that only root can write",
-                ));
+            Ok(metadata) if !metadata.is_file() => {
+                let path = path.display();
+                return Err(io::Error::other(format!("{path} is no regular file")));
             }
-            Ok(metadata) => (Some(metadata), fs::read_to_string(path)?),
+            Ok(metadata) if metadata.uid() != 0 || metadata.mode() & 0o022 != 0 => {
+                let path = path.display();
+                return Err(io::Error::other(format!(
+                    "others than root can write {path}: chown root {path}; chmod go-w {path}"
+                )));
+            }
+            Ok(metadata) => (Some(metadata), fs::read(path)?),
+        };
+        let (text, is_latin) = match String::from_utf8(bytes) {
+            Ok(text) => (text, false),
+            Err(error) => (
+                error.as_bytes().iter().copied().map(char::from).collect(),
+                true,
+            ),
         };
         let path = path.into();
         Ok(Original {
             path,
             metadata,
             text,
+            is_latin,
         })
+    }
+
+    /// One that is UTF-8, as a policy has to be.
+    pub fn of_utf8(self) -> io::Result<Original> {
+        match self.is_latin {
+            true => Err(io::Error::other("it is not UTF-8")),
+            false => Ok(self),
+        }
+    }
+
+    /// A text, as it is written into this file.
+    pub fn bytes(&self, text: &str) -> Vec<u8> {
+        match self.is_latin {
+            // What is no byte was not in there.
+            true => text
+                .chars()
+                .map(|c| u8::try_from(c).unwrap_or(b'?'))
+                .collect(),
+            false => text.into(),
+        }
     }
 
     /// Puts another text in its place; of a link, where that leads to.
@@ -54,7 +87,7 @@ impl Original {
     /// Puts a text elsewhere, with its owner and mode, unless somebody else has changed it.
     pub fn put(&self, place: &Path, text: &str) -> io::Result<()> {
         let now = self.unchanged()?;
-        replace(place, text, now.metadata.as_ref())
+        replace(place, &self.bytes(text), now.metadata.as_ref())
     }
 
     /// Removes it.
@@ -73,7 +106,7 @@ impl Original {
 }
 
 /// Writes a file with the owner and mode of another, or root's that all can read.
-pub fn replace(path: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> {
+pub fn replace(path: &Path, text: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -90,11 +123,11 @@ pub fn replace(path: &Path, text: &str, like: Option<&Metadata>) -> io::Result<(
     written
 }
 
-fn write_new(new: &Path, text: &str, like: Option<&Metadata>) -> io::Result<()> {
+fn write_new(new: &Path, text: &[u8], like: Option<&Metadata>) -> io::Result<()> {
     remove_file(new)?; // left by a change that was killed
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(new)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(text)?;
     if let Some(like) = like {
         fchown(&file, Some(like.uid()), Some(like.gid()))?;
     }

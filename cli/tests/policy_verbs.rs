@@ -2,9 +2,12 @@
 
 mod system;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use system::ran::somebody;
 use system::{Ran, System, berth, needs_root, with_files};
 
 const TWO_ERRORS: &str = "version = 1\n[profile.a]\nuser = { memory_maks = \"3G\" }\n[profile.b]\nuser = { tasks_max = 9 }\n[[rule]]\nservice = \"cron\"\nprofile = \"b\"\n";
@@ -93,6 +96,55 @@ fn reload_does_not_say_that_there_was_none_where_it_cannot_compare() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let told = "how many users change is not known: this machine cannot be looked at\n";
     assert!(ran.out.ends_with(told), "{ran:?}");
+}
+
+/// As after an upgrade, which is no review of what somebody is editing.
+#[test]
+fn reload_if_unusable_loads_only_what_no_login_could_use_and_names_what_is_newer() {
+    needs_root();
+    let system = System::new("version = 1\n");
+    system.berth("reload", &[]);
+    let loaded = system.root.join("var/lib/berth/policy.json");
+    let before = std::fs::read_to_string(&loaded).unwrap();
+    let drop_in = system.root.write("etc/berth/policy.d/90-monday.toml", "");
+    let if_unusable = || system.berth("reload", &["--if-unusable"]);
+    // Nothing of the edited policy is even read.
+    system.edit(TWO_ERRORS);
+    let ran = if_unusable();
+    assert_eq!((ran.code, &*ran.out, &*ran.err), (Some(0), "", ""));
+    assert_eq!(std::fs::read_to_string(&loaded).unwrap(), before);
+
+    system.edit("version = 1\n");
+    std::fs::write(&loaded, before.replace("\"format\":", "\"format\":9")).unwrap();
+    let touch = |path: &Path, at: &str| {
+        let touched = Command::new("touch").arg("-d").arg(at).arg(path).status();
+        assert!(touched.unwrap().success());
+    };
+    for path in [&system.policy(), drop_in.parent().unwrap()] {
+        touch(path, "1 hour ago");
+    }
+    touch(&drop_in, "1 hour");
+    let ran = if_unusable();
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = format!(
+        "\nthe copy that was loaded before cannot be used here; newer than it, and in force now: {}\n",
+        drop_in.display()
+    );
+    assert!(ran.out.ends_with(&told), "{ran:?}");
+    let ran = if_unusable();
+    assert_eq!((ran.code, &*ran.out), (Some(0), ""));
+}
+
+#[test]
+fn reload_that_cannot_print_its_object_says_that_the_policy_is_in_force() {
+    needs_root();
+    let system = System::new("version = 1\n");
+    let root = system.root.display();
+    let berth = env!("CARGO_BIN_EXE_berth");
+    let script = format!("exec {berth} reload --json --root {root} >/dev/full");
+    let ran = Ran::of(Command::new("sh").args(["-c", &script]));
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(system.root.join("var/lib/berth/policy.json").exists());
 }
 
 #[test]
@@ -401,6 +453,32 @@ fn pam_status_says_what_becomes_of_a_login_whose_helper_gives_no_answer() {
     says("is refused (on_error = \"deny\")", "deny");
     assert_eq!(system.berth("reload", &[]).code, Some(0));
     says("goes on without a berth (on_error = \"allow\")", "allow");
+}
+
+/// As where /var/lib/berth was lost: users look into it for what they get, and for this.
+#[test]
+fn a_reload_makes_folders_that_users_may_look_into_whatever_the_umask_is() {
+    needs_root();
+    let system = System::new("version = 1\n[defaults]\non_error = \"allow\"\n");
+    let lines = "account required pam_berth.so\nsession required pam_berth.so\n";
+    system.root.write("etc/pam.d/login", lines);
+    let root = system.root.display();
+    std::fs::set_permissions(&*system.root, Permissions::from_mode(0o755)).unwrap();
+    let berth = env!("CARGO_BIN_EXE_berth");
+    let script = format!("umask 077; exec {berth} reload --root {root}");
+    Ran::of(Command::new("sh").args(["-c", &script])).ok();
+    let folder = system.root.join("var/lib/berth");
+    let status = || {
+        let script = format!(
+            "exec {} /proc/self/fd/9 pam status --root {root} 9<{berth}",
+            somebody(65534)
+        );
+        Ran::of(Command::new("sh").args(["-c", &script])).ok()
+    };
+    assert!(status().contains("goes on without a berth (on_error = \"allow\")"));
+    // What is not known is not said.
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700)).unwrap();
+    assert!(status().ends_with("does what only root may see here.\n"));
 }
 
 #[test]

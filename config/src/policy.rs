@@ -84,7 +84,7 @@ impl Policy {
 
     /// The policy in force of an installation.
     pub fn load_in(places: &Places) -> Result<Policy, PolicyError> {
-        // A copy that is missing, from another version or damaged is passed over; one that
+        // A copy that is missing, of another format or damaged is passed over; one that
         // somebody else could have written is an error.
         match loaded::load(&places.loaded)? {
             Some(policy) => Ok(policy),

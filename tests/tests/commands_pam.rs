@@ -246,14 +246,24 @@ fn of_the_service_managers_file_and_drop_in_both_are_changed_or_none() {
         let drop_in = "/etc/systemd/system/user@.service.d/50-berth.conf";
         let before = stack("su");
         fs::write("/etc/pam.d/systemd-user", &before).unwrap();
+        // Its own, as /usr is that of the machine below.
+        let own = "mount -t tmpfs none /mnt && mkdir /mnt/upper /mnt/work && \
+                   mount -t overlay -o lowerdir=/usr/bin,upperdir=/mnt/upper,workdir=/mnt/work none /usr/bin";
+        machine.host(own).ok();
+        // Not the program that is typed, which need not be root's alone; and without the other no manager would start.
+        let refused = berth(machine, "enable --yes systemd-user");
+        assert!(
+            refused.stderr.contains("install Berth first"),
+            "{refused:?}"
+        );
+        assert_eq!(stack("systemd-user"), before);
+        machine.host("cp /berth/berth /usr/bin/").ok();
         berth(machine, "enable --yes systemd-user").ok();
         let enabled = stack("systemd-user");
         assert_ne!(enabled, before);
-        assert!(
-            fs::read_to_string(drop_in)
-                .unwrap()
-                .contains("user-manager %i")
-        );
+        let text = fs::read_to_string(drop_in).unwrap();
+        let start = "\nExecStart=+/usr/bin/berth user-manager %i\n";
+        assert!(text.contains(start), "{text}");
 
         // What is no file cannot be removed as one.
         machine
@@ -270,6 +280,126 @@ fn of_the_service_managers_file_and_drop_in_both_are_changed_or_none() {
         machine.host(&format!("rm -r {drop_in}")).ok();
         berth(machine, "disable --yes systemd-user").ok();
         assert_eq!(stack("systemd-user"), before);
+    });
+}
+
+/// With what it knows alone the lines would be half out: no account check, and a session that needs a helper.
+#[test]
+fn lines_that_it_does_not_know_are_named_and_the_other_services_are_disabled() {
+    Machine::run(|machine| {
+        install(machine);
+        let before = stack("cron");
+        berth(machine, "enable --yes cron").ok();
+        let by_hand =
+            "account  required  pam_berth.so\nsession  required  pam_berth.so timeout=30\n";
+        let text = format!("# f\u{fc}r alle\n{by_hand}{}", stack("su"));
+        fs::write("/etc/pam.d/su", &text).unwrap();
+        fs::write(
+            "/etc/pam.d/common-own",
+            "session  required  pam_berth.so open\n",
+        )
+        .unwrap();
+        let including = format!("{}@include common-own\n", stack("sshd"));
+        fs::write("/etc/pam.d/sshd", &including).unwrap();
+        // What others than root can write is nothing to build on.
+        machine
+            .host("cp /etc/pam.d/cron /etc/pam.d/atd && chmod g+w /etc/pam.d/atd")
+            .ok();
+        let said = berth(machine, "disable --yes atd su sshd cron");
+        assert_eq!(said.status.code(), Some(5), "{said:?}");
+        for why in [
+            "berth: atd: others than root can write /etc/pam.d/atd: chown root /etc/pam.d/atd; chmod go-w /etc/pam.d/atd\n",
+            "berth: su: line 3 of /etc/pam.d/su has pam_berth, but not as this command writes it: remove it by hand\n",
+            "berth: sshd: it includes common-own, which has pam_berth (common-own:1): berth pam disable common-own\n",
+        ] {
+            assert!(said.stderr.contains(why), "{why}: {said:?}");
+        }
+        let texts = ["su", "sshd", "cron"].map(stack);
+        assert_eq!(texts, [text, including, before]);
+        berth(machine, "disable --yes common-own sshd").ok();
+        assert_eq!(stack("common-own"), "");
+    });
+}
+
+/// libpam does not mind how a comment is encoded.
+#[test]
+fn a_comment_that_is_not_utf_8_stays_as_it_is() {
+    Machine::run(|machine| {
+        install(machine);
+        let mut before = fs::read("/etc/pam.d/su").unwrap();
+        before.extend(b"# f\xfcr alle\n");
+        fs::write("/etc/pam.d/su", &before).unwrap();
+        berth(machine, "enable --yes su").ok();
+        assert_eq!(machine.su("alice", "cat /proc/1/comm").ok(), "berth-init");
+        berth(machine, "disable --yes su").ok();
+        assert_eq!(fs::read("/etc/pam.d/su").unwrap(), before);
+    });
+}
+
+#[test]
+fn without_a_login_that_was_tested_lines_are_put_in_only_if_that_is_said() {
+    Machine::run(|machine| {
+        install(machine);
+        let refused = |arguments: &str, why: &str| {
+            let before = stack("su");
+            let refused = berth(machine, &format!("enable --yes su {arguments}"));
+            assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+            assert!(refused.stderr.contains(why), "{refused:?}");
+            assert_eq!(stack("su"), before);
+        };
+        // Nobody can be chosen where the machine cannot be looked at; and no login of theirs would go well.
+        let masked = "/sys/devices/system";
+        machine.host(&format!("mount -t tmpfs none {masked}")).ok();
+        refused("", "this machine cannot be looked at");
+        machine.host(&format!("umount {masked}")).ok();
+        // As where pam_access lets in others.
+        let before = format!(
+            "account required pam_succeed_if.so uid = 0\n{}",
+            stack("su")
+        );
+        fs::write("/etc/pam.d/su", &before).unwrap();
+        refused("", "no local user whom the policy covers can log in here");
+        refused("--user alice", "alice cannot log in here");
+        berth(machine, "enable --yes --untested su").ok();
+        assert!(stack("su").contains("pam_berth.so open"));
+        berth(machine, "disable --yes su").ok();
+        assert_eq!(stack("su"), before);
+    });
+}
+
+/// As behind a logind that hangs, where this is the way out.
+#[test]
+fn nobody_else_is_tried_once_a_test_login_hangs_and_lines_are_taken_out_all_the_same() {
+    Machine::run(|machine| {
+        install(machine);
+        let before = stack("su");
+        berth(machine, "enable --yes su").ok();
+        let script = "#!/bin/sh\necho $PAM_USER >>/run/tried\nexec sleep 600\n";
+        fs::write("/run/hangs", script).unwrap();
+        machine.host("chmod 755 /run/hangs").ok();
+        let hangs = "session required pam_exec.so /run/hangs\n";
+        fs::write("/etc/pam.d/su", format!("{}{hangs}", stack("su"))).unwrap();
+        let said = berth(machine, "disable --yes su").ok();
+        let told = "su: no user is tested: root's login gave no answer within 60 s";
+        assert!(said.contains(told), "{said}");
+        assert_eq!(fs::read_to_string("/run/tried").unwrap(), "root\n");
+        assert_eq!(stack("su"), format!("{before}{hangs}"));
+    });
+}
+
+/// The test logins run as who types it, and would meet nothing of that.
+#[test]
+fn what_security_modules_keep_from_logins_is_told_before_it_asks() {
+    Machine::run(|machine| {
+        install(machine);
+        let enforcing = "mkdir /run/cgroup && mount --rbind /sys/fs/cgroup /run/cgroup && mount -t tmpfs none /sys/fs && \
+                         mkdir /sys/fs/cgroup /sys/fs/selinux && mount --rbind /run/cgroup /sys/fs/cgroup && \
+                         echo 1 >/sys/fs/selinux/enforce";
+        machine.host(enforcing).ok();
+        let asked = berth(machine, "enable su");
+        assert_eq!(asked.status.code(), Some(2), "{asked:?}");
+        let told = "FAIL  confined   SELinux is enforcing and Berth's policy module is not in";
+        assert!(asked.stdout.contains(told), "{asked:?}");
     });
 }
 
@@ -314,6 +444,26 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         let early = berth(machine, "enable --yes su");
         assert_eq!(early.status.code(), Some(1), "{early:?}");
         assert!(early.stderr.contains("no policy is loaded"), "{early:?}");
+    });
+}
+
+/// sed writes each file that it is given anew, and an SELinux machine refuses all logins by files without a label.
+#[test]
+fn the_way_back_in_of_the_documents_writes_no_file_without_lines_of_berths() {
+    Machine::run(|machine| {
+        install(machine);
+        fs::rename("/etc/pam.d/su", "/etc/su.real").unwrap();
+        symlink("../su.real", "/etc/pam.d/su").unwrap();
+        let before = SERVICES.map(stack);
+        berth(machine, "enable --yes su sshd").ok();
+        let inode = || fs::metadata("/etc/pam.d/cron").unwrap().ino();
+        let untouched = inode();
+        let document = include_str!("../../docs/install.md");
+        let mut lines = document.lines();
+        let way_back = lines.find(|line| line.contains("'/pam_berth/d'")).unwrap();
+        machine.host(way_back).ok();
+        assert_eq!(SERVICES.map(stack), before);
+        assert_eq!(inode(), untouched);
     });
 }
 

@@ -337,7 +337,7 @@ fn an_upgrade_says_only_how_to_load_the_policy_anew() {
         }
         let said = place.run(&[]).ok();
         assert_eq!(said.contains("Nothing is in force yet"), new, "{said}");
-        let again = said.ends_with("\n       berth check && berth reload");
+        let again = said.ends_with("\n       berth check && berth reload --if-unusable");
         assert_eq!(again, loaded, "{said}");
     }
 }
@@ -449,14 +449,18 @@ fn without_a_build_nothing_is_installed() {
 }
 
 #[test]
-fn the_helper_is_installed_where_the_module_looks_for_it() {
+fn what_is_started_by_its_path_is_installed_there() {
     let place = Place::new("helper");
     place.run(&[]).ok();
-    let source = berth_tests::tree().join("protocol/src/lib.rs");
-    let source = fs::read_to_string(source).unwrap();
-    let (_, rest) = source.split_once("HELPER: &str = \"/").unwrap();
-    let (helper, _) = rest.split_once('"').unwrap();
-    assert!(place.path(helper).is_file(), "{helper}");
+    for (file, name) in [
+        ("protocol/src/lib.rs", "HELPER"),
+        ("cli/src/verb/pam/manager.rs", "PROGRAM"),
+    ] {
+        let source = fs::read_to_string(berth_tests::tree().join(file)).unwrap();
+        let (_, rest) = source.split_once(&format!("{name}: &str = \"/")).unwrap();
+        let (program, _) = rest.split_once('"').unwrap();
+        assert!(place.path(program).is_file(), "{program}");
+    }
 }
 
 #[test]

@@ -200,10 +200,7 @@ pub fn in_child(deadline: Duration, work: impl FnOnce() -> i32) -> std::io::Resu
     said.truncate(length);
     match status {
         WaitStatus::Exited(_, status) => Ok((status, String::from_utf8_lossy(&said).into())),
-        _ if !in_time => Err(std::io::Error::other(format!(
-            "no answer within {} s",
-            deadline.as_secs()
-        ))),
+        _ if !in_time => Err(std::io::ErrorKind::TimedOut.into()),
         other => Err(std::io::Error::other(format!("{other:?}"))),
     }
 }

@@ -20,11 +20,13 @@ mod sessions;
 mod setuid;
 mod world;
 
-use berth_config::counted;
+use std::path::Path;
+
+use berth_config::{Policy, counted};
 use serde_json::json;
 
 use crate::exit::{Exit, not_so};
-use crate::{caller, json, pager};
+use crate::{caller, json, pager, place};
 use finding::{Finding, Level};
 use world::World;
 
@@ -41,6 +43,14 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// What security modules keep from logins. A test login does not meet it: it is confined as who types it is, not as sshd.
+pub fn confined() -> String {
+    let policy = Policy::load_system().ok();
+    let world = World::of(Path::new("/"), place::cgroup_root(), policy, Vec::new());
+    let findings = confined::check(&world).into_iter();
+    findings.map(|one| one.lines("confined")).collect()
 }
 
 /// A look at one thing.

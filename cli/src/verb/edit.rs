@@ -44,7 +44,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let failed = |error: io::Error| not_so(format!("cannot edit {}: {error}", path.display()));
     // Until the end, so that no other edit can come in between. The editor does not inherit it.
     let _lock = lock(&places).map_err(failed)?;
-    let original = Original::read(&path).map_err(failed)?;
+    let original = Original::read(&path).and_then(Original::of_utf8);
+    let original = original.map_err(failed)?;
     let mut draft = Draft::write(&places, &path, &original.text).map_err(failed)?;
     loop {
         if let Err(error) = editor::run(&draft.path) {

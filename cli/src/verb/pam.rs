@@ -47,8 +47,8 @@ other that has lines of Berth's.")]
     /// Put Berth's lines into a service's file
     #[command(after_help = "\
 Exit status: 0 they are there; 1 nothing is changed, as no policy is loaded, a test login failed,
-a file cannot be changed by this command, or the answer was no; 4 only root may do this; 5 done in
-some of the services, and not in one that is absent or whose test login failed.
+no user's could be tested, a file cannot be changed by this command, or the answer was no; 4 only
+root may do this; 5 done in some of the services, and not in others.
 
 What will change is shown. Then root and a local user whom the policy covers are logged in
 through the new stack, by libpam itself, from a copy of /etc/pam.d. Only when that went well
@@ -56,9 +56,10 @@ the file is replaced, in one step. The one before is kept under /var/lib/berth/p
     Enable(Services),
     /// Take Berth's lines out of a service's file
     #[command(after_help = "\
-Exit status: as that of enable.
+Exit status: as that of enable, but that no user's login has to be tested.
 
-Takes out just the lines that enable puts in. What else stands in the file stays.")]
+Takes out just the lines that enable puts in. Where others have pam_berth it names them, to be
+taken out by hand first, and changes nothing in that file.")]
     Disable(Services),
 }
 
@@ -70,6 +71,9 @@ struct Services {
     /// Test the login of this user, instead of the first local one whom the policy covers
     #[arg(long, value_name = "USER")]
     user: Option<String>,
+    /// Put the lines in even if no user's login can be tested
+    #[arg(long)]
+    untested: bool,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
@@ -86,6 +90,5 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         What::Disable(services) => (Change::Disable, services),
     };
     caller::only_root("change PAM's files")?;
-    let user = services.user.as_deref();
-    change::run(change, &services.services, user, services.yes)
+    change::run(change, services)
 }

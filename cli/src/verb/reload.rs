@@ -1,5 +1,8 @@
 //! `berth reload`: puts the edited policy in force.
 
+use std::fs;
+use std::path::Path;
+
 use berth_config::{
     Comparison, InstallError, Places, Policy, Trust, check_edited, counted, install, untried,
 };
@@ -11,10 +14,14 @@ use crate::{admin_log, due, json, lock, paint, place};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exit status: 0 in force; 1 it could not be written, or was changed meanwhile; 3 the policy has an
-error; 4 only root may do this. But for 0, the one before stays in force.
+error; 4 only root may do this; 5 in force, but the JSON object could not be written. But for 0
+and 5, the one before stays in force.
 
 Logins use the loaded copy under /var/lib/berth, and see no edit before the next reload.")]
 pub struct Arguments {
+    /// Only if the loaded copy cannot be used: none is there, or it is damaged or of a version with another format
+    #[arg(long, conflicts_with = "json")]
+    if_unusable: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -24,6 +31,9 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let places = arguments.root.places();
+    if arguments.if_unusable && loaded(&places).is_some() {
+        return Ok(Exit::Done);
+    }
     let site = place::this_machine();
     let checked = check_edited(&places, Trust::Root, Some(&site)).map_err(place::source_error)?;
     if !arguments.json {
@@ -45,9 +55,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         }
         return Err(Exit::Policy);
     };
-    let before = Policy::load_in(&places)
-        .ok()
-        .filter(|before| before.loaded().is_some());
+    let before = loaded(&places);
+    let unusable = before.is_none().then(|| since(&places)).flatten();
     put(policy, &places)?;
     let (rules, profiles) = policy.size();
     if !arguments.json {
@@ -62,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let change = match &before {
         Some(before) => changing(before, policy)
             .map_err(|why| format!("how many users change is not known: {why}")),
-        None => Err("no policy was loaded before".into()),
+        None => Err(unusable.unwrap_or_else(|| "no policy was loaded before".into())),
     };
     if arguments.json {
         let change = change.ok();
@@ -71,7 +80,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             "users": change.map(|(_, users)| users),
             "users_changed": change.map(|(changed, _)| changed),
             "diagnostics": checked.diagnostics,
-        }))?;
+        }))
+        .map_err(|_| Exit::Partly)?;
     } else {
         match change {
             Ok((changed, users)) => {
@@ -119,6 +129,35 @@ fn failed(error: &InstallError) -> Exit {
         }
         InstallError::Write { .. } | InstallError::Encode(_) => not_so(error),
     }
+}
+
+/// The loaded copy, if it can be used.
+fn loaded(places: &Places) -> Option<Policy> {
+    let policy = Policy::load_in(places).ok();
+    policy.filter(|policy| policy.loaded().is_some())
+}
+
+/// What comes in force by a reload, as far as it can be known, if there is a copy that cannot be used.
+fn since(places: &Places) -> Option<String> {
+    let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
+    let loaded = modified(&places.loaded)?;
+    let drop_ins = fs::read_dir(&places.drop_ins).into_iter().flatten();
+    let drop_ins = drop_ins.flatten().map(|file| file.path());
+    // A folder is newer where a file has gone.
+    let all = [places.policy.clone(), places.drop_ins.clone()];
+    let edited: Vec<String> = all
+        .into_iter()
+        .chain(drop_ins)
+        .filter(|path| modified(path).is_some_and(|at| at > loaded))
+        .map(|path| path.display().to_string())
+        .collect();
+    let edited = match &*edited {
+        [] => "no file is newer than it".into(),
+        some => format!("newer than it, and in force now: {}", some.join(", ")),
+    };
+    Some(format!(
+        "the copy that was loaded before cannot be used here; {edited}"
+    ))
 }
 
 /// How many of the accounts that NSS lists get something else, and how many there are.

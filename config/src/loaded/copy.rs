@@ -24,8 +24,9 @@ use crate::contents::Contents;
 use crate::index::{self, Key};
 use crate::tables::{Expect, Rule};
 
-/// Counts changes of what is in a copy. A copy is for the version that wrote it, and no other.
-const FORMAT: u32 = 3;
+/// Counts changes of what is in a copy, new keys too: who does not know one would pass over it. A copy outlives an upgrade
+/// that changes nothing of it, and an edit counts by a reload alone.
+pub(super) const FORMAT: u32 = 3;
 
 /// Read at once when a copy is opened: all of it, for most policies.
 pub(super) const START: usize = 64 << 10;
@@ -45,7 +46,6 @@ struct Place(u64, u64);
 
 #[derive(Serialize, Deserialize)]
 struct Envelope<H> {
-    version: String,
     format: u32,
     /// Seconds since 1970.
     loaded: u64,
@@ -122,7 +122,6 @@ pub(super) fn encode(
         pages,
     })?;
     let envelope = serde_json::to_string(&Envelope {
-        version: env!("CARGO_PKG_VERSION").into(),
         format: FORMAT,
         loaded,
         check: check_of_head(loaded, &sha256, &head),
@@ -248,10 +247,9 @@ fn with_head(file: &File, whole: usize, start: usize) -> Option<(Vec<u8>, usize)
 /// A head, when it was loaded, and the checksum of the policy.
 fn head(line: &str) -> Option<(Head, u64, String)> {
     let envelope: Envelope<&RawValue> = serde_json::from_str(line).ok()?;
-    let is_ours = envelope.version == env!("CARGO_PKG_VERSION") && envelope.format == FORMAT;
     let text = envelope.head.get();
     let check = check_of_head(envelope.loaded, &envelope.sha256, text);
-    if !is_ours || check != envelope.check {
+    if envelope.format != FORMAT || check != envelope.check {
         return None;
     }
     let head = serde_json::from_str(text).ok()?;
@@ -259,7 +257,7 @@ fn head(line: &str) -> Option<(Head, u64, String)> {
 }
 
 impl Copy {
-    /// Opens a copy for a login, and reads so much of it at once; `None` if it is damaged, or another version's.
+    /// Opens a copy for a login, and reads so much of it at once; `None` if it is damaged, or of another format.
     pub(super) fn open(file: File, start: usize) -> Option<Opened> {
         let length = file.metadata().ok()?.len();
         let (start, end) = with_head(&file, usize::try_from(length).ok()?, start)?;

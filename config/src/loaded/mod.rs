@@ -1,6 +1,6 @@
 //! The policy in force: a copy that logins read instead of the files.
 //!
-//! A copy of another version, or a damaged one, is as good as none.
+//! A copy of another format, or a damaged one, is as good as none.
 
 mod copy;
 

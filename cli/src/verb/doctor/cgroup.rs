@@ -50,7 +50,12 @@ pub fn check(world: &World) -> Vec<Finding> {
                     "no {controller} controller at {}: {keys} cannot be enforced",
                     root.display()
                 ),
-                "boot with systemd.unified_cgroup_hierarchy=1, or without cgroup_disable=",
+                match world.has_systemd() {
+                    true => {
+                        "boot with systemd.unified_cgroup_hierarchy=1, or without cgroup_disable="
+                    }
+                    false => "boot without cgroup_disable=, and unmount it where cgroup v1 has it",
+                },
             ));
         }
     }
@@ -143,6 +148,14 @@ mod tests {
         let caps = "user = { memory_max = \"1G\", tasks_max = 100 }";
         assert_eq!(told(caps, &[ALL])[0].0, Level::Ok);
         let some = ("cgroup/cgroup.controllers", "cpu memory\n");
+        for (files, systemds) in [
+            (vec![some], false),
+            (vec![some, ("run/systemd/system/x", "")], true),
+        ] {
+            let finding = check(&Fake::new(caps, &[], &files).0).remove(0);
+            let remedy = finding.remedy.unwrap();
+            assert_eq!(remedy.contains("systemd."), systemds, "{remedy}");
+        }
         let told = told(caps, &[some]);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].1.contains("no pids controller"), "{told:?}");

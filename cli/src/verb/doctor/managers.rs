@@ -10,7 +10,7 @@ use berth_protocol::service::MANAGER;
 use super::finding::Finding;
 use super::world::World;
 use crate::readable::named;
-use crate::verb::pam::manager::DROP_IN;
+use crate::verb::pam::manager::{self, DROP_IN};
 use crate::verb::pam::standing::Standing;
 use berth_config::pam_files::Folders;
 
@@ -105,22 +105,36 @@ fn isolated(world: &World) -> Vec<Finding> {
         return Vec::new();
     }
     let stands = is_joined(world);
-    let wrong = match (stands, world.path(DROP_IN).exists()) {
-        (true, true) => {
+    let starts = world
+        .text(DROP_IN)
+        .map(|text| text.contains(&manager::start()));
+    let wrong = match (stands, starts) {
+        (true, Some(true)) => {
             return vec![Finding::ok(
                 "Berth starts the users' service managers, in their berths",
             )];
         }
         (false, _) => format!("{MANAGER} has no pam_berth"),
-        (true, false) => format!("{DROP_IN} is not there"),
+        (true, None) => format!("{DROP_IN} is not there"),
+        (true, Some(false)) => {
+            let what = format!(
+                "{DROP_IN} has root start another program than {}",
+                manager::PROGRAM
+            );
+            return vec![Finding::fail(what, anew())];
+        }
     };
     vec![Finding::fail(
         format!("{wrong}: service managers run outside, hidden from the berths"),
         match stands {
             false => format!("berth pam enable {MANAGER}"),
-            true => format!("berth pam disable {MANAGER}, and enable it again"),
+            true => anew(),
         },
     )]
+}
+
+fn anew() -> String {
+    format!("berth pam disable {MANAGER}, and enable it again")
 }
 
 #[cfg(test)]
@@ -187,18 +201,22 @@ mod tests {
     fn a_manager_that_berth_does_not_start_is_a_failure() {
         let profile = "namespaces = { scope = \"user\", pid = true, mount = true, user_manager = \"isolated\" }";
         let stack = ("etc/pam.d/systemd-user", LINES);
-        let drop_in = (DROP_IN.trim_start_matches('/'), "");
+        let path = DROP_IN.trim_start_matches('/');
+        let drop_in = (path, &*manager::start());
         let told = |profile: &str, files: &[(&str, &str)]| {
             let files = [files, &[("run/systemd/system/x", "")]].concat();
             Fake::new(profile, &[], &files).told(check)
         };
         let good = told(profile, &[stack, drop_in]);
         assert!(matches!(good[..], [(Level::Ok, _)]), "{good:?}");
-        for (file, says) in [
-            (drop_in, "has no pam_berth"),
-            (stack, "50-berth.conf is not there"),
+        // As one that was enabled from a tree had it: whoever can write there is root.
+        let of_tree = (path, "ExecStart=+/home/alice/berth user-manager %i\n");
+        for (files, says) in [
+            (vec![drop_in], "has no pam_berth"),
+            (vec![stack], "50-berth.conf is not there"),
+            (vec![stack, of_tree], "has root start another program"),
         ] {
-            let wrong = told(profile, &[file]);
+            let wrong = told(profile, &files);
             assert!(
                 matches!(&wrong[..], [(Level::Fail, text)] if text.contains(says)),
                 "{wrong:?}"

@@ -9,7 +9,7 @@ use super::finding::Finding;
 use super::order::{after_the_join, before_the_way_back};
 use super::world::World;
 use crate::verb::pam::open::open;
-use crate::verb::pam::standing::Standing;
+use crate::verb::pam::standing::{Standing, skipping};
 use berth_config::pam_files::Folders;
 
 pub fn check(world: &World) -> Vec<Finding> {
@@ -76,10 +76,13 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
         })
         .collect();
     if let (Standing::Wrong(why), true) = (&standing, findings.is_empty()) {
-        findings.push(Finding::fail(
-            format!("{service}: {why}"),
-            format!("take these lines out, then: berth pam enable {service}"),
-        ));
+        // Berth's line stands last, where it belongs.
+        let of_session = skipping(&folders.stack(service, &text, "session"));
+        let remedy = match of_session.as_ref() == Some(why) {
+            true => "make that line \"required\" or \"optional\"".into(),
+            false => format!("take these lines out, then: berth pam enable {service}"),
+        };
+        findings.push(Finding::fail(format!("{service}: {why}"), remedy));
     }
     if let Some(open) = open(folders, service, &text) {
         findings.push(Finding::fail(
@@ -212,10 +215,29 @@ mod tests {
 
     #[test]
     fn what_may_end_the_stack_before_the_join_is_a_failure() {
-        let stack = GOOD.replace("session required pam_unix", "session sufficient pam_unix");
-        let wrong = told(&stack, SSHD);
-        assert_eq!(wrong.len(), 1, "{wrong:?}");
-        assert!(wrong[0].1.contains("pam_berth is skipped"), "{wrong:?}");
+        let below = GOOD.replace("account  required  pam_berth.so\n", "");
+        let below = format!("{below}account required pam_berth.so\n");
+        for (stack, remedy) in [
+            (
+                GOOD.replace("session required pam_unix", "session sufficient pam_unix"),
+                "make that line",
+            ),
+            // To put it above is what enable does.
+            (
+                below.replace("account required pam_unix", "account sufficient pam_unix"),
+                "take these lines out",
+            ),
+        ] {
+            let wrong = check(&Fake::new(OFF, &[], &[("etc/pam.d/sshd", &stack), SSHD]).0);
+            let [wrong, ..] = &wrong[..] else {
+                panic!("{stack}")
+            };
+            assert!(wrong.text.contains("pam_berth is skipped"), "{wrong:?}");
+            assert!(
+                wrong.remedy.as_ref().unwrap().starts_with(remedy),
+                "{wrong:?}"
+            );
+        }
     }
 
     #[test]

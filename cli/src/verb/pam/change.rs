@@ -11,14 +11,15 @@ use berth_protocol::exempt::Exempt;
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
 use super::lines::{self, Cannot};
-use super::manager;
 use super::open::open;
 use super::standing::{Standing, never};
 use super::trial::Trial;
+use super::{Services, manager};
 use crate::exit::{Exit, not_so};
 use crate::helper::no_answer;
 use crate::readable::harmless;
 use crate::replace::Original;
+use crate::verb::doctor;
 use crate::{ask, caller, difference, lock};
 
 /// Where the files from before a change are kept.
@@ -47,12 +48,8 @@ struct Plan {
     goes: bool,
 }
 
-pub fn run(
-    change: Change,
-    services: &[String],
-    user: Option<&str>,
-    yes: bool,
-) -> Result<Exit, Exit> {
+pub fn run(change: Change, options: &Services) -> Result<Exit, Exit> {
+    let services = &options.services;
     // Whom [exempt] lists the module knows from what `berth reload` has written, and until then it is root alone.
     let loaded = || Policy::load_system().is_ok_and(|policy| policy.loaded().is_some());
     if change == Change::Enable && !loaded() {
@@ -76,13 +73,22 @@ pub fn run(
             failed += 1;
             continue;
         }
-        plans.extend(plan(change, &folders, service, services)?);
+        match plan(change, &folders, service, services) {
+            Ok(plan) => plans.extend(plan),
+            Err(why) => {
+                eprintln!("berth: {service}: {why}");
+                failed += 1;
+            }
+        }
     }
     for plan in &plans {
         let path = format!("/etc/pam.d/{}", plan.service);
         difference::print(path, &plan.original.text, &plan.new);
     }
     if !plans.is_empty() {
+        if change == Change::Enable {
+            print!("{}", doctor::confined());
+        }
         if let Some(admin) = (change == Change::Enable).then(not_exempt).flatten() {
             println!(
                 "You logged in as {admin}, who is not exempt by this machine's own files (see berth explain {admin}): after this \
@@ -90,13 +96,13 @@ pub fn run(
                  [exempt], and type berth reload."
             );
         }
-        ask::confirm(yes, || match plans.len() {
+        ask::confirm(options.yes, || match plans.len() {
             1 => "Test it, and change the file?".into(),
             many => format!("Test them, and change the {many} files?"),
         })?;
     }
     for plan in &plans {
-        match carry_out(change, &folders, plan, user) {
+        match carry_out(change, &folders, plan, options) {
             Ok(()) => done += 1,
             Err(why) => {
                 eprintln!("berth: {}: {why}; nothing is changed there", plan.service);
@@ -128,58 +134,71 @@ fn plan(
     folders: &Folders,
     service: &str,
     all: &[String],
-) -> Result<Option<Plan>, Exit> {
-    let about = |why: &dyn std::fmt::Display| not_so(format!("{service}: {why}"));
+) -> Result<Option<Plan>, String> {
     if let (Change::Enable, Some(why)) = (change, never(service)) {
-        return Err(about(&why));
+        return Err(why.into());
     }
-    let (path, text) = folders.read(service).map_err(|error| about(&error))?;
-    let is_taken = change == Change::Disable && lines::taken(&text) != text;
-    if let Some(other) = included(service, &text).filter(|_| !is_taken) {
-        if !all.contains(&other) && is_otherwise(change, folders, service) {
-            let verb = match change {
-                Change::Enable => "enable",
-                Change::Disable => "disable",
-            };
-            return Err(about(&format!(
-                "it includes {other}, and is as that is: berth pam {verb} {other}"
-            )));
+    let (path, _) = folders.read(service).map_err(|error| error.to_string())?;
+    let original = Original::read(&path).map_err(|error| error.to_string())?;
+    let text = &original.text;
+    if let (Change::Enable, Some(other)) = (change, included(service, text)) {
+        let is_by_that = || matches!(Standing::of(folders, service), Ok(Standing::Through(_)));
+        if !all.contains(&other) && !is_by_that() {
+            return Err(format!(
+                "it includes {other}, and is as that is: berth pam enable {other}"
+            ));
         }
         println!("{service}: as {other}, which it includes");
         return Ok(None);
     }
-    let cannot = |cannot| match cannot {
-        Cannot::Named(line) => about(&format!(
-            "line {line} of {} has pam_berth, but not as this command writes it: remove it by hand",
-            path.display()
-        )),
-        Cannot::Continued => about(&format!(
+    let new = match change {
+        Change::Enable => lines::put(text),
+        Change::Disable => lines::taken(text),
+    };
+    let new = new.map_err(|cannot| match cannot {
+        Cannot::Named(lines) => {
+            let lines: Vec<String> = lines.iter().map(|line| format!("line {line}")).collect();
+            format!(
+                "{} of {} has pam_berth, but not as this command writes it: remove it by hand",
+                lines.join(" and "),
+                path.display()
+            )
+        }
+        Cannot::Continued => format!(
             "the last line of {} ends in a backslash: end it first",
             path.display()
-        )),
-    };
-    let new = match change {
-        Change::Enable => lines::put(&text).map_err(cannot)?,
-        Change::Disable => lines::taken(&text),
-    };
-    if new == text {
-        let state = match (change, lines::put(&text)) {
-            (Change::Enable, _) => "is enabled already",
-            (Change::Disable, Err(named @ Cannot::Named(_))) => return Err(cannot(named)),
-            (Change::Disable, _) => "has no line of Berth's",
+        ),
+    })?;
+    if change == Change::Disable {
+        let kinds = ["auth", "account", "password", "session"];
+        let mut left = kinds
+            .iter()
+            .flat_map(|kind| folders.stack(service, &new, kind));
+        // Those that are named too are disabled as well.
+        if let Some(entry) = left.find(|entry| entry.is_berth() && !all.contains(&entry.file)) {
+            let (file, place) = (&entry.file, entry.place());
+            return Err(format!(
+                "it includes {file}, which has pam_berth ({place}): berth pam disable {file}"
+            ));
+        }
+    }
+    if new == *text {
+        let state = match change {
+            Change::Enable => "is enabled already",
+            Change::Disable => "has no line of Berth's",
         };
         println!("{service}: {state}");
         return Ok(None);
     }
     if change == Change::Enable {
         // A trial cannot see it: it only asks whether those get in who should.
-        if let Some(open) = open(folders, service, &text) {
-            return Err(about(&format!(
+        if let Some(open) = open(folders, service, text) {
+            return Err(format!(
                 "{}; in {}, {} first",
                 open.what,
                 path.display(),
                 open.remedy
-            )));
+            ));
         }
     }
     if service == MANAGER {
@@ -190,19 +209,13 @@ fn plan(
     let of_package = folders.of_package(service).filter(|_| !path.is_symlink());
     Ok(Some(Plan {
         service: service.into(),
-        original: Original::read(&path).map_err(|error| about(&error))?,
+        original,
         place: folders
             .is_of_package(&path)
             .then(|| Path::new("/etc/pam.d").join(service)),
         goes: change == Change::Disable && of_package.as_ref() == Some(&new),
         new,
     }))
-}
-
-/// Whether a service that includes another is known not to be as it should be by that one.
-fn is_otherwise(change: Change, folders: &Folders, service: &str) -> bool {
-    let now = Standing::of(folders, service);
-    now.is_ok_and(|now| matches!(now, Standing::Through(_)) != (change == Change::Enable))
 }
 
 /// The service that logs people in whose session this one's includes, as Debian's su-l includes su.
@@ -222,7 +235,7 @@ fn carry_out(
     change: Change,
     folders: &Folders,
     plan: &Plan,
-    user: Option<&str>,
+    options: &Services,
 ) -> Result<(), String> {
     let Plan {
         service,
@@ -234,10 +247,10 @@ fn carry_out(
     let trial = Trial {
         folders,
         service,
-        before: &original.text,
+        before: original,
         after: new,
     };
-    trial.run(change, user)?;
+    trial.run(change, options)?;
     let state = match change {
         Change::Enable => {
             let kept = keep(service, original)
@@ -268,6 +281,8 @@ fn keep(service: &str, original: &Original) -> io::Result<PathBuf> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o755).create(KEPT)?;
     let kept = Path::new(KEPT).join(service);
-    original.put(&kept, &lines::taken(&original.text))?;
+    // Where lines can be put in there are no others of Berth's.
+    let text = lines::taken(&original.text).map_err(|_| io::ErrorKind::InvalidInput)?;
+    original.put(&kept, &text)?;
     Ok(kept)
 }

@@ -18,8 +18,8 @@ const OPEN: &str = "session  required  pam_berth.so open";
 /// Why lines cannot be put in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Cannot {
-    /// Somebody has put the module in otherwise, at this line.
-    Named(usize),
+    /// Somebody has put the module in otherwise, in these lines.
+    Named(Vec<usize>),
     /// The last line ends in a backslash: what is put below would be a part of it.
     Continued,
 }
@@ -27,12 +27,8 @@ pub enum Cannot {
 /// The text with Berth's lines where they belong; without those that stand elsewhere.
 pub fn put(before: &str) -> Result<String, Cannot> {
     // However wide the blanks are: so the documents' lines are known, too, which somebody has typed.
-    let text = without(before, |line, own| line == own);
-    let (others, continued) = entries("", &text);
-    if let Some(other) = others.iter().find(|entry| entry.is_berth()) {
-        return Err(Cannot::Named(other.lines.0 + 1));
-    }
-    if continued {
+    let text = without(before, |line, own| line == own)?;
+    if entries("", &text).1 {
         return Err(Cannot::Continued);
     }
     // A newline at the end is there, or missing, as it was: the last "line" is what stands after it.
@@ -55,30 +51,34 @@ pub fn put(before: &str) -> Result<String, Cannot> {
     })
 }
 
-/// The text without Berth's lines: those that [`put`] puts in, also where they have got more arguments (`timeout=30`), and no
-/// other.
-pub fn taken(text: &str) -> String {
+/// The text without Berth's lines: those that [`put`] puts in, also where they have got more arguments (`timeout=30`).
+pub fn taken(text: &str) -> Result<String, Cannot> {
     without(text, |line, own| {
         line.get(..3) == own.get(..3) && own.iter().all(|word| line.contains(word))
     })
 }
 
-/// The text without the lines that are one of ours, by their words.
-fn without(text: &str, is: impl Fn(&[&str], &[&str]) -> bool) -> String {
-    let whole: Vec<usize> = entries("", text)
-        .0
-        .iter()
-        .filter(|entry| entry.lines.0 == entry.lines.1)
-        .map(|entry| entry.lines.0)
-        .collect();
-    let lines = text.split('\n').enumerate();
-    let others = lines.filter(|(number, line)| {
+/// The text without the lines that are one of ours, by their words. With any other of Berth's it would be half out.
+fn without(text: &str, is: impl Fn(&[&str], &[&str]) -> bool) -> Result<String, Cannot> {
+    let lines: Vec<&str> = text.split('\n').collect();
+    let is_own = |line: &&str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let is_own = |own: &&str| is(&words, &own.split_whitespace().collect::<Vec<_>>());
         let mut all = BEGINNING.iter().chain([&OPEN]);
-        !(whole.contains(number) && all.any(is_own))
-    });
-    others.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+        all.any(|own| is(&words, &own.split_whitespace().collect::<Vec<_>>()))
+    };
+    let entries = entries("", text).0.into_iter();
+    let (own, foreign): (Vec<_>, Vec<_>) = entries
+        .filter(|entry| entry.is_berth())
+        .map(|entry| entry.lines)
+        .partition(|(first, last)| first == last && lines.get(*first).is_some_and(is_own));
+    if !foreign.is_empty() {
+        let numbers = foreign.iter().map(|(first, _)| first + 1);
+        return Err(Cannot::Named(numbers.collect()));
+    }
+    let others = lines.into_iter().enumerate();
+    let others = others.filter(|(number, _)| !own.contains(&(*number, *number)));
+    let others: Vec<&str> = others.map(|(_, line)| line).collect();
+    Ok(others.join("\n"))
 }
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ mod tests {
                 Ok(&with),
                 "{folder:?} {service}: again"
             );
-            assert_eq!(taken(&with), text, "{folder:?} {service}");
+            assert_eq!(taken(&with), Ok(text), "{folder:?} {service}");
         }
     }
 
@@ -162,25 +162,29 @@ mod tests {
         let below = format!("{with}session required pam_b.so\n");
         let moved = put(&below).unwrap();
         assert!(moved.ends_with(&format!("pam_b.so\n{OPEN}\n")), "{moved}");
-        assert_eq!(
-            taken(&moved),
-            "auth required pam_a.so\nsession required pam_b.so\n"
-        );
+        let others = "auth required pam_a.so\nsession required pam_b.so\n";
+        assert_eq!(taken(&moved).unwrap(), others);
     }
 
     #[test]
     fn a_line_of_somebody_elses_is_left_alone_and_stops_us() {
-        for text in [
-            "session required pam_berth.so quiet\n",
-            "#\nsession \\\nrequired  pam_berth.so open\n",
-            "session optional /lib/security/pam_berth.so\n",
+        for (text, lines) in [
+            ("session required pam_berth.so quiet\n", vec![1]),
+            ("#\nsession \\\nrequired  pam_berth.so open\n", vec![2]),
+            ("session optional /lib/security/pam_berth.so\n", vec![1]),
+            // Beside ours, which alone would be half of it; as they are counted in the file.
+            (
+                "account required pam_berth.so\nsession required pam_berth.so\nauth optional pam_berth.so\n",
+                vec![2, 3],
+            ),
         ] {
-            assert!(matches!(put(text), Err(Cannot::Named(_))), "{text}");
-            assert_eq!(taken(text), text);
+            let named = Err(Cannot::Named(lines));
+            assert_eq!(put(text), named, "{text}");
+            assert_eq!(taken(text), named, "{text}");
         }
         // A line that looks like ours, and is the end of another.
         let text = format!("session required pam_a.so \\\n{OPEN}\n");
-        assert_eq!(taken(&text), text);
+        assert_eq!(taken(&text).as_ref(), Ok(&text));
         assert_eq!(put("auth required pam_a.so \\\n"), Err(Cannot::Continued));
     }
 
@@ -191,7 +195,7 @@ mod tests {
             "session optional pam_berth.so close\naccount\trequired\tpam_berth.so\n{text}\
              session   required   pam_berth.so   open \n"
         );
-        assert_eq!(taken(&typed), text);
+        assert_eq!(taken(&typed).unwrap(), text);
         assert_eq!(put(&typed).as_ref(), Ok(&typed));
         let below = "session required pam_b.so\n";
         let moved = put(&format!("{typed}{below}"));
@@ -203,10 +207,10 @@ mod tests {
         let text = "auth required pam_a.so\n";
         let with = put(text).unwrap();
         let given = with.replace("pam_berth.so", "pam_berth.so timeout=30");
-        assert_eq!(taken(&given), text);
+        assert_eq!(taken(&given).unwrap(), text);
         assert!(matches!(put(&given), Err(Cannot::Named(_))));
         let given = given.replace("close", "close # ours");
-        assert_eq!(taken(&given), text);
+        assert_eq!(taken(&given).unwrap(), text);
     }
 
     #[test]

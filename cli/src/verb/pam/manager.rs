@@ -4,6 +4,7 @@
 //! nothing.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,16 +16,24 @@ use crate::replace::replace;
 /// Where it is.
 pub const DROP_IN: &str = "/etc/systemd/system/user@.service.d/50-berth.conf";
 
-fn text(program: &Path) -> String {
+/// Where packages and packaging/install put the program: one that is typed in a tree need not be root's alone, or stay.
+pub const PROGRAM: &str = "/usr/bin/berth";
+
+/// What the drop-in has systemd start.
+pub fn start() -> String {
+    format!("ExecStart=+{PROGRAM} user-manager %i\n")
+}
+
+fn text() -> String {
     format!(
         "# Put here by \"berth pam enable systemd-user\"; \"berth pam disable systemd-user\" takes it away.\n\
          [Service]\n\
          # As root: Berth opens the PAM session, in the place of systemd, and starts the manager as the user.\n\
          ExecStart=\n\
-         ExecStart=+{} user-manager %i\n\
+         {}\
          # The manager, which tells systemd of itself, is a child.\n\
          NotifyAccess=all\n",
-        program.display()
+        start()
     )
 }
 
@@ -41,7 +50,7 @@ pub fn with_drop_in(
     change: Change,
     change_file: impl FnOnce() -> Result<(), String>,
 ) -> Result<(), String> {
-    let (done, undo): (_, fn() -> std::io::Result<()>) = match change {
+    let (done, undo): (_, fn() -> io::Result<()>) = match change {
         Change::Enable => (put(), take),
         Change::Disable => (take(), put),
     };
@@ -57,13 +66,17 @@ pub fn with_drop_in(
     Ok(())
 }
 
-fn put() -> std::io::Result<()> {
+fn put() -> io::Result<()> {
     let path = Path::new(DROP_IN);
+    // Without it no user's manager would start.
+    fs::metadata(PROGRAM).map_err(|error| {
+        io::Error::other(format!("it starts {PROGRAM}: {error}: install Berth first"))
+    })?;
     fs::create_dir_all(path.parent().unwrap_or(path))?;
-    replace(path, &text(&std::env::current_exe()?), None)
+    replace(path, text().as_bytes(), None)
 }
 
-fn take() -> std::io::Result<()> {
+fn take() -> io::Result<()> {
     remove_file(DROP_IN)?;
     // Where it is empty now.
     let _ = fs::remove_dir(Path::new(DROP_IN).parent().unwrap_or(Path::new(DROP_IN)));

@@ -100,7 +100,7 @@ pub fn is_included(file: &str) -> bool {
 }
 
 /// What may end the stack before it comes to Berth's line, or lead over that; an answer if there is such a line.
-fn skipping(stack: &[Entry]) -> Option<String> {
+pub fn skipping(stack: &[Entry]) -> Option<String> {
     let line = stack.iter().position(Entry::opens)?;
     let others = stack.iter().take(line).enumerate();
     let mut others = others.filter(|(_, entry)| !entry.is_berth() && entry.includes().is_none());

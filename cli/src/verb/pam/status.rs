@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use berth_config::Places;
-use berth_protocol::exempt::unanswered;
+use berth_protocol::OnError;
 use berth_protocol::service::JOINED;
 use serde_json::json;
 
 use super::standing::{Standing, is_included};
 use crate::exit::{Exit, not_so};
-use crate::helper::no_answer;
+use crate::helper::{no_answer, unanswered};
 use crate::json;
 use berth_config::pam_files::{Entry, Folders, entries};
 
@@ -43,7 +43,7 @@ pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit
         });
         json::print(json!({
             "services": services.collect::<Vec<_>>(),
-            "no_answer": unanswered(&list).word(),
+            "no_answer": unanswered(&list).map(OnError::word),
         }))?;
     } else {
         let width = found.iter().map(|(service, _)| service.len()).max();

@@ -7,21 +7,22 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use berth_config::Policy;
 use berth_config::outcome::Outcome;
-use berth_config::{Places, Policy};
 use berth_protocol::service::MANAGER;
 
 use super::change::Change;
-use super::manager;
+use super::{Services, manager};
 use crate::application::Application;
 use crate::place::SILENT;
+use crate::replace::Original;
 use crate::{place, sys};
 use berth_config::pam_files::Folders;
 
 /// Where the copy of /etc/pam.d stands meanwhile. Only one change is made at a time.
 const COPY: &str = "/run/berth-pam";
 
-/// How long a test login may take: longer than pam_berth and pam_systemd wait for anything.
+/// How long a test login may take: longer than pam_berth waits for anything, and pam_systemd for a systemd that is well.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// How many users are tried, until one could log in before the change too.
@@ -31,27 +32,43 @@ const CANDIDATES: usize = 5;
 pub struct Trial<'a> {
     pub folders: &'a Folders,
     pub service: &'a str,
-    /// What is in the file now.
-    pub before: &'a str,
-    /// What will be.
+    /// The file as it is now.
+    pub before: &'a Original,
+    /// What will be in it.
     pub after: &'a str,
+}
+
+/// Why a trial shows nothing good.
+enum Why {
+    /// With the change somebody does not get in, or still gets a berth.
+    Fails(String),
+    /// Nobody could be tested.
+    Untested(String),
 }
 
 impl Trial<'_> {
     /// Logs root in, and who is named or some local user whom the policy covers. Prints what came of it.
-    pub fn run(&self, change: Change, user: Option<&str>) -> Result<(), String> {
+    pub fn run(&self, change: Change, options: &Services) -> Result<(), String> {
         let service = self.service;
-        // A thread that waits for NSS holds a lock there, and the child that logs in would wait for that. The way out has to
-        // be open all the same.
-        let untried = |why: &str| match change {
-            Change::Enable => Err(why.to_owned()),
-            Change::Disable => {
-                println!("{service}: no user is tried: {why}");
+        match (self.logins(change, options.user.as_deref()), change) {
+            (Ok(()), _) => Ok(()),
+            (Err(Why::Fails(why)), _) => Err(why),
+            (Err(Why::Untested(why)), Change::Enable) if !options.untested => {
+                Err(format!("{why}; --untested puts the lines in all the same"))
+            }
+            // The way out has to be open all the same.
+            (Err(Why::Untested(why)), _) => {
+                println!("{service}: no user is tested: {why}");
                 Ok(())
             }
-        };
+        }
+    }
+
+    fn logins(&self, change: Change, user: Option<&str>) -> Result<(), Why> {
+        let service = self.service;
+        // A thread that waits for NSS holds a lock there, and the child that logs in would wait for that.
         if berth_config::is_silent() {
-            return untried(SILENT);
+            return Err(Why::Untested(SILENT.into()));
         }
         match self.of("root")? {
             Some(_) => println!("{service}: root logs in"),
@@ -59,17 +76,19 @@ impl Trial<'_> {
         }
         let candidates = match user {
             Some(user) => vec![user.to_owned()],
-            None => match covered(service) {
-                Ok(users) => users,
-                Err(why) => return untried(why),
-            },
+            None => covered(service).map_err(Why::Untested)?,
         };
         for user in candidates.into_iter().take(CANDIDATES) {
             let Some(place) = self.of(&user)? else {
                 continue;
             };
             match (place, change) {
-                (Place::Berth, _) => println!("{service}: {user} logs in, into a berth"),
+                (Place::Berth, Change::Enable) => {
+                    println!("{service}: {user} logs in, into a berth");
+                }
+                (Place::Berth, Change::Disable) => {
+                    return Err(Why::Fails(format!("{user} would still get a berth")));
+                }
                 (Place::Outside, Change::Disable) => println!("{service}: {user} logs in"),
                 (Place::Outside, Change::Enable) => {
                     println!("{service}: {user} logs in, WITHOUT a berth; `berth log` says why")
@@ -77,35 +96,37 @@ impl Trial<'_> {
             }
             return Ok(());
         }
-        match user {
-            Some(user) => {
-                println!("{service}: {user} cannot log in here, before the change and after");
+        Err(Why::Untested(match user {
+            Some(user) => format!("{user} cannot log in here, before the change and after"),
+            None => {
+                "no local user whom the policy covers can log in here: name one (--user)".into()
             }
-            None => println!("{service}: no local user whom the policy covers could be tested"),
-        }
-        Ok(())
+        }))
     }
 
     /// How a user logs in after the change. What fails in the same way without it is no fault of it: of that is no answer.
-    fn of(&self, user: &str) -> Result<Option<Place>, String> {
-        let why = match self.log_in(self.after, user)? {
-            Ok(place) => return Ok(Some(place)),
-            Err(why) => why,
+    fn of(&self, user: &str) -> Result<Option<Place>, Why> {
+        let why = match self.log_in(self.after, user) {
+            Err(Why::Fails(why)) => why,
+            other => return other.map(Some),
         };
-        match self.log_in(self.before, user)? {
-            Ok(_) => Err(format!("{user} could not log in: {why}")),
-            Err(_) => Ok(None),
+        match self.log_in(&self.before.text, user) {
+            Ok(_) => Err(Why::Fails(format!("{user} could not log in: {why}"))),
+            Err(Why::Fails(_)) => Ok(None),
+            Err(untested) => Err(untested),
         }
     }
 
-    fn log_in(&self, text: &str, user: &str) -> Result<Result<Place, String>, String> {
+    fn log_in(&self, text: &str, user: &str) -> Result<Place, Why> {
         let text = match self.service == MANAGER {
             true => &manager::without_logind(text),
             false => text,
         };
-        let folder = Folder::new(self.folders, self.service, text)
-            .map_err(|error| format!("cannot copy /etc/pam.d for a test: {error}"))?;
-        Ok(folder.log_in(self.service, user))
+        let folder = Folder::new(self.folders, self.service, &self.before.bytes(text));
+        let folder = folder.map_err(|error| {
+            Why::Untested(format!("cannot copy /etc/pam.d for a test: {error}"))
+        })?;
+        folder.log_in(self.service, user)
     }
 }
 
@@ -123,7 +144,7 @@ enum Place {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new(folders: &Folders, service: &str, text: &str) -> io::Result<Folder> {
+    fn new(folders: &Folders, service: &str, text: &[u8]) -> io::Result<Folder> {
         let copy = Path::new(COPY);
         match fs::remove_dir_all(copy) {
             // Left by one that was killed.
@@ -148,7 +169,7 @@ impl Folder {
     }
 
     /// Logs a user in and out again.
-    fn log_in(&self, service: &str, user: &str) -> Result<Place, String> {
+    fn log_in(&self, service: &str, user: &str) -> Result<Place, Why> {
         let said = sys::in_child(DEADLINE, || {
             let attempt = || {
                 let mut application = Application::start(service, user, Some(&self.0))?;
@@ -170,8 +191,15 @@ impl Folder {
         match said {
             Ok((0, _)) => Ok(Place::Berth),
             Ok((1, _)) => Ok(Place::Outside),
-            Ok((_, said)) => Err(said.trim_end().replace('\n', "; ")),
-            Err(error) => Err(error.to_string()),
+            Ok((_, said)) => Err(Why::Fails(said.trim_end().replace('\n', "; "))),
+            // The next one's would hang as well.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let seconds = DEADLINE.as_secs();
+                Err(Why::Untested(format!(
+                    "{user}'s login gave no answer within {seconds} s"
+                )))
+            }
+            Err(error) => Err(Why::Fails(error.to_string())),
         }
     }
 }
@@ -184,13 +212,12 @@ impl Drop for Folder {
     }
 }
 
-/// The local users whom the policy covers, in the order of /etc/passwd. There are none without a policy.
-fn covered(service: &str) -> Result<Vec<String>, &'static str> {
-    let policy = Policy::load_in(&Places::under(Path::new("/")));
+/// The local users whom the policy covers, in the order of /etc/passwd.
+fn covered(service: &str) -> Result<Vec<String>, String> {
+    let policy = Policy::load_system();
+    let policy = policy.map_err(|error| format!("the policy cannot be used: {error}"))?;
     let machine = place::machine();
-    let (Ok(policy), Ok(machine)) = (policy, machine) else {
-        return Ok(Vec::new());
-    };
+    let machine = machine.map_err(|error| format!("this machine cannot be looked at: {error}"))?;
     let local = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let local: HashSet<&str> = local
         .lines()

@@ -240,7 +240,7 @@ fn an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in(machine: &Booted) {
     machine.install();
 }
 
-/// What another version has loaded counts for none but that. Only then the files are loaded at an installation.
+/// Only where this version cannot use the copy the files are loaded at an installation, and each that is newer is named.
 fn after_an_upgrade_the_policy_is_loaded_as_before(machine: &Booted) {
     machine.policy(&Policy::default());
     machine.host("berth reload").ok();
@@ -250,13 +250,16 @@ fn after_an_upgrade_the_policy_is_loaded_as_before(machine: &Booted) {
     machine.host(&format!("echo '# not yet' >>{POLICY}")).ok();
     assert_eq!(machine.install(), "");
     assert_eq!(copy(), before);
-    let version = "{\"version\":\"";
-    let other = before.replacen(version, &format!("{version}0"), 1);
-    fs::write(COPY, &other).expect("a copy of another version's");
-    assert_eq!(machine.install(), "");
-    let after = copy();
-    let start = before.find("\"format\"").expect("the version's end");
-    assert_eq!(after.get(..start), before.get(..start));
+    let format = "{\"format\":";
+    let other = before.replacen(format, &format!("{format}9"), 1);
+    fs::write(COPY, &other).expect("a copy of another format");
+    machine.host(&format!("touch {POLICY}")).ok();
+    let install = format!("dpkg --install {}", machine.package().display());
+    let said = machine.host(&install).ok();
+    let told = format!("newer than it, and in force now: {POLICY}");
+    assert!(said.contains(&told), "{said}");
+    assert_ne!(copy(), other);
+    assert!(copy().starts_with(&before[..format.len() + 1]));
 }
 
 /// Caps that a machine without controllers has for what systemd wrote down alone.

@@ -86,6 +86,18 @@ fn with_the_policy_module_enforcing_logins_have_their_berths(machine: &Booted) {
             assert_eq!(types, expected, "{namespaces}: {said}");
         }
     }
+    // An upgrade of the policy module leaves the files of who is logged in alone.
+    machine.policy(&policy("private_tmp = \"disk\""));
+    let command = "touch /tmp/new; exec sleep 1000";
+    let (login, sleep) = machine.background("alice", command, "sleep");
+    machine.host(install).ok();
+    let look = format!("ls -dZ /proc/{0}/root/tmp /proc/{0}/root/tmp/new", sleep.0);
+    let look = machine.host(&look).ok();
+    assert!(
+        look.contains(":tmp_t:") && look.contains(":user_tmp_t:"),
+        "{look}"
+    );
+    login.end();
     drop(enforcing);
     machine.assert_nothing_left(&before);
 }
