@@ -270,6 +270,7 @@ fn machine() -> Run {
         until: 4_000_000_000,
         by: "root".into(),
         reason: None,
+        is_taken_back: false,
     };
     let write = |uid, all: &[Exception]| ExceptionFile::of(&places, uid).write(all).unwrap();
     ExceptionFile::folder(&places).unwrap();
