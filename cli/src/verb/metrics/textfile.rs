@@ -34,5 +34,5 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
     }
     // Its other name does not end in .prom, so node_exporter does not read that.
     let path = folder.join(name);
-    replace::replace(&path, text, None).map_err(|error| said("write", &path, error))
+    replace::replace(&path, text.as_bytes(), None).map_err(|error| said("write", &path, error))
 }
