@@ -73,7 +73,6 @@ mod whole;
 use std::process::ExitCode;
 
 use clap::Parser;
-use nix::sys::stat::Mode;
 
 /// Caps and isolation for each login, as one policy says.
 #[derive(Debug, Parser)]
@@ -86,8 +85,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     sys::forget_zone();
-    // Users look into the folders that root makes, by `berth show` and others. No umask can fail.
-    nix::sys::stat::umask(Mode::from_bits_truncate(0o022));
+    // Users look into the folders that root makes, by `berth show` and others.
+    sys::set_umask();
     // clap prints usage errors itself, with exit code 2.
     let verb = Arguments::parse().verb;
     verb.unwrap_or_else(verb::Verb::bare).run().into()

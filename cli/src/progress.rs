@@ -1,9 +1,12 @@
 //! How far something is that takes long: a line on a terminal's standard error, from the second second on.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, Builder};
 use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// What takes less is not told of, and then it is told no more often than this apart.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -40,8 +43,16 @@ impl Progress {
 
     fn show(&mut self, text: &str) {
         self.shown = true;
-        eprint!("\r{text}\x1b[K");
-        // What is not seen is not waited for.
+        print(&format!("\r{text}\x1b[K"));
+    }
+}
+
+/// Prints, unless somebody has stopped the terminal (Ctrl-S): what is not seen is not waited for.
+fn print(text: &str) {
+    let stderr = std::io::stderr();
+    let mut terminal = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut terminal, PollTimeout::ZERO) == Ok(1) {
+        eprint!("{text}");
         let _ = std::io::stderr().flush();
     }
 }
@@ -72,7 +83,7 @@ pub fn meanwhile<T>(how_far: impl Fn() -> String + Send, work: impl FnOnce() -> 
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown {
-            eprint!("\r\x1b[K");
+            print("\r\x1b[K");
         }
     }
 }

@@ -112,13 +112,16 @@ pub fn replace(path: &Path, text: &[u8], like: Option<&Metadata>) -> io::Result<
     };
     // The rename needs the same folder. Nobody reads a file whose name begins with a dot.
     let new = folder.join(format!(".{}.berth-new", name.to_string_lossy()));
-    let written = write_new(&new, text, like).and_then(|()| {
-        fs::rename(&new, path)?;
-        File::open(folder)?.sync_all()
-    });
+    by_way_of(&new, path, text, like)?;
+    File::open(folder)?.sync_all()
+}
+
+/// The same by way of a file in the same folder that nobody else has.
+pub fn by_way_of(new: &Path, path: &Path, text: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+    let written = write_new(new, text, like).and_then(|()| fs::rename(new, path));
     if written.is_err() {
         // If this fails too, it is in nobody's way.
-        let _ = fs::remove_file(&new);
+        let _ = fs::remove_file(new);
     }
     written
 }

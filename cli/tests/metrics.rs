@@ -245,6 +245,10 @@ fn a_file_is_written_whole_where_nobody_else_can_write() {
     let told = after(&killed, "b.prom").ok();
     assert_eq!(told.lines().count(), 2, "{told}");
     assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+    // Two at once do not get in each other's way.
+    let often = format!("for i in 1 2 3 4 5 6 7 8 9; do {program}/b.prom || exit 1; done");
+    let at_once = format!("({often}) & ({often}) && wait $! || exit 1;");
+    assert_eq!(after(&at_once, "b.prom").ok(), "");
     for mode in [0o775, 0o757, 0o1777] {
         fs::set_permissions(&out, Permissions::from_mode(mode)).unwrap();
         let output = metrics("c.prom");

@@ -6,6 +6,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use system::ran::somebody;
 use system::{Ran, System, berth, needs_root, with_files};
@@ -115,21 +116,33 @@ fn reload_if_unusable_loads_only_what_no_login_could_use_and_names_what_is_newer
     assert_eq!(std::fs::read_to_string(&loaded).unwrap(), before);
 
     system.edit("version = 1\n");
-    std::fs::write(&loaded, before.replace("\"format\":", "\"format\":9")).unwrap();
-    let touch = |path: &Path, at: &str| {
-        let touched = Command::new("touch").arg("-d").arg(at).arg(path).status();
-        assert!(touched.unwrap().success());
+    let passed_over = system.root.write("etc/berth/policy.d/README", "");
+    let format = || {
+        std::thread::sleep(Duration::from_millis(50)); // the kernel's clock for files has coarse ticks
+        std::fs::write(&loaded, before.replace("\"format\":", "\"format\":9")).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
     };
-    for path in [&system.policy(), drop_in.parent().unwrap()] {
-        touch(path, "1 hour ago");
-    }
-    touch(&drop_in, "1 hour");
+    format();
+    // What was copied with the time of the original.
+    let mut touch = Command::new("touch");
+    touch
+        .args(["-d", "1 hour ago"])
+        .args([&drop_in, &passed_over]);
+    assert!(touch.status().unwrap().success());
     let ran = if_unusable();
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let told = format!(
         "\nthe copy that was loaded before cannot be used here; newer than it, and in force now: {}\n",
         drop_in.display()
     );
+    assert!(ran.out.ends_with(&told), "{ran:?}");
+    format();
+    std::fs::remove_file(&drop_in).unwrap();
+    let told = format!(
+        "; no file of the policy is newer than it; a file has come into {} or gone since\n",
+        drop_in.parent().unwrap().display()
+    );
+    let ran = if_unusable();
     assert!(ran.out.ends_with(&told), "{ran:?}");
     let ran = if_unusable();
     assert_eq!((ran.code, &*ran.out), (Some(0), ""));

@@ -176,6 +176,14 @@ fn what_takes_long_is_told_on_a_terminal_until_it_is_done() {
             "{command}: {shown:?}"
         );
     }
+    // A terminal that somebody has stopped holds up nothing.
+    write_helper("sleep 2");
+    let stopped = Ran::of(&mut run.shell(&format!(
+        "stop() {{ printf '\\023'; i=0; until test -s /run/applied || test $i = 1000; do i=$((i + 1)); sleep 0.02; done; \
+         test -s /run/applied && echo applied >/run/in-time; printf '\\021'; }}; \
+         stop | timeout 60 script -qefc '/run/berth-program {apply} --json >/run/applied' /dev/null >/dev/null; cat /run/in-time"
+    )));
+    assert_eq!(stopped.code, Some(0), "{stopped:?}");
     write_helper("sleep 1.3");
     let ran = run.berth("", &apply);
     assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""), "{ran:?}");

@@ -387,6 +387,23 @@ fn nobody_else_is_tried_once_a_test_login_hangs_and_lines_are_taken_out_all_the_
     });
 }
 
+#[test]
+fn a_stack_through_which_a_test_login_hangs_is_never_put_in_force() {
+    Machine::run(|machine| {
+        install(machine);
+        let script = "#!/bin/sh\ngrep -q pam_berth /run/berth-pam/su && exec sleep 600\nexit 0\n";
+        fs::write("/run/hangs", script).unwrap();
+        machine.host("chmod 755 /run/hangs").ok();
+        let before = format!("{}session required pam_exec.so /run/hangs\n", stack("su"));
+        fs::write("/etc/pam.d/su", &before).unwrap();
+        let failed = berth(machine, "enable --yes --untested su");
+        assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+        let why = "root could not log in: root's login gave no answer within 60 s";
+        assert!(failed.stderr.contains(why), "{failed:?}");
+        assert_eq!(stack("su"), before);
+    });
+}
+
 /// The test logins run as who types it, and would meet nothing of that.
 #[test]
 fn what_security_modules_keep_from_logins_is_told_before_it_asks() {

@@ -5,10 +5,12 @@ mod start;
 
 use std::ffi::CString;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 pub use berth_session::{pidfd_kill, pidfd_open};
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, Signal};
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::Pid;
 
 pub use start::{
@@ -21,6 +23,21 @@ pub use start::{
 pub fn forget_zone() {
     // SAFETY: nothing else reads the environment, as there is one thread.
     unsafe { std::env::remove_var("TZ") }
+}
+
+/// The umask that this program was started with.
+static UMASK: AtomicU32 = AtomicU32::new(0o022);
+
+/// Has all read what this program makes.
+pub fn set_umask() {
+    let before = umask(Mode::from_bits_truncate(0o022));
+    UMASK.store(before.bits(), Ordering::Relaxed);
+}
+
+/// Goes back to the umask that this program was started with, for a program of who types. Where PAM opens a session for that,
+/// before it does: pam_umask's counts.
+pub fn own_umask() {
+    umask(Mode::from_bits_truncate(UMASK.load(Ordering::Relaxed)));
 }
 
 /// The device and the number of a file, as the kernel has them (statx(2)). Its file system is not asked: that may be a

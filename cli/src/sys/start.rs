@@ -150,10 +150,14 @@ impl Drop for KeyboardIgnored {
     }
 }
 
-/// Has a program begin with no signal held back: it would inherit what this one holds back.
+/// Has a program begin with no signal held back, and with the umask of who types: it would inherit this one's.
 pub fn hold_nothing_back(command: &mut Command) -> &mut Command {
-    // SAFETY: only a system call.
-    unsafe { command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?)) }
+    let begin = || {
+        super::own_umask();
+        Ok(SigSet::empty().thread_set_mask()?)
+    };
+    // SAFETY: only system calls.
+    unsafe { command.pre_exec(begin) }
 }
 
 /// Runs something in a child, which is killed if it takes too long. Gives back its exit status and what it

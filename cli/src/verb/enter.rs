@@ -53,6 +53,7 @@ fn session(text: &str) -> Result<SessionId, &'static str> {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("enter sessions")?;
+    sys::own_umask();
     let object = Object::Session(arguments.session);
     let (records, _) = Sessions::tell()?.of(&object)?;
     let record = records.first().ok_or(Exit::NotSo)?;

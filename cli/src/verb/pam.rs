@@ -53,7 +53,13 @@ root may do this; 5 done in some of the services, and not in others.
 What will change is shown. Then root and a local user whom the policy covers are logged in
 through the new stack, by libpam itself, from a copy of /etc/pam.d. Only when that went well
 the file is replaced, in one step. The one before is kept under /var/lib/berth/pam.d.")]
-    Enable(Services),
+    Enable {
+        #[command(flatten)]
+        services: Services,
+        /// Put the lines in even if no user's login can be tested
+        #[arg(long)]
+        untested: bool,
+    },
     /// Take Berth's lines out of a service's file
     #[command(after_help = "\
 Exit status: as that of enable, but that no user's login has to be tested.
@@ -71,24 +77,21 @@ struct Services {
     /// Test the login of this user, instead of the first local one whom the policy covers
     #[arg(long, value_name = "USER")]
     user: Option<String>,
-    /// Put the lines in even if no user's login can be tested
-    #[arg(long)]
-    untested: bool,
     /// Do not ask
     #[arg(long, short)]
     yes: bool,
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    let (change, services) = match &arguments.what {
+    let (change, services, untested) = match &arguments.what {
         What::Status {
             services,
             json,
             root,
         } => return status::run(root, services, *json),
-        What::Enable(services) => (Change::Enable, services),
-        What::Disable(services) => (Change::Disable, services),
+        What::Enable { services, untested } => (Change::Enable, services, *untested),
+        What::Disable(services) => (Change::Disable, services, false),
     };
     caller::only_root("change PAM's files")?;
-    change::run(change, services)
+    change::run(change, services, untested)
 }

@@ -1,10 +1,12 @@
 //! `berth reload`: puts the edited policy in force.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use berth_config::{
-    Comparison, InstallError, Places, Policy, Trust, check_edited, counted, install, untried,
+    Comparison, InstallError, Places, Policy, Trust, check_edited, counted, install, is_drop_in,
+    untried,
 };
 use serde_json::json;
 
@@ -139,24 +141,34 @@ fn loaded(places: &Places) -> Option<Policy> {
 
 /// What comes in force by a reload, as far as it can be known, if there is a copy that cannot be used.
 fn since(places: &Places) -> Option<String> {
-    let modified = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
-    let loaded = modified(&places.loaded)?;
+    // By the change of the inode too: a copy keeps the time of what it is a copy of.
+    let changed = |path: &Path| {
+        let file = fs::metadata(path).ok()?;
+        let of_inode = (file.ctime(), file.ctime_nsec());
+        Some(of_inode.max((file.mtime(), file.mtime_nsec())))
+    };
+    let loaded = changed(&places.loaded)?;
+    let is_newer = |path: &Path| changed(path).is_some_and(|at| at > loaded);
     let drop_ins = fs::read_dir(&places.drop_ins).into_iter().flatten();
     let drop_ins = drop_ins.flatten().map(|file| file.path());
-    // A folder is newer where a file has gone.
-    let all = [places.policy.clone(), places.drop_ins.clone()];
-    let edited: Vec<String> = all
-        .into_iter()
-        .chain(drop_ins)
-        .filter(|path| modified(path).is_some_and(|at| at > loaded))
+    let drop_ins = drop_ins.filter(|path| is_drop_in(path));
+    let edited = [places.policy.clone()].into_iter().chain(drop_ins);
+    let edited: Vec<String> = edited
+        .filter(|path| is_newer(path))
         .map(|path| path.display().to_string())
         .collect();
-    let edited = match &*edited {
-        [] => "no file is newer than it".into(),
+    let mut what = match &*edited {
+        [] => "no file of the policy is newer than it".into(),
         some => format!("newer than it, and in force now: {}", some.join(", ")),
     };
+    if is_newer(&places.drop_ins) {
+        what += &format!(
+            "; a file has come into {} or gone since",
+            places.drop_ins.display()
+        );
+    }
     Some(format!(
-        "the copy that was loaded before cannot be used here; {edited}"
+        "the copy that was loaded before cannot be used here; {what}"
     ))
 }
 

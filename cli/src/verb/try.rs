@@ -59,6 +59,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("log somebody in")?;
+    crate::sys::own_umask();
     let policy = policy(arguments.policy.as_deref())?;
     let login = login(arguments)?;
     let machine = place::machine().map_err(not_so)?;

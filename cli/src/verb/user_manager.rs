@@ -35,6 +35,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
             Exit::Permission.because("only user@.service starts a user's service manager so")
         );
     }
+    sys::own_umask();
     serve(arguments.uid).map_err(|why| {
         not_so(format!(
             "cannot run the service manager of user {}: {why}",

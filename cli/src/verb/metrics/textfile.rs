@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process;
 
 use crate::replace;
 
@@ -32,7 +33,30 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
             ));
         }
     }
-    // Its other name does not end in .prom, so node_exporter does not read that.
-    let path = folder.join(name);
-    replace::replace(&path, text.as_bytes(), None).map_err(|error| said("write", &path, error))
+    let name = name.to_string_lossy();
+    // Two may write it at once. The other names do not end in .prom, so node_exporter does not read what is there.
+    let new = |pid: &str| format!(".{name}.{pid}.berth-new");
+    forget_the_killed(&folder, &new("*"));
+    let (path, new) = (
+        folder.join(&*name),
+        folder.join(new(&process::id().to_string())),
+    );
+    replace::by_way_of(&new, &path, text.as_bytes(), None)
+        .map_err(|error| said("write", &path, error))
+}
+
+/// Removes what those have left that were killed while they wrote a file of such a name, with a PID for the `*`.
+fn forget_the_killed(folder: &Path, name: &str) {
+    let Some((before, after)) = name.split_once('*') else {
+        return;
+    };
+    for file in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let found = file.file_name();
+        let pid = found.to_str().and_then(|name| name.strip_prefix(before));
+        let pid = pid.and_then(|name| name.strip_suffix(after)?.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            // What stays is in nobody's way.
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }

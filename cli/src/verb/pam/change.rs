@@ -48,7 +48,7 @@ struct Plan {
     goes: bool,
 }
 
-pub fn run(change: Change, options: &Services) -> Result<Exit, Exit> {
+pub fn run(change: Change, options: &Services, untested: bool) -> Result<Exit, Exit> {
     let services = &options.services;
     // Whom [exempt] lists the module knows from what `berth reload` has written, and until then it is root alone.
     let loaded = || Policy::load_system().is_ok_and(|policy| policy.loaded().is_some());
@@ -102,7 +102,7 @@ pub fn run(change: Change, options: &Services) -> Result<Exit, Exit> {
         })?;
     }
     for plan in &plans {
-        match carry_out(change, &folders, plan, options) {
+        match carry_out(change, &folders, plan, options, untested) {
             Ok(()) => done += 1,
             Err(why) => {
                 eprintln!("berth: {}: {why}; nothing is changed there", plan.service);
@@ -236,6 +236,7 @@ fn carry_out(
     folders: &Folders,
     plan: &Plan,
     options: &Services,
+    untested: bool,
 ) -> Result<(), String> {
     let Plan {
         service,
@@ -250,7 +251,7 @@ fn carry_out(
         before: original,
         after: new,
     };
-    trial.run(change, options)?;
+    trial.run(change, options, untested)?;
     let state = match change {
         Change::Enable => {
             let kept = keep(service, original)
