@@ -136,3 +136,60 @@ fn records() -> Result<Vec<Record>> {
     let records = records.filter(|record| !matches!(record, Err(error) if error.is_not_found()));
     Ok(records.collect::<berth_session::Result<_>>()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use berth_session::Backend;
+    use nix::libc;
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::Pid;
+
+    use super::*;
+    use crate::settings::folder::Folder;
+    use crate::sys::{self, Cloned};
+
+    /// A PID of a list may be another process's when its turn comes, and that one is in its own session by then.
+    #[test]
+    fn who_is_not_there_any_more_is_not_moved() {
+        let folder = Folder::new();
+        let tree = folder.tree(Backend::Cgroupfs);
+        let own = tree.of_process(std::process::id() as i32).unwrap().unwrap();
+        fs::create_dir_all(own.path()).unwrap();
+        fs::write(own.path().join("cgroup.procs"), "").unwrap();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        assert!(!put_back(
+            &tree,
+            child.id() as i32,
+            &tree.root().child("session")
+        ));
+        assert_eq!(own.processes().unwrap(), Vec::<i32>::new());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn who_cannot_be_looked_at_is_not_taken_for_gone() {
+        let folder = Folder::new();
+        let tree = folder.tree(Backend::Cgroupfs);
+        let me = std::process::id() as i32;
+        let own = tree.of_process(me).unwrap().unwrap();
+        assert!(moved(&tree, me, &tree.root().child("session")).is_ok());
+        match sys::clone(0, None).unwrap() {
+            Cloned::Child => {
+                let none = libc::rlimit {
+                    rlim_cur: 0,
+                    rlim_max: 0,
+                };
+                let limited = sys::prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, Some(none));
+                let unseen = moved(&tree, me, &own).is_err();
+                sys::exit((limited.is_err() || !unseen).into())
+            }
+            Cloned::Parent { child, .. } => {
+                assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+            }
+        }
+    }
+}
