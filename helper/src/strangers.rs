@@ -68,7 +68,7 @@ fn moved(tree: &Tree, pid: i32, from: &Group) -> Result<Option<Group>> {
         return Ok(None);
     };
     let place = place_of(tree, role, parent, from)?;
-    // Just before the move: it takes the kernel a while to find where somebody belongs.
+    // Just before the move: to find where somebody belongs takes a while.
     if look(pid)? != Some((role, parent)) || tree.of_process(pid)?.as_ref() != Some(from) {
         return Ok(None);
     }
@@ -79,20 +79,18 @@ fn moved(tree: &Tree, pid: i32, from: &Group) -> Result<Option<Group>> {
             Ok(Some(place))
         }
         None => {
-            stays(
-                Some(pid),
-                from,
-                "there is no cgroup that it may have come from",
-            );
+            let why = "there is no cgroup that it may have come from";
+            stays(Some(pid), from, why);
             Ok(None)
         }
     }
 }
 
-/// A process, and its parent. As long as that is the same, it has not ended, and nobody else has its PID.
+/// A process that has not ended, and its parent. As long as both are the same, nobody else has their PIDs.
 fn look(pid: i32) -> Result<Option<(Role, i32)>> {
     let stat = Stat::of(pid).map_err(file("look at", format!("/proc/{pid}")))?;
-    Ok(stat.and_then(|stat| {
+    let alive = stat.filter(|stat| !matches!(stat.field(3), Some('Z' | 'X')));
+    Ok(alive.and_then(|stat| {
         let start = stat.field(22)?;
         Some((Role { pid, start }, stat.field(4)?))
     }))

@@ -86,12 +86,13 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
             su.wait().unwrap();
             let stranger = Process(su.id() as i32);
             let parents = u32::from(command == orphan);
+            let mut started = None;
             let has_its_pid = eventually(|| {
                 let last = su.id() - 1 - parents;
                 fs::write("/proc/sys/kernel/ns_last_pid", last.to_string()).unwrap();
                 let mut sh = Command::new("setpriv");
                 sh.args(["--reuid", owner, "--clear-groups", "sh", "-c", command]);
-                let mut sh = sh.spawn().unwrap();
+                let sh = started.insert(sh.spawn().unwrap());
                 let is_it = sh.id() + parents == su.id();
                 if !is_it {
                     sh.kill().unwrap();
@@ -107,6 +108,7 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
             let place = stranger.cgroup().filter(|_| !stranger.is_zombie());
             assert_eq!(place, home.and_then(Process::cgroup), "{owner}'s {command}");
             stranger.kill();
+            started.unwrap().wait().unwrap();
         }
         login.end();
     });
