@@ -4,6 +4,7 @@
 //! the host, and root inside gets EPERM from mount(2) and umount(2). Each failure fails the login:
 //! a /proc that could not be mounted would show every process of the host.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::iter;
@@ -286,7 +287,9 @@ fn cover_proc(wanted: &str) -> Result<()> {
         let Some((_, point)) = procs.find(|(mount, _)| mount == wanted) else {
             return Ok(()); // The host has unmounted it.
         };
-        let opened = open_mount_point(&point);
+        let opened = open_mount_point(&point, |mount| {
+            stack(&table, wanted).any(|below| below == mount)
+        });
         // After the descriptors, so that no number is by now that of another mount.
         table = mount_table()?;
         let (found, errno) = match opened {
@@ -312,29 +315,41 @@ fn cover_proc(wanted: &str) -> Result<()> {
     }
 }
 
-/// Opens the folder above a mount point and what is mounted there, and follows no link.
-fn open_mount_point(point: &Path) -> nix::Result<[OwnedFd; 2]> {
+/// Opens the folder above a mount point and what is mounted there, and follows no link. Nothing is looked for in a mount that
+/// is not on the way: that may be a user's file system, which would be asked, and need not answer.
+fn open_mount_point(
+    point: &Path,
+    is_on_the_way: impl Fn(&str) -> bool,
+) -> nix::Result<[OwnedFd; 2]> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let enter = |folder: &OwnedFd, name: &OsStr| match mount_of(folder) {
+        Ok(mount) if is_on_the_way(&mount) => openat(folder, name, flags, Mode::empty()),
+        _ => Err(Errno::ESTALE),
+    };
     let (Some(parent), Some(name)) = (point.parent(), point.file_name()) else {
         return Err(Errno::ENOENT);
     };
     let mut above = open("/", flags, Mode::empty())?;
     for component in parent.components().skip(1) {
-        above = openat(&above, component.as_os_str(), flags, Mode::empty())?;
+        above = enter(&above, component.as_os_str())?;
     }
-    let top = openat(&above, name, flags, Mode::empty())?;
+    let top = enter(&above, name)?;
     Ok([above, top])
 }
 
 /// Whether a mount is among those that are stacked in one place: from the top one down to the one that the folder above is in.
 fn is_stacked(table: &str, wanted: &str, above: &str, top: &str) -> bool {
-    // The second field of a line is the mount that it is mounted on. The first mount of all may be on itself.
-    let below = |mount: &&str| {
+    let mut stack = stack(table, top).take_while(|mount| *mount != above);
+    stack.any(|mount| mount == wanted)
+}
+
+/// A mount, the one that it is mounted on, and so on down to the first.
+fn stack<'a>(table: &'a str, top: &'a str) -> impl Iterator<Item = &'a str> {
+    // The second field of a line. The first mount of all may be on itself.
+    iter::successors(Some(top), |mount| {
         let below = line_of(table, mount)?.split(' ').nth(1);
         below.filter(|below| below != mount)
-    };
-    let mut stack = iter::successors(Some(top), below).take_while(|mount| *mount != above);
-    stack.any(|mount| mount == wanted)
+    })
 }
 
 fn mount_table() -> Result<String> {
@@ -399,6 +414,15 @@ mod tests {
             procs_in(table),
             [("27".into(), PathBuf::from("/srv/chroot/proc"))]
         );
+    }
+
+    #[test]
+    fn nothing_is_looked_for_in_a_mount_that_is_not_on_the_way() {
+        let root = mount_of(&open("/", OFlag::O_PATH, Mode::empty()).unwrap()).unwrap();
+        let open = |point: &str| open_mount_point(Path::new(point), |mount| mount == root);
+        assert!(open("/proc").is_ok());
+        assert_eq!(open("/proc/self").unwrap_err(), Errno::ESTALE);
+        assert_eq!(open("/proc/self/fd").unwrap_err(), Errno::ESTALE);
     }
 
     #[test]

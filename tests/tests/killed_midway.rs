@@ -53,9 +53,17 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
             ..Stack::default()
         });
         let alice = machine.uid("alice").to_string();
-        // A user's has nowhere to go but to their own session: root, who has started it, has no caps.
-        for (owner, home) in [("0", Process::own()), (alice.as_str(), inside)] {
-            let home = home.cgroup();
+        let [sleep, orphan] = ["exec sleep 1000", "sleep 1000 &"];
+        let outside = Some(Process::own());
+        for (owner, command, home) in [
+            ("0", sleep, outside),
+            // A user's has nowhere to go but to their own session: root, who has started it, has no caps.
+            (&alice, sleep, Some(inside)),
+            // A service's worker, whose user has no session.
+            ("65534", sleep, outside),
+            // PID 1 has no caps either, and a user's setuid program can be root's and leave its parent.
+            ("0", orphan, None),
+        ] {
             let mut su = Command::new("su");
             su.args(["bob", "-c", "true"]).stdin(Stdio::null());
             let mut su = su.spawn().unwrap();
@@ -76,23 +84,31 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
             assert!(eventually(|| worker().is_some()), "nobody stops");
             su.kill().unwrap();
             su.wait().unwrap();
-            let mut stranger = loop {
-                fs::write("/proc/sys/kernel/ns_last_pid", (su.id() - 1).to_string()).unwrap();
-                let mut sleep = Command::new("setpriv");
-                sleep.args(["--reuid", owner, "--clear-groups", "sleep", "1000"]);
-                let mut sleep = sleep.spawn().unwrap();
-                if sleep.id() == su.id() {
-                    break sleep;
+            let stranger = Process(su.id() as i32);
+            let parents = u32::from(command == orphan);
+            let mut started = None;
+            let has_its_pid = eventually(|| {
+                let last = su.id() - 1 - parents;
+                fs::write("/proc/sys/kernel/ns_last_pid", last.to_string()).unwrap();
+                let mut sh = Command::new("setpriv");
+                sh.args(["--reuid", owner, "--clear-groups", "sh", "-c", command]);
+                let sh = started.insert(sh.spawn().unwrap());
+                let is_it = sh.id() + parents == su.id();
+                if !is_it {
+                    sh.kill().unwrap();
                 }
-                sleep.kill().unwrap();
-                sleep.wait().unwrap();
-            };
+                if !is_it || parents > 0 {
+                    sh.wait().unwrap();
+                }
+                is_it && eventually(|| stranger.name() == "sleep")
+            });
+            assert!(has_its_pid, "{owner}'s gets another PID");
             worker().unwrap().signal(Signal::SIGCONT);
             assert!(eventually(|| !user.exists()), "bob's session is left");
-            assert_eq!(stranger.try_wait().unwrap(), None, "{owner}'s was killed");
-            assert_eq!(Process(su.id() as i32).cgroup(), home, "{owner}'s");
-            stranger.kill().unwrap();
-            stranger.wait().unwrap();
+            let place = stranger.cgroup().filter(|_| !stranger.is_zombie());
+            assert_eq!(place, home.and_then(Process::cgroup), "{owner}'s {command}");
+            stranger.kill();
+            started.unwrap().wait().unwrap();
         }
         login.end();
     });

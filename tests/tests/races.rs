@@ -143,6 +143,24 @@ fn a_users_own_file_system_in_a_kept_names_place_is_not_kept_and_holds_up_nobody
     });
 }
 
+/// The folder that root has mounted a procfs in is the user's, too. Who asks it for what is in there waits, and is not ended
+/// by SIGKILL.
+#[test]
+fn a_users_own_file_system_over_a_chroot_with_a_proc_is_asked_nothing_and_is_named() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces("pid = true, mount = true"));
+        let proc = "mkdir -p /home/alice/own/proc && mount -t proc proc /home/alice/own/proc";
+        machine.host(proc).ok();
+        mount_of_alices(machine, "/home/alice/own", ",allow_other");
+        machine.su("bob", "true").refused();
+        let line = machine.logged("another mount hides it");
+        assert!(
+            line.contains("mount proc on /home/alice/own/proc"),
+            "{line}"
+        );
+    });
+}
+
 /// The folder is the user's, so they may mount there. Root asks that file system nothing when it covers the folder.
 #[test]
 fn a_users_own_file_system_in_the_place_of_their_runtime_folder_holds_up_nobody() {
