@@ -359,8 +359,15 @@ fn who_has_lost_all_patience_elsewhere_waits_a_moment_for_each_lock_and_has_nobo
         assert!(told.contains(&format!("process {}", holder.id())), "{told}");
         assert!(!told.contains("kill"), "{told}");
         assert!(left.get().is_zero());
-        holder.kill().unwrap();
-        holder.wait().unwrap();
+        // Whose patience has no end has it in the end.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(500));
+                holder.kill().and_then(|()| holder.wait()).unwrap()
+            });
+            left.set(Duration::MAX);
+            UserFolder::lock_within(1001, &left).unwrap();
+        });
     });
 }
 
