@@ -1,7 +1,7 @@
 //! What is due each minute: exceptions that end, windows of time, penalties, and caps of who has gone (`berth apply --due`).
 
+use std::cell::Cell;
 use std::path::Path;
-use std::time::Instant;
 
 use berth_config::Policy;
 use berth_session::systemd::{self, Bus, Held, TIMER, is_booted};
@@ -72,9 +72,9 @@ fn take_caps_back() -> Result<(), Exit> {
         }
     };
     // For all of them together: a lock that somebody does not let go keeps nobody from the rest.
-    let until = Instant::now() + UserFolder::PATIENCE;
+    let left = Cell::new(UserFolder::PATIENCE);
     let take_back =
-        |uid| systemd::take_back(&Tree::find()?, UserFolder::lock_until(uid, until)?, uid);
+        |uid| systemd::take_back(&Tree::find()?, UserFolder::lock_within(uid, &left)?, uid);
     match systemd::who_goes_on() {
         Ok(uids) => uids
             .into_iter()

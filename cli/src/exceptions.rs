@@ -63,10 +63,10 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
         let since = now.duration_since(one.end());
         one.is_over(now) && since.is_ok_and(|since| since < BELIEVED)
     };
-    // What is not believed is kept; what it gave goes once.
-    let is_kept = |one: &Exception| one.is_over(now) && !one.is_taken_back;
+    // What is not believed is kept; what it gave goes once, and once again where the clock was right meanwhile.
+    let is_new = |one: &Exception| one.is_over(now) != one.is_taken_back;
     let all = ExceptionFile::of(&Places::system(), uid).read();
-    let is_due = |one: &Exception| goes(one) || is_kept(one);
+    let is_due = |one: &Exception| goes(one) || is_new(one);
     if !all.map_err(not_so)?.iter().any(is_due) {
         return Ok(());
     }
@@ -79,8 +79,10 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
         let file = changing.of(uid);
         let all = file.read().map_err(not_so)?;
         let (over, mut kept): (Vec<_>, Vec<_>) = all.into_iter().partition(goes);
-        let known = kept.iter_mut().filter(|one| is_kept(one));
-        let known = known.map(|one| one.is_taken_back = true).count();
+        let known = kept.iter_mut().filter(|one| is_new(one));
+        let known = known
+            .map(|one| one.is_taken_back = one.is_over(now))
+            .count();
         if !over.is_empty() || known > 0 {
             file.write(&kept).map_err(not_so)?;
             log("unset", (uid, caller::name_of(uid)), "expired", &over);

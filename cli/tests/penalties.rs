@@ -205,7 +205,16 @@ fn a_clock_that_is_years_ahead_ends_no_exception_for_good() {
         assert_eq!(of_them, 1, "{asked}");
     }
     assert_eq!(of(ALICE).read().unwrap(), []);
-    assert_eq!(of(BOB).read().unwrap().len(), 1);
+    // And once for each time that the clock is right and then wrong again.
+    let mut kept = of(BOB).read().unwrap();
+    kept[0].until += 80 << 25;
+    of(BOB).write(&kept).unwrap();
+    let asked = shell(&run, POLICY, "$due; $due");
+    assert_eq!(asked.matches("--uid=").count(), 1, "{asked}");
+    let [one] = &of(BOB).read().unwrap()[..] else {
+        panic!("it is not kept");
+    };
+    assert!(!one.is_taken_back);
 }
 
 #[test]

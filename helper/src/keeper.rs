@@ -2,7 +2,7 @@
 
 mod ending;
 
-pub use ending::sweep_until_nothing_is_left;
+pub use ending::{is_only_held_up, sweep_until_nothing_is_left};
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};

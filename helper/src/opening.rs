@@ -18,7 +18,7 @@ use crate::decide::Planned;
 use crate::error::{Error, Result, system};
 use crate::frozen;
 use crate::init::{self, Init};
-use crate::keeper::Berth;
+use crate::keeper::{Berth, is_only_held_up, sweep_until_nothing_is_left};
 use crate::motd;
 use crate::mounts;
 use crate::prepared::Prepared;
@@ -69,7 +69,7 @@ pub struct Opening<'a> {
     planned: &'a Planned,
     prepared: &'a Prepared,
     berth: Berth,
-    /// Acknowledged, or rolled back.
+    /// Acknowledged, or rolled back as far as it goes now.
     over: bool,
 }
 
@@ -342,8 +342,8 @@ impl<'a> Opening<'a> {
 }
 
 impl Opening<'_> {
-    /// Undoes everything, last step first, but for a berth that another login has joined meanwhile: that
-    /// ends with it, and the module is not to wait so long.
+    /// Undoes everything, last step first, but for a berth that another login has joined meanwhile, which ends with it, and for
+    /// what needs a lock that somebody does not let go: the module is not to wait so long.
     fn roll_back(&mut self) {
         let Prepared {
             tree, id, leader, ..
@@ -353,16 +353,27 @@ impl Opening<'_> {
         if let Berth::Shared(membership) = &mut self.berth {
             membership.login_ended();
             if !membership.can_end() {
-                // It counts against max_sessions no more.
-                let lingers = Record::read(*id).and_then(|mut record| {
-                    record.state = State::Linger;
-                    record.write()
-                });
-                report(*id, lingers.map_err(Error::from));
-                return;
+                return self.linger();
             }
         }
-        self.end();
+        self.end_berth();
+        match sweep(tree.as_ref(), uid, *id) {
+            Err(error) if is_only_held_up(&error, *id) => self.linger(),
+            swept => {
+                self.over = true;
+                report(*id, swept.map_err(Error::from));
+            }
+        }
+    }
+
+    /// It counts against max_sessions no more.
+    fn linger(&self) {
+        let id = self.prepared.id;
+        let lingers = Record::read(id).and_then(|mut record| {
+            record.state = State::Linger;
+            record.write()
+        });
+        report(id, lingers.map_err(Error::from));
     }
 
     /// The session's.
@@ -370,28 +381,28 @@ impl Opening<'_> {
         self.prepared.id
     }
 
-    /// After a failure: whether all is undone. It is not where another login is in the berth.
+    /// After a failure: whether all is undone that this process is to undo. It is not where another login is in the berth, or
+    /// somebody does not let the user's lock go.
     pub fn is_rolled_back(&self) -> bool {
         self.over
     }
 
-    fn end(&mut self) {
-        self.over = true;
-        let Prepared { tree, id, .. } = self.prepared;
+    fn end_berth(&mut self) {
         let uid = self.planned.login.uid;
         match std::mem::replace(&mut self.berth, Berth::None) {
-            Berth::Shared(membership) => report(*id, membership.end(uid).map(drop)),
+            Berth::Shared(membership) => report(self.id(), membership.end(uid).map(drop)),
             Berth::Own(init) => drop(init),
             Berth::None => {}
         }
-        report(*id, sweep(tree.as_ref(), uid, *id).map_err(Error::from));
     }
 }
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.over {
-            self.end();
+            self.end_berth();
+            let tree = self.prepared.tree.as_ref();
+            sweep_until_nothing_is_left(tree, self.planned.login.uid, self.id());
         }
     }
 }

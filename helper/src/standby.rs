@@ -21,7 +21,7 @@ use nix::unistd::{Pid, getppid};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, file, system};
-use crate::keeper::sweep_until_nothing_is_left;
+use crate::keeper::{is_only_held_up, sweep_until_nothing_is_left};
 use crate::leader::{self, Leader};
 use crate::privilege;
 use crate::sys::{self, Cloned};
@@ -263,7 +263,7 @@ impl Traces {
                 // where it was, and not killed.
                 self.leader.leave(tree, self.uid, self.id);
                 Counters::count_failure(LoginResult::RolledBack, Cause::HelperKilled);
-                // The module waits for the end of this process. What is left is the user's next login's.
+                // The module waits for the end of this process, for a while.
                 sweep(tree, self.uid, self.id).err()
             }
         };
@@ -272,7 +272,11 @@ impl Traces {
             .field("uid", self.uid)
             .field("result", "killed")
             .field("reason", "the session's keeper was killed, or failed")
-            .optional("left", left)
+            .optional("left", left.as_ref())
             .warning();
+        if left.is_some_and(|left| is_only_held_up(&left, self.id)) {
+            let _ = privilege::for_keeping(); // as above: else there is more than needed
+            sweep_until_nothing_is_left(tree, self.uid, self.id);
+        }
     }
 }

@@ -19,12 +19,14 @@ pub enum Error {
         source: io::Error,
     },
     /// Somebody holds a lock for too long.
-    #[error("cannot lock {}: {by} holds it and does not let it go; if it hangs or was stopped, kill it (kill -KILL)", path.display())]
+    #[error("cannot lock {}: {by} holds it; {advice}", path.display())]
     Held {
         /// What is locked.
         path: PathBuf,
         /// Who holds it.
         by: String,
+        /// What to do: nobody is killed who was not waited for long enough.
+        advice: &'static str,
     },
     /// The machine has no cgroup v2 hierarchy.
     #[error(

@@ -1,5 +1,6 @@
 //! A user's folder under /run/berth/users: the lock on the user's sessions, and the list of them.
 
+use std::cell::Cell;
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -26,6 +27,9 @@ const APPLYING: &str = "applying";
 /// How often the folders above are made anew. One that cannot be is a link to nothing.
 const ENOUGH: u32 = 100;
 
+/// How long each lock is waited for in any case. An ordinary login holds its user's for less.
+const MOMENT: Duration = Duration::from_millis(200);
+
 /// A user's folder, locked. While it is held nobody else makes or removes cgroups, berths or
 /// sessions of this user; other users are not held up. The kernel lets the lock go with the process.
 #[derive(Debug)]
@@ -35,8 +39,8 @@ pub struct UserFolder {
 }
 
 impl UserFolder {
-    /// How long who sees to many users waits for one's lock. It is held for moments; who holds one for longer hangs, or was
-    /// stopped.
+    /// How long who sees to many users waits for locks, for all together. One is held for moments; who holds one for longer
+    /// hangs, or was stopped.
     pub const PATIENCE: Duration = Duration::from_secs(5);
 
     /// Makes the folder if need be, and waits for its lock.
@@ -47,6 +51,16 @@ impl UserFolder {
     /// The same for who must not wait for ever: it is tried once in any case, and again until then.
     pub fn lock_until(uid: u32, until: Instant) -> Result<UserFolder> {
         UserFolder::lock_path(Path::new(USERS).join(uid.to_string()), Some(until))
+    }
+
+    /// The same for who sees to many users, and still has so much patience `left`: only waiting takes of it. With
+    /// [`Duration::MAX`] there is no end to it.
+    pub fn lock_within(uid: u32, left: &Cell<Duration>) -> Result<UserFolder> {
+        let begun = Instant::now();
+        let until = begun.checked_add(left.get().max(MOMENT));
+        let folder = UserFolder::lock_path(Path::new(USERS).join(uid.to_string()), until);
+        left.set(left.get().saturating_sub(begun.elapsed()));
+        folder
     }
 
     /// The folder of all users together. Who holds a user's lock may wait for this one, and not the other
@@ -205,6 +219,7 @@ impl UserFolder {
 
 /// Locks a file, or says who does not let it go.
 pub(crate) fn lock_until(mut file: File, path: &Path, until: Instant) -> Result<Flock<File>> {
+    let begun = Instant::now();
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
@@ -217,6 +232,11 @@ pub(crate) fn lock_until(mut file: File, path: &Path, until: Instant) -> Result<
                 return Err(Error::Held {
                     path: path.into(),
                     by,
+                    // Some of the time may have passed before this.
+                    advice: match begun.elapsed() + MOMENT < UserFolder::PATIENCE {
+                        true => "try again: it may be free by then",
+                        false => "if it hangs or was stopped, kill it (kill -KILL)",
+                    },
                 });
             }
             Err((_, errno)) => return Err(Error::file("lock", path, errno)),

@@ -2,6 +2,7 @@
 //!
 //! Each test runs again in a process that has these folders to itself, and sees no other.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -329,7 +330,7 @@ fn a_lock_that_somebody_does_not_let_go_is_not_waited_for_and_its_holder_is_name
         let mut holder = hold_lock(1001, &["--no-fork"]);
         let told = sweep(Some(&tree()), 1001, id(1)).unwrap_err().to_string();
         let by = format!("/users/1001: process {} holds it", holder.id());
-        assert!(told.contains(&by), "{told}");
+        assert!(told.contains(&by) && told.contains("kill -KILL"), "{told}");
         assert!(Record::path(id(1)).exists());
         holder.kill().unwrap();
         holder.wait().unwrap();
@@ -341,6 +342,32 @@ fn a_lock_that_somebody_does_not_let_go_is_not_waited_for_and_its_holder_is_name
         let told = told.to_string();
         assert!(told.contains("a process that /proc/locks"), "{told}");
         assert!(UserFolder::lock_until(1002, Instant::now()).is_ok());
+    });
+}
+
+#[test]
+fn who_has_lost_all_patience_elsewhere_waits_a_moment_for_each_lock_and_has_nobody_killed() {
+    alone(|| {
+        fs::create_dir_all(format!("{STATE}/users/1001")).unwrap();
+        let mut holder = hold_lock(1001, &["--no-fork"]);
+        let left = Cell::new(Duration::from_nanos(1));
+        let begun = Instant::now();
+        let told = UserFolder::lock_within(1001, &left).unwrap_err();
+        // No load makes it less.
+        assert!(begun.elapsed() >= Duration::from_millis(100));
+        let told = told.to_string();
+        assert!(told.contains(&format!("process {}", holder.id())), "{told}");
+        assert!(!told.contains("kill"), "{told}");
+        assert!(left.get().is_zero());
+        // Whose patience has no end has it in the end.
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(500));
+                holder.kill().and_then(|()| holder.wait()).unwrap()
+            });
+            left.set(Duration::MAX);
+            UserFolder::lock_within(1001, &left).unwrap();
+        });
     });
 }
 

@@ -163,3 +163,50 @@ fn su_in_a_session_that_ends_before_its_own_is_open_leaves_nothing() {
         machine.assert_nothing_left(&before);
     });
 }
+
+/// Somebody holds the user's lock for longer than a roll-back waits for it.
+#[test]
+fn a_failed_login_whose_users_lock_is_held_leaves_nothing_once_that_is_free() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(""));
+        let before = machine.settled();
+        let path = format!("/run/berth/users/{}", machine.uid("alice"));
+        let lock = || {
+            let folder = std::fs::File::open(&path).unwrap();
+            Flock::lock(folder, FlockArg::LockExclusive).unwrap()
+        };
+        for is_workers_own in [true, false] {
+            machine.forget_log();
+            std::fs::create_dir(&path).unwrap();
+            let first = lock();
+            let mut su = Command::new("su");
+            su.args(["alice", "-c", "true"]).stdin(Stdio::null());
+            let mut su = su.spawn().unwrap();
+            let is_waiting = || {
+                let locks = std::fs::read_to_string("/proc/locks").unwrap();
+                locks.contains("->")
+            };
+            assert!(eventually(is_waiting));
+            let login = Process(su.id() as i32);
+            login.signal(nix::sys::signal::Signal::SIGSTOP);
+            let outside = login.cgroup();
+            drop(first);
+            assert!(eventually(|| login.cgroup() != outside));
+            let held = lock();
+            if is_workers_own {
+                login.kill();
+                // It has tried, and says so in the record.
+                let records = "grep -l linger /run/berth/sessions/*";
+                assert!(eventually(|| machine.host(records).success()));
+            } else {
+                Process::keepers()[0].kill();
+                let said = machine.logged("result=killed");
+                assert!(said.contains("cannot lock"), "{said}");
+                login.kill();
+            }
+            drop(held);
+            su.wait().unwrap();
+            machine.assert_nothing_left(&before);
+        }
+    });
+}

@@ -1,6 +1,7 @@
 //! What a policy comes to for who is logged in: users, their sessions, pools and everyone.
 
-use std::time::Instant;
+use std::cell::Cell;
+use std::time::Duration;
 
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
 use berth_config::{Layers, Login, Machine, Places, Policy, StateError};
@@ -22,8 +23,8 @@ pub struct Work<'a> {
     policy: Policy,
     machine: Machine,
     how: How,
-    /// Until when it waits for locks, whoever holds how many: all others' turn comes after that.
-    until: Instant,
+    /// How long it still waits for locks, whoever holds how many: all others' turn comes after that.
+    patience: Cell<Duration>,
 }
 
 /// A user's caps, for who sets them.
@@ -46,7 +47,7 @@ impl<'a> Work<'a> {
                 force: arguments.force,
                 missing_controller: MissingController::Warn,
             },
-            until: Instant::now() + UserFolder::PATIENCE,
+            patience: Cell::new(UserFolder::PATIENCE),
         })
     }
 
@@ -72,8 +73,10 @@ impl<'a> Work<'a> {
         Ok(all)
     }
 
-    /// A user, and what they are in.
+    /// A user who logs in, and what they are in. Their lock is waited for as it was before in this login: nobody would bring these
+    /// caps later.
     pub fn around(&self, uid: u32) -> Result<Vec<Applied>> {
+        self.patience.set(Duration::MAX);
         let mut all = self.user(uid);
         let pool = self.tree.existing_user(uid)?;
         let pool = pool.and_then(|group| self.tree.pool_of(&group));
@@ -135,7 +138,7 @@ impl<'a> Work<'a> {
             });
             return Ok(());
         }
-        let folder = UserFolder::lock_until(uid, self.until)?;
+        let folder = UserFolder::lock_within(uid, &self.patience)?;
         // Whoever came meanwhile has their caps from their own login.
         let is_as_before = folder.sessions()?.is_empty() == records.is_empty();
         if !is_as_before || records.is_empty() && !systemd::goes_on(uid) {

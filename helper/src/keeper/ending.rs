@@ -157,6 +157,12 @@ impl Keeper {
     }
 }
 
+/// Whether a failed login's sweep is to be tried again by who tried it; whatever else is left is the user's next login's. Where
+/// the lock is never let go, only those who had entered their session by then wait for it: no later login gets so far.
+pub fn is_only_held_up(error: &berth_session::Error, id: SessionId) -> bool {
+    matches!(error, berth_session::Error::Held { .. }) && Record::path(id).exists()
+}
+
 /// Removes the traces of a session that is over. As long as anything is left somebody has to be there who knows of it.
 pub fn sweep_until_nothing_is_left(tree: Option<&Tree>, uid: u32, id: SessionId) {
     let mut told = None;
