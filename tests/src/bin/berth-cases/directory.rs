@@ -238,16 +238,21 @@ fn side_by_side<const N: usize>(commands: [&str; N]) -> [Output; N] {
 
 fn whom_only_the_directory_knows_gets_what_the_rules_for_groups_and_names_say(machine: &Booted) {
     let directory = Directory::start(machine, "");
-    let before = machine.settled();
     // SSSD asks the server for the name of each group, which on a busy machine may take longer than a login has.
     machine.host("id many").ok();
-    for (user, groups, profile) in [
+    let users = [
         ("lea", 3, "lab"),
         ("many", 2 + MORE_GROUPS, "students"),
         ("ann.lee", 2, "students"),
         ("Zoe", 2, "upper"),
         ("ruth", 1, "people"),
-    ] {
+    ];
+    // A UID's first login leaves keyrings, which the kernel keeps.
+    for (user, ..) in users {
+        machine.host(&format!("su - {user} -c true")).ok();
+    }
+    let before = machine.settled();
+    for (user, groups, profile) in users {
         let who = format!("berth-init\n{user}\n{groups}");
         assert_eq!(machine.ssh(user, WHO).ok(), who);
         assert_eq!(directory.profile(user), profile);
