@@ -137,7 +137,7 @@ fn fail_after_another_has_joined(machine: &mut Machine, meanwhile: impl FnOnce(&
     let cgroup = user.join(format!("sessions/{id}/cgroup.procs"));
     let cgroup = cgroup.display();
     let text = format!(
-        "#!/bin/sh\nexec strace -f -qq -o /dev/null -P {cgroup} -e trace=openat -e inject=openat:error=EIO:signal=STOP /berth/berth-helper \"$@\"\n"
+        "#!/bin/sh\nexec strace -f -qq -o /dev/null -P {cgroup} -e trace=openat -e inject=openat:error=EIO:signal=STOP:when=1 /berth/berth-helper \"$@\"\n"
     );
     machine.stack(&Stack {
         helper: machine.script("other-helper", &text),
