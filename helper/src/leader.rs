@@ -159,7 +159,7 @@ impl Leader {
             match self.move_to(place) {
                 Ok(()) => {
                     if self.has_ended() {
-                        strangers::put_back(tree, self.role.pid, place);
+                        strangers::put_back(tree, self.role.pid, place, from);
                     }
                     return;
                 }

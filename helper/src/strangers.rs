@@ -33,17 +33,18 @@ pub fn let_go(tree: &Tree, groups: &[Group]) {
                 if Instant::now() > until {
                     return stays(None, group, "the cgroup goes on filling");
                 }
-                goes_on |= put_back(tree, pid, group);
+                goes_on |= put_back(tree, pid, group, groups);
             }
         }
     }
 }
 
-/// Moves one out of a cgroup, to where it belongs, if it is still there. Says whether any was moved.
-pub fn put_back(tree: &Tree, pid: i32, from: &Group) -> bool {
+/// Moves one out of a cgroup, to where it belongs, if it is still there: not to those whose session has `ended`. Says whether
+/// any was moved.
+pub fn put_back(tree: &Tree, pid: i32, from: &Group, ended: &[Group]) -> bool {
     let mut here = from.clone();
     for _ in 0..LOOKS {
-        match patiently(|| moved(tree, pid, &here)) {
+        match patiently(|| moved(tree, pid, &here, ended)) {
             Ok(Some(place)) => here = place,
             Ok(None) => break,
             Err(error) => {
@@ -63,11 +64,11 @@ fn stays(pid: Option<i32>, group: &Group, why: &str) {
 }
 
 /// Says where it was moved, if it was.
-fn moved(tree: &Tree, pid: i32, from: &Group) -> Result<Option<Group>> {
+fn moved(tree: &Tree, pid: i32, from: &Group, ended: &[Group]) -> Result<Option<Group>> {
     let Some((role, parent)) = look(pid)? else {
         return Ok(None);
     };
-    let place = place_of(tree, role, parent, from)?;
+    let place = place_of(tree, role, parent, ended)?;
     // Just before the move: to find where somebody belongs takes a while.
     if look(pid)? != Some((role, parent)) || tree.of_process(pid)?.as_ref() != Some(from) {
         return Ok(None);
@@ -99,7 +100,7 @@ fn look(pid: i32) -> Result<Option<(Role, i32)>> {
 /// Where it belongs: whose session has begun meanwhile, in that. Else in its parent's cgroup, where it was started; but a
 /// user's never where nobody else of theirs is, and nobody's where orphans come to: such a cgroup has no caps. A user's
 /// goes to one of their sessions then.
-fn place_of(tree: &Tree, role: Role, parent: i32, from: &Group) -> Result<Option<Group>> {
+fn place_of(tree: &Tree, role: Role, parent: i32, ended: &[Group]) -> Result<Option<Group>> {
     let file_of = |pid| file("look at", format!("/proc/{pid}"));
     let Some([owner, _]) = uids(role.pid).map_err(file_of(role.pid))? else {
         return Ok(None);
@@ -124,7 +125,7 @@ fn place_of(tree: &Tree, role: Role, parent: i32, from: &Group) -> Result<Option
         return Ok(tree.of_process(parent)?);
     }
     let mut others = records.iter().filter(theirs).flat_map(groups);
-    Ok(others.find(|group| group != from && group.is_populated()))
+    Ok(others.find(|group| !ended.contains(group) && group.is_populated()))
 }
 
 /// Of all sessions. None may be missing for want of a descriptor: who has a session seems to have none then.
@@ -174,7 +175,7 @@ mod tests {
         let tree = folder.tree(Backend::Cgroupfs);
         let me = std::process::id() as i32;
         let own = tree.of_process(me).unwrap().unwrap();
-        assert!(moved(&tree, me, &tree.root().child("session")).is_ok());
+        assert!(moved(&tree, me, &tree.root().child("session"), &[]).is_ok());
         match sys::clone(0, None).unwrap() {
             Cloned::Child => {
                 let none = libc::rlimit {
@@ -182,7 +183,7 @@ mod tests {
                     rlim_max: 0,
                 };
                 let limited = sys::prlimit(Pid::from_raw(0), libc::RLIMIT_NOFILE, Some(none));
-                let unseen = moved(&tree, me, &own).is_err();
+                let unseen = moved(&tree, me, &own, &[]).is_err();
                 sys::exit((limited.is_err() || !unseen).into())
             }
             Cloned::Parent { child, .. } => {

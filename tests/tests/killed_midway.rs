@@ -40,7 +40,8 @@ fn su_killed_at_any_step_leaves_nothing() {
 fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they_were() {
     Machine::run(|machine| {
         let (login, inside) = machine.stay("alice");
-        let user = machine.cgroups().user(machine.uid("bob"));
+        let bob = machine.uid("bob");
+        let user = machine.cgroups().user(bob);
         let files = (1..50).map(|id| format!("-P {}/sessions/{id}/cgroup.procs", user.display()));
         let files: Vec<String> = files.collect();
         // Behind the look whether su is there, and before the move.
@@ -53,16 +54,15 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
             ..Stack::default()
         });
         let alice = machine.uid("alice").to_string();
-        let [sleep, orphan] = ["exec sleep 1000", "sleep 1000 &"];
         let outside = Some(Process::own());
-        for (owner, command, home) in [
-            ("0", sleep, outside),
+        for (owner, parent, home) in [
+            ("0", "wait", outside),
             // A user's has nowhere to go but to their own session: root, who has started it, has no caps.
-            (&alice, sleep, Some(inside)),
+            (&alice, "wait", Some(inside)),
             // A service's worker, whose user has no session.
-            ("65534", sleep, outside),
+            ("65534", "wait", outside),
             // PID 1 has no caps either, and a user's setuid program can be root's and leave its parent.
-            ("0", orphan, None),
+            ("0", "exit", None),
         ] {
             let mut su = Command::new("su");
             su.args(["bob", "-c", "true"]).stdin(Stdio::null());
@@ -84,32 +84,29 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
             assert!(eventually(|| worker().is_some()), "nobody stops");
             su.kill().unwrap();
             su.wait().unwrap();
-            let stranger = Process(su.id() as i32);
-            let parents = u32::from(command == orphan);
-            let mut started = None;
-            let has_its_pid = eventually(|| {
-                let last = su.id() - 1 - parents;
-                fs::write("/proc/sys/kernel/ns_last_pid", last.to_string()).unwrap();
-                let mut sh = Command::new("setpriv");
-                sh.args(["--reuid", owner, "--clear-groups", "sh", "-c", command]);
-                let sh = started.insert(sh.spawn().unwrap());
-                let is_it = sh.id() + parents == su.id();
-                if !is_it {
-                    sh.kill().unwrap();
-                }
-                if !is_it || parents > 0 {
-                    sh.wait().unwrap();
-                }
-                is_it && eventually(|| stranger.name() == "sleep")
-            });
+            let pid = su.id();
+            let stranger = Process(pid as i32);
+            let script = format!(
+                "until echo $(({pid} - 1)) >/proc/sys/kernel/ns_last_pid
+                       setpriv --reuid {owner} --clear-groups sleep 1000 & [ $! = {pid} ]
+                 do kill $!; done; {parent}"
+            );
+            let mut sh = Command::new("sh").args(["-c", &script]).spawn().unwrap();
+            let has_its_pid = eventually(|| stranger.name() == "sleep");
             assert!(has_its_pid, "{owner}'s gets another PID");
+            if parent == "exit" {
+                sh.wait().unwrap();
+            }
             worker().unwrap().signal(Signal::SIGCONT);
             assert!(eventually(|| !user.exists()), "bob's session is left");
             let place = stranger.cgroup().filter(|_| !stranger.is_zombie());
-            assert_eq!(place, home.and_then(Process::cgroup), "{owner}'s {command}");
+            assert_eq!(place, home.and_then(Process::cgroup), "{owner}'s, {parent}");
             stranger.kill();
-            started.unwrap().wait().unwrap();
+            sh.wait().unwrap();
         }
+        // It says whom it has left there, and of nobody else that it has.
+        let left = machine.logged("there is no cgroup that it may have come from");
+        assert!(left.contains(&format!("/user-{bob}/")), "{left}");
         login.end();
     });
 }
