@@ -162,7 +162,8 @@ mod tests {
         assert!(!put_back(
             &tree,
             child.id() as i32,
-            &tree.root().child("session")
+            &tree.root().child("session"),
+            &[]
         ));
         assert_eq!(own.processes().unwrap(), Vec::<i32>::new());
         child.kill().unwrap();
