@@ -141,14 +141,12 @@ fn loaded(places: &Places) -> Option<Policy> {
 
 /// What comes in force by a reload, as far as it can be known, if there is a copy that cannot be used.
 fn since(places: &Places) -> Option<String> {
-    // By the change of the inode too: a copy keeps the time of what it is a copy of.
-    let changed = |path: &Path| {
-        let file = fs::metadata(path).ok()?;
-        let of_inode = (file.ctime(), file.ctime_nsec());
-        Some(of_inode.max((file.mtime(), file.mtime_nsec())))
-    };
-    let loaded = changed(&places.loaded)?;
-    let is_newer = |path: &Path| changed(path).is_some_and(|at| at > loaded);
+    let metadata = |path: &Path| fs::metadata(path).ok();
+    let written = |file: &fs::Metadata| (file.mtime(), file.mtime_nsec());
+    let loaded = written(&metadata(&places.loaded)?);
+    // By the change of the inode too: a file that was copied here may have the time of the original.
+    let changed = |file: &fs::Metadata| written(file).max((file.ctime(), file.ctime_nsec()));
+    let is_newer = |path: &Path| metadata(path).is_some_and(|file| changed(&file) > loaded);
     let drop_ins = fs::read_dir(&places.drop_ins).into_iter().flatten();
     let drop_ins = drop_ins.flatten().map(|file| file.path());
     let drop_ins = drop_ins.filter(|path| is_drop_in(path));

@@ -253,7 +253,8 @@ fn after_an_upgrade_the_policy_is_loaded_as_before(machine: &Booted) {
     let format = "{\"format\":";
     let other = before.replacen(format, &format!("{format}9"), 1);
     fs::write(COPY, &other).expect("a copy of another format");
-    machine.host(&format!("touch {POLICY}")).ok();
+    // The kernel's clock for files has coarse ticks.
+    machine.host(&format!("sleep 0.1; touch {POLICY}")).ok();
     let install = format!("dpkg --install {}", machine.package().display());
     let said = machine.host(&install).ok();
     let told = format!("newer than it, and in force now: {POLICY}");
