@@ -7,7 +7,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
-use berth_config::value::Percent;
 use berth_config::{Exception, ExceptionFile, LocalTime, Places, Standing, Standings};
 use serde_json::{Value, json};
 
@@ -280,17 +279,7 @@ fn machine() -> Run {
         exception("nobody", "tasks_max", "64"),
     ];
     write(65_534, &both);
-    let standing = Standing {
-        user: "alice".into(),
-        penalty: "hog".into(),
-        step: 1,
-        steps: 2,
-        share: Percent::parse("50%").unwrap(),
-        since: 3_900_000_000,
-        until: 4_000_000_000,
-        forgotten: 4_100_000_000,
-        is_over: false,
-    };
+    let standing = pretend::standing();
     fs::create_dir(folder.join("standings")).unwrap();
     // By no name service.
     let own = Standing {

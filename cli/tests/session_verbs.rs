@@ -6,8 +6,7 @@ mod pretend;
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use berth_config::value::Percent;
-use berth_config::{Exception, ExceptionFile, LocalTime, Places, Standing, Standings};
+use berth_config::{Exception, ExceptionFile, LocalTime, Places, Standings};
 use serde_json::{Value, json};
 
 use pretend::ran::somebody;
@@ -606,17 +605,7 @@ fn what_a_user_has_by_their_new_uid_is_shown_while_a_session_of_the_old_one_ling
     };
     let written = ExceptionFile::of(&places, 4_000_002).write(&[exception]);
     written.unwrap();
-    let standing = Standing {
-        user: "alice".into(),
-        penalty: "hog".into(),
-        step: 1,
-        steps: 2,
-        share: Percent::parse("50%").unwrap(),
-        since: 3_900_000_000,
-        until: 4_000_000_000,
-        forgotten: 4_100_000_000,
-        is_over: false,
-    };
+    let standing = pretend::standing();
     let users = BTreeMap::from([(4_000_002, standing)]);
     Standings { users }.write(&places).unwrap();
     let ran = run.under("version = 1\n", "show alice --json");

@@ -45,12 +45,12 @@ impl UserFolder {
 
     /// Makes the folder if need be, and waits for its lock.
     pub fn lock(uid: u32) -> Result<UserFolder> {
-        UserFolder::lock_path(Path::new(USERS).join(uid.to_string()), None)
+        UserFolder::lock_path(of_user(uid), None)
     }
 
     /// The same for who must not wait for ever: it is tried once in any case, and again until then.
     pub fn lock_until(uid: u32, until: Instant) -> Result<UserFolder> {
-        UserFolder::lock_path(Path::new(USERS).join(uid.to_string()), Some(until))
+        UserFolder::lock_path(of_user(uid), Some(until))
     }
 
     /// The same for who sees to many users, and still has so much patience `left`: only waiting takes of it. With
@@ -58,7 +58,7 @@ impl UserFolder {
     pub fn lock_within(uid: u32, left: &Cell<Duration>) -> Result<UserFolder> {
         let begun = Instant::now();
         let until = begun.checked_add(left.get().max(MOMENT));
-        let folder = UserFolder::lock_path(Path::new(USERS).join(uid.to_string()), until);
+        let folder = UserFolder::lock_path(of_user(uid), until);
         left.set(left.get().saturating_sub(begun.elapsed()));
         folder
     }
@@ -145,7 +145,7 @@ impl UserFolder {
 
     /// Whether one of a user's sessions made a berth for all of their logins (`scope = "user"`).
     pub fn holds_berth(uid: u32, id: SessionId) -> bool {
-        let folder = Path::new(USERS).join(uid.to_string());
+        let folder = of_user(uid);
         folder.join(format!("berth-{id}")).exists()
     }
 
@@ -178,7 +178,7 @@ impl UserFolder {
     /// As [`UserFolder::sessions`], but without the lock and without making the folder: a first look, which
     /// may be wrong by those that come or go at the moment.
     fn sessions_of(uid: u32) -> Result<Vec<SessionId>> {
-        numbers(&Path::new(USERS).join(uid.to_string()))
+        numbers(&of_user(uid))
     }
 
     /// What stands of those in their records, in the same way. One that cannot be read is passed over.
@@ -215,6 +215,11 @@ impl UserFolder {
     fn entry(&self, id: SessionId) -> PathBuf {
         self.path.join(id.to_string())
     }
+}
+
+/// The path of a user's folder.
+fn of_user(uid: u32) -> PathBuf {
+    Path::new(USERS).join(uid.to_string())
 }
 
 /// Locks a file, or says who does not let it go.

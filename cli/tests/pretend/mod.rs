@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use berth_config::Standing;
+use berth_config::value::Percent;
 use serde_json::{Value, json};
 
 #[path = "../ran/mod.rs"]
@@ -127,6 +129,21 @@ impl Run {
 const ON_TOP: &str = "grep -q ' - cgroup2 ' /proc/self/mountinfo || \
      { mkdir /run/cgroup2; mount -t cgroup2 none /run/cgroup2; }; \
      mount --bind \"$cgroups\" \"$(awk '/ - cgroup2 /{print $5; exit}' /proc/self/mountinfo)\"";
+
+/// How somebody stands with a penalty: on its first step.
+pub fn standing() -> Standing {
+    Standing {
+        user: "alice".into(),
+        penalty: "hog".into(),
+        step: 1,
+        steps: 2,
+        share: Percent::parse("50%").unwrap(),
+        since: 3_900_000_000,
+        until: 4_000_000_000,
+        forgotten: 4_100_000_000,
+        is_over: false,
+    }
+}
 
 /// This process, as a record names one.
 pub fn me() -> Value {
