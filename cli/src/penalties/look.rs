@@ -136,7 +136,10 @@ mod tests {
             let folder = Folder::new();
             let path = fs::canonicalize(&folder).unwrap();
             fs::create_dir_all(path.join("bin")).unwrap();
-            fs::copy("/bin/sleep", path.join("bin/tool")).unwrap();
+            // By another process: what a test beside this one forks would hold it open for writing, and it could not be run.
+            let mut copy = Command::new("cp");
+            copy.arg("/bin/sleep").arg(path.join("bin/tool"));
+            assert!(copy.status().unwrap().success());
             Place(path, folder)
         }
 
