@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use berth_session::Cause;
 use berth_session::kernel::OLDEST;
-use berth_session::{Cause, PRIVATE_TMP};
 use nix::errno::Errno;
 
 use crate::idmap::{MAX_EXTENTS, PAGE};
@@ -33,12 +33,6 @@ pub enum Error {
         /// What the system said.
         errno: Errno,
     },
-    /// The file system of the private /tmp folders has no room for another.
-    #[error(
-        "{0}. To see whose session takes the room: du -s --inodes {dir}/* and du -s {dir}/*, and berth list. To keep one user from taking all of it: a size in private_tmp instead of \"disk\", or a file system with quotas on {dir}. Until there is room, such a login is refused whatever on_error says",
-        dir = PRIVATE_TMP
-    )]
-    TmpFull(String),
     /// The init of the session could not set itself up.
     #[error("the session's init {0}")]
     Init(String),
@@ -130,7 +124,6 @@ impl Error {
             Error::Policy(_) => Cause::Policy,
             Error::Session(error) => error.into(),
             Error::System { .. } | Error::Standby(_) => Cause::SystemCall,
-            Error::TmpFull(_) => Cause::TmpFull,
             Error::Init(_) => Cause::Init,
             Error::Chroot | Error::Namespaces(_) => Cause::Namespaces,
             Error::UserNamespace(_) => Cause::UserNamespace,
@@ -148,16 +141,13 @@ impl Error {
         Error::Policy(why.to_string())
     }
 
-    /// Says what to do, if it is for want of room in the private /tmp folders that this failed.
-    pub fn of_private_tmp(self) -> Error {
-        let source = match &self {
-            Error::Session(berth_session::Error::File { source, .. }) => source.raw_os_error(),
-            _ => None,
+    /// Whether a file could not be made for want of room, or because of a quota.
+    pub fn is_for_want_of_room(&self) -> bool {
+        let Error::Session(berth_session::Error::File { source, .. }) = self else {
+            return false;
         };
-        match source.map(Errno::from_raw) {
-            Some(Errno::ENOSPC | Errno::EDQUOT) => Error::TmpFull(self.to_string()),
-            _ => self,
-        }
+        let errno = source.raw_os_error().map(Errno::from_raw);
+        matches!(errno, Some(Errno::ENOSPC | Errno::EDQUOT))
     }
 }
 
@@ -230,10 +220,10 @@ mod tests {
             (Errno::EDQUOT, true),
             (Errno::EACCES, false),
         ] {
-            let error = file("create", "/var/tmp")(errno.into()).of_private_tmp();
-            assert_eq!(matches!(error, Error::TmpFull(_)), is_full, "{error}");
+            let error = file("create", "/var/tmp")(errno.into());
+            assert_eq!(error.is_for_want_of_room(), is_full, "{error}");
         }
-        let other = Error::CannotJoin("x".into()).of_private_tmp();
-        assert!(!matches!(other, Error::TmpFull(_)));
+        // Such as that of the namespaces' number, or of the mounts'.
+        assert!(!system("mount")(Errno::ENOSPC).is_for_want_of_room());
     }
 }

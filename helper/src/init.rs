@@ -76,8 +76,8 @@ pub struct Init {
 /// What the init says when it has given up everything.
 const READY: u8 = b'r';
 
-/// What it says where the private /tmp has no room; behind it, why.
-const FULL: u8 = b'f';
+/// The same, but the private /tmp is not what the policy asks for; behind it, why.
+const LESS: u8 = b'l';
 
 /// What it says of any other failure; behind it, which.
 const FAILED: u8 = b'e';
@@ -135,16 +135,14 @@ impl Plan<'_> {
                 let mut pipe = theirs;
                 // Before all else: where a disk hangs, what follows may be where not even SIGKILL ends it.
                 let left = locked.map_or(Ok(()), UserFolder::leave_to_the_parent);
-                if let Err(error) = left.map_err(Error::from).and_then(|()| self.set_up()) {
-                    let (kind, why) = match error {
-                        Error::TmpFull(why) => (FULL, why),
-                        error => (FAILED, error.to_string()),
-                    };
-                    let _ = pipe.write_all(&[&[kind], why.as_bytes()].concat()); // nobody else to tell
-                    sys::exit(1);
-                }
-                if pipe.write_all(&[READY]).is_err() {
-                    sys::exit(1); // The keeper is gone.
+                let (kind, why) = match left.map_err(Error::from).and_then(|()| self.set_up()) {
+                    Ok(None) => (READY, String::new()),
+                    Ok(Some(less)) => (LESS, less),
+                    Err(error) => (FAILED, error.to_string()),
+                };
+                let told = pipe.write_all(&[&[kind], why.as_bytes()].concat());
+                if kind == FAILED || told.is_err() {
+                    sys::exit(1); // If it could not be told, the keeper is gone.
                 }
                 // Nothing that could lead out of the berth stays open.
                 if sys::close_from(0).is_err() {
@@ -160,7 +158,8 @@ impl Plan<'_> {
         }
     }
 
-    fn set_up(&self) -> Result<()> {
+    /// Gives back what the private /tmp lacks.
+    fn set_up(&self) -> Result<Option<String>> {
         // By this name the module knows that a login is inside of a berth (nested.rs).
         prctl::set_name(INIT).map_err(system("name the init"))?;
         end_with_the_keeper()?;
@@ -168,9 +167,10 @@ impl Plan<'_> {
         // child is not.
         nix::unistd::setsid().map_err(system("start a session"))?;
         nix::unistd::chdir("/").map_err(system("change to /"))?;
-        if self.mounts.namespaces.mount {
-            self.mounts.carry_out()?;
-        }
+        let less = match self.mounts.namespaces.mount {
+            true => self.mounts.carry_out()?,
+            false => None,
+        };
         if self.mounts.namespaces.net {
             sys::loopback_up().map_err(system("bring up the berth's loopback interface"))?;
         }
@@ -191,7 +191,8 @@ impl Plan<'_> {
         }
         privilege::none()?;
         // If the keeper died before this line, the write of READY fails.
-        end_with_the_keeper()
+        end_with_the_keeper()?;
+        Ok(less)
     }
 }
 
@@ -219,8 +220,8 @@ fn reap() -> ! {
 
 impl Init {
     /// Waits until the init has given up everything, and writes the maps. Returns which process it is, seen from the
-    /// host, and what it has made.
-    pub fn finish(&mut self, plan: &Plan<'_>) -> Result<(Role, NamespaceIds)> {
+    /// host, what it has made, and what its private /tmp lacks.
+    pub fn finish(&mut self, plan: &Plan<'_>) -> Result<(Role, NamespaceIds, Option<String>)> {
         // While it mounts. Where it has failed already, it has told why.
         let role = Role::of(self.pid.as_raw());
         let first = plan.first_flags();
@@ -238,14 +239,15 @@ impl Init {
             Ok(_) => {}
             Err(error) => return Err(Error::Init(error.to_string())),
         }
+        let mut less = None;
         if told != [READY] {
             let mut why = Vec::new();
             let _ = self.pipe.read_to_end(&mut why); // what came is what there is to tell
             let why = String::from_utf8_lossy(&why);
-            return Err(match told {
-                [FULL] => Error::TmpFull(why.into()),
-                _ => Error::Init(format!("failed: {why}")),
-            });
+            if told != [LESS] {
+                return Err(Error::Init(format!("failed: {why}")));
+            }
+            less = Some(why.into());
         }
         if let Some(maps) = plan.maps {
             namespaces.user = self.inode(libc::CLONE_NEWUSER, "user");
@@ -253,7 +255,7 @@ impl Init {
             self.write_map("gid_map", &maps.gids)?;
         }
         let role = role.ok_or(Error::Init("ended at once".into()))?;
-        Ok((role, namespaces))
+        Ok((role, namespaces, less))
     }
 
     /// The inode number of its namespace of a kind, where that is one that it has made.

@@ -260,12 +260,7 @@ fn give_up(
         Reason::Refused(message) => refuse(channel, planned, message),
         Reason::Failed(error) => {
             let text = error.to_string();
-            // A full disk is what any user can bring about, who would get out of their caps by it.
-            let on_error = match error {
-                Error::TmpFull(_) => OnError::Deny,
-                _ => planned.berth.on_error,
-            };
-            let sent = tell_failure(channel, Some(on_error), &text);
+            let sent = tell_failure(channel, Some(planned.berth.on_error), &text);
             Counters::count_failure(LoginResult::RolledBack, error.cause());
             log_failure(request, &text);
             sent

@@ -4,11 +4,17 @@ use berth_config::outcome::{Caps, Limit};
 use berth_config::value::{Percent, bytes_text};
 
 use crate::decide::Planned;
+use crate::mounts::WITHOUT_DISK;
 
-/// The line, if the policy wants one and there is something to tell.
-pub fn line(planned: &Planned) -> Option<String> {
-    let parts = parts(planned, "you have");
-    (planned.berth.motd && !parts.is_empty()).then(|| format!("berth: {}", parts.join("; ")))
+/// The line, if the policy wants one and there is something to tell. That the disk has no room for their /tmp, users are
+/// told in any case.
+pub fn line(planned: &Planned, has_small_tmp: bool) -> Option<String> {
+    let size = bytes_text(WITHOUT_DISK);
+    let small =
+        has_small_tmp.then(|| format!("the disk is full: /tmp and /var/tmp have {size} together"));
+    let caps = planned.berth.motd.then(|| parts(planned, "you have"));
+    let parts: Vec<_> = small.into_iter().chain(caps.unwrap_or_default()).collect();
+    (!parts.is_empty()).then(|| format!("berth: {}", parts.join("; ")))
 }
 
 /// What would be if the profile were enforced, for the log.
@@ -94,11 +100,20 @@ mod tests {
         let planned = |profile: &str| crate::decide::tests::planned("motd", "", profile);
         let caps = "user = { tasks_max = 64 }\n";
         assert_eq!(
-            line(&planned(&format!("motd = true\n{caps}"))).as_deref(),
+            line(&planned(&format!("motd = true\n{caps}")), false).as_deref(),
             Some("berth: you have tasks_max 64")
         );
-        assert_eq!(line(&planned(&format!("motd = false\n{caps}"))), None);
-        assert_eq!(line(&planned("motd = true\n")), None);
+        assert_eq!(
+            line(&planned(&format!("motd = false\n{caps}")), false),
+            None
+        );
+        assert_eq!(line(&planned("motd = true\n"), false), None);
+        let small = "berth: the disk is full: /tmp and /var/tmp have 16M together";
+        assert_eq!(line(&planned(caps), true).as_deref(), Some(small));
+        assert_eq!(
+            line(&planned(&format!("motd = true\n{caps}")), true),
+            Some(format!("{small}; you have tasks_max 64"))
+        );
         // Nor has the log anything where nothing would be.
         assert_eq!(unenforced(&planned("")), None);
         let namespaces = unenforced(&planned("namespaces = { ipc = true }"));

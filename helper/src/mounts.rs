@@ -13,7 +13,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use berth_config::outcome::{Namespaces, PrivateTmp, Propagation, UserManager};
-use berth_session::{SessionId, kernel_text, make_private_tmp};
+use berth_config::value::bytes_text;
+use berth_session::{PRIVATE_TMP, SessionId, kernel_text, make_private_tmp};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::mount::{MsFlags, mount};
@@ -31,6 +32,10 @@ const OF_PROC: MsFlags = SAFE.union(MsFlags::MS_NOEXEC);
 /// How often a mount is looked for anew where the table has just said that it is, while users rename folders above it.
 const TRIES: u32 = 200;
 
+/// What a private /tmp has in memory while the disk has no room for it: enough to log in, and to look for what is to be
+/// removed. As small as the smallest `memory_max`, since the user is charged for it.
+pub const WITHOUT_DISK: u64 = 16 << 20;
+
 /// What the mounts need to know.
 #[derive(Debug)]
 pub struct Plan<'a> {
@@ -45,8 +50,8 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Makes every mount of a berth.
-    pub fn carry_out(&self) -> Result<()> {
+    /// Makes every mount of a berth. Gives back what the private /tmp lacks of what the policy asks for, if anything.
+    pub fn carry_out(&self) -> Result<Option<String>> {
         // First of all, and before anything is mounted: what follows must not reach the host.
         let propagation = match self.namespaces.propagation {
             Propagation::Slave => MsFlags::MS_SLAVE,
@@ -98,44 +103,33 @@ impl Plan<'_> {
         labels.1.put_on(&own)
     }
 
-    fn tmp(&self) -> Result<()> {
-        match self.namespaces.private_tmp {
-            PrivateTmp::Off => Ok(()),
-            PrivateTmp::Tmpfs(bytes) => {
-                // One tmpfs for both, so that the size is the size of both together. It is mounted
-                // where it will be covered in a moment, and stays reachable only through the binds.
-                let kept = self.kept()?;
-                let labels = labels_of_tmp()?;
-                tmpfs(Path::new("/tmp"), &format!("size={bytes},mode=0755"))?;
-                self.bind_tmp(Path::new("/tmp"), &labels, kept)
-            }
-            PrivateTmp::Disk => self.disk_tmp().map_err(Error::of_private_tmp),
+    fn tmp(&self) -> Result<Option<String>> {
+        if self.namespaces.private_tmp == PrivateTmp::Off {
+            return Ok(None);
         }
-    }
-
-    fn disk_tmp(&self) -> Result<()> {
-        let base = make_private_tmp(self.id)?;
+        // Before anything covers the host's.
         let kept = self.kept()?;
-        self.bind_tmp(&base, &labels_of_tmp()?, kept)
-    }
-
-    /// Makes `tmp` and `var-tmp` below a folder, and binds them to /tmp and /var/tmp.
-    fn bind_tmp(&self, base: &Path, labels: &[Label; 2], kept: Vec<Kept>) -> Result<()> {
-        for ((name, target), label) in [("var-tmp", VAR_TMP), ("tmp", TMP)].into_iter().zip(labels)
-        {
-            let folder = base.join(name);
-            fs::create_dir(&folder)
-                // By chmod, because the mode of mkdir is subject to the umask.
-                .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)))
-                .map_err(file("create the private /tmp", &folder))?;
-            label.put_on(&folder)?;
-            let source = folder.display().to_string();
-            mount_at(&source, Path::new(target), None, MsFlags::MS_BIND, "")?;
-            // A bind has the flags of the file system that it is from, which is not that of /tmp.
-            let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | SAFE;
-            mount_at("", Path::new(target), None, flags, "")?;
+        let labels = labels_of_tmp()?;
+        let in_memory = |bytes| {
+            // One tmpfs for both, so that the size is the size of both together. It is mounted
+            // where it will be covered in a moment, and stays reachable only through the binds.
+            tmpfs(Path::new(TMP), &format!("size={bytes},mode=0755"))?;
+            bind_tmp(Path::new(TMP), &labels, &kept)
+        };
+        let on_disk = || bind_tmp(&make_private_tmp(self.id)?, &labels, &kept);
+        match self.namespaces.private_tmp {
+            PrivateTmp::Off => Ok(None),
+            PrivateTmp::Tmpfs(bytes) => in_memory(bytes).map(|()| None),
+            PrivateTmp::Disk => match on_disk() {
+                // Any user can fill the disk. To refuse the others would let that one keep them out, and to let them in
+                // without a berth would be a way out of their caps. What is bound of the disk by now is covered.
+                Err(error) if error.is_for_want_of_room() => {
+                    in_memory(WITHOUT_DISK)?;
+                    Ok(Some(without_disk(&error)))
+                }
+                made => made.map(|()| None),
+            },
         }
-        kept.into_iter().try_for_each(Kept::bind)
     }
 
     /// Opens what `tmp_keep` names in the host's /tmp, before it is covered.
@@ -169,6 +163,34 @@ impl Plan<'_> {
         }
         Ok(kept)
     }
+}
+
+/// Makes `tmp` and `var-tmp` below a folder, and binds them to /tmp and /var/tmp.
+fn bind_tmp(base: &Path, labels: &[Label; 2], kept: &[Kept]) -> Result<()> {
+    for ((name, target), label) in [("var-tmp", VAR_TMP), ("tmp", TMP)].into_iter().zip(labels) {
+        let folder = base.join(name);
+        fs::create_dir(&folder)
+            // By chmod, because the mode of mkdir is subject to the umask.
+            .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)))
+            .map_err(file("create the private /tmp", &folder))?;
+        label.put_on(&folder)?;
+        let source = folder.display().to_string();
+        mount_at(&source, Path::new(target), None, MsFlags::MS_BIND, "")?;
+        // A bind has the flags of the file system that it is from, which is not that of /tmp.
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | SAFE;
+        mount_at("", Path::new(target), None, flags, "")?;
+    }
+    kept.iter().try_for_each(Kept::bind)
+}
+
+/// What the log says of a private /tmp that is in memory for want of room on the disk.
+fn without_disk(error: &Error) -> String {
+    let size = bytes_text(WITHOUT_DISK);
+    format!(
+        "private_tmp is {size} of memory, and not the disk: {error}. To see whose session takes the room: du -s --inodes \
+         {PRIVATE_TMP}/* and du -s {PRIVATE_TMP}/*, and berth list. To keep one user from taking all of it: a size in \
+         private_tmp instead of \"disk\", or a file system with quotas on {PRIVATE_TMP}"
+    )
 }
 
 /// What SELinux has to say of the host's /var/tmp and /tmp.
@@ -215,7 +237,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn bind(self) -> Result<()> {
+    fn bind(&self) -> Result<()> {
         let made = if self.is_dir {
             fs::create_dir(&self.path)
         } else {

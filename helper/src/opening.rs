@@ -60,7 +60,7 @@ pub struct Opened {
     pub berth: Berth,
     /// Its record, as written.
     pub record: Record,
-    /// Caps that this machine cannot enforce, one line each.
+    /// What this machine cannot give of what the policy asks for, one line each.
     pub missing: Vec<String>,
 }
 
@@ -69,6 +69,8 @@ pub struct Opening<'a> {
     planned: &'a Planned,
     prepared: &'a Prepared,
     berth: Berth,
+    /// What the private /tmp of a berth that this login makes lacks.
+    less_tmp: Option<String>,
     /// Acknowledged, or rolled back as far as it goes now.
     over: bool,
 }
@@ -80,6 +82,7 @@ impl<'a> Opening<'a> {
             planned,
             prepared,
             berth: Berth::None,
+            less_tmp: None,
             over: false,
         }
     }
@@ -115,11 +118,14 @@ impl<'a> Opening<'a> {
         }
         self.hand_over(channel, plan.flags())?;
         self.over = true;
+        let group = place.as_ref().and_then(|(place, _)| place.group().cloned());
+        let mut missing = place.map_or_else(Vec::new, |(place, _)| place.missing());
+        missing.extend(self.less_tmp.take());
         Ok(Opened {
-            group: place.as_ref().and_then(|(place, _)| place.group().cloned()),
+            group,
             berth: std::mem::replace(&mut self.berth, Berth::None),
             record,
-            missing: place.map_or_else(Vec::new, |(place, _)| place.missing()),
+            missing,
         })
     }
 
@@ -175,7 +181,8 @@ impl<'a> Opening<'a> {
                 Some(found) => found,
                 None => {
                     let mut init = plan.start(Some(&folder))?;
-                    let (role, namespaces) = init.finish(plan)?;
+                    let (role, namespaces, less_tmp) = init.finish(plan)?;
+                    self.less_tmp = less_tmp;
                     let id = self.prepared.id;
                     Membership::found_by(&folder, id, &needs, init, role, namespaces)?
                 }
@@ -189,7 +196,8 @@ impl<'a> Opening<'a> {
         }
         drop(folder);
         if let Some(mut init) = own {
-            let (role, namespaces) = init.finish(plan)?;
+            let (role, namespaces, less_tmp) = init.finish(plan)?;
+            self.less_tmp = less_tmp;
             (record.init, record.namespaces) = (Some(role), namespaces);
             self.berth = Berth::Own(init);
         }
@@ -328,7 +336,7 @@ impl<'a> Opening<'a> {
             new_keyring: user,
             filter,
             rlimits: rlimits::of_application(&berth.rlimits),
-            motd: motd::line(self.planned),
+            motd: motd::line(self.planned, self.less_tmp.is_some()),
         }
     }
 

@@ -387,36 +387,81 @@ fn a_hanging_name_service_costs_the_deadline_and_root_nothing() {
     });
 }
 
+/// What a login sees of its private /tmp, of which it has taken a part in /var/tmp.
+const ROOM: &str = "head -c 4096 /dev/zero >/var/tmp/x; cat /tmp/kept/file; cat /proc/1/comm; \
+    stat -c '%a %n' /tmp /var/tmp; df --output=size,used -B1 /tmp | tail -n 1 | tr -s ' '";
+
+/// The same, where there is no room on the disk.
+const SMALL: &str = "kept\nberth-init\n1777 /tmp\n1777 /var/tmp\n 16777216 4096";
+
 #[test]
-fn a_disk_that_one_user_fills_is_an_error_that_says_what_to_do_and_root_gets_in() {
+fn a_disk_that_one_user_fills_leaves_the_others_a_small_tmp_in_memory() {
     Machine::run(|machine| {
         machine.policy(&Policy {
-            // Whoever fills it must not get in without a berth by that.
             defaults: "on_error = \"allow\"\n[exempt]\nusers = [\"carol\"]".into(),
             ..Policy::with_namespaces(
-                r#"user = "identity", pid = true, mount = true, private_tmp = "disk""#,
+                r#"user = "identity", pid = true, mount = true, private_tmp = "disk", tmp_keep = ["kept"]"#,
             )
         });
-        machine.host("mkdir -p /var/lib/berth/tmp && mount -t tmpfs -o nr_inodes=100 none /var/lib/berth/tmp").ok();
+        machine.host("mkdir -p /var/lib/berth/tmp && mount -t tmpfs -o nr_inodes=100 none /var/lib/berth/tmp; mkdir /tmp/kept; echo kept >/tmp/kept/file").ok();
         let before = machine.settled();
         let mut full = machine.ssh_terminal("alice");
         full.run("cd /tmp; n=0; while : >f$n; do n=$((n+1)); done 2>/dev/null");
-        machine.ssh("bob", "echo in").refused();
-        let line = machine.logged("No space left on device");
-        assert!(
-            line.contains("du -s --inodes /var/lib/berth/tmp/*"),
-            "{line}"
-        );
-        let metrics = machine.berth("metrics").ok();
-        assert!(metrics.contains("cause=\"tmp_full\"} 1\n"), "{metrics}");
+        // There is no room for the session's folder; then for var-tmp in it, tmp, and what is kept of the host's /tmp.
+        for (room, what) in ["", "/var-tmp", "/tmp", " a place for"].iter().enumerate() {
+            machine.forget_log();
+            assert_eq!(machine.ssh("bob", ROOM).ok(), SMALL, "{room}");
+            let line = machine.logged("No space left on device");
+            let less =
+                "not_enforced=\"private_tmp is 16M of memory, and not the disk: cannot create";
+            assert!(line.contains(less) && line.contains(what), "{line}");
+            let hint = "du -s --inodes /var/lib/berth/tmp/*";
+            assert!(line.contains(hint), "{line}");
+            becomes(|| machine.host("ls /var/lib/berth/tmp | wc -l").ok(), "1");
+            full.run(&format!("rm f{room}"));
+        }
+        full.run(": >f0");
+        let mut told = machine.ssh_terminal("bob");
+        told.run("true");
+        let told_is = "berth: the disk is full: /tmp and /var/tmp have 16M together";
+        assert!(told.shown().contains(told_is), "{}", told.shown());
+        told.send("exit");
+        told.wait();
         for door in [Door::Ssh, Door::Su] {
             assert_eq!(machine.through(door, "root", "echo in"), "in");
+            assert_eq!(machine.through(door, "bob", ROOM), SMALL);
         }
         assert_eq!(machine.su("carol", "echo in").ok(), "in");
         full.send("exit");
         full.wait();
         machine.assert_nothing_left(&before);
-        assert_eq!(machine.ssh("bob", "echo in").ok(), "in");
+        machine.forget_log();
+        let on_disk = machine.ssh("bob", ROOM).ok();
+        assert!(
+            on_disk.starts_with("kept") && !on_disk.contains(" 16777216 "),
+            "{on_disk}"
+        );
+        assert!(!machine.logged("open session").contains("not_enforced"));
+    });
+}
+
+#[test]
+fn who_joins_a_berth_that_found_the_disk_full_has_its_small_tmp() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::with_namespaces(
+            r#"scope = "user", user = "identity", pid = true, mount = true, private_tmp = "disk""#,
+        ));
+        machine.host("mkdir -p /var/lib/berth/tmp && mount -t tmpfs -o nr_inodes=1 none /var/lib/berth/tmp").ok();
+        let before = machine.settled();
+        let (login, _) = machine.stay("bob");
+        machine
+            .host("mount -o remount,nr_inodes=100 /var/lib/berth/tmp")
+            .ok();
+        let size = "echo $(df --output=size -B1 /tmp | tail -n 1)";
+        assert_eq!(machine.ssh("bob", size).ok(), "16777216");
+        login.end();
+        machine.assert_nothing_left(&before);
+        assert_ne!(machine.ssh("bob", size).ok(), "16777216");
     });
 }
 

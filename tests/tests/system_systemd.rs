@@ -59,7 +59,7 @@ berth_tests::cases_of_debians! {
     an_isolated_manager_is_frozen_with_its_user_and_goes_on
     a_drop_in_wins_or_loses_as_the_commands_say
     a_users_record_loses_against_the_policy
-    with_the_disk_full_a_private_tmp_on_it_is_what_fails
+    with_the_disk_full_a_private_tmp_is_in_memory
     with_namespaces_forbidden_on_error_decides_under_systemd
     with_no_bus_and_no_logind_everybody_gets_what_the_policy_says
     a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth

@@ -40,7 +40,6 @@ pub enum Cause {
     Systemd,
     SystemCall,
     File,
-    TmpFull,
     Init,
     Namespaces,
     UserNamespace,
@@ -55,7 +54,7 @@ pub enum Cause {
 
 impl Cause {
     /// All of them, in the order in which they are declared, with a word for people and programs.
-    pub const WORDS: [(Cause, &'static str); 19] = [
+    pub const WORDS: [(Cause, &'static str); 18] = [
         (Cause::Module, "module"),
         (Cause::Policy, "policy"),
         (Cause::Account, "account"),
@@ -64,7 +63,6 @@ impl Cause {
         (Cause::Systemd, "systemd"),
         (Cause::SystemCall, "system_call"),
         (Cause::File, "file"),
-        (Cause::TmpFull, "tmp_full"),
         (Cause::Init, "init"),
         (Cause::Namespaces, "namespaces"),
         (Cause::UserNamespace, "user_namespace"),
