@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use berth_tests::{Background, Machine, Policy, Process, eventually};
+use berth_tests::{Background, Machine, Policy, Process, becomes, eventually};
 
 /// Connects until somebody answers, and prints what they say.
 fn connect(to: &str) -> String {
@@ -157,5 +157,51 @@ fn a_hosts_key_proves_nothing_from_a_berth_and_does_without_a_user_namespace() {
         assert!(said.stderr.contains("Permission denied"), "{said:?}");
         machine.policy(&Policy::with_namespaces(r#"pid = true, mount = true"#));
         assert_eq!(machine.su("alice", go).ok(), "alice");
+    });
+}
+
+/// As VS Code's remote does: one ssh command starts a server that is to stay, later connections go to its port, and by its
+/// PID they look whether it still runs.
+#[test]
+fn a_server_left_by_one_login_is_reached_by_another_while_it_may_linger() {
+    Machine::run(|machine| {
+        let start = "setsid nohup socat TCP-LISTEN:7002,bind=127.0.0.1,fork,reuseaddr EXEC:'id -un' >/dev/null 2>&1 </dev/null & echo $! >server";
+        let go = format!(
+            "timeout 60 $SSH -L 7001:127.0.0.1:7002 alice@127.0.0.1 'cat /proc/$(cat server)/comm; exec sleep 50' >seen 2>&1 &\n\
+             {}; until [ -s seen ]; do sleep 0.1; done; cat seen; kill $!; rm seen",
+            connect("TCP:127.0.0.1:7001")
+        );
+        for (scope, linger, another_is_on, expected) in [
+            ("session", "0s", true, None),
+            ("session", "12h", false, Some(false)),
+            ("user", "0s", false, None),
+            ("user", "0s", true, Some(true)),
+            ("user", "12h", false, Some(true)),
+        ] {
+            let what = format!("{scope}, {linger}, another login: {another_is_on}");
+            let mut policy = Policy::with_namespaces(&format!(
+                r#"scope = "{scope}", user = "identity", pid = true, mount = true, private_tmp = "8M""#
+            ));
+            policy.profile = format!("logout = {{ linger = \"{linger}\" }}");
+            machine.policy(&policy);
+            let before = machine.settled();
+            let other = another_is_on.then(|| machine.stay("alice"));
+            let others = machine.processes_of("alice").len();
+            machine.ssh("alice", start).ok();
+            // Until its login is over, that the server runs shows nothing.
+            let left = others + usize::from(expected.is_some());
+            becomes(|| machine.processes_of("alice").len(), left);
+            if let Some(is_seen) = expected {
+                let said = machine.client(&go).ok();
+                let lines: Vec<&str> = said.lines().collect();
+                assert_eq!(lines[0], "alice", "{what}: {said}");
+                assert_eq!(lines[1] == "socat", is_seen, "{what}: {said}");
+            }
+            if let Some((other, _)) = other {
+                other.end();
+            }
+            machine.berth("kill alice --yes");
+            machine.assert_nothing_left(&before);
+        }
     });
 }
