@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::elsewhere::{Build, TEST_TIMEOUT, run_within};
 use crate::kernel::eventually;
-use crate::machine::{background, output};
+use crate::machine::{background, output, with_input};
 use crate::policy::{POLICY, install};
 use crate::sshd::{KEYS, client, let_in};
 use crate::{Background, Cgroups, Output, Policy, Process, Snapshot, Terminal};
@@ -36,6 +36,9 @@ const USERS: [&str; 2] = ["alice", "bob"];
 
 /// Where prepared machines keep what `/etc/pam.d` was.
 const PAM_BEFORE: &str = "/root/pam.d";
+
+/// Is there once a case has rebooted the machine.
+const REBOOTED: &str = "/root/rebooted";
 
 /// The program that uses what is capped.
 const PROBE: &str = "/usr/local/bin/berth-probe";
@@ -79,13 +82,29 @@ impl Booted {
     #[track_caller]
     pub fn run_named(name: &str, case: impl FnOnce(&Booted)) {
         if std::env::var_os(IS_CASE).is_some() {
-            Booted::here().put_back();
+            if !Booted::is_rebooted() {
+                Booted::here().put_back();
+            }
             case(&Booted::here());
         } else {
             let mut again = Command::new(std::env::current_exe().expect("this program's path"));
             again.args(["--exact", name]).env(IS_CASE, "1");
             run_within(TEST_TIMEOUT, again);
         }
+    }
+
+    /// Whether a case has rebooted this machine: only that case goes on, with what it has set up.
+    pub fn is_rebooted() -> bool {
+        Path::new(REBOOTED).exists()
+    }
+
+    /// Reboots the machine, in which this case will be started once more.
+    pub fn reboot(&self) -> ! {
+        fs::write(REBOOTED, "").expect("a file");
+        self.host("systemctl reboot").ok();
+        // This ends with the machine.
+        std::thread::sleep(TEST_TIMEOUT);
+        panic!("it does not reboot");
     }
 
     /// The machine on which this runs.
@@ -274,6 +293,13 @@ impl Booted {
     /// Runs a command by ssh, at the system's own server.
     pub fn ssh(&self, user: &str, command: &str) -> Output {
         output(ssh(user, command))
+    }
+
+    /// Gives commands to sftp.
+    pub fn sftp(&self, user: &str, batch: &str) -> Output {
+        let mut sftp = client("sftp");
+        sftp.args(["-b", "-", &format!("{user}@127.0.0.1")]);
+        with_input(sftp, batch)
     }
 
     /// Logs in by ssh with a terminal.

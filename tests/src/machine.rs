@@ -462,7 +462,7 @@ pub(crate) fn output(mut command: Command) -> Output {
     output.expect("run a program").into()
 }
 
-fn with_input(mut command: Command, input: &str) -> Output {
+pub(crate) fn with_input(mut command: Command, input: &str) -> Output {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

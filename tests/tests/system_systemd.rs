@@ -63,6 +63,7 @@ berth_tests::cases_of_debians! {
     with_namespaces_forbidden_on_error_decides_under_systemd
     with_no_bus_and_no_logind_everybody_gets_what_the_policy_says
     a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth
+    homes_that_root_may_not_look_into_are_used_through_every_door
     an_admin_gets_all_the_way_out_by_sudo
     a_frozen_user_stands_and_goes_on_under_systemd
     a_frozen_pool_stands_and_can_be_killed_under_systemd
@@ -79,4 +80,5 @@ berth_tests::cases_of_debians! {
     a_login_leaves_memory_in_use_under_systemd
     a_timer_ends_an_exception_under_systemd
     who_burns_is_slowed_under_systemd
+    a_reboot_ends_sessions_and_leaves_what_an_admin_has_set
 }

@@ -9,8 +9,8 @@ use berth_protocol::past_standard;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sched::CloneFlags;
-use nix::sys::stat::Mode;
-use nix::unistd::{chdir, fchdir, geteuid};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{Uid, chdir, fchdir, geteuid, setfsuid};
 
 use crate::host::Privilege;
 use crate::kept::Home;
@@ -69,10 +69,25 @@ pub fn change_directory(path: &Path) -> Result<(), Errno> {
     let mut directory = open("/", flags, Mode::empty())?;
     for component in path.components() {
         if let Component::Normal(name) = component {
-            directory = openat(&directory, name, flags, Mode::empty())?;
+            directory = as_owner_of(&directory, || {
+                openat(&directory, name, flags, Mode::empty())
+            })?;
         }
     }
-    fchdir(directory)
+    as_owner_of(&directory, || fchdir(&directory))
+}
+
+/// Enters a directory, and where root may not, as who owns it: a home on NFS with root_squash lets in nobody else.
+fn as_owner_of<T>(directory: &OwnedFd, enter: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
+    match enter() {
+        Err(Errno::EACCES) => {
+            let root = setfsuid(Uid::from_raw(fstat(directory)?.st_uid));
+            let entered = enter();
+            setfsuid(root);
+            entered
+        }
+        entered => entered,
+    }
 }
 
 /// What a resource limit of this process is: soft and hard.

@@ -52,10 +52,11 @@ impl Traits {
         self.0.is_subset(&other.0)
     }
 
-    /// Whether the cgroup is all that the two differ by.
-    pub fn differ_by_cgroup(&self, other: &Traits) -> bool {
+    /// Whether lines with one of these texts are all that the two differ by.
+    pub fn differ_by(&self, other: &Traits, texts: &[&str]) -> bool {
         let differences = self.differences(other);
-        differences.iter().all(|one| one.contains("is in /"))
+        let is_one = |line: &String| texts.iter().any(|text| line.contains(text));
+        differences.iter().all(is_one)
     }
 
     /// The lines of a login's account that came before its last one, as far as it came.

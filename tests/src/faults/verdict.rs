@@ -141,12 +141,19 @@ pub fn judge(
             }
             OnError::Allow => Ok(Verdict::WithoutBerth),
         },
+        // Without room for the private /tmp it is another, on purpose.
+        Some(traits)
+            if says("private_tmp is 16M of memory")
+                && traits.differ_by(&good.inside, &["mount /tmp ", "mount /var/tmp "]) =>
+        {
+            Ok(Verdict::Whole)
+        }
         // Nobody was left to move it back.
         Some(traits)
             if were_killed
                 && setting.on_error() == OnError::Allow
                 && says("on_error = allow")
-                && traits.differ_by_cgroup(&good.outside) =>
+                && traits.differ_by(&good.outside, &["is in /"]) =>
         {
             Ok(Verdict::WithoutBerth)
         }

@@ -29,12 +29,14 @@ mod leftovers;
 mod mail;
 mod memory;
 mod metrics;
+mod nfs;
 mod notices;
 mod package;
 mod penalties;
 mod pools;
 mod pressure;
 mod processes;
+mod reboot;
 mod rlimits;
 mod selinux;
 mod service_manager;
@@ -84,6 +86,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
             drop_ins::CASES,
             systemd_bad_days::CASES,
             automount::CASES,
+            nfs::CASES,
             stacks::CASES,
             systemd_pools::CASES,
             package::CASES,
@@ -91,6 +94,8 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
             metrics::CASES_UNDER_SYSTEMD,
             systemd_apply::CASES,
             systemd_penalties::CASES,
+            // The last one.
+            reboot::CASES,
         ]
         .concat(),
         "systemd-native" => [
@@ -162,8 +167,13 @@ fn main() {
             // What failed goes to the host as a file; the console has one line for each case.
             std::panic::set_hook(Box::new(|_| ()));
             if guest.starts_with("systemd") {
-                Booted::prepare();
-                for (name, _) in asked_for(&booted_cases(guest), parts) {
+                let mut asked = asked_for(&booted_cases(guest), parts);
+                if Booted::is_rebooted() {
+                    asked.retain(|case| reboot::CASES.contains(case));
+                } else {
+                    Booted::prepare();
+                }
+                for (name, _) in asked {
                     run(name, || Booted::run_named(name, |_| elsewhere()));
                 }
             }
