@@ -16,15 +16,15 @@ pub const CASES: &[BootedCase] = cases! {
     past_logins_of_logind_nobody_is_uncapped
     su_in_a_session_is_in_its_users_slice
     the_users_service_manager_is_under_the_caps
+    without_its_own_socket_systemd_is_asked_over_the_bus
+};
+
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
     a_killed_part_of_a_capped_login_leaves_nothing_under_systemd
     a_helper_killed_while_it_opens_leaves_nothing_under_systemd
     what_a_login_leaves_running_ends_with_it
     keepers_have_a_place_though_nobody_started_it
     a_systemd_that_does_not_answer_costs_a_moment
-    without_its_own_socket_systemd_is_asked_over_the_bus
-};
-
-pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     what_goes_on_beside_an_application_that_stays_is_ended
     a_systemd_that_reloads_for_some_seconds_keeps_nobody_out
@@ -36,8 +36,15 @@ const ASIDE: &str = "/run/systemd/private.aside";
 const CAPS: &str =
     "user = { memory_max = \"64M\", memory_swap_max = 0 }\nlogout = { grace = \"1s\" }";
 
+/// Where there are no controllers systemd is asked for the caps all the same.
+const WARN: &str = "missing_controller = \"warn\"";
+
 fn capped(machine: &Booted) {
-    machine.berth("sshd", &Policy::with_profile(CAPS));
+    let policy = Policy {
+        defaults: WARN.into(),
+        ..Policy::with_profile(CAPS)
+    };
+    machine.berth("sshd", &policy);
 }
 
 /// Fails unless this process is in a scope of Berth's, under its user's caps.
@@ -277,6 +284,7 @@ fn a_helper_killed_while_it_opens_leaves_nothing_under_systemd(machine: &Booted)
 fn what_a_login_leaves_running_ends_with_it(machine: &Booted) {
     // Without namespaces nothing but the scope holds them together.
     let policy = Policy {
+        defaults: WARN.into(),
         profile: CAPS.into(),
         ..Policy::with_namespaces("")
     };
@@ -348,7 +356,7 @@ fn a_systemd_that_does_not_answer_costs_a_moment(machine: &Booted) {
     machine.logged("cannot talk with systemd");
 
     let mut allow = Policy::with_profile(CAPS);
-    allow.defaults = "on_error = \"allow\"".into();
+    allow.defaults = format!("on_error = \"allow\"\n{WARN}");
     machine.policy(&allow);
     let said = without_private_socket(|| {
         let _nobody_answers = UnixListener::bind(PRIVATE).expect("a socket");
