@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use berth_tests::{Background, Booted, Policy, Process, Snapshot, becomes, eventually};
+use berth_tests::{Background, Booted, Policy, Process, becomes, eventually};
 
 use super::BootedCase;
 
@@ -59,14 +59,6 @@ fn assert_in_berths_scope(machine: &Booted, user: &str, process: Process) {
     assert_eq!(machine.of_user(user, "memory.max"), "67108864");
 }
 
-#[track_caller]
-fn assert_all_gone(machine: &Booted, before: &Snapshot) {
-    machine.assert_nothing_left(before);
-    for user in ["alice", "bob"] {
-        assert_eq!(machine.drop_ins(user), [""; 0]);
-    }
-}
-
 fn without_pam_systemd_a_login_is_in_a_scope_of_berths(machine: &Booted) {
     capped(machine);
     machine.without_pam_systemd();
@@ -82,7 +74,7 @@ fn without_pam_systemd_a_login_is_in_a_scope_of_berths(machine: &Booted) {
         .ssh("alice", "setsid sleep 2000 >/dev/null 2>&1 &")
         .ok();
     login.end();
-    assert_all_gone(machine, &before);
+    machine.assert_nothing_left(&before);
 }
 
 fn a_login_without_a_network_is_one_to_logind_and_ends_like_any_other(machine: &Booted) {
@@ -105,7 +97,7 @@ fn a_login_without_a_network_is_one_to_logind_and_ends_like_any_other(machine: &
     assert_eq!(interface.trim(), "lo");
     assert!(sessions.contains("alice"), "{said}");
     login.end();
-    assert_all_gone(machine, &before);
+    machine.assert_nothing_left(&before);
 }
 
 fn past_logins_of_logind_nobody_is_uncapped(machine: &Booted) {
@@ -152,7 +144,7 @@ fn su_in_a_session_is_in_its_users_slice(machine: &Booted) {
     }
     assert!(eventually(|| !inside.exists()));
     login.end();
-    assert_all_gone(machine, &before);
+    machine.assert_nothing_left(&before);
 }
 
 fn what_goes_on_beside_an_application_that_stays_is_ended(machine: &Booted) {
@@ -223,7 +215,7 @@ fn the_users_service_manager_is_under_the_caps(machine: &Booted) {
         .ssh("alice", &format!("{env} {run} eat 100"))
         .refused();
     login.end();
-    assert_all_gone(machine, &before);
+    machine.assert_nothing_left(&before);
 }
 
 fn a_killed_part_of_a_capped_login_leaves_nothing_under_systemd(machine: &Booted) {
@@ -252,7 +244,6 @@ fn a_killed_part_of_a_capped_login_leaves_nothing_under_systemd(machine: &Booted
             machine.ssh("alice", "true").ok();
         }
         machine.assert_nothing_left(&before);
-        assert_eq!(machine.drop_ins("alice"), [""; 0], "{name}");
     }
 }
 
@@ -277,7 +268,7 @@ fn a_helper_killed_while_it_opens_leaves_nothing_under_systemd(machine: &Booted)
         trace("");
         // What is left where both of its processes were hit, the next login removes.
         machine.ssh("alice", "true").ok();
-        assert_all_gone(machine, &before);
+        machine.assert_nothing_left(&before);
     }
 }
 
@@ -291,7 +282,7 @@ fn what_a_login_leaves_running_ends_with_it(machine: &Booted) {
     machine.berth("sshd", &policy);
     let before = machine.settled();
     machine.ssh("alice", "setsid sleep 2000 >/dev/null 2>&1 & trap '' TERM HUP; setsid sleep 2000 >/dev/null 2>&1 &").ok();
-    assert_all_gone(machine, &before);
+    machine.assert_nothing_left(&before);
 
     let (login, sleep) = machine.stay("alice");
     let scope = sleep.cgroup().expect("a cgroup");
@@ -299,7 +290,7 @@ fn what_a_login_leaves_running_ends_with_it(machine: &Booted) {
     machine.host("berth kill --yes alice").ok();
     assert!(eventually(|| !sleep.exists()));
     login.end();
-    assert_all_gone(machine, &before);
+    machine.assert_nothing_left(&before);
 }
 
 fn keepers_have_a_place_though_nobody_started_it(machine: &Booted) {
@@ -404,7 +395,7 @@ fn without_its_own_socket_systemd_is_asked_over_the_bus(machine: &Booted) {
     let (login, _) = without_private_socket(|| machine.stay("alice"));
     assert_eq!(machine.of_user("alice", "memory.max"), "67108864");
     login.end();
-    assert_all_gone(machine, &before);
+    machine.assert_nothing_left(&before);
 }
 
 fn quick_logins_by_ssh_are_all_in_their_users_slice_and_leave_no_unit(machine: &Booted) {
