@@ -102,7 +102,7 @@ fn look(pid: i32) -> Result<Option<(Role, i32)>> {
 
 /// Where it belongs: whose session has begun meanwhile, in that; the helper of another login among the keepers. Else in its
 /// parent's cgroup, where it was started; but a user's never where nobody else of theirs is, and nobody's where orphans come
-/// to: such a cgroup has no caps. A user's goes to one of their sessions then, to that which its parent is in if there is one.
+/// to: such a cgroup has no caps. A user's goes to one of their sessions then: to their parent's, or else the oldest.
 fn place_of(tree: &Tree, role: Role, parent: i32, ended: &[Group]) -> Result<Option<Group>> {
     let file_of = |pid| file("look at", format!("/proc/{pid}"));
     let Some([owner, _]) = uids(role.pid).map_err(file_of(role.pid))? else {
@@ -128,13 +128,13 @@ fn place_of(tree: &Tree, role: Role, parent: i32, ended: &[Group]) -> Result<Opt
     let is_init = in_its_namespace.is_none_or(|pids| pids.split_whitespace().last() == Some("1"));
     let parents = uids(parent).map_err(file_of(parent))?;
     let is_its = |[real, _]: [String; 2]| real == owner || (real == "0" && !has_session);
+    let home = tree.of_process(parent)?;
     if !is_init && parents.is_some_and(is_its) {
-        return Ok(tree.of_process(parent)?);
+        return Ok(home);
     }
-    let parents = tree.of_process(parent)?;
     let others = records.iter().filter(theirs).flat_map(groups);
     let others = others.filter(|group| !ended.contains(group) && group.is_populated());
-    Ok(others.min_by_key(|group| parents.as_ref() != Some(group)))
+    Ok(others.min_by_key(|group| home.as_ref() != Some(group)))
 }
 
 /// Which file a process runs; none of one that cannot be looked at.
