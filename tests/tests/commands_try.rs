@@ -112,7 +112,7 @@ fn an_error_has_colours_on_a_terminal_and_none_in_a_file() {
         let shown = |redirected: &str| {
             let mut command = Command::new("sh");
             let try_it = format!("{PROGRAMS}/berth try --user alice {redirected}; echo done");
-            command.arg("-c").arg(try_it);
+            command.arg("-c").arg(try_it).env("NO_COLOR", "");
             let terminal = Terminal::start(command);
             terminal.expect("done");
             terminal.shown()
