@@ -106,7 +106,7 @@ fn edited(bytes: Vec<u8>, path: &Path, places: &Places) -> Result<Option<(String
     let checked = check_edited_with(places, Trust::Root, Some(&site), (path, &text));
     let checked = checked.map_err(place::source_error)?;
     for diagnostic in &checked.diagnostics {
-        println!("{}", paint::diagnostic(diagnostic));
+        println!("{}", paint::diagnostic(diagnostic, &std::io::stdout()));
     }
     if checked.policy.is_none() {
         println!("{}", super::check::summary(&checked));

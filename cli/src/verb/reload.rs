@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let checked = check_edited(&places, Trust::Root, Some(&site)).map_err(place::source_error)?;
     if !arguments.json {
         for diagnostic in &checked.diagnostics {
-            println!("{}", paint::diagnostic(diagnostic));
+            println!("{}", paint::diagnostic(diagnostic, &std::io::stdout()));
         }
     }
     let Some(policy) = &checked.policy else {
