@@ -17,10 +17,8 @@ const ORDINARY_UID: u32 = 1000;
 
 /// Reports every expectation that is not met.
 pub(crate) fn check(policy: &Policy) -> Vec<Finding> {
-    let expects = policy.contents.expects.iter().flatten();
-    expects
-        .filter_map(|expect| missed(policy, expect))
-        .collect()
+    let all = policy.contents.expects.iter().flatten();
+    all.filter_map(|expect| missed(policy, expect)).collect()
 }
 
 /// What comes out of a policy for a login.

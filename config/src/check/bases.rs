@@ -46,6 +46,7 @@ pub(super) fn set_by(
     [Some(&merged.user), pool.map(|named| &named.table)].map(keys)
 }
 
+/// The caps that are set.
 fn keys(table: Option<&CapsTable>) -> BTreeSet<&'static str> {
     let marks = table.map(CapsTable::marks).unwrap_or_default();
     marks.into_iter().map(|(key, _)| key).collect()

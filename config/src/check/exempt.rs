@@ -55,6 +55,7 @@ fn unreached(checker: &mut Checker<'_>, exempt: &Exempt) {
         let uid_listed = |uids: &UidRange| {
             let (first, last) = uids.range().into_inner();
             let mut ranges = exempt.uids.iter();
+            // Root's is, listed or not.
             ranges.any(|range| *range.start() <= first.max(1) && last <= *range.end())
         };
         let uids = value(&tests.uid).is_some_and(|uids| uids.0.iter().all(uid_listed));

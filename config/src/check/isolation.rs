@@ -195,14 +195,14 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
     let caps = !merged.session.marks().is_empty() || !rule.is_login_rule() && of_user;
     let lingers =
         value(&merged.logout.linger).is_some_and(|linger| *linger != Linger(Some(Span(0))));
-    match &merged.keys.cgroup {
-        Some(setting) if setting.value == Some(CgroupPlace::Keep) && (caps || lingers) => checker
-            .warn(
+    if let Some((setting, CgroupPlace::Keep)) = set(&merged.keys.cgroup) {
+        if caps || lingers {
+            checker.warn(
                 setting.at,
                 "`cgroup = \"keep\"` with caps, a penalty or linger",
                 "no cap is set, no penalty applies, and nothing lingers",
-            ),
-        _ => {}
+            );
+        }
     }
     // Where logins share a berth it counts them together.
     let apart = has_user_namespace(&merged) && value(&namespaces.scope) != Some(&Scope::User);

@@ -75,21 +75,19 @@ pub(crate) fn read(source: &Source, file: u16, part: Part, names: &mut Names) ->
     // what is behind them has its errors told too. Offsets stay as they are.
     let tree = loop {
         let (tree, mut more) = DeTable::parse_recoverable(&text);
-        let dead_end = |error: &toml::de::Error| error.message().starts_with("key with no value");
-        let index = more
-            .iter()
-            .position(dead_end)
-            .filter(|_| errors.len() < DEAD_ENDS);
-        let error = index.map(|index| more.swap_remove(index));
-        let Some((span, error)) = error.and_then(|error| Some((error.span()?, error))) else {
+        let dead_end = more.iter().enumerate().find_map(|(index, error)| {
+            let is_one = error.message().starts_with("key with no value");
+            Some((index, error.span().filter(|_| is_one)?))
+        });
+        let Some((index, span)) = dead_end.filter(|_| errors.len() < DEAD_ENDS) else {
             errors.extend(more);
             break tree;
         };
+        errors.push(more.swap_remove(index));
         drop(tree);
         let line = line_around(&text, span.start);
         text.to_mut()
             .replace_range(line.clone(), &" ".repeat(line.len()));
-        errors.push(error);
     };
     let mut contents = Contents::default();
     top(tree.get_ref(), part, &mut contents, names, &mut reader);
@@ -123,8 +121,9 @@ pub(crate) fn read(source: &Source, file: u16, part: Part, names: &mut Names) ->
 /// The line that a byte is on.
 fn line_around(text: &str, at: usize) -> Range<usize> {
     let before = text.get(..at).and_then(|before| before.rfind('\n'));
-    let length = text.get(at..).and_then(|after| after.find('\n'));
-    before.map_or(0, |newline| newline + 1)..length.map_or(text.len(), |length| at + length)
+    let start = before.map_or(0, |newline| newline + 1);
+    let length = text.get(start..).and_then(|line| line.find('\n'));
+    start..length.map_or(text.len(), |length| start + length)
 }
 
 fn top(
