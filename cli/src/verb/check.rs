@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         caller::only_root("see what everybody gets")?;
     }
     let checked = if edited {
-        check_edited(&places, Trust::Root, Some(&site))
+        check_edited(&places, Trust::Root, Some(&site), None)
     } else {
         check_files(&arguments.file, Trust::Anybody, Some(&site))
     };
