@@ -1,6 +1,6 @@
 //! Steps 2 to 4 of a login, each with the undo that goes with it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::{Scope, UserNamespace};
@@ -217,7 +217,7 @@ impl<'a> Opening<'a> {
 
     /// Step 4: over to the module, which joins.
     fn hand_over(&self, channel: &Channel, namespaces: i32) -> Result<()> {
-        channel.send(&Reply::Ready(self.session(namespaces)), self.pidfd())?;
+        channel.send(&Reply::Ready(self.session(namespaces)), self.berth.pidfd())?;
         // One that comes too late must not be believed in by the module either: its berth is being rolled back.
         match self.acknowledgement(channel)? {
             Ack::Joined => Ok(()),
@@ -331,14 +331,6 @@ impl<'a> Opening<'a> {
             motd: motd::line(self.planned),
         }
     }
-
-    fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        match &self.berth {
-            Berth::None => None,
-            Berth::Own(init) => Some(init.pidfd()),
-            Berth::Shared(membership) => membership.pidfd(),
-        }
-    }
 }
 
 impl Opening<'_> {
@@ -356,10 +348,11 @@ impl Opening<'_> {
                 return self.linger();
             }
         }
-        self.end_berth();
+        report(*id, self.berth.end());
         match sweep(tree.as_ref(), uid, *id) {
             Err(error) if is_only_held_up(&error, *id) => self.linger(),
             swept => {
+                self.berth = Berth::None;
                 self.over = true;
                 report(*id, swept.map_err(Error::from));
             }
@@ -386,21 +379,12 @@ impl Opening<'_> {
     pub fn is_rolled_back(&self) -> bool {
         self.over
     }
-
-    fn end_berth(&mut self) {
-        let uid = self.planned.login.uid;
-        match std::mem::replace(&mut self.berth, Berth::None) {
-            Berth::Shared(membership) => report(self.id(), membership.end(uid).map(drop)),
-            Berth::Own(init) => drop(init),
-            Berth::None => {}
-        }
-    }
 }
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.over {
-            self.end_berth();
+            report(self.id(), self.berth.end());
             let tree = self.prepared.tree.as_ref();
             sweep_until_nothing_is_left(tree, self.planned.login.uid, self.id());
         }
