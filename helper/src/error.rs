@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use berth_config::MachineError;
 use berth_session::kernel::OLDEST;
 use berth_session::{Cause, PRIVATE_TMP};
 use nix::errno::Errno;
@@ -22,6 +23,12 @@ pub enum Error {
     /// The policy, or what it names, cannot be used.
     #[error("{0}")]
     Policy(String),
+    /// Who logs in cannot be found out.
+    #[error("{0}")]
+    Account(String),
+    /// What this machine has.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// A file; or a session's record, folder or cgroup.
     #[error(transparent)]
     Session(#[from] berth_session::Error),
@@ -128,6 +135,8 @@ impl Error {
         match self {
             Error::Channel(_) => Cause::Module,
             Error::Policy(_) => Cause::Policy,
+            Error::Account(_) => Cause::Account,
+            Error::Machine(_) => Cause::File,
             Error::Session(error) => error.into(),
             Error::System { .. } | Error::Standby(_) => Cause::SystemCall,
             Error::TmpFull(_) => Cause::TmpFull,

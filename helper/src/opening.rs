@@ -131,10 +131,7 @@ impl<'a> Opening<'a> {
     ) -> std::result::Result<Option<(Place, &'a Tree)>, Reason> {
         let (planned, prepared) = (self.planned, self.prepared);
         let tree = prepared.tree.as_ref();
-        if let Some(message) = planned.refusal(|| folder.logins())? {
-            return Err(Reason::Refused(message));
-        }
-        if let Some(message) = tree.and_then(|tree| frozen::refusal_at_the_door(tree, planned)) {
+        if let Some(message) = planned.refusal(tree, || folder.logins())? {
             return Err(Reason::Refused(message));
         }
         // The entry before the record: by it the user's next login finds what is left, should everybody be killed.
@@ -324,8 +321,6 @@ impl<'a> Opening<'a> {
             on_error: berth.on_error,
             namespaces,
             no_new_privs: berth.privileges.no_new_privs,
-            empty_bounding_set: user,
-            new_keyring: user,
             filter,
             rlimits: rlimits::of_application(&berth.rlimits),
             motd: motd::line(self.planned),

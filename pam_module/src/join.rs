@@ -76,11 +76,12 @@ fn enter<H: Host>(
     application: &mut Application,
 ) -> Result<(), Error> {
     let failed = |step| move |errno| Error::Join(step, errno);
+    let user = session.namespaces & libc::CLONE_NEWUSER != 0;
     // By its path: a descriptor would keep the application's foot in the old mount namespace.
     let directory = host.working_directory();
     raise(host, &session.rlimits, application)?;
     if session.namespaces != 0 {
-        if session.namespaces & libc::CLONE_NEWUSER == 0 {
+        if !user {
             // Without a user namespace the way back exists, and the `close` line needs it.
             host.remember_home(session.namespaces)
                 .map_err(failed(Step::RememberNamespaces))?;
@@ -97,7 +98,7 @@ fn enter<H: Host>(
         *application = Application::Changed;
     }
     // After setns, which refills it.
-    if session.empty_bounding_set {
+    if user {
         // Drops one by one, so even a failure may have changed something.
         *application = Application::Changed;
         host.empty_bounding_set()
@@ -108,7 +109,7 @@ fn enter<H: Host>(
         *application = Application::Changed;
     }
     // After setns, so that it belongs to the new user namespace; before it, the old one would stay readable.
-    if session.new_keyring {
+    if user {
         host.new_keyring().map_err(failed(Step::Keyring))?;
         *application = Application::Changed;
     }
