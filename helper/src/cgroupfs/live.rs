@@ -102,11 +102,9 @@ pub fn bring_protection(group: &Group, settings: &[Setting]) -> Result<()> {
     protection::cover(group, &unset().collect::<Vec<_>>(), settings)
 }
 
-fn tasks(set: &[Setting]) -> Vec<Setting> {
-    match set.is_empty() {
-        true => unset().filter(|one| one.file == "pids.max").collect(),
-        false => set.to_vec(),
-    }
+fn tasks(set: Option<Setting>) -> Vec<Setting> {
+    let no_cap = || unset().find(|one| one.file == "pids.max");
+    set.or_else(no_cap).into_iter().collect()
 }
 
 fn bring(group: &Group, settings: &[Setting], how: How, told: &mut Applied) {

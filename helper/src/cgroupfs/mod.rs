@@ -89,7 +89,7 @@ impl Plan {
         }
         let whom = format!("user {}", self.uid);
         writer.write_all(&whom, &user, &self.user)?;
-        writer.write_all(&whom, &user, self.tasks.with_reserve())?;
+        writer.write_all(&whom, &user, self.tasks.with_reserve().as_slice())?;
         let mut below = self.user.clone();
         if let Some((group, settings)) = pool_above {
             protection::cover(&group, &below, settings)?;
@@ -99,10 +99,10 @@ impl Plan {
 
         let [sessions, rescue] = Tree::parts(&user);
         sessions.create()?;
-        writer.write_all(&whom, &sessions, self.tasks.cap())?;
+        writer.write_all(&whom, &sessions, self.tasks.cap().as_slice())?;
         let part = if self.tasks.are_used_up(&sessions) {
             rescue.create()?;
-            writer.write_all(&whom, &rescue, self.tasks.reserve())?;
+            writer.write_all(&whom, &rescue, self.tasks.reserve().as_slice())?;
             rescue
         } else {
             sessions

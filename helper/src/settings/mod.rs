@@ -12,7 +12,7 @@ pub mod same;
 pub mod standing;
 
 pub use how::{How, missing};
-pub use pids::{NEEDED, UserTasks, tasks, with_reserve};
+pub use pids::{UserTasks, are_used_up, tasks, with_reserve};
 pub use same::is_same;
 
 use berth_config::outcome::Caps;
