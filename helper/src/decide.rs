@@ -16,9 +16,7 @@ use crate::motd;
 /// What is to be done with a login.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Nothing.
     Untouched,
-    /// It is refused.
     Refused {
         /// For the user.
         message: Option<String>,
@@ -27,7 +25,6 @@ pub enum Verdict {
         /// The rule's name.
         rule: Option<String>,
     },
-    /// It gets a berth.
     Berth(Box<Planned>),
 }
 
@@ -70,7 +67,6 @@ pub struct Known {
 }
 
 impl Known {
-    /// Keeps a decision.
     pub fn keep(&mut self, asked: Request, planned: Box<Planned>) {
         self.decided = Some((asked, planned));
     }

@@ -32,14 +32,8 @@ pub enum Error {
     /// A file; or a session's record, folder or cgroup.
     #[error(transparent)]
     Session(#[from] berth_session::Error),
-    /// A system call.
     #[error("cannot {action}: {errno}")]
-    System {
-        /// What was attempted.
-        action: String,
-        /// What the system said.
-        errno: Errno,
-    },
+    System { action: String, errno: Errno },
     /// The file system of the private /tmp folders has no room for another.
     #[error(
         "{0}. To see whose session takes the room: du -s --inodes {dir}/* and du -s {dir}/*, and berth list. To keep one user from taking all of it: a size in private_tmp instead of \"disk\", or a file system with quotas on {dir}. Until there is room, such a login is refused whatever on_error says",
@@ -67,7 +61,6 @@ pub enum Error {
         cap: String,
         /// `user 1001` or `session 12`.
         whom: String,
-        /// Why not.
         reason: String,
     },
     /// An io cap names something that is on no disk.
@@ -75,7 +68,6 @@ pub enum Error {
     Disk {
         /// The path in the policy.
         path: PathBuf,
-        /// Why not.
         reason: String,
     },
     /// The login's groups do not fit into a map.
@@ -85,7 +77,6 @@ pub enum Error {
     Map {
         /// `the login's groups`
         what: &'static str,
-        /// How many.
         extents: usize,
         /// As the map has them.
         bytes: usize,
@@ -97,9 +88,7 @@ pub enum Error {
     Owner {
         /// The reserved UID.
         owner: u64,
-        /// Whose.
         uid: u32,
-        /// Why not.
         reason: String,
     },
     /// A group of the user's is in no map, and the application could not take it on after the join.
@@ -107,9 +96,7 @@ pub enum Error {
         "group {gid} of user {uid} cannot be in a berth's map: it is no id of this machine's, or one of {base} to {last}, which are the owners'; set defaults.owner_uid_base to a range without groups"
     )]
     Group {
-        /// The group.
         gid: u32,
-        /// Whose.
         uid: u32,
         /// The first of the owners.
         base: u32,

@@ -35,14 +35,12 @@ const HANG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 pub enum Berth {
     /// None: caps only.
     None,
-    /// Its own.
     Own(Init),
     /// One that it shares with its user's other logins.
     Shared(Membership),
 }
 
 impl Berth {
-    /// The init's descriptor.
     pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Berth::None => None,

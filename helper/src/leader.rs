@@ -39,7 +39,6 @@ impl Leader {
         })
     }
 
-    /// Which process it is.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -169,7 +168,6 @@ impl Leader {
         self.ends_with_its_session(&why);
     }
 
-    /// Says that it does.
     pub fn ends_with_its_session(&self, why: &dyn Display) {
         let text = "cannot be moved out of its session's cgroup, and ends with it";
         Line::new("leader")

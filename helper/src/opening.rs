@@ -25,7 +25,7 @@ use crate::prepared::Prepared;
 use crate::rlimits;
 use crate::shared::{Membership, is_held, needs};
 
-/// How long the module may take to join. Its own deadline is shorter, and closes the socket.
+/// How long the module may take to join, for which it has no deadline of its own.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 
 /// Why a session was not opened.
@@ -33,7 +33,6 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 pub enum Reason {
     /// By the policy, with a message for the user.
     Refused(String),
-    /// By a failure.
     Failed(Error),
 }
 
@@ -45,7 +44,6 @@ impl<E: Into<Error>> From<E> for Reason {
 
 /// A session that was not opened. Everything is rolled back, unless `rest` has to wait.
 pub struct NotOpened<'a> {
-    /// Why.
     pub why: Reason,
     /// What is left to be done, when dropped.
     pub rest: Opening<'a>,
@@ -56,7 +54,6 @@ pub struct NotOpened<'a> {
 pub struct Opened {
     /// Its cgroup, where it has one.
     pub group: Option<Group>,
-    /// Its namespaces.
     pub berth: Berth,
     /// Its record, as written.
     pub record: Record,
@@ -364,7 +361,6 @@ impl Opening<'_> {
         report(id, lingers.map_err(Error::from));
     }
 
-    /// The session's.
     pub fn id(&self) -> SessionId {
         self.prepared.id
     }

@@ -88,9 +88,7 @@ pub struct Membership {
 /// What a session has of the init.
 #[derive(Debug)]
 enum Part {
-    /// It made it.
     Made(Init),
-    /// It found it.
     Found(OwnedFd),
 }
 
@@ -176,7 +174,6 @@ impl Membership {
         })
     }
 
-    /// The init's descriptor.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         match &self.part {
             Part::Made(init) => init.pidfd(),
@@ -184,12 +181,10 @@ impl Membership {
         }
     }
 
-    /// The init.
     pub fn init(&self) -> Role {
         self.init
     }
 
-    /// The berth's namespaces.
     pub fn namespaces(&self) -> NamespaceIds {
         self.namespaces
     }

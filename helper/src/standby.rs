@@ -29,9 +29,7 @@ use crate::sys::{self, Cloned};
 /// What has to be undone if the worker is killed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Traces {
-    /// The session's user.
     pub uid: u32,
-    /// The session.
     pub id: SessionId,
     /// The process that logs in, as it was before.
     pub leader: Leader,

@@ -143,7 +143,6 @@ impl Namespaces {
 static OUTSIDE: Outside = Outside::new(None);
 type Outside = Mutex<Option<Namespaces>>;
 
-/// Looks at this process.
 pub fn nested(user: &[u8]) -> Nested {
     nested_in(Path::new("/proc"), Path::new(RECORDS), &OUTSIDE, user)
 }

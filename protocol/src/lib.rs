@@ -1,6 +1,7 @@
 //! The conversation between Berth's PAM module and its helper.
 //!
-//! One `SOCK_SEQPACKET` socket pair, four messages, in this order:
+//! One `SOCK_SEQPACKET` socket pair. An account phase is the first two of these messages, and a session all four, in this
+//! order:
 //!
 //! 1. module → helper: [`Request`], all that the module knows of the login;
 //! 2. helper → module: [`Reply`], with the init's pidfd attached where there are namespaces to join;

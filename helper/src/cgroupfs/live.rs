@@ -20,7 +20,6 @@ pub struct UserCaps {
 }
 
 impl UserCaps {
-    /// Works it out.
     pub fn new(caps: &Caps, tree: &Tree) -> Result<UserCaps> {
         Ok(UserCaps {
             own: but_tasks(caps, tree)?,

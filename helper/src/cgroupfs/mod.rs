@@ -34,7 +34,6 @@ pub struct Plan {
 /// A session's place in the tree.
 #[derive(Debug)]
 pub struct Place {
-    /// The session's cgroup.
     pub group: Group,
     /// Caps that are not in force, one line each, where the policy says to go on without them.
     pub missing: Vec<String>,

@@ -35,7 +35,6 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// One.
     pub fn new(
         cap: &'static str,
         controller: Controller,

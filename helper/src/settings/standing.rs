@@ -84,9 +84,7 @@ pub fn whole(group: &Group, settings: &[Setting]) -> Vec<Setting> {
 /// How a cgroup stands to a setting.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It has it.
     Same,
-    /// It has something else.
     Differs(String),
     /// It has more memory in use, and is not to be forced.
     InUse(String),

@@ -47,7 +47,6 @@ enum Way {
     Stays,
 }
 
-/// A session's place.
 #[derive(Debug)]
 pub struct Place {
     /// The session's cgroup, where it has one of its own.

@@ -47,7 +47,6 @@ const SIGNALS: c_int = 64;
 /// The kernel's `struct sigaction`, zeroed, is SIG_DFL; no architecture has a longer one.
 const DEFAULT_ACTION: [u64; 4] = [0; 4];
 
-/// The helper's process.
 #[derive(Debug)]
 pub struct Process {
     pid: c_int,
