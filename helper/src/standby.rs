@@ -144,7 +144,7 @@ pub fn go_to_who_reaps() {
     let parent = getppid().as_raw();
     // Root's own, and no setuid program either. One outside of this container is not seen, and no user's.
     match leader::uids(parent) {
-        Ok(Some(uids)) if uids.iter().any(|uid| uid != "0") => {}
+        Ok(Some(uids)) if uids != [0, 0] => {}
         _ => return,
     }
     let Ok(tree) = Tree::find() else { return };

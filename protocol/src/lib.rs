@@ -38,12 +38,14 @@ mod namespace;
 #[path = "../../tests/src/own_folder.rs"]
 mod own_folder;
 pub mod service;
+mod stat;
 
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};
 pub use filter::install_filter;
 pub use keyring::new_session_keyring;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
 pub use namespace::namespace;
+pub use stat::Stat;
 
 /// What the init of a berth is called in /proc/1/comm. Nobody else can be PID 1 in there.
 pub const INIT: &CStr = c"berth-init";
