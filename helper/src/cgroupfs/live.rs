@@ -8,7 +8,7 @@ use berth_session::{Applied, Group, Tree};
 
 use super::protection;
 use crate::error::Result;
-use crate::settings::standing::{Standing, is_unset, standing, unset, whole};
+use crate::settings::standing::{Standing, is_unset, make_room, unset, whole};
 use crate::settings::{How, Setting, UserTasks, but_tasks, missing, of_this_kernel};
 
 /// What there is to set on a user's cgroups. Made before any lock is taken: finding the disk behind a path may
@@ -108,7 +108,7 @@ fn tasks(set: Option<Setting>) -> Vec<Setting> {
 
 fn bring(group: &Group, settings: &[Setting], how: How, told: &mut Applied) {
     for setting in of_this_kernel(group, settings) {
-        let from = match standing(group, setting, how.lowering()) {
+        let from = match make_room(group, setting, how.lowering()) {
             Standing::Same => continue,
             Standing::NoFile if is_unset(setting) || !group.exists() => continue,
             Standing::NoFile => {

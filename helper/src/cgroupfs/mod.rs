@@ -147,7 +147,7 @@ impl Writer<'_> {
     fn write(&mut self, whom: &str, group: &Group, setting: &Setting) -> Result<()> {
         let reason = match self.available.reason_against(setting.controller) {
             Some(reason) => reason,
-            None => match standing::standing(group, setting, Lowering::LetGo) {
+            None => match standing::make_room(group, setting, Lowering::LetGo) {
                 // What is in force already is not written again: the kernel may take its time over it.
                 Standing::Same => return Ok(()),
                 Standing::InUse(reason) => {

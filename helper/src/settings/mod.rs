@@ -97,7 +97,7 @@ pub fn but_in_use(
     let mut fitting = Vec::new();
     for setting in settings {
         let is_lowered = matches!(setting.file, "memory.high" | "memory.max");
-        match is_lowered.then(|| standing::standing(group, setting, Lowering::LetGo)) {
+        match is_lowered.then(|| standing::make_room(group, setting, Lowering::LetGo)) {
             Some(Standing::InUse(reason)) => {
                 left.push(cap_error(whom, setting, reason).to_string());
             }

@@ -8,7 +8,7 @@ use berth_session::{Applied, Group, Tree, UserFolder};
 use super::in_force::{self, State};
 use super::{EFFECT, properties, tasks};
 use crate::error::Result;
-use crate::settings::standing::{Lowering, Standing, standing, unset};
+use crate::settings::standing::{Standing, make_room, standing, unset};
 use crate::settings::{self, How, Setting, is_same, missing};
 
 /// What is known of a slice's caps, and where.
@@ -94,7 +94,7 @@ pub fn bring(
     let mut wanted = Vec::new();
     let mut changed: Vec<(&Setting, String)> = Vec::new();
     for setting in settings {
-        match standing(slice, setting, how.lowering()) {
+        match make_room(slice, setting, how.lowering()) {
             Standing::InUse(reason) | Standing::Unknown(reason) => {
                 told.left(setting.cap, reason);
                 continue;
@@ -215,8 +215,7 @@ fn is_berths(scope: &Group, property: &Property) -> bool {
 
 /// Whether the kernel has another value than where nobody has set the property.
 fn has_set(scope: &Group, property: &Property) -> bool {
-    let differs =
-        |one: &Setting| matches!(standing(scope, one, Lowering::Force), Standing::Differs(_));
+    let differs = |one: &Setting| matches!(standing(scope, one), Standing::Differs(_));
     let mut rates = properties::RATES.iter();
     match rates.find(|(_, name)| *name == property.name) {
         Some((key, _)) => {
