@@ -14,7 +14,7 @@ use crate::basis::Source;
 use crate::cgroupfs::live::{UserCaps, bring_many, bring_protection};
 use crate::error::{Error, Result, system};
 use crate::settings::{self, How, Setting};
-use crate::systemd::live::{Kept, bring, bring_user};
+use crate::systemd::live::{Origin, bring, bring_user};
 
 /// What there is to go by.
 pub struct Work<'a> {
@@ -274,13 +274,13 @@ impl<'a> Work<'a> {
                 _ if !group.exists() => Ok(()),
                 (Backend::Cgroupfs, _) => bring_many(group, &settings, self.how, &mut told),
                 (Backend::Systemd, Some(_)) => {
-                    let kept = Kept::Transient;
-                    bring(self.tree, group, kept, &settings, self.how, &mut told)
+                    let origin = Origin::Transient;
+                    bring(self.tree, group, origin, &settings, self.how, &mut told)
                 }
                 (Backend::Systemd, None) => {
                     let folder = UserFolder::lock_everyone()?;
-                    let kept = Kept::Before(&folder);
-                    bring(self.tree, group, kept, &settings, self.how, &mut told)?;
+                    let origin = Origin::Before(&folder);
+                    bring(self.tree, group, origin, &settings, self.how, &mut told)?;
                     Ok(folder.remove_if_empty()?)
                 }
             }
