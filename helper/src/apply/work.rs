@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 use super::Arguments;
+use super::sessions::Own;
 use crate::basis::Source;
 use crate::cgroupfs::live::{UserCaps, bring_many, bring_protection};
 use crate::error::{Error, Result, system};
@@ -151,10 +152,8 @@ impl<'a> Work<'a> {
             }
             (Wanted::Systemd(_), None) => {} // it has the lock
         }
-        of_sessions.extend(
-            own.iter()
-                .filter_map(|one| one.bring(self.tree, &wanted, how)),
-        );
+        let bring = |one: &Own<'_>| one.bring(self.tree, &wanted, how);
+        of_sessions.extend(own.iter().filter_map(bring));
         Ok(())
     }
 
