@@ -91,31 +91,7 @@ pub fn bring(
     how: How,
     told: &mut Applied,
 ) -> Result<()> {
-    let mut wanted = Vec::new();
-    let mut changed: Vec<(&Setting, String)> = Vec::new();
-    for setting in settings {
-        match make_room(slice, setting, how.lowering()) {
-            Standing::InUse(reason) | Standing::Unknown(reason) => {
-                told.left(setting.cap, reason);
-                continue;
-            }
-            Standing::Differs(from) => changed.push((setting, from)),
-            Standing::NoFile => match in_force::look(tree, slice, setting) {
-                State::Awaited(_) => changed.push((setting, "-".into())),
-                _ => {
-                    // Of two files of one cap the other may be there.
-                    let mut all = settings::of_this_kernel(slice, settings);
-                    if all.any(|one| one == setting) {
-                        let text = format!("this kernel has no {} here", setting.file);
-                        missing(told, setting, how, &text);
-                    }
-                    continue;
-                }
-            },
-            Standing::Same => {}
-        }
-        wanted.push(setting.clone());
-    }
+    let (wanted, changed) = sort(tree, slice, settings, how, told);
     let pool = tree.pool_of(slice);
     let properties = match pool.is_some_and(|pool| tree.pool(&pool) == *slice) {
         true => properties::of_pool(&wanted),
@@ -155,6 +131,42 @@ pub fn bring(
     }
     told.changes.append(&mut back.changes);
     Ok(())
+}
+
+/// What systemd is to be asked for, and of that what the slice has not, with what it has.
+fn sort<'s>(
+    tree: &Tree,
+    slice: &Group,
+    settings: &'s [Setting],
+    how: How,
+    told: &mut Applied,
+) -> (Vec<Setting>, Vec<(&'s Setting, String)>) {
+    let mut wanted = Vec::new();
+    let mut changed = Vec::new();
+    for setting in settings {
+        match make_room(slice, setting, how.lowering()) {
+            Standing::InUse(reason) | Standing::Unknown(reason) => {
+                told.left(setting.cap, reason);
+                continue;
+            }
+            Standing::Differs(from) => changed.push((setting, from)),
+            Standing::NoFile => match in_force::look(tree, slice, setting) {
+                State::Awaited(_) => changed.push((setting, "-".into())),
+                _ => {
+                    // Of two files of one cap the other may be there.
+                    let mut all = settings::of_this_kernel(slice, settings);
+                    if all.any(|one| one == setting) {
+                        let text = format!("this kernel has no {} here", setting.file);
+                        missing(told, setting, how, &text);
+                    }
+                    continue;
+                }
+            },
+            Standing::Same => {}
+        }
+        wanted.push(setting.clone());
+    }
+    (wanted, changed)
 }
 
 /// What was set and is in the policy no longer, with what it goes back to.
