@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 pub struct End {
     /// How long it took, whatever was done to the machine's clock.
     pub seconds: u64,
-    /// When it was.
     pub at: SystemTime,
 }
 

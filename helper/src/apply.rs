@@ -22,7 +22,6 @@ const LISTENING: Duration = Duration::from_secs(1);
 /// How often the policy may change under way.
 const TRIES: usize = 8;
 
-/// What is asked for.
 #[derive(Debug, Default)]
 struct Arguments {
     dry_run: bool,

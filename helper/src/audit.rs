@@ -41,11 +41,9 @@ impl Event {
 pub struct Subject<'a> {
     /// The account.
     pub user: &'a str,
-    /// The application.
     pub executable: &'a str,
     /// The remote host, if any.
     pub host: &'a str,
-    /// The terminal, if any.
     pub terminal: &'a str,
 }
 

@@ -21,14 +21,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// That of a request.
     pub fn of(file: Option<&[u8]>) -> Source {
         Source {
             file: file.map(|path| OsStr::from_bytes(path).into()),
         }
     }
 
-    /// Reads the policy.
     pub fn policy(&self) -> Result<Policy, PolicyError> {
         match &self.file {
             Some(path) => Policy::load_file(path),

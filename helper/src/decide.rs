@@ -6,7 +6,7 @@ use berth_config::outcome::{
 };
 use berth_config::{Decision, Layers, Login, Machine, Places, PolicyError, tty_name};
 use berth_protocol::{JoinAbility, Request, service};
-use berth_session::{Cause, Line, Tree};
+use berth_session::{Line, Tree};
 
 use crate::basis::{Basis, Source};
 use crate::error::Error;
@@ -16,9 +16,7 @@ use crate::motd;
 /// What is to be done with a login.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Nothing.
     Untouched,
-    /// It is refused.
     Refused {
         /// For the user.
         message: Option<String>,
@@ -27,7 +25,6 @@ pub enum Verdict {
         /// The rule's name.
         rule: Option<String>,
     },
-    /// It gets a berth.
     Berth(Box<Planned>),
 }
 
@@ -60,15 +57,6 @@ pub struct Planned {
     pub by: (Source, Basis),
 }
 
-/// Why nothing could be decided, and what the policy says to do then. Without a policy it says
-/// nothing, and the module's own argument counts.
-#[derive(Debug)]
-pub struct Undecided {
-    pub on_error: Option<OnError>,
-    pub cause: Cause,
-    pub reason: String,
-}
-
 /// What the account phase has found out, which serves the session's request too, a moment later.
 #[derive(Debug, Default)]
 pub struct Known {
@@ -79,7 +67,6 @@ pub struct Known {
 }
 
 impl Known {
-    /// Keeps a decision.
     pub fn keep(&mut self, asked: Request, planned: Box<Planned>) {
         self.decided = Some((asked, planned));
     }
@@ -93,42 +80,30 @@ impl Known {
     }
 }
 
-/// Decides, by what is known already and the policy as it is now.
+/// Decides, by what is known already and the policy as it is now. With what it fails by comes what the policy says to do then;
+/// where that cannot be read, what the module says.
 pub fn decide(
     request: &Request,
     known: &mut Known,
     tree: Option<&Tree>,
-) -> Result<Verdict, Undecided> {
+) -> Result<Verdict, (OnError, Error)> {
     let source = Source::of(request.policy.as_deref());
     let basis = source.basis();
     if let Some(planned) = known.still_holds(request, &basis) {
         return Ok(Verdict::Berth(planned));
     }
-    let no_policy = |error: PolicyError| Undecided {
-        on_error: None,
-        cause: Cause::Policy,
-        reason: error.to_string(),
-    };
+    let no_policy = |error: PolicyError| (request.on_error, Error::policy(error));
     let in_force = source.in_force().map_err(no_policy)?;
     // By local files alone, before NSS is asked: an exempt admin never waits for a dead directory
     // server.
     if in_force.exempt().covers(&request.user) {
         return Ok(Verdict::Untouched);
     }
-    let undecided = |on_error: OnError, cause: Cause| {
-        move |reason: String| Undecided {
-            on_error: Some(on_error),
-            cause,
-            reason,
-        }
-    };
-    let default_on_error = in_force.default_on_error();
-    let by_default = |cause| undecided(default_on_error, cause);
-    let login = login(request, &mut known.account).map_err(by_default(Cause::Account))?;
+    let default = in_force.default_on_error();
+    let login = login(request, &mut known.account).map_err(|error| (default, error))?;
     let policy = in_force.narrowed(&login).map_err(no_policy)?;
     let root = tree.map(|tree| tree.root().path());
-    let machine =
-        Machine::read(root).map_err(|error| by_default(Cause::File)(error.to_string()))?;
+    let machine = Machine::read(root).map_err(|error| (default, error.into()))?;
     // A file that cannot be used keeps nobody out: the log names it.
     let layers = Layers::in_force(&Places::system(), &login, &machine, |of, error| {
         let line = Line::new(of).field("uid", login.uid);
@@ -136,7 +111,7 @@ pub fn decide(
     });
     let decision = policy
         .decide_with(&login, &machine, &layers)
-        .map_err(|error| undecided(policy.on_error(&login), Cause::Policy)(error.to_string()))?;
+        .map_err(|error| (policy.on_error(&login), Error::policy(error)))?;
     let Decision {
         outcome,
         rule,
@@ -175,19 +150,19 @@ pub fn decide(
             let on_error = planned.berth.on_error;
             planned
                 .fit_to_application(request.join, service_named)
-                .map_err(|error| undecided(on_error, error.cause())(error.to_string()))?;
+                .map_err(|error| (on_error, error))?;
             Ok(Verdict::Berth(Box::new(planned)))
         }
     }
 }
 
-fn login(request: &Request, account: &mut Option<Login>) -> Result<Login, String> {
+fn login(request: &Request, account: &mut Option<Login>) -> Result<Login, Error> {
     // A name that is not UTF-8 is none that a rule could test, so nobody is let in by it.
-    let user =
-        std::str::from_utf8(&request.user).map_err(|_| "the user name is not UTF-8".to_string())?;
+    let user = std::str::from_utf8(&request.user)
+        .map_err(|_| Error::Account("the user name is not UTF-8".into()))?;
     let mut login = match account.take() {
         Some(known) if known.user == user => known,
-        _ => Login::of(user).map_err(|error| error.to_string())?,
+        _ => Login::of(user).map_err(|error| Error::Account(error.to_string()))?,
     };
     *account = Some(login.clone());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -265,11 +240,15 @@ impl Planned {
         Ok(())
     }
 
-    /// `max_sessions`: why there may be no other login beside those that are on, for the user.
+    /// Why there may be no such login now, for the user: theirs are frozen, or as many are on as `max_sessions` says.
     pub fn refusal(
         &self,
+        tree: Option<&Tree>,
         logins: impl FnOnce() -> berth_session::Result<usize>,
     ) -> berth_session::Result<Option<String>> {
+        if let Some(message) = tree.and_then(|tree| frozen::refusal_at_the_door(tree, self)) {
+            return Ok(Some(message));
+        }
         let Some(max) = self.berth.max_sessions else {
             return Ok(None);
         };

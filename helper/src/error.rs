@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use berth_config::MachineError;
 use berth_session::Cause;
 use berth_session::kernel::OLDEST;
 use nix::errno::Errno;
@@ -22,17 +23,17 @@ pub enum Error {
     /// The policy, or what it names, cannot be used.
     #[error("{0}")]
     Policy(String),
+    /// Who logs in cannot be found out.
+    #[error("{0}")]
+    Account(String),
+    /// What this machine has.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
     /// A file; or a session's record, folder or cgroup.
     #[error(transparent)]
     Session(#[from] berth_session::Error),
-    /// A system call.
     #[error("cannot {action}: {errno}")]
-    System {
-        /// What was attempted.
-        action: String,
-        /// What the system said.
-        errno: Errno,
-    },
+    System { action: String, errno: Errno },
     /// The init of the session could not set itself up.
     #[error("the session's init {0}")]
     Init(String),
@@ -54,7 +55,6 @@ pub enum Error {
         cap: String,
         /// `user 1001` or `session 12`.
         whom: String,
-        /// Why not.
         reason: String,
     },
     /// An io cap names something that is on no disk.
@@ -62,7 +62,6 @@ pub enum Error {
     Disk {
         /// The path in the policy.
         path: PathBuf,
-        /// Why not.
         reason: String,
     },
     /// The login's groups do not fit into a map.
@@ -72,7 +71,6 @@ pub enum Error {
     Map {
         /// `the login's groups`
         what: &'static str,
-        /// How many.
         extents: usize,
         /// As the map has them.
         bytes: usize,
@@ -84,9 +82,7 @@ pub enum Error {
     Owner {
         /// The reserved UID.
         owner: u64,
-        /// Whose.
         uid: u32,
-        /// Why not.
         reason: String,
     },
     /// A group of the user's is in no map, and the application could not take it on after the join.
@@ -94,9 +90,7 @@ pub enum Error {
         "group {gid} of user {uid} cannot be in a berth's map: it is no id of this machine's, or one of {base} to {last}, which are the owners'; set defaults.owner_uid_base to a range without groups"
     )]
     Group {
-        /// The group.
         gid: u32,
-        /// Whose.
         uid: u32,
         /// The first of the owners.
         base: u32,
@@ -122,6 +116,8 @@ impl Error {
         match self {
             Error::Channel(_) => Cause::Module,
             Error::Policy(_) => Cause::Policy,
+            Error::Account(_) => Cause::Account,
+            Error::Machine(_) => Cause::File,
             Error::Session(error) => error.into(),
             Error::System { .. } | Error::Standby(_) => Cause::SystemCall,
             Error::Init(_) => Cause::Init,

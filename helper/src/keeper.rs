@@ -4,7 +4,7 @@ mod ending;
 
 pub use ending::{is_only_held_up, sweep_until_nothing_is_left};
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use berth_config::outcome::{Accounting, Logout};
@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::audit::{self, Event};
+use crate::error::Result;
 use crate::init::Init;
 use crate::leader::{self, Leader};
 use crate::notice::{self, Watch};
@@ -34,10 +35,31 @@ const HANG_UP: PollFlags = PollFlags::from_bits_retain(libc::POLLRDHUP);
 pub enum Berth {
     /// None: caps only.
     None,
-    /// Its own.
     Own(Init),
     /// One that it shares with its user's other logins.
     Shared(Membership),
+}
+
+impl Berth {
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Berth::None => None,
+            Berth::Own(init) => Some(init.pidfd()),
+            Berth::Shared(membership) => Some(membership.pidfd()),
+        }
+    }
+
+    /// Kills the init, which may take its time to go, once no other login is in there. This is dropped after the sweep.
+    pub fn end(&self) -> Result<()> {
+        match self {
+            Berth::None => Ok(()),
+            Berth::Own(init) => {
+                init.kill();
+                Ok(())
+            }
+            Berth::Shared(membership) => membership.end(),
+        }
+    }
 }
 
 /// A session that is set up.
@@ -96,17 +118,13 @@ impl Keeper {
     }
 
     fn wait_for_the_logins_end(&self, watch: &mut Option<Watch>) {
-        let init = match &self.berth {
-            Berth::None => None,
-            Berth::Own(init) => Some(init.pidfd()),
-            Berth::Shared(membership) => membership.pidfd(),
-        };
         let mut fds = vec![
             PollFd::new(self.leaders_end.as_fd(), PollFlags::POLLIN),
             // No events but the hang-up: the user's side of sshd inherits the module's end, so nothing that comes
             // from there is read, let alone believed.
             PollFd::new(self.channel.as_fd(), HANG_UP),
         ];
+        let init = self.berth.pidfd();
         fds.extend(init.map(|init| PollFd::new(init, PollFlags::POLLIN)));
         let look_up = match watch {
             Some(_) => PollTimeout::try_from(notice::LOOK).unwrap_or(PollTimeout::MAX),

@@ -39,7 +39,6 @@ impl Leader {
         })
     }
 
-    /// Which process it is.
     pub fn role(&self) -> Role {
         self.role
     }
@@ -95,14 +94,14 @@ impl Leader {
     pub fn is_roots(&self) -> Result<bool> {
         let is_roots = || {
             let uids = uids(self.role.pid)?;
-            Ok(self.role.is_there()? && uids.is_some_and(|[_, effective]| effective == "0"))
+            Ok(self.role.is_there()? && uids.is_some_and(|[_, effective]| effective == 0))
         };
         is_roots().map_err(file("look at", format!("/proc/{}", self.role.pid)))
     }
 
     /// Whether it is not an ordinary user who has started it (su), and who can stop it, too.
     pub fn was_started_by_root(&self) -> bool {
-        matches!(uids(self.role.pid), Ok(Some([real, _])) if real == "0")
+        matches!(uids(self.role.pid), Ok(Some([0, _])))
     }
 
     /// Takes it out of a session that has failed, and may go on without a berth.
@@ -169,7 +168,6 @@ impl Leader {
         self.ends_with_its_session(&why);
     }
 
-    /// Says that it does.
     pub fn ends_with_its_session(&self, why: &dyn Display) {
         let text = "cannot be moved out of its session's cgroup, and ends with it";
         Line::new("leader")
@@ -211,11 +209,11 @@ pub fn patiently<T>(look: impl Fn() -> Result<T>) -> Result<T> {
     look()
 }
 
-/// A process's real and effective UID, as the kernel writes them; none of one that is not to be seen.
-pub fn uids(pid: i32) -> io::Result<Option<[String; 2]>> {
+/// A process's real and effective UID; none of one that is not to be seen.
+pub fn uids(pid: i32) -> io::Result<Option<[u32; 2]>> {
     let uids = status_of(pid, "Uid")?.unwrap_or_default();
-    let mut uids = uids.split_whitespace().map(String::from);
-    Ok(uids.next().zip(uids.next()).map(<[String; 2]>::from))
+    let mut uids = uids.split_whitespace().flat_map(str::parse);
+    Ok(uids.next().zip(uids.next()).map(<[u32; 2]>::from))
 }
 
 fn ended(pid: i32) -> Error {

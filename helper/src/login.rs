@@ -1,18 +1,16 @@
 //! One login, from the module's request to the last trace of the session: five steps, in order. Whatever an early return
 //! leaves behind is undone by a guard's drop: see [`Opening`].
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use berth_config::outcome::{CgroupPlace, OnError, UserManager, UserNamespace};
 use berth_protocol::{Channel, ChannelError, JoinAbility, Phase, Reply, Request};
-use berth_session::{
-    Backend, Cause, Counters, Line, LoginResult, Record, SessionId, Tree, UserFolder,
-};
+use berth_session::{Backend, Counters, Line, LoginResult, Record, SessionId, Tree, UserFolder};
 use nix::unistd::Pid;
 
-use crate::decide::{self, Known, Planned, Undecided, Verdict};
+use crate::decide::{self, Known, Planned, Verdict};
 use crate::error::{Error, Result};
-use crate::frozen;
 use crate::keeper::{Berth, Keeper};
 use crate::notice::Watch;
 use crate::opening::{NotOpened, Opened, Opening, Reason};
@@ -43,101 +41,130 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
     // Without a hierarchy there can still be namespaces (cgroup = "keep"), or nothing to do.
     let tree = Tree::find();
     let mut known = Known::default();
-    let mut worker = None;
-    let (mut request, _): (Request, _) = channel.receive(Instant::now() + REQUEST)?;
-    loop {
-        let begun = Instant::now();
-        // 1. What does the policy say?
-        let planned = match decide::decide(&request, &mut known, tree.as_ref().ok()) {
-            Ok(Verdict::Untouched) => None,
-            Ok(Verdict::Berth(planned)) => Some(planned),
-            Ok(Verdict::Refused {
-                message,
-                login,
-                rule,
-            }) => {
-                let sent = reply(&channel, &Reply::Refused { message });
-                Counters::count(LoginResult::Denied);
-                decide::about(Line::new("open"), "-", &login)
-                    .optional("rule", rule)
-                    .field("result", "deny")
-                    .info();
-                return sent;
-            }
-            Err(Undecided {
-                on_error,
-                cause,
-                reason,
-            }) => {
-                return fail(&channel, &request, on_error, cause, &reason);
-            }
-        };
-        match (request.phase, planned) {
-            (Phase::Session, Some(planned)) => {
-                return open(channel, worker, &request, *planned, tree, leader, begun);
-            }
-            (Phase::Session, None) => {
-                reply(&channel, &Reply::Untouched)?;
-                Counters::count(LoginResult::Exempt);
-                return Ok(());
-            }
-            (Phase::Account, None) => reply(&channel, &Reply::Untouched)?,
-            (Phase::Account, Some(planned)) => {
-                match refusal(&planned, tree.as_ref().ok()) {
-                    Ok(None) => reply(&channel, &Reply::Untouched)?,
-                    Ok(Some(message)) => return refuse(&channel, &planned, message),
-                    Err(error) => {
-                        let on_error = Some(planned.berth.on_error);
-                        return fail_by(&channel, &request, on_error, &error.into());
-                    }
-                }
-                // What can be done for a session already, when nobody waits.
-                let any_tree = tree.as_ref().ok();
-                let tree = any_tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own);
-                // Before they part: whoever of the two is left takes it back.
-                *ahead = tree
-                    .filter(|tree| tree.backend() == Backend::Systemd)
-                    .map(|_| planned.login.uid);
-                if worker.is_none() {
-                    match standby::split(tree) {
-                        Ok(Half::Worker(new)) => worker = Some(new),
-                        Ok(Half::Standby(standby)) => {
-                            drop(channel);
-                            // Else the worker has taken it back itself. Not where the application is: a user who could freeze
-                            // this process there would keep the lock. Where it cannot go it leaves that to the timer.
-                            let is_left = standby.stand_by(any_tree) && ahead.is_some();
-                            if !(is_left && any_tree.is_some_and(standby::goes_among_the_keepers)) {
-                                *ahead = None;
-                            }
-                            return Ok(());
-                        }
-                        // Then nothing is done ahead: there would be nobody to take it back for the one that is killed.
-                        Err(_) => *ahead = None,
-                    }
-                }
-                if worker.is_some() {
-                    do_ahead(tree, &planned);
-                }
-                known.keep(request, planned);
-            }
+    let (request, _): (Request, _) = channel.receive(Instant::now() + REQUEST)?;
+    if request.phase == Phase::Session {
+        return session(channel, None, &request, known, tree, leader);
+    }
+    let passed = account(channel, request, &mut known, tree.as_ref().ok(), ahead)?;
+    let Some((channel, worker)) = passed else {
+        return Ok(());
+    };
+    // Whoever has passed the account phase is waited for: a request that reaches this socket is answered.
+    match channel.receive_or_refuse::<Request>(Instant::now() + REQUEST) {
+        Ok((request, _)) if request.phase == Phase::Session => {
+            session(channel, worker, &request, known, tree, leader)
         }
-        // Whoever has passed the account phase is waited for: a request that reaches this socket is answered.
-        request = match channel.receive_or_refuse(Instant::now() + REQUEST) {
-            Ok((request, _)) => request,
-            // An application that asks about accounts only, or takes its time.
-            Err(ChannelError::Closed | ChannelError::TimedOut) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
+        // No module asks the same helper about a second account.
+        Ok(_) => Err(ChannelError::Malformed.into()),
+        // An application that asks about accounts only, or takes its time.
+        Err(ChannelError::Closed | ChannelError::TimedOut) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
-/// Why the account phase refuses a login that the policy lets in. The word that counts comes with the session, under the
-/// lock; but no refusal there ends `ssh -N`.
-fn refusal(planned: &Planned, tree: Option<&Tree>) -> berth_session::Result<Option<String>> {
-    let frozen = tree.and_then(|tree| frozen::refusal_at_the_door(tree, planned));
-    match frozen {
-        Some(message) => Ok(Some(message)),
-        None => planned.refusal(|| UserFolder::logins_of(planned.login.uid)),
+/// Step 1: what the policy says, and nothing where it leaves the login alone. A refusal and a failure are told, and are the end.
+fn plan(
+    channel: &Channel,
+    request: &Request,
+    known: &mut Known,
+    tree: Option<&Tree>,
+) -> ControlFlow<Result<()>, Option<Box<Planned>>> {
+    match decide::decide(request, known, tree) {
+        Ok(Verdict::Untouched) => ControlFlow::Continue(None),
+        Ok(Verdict::Berth(planned)) => ControlFlow::Continue(Some(planned)),
+        Ok(Verdict::Refused {
+            message,
+            login,
+            rule,
+        }) => {
+            let sent = reply(channel, &Reply::Refused { message });
+            Counters::count(LoginResult::Denied);
+            decide::about(Line::new("open"), "-", &login)
+                .optional("rule", rule)
+                .field("result", "deny")
+                .info();
+            ControlFlow::Break(sent)
+        }
+        Err((on_error, error)) => ControlFlow::Break(fail(channel, request, on_error, &error)),
+    }
+}
+
+/// The account phase. Where a session may follow, the socket, and the worker that is to open it; elsewhere all is told.
+fn account(
+    channel: Channel,
+    request: Request,
+    known: &mut Known,
+    tree: Option<&Tree>,
+    ahead: &mut Option<u32>,
+) -> Result<Option<(Channel, Option<Worker>)>> {
+    let planned = match plan(&channel, &request, known, tree) {
+        ControlFlow::Continue(planned) => planned,
+        ControlFlow::Break(told) => return told.map(|()| None),
+    };
+    let Some(planned) = planned else {
+        reply(&channel, &Reply::Untouched)?;
+        return Ok(Some((channel, None)));
+    };
+    // The word that counts comes with the session, under the lock; but no refusal there ends `ssh -N`.
+    match planned.refusal(tree, || UserFolder::logins_of(planned.login.uid)) {
+        Ok(None) => reply(&channel, &Reply::Untouched)?,
+        Ok(Some(message)) => return refuse(&channel, &planned, message).map(|()| None),
+        Err(error) => {
+            let on_error = planned.berth.on_error;
+            return fail(&channel, &request, on_error, &error.into()).map(|()| None);
+        }
+    }
+    // What can be done for a session already, when nobody waits.
+    let own = tree.filter(|_| planned.berth.cgroup == CgroupPlace::Own);
+    // Before they part: whoever of the two is left takes it back.
+    *ahead = own
+        .filter(|tree| tree.backend() == Backend::Systemd)
+        .map(|_| planned.login.uid);
+    let worker = match standby::split(own) {
+        Ok(Half::Worker(worker)) => {
+            do_ahead(own, &planned);
+            Some(worker)
+        }
+        Ok(Half::Standby(standby)) => {
+            drop(channel);
+            // Else the worker has taken it back itself. Not where the application is: a user who could freeze
+            // this process there would keep the lock. Where it cannot go it leaves that to the timer.
+            let is_left = standby.stand_by(tree) && ahead.is_some();
+            if !(is_left && tree.is_some_and(standby::goes_among_the_keepers)) {
+                *ahead = None;
+            }
+            return Ok(None);
+        }
+        // Then nothing is done ahead: there would be nobody to take it back for the one that is killed.
+        Err(_) => {
+            *ahead = None;
+            None
+        }
+    };
+    known.keep(request, planned);
+    Ok(Some((channel, worker)))
+}
+
+/// The session, by what the account phase has left, if there was one.
+fn session(
+    channel: Channel,
+    worker: Option<Worker>,
+    request: &Request,
+    mut known: Known,
+    tree: berth_session::Result<Tree>,
+    leader: Pid,
+) -> Result<()> {
+    let begun = Instant::now();
+    match plan(&channel, request, &mut known, tree.as_ref().ok()) {
+        ControlFlow::Continue(Some(planned)) => {
+            open(channel, worker, request, *planned, tree, leader, begun)
+        }
+        ControlFlow::Continue(None) => {
+            reply(&channel, &Reply::Untouched)?;
+            Counters::count(LoginResult::Exempt);
+            Ok(())
+        }
+        ControlFlow::Break(told) => told,
     }
 }
 
@@ -165,7 +192,7 @@ fn open(
     leader: Pid,
     begun: Instant,
 ) -> Result<()> {
-    let failed = |error| fail_by(&channel, request, Some(planned.berth.on_error), &error);
+    let failed = |error| fail(&channel, request, planned.berth.on_error, &error);
     let prepared = match Prepared::new(&planned, tree, leader) {
         Ok(prepared) => prepared,
         Err(error) => return failed(error),
@@ -259,11 +286,8 @@ fn give_up(
     let told = match why {
         Reason::Refused(message) => refuse(channel, planned, message),
         Reason::Failed(error) => {
-            let text = error.to_string();
-            let sent = tell_failure(channel, Some(planned.berth.on_error), &text);
-            Counters::count_failure(LoginResult::RolledBack, error.cause());
-            log_failure(request, &text);
-            sent
+            let on_error = planned.berth.on_error;
+            fail_as(LoginResult::RolledBack, channel, request, on_error, &error)
         }
     };
     if rest.is_rolled_back() {
@@ -328,47 +352,25 @@ fn refuse(channel: &Channel, planned: &Planned, reason: String) -> Result<()> {
     sent
 }
 
-/// A failure before anything was changed. Tells the module first and the log second: a log daemon that hangs must
-/// not hold up the login.
-fn fail(
-    channel: &Channel,
-    request: &Request,
-    on_error: Option<OnError>,
-    cause: Cause,
-    reason: &str,
-) -> Result<()> {
-    let sent = tell_failure(channel, on_error, reason);
-    // One that is let in all the same comes again with its session, and is counted then.
-    let is_let_in = on_error.unwrap_or(request.on_error) == OnError::Allow;
-    if request.phase == Phase::Session || !is_let_in {
-        Counters::count_failure(LoginResult::Failed, cause);
-    }
-    log_failure(request, reason);
-    // A module that has given up already gets no answer, but the log gets its line.
-    sent
+/// A failure before anything was changed.
+fn fail(channel: &Channel, request: &Request, on_error: OnError, error: &Error) -> Result<()> {
+    fail_as(LoginResult::Failed, channel, request, on_error, error)
 }
 
-fn fail_by(
+/// Tells the module first and the log second: a log daemon that hangs must not hold up the login.
+fn fail_as(
+    counted: LoginResult,
     channel: &Channel,
     request: &Request,
-    on_error: Option<OnError>,
+    on_error: OnError,
     error: &Error,
 ) -> Result<()> {
-    fail(
-        channel,
-        request,
-        on_error,
-        error.cause(),
-        &error.to_string(),
-    )
-}
-
-fn tell_failure(channel: &Channel, on_error: Option<OnError>, reason: &str) -> Result<()> {
-    let message = reason.to_string();
-    reply(channel, &Reply::Failed { on_error, message })
-}
-
-fn log_failure(request: &Request, reason: &str) {
+    let message = error.to_string();
+    let sent = reply(channel, &Reply::Failed { on_error, message });
+    // One that is let in all the same comes again with its session, and is counted then.
+    if request.phase == Phase::Session || on_error == OnError::Deny {
+        Counters::count_failure(counted, error.cause());
+    }
     let text = String::from_utf8_lossy;
     Line::new("open")
         .field("session", "-")
@@ -377,8 +379,10 @@ fn log_failure(request: &Request, reason: &str) {
         .field("tty", text(&request.tty))
         .field("rhost", text(&request.rhost))
         .field("result", "error")
-        .field("error", reason)
+        .field("error", error)
         .error();
+    // A module that has given up already gets no answer, but the log gets its line.
+    sent
 }
 
 /// Takes back what was done ahead for a session that did not come, or failed.
@@ -396,5 +400,41 @@ fn forget(uid: u32) {
 fn begin_a_grace_period(tree: &Tree) {
     if let Ok(Some(here)) = tree.of_process(std::process::id() as i32) {
         let _ = here.write("cgroup.procs", "0"); // only a head start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use berth_protocol::JoinAbility;
+
+    use super::*;
+    use crate::decide::tests::request;
+    use crate::own_folder::Folder;
+
+    #[test]
+    fn a_second_account_phase_on_one_socket_is_an_error_and_no_wait() {
+        let folder = Folder::new();
+        let policy = folder.join("policy.toml");
+        std::fs::write(&policy, "version = 1\n").unwrap();
+        let request = Request {
+            phase: Phase::Account,
+            user: "root".into(),
+            policy: Some(policy.as_os_str().as_bytes().into()),
+            ..request(JoinAbility::Yes)
+        };
+        let (ours, theirs) = Channel::pair().unwrap();
+        for _ in 0..2 {
+            theirs.send(&request, None).unwrap();
+        }
+        let answered = answer(ours, Pid::this(), &mut None);
+        assert!(
+            matches!(answered, Err(Error::Channel(ChannelError::Malformed))),
+            "{answered:?}"
+        );
+        let reply = || theirs.receive::<Reply>(Instant::now());
+        assert!(matches!(reply(), Ok((Reply::Untouched, None))));
+        assert!(matches!(reply(), Err(ChannelError::Closed)));
     }
 }

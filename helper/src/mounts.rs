@@ -133,7 +133,7 @@ impl Plan<'_> {
     }
 
     /// Makes `tmp` and `var-tmp` below a folder, and binds them to /tmp and /var/tmp.
-    fn bind_tmp(&self, base: &Path, labels: &[Label; 2], kept: &[Kept]) -> Result<()> {
+    fn bind_tmp(&self, base: &Path, labels: &[Label; 2], kept: &[KeptName]) -> Result<()> {
         for ((name, target), label) in [("var-tmp", VAR_TMP), ("tmp", TMP)].into_iter().zip(labels)
         {
             let folder = base.join(name);
@@ -148,7 +148,7 @@ impl Plan<'_> {
             let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | SAFE;
             mount_at("", Path::new(target), None, flags, "")?;
         }
-        kept.iter().try_for_each(Kept::bind)
+        kept.iter().try_for_each(KeptName::bind)
     }
 
     /// Opens what `tmp_keep` names in the host's /tmp, before it is covered.
@@ -157,7 +157,7 @@ impl Plan<'_> {
     /// is followed; and what neither root nor the user owns is not kept, because its owner could not
     /// otherwise put anything into this user's /tmp. A user's own file system (FUSE) is not even
     /// asked: it refuses root, or has everybody's login wait for an answer.
-    fn kept(&self) -> Result<Vec<Kept>> {
+    fn kept(&self) -> Result<Vec<KeptName>> {
         let mut kept = Vec::new();
         for name in &self.namespaces.tmp_keep {
             let path = Path::new("/tmp").join(name);
@@ -172,7 +172,7 @@ impl Plan<'_> {
             let metadata = fs::metadata(&source).map_err(file("inspect", &path))?;
             let theirs = metadata.uid() == 0 || metadata.uid() == self.uid;
             if theirs && (metadata.is_dir() || metadata.is_file()) {
-                kept.push(Kept {
+                kept.push(KeptName {
                     _fd: fd,
                     source,
                     is_dir: metadata.is_dir(),
@@ -230,14 +230,14 @@ fn by_descriptor(fd: &impl AsRawFd) -> PathBuf {
 }
 
 /// Something in the host's /tmp that stays visible.
-struct Kept {
+struct KeptName {
     _fd: OwnedFd,
     source: PathBuf,
     is_dir: bool,
     path: PathBuf,
 }
 
-impl Kept {
+impl KeptName {
     fn bind(&self) -> Result<()> {
         let made = if self.is_dir {
             fs::create_dir(&self.path)

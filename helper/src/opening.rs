@@ -1,6 +1,6 @@
 //! Steps 2 to 4 of a login, each with the undo that goes with it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime};
 
 use berth_config::outcome::{Scope, UserNamespace};
@@ -25,7 +25,7 @@ use crate::prepared::Prepared;
 use crate::rlimits;
 use crate::shared::{Membership, is_held, needs};
 
-/// How long the module may take to join. Its own deadline is shorter, and closes the socket.
+/// How long the module may take to join, for which it has no deadline of its own.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 
 /// Why a session was not opened.
@@ -33,7 +33,6 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 pub enum Reason {
     /// By the policy, with a message for the user.
     Refused(String),
-    /// By a failure.
     Failed(Error),
 }
 
@@ -45,7 +44,6 @@ impl<E: Into<Error>> From<E> for Reason {
 
 /// A session that was not opened. Everything is rolled back, unless `rest` has to wait.
 pub struct NotOpened<'a> {
-    /// Why.
     pub why: Reason,
     /// What is left to be done, when dropped.
     pub rest: Opening<'a>,
@@ -56,7 +54,6 @@ pub struct NotOpened<'a> {
 pub struct Opened {
     /// Its cgroup, where it has one.
     pub group: Option<Group>,
-    /// Its namespaces.
     pub berth: Berth,
     /// Its record, as written.
     pub record: Record,
@@ -137,10 +134,7 @@ impl<'a> Opening<'a> {
     ) -> std::result::Result<Option<(Place, &'a Tree)>, Reason> {
         let (planned, prepared) = (self.planned, self.prepared);
         let tree = prepared.tree.as_ref();
-        if let Some(message) = planned.refusal(|| folder.logins())? {
-            return Err(Reason::Refused(message));
-        }
-        if let Some(message) = tree.and_then(|tree| frozen::refusal_at_the_door(tree, planned)) {
+        if let Some(message) = planned.refusal(tree, || folder.logins())? {
             return Err(Reason::Refused(message));
         }
         // The entry before the record: by it the user's next login finds what is left, should everybody be killed.
@@ -225,7 +219,7 @@ impl<'a> Opening<'a> {
 
     /// Step 4: over to the module, which joins.
     fn hand_over(&self, channel: &Channel, namespaces: i32) -> Result<()> {
-        channel.send(&Reply::Ready(self.session(namespaces)), self.pidfd())?;
+        channel.send(&Reply::Ready(self.session(namespaces)), self.berth.pidfd())?;
         // One that comes too late must not be believed in by the module either: its berth is being rolled back.
         match self.acknowledgement(channel)? {
             Ack::Joined => Ok(()),
@@ -332,19 +326,9 @@ impl<'a> Opening<'a> {
             on_error: berth.on_error,
             namespaces,
             no_new_privs: berth.privileges.no_new_privs,
-            empty_bounding_set: user,
-            new_keyring: user,
             filter,
             rlimits: rlimits::of_application(&berth.rlimits),
             motd: motd::line(self.planned, self.less_tmp.is_some()),
-        }
-    }
-
-    fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        match &self.berth {
-            Berth::None => None,
-            Berth::Own(init) => Some(init.pidfd()),
-            Berth::Shared(membership) => membership.pidfd(),
         }
     }
 }
@@ -364,10 +348,11 @@ impl Opening<'_> {
                 return self.linger();
             }
         }
-        self.end_berth();
+        report(*id, self.berth.end());
         match sweep(tree.as_ref(), uid, *id) {
             Err(error) if is_only_held_up(&error, *id) => self.linger(),
             swept => {
+                self.berth = Berth::None;
                 self.over = true;
                 report(*id, swept.map_err(Error::from));
             }
@@ -384,7 +369,6 @@ impl Opening<'_> {
         report(id, lingers.map_err(Error::from));
     }
 
-    /// The session's.
     pub fn id(&self) -> SessionId {
         self.prepared.id
     }
@@ -394,21 +378,12 @@ impl Opening<'_> {
     pub fn is_rolled_back(&self) -> bool {
         self.over
     }
-
-    fn end_berth(&mut self) {
-        let uid = self.planned.login.uid;
-        match std::mem::replace(&mut self.berth, Berth::None) {
-            Berth::Shared(membership) => report(self.id(), membership.end(uid).map(drop)),
-            Berth::Own(init) => drop(init),
-            Berth::None => {}
-        }
-    }
 }
 
 impl Drop for Opening<'_> {
     fn drop(&mut self) {
         if !self.over {
-            self.end_berth();
+            report(self.id(), self.berth.end());
             let tree = self.prepared.tree.as_ref();
             sweep_until_nothing_is_left(tree, self.planned.login.uid, self.id());
         }

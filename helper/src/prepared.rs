@@ -18,9 +18,7 @@ pub struct Prepared {
     /// The hierarchy, where the session gets a cgroup in it; and systemd's in any case, since a user's caps there go with
     /// their last session, whichever that is.
     pub tree: Option<Tree>,
-    /// The session's id.
     pub id: SessionId,
-    /// The application.
     pub leader: Leader,
     /// The same process, by a descriptor that is readable once it has ended.
     pub leaders_end: OwnedFd,

@@ -73,18 +73,23 @@ pub struct Membership {
     /// Which login's it is.
     id: SessionId,
     folder: PathBuf,
+    /// Before the lock: this is gone when that is let go.
+    part: Part,
     /// Held until this session is cleaned up.
     session: Flock<File>,
     /// Held until this login ends.
     login: Option<Flock<File>>,
-    /// The init, in the session that made it.
-    held: Option<Init>,
-    /// The init, in a session that found it.
-    found: Option<OwnedFd>,
     init: Role,
     namespaces: NamespaceIds,
     /// Live berths of the same user's that it made this one beside, since they are others.
     beside: Vec<SessionId>,
+}
+
+/// What a session has of the init.
+#[derive(Debug)]
+enum Part {
+    Made(Init),
+    Found(OwnedFd),
 }
 
 impl Membership {
@@ -116,10 +121,9 @@ impl Membership {
         Ok(Some(Membership {
             id,
             folder: folder.into(),
+            part: Part::Found(pidfd),
             session,
             login: Some(lock_login(folder, id)?),
-            held: None,
-            found: Some(pidfd),
             init: entry.init,
             namespaces: entry.namespaces,
             beside: Vec::new(),
@@ -152,10 +156,9 @@ impl Membership {
         Ok(Membership {
             id,
             folder: folder.into(),
+            part: Part::Made(init),
             session,
             login: Some(lock_login(folder, id)?),
-            held: Some(init),
-            found: None,
             init: role,
             namespaces,
             beside,
@@ -171,24 +174,19 @@ impl Membership {
         })
     }
 
-    /// The init's descriptor.
-    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
-        let held = self.held.as_ref().map(Init::pidfd);
-        held.or_else(|| self.found.as_ref().map(AsFd::as_fd))
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        match &self.part {
+            Part::Made(init) => init.pidfd(),
+            Part::Found(pidfd) => pidfd.as_fd(),
+        }
     }
 
-    /// The init.
     pub fn init(&self) -> Role {
         self.init
     }
 
-    /// The berth's namespaces.
     pub fn namespaces(&self) -> NamespaceIds {
         self.namespaces
-    }
-
-    fn logins_file(&self) -> PathBuf {
-        logins_file(&self.folder, self.id)
     }
 
     /// Says that this login is over.
@@ -201,7 +199,7 @@ impl Membership {
 
     /// When the last login ended; `None` while one is on.
     pub fn all_logins_ended(&self) -> Option<SystemTime> {
-        let path = self.logins_file();
+        let path = logins_file(&self.folder, self.id);
         let file = match File::open(&path) {
             Ok(file) => file,
             // The berth itself is gone.
@@ -216,30 +214,24 @@ impl Membership {
             .ok()
     }
 
-    /// Whether [`Membership::end`] has nobody to wait for. If so nobody can come in any more.
-    pub fn can_end(&mut self) -> bool {
-        self.held.is_none() || self.session.relock(FlockArg::LockExclusiveNonblock).is_ok()
+    /// Whether [`Membership::end`] has nobody to wait for. If so nobody can come in any more. If not this one's lock is gone
+    /// (flock(2)), which nobody misses: no other session asks to be alone.
+    pub fn can_end(&self) -> bool {
+        let alone = || self.session.relock(FlockArg::LockExclusiveNonblock);
+        matches!(self.part, Part::Found(_)) || alone().is_ok()
     }
 
-    /// Waits until every other session of the berth has been cleaned up, and ends it. Returns at once
-    /// in a session that only joined. The init is killed, but may take its time to go.
-    pub fn end(mut self, uid: u32) -> Result<Option<Init>> {
-        let Some(init) = self.held.take() else {
-            return Ok(None);
-        };
-        let path = berth_file(&self.folder, self.id);
-        let session = self.session.relock(FlockArg::LockExclusive);
-        session.map_err(system(format!("lock {}", path.display())))?;
-        // Nobody is in, and nobody can come in: a login that finds the lock taken makes its own.
-        let _folder = UserFolder::lock(uid)?;
-        init.kill();
-        for path in [path, self.logins_file()] {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                removed => removed.map_err(file("remove", &path))?,
-            }
+    /// Waits until every other session of the berth has been cleaned up, and kills the init, which may take its time to go.
+    /// Returns at once in a session that only joined. To be kept until a sweep has removed the files: a login that finds the
+    /// lock taken makes a berth of its own.
+    pub fn end(&self) -> Result<()> {
+        if let Part::Made(init) = &self.part {
+            let path = berth_file(&self.folder, self.id);
+            let alone = self.session.relock(FlockArg::LockExclusive);
+            alone.map_err(system(format!("lock {}", path.display())))?;
+            init.kill();
         }
-        Ok(Some(init))
+        Ok(())
     }
 }
 

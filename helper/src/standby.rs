@@ -29,9 +29,7 @@ use crate::sys::{self, Cloned};
 /// What has to be undone if the worker is killed.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Traces {
-    /// The session's user.
     pub uid: u32,
-    /// The session.
     pub id: SessionId,
     /// The process that logs in, as it was before.
     pub leader: Leader,
@@ -146,7 +144,7 @@ pub fn go_to_who_reaps() {
     let parent = getppid().as_raw();
     // Root's own, and no setuid program either. One outside of this container is not seen, and no user's.
     match leader::uids(parent) {
-        Ok(Some(uids)) if uids.iter().any(|uid| uid != "0") => {}
+        Ok(Some(uids)) if uids != [0, 0] => {}
         _ => return,
     }
     let Ok(tree) = Tree::find() else { return };

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use berth_session::{Group, Line, Record, Role, Stat, Tree, status_of};
+use berth_session::{Group, Line, Record, Role, Tree, stat_of, status_of};
 
 use crate::error::{Result, file};
 use crate::leader::{patiently, uids};
@@ -92,10 +92,10 @@ fn moved(tree: &Tree, pid: i32, from: &Group, ended: &[Group]) -> Result<Option<
 
 /// A process that has not ended, and its parent. As long as both are the same, nobody else has their PIDs.
 fn look(pid: i32) -> Result<Option<(Role, i32)>> {
-    let stat = Stat::of(pid).map_err(file("look at", format!("/proc/{pid}")))?;
-    let alive = stat.filter(|stat| !matches!(stat.field(3), Some('Z' | 'X')));
+    let stat = stat_of(pid).map_err(file("look at", format!("/proc/{pid}")))?;
+    let alive = stat.filter(|stat| !stat.has_ended());
     Ok(alive.and_then(|stat| {
-        let start = stat.field(22)?;
+        let start = stat.start()?;
         Some((Role { pid, start }, stat.field(4)?))
     }))
 }
@@ -119,15 +119,15 @@ fn place_of(tree: &Tree, role: Role, parent: i32, ended: &[Group]) -> Result<Opt
         return Ok(Some(place));
     }
     // Its standby may be in a cgroup that a user can freeze.
-    if owner == "0" && program(role.pid).is_some_and(|its| program("self") == Some(its)) {
+    if owner == 0 && program(role.pid).is_some_and(|its| program("self") == Some(its)) {
         return Ok(Some(tree.keepers()));
     }
-    let theirs = |record: &&Record| owner != "0" && record.uid.to_string() == owner;
+    let theirs = |record: &&Record| owner != 0 && record.uid == owner;
     let has_session = records.iter().any(|record| theirs(&record));
     let in_its_namespace = status_of(parent, "NSpid").map_err(file_of(parent))?;
     let is_init = in_its_namespace.is_none_or(|pids| pids.split_whitespace().last() == Some("1"));
     let parents = uids(parent).map_err(file_of(parent))?;
-    let is_its = |[real, _]: [String; 2]| real == owner || (real == "0" && !has_session);
+    let is_its = |[real, _]: [u32; 2]| real == owner || (real == 0 && !has_session);
     let home = tree.of_process(parent)?;
     if !is_init && parents.is_some_and(is_its) {
         return Ok(home);

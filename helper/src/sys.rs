@@ -18,14 +18,12 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 /// What [`clone`] returns, once in each process.
 #[derive(Debug)]
 pub enum Cloned {
-    /// In the caller.
     Parent {
         /// The child, by its PID here.
         child: Pid,
         /// The child, by a descriptor that can never mean another process.
         pidfd: OwnedFd,
     },
-    /// In the child.
     Child,
 }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::time::Duration;
 
 use berth_protocol::is_invisible;
-use berth_session::{Group, Stat, Tree};
+use berth_session::{Group, Tree, stat_of};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -142,7 +142,7 @@ fn write(device: u64, uid: u32, line: &[u8]) -> Option<()> {
 
 /// A process's controlling terminal (proc_pid_stat(5), tty_nr).
 fn terminal_of(pid: i32) -> Option<u64> {
-    let device = Stat::of(pid).ok()??.field(7);
+    let device = stat_of(pid).ok()??.field(7);
     device.filter(|device| *device != 0)
 }
 

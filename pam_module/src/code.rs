@@ -7,11 +7,8 @@ use berth_protocol::{OnError, Phase};
 pub struct Code(pub i32);
 
 impl Code {
-    /// `PAM_SUCCESS`
     pub const SUCCESS: Code = Code(0);
-    /// `PAM_PERM_DENIED`
     pub const PERM_DENIED: Code = Code(6);
-    /// `PAM_SESSION_ERR`
     pub const SESSION_ERR: Code = Code(14);
     /// `PAM_IGNORE`: as if the line were not there. What authenticate, setcred and chauthtok return: a
     /// `required` line neither passes nor fails by it, and a `sufficient` one lets nobody in.

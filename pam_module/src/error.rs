@@ -13,7 +13,6 @@ pub enum Error {
     /// libpam did not give an item.
     #[error("cannot get {0:?} from libpam: code {1}")]
     Item(Item, i32),
-    /// The application named nobody.
     #[error("the application has not set PAM_USER")]
     NoUser,
     /// Nobody has a name or a terminal of this length.
@@ -31,17 +30,14 @@ pub enum Error {
     /// The helper could not be started at all.
     #[error("cannot start {}{}: {errno_text}", path.display(), step.map(|s| format!(" ({s})")).unwrap_or_default(), errno_text = errno.desc())]
     Start {
-        /// The program.
         path: PathBuf,
         /// What failed, where it was not exec itself.
         step: Option<&'static str>,
-        /// What the system said.
         errno: Errno,
     },
     /// The helper was started, but there is no answer from it.
     #[error("no answer from {}: {error}{}", path.display(), hint(error))]
     Answer {
-        /// The program.
         path: PathBuf,
         /// What came instead.
         error: ChannelError,
@@ -60,7 +56,6 @@ pub enum Error {
     Rlimit {
         /// The limit, as it was to become.
         rlimit: Rlimit,
-        /// What the system said.
         errno: Errno,
     },
     /// libpam did not take the environment variable.

@@ -13,7 +13,6 @@ use crate::sys::start::{Process, start};
 /// A helper that runs for this application. Dropped, it sees the end of its socket, and ends.
 #[derive(Debug)]
 pub struct Helper {
-    /// The socket to it.
     pub channel: Channel,
     process: Process,
     path: PathBuf,
@@ -40,9 +39,7 @@ fn from_now(span: Duration) -> Instant {
 /// A helper that has replied.
 #[derive(Debug)]
 pub struct Answered {
-    /// What it said.
     pub reply: Reply,
-    /// The helper.
     pub helper: Helper,
     /// The init's pidfd, where there is something to join.
     pub init: Option<OwnedFd>,

@@ -16,15 +16,10 @@ use crate::service::{Program, Threads};
 /// The PAM items that a request has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Item {
-    /// `PAM_SERVICE`
     Service,
-    /// `PAM_USER`
     User,
-    /// `PAM_TTY`
     Tty,
-    /// `PAM_RHOST`
     Rhost,
-    /// `PAM_RUSER`
     Ruser,
 }
 
@@ -46,7 +41,6 @@ pub enum Level {
 pub enum ExemptList {
     /// The installed one, and root.
     Installed,
-    /// Root alone.
     RootOnly,
 }
 
@@ -132,17 +126,14 @@ pub trait Host {
     /// Lets the helper go, and everything that came with the reply.
     fn hang_up(&mut self);
 
-    /// Where the application stands.
     fn working_directory(&mut self) -> Option<PathBuf>;
     /// Opens the namespaces that the application is in, of these kinds, to come back to them.
     fn remember_home(&mut self, namespaces: i32) -> Result<(), Errno>;
     /// setns(2) on the pidfd that came with the reply. `None`: none came.
     fn setns(&mut self, namespaces: i32) -> Option<Result<(), Errno>>;
-    /// `PR_SET_NO_NEW_PRIVS`
     fn no_new_privs(&mut self) -> Result<(), Errno>;
     /// Drops every capability from the bounding set.
     fn empty_bounding_set(&mut self) -> Result<(), Errno>;
-    /// Installs a seccomp filter.
     fn filter(&mut self, filter: &[Instruction]) -> Result<(), Errno>;
     /// Starts a new session keyring.
     fn new_keyring(&mut self) -> Result<(), Errno>;

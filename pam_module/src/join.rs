@@ -11,7 +11,7 @@ use crate::text::quoted;
 
 /// How far the application has been changed.
 #[derive(Debug)]
-enum Application {
+enum Extent {
     /// As it was, but for hard limits that were raised; these are the old ones. Going on without a berth
     /// is possible.
     Untouched(Vec<Rlimit>),
@@ -26,14 +26,14 @@ pub fn complete<H: Host>(
     user: &[u8],
     session: &Session,
 ) -> Verdict {
-    let mut application = Application::Untouched(Vec::new());
-    let entered = enter(host, session, &mut application)
+    let mut extent = Extent::Untouched(Vec::new());
+    let entered = enter(host, session, &mut extent)
         .and_then(|()| host.set_environment(&format!("BERTH_SESSION={}", session.id)))
-        .and_then(|()| limit(host, &session.rlimits, &mut application));
+        .and_then(|()| limit(host, &session.rlimits, &mut extent));
     if let Err(error) = entered {
         host.not_joined(error.to_string());
-        let verdict = match application {
-            Application::Untouched(raised) => {
+        let verdict = match extent {
+            Extent::Untouched(raised) => {
                 for old in raised {
                     // Lowering a hard limit needs no right, so this cannot fail.
                     let _ = host.set_rlimit(&old);
@@ -41,7 +41,7 @@ pub fn complete<H: Host>(
                 host.hang_up();
                 failure(host, session.on_error, &error)
             }
-            Application::Changed => denial(host, &error),
+            Extent::Changed => denial(host, &error),
         };
         remember(host, Phase::Session, user, verdict);
         return verdict;
@@ -70,17 +70,14 @@ pub fn complete<H: Host>(
 }
 
 /// The join contract.
-fn enter<H: Host>(
-    host: &mut H,
-    session: &Session,
-    application: &mut Application,
-) -> Result<(), Error> {
+fn enter<H: Host>(host: &mut H, session: &Session, extent: &mut Extent) -> Result<(), Error> {
     let failed = |step| move |errno| Error::Join(step, errno);
+    let user = session.namespaces & libc::CLONE_NEWUSER != 0;
     // By its path: a descriptor would keep the application's foot in the old mount namespace.
     let directory = host.working_directory();
-    raise(host, &session.rlimits, application)?;
+    raise(host, &session.rlimits, extent)?;
     if session.namespaces != 0 {
-        if session.namespaces & libc::CLONE_NEWUSER == 0 {
+        if !user {
             // Without a user namespace the way back exists, and the `close` line needs it.
             host.remember_home(session.namespaces)
                 .map_err(failed(Step::RememberNamespaces))?;
@@ -89,28 +86,28 @@ fn enter<H: Host>(
         host.setns(session.namespaces)
             .ok_or(Error::NoPidfd)?
             .map_err(failed(Step::Setns))?;
-        *application = Application::Changed;
+        *extent = Extent::Changed;
     }
     // First, since the filter may need it, and since UID 0 is mapped: it is the boundary.
     if session.no_new_privs {
         host.no_new_privs().map_err(failed(Step::NoNewPrivs))?;
-        *application = Application::Changed;
+        *extent = Extent::Changed;
     }
     // After setns, which refills it.
-    if session.empty_bounding_set {
+    if user {
         // Drops one by one, so even a failure may have changed something.
-        *application = Application::Changed;
+        *extent = Extent::Changed;
         host.empty_bounding_set()
             .map_err(failed(Step::BoundingSet))?;
     }
     if !session.filter.is_empty() {
         host.filter(&session.filter).map_err(failed(Step::Filter))?;
-        *application = Application::Changed;
+        *extent = Extent::Changed;
     }
     // After setns, so that it belongs to the new user namespace; before it, the old one would stay readable.
-    if session.new_keyring {
+    if user {
         host.new_keyring().map_err(failed(Step::Keyring))?;
-        *application = Application::Changed;
+        *extent = Extent::Changed;
     }
     if session.namespaces & libc::CLONE_NEWNS != 0 {
         let restored = directory.is_some_and(|path| host.change_directory(&path).is_ok());
@@ -125,11 +122,7 @@ fn enter<H: Host>(
 
 /// Raises the hard limits that are below the policy's: inside a user namespace nobody may. No soft limit
 /// changes, so the rest of the join is not held up by one.
-fn raise<H: Host>(
-    host: &mut H,
-    rlimits: &[Rlimit],
-    application: &mut Application,
-) -> Result<(), Error> {
+fn raise<H: Host>(host: &mut H, rlimits: &[Rlimit], extent: &mut Extent) -> Result<(), Error> {
     for rlimit in rlimits {
         let old = host.rlimit(rlimit)?;
         if rlimit.hard > old.hard {
@@ -137,7 +130,7 @@ fn raise<H: Host>(
                 soft: old.soft,
                 ..rlimit.clone()
             })?;
-            if let Application::Untouched(raised) = application {
+            if let Extent::Untouched(raised) = extent {
                 raised.push(old);
             }
         }
@@ -147,14 +140,10 @@ fn raise<H: Host>(
 
 /// Sets the limits. Only lowers hard ones, which needs no right. Last, because the join opens files and
 /// allocates memory, and there may be none left for that.
-fn limit<H: Host>(
-    host: &mut H,
-    rlimits: &[Rlimit],
-    application: &mut Application,
-) -> Result<(), Error> {
+fn limit<H: Host>(host: &mut H, rlimits: &[Rlimit], extent: &mut Extent) -> Result<(), Error> {
     for rlimit in rlimits {
         host.set_rlimit(rlimit)?;
-        *application = Application::Changed;
+        *extent = Extent::Changed;
     }
     Ok(())
 }

@@ -14,7 +14,6 @@ use crate::sys::held::Held;
 pub struct Kept {
     /// Whom it is about: an application may go on to another user with the same handle.
     pub user: Vec<u8>,
-    /// What was decided.
     pub verdict: Verdict,
     /// By which file, where the line names one.
     pub policy: Option<Vec<u8>>,

@@ -47,7 +47,6 @@ pub struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Nothing is open yet.
     pub fn new(application: &'a Application) -> Live<'a> {
         Live {
             application,

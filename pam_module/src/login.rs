@@ -163,50 +163,42 @@ fn ask<H: Host>(host: &mut H, arguments: &Arguments, request: &Request) -> Verdi
         (Ok(Reply::Ready(session)), Phase::Session) => {
             return join::complete(host, arguments, &request.user, &session);
         }
-        (Ok(Reply::Ready(_)), Phase::Account) => {
-            let message = String::from("the helper made a session where only a decision was due");
-            host.not_joined(message.clone());
-            host.hang_up();
-            failure(host, request.on_error, &Error::Helper(message))
-        }
-        (Ok(Reply::Kept), _) => {
-            host.hang_up();
-            let message = "the helper keeps a session that was never joined".into();
-            failure(host, request.on_error, &Error::Helper(message))
-        }
         // The helper waits for the session's request, which then costs no second start.
         (Ok(Reply::Untouched), Phase::Account) => Verdict::Pass,
-        (Ok(Reply::Untouched), Phase::Session) => {
+        (reply, _) => {
             host.hang_up();
-            Verdict::Pass
-        }
-        (Ok(Reply::Refused { message }), _) => {
-            host.hang_up();
-            let user = quoted(&request.user);
-            host.log(
-                Level::Notice,
-                &format!("login of {user} refused by the policy"),
-            );
-            if let Some(message) = message.filter(|_| !arguments.quiet) {
-                host.tell(&message);
+            match reply {
+                Ok(Reply::Untouched) => Verdict::Pass,
+                Ok(Reply::Refused { message }) => refused(host, arguments, request, message),
+                Ok(Reply::Failed { on_error, message }) => {
+                    failure(host, on_error, &Error::Helper(message))
+                }
+                // No helper of this version gives these.
+                Ok(Reply::Ready(_) | Reply::Kept) => {
+                    let message = "the helper has a session where none was asked for or joined";
+                    failure(host, request.on_error, &Error::Helper(message.into()))
+                }
+                Err(error) => failure(host, request.on_error, &error),
             }
-            Verdict::Refused
-        }
-        (Ok(Reply::Failed { on_error, message }), _) => {
-            host.hang_up();
-            failure(
-                host,
-                on_error.unwrap_or(request.on_error),
-                &Error::Helper(message),
-            )
-        }
-        (Err(error), _) => {
-            host.hang_up();
-            failure(host, request.on_error, &error)
         }
     };
     remember(host, request.phase, &request.user, verdict);
     verdict
+}
+
+/// What the user is told of a refusal is the policy's.
+fn refused<H: Host>(
+    host: &mut H,
+    arguments: &Arguments,
+    request: &Request,
+    message: Option<String>,
+) -> Verdict {
+    let line = format!("login of {} refused by the policy", quoted(&request.user));
+    host.log(Level::Notice, &line);
+    if let Some(message) = message.filter(|_| !arguments.quiet) {
+        host.tell(&message);
+    }
+    Verdict::Refused
 }
 
 /// Keeps a decision for a second line of ours in the same stack.

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
-use berth_protocol::{INIT, namespace};
+use berth_protocol::{INIT, Stat, namespace};
 use serde::Deserialize;
 
 use crate::login::LONGEST_ITEM;
@@ -87,7 +87,11 @@ impl Record {
         };
         let pid = if under_init { 1 } else { init.pid };
         match fs::read(proc.join(pid.to_string()).join("stat")) {
-            Ok(stat) => start(&stat).is_some_and(|start| start != Some(init.start)),
+            Ok(stat) => {
+                let stat = Stat::parse(&stat);
+                let start = stat.start();
+                stat.has_ended() || start.is_some_and(|start| start != init.start)
+            }
             Err(error) => {
                 let gone = [libc::ENOENT, libc::ESRCH];
                 error
@@ -96,17 +100,6 @@ impl Record {
             }
         }
     }
-}
-
-/// When a process was started, if it has not ended; none of what is no such text.
-fn start(stat: &[u8]) -> Option<Option<u64>> {
-    let stat = String::from_utf8_lossy(stat);
-    // The name in parentheses may contain anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace();
-    let has_ended = matches!(fields.next()?, "Z" | "X");
-    let start = fields.nth(18)?.parse().ok()?;
-    Some((!has_ended).then_some(start))
 }
 
 /// The process's namespaces, as inode numbers.
@@ -143,7 +136,6 @@ impl Namespaces {
 static OUTSIDE: Outside = Outside::new(None);
 type Outside = Mutex<Option<Namespaces>>;
 
-/// Looks at this process.
 pub fn nested(user: &[u8]) -> Nested {
     nested_in(Path::new("/proc"), Path::new(RECORDS), &OUTSIDE, user)
 }

@@ -6,7 +6,6 @@ use berth_protocol::service::{MANAGER, is_joined, is_never_joined};
 /// How many threads the application has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
-    /// Just this one.
     One,
     /// More, or /proc does not say: setns is then not tried, since it could half succeed.
     MoreOrUnknown,
@@ -19,7 +18,6 @@ pub enum Program {
     Berth,
     /// systemd, which opens a session for a unit's `PAMName=` and execs in place.
     Systemd,
-    /// Another.
     Other,
 }
 

@@ -497,7 +497,7 @@ fn answer(dir: &Path, part: &str, channel: &Channel, phase: Phase) {
             channel.send(&Reply::Refused { message }, None).unwrap();
         }
         ("fail", _) => {
-            let (on_error, message) = (None, "one\ntwo\x1b[2J".into());
+            let (on_error, message) = (OnError::Deny, "one\ntwo\x1b[2J".into());
             channel
                 .send(&Reply::Failed { on_error, message }, None)
                 .unwrap();
@@ -532,8 +532,6 @@ fn keep(dir: &Path, part: &str, channel: &Channel) {
         on_error: OnError::Allow,
         namespaces,
         no_new_privs: power,
-        empty_bounding_set: power,
-        new_keyring: power,
         filter: if power { vec![allow] } else { vec![] },
         rlimits: vec![],
         motd: (part == "greets").then(|| "x".repeat(600)),
@@ -552,7 +550,7 @@ fn keep(dir: &Path, part: &str, channel: &Channel) {
     let reply = match &ack {
         Ack::Joined => Reply::Kept,
         Ack::Failed { message } => Reply::Failed {
-            on_error: None,
+            on_error: OnError::Deny,
             message: message.clone(),
         },
     };

@@ -1,6 +1,7 @@
 //! The conversation between Berth's PAM module and its helper.
 //!
-//! One `SOCK_SEQPACKET` socket pair, four messages, in this order:
+//! One `SOCK_SEQPACKET` socket pair. An account phase is the first two of these messages, and a session all four, in this
+//! order:
 //!
 //! 1. module → helper: [`Request`], all that the module knows of the login;
 //! 2. helper → module: [`Reply`], with the init's pidfd attached where there are namespaces to join;
@@ -37,12 +38,14 @@ mod namespace;
 #[path = "../../tests/src/own_folder.rs"]
 mod own_folder;
 pub mod service;
+mod stat;
 
 pub use channel::{ANOTHER_VERSION, Channel, ChannelError, VERSION, past_standard};
 pub use filter::install_filter;
 pub use keyring::new_session_keyring;
 pub use message::{Ack, Instruction, JoinAbility, OnError, Phase, Reply, Request, Rlimit, Session};
 pub use namespace::namespace;
+pub use stat::Stat;
 
 /// What the init of a berth is called in /proc/1/comm. Nobody else can be PID 1 in there.
 pub const INIT: &CStr = c"berth-init";

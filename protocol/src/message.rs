@@ -68,7 +68,7 @@ pub struct Request {
     pub policy: Option<Vec<u8>>,
     /// Whether the application can be put into namespaces.
     pub join: JoinAbility,
-    /// What becomes of the login where the policy cannot be read, for its count.
+    /// What becomes of the login where the policy cannot be read.
     pub on_error: OnError,
 }
 
@@ -85,9 +85,8 @@ pub enum Reply {
     },
     /// The policy could not be carried out; everything is rolled back.
     Failed {
-        /// What the policy says to do then; `None` where it could not be read, so that the module's
-        /// own argument counts.
-        on_error: Option<OnError>,
+        /// What the policy says to do then; where it could not be read, what the request says.
+        on_error: OnError,
         /// For the log.
         message: String,
     },
@@ -111,10 +110,6 @@ pub struct Session {
     pub namespaces: i32,
     /// Set `PR_SET_NO_NEW_PRIVS`.
     pub no_new_privs: bool,
-    /// Drop every capability from the bounding set (setns into a user namespace refills it).
-    pub empty_bounding_set: bool,
-    /// Start a new session keyring.
-    pub new_keyring: bool,
     /// A seccomp filter to install; empty for none.
     pub filter: Vec<Instruction>,
     /// Resource limits to set.
@@ -188,8 +183,6 @@ mod tests {
             on_error: OnError::Deny,
             namespaces: 0x1000_0000,
             no_new_privs: true,
-            empty_bounding_set: false,
-            new_keyring: true,
             filter: vec![Instruction {
                 code: 0x1234,
                 jt: 5,
@@ -221,7 +214,7 @@ mod tests {
                 message: Some(message()),
             }),
             bytes(&Reply::Failed {
-                on_error: Some(OnError::Allow),
+                on_error: OnError::Allow,
                 message: message(),
             }),
             bytes(&ready),
@@ -229,7 +222,7 @@ mod tests {
             bytes(&Ack::Joined),
             bytes(&Ack::Failed { message: message() }),
         ];
-        assert_eq!(VERSION, 5);
+        assert_eq!(VERSION, 6);
         assert_eq!(
             shapes,
             [
@@ -239,8 +232,8 @@ mod tests {
                 "0001",
                 "00",
                 "0101016d",
-                "020100016d",
-                "03013101808080800201000101b4240506f8acd1910101016e07080901016d",
+                "0200016d",
+                "0301310180808080020101b4240506f8acd1910101016e07080901016d",
                 "04",
                 "00",
                 "01016d",

@@ -86,7 +86,7 @@ pub use id::SessionId;
 pub use kernel_text::{kernel_bytes, kernel_text};
 pub use leftovers::Leftover;
 pub use log::Line;
-pub use process::{Role, Stat, is_outside, process_file, runs_no_helper, status_of};
+pub use process::{Role, is_outside, process_file, runs_no_helper, stat_of, status_of};
 pub use record::{NamespaceIds, RECORDS, Record, STATE, State};
 pub use regular::{open_file, read_file, remove_file, replace_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep, sweep_until};

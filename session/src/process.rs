@@ -3,9 +3,8 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::str::FromStr;
 
-use berth_protocol::INIT;
+use berth_protocol::{INIT, Stat};
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
@@ -65,36 +64,19 @@ pub fn is_outside() -> io::Result<bool> {
 
 /// When a process was started that has not ended.
 pub(crate) fn start_of(pid: i32) -> io::Result<Option<u64>> {
-    let started = |stat: Stat| {
-        let has_ended = matches!(stat.field(3), Some('Z' | 'X'));
-        stat.field(22).filter(|_| !has_ended)
-    };
-    Ok(Stat::of(pid)?.and_then(started))
+    let stat = stat_of(pid)?.filter(|stat| !stat.has_ended());
+    Ok(stat.and_then(|stat| stat.start()))
 }
 
 /// The parent of a process.
 pub(crate) fn parent_of(pid: i32) -> Option<i32> {
-    Stat::of(pid).ok()??.field(4)
+    stat_of(pid).ok()??.field(4)
 }
 
-/// /proc/PID/stat (proc_pid_stat(5)).
-#[derive(Debug)]
-pub struct Stat(String);
-
-impl Stat {
-    /// None where there is no such process.
-    pub fn of(pid: i32) -> io::Result<Option<Stat>> {
-        let stat = process_file(pid, "stat")?;
-        Ok(stat.map(|stat| Stat(String::from_utf8_lossy(&stat).into_owned())))
-    }
-
-    /// A field, by its number; from 3 on, behind the name.
-    pub fn field<N: FromStr>(&self, number: usize) -> Option<N> {
-        // The name in parentheses may contain anything.
-        let (_, fields) = self.0.rsplit_once(')')?;
-        let mut fields = fields.split_whitespace();
-        fields.nth(number.checked_sub(3)?)?.parse().ok()
-    }
+/// /proc/PID/stat; none where there is no such process.
+pub fn stat_of(pid: i32) -> io::Result<Option<Stat>> {
+    let stat = process_file(pid, "stat")?;
+    Ok(stat.map(|stat| Stat::parse(&stat)))
 }
 
 /// A line of /proc/PID/status, by its name (proc_pid_status(5)); none where there is no such process.

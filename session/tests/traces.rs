@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use berth_protocol::{Instruction, install_filter};
 use berth_session::systemd::{take_back, who_goes_on};
 use berth_session::{
-    Backend, Leftover, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, Stat,
-    State, Tree, UserFolder, make_private_tmp, private_tmp, sweep, sweep_until,
+    Backend, Leftover, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, State,
+    Tree, UserFolder, make_private_tmp, private_tmp, stat_of, sweep, sweep_until,
 };
 
 #[path = "../../tests/src/apart.rs"]
@@ -458,8 +458,8 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         let (mut setuid, mut zombie) = (start(), start());
         // And never wait for it.
         zombie.kill().unwrap();
-        let stat = || Stat::of(zombie.id() as i32).unwrap().unwrap();
-        while stat().field::<char>(3) != Some('Z') {
+        let stat = || stat_of(zombie.id() as i32).unwrap().unwrap();
+        while !stat().has_ended() {
             std::thread::sleep(Duration::from_millis(1));
         }
         // One that began after the look is none.

@@ -2,6 +2,7 @@
 
 use std::process::{Child, Command, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
 use berth_tests::{Background, Door, Machine, Policy, Process, Stack, becomes, eventually};
@@ -49,6 +50,26 @@ fn logins_that_race_make_one_berth_and_the_last_one_out_ends_it() {
             assert_eq!(said.len(), 1, "{said:?}");
             machine.assert_nothing_left(&before);
         }
+    });
+}
+
+/// Somebody holds the user's lock for longer than a session's end waits for it.
+#[test]
+fn a_berth_ends_with_its_last_login_although_its_users_lock_is_held_and_that_is_said() {
+    Machine::run(|machine| {
+        shared(machine);
+        let before = machine.settled();
+        let (login, _) = machine.stay("alice");
+        let folder = format!("/run/berth/users/{}", machine.uid("alice"));
+        let folder = std::fs::File::open(folder).unwrap();
+        let lock = Flock::lock(folder, FlockArg::LockExclusive).unwrap();
+        login.end();
+        let inits = || Process::named("berth-init").into_iter();
+        assert!(eventually(|| inits().all(Process::is_zombie)));
+        let line = machine.logged("cannot lock");
+        assert!(line.contains("sweep session="), "{line}");
+        drop(lock);
+        machine.assert_nothing_left(&before);
     });
 }
 

@@ -17,6 +17,7 @@ berth_tests::cases_of_debians! {
     what_an_account_phase_leaves_is_taken_back_by_the_worker_alone
     what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed
     what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_worker_is_killed
+    an_account_phase_leaves_no_process_although_its_users_lock_is_never_let_go
     caps_go_with_a_users_last_session_also_where_that_has_no_cgroup
     an_account_phase_alone_leaves_nothing
     a_killed_part_of_a_capped_login_leaves_nothing_under_systemd

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use berth_config::value::{PathGlob, names_match};
 use berth_config::{Look, Process, file_is_roots};
-use berth_session::{Group, Stat, memory_in_use};
+use berth_session::{Group, memory_in_use, stat_of};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
@@ -52,7 +52,7 @@ fn pids(group: &Group) -> Vec<i32> {
 }
 
 fn process(pid: i32, programs: &mut Programs<'_>) -> Option<Process> {
-    let stat = Stat::of(pid).ok()??;
+    let stat = stat_of(pid).ok()??;
     let ticks = ticks_per_second()?;
     let time = |one: usize, other: usize| {
         let sum = stat.field::<u64>(one)?.saturating_add(stat.field(other)?);

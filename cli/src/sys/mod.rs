@@ -141,7 +141,7 @@ pub fn has_file_capabilities(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use berth_session::Stat;
+    use berth_session::stat_of;
     use nix::sys::signal::kill;
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork};
@@ -159,7 +159,7 @@ mod tests {
                 unsafe { libc::_exit(signal.unwrap_or(255)) }
             }
         };
-        let state = || Stat::of(child.as_raw()).unwrap().unwrap().field(3);
+        let state = || stat_of(child.as_raw()).unwrap().unwrap().field(3);
         while state() != Some('S') {
             std::thread::yield_now();
         }

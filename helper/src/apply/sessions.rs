@@ -3,8 +3,7 @@
 use berth_config::outcome::{Caps, CgroupPlace, MissingController, Outcome};
 use berth_session::{Applied, Group, Record, Tree, Whose};
 
-use super::work::Work;
-use crate::cgroupfs::live::UserCaps;
+use super::work::{Wanted, Work};
 use crate::error::Result;
 use crate::settings::{self, How, Setting};
 use crate::systemd::live::bring_scope;
@@ -18,28 +17,33 @@ pub struct Own<'r> {
 }
 
 impl Own<'_> {
-    fn told(&self) -> Applied {
-        Applied::to(Whose::Session {
+    /// Brings its cgroup up to date, once its user's are as `wanted`, by its own answer to a controller that is missing. Nothing is
+    /// told of one that has ended. For more than a look the caller holds the lock on the user's folder.
+    pub fn bring(&self, tree: &Tree, wanted: &Wanted, how: How) -> Option<Applied> {
+        if !self.group.exists() {
+            return None;
+        }
+        let how = How {
+            missing_controller: self.missing,
+            ..how
+        };
+        let mut told = Applied::to(Whose::Session {
             id: self.record.id,
             user: self.record.user.clone(),
-        })
-    }
-
-    /// Brings its cgroup up to date, once its user's are.
-    pub fn bring(&self, user: &UserCaps, how: How, told: &mut Applied) -> Result<()> {
-        user.bring_session(&self.group, &self.settings, how, told);
-        Ok(())
-    }
-
-    /// The same where it is a scope of systemd's. The caller holds the lock on the user's folder.
-    pub fn bring_scope(
-        &self,
-        tree: &Tree,
-        user: &[Setting],
-        how: How,
-        told: &mut Applied,
-    ) -> Result<()> {
-        bring_scope(tree, &self.group, user, &self.settings, how, told)
+        });
+        let (group, settings) = (&self.group, &self.settings);
+        let brought = match wanted {
+            Wanted::Cgroupfs(user) => {
+                user.bring_session(group, settings, how, &mut told);
+                Ok(())
+            }
+            Wanted::Systemd(user) => bring_scope(tree, group, user, settings, how, &mut told),
+        };
+        match brought {
+            Ok(()) => Some(told),
+            Err(_) if !group.exists() => None, // It has just ended.
+            Err(error) => Some(told.failed(error)),
+        }
     }
 }
 
@@ -75,26 +79,5 @@ impl Work<'_> {
             });
         }
         Ok(all)
-    }
-}
-
-/// Brings each session up to date that is still there, by its own answer to a controller that is missing.
-pub fn each(
-    all: &[Own<'_>],
-    how: How,
-    of_sessions: &mut Vec<Applied>,
-    bring: impl Fn(&Own<'_>, How, &mut Applied) -> Result<()>,
-) {
-    for one in all.iter().filter(|one| one.group.exists()) {
-        let how = How {
-            missing_controller: one.missing,
-            ..how
-        };
-        let mut told = one.told();
-        match bring(one, how, &mut told) {
-            Ok(()) => of_sessions.push(told),
-            Err(_) if !one.group.exists() => {} // It has just ended.
-            Err(error) => of_sessions.push(told.failed(error)),
-        }
     }
 }

@@ -10,12 +10,12 @@ use nix::errno::Errno;
 use nix::unistd::{Uid, User};
 
 use super::Arguments;
-use super::sessions::each;
+use super::sessions::Own;
 use crate::basis::Source;
 use crate::cgroupfs::live::{UserCaps, bring_many, bring_protection};
 use crate::error::{Error, Result, system};
 use crate::settings::{self, How, Setting};
-use crate::systemd::live::{Kept, bring, bring_user};
+use crate::systemd::live::{Origin, bring, bring_user};
 
 /// What there is to go by.
 pub struct Work<'a> {
@@ -28,7 +28,7 @@ pub struct Work<'a> {
 }
 
 /// A user's caps, for who sets them.
-enum Wanted {
+pub enum Wanted {
     Cgroupfs(UserCaps),
     Systemd(Vec<Setting>),
 }
@@ -130,37 +130,30 @@ impl<'a> Work<'a> {
             Backend::Cgroupfs => Wanted::Cgroupfs(UserCaps::new(&caps, self.tree)?),
             Backend::Systemd => Wanted::Systemd(settings::of(&caps, self.tree)?),
         };
-        if let (Wanted::Cgroupfs(user), true) = (&wanted, how.dry_run) {
-            // Only a look: no folder is made, and no login held up. What systemd had before stands in the folder.
-            user.bring(self.tree, uid, how, told)?;
-            each(&own, how, of_sessions, |one, how, told| {
-                one.bring(user, how, told)
-            });
-            return Ok(());
-        }
-        let folder = UserFolder::lock_within(uid, &self.patience)?;
-        // Whoever came meanwhile has their caps from their own login.
-        let is_as_before = folder.sessions()?.is_empty() == records.is_empty();
-        if !is_as_before || records.is_empty() && !systemd::goes_on(uid) {
-            return Ok(folder.remove_if_empty()?);
-        }
-        match wanted {
-            Wanted::Cgroupfs(user) => {
-                user.bring(self.tree, uid, how, told)?;
-                each(&own, how, of_sessions, |one, how, told| {
-                    one.bring(&user, how, told)
-                });
+        // Where it is a look only no folder is made, and no login held up; but what systemd had before stands in the folder.
+        let folder = match (&wanted, how.dry_run) {
+            (Wanted::Cgroupfs(_), true) => None,
+            _ => Some(UserFolder::lock_within(uid, &self.patience)?),
+        };
+        if let Some(folder) = &folder {
+            // Whoever came meanwhile has their caps from their own login.
+            let is_as_before = folder.sessions()?.is_empty() == records.is_empty();
+            if !is_as_before || records.is_empty() && !systemd::goes_on(uid) {
+                return Ok(folder.remove_if_empty()?);
             }
-            Wanted::Systemd(settings) => {
+        }
+        match (&wanted, &folder) {
+            (Wanted::Cgroupfs(user), _) => user.bring(self.tree, uid, how, told)?,
+            (Wanted::Systemd(settings), Some(folder)) => {
                 // Read again under the lock: a login may have come meanwhile, and the slices of all need not be looked through.
                 let records = UserFolder::records_of(uid).into_iter();
                 let pools: Vec<_> = records.filter_map(|record| record.pool).collect();
-                bring_user(self.tree, &folder, (uid, &pools), &settings, how, told)?;
-                each(&own, how, of_sessions, |one, how, told| {
-                    one.bring_scope(self.tree, &settings, how, told)
-                });
+                bring_user(self.tree, folder, (uid, &pools), settings, how, told)?;
             }
+            (Wanted::Systemd(_), None) => {} // it has the lock
         }
+        let bring = |one: &Own<'_>| one.bring(self.tree, &wanted, how);
+        of_sessions.extend(own.iter().filter_map(bring));
         Ok(())
     }
 
@@ -280,13 +273,13 @@ impl<'a> Work<'a> {
                 _ if !group.exists() => Ok(()),
                 (Backend::Cgroupfs, _) => bring_many(group, &settings, self.how, &mut told),
                 (Backend::Systemd, Some(_)) => {
-                    let kept = Kept::Transient;
-                    bring(self.tree, group, kept, &settings, self.how, &mut told)
+                    let origin = Origin::Transient;
+                    bring(self.tree, group, origin, &settings, self.how, &mut told)
                 }
                 (Backend::Systemd, None) => {
                     let folder = UserFolder::lock_everyone()?;
-                    let kept = Kept::Before(&folder);
-                    bring(self.tree, group, kept, &settings, self.how, &mut told)?;
+                    let origin = Origin::Before(&folder);
+                    bring(self.tree, group, origin, &settings, self.how, &mut told)?;
                     Ok(folder.remove_if_empty()?)
                 }
             }

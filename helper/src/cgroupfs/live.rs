@@ -8,7 +8,7 @@ use berth_session::{Applied, Group, Tree};
 
 use super::protection;
 use crate::error::Result;
-use crate::settings::standing::{Standing, is_unset, standing, unset, whole};
+use crate::settings::standing::{Standing, is_unset, make_room, unset, whole};
 use crate::settings::{How, Setting, UserTasks, but_tasks, missing, of_this_kernel};
 
 /// What there is to set on a user's cgroups. Made before any lock is taken: finding the disk behind a path may
@@ -20,7 +20,6 @@ pub struct UserCaps {
 }
 
 impl UserCaps {
-    /// Works it out.
     pub fn new(caps: &Caps, tree: &Tree) -> Result<UserCaps> {
         Ok(UserCaps {
             own: but_tasks(caps, tree)?,
@@ -102,16 +101,14 @@ pub fn bring_protection(group: &Group, settings: &[Setting]) -> Result<()> {
     protection::cover(group, &unset().collect::<Vec<_>>(), settings)
 }
 
-fn tasks(set: &[Setting]) -> Vec<Setting> {
-    match set.is_empty() {
-        true => unset().filter(|one| one.file == "pids.max").collect(),
-        false => set.to_vec(),
-    }
+fn tasks(set: Option<Setting>) -> Vec<Setting> {
+    let no_cap = || unset().find(|one| one.file == "pids.max");
+    set.or_else(no_cap).into_iter().collect()
 }
 
 fn bring(group: &Group, settings: &[Setting], how: How, told: &mut Applied) {
     for setting in of_this_kernel(group, settings) {
-        let from = match standing(group, setting, how.lowering()) {
+        let from = match make_room(group, setting, how.lowering()) {
             Standing::Same => continue,
             Standing::NoFile if is_unset(setting) || !group.exists() => continue,
             Standing::NoFile => {

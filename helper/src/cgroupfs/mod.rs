@@ -34,7 +34,6 @@ pub struct Plan {
 /// A session's place in the tree.
 #[derive(Debug)]
 pub struct Place {
-    /// The session's cgroup.
     pub group: Group,
     /// Caps that are not in force, one line each, where the policy says to go on without them.
     pub missing: Vec<String>,
@@ -89,7 +88,7 @@ impl Plan {
         }
         let whom = format!("user {}", self.uid);
         writer.write_all(&whom, &user, &self.user)?;
-        writer.write_all(&whom, &user, self.tasks.with_reserve())?;
+        writer.write_all(&whom, &user, self.tasks.with_reserve().as_slice())?;
         let mut below = self.user.clone();
         if let Some((group, settings)) = pool_above {
             protection::cover(&group, &below, settings)?;
@@ -99,10 +98,10 @@ impl Plan {
 
         let [sessions, rescue] = Tree::parts(&user);
         sessions.create()?;
-        writer.write_all(&whom, &sessions, self.tasks.cap())?;
+        writer.write_all(&whom, &sessions, self.tasks.cap().as_slice())?;
         let part = if self.tasks.are_used_up(&sessions) {
             rescue.create()?;
-            writer.write_all(&whom, &rescue, self.tasks.reserve())?;
+            writer.write_all(&whom, &rescue, self.tasks.reserve().as_slice())?;
             rescue
         } else {
             sessions
@@ -148,7 +147,7 @@ impl Writer<'_> {
     fn write(&mut self, whom: &str, group: &Group, setting: &Setting) -> Result<()> {
         let reason = match self.available.reason_against(setting.controller) {
             Some(reason) => reason,
-            None => match standing::standing(group, setting, Lowering::LetGo) {
+            None => match standing::make_room(group, setting, Lowering::LetGo) {
                 // What is in force already is not written again: the kernel may take its time over it.
                 Standing::Same => return Ok(()),
                 Standing::InUse(reason) => {

@@ -157,7 +157,7 @@ fn what_the_kernel_has_in_its_own_words_is_not_written_again_and_what_it_hides_i
             "memory.swap.max",
             value,
         );
-        standing::standing(tree.root(), &swap, Lowering::Look)
+        standing::standing(tree.root(), &swap)
     };
     assert_eq!(standing("max"), Standing::NoFile);
     loop_at("memory.swap.max");

@@ -187,7 +187,7 @@ fn what_is_not_enforced_changes_nothing_and_the_log_has_what_would_be() {
 #[test]
 fn as_many_sessions_as_max_sessions_are_open_and_no_more() {
     let mut planned = planned("sessions", "", CAPS);
-    let refusal = |planned: &Planned, logins| planned.refusal(|| Ok(logins)).unwrap();
+    let refusal = |planned: &Planned, logins| planned.refusal(None, || Ok(logins)).unwrap();
     assert_eq!(refusal(&planned, 1), None);
     for logins in [2, 3] {
         assert_eq!(

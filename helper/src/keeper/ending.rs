@@ -92,7 +92,6 @@ impl Keeper {
 
     /// Ends the berth, removes every trace, and tells what the session has used.
     pub(super) fn end(mut self, begun: Instant, early: Usage) {
-        let uid = self.record.uid;
         if let Some(group) = self.group.clone().filter(|group| self.is_populated(group)) {
             self.kill(&group);
         }
@@ -109,30 +108,19 @@ impl Keeper {
         let group = self.group.as_ref().filter(|group| group.exists());
         let usage = group.map(Usage::of).unwrap_or_default().or(early);
         // Who made a shared berth ends it after all others who are in it, which may take weeks.
-        let waits = match &mut self.berth {
-            Berth::Shared(membership) => !membership.can_end(),
-            Berth::None | Berth::Own(_) => false,
-        };
+        let waits = matches!(&self.berth, Berth::Shared(membership) if !membership.can_end());
         if waits {
             self.tell_the_end(&end, &usage);
         }
-        let init = match std::mem::replace(&mut self.berth, Berth::None) {
-            Berth::Shared(membership) => membership.end(uid),
-            Berth::Own(init) => {
-                init.kill();
-                Ok(Some(init))
-            }
-            Berth::None => Ok(None),
-        };
-        if let Err(error) = &init {
+        if let Err(error) = self.berth.end() {
             self.line("end").field("error", error).error();
         }
-        sweep_until_nothing_is_left(self.tree.as_ref(), uid, self.record.id);
+        sweep_until_nothing_is_left(self.tree.as_ref(), self.record.uid, self.record.id);
         // After everything else: a disk that fails or hangs costs a record, and no clean-up.
         if !waits {
             self.tell_the_end(&end, &usage);
         }
-        drop(init); // Last, because it may have to wait.
+        drop(self.berth); // Last, because it may have to wait.
     }
 
     /// Tells the log and the accounting of the session's end, and what it has used.

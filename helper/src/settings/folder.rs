@@ -12,7 +12,6 @@ impl Folder {
         fs::read_to_string(self.join(file)).unwrap()
     }
 
-    /// It as a cgroup.
     pub fn group(&self) -> Group {
         self.to_path_buf().into()
     }

@@ -9,7 +9,6 @@ use super::standing::Lowering;
 /// How far to go.
 #[derive(Debug, Clone, Copy)]
 pub struct How {
-    /// Only look.
     pub dry_run: bool,
     /// Lower `memory_max` and `memory_high` below what is in use, too.
     pub force: bool,

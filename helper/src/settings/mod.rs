@@ -12,7 +12,7 @@ pub mod same;
 pub mod standing;
 
 pub use how::{How, missing};
-pub use pids::{NEEDED, UserTasks, tasks, with_reserve};
+pub use pids::{UserTasks, are_used_up, tasks, with_reserve};
 pub use same::is_same;
 
 use berth_config::outcome::Caps;
@@ -35,7 +35,6 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// One.
     pub fn new(
         cap: &'static str,
         controller: Controller,
@@ -98,7 +97,7 @@ pub fn but_in_use(
     let mut fitting = Vec::new();
     for setting in settings {
         let is_lowered = matches!(setting.file, "memory.high" | "memory.max");
-        match is_lowered.then(|| standing::standing(group, setting, Lowering::LetGo)) {
+        match is_lowered.then(|| standing::make_room(group, setting, Lowering::LetGo)) {
             Some(Standing::InUse(reason)) => {
                 left.push(cap_error(whom, setting, reason).to_string());
             }

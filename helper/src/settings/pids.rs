@@ -7,62 +7,57 @@ use super::{Setting, limit};
 
 /// Tasks above a user's cap that only a login opened at the cap can use: enough for sshd's process, a
 /// shell and the few commands that end a fork bomb.
-pub const RESERVE: u64 = 16;
+const RESERVE: u64 = 16;
 
 /// The kernel's PID_MAX_LIMIT: there are never more tasks, and it refuses a higher cap.
 const MOST: u64 = 4 << 20;
 
 /// A login that finds fewer tasks than this left below the cap is opened on the reserve.
-pub const NEEDED: u64 = 8;
+const NEEDED: u64 = 8;
 
 /// A user's task cap, as it is spread over the user's cgroups.
 #[derive(Debug)]
-pub struct UserTasks {
-    max: Option<u64>,
-    with_reserve: Vec<Setting>,
-    cap: Vec<Setting>,
-    reserve: Vec<Setting>,
-}
+pub struct UserTasks(Option<Limit>);
 
 impl UserTasks {
-    /// Works it out.
+    /// What the policy says of it.
     pub fn of(caps: &Caps) -> UserTasks {
-        let max = match caps.tasks_max {
-            Some(Limit::Finite(max)) => Some(max),
-            Some(Limit::Infinity) | None => None,
-        };
-        let set = |value: Limit| caps.tasks_max.map(|_| setting(value)).into_iter().collect();
-        let finite = |value: Option<u64>| value.map_or(Limit::Infinity, Limit::Finite);
-        UserTasks {
-            max,
-            with_reserve: set(finite(max.map(with_reserve))),
-            cap: set(finite(max)),
-            reserve: set(finite(max.map(|_| RESERVE))),
-        }
+        UserTasks(caps.tasks_max)
     }
 
     /// For the user's cgroup: the cap and the reserve.
-    pub fn with_reserve(&self) -> &[Setting] {
-        &self.with_reserve
+    pub fn with_reserve(&self) -> Option<Setting> {
+        self.setting(with_reserve)
     }
 
     /// For the cgroup of all ordinary sessions: the cap.
-    pub fn cap(&self) -> &[Setting] {
-        &self.cap
+    pub fn cap(&self) -> Option<Setting> {
+        self.setting(|max| max)
     }
 
     /// For the cgroup of sessions opened at the cap: the reserve.
-    pub fn reserve(&self) -> &[Setting] {
-        &self.reserve
+    pub fn reserve(&self) -> Option<Setting> {
+        self.setting(|_| RESERVE)
     }
 
-    /// Whether a login would not have the tasks that it needs to begin.
-    pub fn are_used_up(&self, sessions: &Group) -> bool {
-        let (Some(max), Some(current)) = (self.max, sessions.number::<u64>("pids.current")) else {
-            return false;
+    fn setting(&self, of: impl Fn(u64) -> u64) -> Option<Setting> {
+        let limit = match self.0? {
+            Limit::Finite(max) => Limit::Finite(of(max)),
+            Limit::Infinity => Limit::Infinity,
         };
-        current.saturating_add(NEEDED.min(max)) > max
+        Some(setting(limit))
     }
+
+    /// See [`are_used_up`].
+    pub fn are_used_up(&self, sessions: &Group) -> bool {
+        matches!(self.0, Some(Limit::Finite(max)) if are_used_up(sessions, max))
+    }
+}
+
+/// Whether a login would not have the tasks that it needs to begin.
+pub fn are_used_up(group: &Group, max: u64) -> bool {
+    let now = group.number::<u64>("pids.current");
+    now.is_some_and(|now| now.saturating_add(NEEDED.min(max)) > max)
 }
 
 /// A user's cap and the reserve.
@@ -100,11 +95,11 @@ mod tests {
             ..Caps::default()
         };
         let tasks = UserTasks::of(&caps);
-        let value = |settings: &[Setting]| settings[0].value.clone();
+        let value = |setting: Option<Setting>| setting.unwrap().value;
         assert_eq!(value(tasks.cap()), "100");
         assert_eq!(value(tasks.with_reserve()), "116");
         assert_eq!(value(tasks.reserve()), "16");
-        assert!(UserTasks::of(&Caps::default()).cap().is_empty());
+        assert_eq!(UserTasks::of(&Caps::default()).cap(), None);
     }
 
     #[test]
@@ -119,8 +114,8 @@ mod tests {
                 ..Caps::default()
             };
             let tasks = UserTasks::of(&caps);
-            assert_eq!(tasks.cap()[0].value, cap);
-            assert_eq!(tasks.with_reserve()[0].value, with_reserve);
+            assert_eq!(tasks.cap().unwrap().value, cap);
+            assert_eq!(tasks.with_reserve().unwrap().value, with_reserve);
             assert_eq!(whole(&caps).unwrap().value, cap);
         }
     }

@@ -84,9 +84,7 @@ pub fn whole(group: &Group, settings: &[Setting]) -> Vec<Setting> {
 /// How a cgroup stands to a setting.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// It has it.
     Same,
-    /// It has something else.
     Differs(String),
     /// It has more memory in use, and is not to be forced.
     InUse(String),
@@ -112,21 +110,26 @@ const LETTING_GO: Duration = Duration::from_secs(1);
 const PIECE: u64 = 64 << 20;
 
 /// Looks at a setting of a cgroup.
-pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standing {
-    let now = match group.read(setting.file) {
-        Ok(now) => now,
-        Err(error) if error.is_not_found() => return Standing::NoFile,
-        Err(error) => return Standing::Unknown(error.to_string()),
-    };
-    let now = now.trim();
-    if is_same(setting, now) {
-        return Standing::Same;
+pub fn standing(group: &Group, setting: &Setting) -> Standing {
+    match group.read(setting.file) {
+        Ok(now) if is_same(setting, now.trim()) => Standing::Same,
+        Ok(now) => Standing::Differs(of_disk(setting, now.trim())),
+        Err(error) if error.is_not_found() => Standing::NoFile,
+        Err(error) => Standing::Unknown(error.to_string()),
     }
+}
+
+/// The same for who is to set it: what is in use beyond it is let go first, as far as it may be and can be.
+pub fn make_room(group: &Group, setting: &Setting, lowering: Lowering) -> Standing {
+    let standing = standing(group, setting);
     let wanted = setting.value.parse::<u64>().ok();
     let wanted = wanted.filter(|_| lowering != Lowering::Force);
+    let (Standing::Differs(_), Some(wanted)) = (&standing, wanted) else {
+        return standing;
+    };
     let text = berth_config::value::bytes_text;
-    match (setting.file, wanted) {
-        ("memory.max", Some(wanted)) => match more_in_use(group, wanted, lowering) {
+    match setting.file {
+        "memory.max" => match more_in_use(group, wanted, lowering) {
             Ok(None) => {}
             Ok(Some(used)) => {
                 return Standing::InUse(format!(
@@ -137,7 +140,7 @@ pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standin
             }
             Err(error) => return Standing::Unknown(error.to_string()),
         },
-        ("memory.high", Some(wanted)) if lowering == Lowering::LetGo => {
+        "memory.high" if lowering == Lowering::LetGo => {
             // Where the kernel has no more to give, it gives up as soon when this is written, and kills for nothing. Who fills
             // again what was let go must not keep the old value by that: with the new one it is they who wait.
             if let LetGo::NoTime(used) = let_go(group, wanted) {
@@ -150,7 +153,7 @@ pub fn standing(group: &Group, setting: &Setting, lowering: Lowering) -> Standin
         }
         _ => {}
     }
-    Standing::Differs(of_disk(setting, now))
+    standing
 }
 
 /// What a cgroup has in use, if that is more than wanted.

@@ -12,7 +12,6 @@ use crate::leader::Leader;
 /// The cgroup that a service manager keeps itself in, below its service's.
 const MANAGERS_OWN: &str = "init.scope";
 
-/// Where it may be.
 #[derive(Debug)]
 pub enum Here {
     /// In the scope that logind has made for its session.

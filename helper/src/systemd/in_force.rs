@@ -10,11 +10,8 @@ use crate::settings::{Setting, is_same};
 /// How it stands with a setting.
 #[derive(Debug, PartialEq, Eq)]
 pub enum State {
-    /// The kernel has it.
     InForce,
-    /// Not yet.
     Awaited(String),
-    /// It never will be.
     Impossible(String),
 }
 

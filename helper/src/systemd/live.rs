@@ -8,12 +8,12 @@ use berth_session::{Applied, Group, Tree, UserFolder};
 use super::in_force::{self, State};
 use super::{EFFECT, properties, tasks};
 use crate::error::Result;
-use crate::settings::standing::{Lowering, Standing, standing, unset};
+use crate::settings::standing::{Standing, make_room, standing, unset};
 use crate::settings::{self, How, Setting, is_same, missing};
 
 /// What is known of a slice's caps, and where.
 #[derive(Debug, Clone, Copy)]
-pub enum Kept<'a> {
+pub enum Origin<'a> {
     /// systemd's own slice: in this folder stands what its caps were before the first login.
     Before(&'a UserFolder),
     /// A pool's, which is Berth's and has none.
@@ -53,7 +53,7 @@ fn bring_slices(
 ) -> Result<()> {
     if own.exists() {
         let settings = tasks::with_room_left(own, settings);
-        bring(tree, own, Kept::Before(folder), &settings, how, told)?;
+        bring(tree, own, Origin::Before(folder), &settings, how, told)?;
     }
     let Some(in_pool) = in_pool else {
         return Ok(());
@@ -65,7 +65,7 @@ fn bring_slices(
         true => told,
         false => &mut twice,
     };
-    bring(tree, in_pool, Kept::Transient, &settings, how, told)
+    bring(tree, in_pool, Origin::Transient, &settings, how, told)
 }
 
 /// A session's own caps, on its scope, once its user's are as `user` says. The caller holds the lock on the user's folder.
@@ -79,22 +79,72 @@ pub fn bring_scope(
 ) -> Result<()> {
     let slice = scope.parent().unwrap_or_else(|| scope.clone());
     let settings = tasks::held(scope, &slice, user, settings);
-    bring(tree, scope, Kept::Scope, &settings, how, told)
+    bring(tree, scope, Origin::Scope, &settings, how, told)
 }
 
 /// Has systemd set what differs on a slice, and put back what the policy no longer says.
 pub fn bring(
     tree: &Tree,
     slice: &Group,
-    kept: Kept<'_>,
+    origin: Origin<'_>,
     settings: &[Setting],
     how: How,
     told: &mut Applied,
 ) -> Result<()> {
+    let (wanted, changed) = sort(tree, slice, settings, how, told);
+    let pool = tree.pool_of(slice);
+    let properties = match pool.is_some_and(|pool| tree.pool(&pool) == *slice) {
+        true => properties::of_pool(&wanted),
+        false => properties::of(&wanted),
+    };
+    let stale = stale(slice, origin, settings, &properties)?;
+    let folder = match origin {
+        Origin::Before(_) => DROP_INS,
+        Origin::Transient | Origin::Scope => TRANSIENT,
+    };
+    let is_due = !changed.is_empty() || !systemd::is_set(folder, slice.name(), &properties);
+    if is_due && !how.dry_run && !properties.is_empty() {
+        let mut bus = Bus::connect()?;
+        match origin {
+            Origin::Before(folder) => {
+                systemd::set_caps(&mut bus, folder, slice.name(), &properties)?;
+            }
+            Origin::Transient | Origin::Scope => bus.set(slice.name(), &properties)?,
+        }
+    }
+    // Read before: what systemd puts back may be there at once.
+    let mut back = Applied::to(told.whose.clone());
+    tell_put_back(slice, &stale, &mut back);
+    if !stale.is_empty() && !how.dry_run {
+        put_back(slice, origin, &stale)?;
+    }
+    let until = Instant::now() + EFFECT;
+    for (setting, from) in changed {
+        match how.dry_run {
+            true => told.changed(setting.cap, setting.file, &from, &setting.value),
+            false => match in_force::wait(tree, slice, setting, until) {
+                None => told.changed(setting.cap, setting.file, &from, &setting.value),
+                Some(_) if !slice.exists() => return Ok(()), // The user has just logged out.
+                Some(reason) => missing(told, setting, how, &reason),
+            },
+        }
+    }
+    told.changes.append(&mut back.changes);
+    Ok(())
+}
+
+/// What systemd is to be asked for, and of that what the slice has not, with what it has.
+fn sort<'s>(
+    tree: &Tree,
+    slice: &Group,
+    settings: &'s [Setting],
+    how: How,
+    told: &mut Applied,
+) -> (Vec<Setting>, Vec<(&'s Setting, String)>) {
     let mut wanted = Vec::new();
-    let mut changed: Vec<(&Setting, String)> = Vec::new();
+    let mut changed = Vec::new();
     for setting in settings {
-        match standing(slice, setting, how.lowering()) {
+        match make_room(slice, setting, how.lowering()) {
             Standing::InUse(reason) | Standing::Unknown(reason) => {
                 told.left(setting.cap, reason);
                 continue;
@@ -116,60 +166,22 @@ pub fn bring(
         }
         wanted.push(setting.clone());
     }
-    let pool = tree.pool_of(slice);
-    let properties = match pool.is_some_and(|pool| tree.pool(&pool) == *slice) {
-        true => properties::of_pool(&wanted),
-        false => properties::of(&wanted),
-    };
-    let stale = stale(slice, kept, settings, &properties)?;
-    let folder = match kept {
-        Kept::Before(_) => DROP_INS,
-        Kept::Transient | Kept::Scope => TRANSIENT,
-    };
-    let is_due = !changed.is_empty() || !systemd::is_set(folder, slice.name(), &properties);
-    if is_due && !how.dry_run && !properties.is_empty() {
-        let mut bus = Bus::connect()?;
-        match kept {
-            Kept::Before(folder) => {
-                systemd::set_caps(&mut bus, folder, slice.name(), &properties)?;
-            }
-            Kept::Transient | Kept::Scope => bus.set(slice.name(), &properties)?,
-        }
-    }
-    // Read before: what systemd puts back may be there at once.
-    let mut back = Applied::to(told.whose.clone());
-    tell_put_back(slice, &stale, &mut back);
-    if !stale.is_empty() && !how.dry_run {
-        put_back(slice, kept, &stale)?;
-    }
-    let until = Instant::now() + EFFECT;
-    for (setting, from) in changed {
-        match how.dry_run {
-            true => told.changed(setting.cap, setting.file, &from, &setting.value),
-            false => match in_force::wait(tree, slice, setting, until) {
-                None => told.changed(setting.cap, setting.file, &from, &setting.value),
-                Some(_) if !slice.exists() => return Ok(()), // The user has just logged out.
-                Some(reason) => missing(told, setting, how, &reason),
-            },
-        }
-    }
-    told.changes.append(&mut back.changes);
-    Ok(())
+    (wanted, changed)
 }
 
 /// What was set and is in the policy no longer, with what it goes back to.
 fn stale(
     slice: &Group,
-    kept: Kept<'_>,
+    origin: Origin<'_>,
     settings: &[Setting],
     wanted: &[Property],
 ) -> Result<Vec<Property>> {
     // What is left as it is, in use, was asked for all the same.
     let asked = properties::of(settings);
     let is_wanted = |name: &str| wanted.iter().chain(&asked).any(|one| one.name == name);
-    let set = match kept {
-        Kept::Before(folder) => systemd::before_login(folder)?,
-        Kept::Transient => {
+    let set = match origin {
+        Origin::Before(folder) => systemd::before_login(folder)?,
+        Origin::Transient => {
             let all = unset_properties();
             let is_set = |one: &Property| {
                 let only = std::slice::from_ref(one);
@@ -177,7 +189,7 @@ fn stale(
             };
             all.into_iter().filter(is_set).collect()
         }
-        Kept::Scope => {
+        Origin::Scope => {
             let mut all = unset_properties();
             all.retain(|one| is_berths(slice, one) && has_set(slice, one));
             all
@@ -187,14 +199,14 @@ fn stale(
     Ok(stale.collect())
 }
 
-fn put_back(slice: &Group, kept: Kept<'_>, stale: &[Property]) -> Result<()> {
+fn put_back(slice: &Group, origin: Origin<'_>, stale: &[Property]) -> Result<()> {
     let mut bus = Bus::connect()?;
-    match kept {
-        Kept::Before(folder) => {
+    match origin {
+        Origin::Before(folder) => {
             let names: Vec<_> = stale.iter().map(|one| one.name.as_str()).collect();
             systemd::put_back(&mut bus, folder, slice.name(), &names)?;
         }
-        Kept::Transient => {
+        Origin::Transient => {
             bus.set(slice.name(), stale)?;
             for one in stale {
                 // It would count as set.
@@ -202,7 +214,7 @@ fn put_back(slice: &Group, kept: Kept<'_>, stale: &[Property]) -> Result<()> {
             }
         }
         // What it was made with stands in its unit file, and would be read again there.
-        Kept::Scope => bus.set(slice.name(), stale)?,
+        Origin::Scope => bus.set(slice.name(), stale)?,
     }
     Ok(())
 }
@@ -215,8 +227,7 @@ fn is_berths(scope: &Group, property: &Property) -> bool {
 
 /// Whether the kernel has another value than where nobody has set the property.
 fn has_set(scope: &Group, property: &Property) -> bool {
-    let differs =
-        |one: &Setting| matches!(standing(scope, one, Lowering::Force), Standing::Differs(_));
+    let differs = |one: &Setting| matches!(standing(scope, one), Standing::Differs(_));
     let mut rates = properties::RATES.iter();
     match rates.find(|(_, name)| *name == property.name) {
         Some((key, _)) => {

@@ -47,7 +47,6 @@ enum Way {
     Stays,
 }
 
-/// A session's place.
 #[derive(Debug)]
 pub struct Place {
     /// The session's cgroup, where it has one of its own.
@@ -192,7 +191,7 @@ impl Plan {
         if slice.exists() || self.user.is_empty() {
             return Ok(()); // The session's turn sees to it.
         }
-        let folder = UserFolder::lock(self.uid)?;
+        let folder = lock_patiently(self.uid)?;
         // Whoever is killed before there is a session leaves them to the timer.
         systemd::mark_as_going_on(&folder)?;
         set(tree, &folder, &slice, &self.user)
@@ -209,7 +208,13 @@ pub fn has_manager_outside(tree: &Tree, uid: u32) -> bool {
 
 /// Takes back what [`Plan::ahead`] has set, if no session came of it.
 pub fn take_back(tree: &Tree, uid: u32) -> Result<()> {
-    Ok(systemd::take_back(tree, UserFolder::lock(uid)?, uid)?)
+    Ok(systemd::take_back(tree, lock_patiently(uid)?, uid)?)
+}
+
+/// For what can be left to the session, or to the timer: where the lock is never let go, each login would leave a process.
+fn lock_patiently(uid: u32) -> Result<UserFolder> {
+    let until = Instant::now() + UserFolder::PATIENCE;
+    Ok(UserFolder::lock_until(uid, until)?)
 }
 
 /// Sets the caps of a slice, unless they are in force.

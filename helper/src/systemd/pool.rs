@@ -13,7 +13,6 @@ use crate::settings::Setting;
 /// A slice and its caps.
 #[derive(Debug)]
 pub struct Slice {
-    /// Its cgroup.
     pub group: Group,
     settings: Vec<Setting>,
     properties: Vec<Property>,

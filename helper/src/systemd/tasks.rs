@@ -7,7 +7,7 @@
 use berth_session::{Group, UserFolder, systemd};
 
 use crate::error::Result;
-use crate::settings::{self, NEEDED, Setting};
+use crate::settings::{self, Setting, are_used_up};
 
 /// A user's caps, with room for the tasks of a login where there is none. `session` is where that is or will be.
 pub fn with_room(
@@ -60,12 +60,6 @@ fn has_reserve(slice: &Group, max: u64) -> bool {
 fn max(settings: &[Setting]) -> Option<u64> {
     let cap = settings.iter().find(|setting| setting.file == "pids.max");
     cap?.value.parse().ok()
-}
-
-/// Whether a login would not have the tasks that it needs to begin.
-fn are_used_up(slice: &Group, max: u64) -> bool {
-    let now = slice.number::<u64>("pids.current").unwrap_or(0);
-    now.saturating_add(NEEDED.min(max)) > max
 }
 
 fn with_reserve(user: &[Setting]) -> Vec<Setting> {

@@ -17,7 +17,6 @@ pub struct Held<T: AsFd> {
 }
 
 impl<T: AsFd> Held<T> {
-    /// Takes it into keeping.
     pub fn new(it: T) -> Held<T> {
         Held {
             file: file(&it),

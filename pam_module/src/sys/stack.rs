@@ -16,7 +16,6 @@ const GUARD: usize = 64 * 1024;
 pub struct Stack(NonNull<c_void>);
 
 impl Stack {
-    /// A new one.
     pub fn new() -> Result<Stack, Errno> {
         // SAFETY: a new anonymous mapping, anywhere.
         let memory = unsafe {

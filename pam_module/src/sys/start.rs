@@ -21,7 +21,7 @@ use std::path::Path;
 use std::ptr;
 use std::time::Instant;
 
-use berth_protocol::{Channel, past_standard};
+use berth_protocol::{Channel, Stat, past_standard};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -47,12 +47,11 @@ const SIGNALS: c_int = 64;
 /// The kernel's `struct sigaction`, zeroed, is SIG_DFL; no architecture has a longer one.
 const DEFAULT_ACTION: [u64; 4] = [0; 4];
 
-/// The helper's process.
 #[derive(Debug)]
 pub struct Process {
     pid: c_int,
     /// By which it is known again: a PID can be somebody else's by then.
-    start: Option<String>,
+    start: Option<u64>,
     fd: Option<OwnedFd>,
 }
 
@@ -186,11 +185,9 @@ pub fn start(helper: &Path, ours: BorrowedFd<'_>, theirs: Channel) -> Result<Pro
 
 /// When the process was started that has this PID, as the kernel counts (proc_pid_stat(5), field 22); none where that is not to
 /// be seen.
-fn start_of(pid: c_int) -> Option<String> {
+fn start_of(pid: c_int) -> Option<u64> {
     let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19).map(String::from)
+    Stat::parse(&stat).start()
 }
 
 /// A descriptor for the helper's process, if it still runs.

@@ -256,23 +256,15 @@ fn the_helpers_failure_follows_the_policys_on_error() {
     for (line, on_error, verdict, log) in [
         (
             "on_error=deny",
-            Some(OnError::Allow),
+            OnError::Allow,
             Verdict::Pass,
             "no controller; the login goes on",
         ),
         (
             "on_error=allow",
-            Some(OnError::Deny),
+            OnError::Deny,
             Verdict::Failed,
             "no controller; the login is refused",
-        ),
-        // The policy could not be read, so that the line has the word.
-        ("", None, Verdict::Failed, "no controller; the login is"),
-        (
-            "on_error=allow",
-            None,
-            Verdict::Pass,
-            "no controller; the login goes on",
         ),
     ] {
         for phase in BOTH {
@@ -381,34 +373,22 @@ fn a_decision_that_cannot_be_kept_counts_all_the_same() {
 }
 
 #[test]
-fn a_session_where_only_a_decision_was_due_is_a_failure() {
+fn a_session_where_none_was_asked_for_or_joined_is_a_failure() {
     let session = Session {
         on_error: OnError::Allow,
         ..bare()
     };
-    let login = Login::new(Phase::Account, "");
-    let rest = [
-        Due::Failed("only a decision"),
-        Due::HangUp,
-        Due::Log(Level::Error, "only a decision"),
-        Due::Keep(Phase::Account, Verdict::Failed, Ok(())),
-    ];
-    assert_eq!(
-        login.play(login.asked(Ok(Reply::Ready(session))), rest),
-        Verdict::Failed
-    );
-}
-
-#[test]
-fn a_session_that_is_kept_and_was_never_joined_is_a_failure() {
-    for phase in [Phase::Account, Phase::Session] {
+    for (phase, reply) in [
+        (Phase::Account, Reply::Ready(session)),
+        (Phase::Account, Reply::Kept),
+        (Phase::Session, Reply::Kept),
+    ] {
         let login = Login::new(phase, "");
         let rest = [
             Due::HangUp,
-            Due::Log(Level::Error, "never joined"),
+            Due::Log(Level::Error, "none was asked for or joined"),
             Due::Keep(phase, Verdict::Failed, Ok(())),
         ];
-        let asked = login.asked(Ok(Reply::Kept));
-        assert_eq!(login.play(asked, rest), Verdict::Failed);
+        assert_eq!(login.play(login.asked(Ok(reply)), rest), Verdict::Failed);
     }
 }

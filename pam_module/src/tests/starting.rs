@@ -85,8 +85,6 @@ pub fn bare() -> Session {
         on_error: OnError::Deny,
         namespaces: 0,
         no_new_privs: false,
-        empty_bounding_set: false,
-        new_keyring: false,
         filter: vec![],
         rlimits: vec![],
         motd: None,
@@ -220,7 +218,7 @@ fn a_reply_arrives_and_the_helper_stays_until_the_socket_ends() {
     apart(&[], || {
         let stage = Stage::new(GOOD);
         let reply = Reply::Failed {
-            on_error: Some(OnError::Allow),
+            on_error: OnError::Allow,
             message: "é".repeat(100),
         };
         stage.message("reply", &reply);

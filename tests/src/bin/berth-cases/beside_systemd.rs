@@ -20,6 +20,7 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
     what_an_account_phase_leaves_is_taken_back_by_the_worker_alone
     what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed
     what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_worker_is_killed
+    an_account_phase_leaves_no_process_although_its_users_lock_is_never_let_go
     caps_go_with_a_users_last_session_also_where_that_has_no_cgroup
 };
 
@@ -159,6 +160,26 @@ fn what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_w
     assert!(eventually(|| machine.drop_ins("alice") == [""; 0]));
     drop(application.stdin.take());
     application.wait().expect("its end");
+    machine.assert_nothing_left(&before);
+}
+
+/// Neither of one that had caps set before somebody took the lock, nor of one that came later; the timer takes the caps back.
+fn an_account_phase_leaves_no_process_although_its_users_lock_is_never_let_go(machine: &Booted) {
+    machine.berth("sshd", &capped());
+    let before = machine.settled();
+    let mut application = past_the_account_phase(machine);
+    let folder = format!("/run/berth/users/{}", machine.uid("alice"));
+    let folder = std::fs::File::open(folder).expect("the user's folder");
+    let lock = Flock::lock(folder, FlockArg::LockExclusive).expect("the user's lock");
+    let has_ended = || Process::named("berth-helper").is_empty();
+    drop(application.stdin.take());
+    application.wait().expect("its end");
+    assert!(eventually(has_ended), "the first waits for the lock");
+    machine.host("pamtester sshd alice acct_mgmt").ok();
+    assert!(eventually(has_ended), "the second waits for the lock");
+    assert_eq!(machine.drop_ins("alice"), ["50-TasksMax.conf"]);
+    drop(lock);
+    machine.assert_caps_taken_back("alice");
     machine.assert_nothing_left(&before);
 }
 
