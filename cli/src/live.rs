@@ -93,6 +93,11 @@ pub fn failed(error: Error) -> Exit {
     exit.because(error)
 }
 
+/// The cgroup hierarchy. Without one there are no figures, and still sessions.
+pub fn tree() -> Result<Option<Tree>, Exit> {
+    Tree::find_if_any().map_err(failed)
+}
+
 /// Says that an object has no session.
 fn none(object: &Object, exit: Exit) -> Exit {
     match (object, exit) {
