@@ -215,22 +215,17 @@ impl Source {
     pub fn follow(
         &self,
         from: Place,
-        mut show: impl FnMut(&Event) -> io::Result<()>,
+        mut show: impl FnMut(&Event) -> Result<(), Exit>,
     ) -> Result<(), Exit> {
         let from = match from {
-            Place::Behind(log) => {
-                let done = log.follow(show);
-                return done.map_err(|error| self.unreadable(&error));
-            }
+            Place::Behind(log) => return log.follow(|error| self.unreadable(&error), show),
             Place::Time(time) => since(time),
             Place::Cursor(cursor) => format!("--after-cursor={cursor}"),
         };
         for line in lines(journal(["--follow".into(), "--no-tail".into(), from])?) {
             let line = line.map_err(|error| self.unreadable(&error))?;
             let entry = serde_json::from_str(&line).unwrap_or_default();
-            if of_journal(&entry).is_some_and(|event| show(&event).is_err()) {
-                break;
-            }
+            of_journal(&entry).map_or(Ok(()), |event| show(&event))?;
         }
         Ok(())
     }
@@ -289,14 +284,16 @@ impl Growing {
     }
 
     /// Gives each event from here on to `show`, until that has seen enough.
-    fn follow(mut self, mut show: impl FnMut(&Event) -> io::Result<()>) -> io::Result<()> {
+    fn follow(
+        mut self,
+        unreadable: impl Fn(io::Error) -> Exit,
+        mut show: impl FnMut(&Event) -> Result<(), Exit>,
+    ) -> Result<(), Exit> {
         let mut next = None;
         loop {
-            while let Some(line) = self.line()? {
+            while let Some(line) = self.line().map_err(&unreadable)? {
                 let event = of_syslog(&line, SystemTime::now());
-                if event.is_some_and(|event| show(&event).is_err()) {
-                    return Ok(());
-                }
+                event.map_or(Ok(()), |event| show(&event))?;
             }
             match next.take() {
                 Some(next) => {
@@ -408,14 +405,15 @@ mod tests {
         let text: String = new.iter().map(|session| line(*session)).collect();
         std::fs::write(&file, text).unwrap();
         let mut told = Vec::new();
-        let done = log.follow(|event| {
+        let unreadable = |error: io::Error| panic!("{error}");
+        let done = log.follow(unreadable, |event| {
             told.extend(event.number("session"));
             match told.len() {
-                6 => Err(io::ErrorKind::BrokenPipe.into()),
+                6 => Err(Exit::Done),
                 _ => Ok(()),
             }
         });
-        done.unwrap();
+        assert_eq!(done, Err(Exit::Done));
         assert_eq!(told, [3, 4, 5, 6, 7, 8]);
         let mut log = Growing::open(&file).unwrap();
         log.up_to_now(&mut last).unwrap();
