@@ -52,6 +52,7 @@ mod own_folder;
 mod own_sessions;
 mod pager;
 mod paint;
+mod pam_stack;
 mod parallel;
 mod penalties;
 mod place;

@@ -8,7 +8,6 @@ mod finding;
 mod kerberos;
 pub mod kernel;
 mod managers;
-mod order;
 mod owners;
 mod pam;
 mod policy;

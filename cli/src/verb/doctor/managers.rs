@@ -9,9 +9,9 @@ use berth_protocol::service::MANAGER;
 
 use super::finding::Finding;
 use super::world::World;
+use crate::pam_stack::manager::{self, DROP_IN};
+use crate::pam_stack::standing::Standing;
 use crate::readable::named;
-use crate::verb::pam::manager::{self, DROP_IN};
-use crate::verb::pam::standing::Standing;
 use berth_config::pam_files::Folders;
 
 pub fn check(world: &World) -> Vec<Finding> {

@@ -7,10 +7,10 @@ use berth_protocol::OnError;
 use berth_protocol::service::JOINED;
 use serde_json::json;
 
-use super::standing::{Standing, is_included};
 use crate::exit::{Exit, not_so};
 use crate::helper::{no_answer, unanswered};
 use crate::json;
+use crate::pam_stack::standing::{Standing, is_included};
 use berth_config::pam_files::{Entry, Folders, entries};
 
 pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit> {
@@ -71,7 +71,7 @@ fn words(standing: &Standing) -> (&'static str, Option<String>) {
         Standing::Enabled => ("enabled", None),
         Standing::Through(other) => ("enabled", Some(format!("by {other}, which it includes"))),
         Standing::ByHand => ("enabled", Some("by lines of somebody's own".into())),
-        Standing::Wrong(why) => ("wrong", Some(why.clone())),
+        Standing::Wrong(why) => ("wrong", Some(why.to_string())),
         Standing::Disabled => ("disabled", None),
         Standing::Never(why) => ("never", Some((*why).into())),
         Standing::Absent => ("absent", Some("no such service here".into())),

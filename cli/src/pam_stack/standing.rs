@@ -1,11 +1,13 @@
 //! How a service stands to Berth.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::ErrorKind;
 
+use berth_config::pam_files::{Entry, Folders};
 use berth_protocol::service::{MANAGER, is_never_joined};
 
 use super::lines;
-use berth_config::pam_files::{Entry, Folders};
+use super::order::after_the_join;
 
 /// How a service stands to Berth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +19,43 @@ pub enum Standing {
     /// Somebody has put the module in, and nothing runs after it.
     ByHand,
     /// The module is there, but not as it should be.
-    Wrong(String),
+    Wrong(Wrong),
     /// It has no line of Berth's.
     Disabled,
     /// It has none, and should have none.
     Never(&'static str),
     /// There is no such service here.
     Absent,
+}
+
+/// What is not as it should be, of which the first that is found is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    /// This line of Berth's is there, and no session line that opens.
+    NoOpening(Entry),
+    /// These run after Berth's.
+    After(Vec<Entry>),
+    /// It may be led past, and how.
+    Skipped(&'static str, String),
+    /// The session line that opens is there, and no account line.
+    NoAccount(Entry),
+}
+
+impl Display for Wrong {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::NoOpening(line) => write!(to, "{}: no session line that opens", line.place()),
+            Wrong::After(entries) => entries.first().map_or(Ok(()), |first| {
+                let (place, name) = (first.place(), &first.module);
+                write!(
+                    to,
+                    "{place}: {name} runs after pam_berth, so inside the berth"
+                )
+            }),
+            Wrong::Skipped(_, how) => to.write_str(how),
+            Wrong::NoAccount(line) => write!(to, "{}: no account line", line.place()),
+        }
+    }
 }
 
 impl Standing {
@@ -38,35 +70,27 @@ impl Standing {
         let Some(opening) = session.iter().find(|entry| entry.opens()) else {
             let mut all = session.iter().chain(&account);
             return Ok(match (all.find(|entry| entry.is_berth()), never(service)) {
-                (Some(entry), _) => {
-                    Standing::Wrong(format!("{}: no session line that opens", entry.place()))
-                }
+                (Some(entry), _) => Standing::Wrong(Wrong::NoOpening(entry.clone())),
                 (None, Some(why)) => Standing::Never(why),
                 (None, None) => Standing::Disabled,
             });
         };
-        let mut after = session.iter().skip_while(|entry| *entry != opening).skip(1);
-        if let Some(after) = after.find(|entry| !entry.is_berth()) {
-            let name = &after.module;
-            return Ok(Standing::Wrong(format!(
-                "{}: {name} runs after pam_berth, so inside the berth",
-                after.place()
-            )));
-        }
-        let skipping = |kind| skipping(&folders.stack(service, &text, kind));
-        if let Some(why) = skipping("account").or_else(|| skipping("session")) {
-            return Ok(Standing::Wrong(why));
-        }
-        if !account.iter().any(Entry::is_berth) {
-            return Ok(Standing::Wrong(format!(
-                "{}: no account line",
-                opening.place()
-            )));
-        }
-        Ok(match lines::put(&text).as_ref() == Ok(&text) {
-            true => Standing::Enabled,
-            false if opening.file != service => Standing::Through(opening.file.clone()),
-            false => Standing::ByHand,
+        let after = after_the_join(&session);
+        let skipped = |kind| {
+            let how = skipping(&folders.stack(service, &text, kind))?;
+            Some(Wrong::Skipped(kind, how))
+        };
+        let wrong = match after.is_empty() {
+            false => Some(Wrong::After(after)),
+            true => skipped("account").or_else(|| skipped("session")),
+        };
+        let has_account = account.iter().any(Entry::is_berth);
+        let no_account = || (!has_account).then(|| Wrong::NoAccount(opening.clone()));
+        Ok(match wrong.or_else(no_account) {
+            Some(wrong) => Standing::Wrong(wrong),
+            None if lines::put(&text).as_ref() == Ok(&text) => Standing::Enabled,
+            None if opening.file != service => Standing::Through(opening.file.clone()),
+            None => Standing::ByHand,
         })
     }
 
@@ -100,7 +124,7 @@ pub fn is_included(file: &str) -> bool {
 }
 
 /// What may end the stack before it comes to Berth's line, or lead over that; an answer if there is such a line.
-pub fn skipping(stack: &[Entry]) -> Option<String> {
+fn skipping(stack: &[Entry]) -> Option<String> {
     let line = stack.iter().position(Entry::opens)?;
     let others = stack.iter().take(line).enumerate();
     let mut others = others.filter(|(_, entry)| !entry.is_berth() && entry.includes().is_none());
@@ -158,7 +182,10 @@ mod tests {
 
         let wrong = |text: &str, expected: &str| {
             write("su", text);
-            assert_eq!(of("su"), Standing::Wrong(expected.into()));
+            let Standing::Wrong(why) = of("su") else {
+                panic!("{text}: {expected}");
+            };
+            assert_eq!(why.to_string(), expected);
         };
         wrong(
             &format!("{by_hand}session optional pam_mail.so\n"),
