@@ -142,7 +142,6 @@ pub fn print_json(
     applied: &[Applied],
 ) -> Result<(), Exit> {
     json::print(json!({
-        "now": json::now(),
         "user": user,
         "uid": uid,
         "exceptions": objects(all),

@@ -122,7 +122,6 @@ pub fn print(all: &[Applied], dry_run: bool) -> Exit {
 /// Prints it as one object.
 pub fn print_json(all: &[Applied], dry_run: bool) -> Result<Exit, Exit> {
     json::print(json!({
-        "now": json::now(),
         "dry_run": dry_run,
         "applied": objects(all),
     }))?;

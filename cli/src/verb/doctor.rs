@@ -101,7 +101,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let (failures, warnings) = (count(Level::Fail), count(Level::Warn));
     if arguments.json {
         json::print(json!({
-            "now": json::now(),
             "ok": failures == 0,
             "failures": failures,
             "warnings": warnings,

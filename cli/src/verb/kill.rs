@@ -249,7 +249,6 @@ fn tell(targets: &[Target], failed: &[(&Target, String)], as_json: bool) -> Resu
     let held: Vec<&Target> = rest.into_iter().filter(|one| one.is_held()).collect();
     if as_json {
         return json::print(json!({
-            "now": json::now(),
             "ended": ended.iter().map(|target| target.record.id).collect::<Vec<_>>(),
             "held": held
                 .iter()

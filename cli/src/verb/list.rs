@@ -306,7 +306,6 @@ fn oldest(records: &[&Record]) -> u64 {
 
 fn print_json(key: &str, objects: Vec<Value>) -> Result<(), Exit> {
     json::print(json!({
-        "now": json::now(),
         key: objects,
     }))
 }

@@ -84,7 +84,6 @@ fn wanted(arguments: &Arguments, event: &Event) -> bool {
 fn print(events: &[Event], as_json: bool) -> Result<(), Exit> {
     if as_json {
         return json::print(json!({
-            "now": json::now(),
             "events": events.iter().map(object).collect::<Vec<_>>(),
         }));
     }

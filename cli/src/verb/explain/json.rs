@@ -45,7 +45,6 @@ pub fn print(
     }
     let penalty = decision.penalty.as_ref().zip(explanation.penalty.as_ref());
     json::print(json!({
-        "now": json::now(),
         "login": json::merged(json!(login), json!({ "at": at })),
         "session": session.map(|session| session.object(explanation)),
         "policy": { "files": policy.files(), "loaded": loaded },
