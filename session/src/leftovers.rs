@@ -8,9 +8,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::folder::{USERS, entries, is_there};
+use crate::folder::USERS;
 use crate::process::{HELPER, parent_of, runs_no_helper};
 use crate::record::RECORDS;
+use crate::regular::{entries, is_there, remove_if_there};
 use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
 use crate::{Error, Record, Result, SessionId, Tree, UserFolder, private_tmp, sweep};
 
@@ -107,7 +108,7 @@ impl Leftover {
             Some(uid) => sweep(tree, uid, self.id),
             None => self.traces.iter().try_for_each(|path| match path.is_dir() {
                 true => remove_tree(path),
-                false => crate::folder::remove_if_there(path),
+                false => remove_if_there(path),
             }),
         }
     }

@@ -62,6 +62,7 @@ mod id;
 pub mod kernel;
 mod kernel_text;
 mod leftovers;
+mod lock;
 mod log;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]

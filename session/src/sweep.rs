@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::cgroup::protection::Covers;
 use crate::cgroup::tree::Backend;
-use crate::folder::remove_if_there;
+use crate::regular::remove_if_there;
 use crate::systemd;
 use crate::{Error, Group, Record, Result, SessionId, Tree, UserFolder};
 

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, OFlag};
 
-use crate::folder::{entries, lock_until};
-use crate::regular::open_if_there;
+use crate::lock::lock_until;
+use crate::regular::{entries, open_if_there};
 use crate::{Entry, Error, Result};
 
 /// How long whoever appends waits for the others. Each holds the lock for one line; one whose disk hangs

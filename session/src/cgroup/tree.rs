@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::cgroup::headless;
-use crate::folder::{entries, is_there};
+use crate::regular::{entries, is_there};
 use crate::{Error, Group, Result, SessionId, kernel_text, process_file, systemd};
 
 /// What the name of a pool's cgroup begins with.
