@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, not_so};
 use crate::helper::Helper;
-use crate::{caller, helper, json, readable};
+use crate::{applied, caller, json, readable};
 
 /// What is over by more is so by a clock that is wrong: a dead battery's 2099 must not cost what somebody was given. It is
 /// not in force, and stays in the file until the clock is right.
@@ -145,7 +145,7 @@ pub fn print_json(
         "user": user,
         "uid": uid,
         "exceptions": objects(all),
-        "applied": helper::objects(applied),
+        "applied": applied::objects(applied),
     }))
 }
 

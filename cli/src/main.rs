@@ -34,6 +34,7 @@ macro_rules! eprintln {
 
 mod admin_log;
 mod application;
+mod applied;
 mod ask;
 mod caller;
 mod difference;

@@ -7,7 +7,7 @@ use berth_config::{Exception, Exceptions, Login, Machine, Policy, parse_exceptio
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caller, due, helper, place, when};
+use crate::{applied, caller, due, helper, place, when};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -75,13 +75,13 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     if arguments.json {
         exceptions::print_json(user, &all, &applied)?;
-        return Ok(helper::exit(&applied));
+        return Ok(applied::exit(&applied));
     }
     for one in &new {
         println!("{}: {one}", login.user);
     }
     if !applied.is_empty() {
-        return Ok(helper::print(&applied, false));
+        return Ok(applied::print(&applied, false));
     }
     if in_vain.is_none() {
         println!(

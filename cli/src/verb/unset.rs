@@ -5,7 +5,7 @@ use berth_session::Applied;
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caller, helper, penalties};
+use crate::{applied, caller, helper, penalties};
 
 /// What is no cap, and can be forgiven.
 const PENALTY: &str = "penalty";
@@ -103,13 +103,13 @@ fn finish(
 ) -> Result<Exit, Exit> {
     if arguments.json {
         exceptions::print_json((name, uid), kept, applied)?;
-        return Ok(helper::exit(applied));
+        return Ok(applied::exit(applied));
     }
     for text in texts {
         println!("{name}: {text}");
     }
     Ok(match applied.is_empty() {
         true => Exit::Done,
-        false => helper::print(applied, false),
+        false => applied::print(applied, false),
     })
 }
