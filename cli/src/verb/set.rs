@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     all.retain(|one| new.iter().all(|new| new.key != one.key));
     all.extend(new.iter().cloned());
     file.write(&all).map_err(not_so)?;
-    exceptions::log("set", (login.uid, Some(login.user.clone())), &by, &new);
+    exceptions::log("set", login.uid, &by, &new);
     drop(changing);
     due::start_the_timer();
 

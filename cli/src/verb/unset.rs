@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let (name, uid) = match (Login::of(&arguments.user), arguments.user.parse()) {
         (Ok(login), _) => (login.user, login.uid),
         (Err(_), Ok(uid)) => {
-            let name = caller::name_of(uid);
+            let name = berth_config::name_of(uid);
             (name.unwrap_or_else(|| arguments.user.clone()), uid)
         }
         (Err(error), Err(_)) => return Err(not_so(&error)),
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let ends = |one: &Exception| arguments.keys.is_empty() || arguments.keys.contains(&one.key);
     let (ended, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(ends);
     file.write(&kept).map_err(not_so)?;
-    exceptions::log("unset", (uid, caller::name_of(uid)), &by, &ended);
+    exceptions::log("unset", uid, &by, &ended);
     drop(changing);
 
     let applied = helper::or_left(exceptions::bring(&arguments.helper, uid, &by), user);
