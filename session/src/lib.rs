@@ -89,6 +89,6 @@ pub use leftovers::Leftover;
 pub use log::Line;
 pub use process::{Role, Stat, is_outside, process_file, runs_no_helper, status_of};
 pub use record::{NamespaceIds, RECORDS, Record, STATE, State};
-pub use regular::{open_file, read_file, remove_file, replace_file};
+pub use regular::{file_id, open_file, read_file, remove_file, replace_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep, sweep_until};
 pub use sys::{SELINUX_CONTEXT, let_read, pidfd_kill, pidfd_open, selinux_context};

@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -22,7 +22,13 @@ pub fn open_file(path: impl AsRef<Path>) -> io::Result<File> {
     }
 }
 
-/// The same of one that need not be there.
+/// What a file is known by, whatever its name.
+pub fn file_id(file: &File) -> Option<(u64, u64)> {
+    let file = file.metadata().ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// Opens one that need not be there.
 pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>> {
     match open_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

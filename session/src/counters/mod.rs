@@ -19,8 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
-use crate::regular::read_if_there;
 use crate::Result;
+use crate::regular::read_if_there;
 
 /// In /run, so that a boot begins anew; not in [`crate::STATE`], which somebody may remove while the machine is up.
 const FILE: &str = "/run/berth-counters";

@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use berth_session::open_file;
+use berth_session::{file_id, open_file};
 use serde_json::Value;
 
 use super::entry::{of_journal, of_syslog, text};
@@ -264,7 +263,8 @@ impl Growing {
         let now = SystemTime::now();
         // It is there only if something was set aside already; and if that was after this was opened, it is this.
         let before = open_file(before).ok();
-        if let Some(before) = before.filter(|before| id(before) != id(self.log.get_ref())) {
+        if let Some(before) = before.filter(|before| file_id(before) != file_id(self.log.get_ref()))
+        {
             let lines = lines(before).map_while(Result::ok);
             lines.for_each(|line| last.push(of_syslog(&line, now)));
         }
@@ -277,7 +277,7 @@ impl Growing {
     /// The file that has taken its place; or itself, if it was cut. It is read from the beginning.
     fn next(&mut self) -> Option<File> {
         let next = open_file(&self.path).ok()?; // For a moment there is none.
-        let is_another = id(&next) != id(self.log.get_ref());
+        let is_another = file_id(&next) != file_id(self.log.get_ref());
         let length = next.metadata().ok()?.len();
         let is_cut = self.log.stream_position().is_ok_and(|at| length < at);
         (is_another || is_cut).then_some(next)
@@ -316,11 +316,6 @@ fn since(time: SystemTime) -> String {
     format!("--since=@{}", since_1970.as_secs())
 }
 
-/// Which file it is.
-fn id(file: &File) -> Option<(u64, u64)> {
-    file.metadata().ok().map(|file| (file.dev(), file.ino()))
-}
-
 /// The end of a file. Its first line is cut, and so none of Berth's.
 fn end_of(file: &Path) -> io::Result<File> {
     let mut file = File::open(file)?;
@@ -329,20 +324,10 @@ fn end_of(file: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The next line with what ends it.
-fn next_line(log: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let length = log.read_until(b'\n', &mut line)?;
-    Ok((length > 0).then_some(line))
-}
-
 /// The lines of a log. What is no UTF-8 is none of Berth's, and does no harm.
 fn lines(log: impl Read) -> impl Iterator<Item = io::Result<String>> {
-    let mut log = BufReader::new(log);
-    std::iter::from_fn(move || {
-        let line = next_line(&mut log).transpose()?;
-        Some(line.map(|line| String::from_utf8_lossy(&line).into_owned()))
-    })
+    let lines = BufReader::new(log).split(b'\n');
+    lines.map(|line| Ok(String::from_utf8_lossy(&line?).into_owned()))
 }
 
 /// Of root's processes alone, by the kernel's word: anybody can write to the journal in Berth's name.
@@ -428,7 +413,7 @@ mod tests {
             let output = output("sh", ["-c", script].map(OsString::from)).unwrap();
             lines(output).collect::<io::Result<Vec<_>>>()
         };
-        assert_eq!(said("echo a; echo b").unwrap(), ["a\n", "b\n"]);
+        assert_eq!(said("echo a; echo b").unwrap(), ["a", "b"]);
         assert_eq!(said("true").unwrap(), [""; 0]);
         let error = said("echo a; exit 3").unwrap_err().to_string();
         assert_eq!(error, "sh: exit status: 3");
