@@ -46,6 +46,7 @@ mod helper;
 mod json;
 mod live;
 mod lock;
+mod machine_lacks;
 mod object;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]

@@ -1,12 +1,12 @@
 //! `berth doctor`: what on this machine keeps Berth from doing what the policy says.
 
 mod accounts;
-pub mod cgroup;
+mod cgroup;
 mod confined;
 mod drop_ins;
 mod finding;
 mod kerberos;
-pub mod kernel;
+mod kernel;
 mod managers;
 mod owners;
 mod pam;
