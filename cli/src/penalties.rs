@@ -90,10 +90,10 @@ pub fn round(policy: &Policy, helper: &Helper) -> Result<Vec<Applied>, Exit> {
     }
     let tree = Tree::find().map_err(live::failed)?;
     let machine = place::machine().map_err(not_so)?;
-    let uids = UserFolder::uids().map_err(live::failed)?;
     let mut changing = Changing::begin()?;
     // Not before it has waited: the wall clock, which it is compared with, is read after that.
     let boot = look::since_boot().ok_or_else(|| not_so("this kernel has no CLOCK_BOOTTIME"))?;
+    let uids = UserFolder::uids().map_err(live::failed)?;
     let mut turns = changing.turn(&uids, policy, &machine, &tree, boot);
     // What is not written is not so; but who has served their time gets all back, whatever the disk does.
     let written = changing.write();

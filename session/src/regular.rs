@@ -1,5 +1,5 @@
-//! Files: read if they are files, and written whole or not at all. In the place of one there may be anything, once somebody
-//! has put back what they had saved of a machine; and who opens a FIFO waits for somebody to write.
+//! Files: read if they are files, written whole or not at all, looked for and removed. In the place of one there may be
+//! anything, once somebody has put back what they had saved of a machine; and who opens a FIFO waits for somebody to write.
 
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -35,7 +35,7 @@ pub enum Wrong {
     NoOpening(Entry),
     /// These run after Berth's.
     After(Vec<Entry>),
-    /// It may be led past, and how.
+    /// In the stack of this kind (`session`) its line may be skipped, and how.
     Skipped(&'static str, String),
     /// The session line that opens is there, and no account line.
     NoAccount(Entry),

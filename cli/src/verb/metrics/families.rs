@@ -237,8 +237,9 @@ impl Measured {
     }
 }
 
-/// Of each of the families of users, of pools and of everyone: its name, what it is, and its figure.
 type Figure = fn(&Measured) -> Option<f64>;
+
+/// The families of users, of pools and of everyone: the name of each, what it is, and its figure.
 const FIGURES: [(Kind, &str, &str, Figure); 13] = [
     (Kind::Gauge, "sessions", "Live sessions.", |one| {
         Some(one.sessions as f64)
