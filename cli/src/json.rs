@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 pub fn print(object: Value) -> Result<(), Exit> {
     let now = LocalTime::rfc3339(SystemTime::now());
     let object = merged(object, json!({ "version": VERSION, "now": now }));
-    whole::print(&format!("{object:#}\n"))
+    whole::print(format!("{object:#}\n"))
 }
 
 /// An object with the keys of another, too.

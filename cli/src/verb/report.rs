@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if arguments.json {
         print_json(arguments, &report, torn)?;
     } else if arguments.csv {
-        whole::print(&csv(&report))?;
+        whole::print(csv(&report))?;
     } else {
         pager::lines(&[text(&report, io::stdout().is_terminal())]);
     }

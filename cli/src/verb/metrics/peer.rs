@@ -8,16 +8,14 @@ pub fn may_ask(here: SocketAddr, there: SocketAddr, allowed: &[String]) -> bool 
         return true;
     }
     // Who listens for both sees an address of IPv4 as one of IPv6; who asks may have a socket of either kind for it.
-    let tables: [(&str, fn(IpAddr) -> IpAddr); 2] = [
-        ("/proc/net/tcp", |ip| ip.to_canonical()),
-        ("/proc/net/tcp6", as_ipv6),
-    ];
-    let owner = tables.iter().find_map(|(path, known_as)| {
+    let found = |path, known_as: fn(IpAddr) -> IpAddr| {
         let table = std::fs::read_to_string(path).ok()?;
         let [there, here] =
             [there, here].map(|end| SocketAddr::new(known_as(end.ip()), end.port()));
         owner(&table, there, here)
-    });
+    };
+    let of_ipv4 = found("/proc/net/tcp", |ip| ip.to_canonical());
+    let owner = of_ipv4.or_else(|| found("/proc/net/tcp6", as_ipv6));
     let Some(owner) = owner else {
         return false; // Not of this machine, or gone.
     };
