@@ -4,7 +4,7 @@ pub mod lines;
 pub mod manager;
 pub mod open;
 pub mod order;
-pub mod standing;
+pub mod wiring;
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::order::after_the_join;
 
 /// How a service stands to Berth.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum Wiring {
     /// Berth's lines stand where they belong.
     Enabled,
     /// It includes another service's file, which has them.
@@ -58,11 +58,11 @@ impl Display for Wrong {
     }
 }
 
-impl Standing {
-    pub fn of(folders: &Folders, service: &str) -> std::io::Result<Standing> {
+impl Wiring {
+    pub fn of(folders: &Folders, service: &str) -> std::io::Result<Wiring> {
         let text = match folders.read(service) {
             Ok((_, text)) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Standing::Absent),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Wiring::Absent),
             Err(error) => return Err(error),
         };
         let session = folders.modules(service, &text, "session");
@@ -70,9 +70,9 @@ impl Standing {
         let Some(opening) = session.iter().find(|entry| entry.opens()) else {
             let mut all = session.iter().chain(&account);
             return Ok(match (all.find(|entry| entry.is_berth()), never(service)) {
-                (Some(entry), _) => Standing::Wrong(Wrong::NoOpening(entry.clone())),
-                (None, Some(why)) => Standing::Never(why),
-                (None, None) => Standing::Disabled,
+                (Some(entry), _) => Wiring::Wrong(Wrong::NoOpening(entry.clone())),
+                (None, Some(why)) => Wiring::Never(why),
+                (None, None) => Wiring::Disabled,
             });
         };
         let after = after_the_join(&session);
@@ -87,10 +87,10 @@ impl Standing {
         let has_account = account.iter().any(Entry::is_berth);
         let no_account = || (!has_account).then(|| Wrong::NoAccount(opening.clone()));
         Ok(match wrong.or_else(no_account) {
-            Some(wrong) => Standing::Wrong(wrong),
-            None if lines::put(&text).as_ref() == Ok(&text) => Standing::Enabled,
-            None if opening.file != service => Standing::Through(opening.file.clone()),
-            None => Standing::ByHand,
+            Some(wrong) => Wiring::Wrong(wrong),
+            None if lines::put(&text).as_ref() == Ok(&text) => Wiring::Enabled,
+            None if opening.file != service => Wiring::Through(opening.file.clone()),
+            None => Wiring::ByHand,
         })
     }
 
@@ -98,7 +98,7 @@ impl Standing {
     pub fn is_right(&self) -> bool {
         matches!(
             self,
-            Standing::Enabled | Standing::Through(_) | Standing::ByHand | Standing::Never(_)
+            Wiring::Enabled | Wiring::Through(_) | Wiring::ByHand | Wiring::Never(_)
         )
     }
 }
@@ -161,28 +161,28 @@ mod tests {
         let folder = Folder::new();
         let folders = Folders::from(&*folder);
         let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-        let of = |name: &str| Standing::of(&folders, name).unwrap();
+        let of = |name: &str| Wiring::of(&folders, name).unwrap();
         let plain = "account required pam_unix.so\nsession required pam_unix.so\n";
         write("su", plain);
         write("su-l", "account include su\nsession include su\n");
         write("sudo", plain);
-        assert_eq!(of("su"), Standing::Disabled);
-        assert_eq!(of("su-l"), Standing::Disabled);
-        assert_eq!(of("login"), Standing::Absent);
-        assert!(matches!(of("sudo"), Standing::Never(_)));
+        assert_eq!(of("su"), Wiring::Disabled);
+        assert_eq!(of("su-l"), Wiring::Disabled);
+        assert_eq!(of("login"), Wiring::Absent);
+        assert!(matches!(of("sudo"), Wiring::Never(_)));
 
         write("su", &lines::put(plain).unwrap());
-        assert_eq!(of("su"), Standing::Enabled);
-        assert_eq!(of("su-l"), Standing::Through("su".into()));
+        assert_eq!(of("su"), Wiring::Enabled);
+        assert_eq!(of("su-l"), Wiring::Through("su".into()));
         write("su", &lines::put(plain).unwrap().replace("  ", " "));
-        assert_eq!(of("su"), Standing::Enabled);
+        assert_eq!(of("su"), Wiring::Enabled);
         let by_hand = "account required pam_berth.so\nsession required pam_berth.so quiet\n";
         write("su", by_hand);
-        assert_eq!(of("su"), Standing::ByHand);
+        assert_eq!(of("su"), Wiring::ByHand);
 
         let wrong = |text: &str, expected: &str| {
             write("su", text);
-            let Standing::Wrong(why) = of("su") else {
+            let Wiring::Wrong(why) = of("su") else {
                 panic!("{text}: {expected}");
             };
             assert_eq!(why.to_string(), expected);
@@ -212,11 +212,11 @@ mod tests {
             "su:3: pam_succeed_if.so is \"[default=2]\", and it may skip pam_berth",
         );
         write("su", &lines::put(&jumps.replace('2', "1")).unwrap());
-        assert_eq!(of("su"), Standing::Enabled);
+        assert_eq!(of("su"), Wiring::Enabled);
         write("su", &lines::put(of_sssd).unwrap());
-        assert_eq!(of("su"), Standing::Enabled);
+        assert_eq!(of("su"), Wiring::Enabled);
         write("su", &format!("{by_hand}{of_sssd}"));
-        assert_eq!(of("su"), Standing::ByHand);
+        assert_eq!(of("su"), Wiring::ByHand);
         // libpam does not mind how a comment is encoded.
         let latin = [b"# f\xfcr alle\n", of_sssd.as_bytes()].concat();
         std::fs::write(folder.join("latin"), latin).unwrap();
@@ -228,7 +228,7 @@ mod tests {
         write("local", of_sssd);
         write("auth-of-el", "account include local\n");
         write("su", &format!("account substack auth-of-el\n{by_hand}"));
-        assert_eq!(of("su"), Standing::ByHand);
+        assert_eq!(of("su"), Wiring::ByHand);
         write("with-berth", &format!("{of_sssd}{by_hand}"));
         wrong(
             &format!("account substack with-berth\n{by_hand}"),
@@ -255,7 +255,7 @@ mod tests {
         let nested = format!("account substack jumps\n{by_hand}");
         for text in [one_more, included, nested] {
             write("su", &text);
-            assert_eq!(of("su"), Standing::ByHand, "{text}");
+            assert_eq!(of("su"), Wiring::ByHand, "{text}");
         }
         write("jumps", &format!("{jump}account substack two\n{by_hand}"));
         wrong(

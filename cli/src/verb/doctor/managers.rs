@@ -10,7 +10,7 @@ use berth_protocol::service::MANAGER;
 use super::finding::Finding;
 use super::world::World;
 use crate::pam_stack::manager::{self, DROP_IN};
-use crate::pam_stack::standing::Standing;
+use crate::pam_stack::wiring::Wiring;
 use crate::readable::named;
 use berth_config::pam_files::Folders;
 
@@ -82,8 +82,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 
 /// Whether the managers are sessions, too.
 fn is_joined(world: &World) -> bool {
-    let standing = Standing::of(&Folders::under(&world.root), MANAGER);
-    standing.is_ok_and(|standing| standing.is_right())
+    let wiring = Wiring::of(&Folders::under(&world.root), MANAGER);
+    wiring.is_ok_and(|wiring| wiring.is_right())
 }
 
 /// Whether the system bus keeps somebody from having systemd move their processes into a delegated unit of theirs.

@@ -9,7 +9,7 @@ use super::finding::Finding;
 use super::world::World;
 use crate::pam_stack::open::open;
 use crate::pam_stack::order::{before_the_way_back, why_not_after};
-use crate::pam_stack::standing::{Standing, Wrong};
+use crate::pam_stack::wiring::{Wiring, Wrong};
 use berth_config::pam_files::Folders;
 
 pub fn check(world: &World) -> Vec<Finding> {
@@ -40,8 +40,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 
 /// What is wrong with a service's stack. None of one that is not here, or whose lines stand elsewhere and are told of there.
 fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Finding>> {
-    let standing = match Standing::of(folders, service) {
-        Ok(standing) => standing,
+    let wiring = match Wiring::of(folders, service) {
+        Ok(wiring) => wiring,
         Err(error) => {
             return Some(vec![Finding::fail(
                 format!("{service}: {error}"),
@@ -49,9 +49,9 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
             )]);
         }
     };
-    let mut findings = match standing {
-        Standing::Absent | Standing::Never(_) | Standing::Through(_) => return None,
-        Standing::Disabled => {
+    let mut findings = match wiring {
+        Wiring::Absent | Wiring::Never(_) | Wiring::Through(_) => return None,
+        Wiring::Disabled => {
             let what = match service {
                 "cron" | "crond" | "atd" => "jobs",
                 _ => "logins",
@@ -61,8 +61,8 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
                 format!("berth pam enable {service}"),
             )]);
         }
-        Standing::Enabled | Standing::ByHand => Vec::new(),
-        Standing::Wrong(Wrong::After(after)) => {
+        Wiring::Enabled | Wiring::ByHand => Vec::new(),
+        Wiring::Wrong(Wrong::After(after)) => {
             let wrong = after.iter().map(|entry| {
                 let (place, module, why) = (entry.place(), &entry.module, why_not_after(entry));
                 Finding::fail(
@@ -72,7 +72,7 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
             });
             wrong.collect()
         }
-        Standing::Wrong(why) => {
+        Wiring::Wrong(why) => {
             let remedy = match why {
                 // Berth's line stands last, where it belongs.
                 Wrong::Skipped("session", _) => {

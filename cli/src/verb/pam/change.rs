@@ -16,7 +16,7 @@ use crate::exit::{Exit, not_so};
 use crate::helper::no_answer;
 use crate::pam_stack::lines::{self, Cannot};
 use crate::pam_stack::open::{Open, open};
-use crate::pam_stack::standing::{Standing, never};
+use crate::pam_stack::wiring::{Wiring, never};
 use crate::pam_stack::{Change, manager};
 use crate::readable::harmless;
 use crate::replace::Original;
@@ -86,8 +86,8 @@ fn plan_all(change: Change, folders: &Folders, services: &[String]) -> (Vec<Plan
         if plans.iter().any(|plan| plan.service == *service) {
             continue;
         }
-        let planned = match Standing::of(folders, service) {
-            Ok(Standing::Absent) => Err("there is no such service in /etc/pam.d".into()),
+        let planned = match Wiring::of(folders, service) {
+            Ok(Wiring::Absent) => Err("there is no such service in /etc/pam.d".into()),
             _ => plan(change, folders, service, services),
         };
         match planned {
@@ -174,7 +174,7 @@ fn enabled(
         return Err(why.into());
     }
     if let Some(other) = included(service, text) {
-        let is_by_that = || matches!(Standing::of(folders, service), Ok(Standing::Through(_)));
+        let is_by_that = || matches!(Wiring::of(folders, service), Ok(Wiring::Through(_)));
         if !all.contains(&other) && !is_by_that() {
             return Err(format!(
                 "it includes {other}, and is as that is: berth pam enable {other}"
