@@ -735,7 +735,9 @@ fn nothing_of_the_dead_is_removed_where_nobody_can_look_for_their_cgroups() {
         "show bob",
         "top --batch",
     ] {
-        let ran = run.berth(blind, verb);
+        let command =
+            format!("mount -t tmpfs none /var/lib; exec {blind} /run/berth-program {verb}");
+        let ran = Ran::of(&mut run.shell(&command));
         let said = ran.out + &ran.err;
         assert_eq!(ran.code, Some(1), "{verb}: {said}");
         let why = "cannot read /proc/self/mountinfo: Too many open files";
@@ -756,6 +758,7 @@ fn doctor_says_that_it_could_not_look_for_leftovers() {
     assert!(ran.out.contains(told), "{ran:?}");
 }
 
+/// With PIDs of its own, so that no other test meets this keeper.
 #[test]
 fn an_unknown_keeper_is_looked_for_once_however_much_is_left() {
     let run = Run::new();
@@ -765,9 +768,10 @@ fn an_unknown_keeper_is_looked_for_once_however_much_is_left() {
         }
         let looks = run.sessions.with_file_name("looks");
         let ran = Ran::of(&mut run.shell(&format!(
-            "cp /bin/sh /run/berth-helper; /run/berth-helper -c 'echo; read end' >/run/told & \
+            "mount -t tmpfs none /var/lib; cp /bin/sh /run/berth-helper; exec unshare --mount --pid --fork --mount-proc sh -ec \" \
+             /run/berth-helper -c 'echo; sleep 60; true' >/run/told & \
              until test -s /run/told; do sleep 0.02; done; \
-             strace -f -qq -o {} -e trace=openat /run/berth-program doctor --fix",
+             strace -f -qq -o {} -e trace=openat /run/berth-program doctor --fix\"",
             looks.display()
         )));
         let refused = ran.out.matches("no record says of which session").count();
