@@ -108,77 +108,55 @@ fn usage() -> ExitCode {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    run(&arguments).unwrap_or_else(usage)
+}
+
+/// Measures what is asked for; `None` where it cannot be told what that is.
+fn run(arguments: &[String]) -> Option<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["--beside-systemd", ref rest @ ..] => return in_guest(rest, Guest::Systemd, "--in-guest"),
+        ["--beside-systemd", ref rest @ ..] => in_guest(rest, Guest::Systemd, "--in-guest")?,
         ["--beside-systemd-natively", ref rest @ ..] => {
-            return in_guest(rest, Guest::Container, "--in-container");
+            in_guest(rest, Guest::Container, "--in-container")?;
         }
-        ["--in-guest"] => {
-            print!("{}", beside::measure(60, 20, Controllers::There));
-            return ExitCode::SUCCESS;
-        }
-        ["--in-container"] => {
-            print!("{}", beside::measure(200, 60, Controllers::Missing));
-            return ExitCode::SUCCESS;
-        }
-        ["--users"] => {
-            users::measure();
-            return ExitCode::SUCCESS;
-        }
-        ["--report", ref rest @ ..] => {
-            let Some(records) = count(rest, 1_000_000) else {
-                return usage();
-            };
-            report::measure(records);
-            return ExitCode::SUCCESS;
-        }
-        ["--sessions", ref rest @ ..] => {
-            let Some(sessions) = count(rest, 2_000) else {
-                return usage();
-            };
-            sessions::measure(sessions);
-            return ExitCode::SUCCESS;
-        }
+        ["--in-guest"] => print!("{}", beside::measure(60, 20, Controllers::There)),
+        ["--in-container"] => print!("{}", beside::measure(200, 60, Controllers::Missing)),
+        ["--users"] => users::measure(),
+        ["--report", ref rest @ ..] => report::measure(count(rest, 1_000_000)?),
+        ["--sessions", ref rest @ ..] => sessions::measure(count(rest, 2_000)?),
         ["--metrics", ref rest @ ..] => {
-            let Some(sessions) = count(rest, 2_000) else {
-                return usage();
-            };
-            return on_machine(&arguments, |_| metrics::measure(sessions));
+            let sessions = count(rest, 2_000)?;
+            return Some(on_machine(arguments, |_| metrics::measure(sessions)));
         }
         ["--live", ref rest @ ..] => {
-            let Some(sizes) = sizes(rest, &[10, 1_000, 5_000]) else {
-                return usage();
-            };
-            return on_machine(&arguments, |machine| {
+            let sizes = sizes(rest, &[10, 1_000, 5_000])?;
+            return Some(on_machine(arguments, |machine| {
                 live::measure(machine, &sizes, 200);
-            });
+            }));
         }
         ["--rules", ref rest @ ..] => {
-            let Some(sizes) = sizes(rest, &[10, 100_000]) else {
-                return usage();
-            };
-            return on_machine(&arguments, |machine| rules::measure(machine, &sizes, 300));
+            let sizes = sizes(rest, &[10, 100_000])?;
+            return Some(on_machine(arguments, |machine| {
+                rules::measure(machine, &sizes, 300);
+            }));
         }
-        ["--whole"] => return on_machine(&arguments, whole::measure),
+        ["--whole"] => return Some(on_machine(arguments, whole::measure)),
         ["--start-programs", count, way] => {
-            let (Ok(count), Some(way)) = (count.parse(), Way::named(way)) else {
-                return usage();
-            };
-            whole::start_programs(count, way);
-            return ExitCode::SUCCESS;
+            whole::start_programs(count.parse().ok()?, Way::named(way)?);
         }
         ["--hold", service, user] => {
             let Err(error) = beside::hold(service, user);
             eprintln!("berth-bench: {error}");
-            return ExitCode::FAILURE;
+            return Some(ExitCode::FAILURE);
         }
-        _ => {}
+        _ => return Some(logins(arguments, options(arguments)?)),
     }
-    let Some(options) = options(&arguments) else {
-        return usage();
-    };
-    on_machine(&arguments, |_| {
+    Some(ExitCode::SUCCESS)
+}
+
+/// Measures what Berth adds to a login.
+fn logins(arguments: &[String], options: Options) -> ExitCode {
+    on_machine(arguments, |_| {
         let regimes = [
             (Regime::Hot, options.hot),
             (Regime::Cold(Duration::from_millis(250)), options.cold),
@@ -211,18 +189,18 @@ fn on_machine(arguments: &[String], measure: impl FnOnce(&mut Machine)) -> ExitC
 }
 
 /// Starts this program again on a machine that systemd runs.
-fn in_guest(suite: &[&str], machine: fn(Suite) -> Guest, argument: &str) -> ExitCode {
+fn in_guest(suite: &[&str], machine: fn(Suite) -> Guest, argument: &str) -> Option<()> {
     let suite = match suite {
         [] | ["bookworm"] => Suite::Bookworm,
         ["trixie"] => Suite::Trixie,
-        _ => return usage(),
+        _ => return None,
     };
     let me = std::env::current_exe().expect("this program's path");
     print!(
         "{}",
         guest::run(machine(suite), &me, &[argument.to_owned()])
     );
-    ExitCode::SUCCESS
+    Some(())
 }
 
 /// Starts this program again on a machine of its own.

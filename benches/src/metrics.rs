@@ -6,10 +6,7 @@ use std::process::Command;
 use berth_session::{NamespaceIds, Record, Role, State, Tree};
 use berth_tests::namespaces::PROGRAMS;
 
-use crate::command::timed;
-
-/// How often each is measured.
-const TIMES: usize = 10;
+use crate::command::{heading, timed};
 
 /// No user of the machine's has these.
 const FIRST_UID: u32 = 3_000_000;
@@ -25,22 +22,15 @@ pub fn measure(sessions: u32) {
         fs::create_dir_all(group.path()).expect("make the cgroup");
         record.write().expect("write the record");
     }
-    println!("berth metrics of {sessions} sessions of as many users, {TIMES} times, seconds\n");
-    println!(
-        "{:<32}  {:>6}  {:>6}  {:>6}",
-        "what", "best", "median", "worst"
-    );
+    println!("berth metrics of {sessions} sessions of as many users\n");
+    heading();
     let program = format!("{PROGRAMS}/berth");
     for arguments in [&["metrics"][..], &["metrics", "--top", "100000"]] {
-        let took = timed(TIMES, 0, || {
+        timed(&arguments.join(" "), 0, || {
             let mut metrics = Command::new(&program);
             metrics.args(arguments);
             metrics
         });
-        let at = |nth: usize| took.get(nth).copied().unwrap_or_default();
-        let (best, median, worst) = (at(0), at(TIMES / 2), at(TIMES - 1));
-        let what = arguments.join(" ");
-        println!("{what:<32}  {best:>6.3}  {median:>6.3}  {worst:>6.3}");
     }
     for nth in 0..sessions {
         let record = record(&tree, nth, me);

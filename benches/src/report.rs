@@ -6,10 +6,7 @@ use std::process::Command;
 
 use berth_session::Entry;
 
-use crate::command::timed;
-
-/// How often each report is made.
-const TIMES: usize = 5;
+use crate::command::{heading, timed};
 
 /// Writes a file of so many records as keepers write them, and sums it.
 pub fn measure(records: u64) {
@@ -22,23 +19,20 @@ pub fn measure(records: u64) {
     drop(file);
     let size = path.metadata().expect("size").len();
     println!(
-        "berth report of {records} records, {} MB, seconds\n",
+        "berth report of {records} records, {} MB\n",
         size / 1_000_000
     );
-    println!("{:<32}  {:>6}  {:>6}", "what", "best", "worst");
+    heading();
     let program = std::env::current_exe()
         .expect("this program's path")
         .with_file_name("berth");
     for arguments in ["--by user", "--by day", "--by service --since 2026-06-01"] {
-        let took = timed(TIMES, 0, || {
+        timed(arguments, 0, || {
             let mut report = Command::new(&program);
             report.args(["report", "--file"]).arg(&path);
             report.args(arguments.split(' '));
             report
         });
-        if let [best, .., worst] = took[..] {
-            println!("{arguments:<32}  {best:>6.2}  {worst:>6.2}");
-        }
     }
     std::fs::remove_file(&path).expect("remove the file");
 }

@@ -7,11 +7,8 @@ use std::process::Command;
 
 use nix::mount::{MsFlags, mount};
 
-use crate::command::timed;
-use crate::sessions::{berth, cpu_of_children};
-
-/// How many rounds are measured, after the first, which only begins.
-const ROUNDS: usize = 5;
+use crate::command::{heading, timed};
+use crate::sessions::berth;
 
 const FOLDER: &str = "/run/bench";
 
@@ -75,20 +72,10 @@ pub fn measure(sessions: &[(u64, u64)]) {
         round.args(["apply", "--due"]);
         round
     };
-    timed(1, 0, round);
-    let before = cpu_of_children();
-    let took = timed(ROUNDS, 0, round);
-    let cpu = (cpu_of_children() - before).as_secs_f64() / ROUNDS as f64;
-    if let [best, .., worst] = took[..] {
-        println!(
-            "{:<32}  {:>6}  {:>6}  {:>6}",
-            "seconds", "best", "worst", "CPU"
-        );
-        println!(
-            "{:<32}  {best:>6.3}  {worst:>6.3}  {cpu:>6.3}",
-            "berth apply --due, a penalty"
-        );
-    }
+    // The first only begins.
+    assert!(round().status().expect("run berth apply").success());
+    heading();
+    timed("berth apply --due, a penalty", 0, round);
     let tracks = fs::read_to_string("/run/berth-penalties").expect("read what was noted");
     assert!(tracks.len() > sessions.len() * 10, "nobody was watched");
 }

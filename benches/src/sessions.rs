@@ -13,18 +13,13 @@ use std::time::{Duration, Instant};
 use berth_tests::{Cgroups, Terminal, within};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::time::TimeValLike;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pause};
 use serde_json::json;
 
-use crate::command::timed;
+use crate::command::{heading, timed};
 use crate::round;
-
-/// How often each list is made.
-const TIMES: usize = 5;
 
 /// How long `top` is watched, once it has settled.
 const WATCHED: Duration = Duration::from_secs(20);
@@ -247,31 +242,14 @@ pub fn berth() -> OsString {
 }
 
 fn lists() {
-    println!(
-        "{:<32}  {:>6}  {:>6}  {:>6}",
-        "seconds", "best", "worst", "CPU"
-    );
+    heading();
     for arguments in ["list", "list --users", "list --json"] {
-        let before = cpu_of_children();
-        let took = timed(TIMES, 0, || {
+        timed(&format!("berth {arguments}"), 0, || {
             let mut list = Command::new(berth());
             list.args(arguments.split(' '));
             list
         });
-        // On a machine that is busy otherwise, this is what tells.
-        let cpu = (cpu_of_children() - before).as_secs_f64() / TIMES as f64;
-        if let [best, .., worst] = took[..] {
-            println!("berth {arguments:<26}  {best:>6.3}  {worst:>6.3}  {cpu:>6.3}");
-        }
     }
-}
-
-/// The CPU time of all children that have ended.
-pub fn cpu_of_children() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("getrusage");
-    let times = [usage.user_time(), usage.system_time()];
-    let micros = times.map(|time| time.num_microseconds());
-    Duration::from_micros(micros.iter().sum::<i64>().unsigned_abs())
 }
 
 /// On a terminal of 80 columns and 24 rows, at one look a second.

@@ -4,13 +4,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-use crate::command::timed;
+use crate::command::{heading, timed};
 
 const USERS: u32 = 100_000;
 const GROUPS: u32 = 5_000;
 /// How many users each group lists.
 const MEMBERS: u32 = 60;
-const TIMES: usize = 5;
 
 const POLICY: &str = r#"
 version = 1
@@ -61,17 +60,14 @@ pub fn measure() {
     let program = std::env::current_exe()
         .expect("this program's path")
         .with_file_name("berth");
-    println!("{USERS} users in {GROUPS} groups of {MEMBERS}, in files, seconds\n");
-    println!("{:<32}  {:>6}  {:>6}", "what", "best", "worst");
+    println!("{USERS} users in {GROUPS} groups of {MEMBERS}, in files\n");
+    heading();
     for (arguments, status) in [
         ("check --users old.toml", 0),
         ("diff old.toml new.toml", 1),
         ("diff old.toml old.toml", 0),
     ] {
-        let took = timed(TIMES, status, || there(&folder, &program, arguments));
-        if let [best, .., worst] = took[..] {
-            println!("{arguments:<32}  {best:>6.2}  {worst:>6.2}");
-        }
+        timed(arguments, status, || there(&folder, &program, arguments));
     }
     std::fs::remove_dir_all(&folder).expect("remove the folder");
 }

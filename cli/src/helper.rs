@@ -38,18 +38,23 @@ pub struct Helper {
     path: PathBuf,
 }
 
+/// A helper, to be started as the module does it: with no environment. It refuses whoever is not root.
+pub fn command(program: &Path) -> Command {
+    let mut helper = Command::new(program);
+    helper.env_clear().current_dir("/").stdin(Stdio::null());
+    helper
+}
+
 impl Helper {
-    /// Starts the helper, and gives back what it did. It is started as the module does it: with no environment, and
-    /// it refuses whoever is not root.
+    /// Starts the helper, and gives back what it did.
     pub fn bring(&self, arguments: &[String]) -> Result<Vec<Applied>, Exit> {
         let failed = |why: &dyn std::fmt::Display| {
             not_so(format!("cannot run {}: {why}", self.path.display()))
         };
         // It is to be found from elsewhere.
         let program = std::fs::canonicalize(&self.path).map_err(|error| failed(&error))?;
-        let mut helper = Command::new(program);
+        let mut helper = command(&program);
         helper.arg("apply").args(arguments);
-        helper.env_clear().current_dir("/").stdin(Stdio::null());
         let begun = Instant::now();
         let so_long = || format!("bringing caps up to date: {} s", begun.elapsed().as_secs());
         let output = meanwhile(so_long, || helper.output()).map_err(|error| failed(&error))?;

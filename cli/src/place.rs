@@ -102,7 +102,10 @@ pub fn policy_error(error: PolicyError) -> Exit {
         PolicyError::Source(error) => source_error(error),
         PolicyError::Invalid(diagnostics) => {
             for diagnostic in &diagnostics {
-                eprintln!("{}", crate::paint::diagnostic(diagnostic));
+                eprintln!(
+                    "{}",
+                    crate::paint::diagnostic(diagnostic, &std::io::stderr())
+                );
             }
             Exit::Policy
         }

@@ -1,4 +1,4 @@
-//! All accounts that NSS lists, in seconds where they are 100,000.
+//! All accounts that NSS lists, in seconds where they are 100,000; and the names of single ones.
 //!
 //! A user's groups are asked of NSS as a login asks (getgrouplist), never taken from the members that a group
 //! lists: an LDAP directory seldom lists groups at all, leaves their members out, or nests them. But each such
@@ -129,6 +129,31 @@ impl Groups {
         });
         (gids.len() <= GROUPS_MAX).then(|| groups.collect())
     }
+}
+
+/// The name of an account, if NSS says it in time: whoever ends a session waits for no directory.
+pub fn name_of(uid: u32) -> Option<String> {
+    let ask = move |_| {
+        Some(
+            users::get_user_by_uid(uid)?
+                .name()
+                .to_string_lossy()
+                .into_owned(),
+        )
+    };
+    asked(ask, |_, _| {}).flatten()
+}
+
+/// The name of the account that runs this: under sudo, of who typed it.
+pub fn own_name() -> Option<String> {
+    let uid = users::get_current_uid();
+    // Only root has come by sudo; others may have written anything there.
+    let by_sudo = std::env::var("SUDO_USER").ok().filter(|_| uid == 0);
+    if let Some(user) = by_sudo.filter(|user| !user.is_empty()) {
+        return Some(user);
+    }
+    let account = users::get_user_by_uid(uid)?;
+    Some(account.name().to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

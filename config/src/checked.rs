@@ -12,6 +12,7 @@ use crate::places::Places;
 use crate::policy::Policy;
 use crate::read::{self, Part};
 use crate::source::{self, Source, SourceError, Trust};
+use crate::trust::directory;
 use crate::unsupported;
 
 /// What came of checking a policy.
@@ -44,26 +45,9 @@ impl Checked {
     }
 }
 
-/// Checks the edited policy: policy.toml and its drop-ins. With a site, there are warnings too.
+/// Checks the edited policy: policy.toml and its drop-ins. With a site, there are warnings too. `with` is a file and a
+/// text: what the file would have instead of its own, or be there with.
 pub fn edited(
-    places: &Places,
-    trust: Trust,
-    site: Option<&dyn Site>,
-) -> Result<Checked, SourceError> {
-    edited_but(places, trust, site, None)
-}
-
-/// As [`edited`], but that one file has this text instead of its own, or is there.
-pub fn edited_with(
-    places: &Places,
-    trust: Trust,
-    site: Option<&dyn Site>,
-    with: (&Path, &str),
-) -> Result<Checked, SourceError> {
-    edited_but(places, trust, site, Some(with))
-}
-
-fn edited_but(
     places: &Places,
     trust: Trust,
     site: Option<&dyn Site>,
@@ -120,7 +104,7 @@ pub(crate) fn drop_ins(
         Err(source) => return Err(error(source)),
     };
     if trust == Trust::Root {
-        source::directory(folder)?;
+        directory(folder)?;
     }
     let mut paths: Vec<PathBuf> = entries
         .map(|entry| entry.map(|entry| entry.path()))
@@ -140,7 +124,7 @@ pub fn is_drop_in(path: &Path) -> bool {
 
 pub(crate) fn sources_checked(sources: Vec<Source>, site: Option<&dyn Site>) -> Checked {
     let mut contents = Contents::default();
-    let mut names = Vec::new();
+    let mut names = read::Names::new();
     let mut findings = Vec::new();
     let mut broken = false;
     for (index, source) in sources.iter().enumerate() {
@@ -162,17 +146,22 @@ pub(crate) fn sources_checked(sources: Vec<Source>, site: Option<&dyn Site>) -> 
         findings.extend(check::errors(&contents, &files, systemd, whole));
     }
     findings.extend(unsupported::check(&contents));
-    if findings.is_empty() {
-        findings.extend(expect::check(&contents, &files));
-    }
-    let valid = findings.is_empty();
-    if let (true, Some(site)) = (valid, site) {
-        findings.extend(check::warnings(&contents, &files, site));
+    let policy = findings.is_empty().then(|| {
+        // As they were read, and not as they are when the policy is put in force: that may be minutes later.
+        Policy::new(
+            contents,
+            read::listed(names),
+            sources.iter().map(Stamp::of).collect(),
+        )
+    });
+    let missed = policy.as_ref().map(expect::check).unwrap_or_default();
+    let policy = policy.filter(|_| missed.is_empty());
+    findings.extend(missed);
+    if let (Some(policy), Some(site)) = (&policy, site) {
+        findings.extend(check::warnings(policy, site));
     }
     Checked {
-        // As they were read, and not as they are when the policy is put in force: that may be minutes later.
-        policy: valid
-            .then(|| Policy::new(contents, names, sources.iter().map(Stamp::of).collect())),
+        policy,
         diagnostics: source::diagnostics(findings, &sources),
         files,
     }

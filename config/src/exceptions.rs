@@ -247,7 +247,7 @@ fn table(list: &[Exception]) -> Result<CapsTable, String> {
         text += &format!("{} = {}\n", one.key, one.value);
     }
     let source = Source::new("exception".into(), text);
-    let read = read::read(&source, 0, Part::Main, &mut Vec::new());
+    let read = read::read(&source, 0, Part::Main, &mut read::Names::new());
     let found = source::diagnostics(read.findings, std::slice::from_ref(&source));
     let mut errors = found.into_iter();
     if let Some(error) = errors.find(|one| one.severity == Severity::Error) {

@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::contents::Contents;
 use crate::decide;
 use crate::decide::matching::Facts;
 use crate::decide::rules::ruling;
 use crate::diagnostic::Finding;
 use crate::facts::{Group, Login, tty_name};
-use crate::policy::exempt_list;
+use crate::policy::Policy;
 use crate::setting::{joined, value};
 use crate::tables::{Action, Expect, ExpectTable, Rule};
 use crate::value::Line;
@@ -17,13 +16,9 @@ use crate::value::Line;
 const ORDINARY_UID: u32 = 1000;
 
 /// Reports every expectation that is not met.
-pub(crate) fn check(contents: &Contents, files: &[PathBuf]) -> Vec<Finding> {
-    contents
-        .expects
-        .iter()
-        .flatten()
-        .filter_map(|expect| missed(contents, files, expect))
-        .collect()
+pub(crate) fn check(policy: &Policy) -> Vec<Finding> {
+    let all = policy.contents.expects.iter().flatten();
+    all.filter_map(|expect| missed(policy, expect)).collect()
 }
 
 /// What comes out of a policy for a login.
@@ -35,9 +30,9 @@ struct Came {
     pool_because: String,
 }
 
-fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Finding> {
+fn missed(policy: &Policy, expect: &Expect) -> Option<Finding> {
     let table = &expect.table;
-    let result = result(contents, files, table);
+    let result = result(policy, table);
     let wanted_profile = value(&table.profile).map(|profiles| joined(&profiles.0));
     let came_out = match (&result.action, &result.profile) {
         (Some(action), _) => format!("action {}", action.word()),
@@ -92,9 +87,10 @@ fn missed(contents: &Contents, files: &[PathBuf], expect: &Expect) -> Option<Fin
     None
 }
 
-fn result(contents: &Contents, files: &[PathBuf], table: &ExpectTable) -> Came {
+fn result(policy: &Policy, table: &ExpectTable) -> Came {
+    let (contents, files) = (&policy.contents, &policy.files);
     let login = login(table);
-    if let Some(because) = decide::exempt_because(&exempt_list(contents), &login) {
+    if let Some(because) = decide::exempt_because(&policy.exempt, &login) {
         return Came {
             profile: None,
             pool: None,

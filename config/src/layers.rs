@@ -11,7 +11,7 @@ use crate::state::StateError;
 /// Both, as a decision takes them. An exception from a cap wins over a penalty.
 #[derive(Debug, Default, Clone)]
 pub struct Layers {
-    /// What an admin gave the user instead of the policy's.
+    /// What an admin gave the user instead of the policy's: all of it comes to something on this machine.
     pub exceptions: Exceptions,
     /// The step of a penalty that the user is on.
     pub standing: Option<Standing>,

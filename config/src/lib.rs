@@ -54,15 +54,13 @@ mod state;
 mod survey;
 mod sys;
 mod tables;
+mod trust;
 mod unsupported;
 pub mod value;
 
-pub use accounts::accounts;
+pub use accounts::{accounts, name_of, own_name};
 pub use check::{PamStack, Site, ThisMachine};
-pub use checked::{
-    Checked, edited as check_edited, edited_with as check_edited_with, files as check_files,
-    is_drop_in,
-};
+pub use checked::{Checked, edited as check_edited, files as check_files, is_drop_in};
 pub use compare::{Comparison, services, untried};
 pub use decide::{DecideError, Decision};
 pub use diagnostic::{Diagnostic, Place, Severity, counted};
@@ -77,32 +75,8 @@ pub use patience::is_silent;
 pub use penalties::{Look, Mean, Process, Standing, Standings, Track, Tracks};
 pub use places::Places;
 pub use policy::{Case, Exempt, Policy, PolicyError};
-pub use source::{SourceError, Trust, only_roots, roots_alone};
+pub use source::{SourceError, Trust};
 pub use state::StateError;
 pub use survey::{Landing, Survey};
+pub use trust::{file_is_roots, path_is_roots};
 pub use unsupported::NOT_YET;
-
-/// The name of an account, if NSS says it in time: whoever ends a session waits for no directory.
-pub fn name_of(uid: u32) -> Option<String> {
-    let ask = move |_| {
-        Some(
-            users::get_user_by_uid(uid)?
-                .name()
-                .to_string_lossy()
-                .into_owned(),
-        )
-    };
-    patience::asked(ask, |_, _| {}).flatten()
-}
-
-/// The name of the account that runs this: under sudo, of who typed it.
-pub fn own_name() -> Option<String> {
-    let uid = users::get_current_uid();
-    // Only root has come by sudo; others may have written anything there.
-    let by_sudo = std::env::var("SUDO_USER").ok().filter(|_| uid == 0);
-    if let Some(user) = by_sudo.filter(|user| !user.is_empty()) {
-        return Some(user);
-    }
-    let account = users::get_user_by_uid(uid)?;
-    Some(account.name().to_string_lossy().into_owned())
-}

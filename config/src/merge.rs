@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::contents::Contents;
-use crate::setting::{Ref, value};
 use crate::tables::{Profile, Rule};
 use crate::value::Name;
 
@@ -77,62 +76,6 @@ impl Contents {
             }
         }
         line
-    }
-}
-
-impl Rule {
-    /// The profiles that the rule gives.
-    pub(crate) fn profiles(&self) -> &[Ref] {
-        value(&self.keys.profile).map_or(&[], |profiles| &profiles.0)
-    }
-
-    /// The pool that the rule gives, its own or that of its profiles.
-    pub(crate) fn pool<'r>(&'r self, merged: &'r Profile) -> Option<&'r Ref> {
-        value(&self.keys.pool).or_else(|| value(&merged.keys.pool))
-    }
-
-    /// Those of its tests that depend on how a login came in, by name.
-    pub(crate) fn login_tests(&self) -> Vec<&'static str> {
-        let mut tests = self.tests.login_tests();
-        tests.extend(self.except.iter().flat_map(|tests| tests.login_tests()));
-        tests.dedup();
-        tests
-    }
-
-    /// Whether it says for which machines it is: another one need not have what it asks for.
-    pub(crate) fn names_machines(&self) -> bool {
-        self.tests.host.is_some() || self.tests.role.is_some()
-    }
-
-    /// Whether it depends on how a login came in. Then it never decides what the user may have.
-    pub(crate) fn is_login_rule(&self) -> bool {
-        self.tests.of_login() || self.except.as_ref().is_some_and(|tests| tests.of_login())
-    }
-}
-
-impl crate::tables::Tests {
-    /// Whether more is tested than who comes by which of the services that are named.
-    pub(crate) fn test_more(&self) -> bool {
-        let globs = value(&self.service).map_or(&[][..], |globs| &globs.0);
-        let pattern = globs.iter().any(|glob| glob.literal().is_none());
-        let terminal = self.tty.is_some() || self.ruser.is_some();
-        pattern || terminal || self.rhost.is_some() || self.time.is_some()
-    }
-
-    fn of_login(&self) -> bool {
-        self.service.is_some() || self.tty.is_some() || self.rhost.is_some() || self.ruser.is_some()
-    }
-
-    fn login_tests(&self) -> Vec<&'static str> {
-        [
-            ("service", self.service.is_some()),
-            ("tty", self.tty.is_some()),
-            ("rhost", self.rhost.is_some()),
-            ("ruser", self.ruser.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(name, there)| there.then_some(name))
-        .collect()
     }
 }
 

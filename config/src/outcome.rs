@@ -1,7 +1,8 @@
 //! What a policy comes to for one login: plain values, nothing left to look up.
 //!
 //! These are the types that the helper acts on. They are made by [`crate::Policy::decide`] and say
-//! nothing of files, lines or inheritance; where a value came from is in the trace beside them.
+//! nothing of files, lines or inheritance; where a value came from is in
+//! [`crate::Explanation`].
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -94,7 +94,7 @@ impl Policy {
 
     /// The policy of the files under /etc/berth, whatever is in force.
     pub(crate) fn edited_in(places: &Places) -> Result<Policy, PolicyError> {
-        into_policy(checked::edited(places, Trust::Root, None)?)
+        into_policy(checked::edited(places, Trust::Root, None, None)?)
     }
 
     /// The policy of one file alone (the module argument `policy=`).
@@ -292,7 +292,7 @@ fn into_policy(checked: Checked) -> Result<Policy, PolicyError> {
 }
 
 /// Whom `[exempt]` lists.
-pub(crate) fn exempt_list(contents: &Contents) -> Exempt {
+fn exempt_list(contents: &Contents) -> Exempt {
     let table = &contents.exempt;
     let names = |names: Option<&Vec<crate::value::AccountName>>| {
         names

@@ -54,28 +54,39 @@ impl<T> Setting<T> {
     }
 }
 
-/// The value of a key, if it is set and not to `"unset"`.
-pub(crate) fn value<T>(setting: &Option<Setting<T>>) -> Option<&T> {
-    setting.as_ref().and_then(|setting| setting.value.as_ref())
+/// A key and its value, if it is set and not to `"unset"`.
+pub(crate) fn set<T>(setting: &Option<Setting<T>>) -> Option<(&Setting<T>, &T)> {
+    let setting = setting.as_ref()?;
+    Some((setting, setting.value.as_ref()?))
 }
 
-/// Where a key was set, if it is set and not to `"unset"`.
+/// Its value alone.
+pub(crate) fn value<T>(setting: &Option<Setting<T>>) -> Option<&T> {
+    set(setting).map(|(_, value)| value)
+}
+
+/// Where it was set.
 pub(crate) fn mark<T>(setting: &Option<Setting<T>>) -> Option<Mark> {
-    let setting = setting.as_ref()?;
-    setting.value.is_some().then(|| setting.mark())
+    set(setting).map(|(setting, _)| setting.mark())
 }
 
 /// One or more values, any of which will do. Written as one value or as a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct OneOf<T>(pub(crate) Vec<T>);
 
-/// A name that refers to something else, with its own place (a list has several).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A name that refers to something else, with its own place (a list has several). Two of one name are the same.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Ref {
     #[serde(rename = "n")]
     pub(crate) name: crate::value::Name,
     #[serde(rename = "a")]
     pub(crate) at: At,
+}
+
+impl PartialEq for Ref {
+    fn eq(&self, other: &Ref) -> bool {
+        self.name == other.name
+    }
 }
 
 /// Profiles as `berth list` shows them: `student+batch`.

@@ -11,7 +11,7 @@ use crate::outcome::{
     UserManager, UserNamespace,
 };
 use crate::read::table::table;
-use crate::setting::{OneOf, Ref, Setting};
+use crate::setting::{OneOf, Ref, Setting, value};
 use crate::value::{
     AccountName, ByteLimit, Count, CpuQuota, Devices, Glob, Hours, IdList, Line, Linger, Memory,
     MemoryMax, Name, Path, PathGlob, Percent, PrivateShm, PrivateTmpRoom, Rate, Remote,
@@ -281,7 +281,7 @@ impl Profile {
 
     /// The names in `inherits`.
     pub(crate) fn inherits(&self) -> &[Ref] {
-        crate::setting::value(&self.keys.inherits).map_or(&[], |refs| refs)
+        value(&self.keys.inherits).map_or(&[], |refs| refs)
     }
 }
 
@@ -303,6 +303,58 @@ impl Rule {
     /// All keys of a rule, its tests too.
     pub(crate) fn all_keys() -> Vec<&'static str> {
         [RuleKeys::KEYS, Tests::KEYS, &["except"]].concat()
+    }
+
+    /// The profiles that the rule gives.
+    pub(crate) fn profiles(&self) -> &[Ref] {
+        value(&self.keys.profile).map_or(&[], |profiles| &profiles.0)
+    }
+
+    /// The pool that the rule gives, its own or that of its profiles.
+    pub(crate) fn pool<'r>(&'r self, merged: &'r Profile) -> Option<&'r Ref> {
+        value(&self.keys.pool).or_else(|| value(&merged.keys.pool))
+    }
+
+    /// Those of its tests that depend on how a login came in, by name.
+    pub(crate) fn login_tests(&self) -> Vec<&'static str> {
+        let tests = std::iter::once(&self.tests).chain(&self.except);
+        let mut tests: Vec<_> = tests.flat_map(Tests::of_login).collect();
+        tests.sort();
+        tests.dedup();
+        tests
+    }
+
+    /// Whether it depends on how a login came in. Then it never decides what the user may have.
+    pub(crate) fn is_login_rule(&self) -> bool {
+        let mut tests = std::iter::once(&self.tests).chain(&self.except);
+        tests.any(|tests| tests.of_login().next().is_some())
+    }
+
+    /// Whether it says for which machines it is: another one need not have what it asks for.
+    pub(crate) fn names_machines(&self) -> bool {
+        self.tests.host.is_some() || self.tests.role.is_some()
+    }
+}
+
+impl Tests {
+    /// Whether more is tested than who comes by which of the services that are named.
+    pub(crate) fn test_more(&self) -> bool {
+        let globs = value(&self.service).map_or(&[][..], |globs| &globs.0);
+        let pattern = globs.iter().any(|glob| glob.literal().is_none());
+        let terminal = self.tty.is_some() || self.ruser.is_some();
+        pattern || terminal || self.rhost.is_some() || self.time.is_some()
+    }
+
+    /// Those that depend on how a login came in, by name.
+    fn of_login(&self) -> impl Iterator<Item = &'static str> {
+        let tests = [
+            ("service", self.service.is_some()),
+            ("tty", self.tty.is_some()),
+            ("rhost", self.rhost.is_some()),
+            ("ruser", self.ruser.is_some()),
+        ];
+        let there = tests.into_iter().filter(|(_, there)| *there);
+        there.map(|(name, _)| name)
     }
 }
 

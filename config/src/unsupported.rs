@@ -4,7 +4,7 @@
 
 use crate::contents::Contents;
 use crate::diagnostic::{At, Finding};
-use crate::setting::Setting;
+use crate::setting::set;
 
 /// The words that tell these errors from others.
 pub const NOT_YET: &str = "not supported yet";
@@ -22,20 +22,11 @@ pub(crate) fn check(contents: &Contents) -> Vec<Finding> {
     for profile in contents.profiles.values().map(|named| &named.table) {
         let namespaces = &profile.namespaces;
         for (name, setting) in [("time", &namespaces.time), ("cgroup", &namespaces.cgroup)] {
-            if let Some(at) = set_to(setting, |on| *on) {
-                refuse(at, &format!("{name} namespaces"));
+            // `"unset"` and `false` ask for nothing.
+            if let Some((setting, true)) = set(setting) {
+                refuse(setting.at, &format!("{name} namespaces"));
             }
         }
     }
     findings
-}
-
-/// Where a key is set to something that is not done yet. `"unset"` asks for nothing.
-fn set_to<T>(setting: &Option<Setting<T>>, refused: impl Fn(&T) -> bool) -> Option<At> {
-    let setting = setting.as_ref()?;
-    setting
-        .value
-        .as_ref()
-        .is_some_and(refused)
-        .then_some(setting.at)
 }

@@ -340,7 +340,7 @@ fn later_files_win_and_their_rules_are_tried_first() {
         drop_ins,
         ..Places::system()
     };
-    let policy = check_edited(&places, Trust::Anybody, None)
+    let policy = check_edited(&places, Trust::Anybody, None, None)
         .unwrap()
         .policy
         .unwrap();
@@ -610,6 +610,19 @@ fn why_a_rule_matches_or_does_not_is_told() {
     let policy = policy("[[rule]]\ntty = \"pts/*\"\naction = \"deny\"\n");
     let explanation = policy.explain(&alice, &machine()).unwrap();
     assert_eq!(explanation.rules[0].why, "tty: none, not pts/*");
+}
+
+#[test]
+fn a_rule_that_is_passed_over_names_each_test_of_the_login_once() {
+    let policy = policy(
+        "[profile.p]\n[[rule]]\nservice = \"sshd\"\nprofile = \"p\"\n\
+         [[rule]]\nservice = \"cron\"\nrhost = \"10.0.0.0/8\"\nexcept = { service = \"su\", tty = \"tty1\" }\nprofile = \"p\"\n",
+    );
+    let explained = policy.explain(&login("alice", 1001, &[]), &machine());
+    assert_eq!(
+        explained.unwrap().rules[1].why,
+        "passed over: tests rhost, service, tty"
+    );
 }
 
 #[test]

@@ -651,3 +651,19 @@ fn a_time_is_written_without_quotes() {
         "3:8 a time in quotes | write it without quotes",
     );
 }
+
+#[test]
+fn what_could_not_be_read_is_not_missed_elsewhere() {
+    let hog = "[penalty.hog]\ncpu_above = \"200%\"\nwindow = \"10min\"\nsteps = \"80%\"\nstep_time = \"1h\"\nforget = \"3h\"";
+    one(
+        &format!(
+            "{hog}\n[profile.p]\nuser = {{ memory_max = \"1G\" }}\npenalty = \"hog\"\n\
+             [[rule]]\nservice = \"cron\"\nprofile = \"p\"\n[[rule]]\nprofil = \"p\""
+        ),
+        "15:1 unknown key `profil` | did you mean `profile`?",
+    );
+    in_profile(
+        "namespaces = { pid = true, mount = \"true\", private_tmp = \"disk\", user_manager = \"hidden\" }",
+        "3:36 wrong type: this is a string | expected true or false",
+    );
+}

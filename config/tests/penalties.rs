@@ -146,13 +146,6 @@ fn a_step_leaves_a_share_of_the_quota_and_all_of_the_memory() {
 }
 
 #[test]
-fn an_exception_that_the_machine_cannot_give_keeps_nobody_out() {
-    let policy = watched("allowed_cpus = \"0-3\"");
-    let caps = user_caps(&policy, &excepted("allowed_cpus=64-"));
-    assert_eq!(caps.allowed_cpus.as_deref(), Some("0-3"));
-}
-
-#[test]
 fn exceptions_and_steps_in_force_are_those_on_the_disk_and_a_damaged_file_is_named() {
     let written = Written::new("");
     let places = Places::under(&written.folder);
@@ -191,8 +184,10 @@ fn exceptions_and_steps_in_force_are_those_on_the_disk_and_a_damaged_file_is_nam
         let (layers, named) = in_force(1001);
         // The others stay: an exception may lower a cap, too.
         assert_eq!(layers.exceptions.list(), &both[..1]);
-        let capped = user_caps(&watched("cpu_quota = \"400%\""), &layers);
+        let policy = watched("cpu_quota = \"400%\", allowed_cpus = \"0-3\"");
+        let capped = user_caps(&policy, &layers);
         assert_eq!(capped.cpu_quota, Some(Limit::Finite(500_000)));
+        assert_eq!(capped.allowed_cpus.as_deref(), Some("0-3"));
         assert_eq!(named, ["exceptions"], "{both:?}");
     }
     std::fs::write(file.path(), "x").unwrap();
@@ -239,6 +234,21 @@ fn explain_names_the_step_and_what_the_quota_was() {
     assert_eq!(was.amount, 400.0);
     let line = caps(&excepted("cpu_quota=300%"));
     assert!(line.because.unwrap().starts_with("exception until "));
+}
+
+#[test]
+fn explain_tells_an_exception_that_is_what_the_policy_says_anyway() {
+    let policy = policy("[profile.p]\nuser = { tasks_max = 256 }\n[[rule]]\nprofile = \"p\"\n");
+    let alice = login("alice", 1001, &[]);
+    let explained = policy.explain_with(&alice, &machine(), &excepted("tasks_max=256"));
+    let cap = &explained.unwrap().user_caps[0];
+    assert!(
+        cap.because
+            .as_ref()
+            .is_some_and(|why| why.starts_with("exception until")),
+        "{cap:?}"
+    );
+    assert_eq!(cap.was.as_ref().unwrap().value, "256");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod written;
 use std::collections::BTreeMap;
 
 use berth_config::outcome::{Limit, Outcome};
-use berth_config::{Group, Login, Trust, check_files};
+use berth_config::{Group, LocalTime, Login, Trust, check_files};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -36,6 +36,42 @@ const GLOBS: [(&str, &[&str]); 8] = [
     ("students", &["students"]),
 ];
 
+/// The same of a test of where a login comes from, and of when.
+const REMOTES: [(&str, &[&str]); 4] = [
+    ("10.1.0.0/16", &["10.1.2.3"]),
+    ("10.*", &["10.1.2.3", "10.2.0.1"]),
+    ("[c-z]*", &["cron", "students"]),
+    ("students", &["students"]),
+];
+const TIMES: [(&str, &[&str]); 2] = [
+    ("night", &["2026-12-14 23:30:00", "2026-12-15 06:59:59"]),
+    ("monday", &["2026-12-14 12:00:00", "2026-12-14 23:30:00"]),
+];
+const WINDOWS: &str = "[time.night]\nhours = \"22:00-07:00\"\n[time.monday]\ndays = \"mon\"\n";
+
+/// What a rule tests, and how often.
+const TESTS: [(&str, f64); 10] = [
+    ("user", 0.35),
+    ("group", 0.35),
+    ("service", 0.3),
+    ("primary_group", 0.1),
+    ("host", 0.1),
+    ("role", 0.1),
+    ("time", 0.1),
+    ("tty", 0.05),
+    ("rhost", 0.05),
+    ("ruser", 0.05),
+];
+
+/// A value of a test, and what it means.
+fn tested(key: &str, nth: usize) -> (&'static str, &'static [&'static str]) {
+    match key {
+        "rhost" => REMOTES[nth % REMOTES.len()],
+        "time" => TIMES[nth % TIMES.len()],
+        _ => GLOBS[nth],
+    }
+}
+
 /// One key's values. `unset` is among them.
 const MEMORY: [&str; 6] = [
     "1G",
@@ -57,7 +93,7 @@ struct ProfileText {
 
 #[derive(Debug, Clone, Default)]
 struct TestsText {
-    /// Of `user`, `group`, `service`: patterns, by their numbers.
+    /// Of all tests but `uid`: values, by their numbers.
     names: BTreeMap<&'static str, Vec<usize>>,
     uid: Option<(u32, u32)>,
 }
@@ -84,6 +120,7 @@ struct FileText {
     exempt_users: Option<Vec<&'static str>>,
     exempt_uids: Option<(u32, u32)>,
     no_match: Option<&'static str>,
+    roles: Option<Vec<&'static str>>,
 }
 
 fn file() -> impl Strategy<Value = FileText> {
@@ -94,15 +131,17 @@ fn file() -> impl Strategy<Value = FileText> {
         proptest::option::weighted(0.2, subsequence(USERS.to_vec(), 0..=2)),
         proptest::option::weighted(0.2, Just((1002, 1002))),
         proptest::option::weighted(0.3, select(vec!["exempt", "deny"])),
+        proptest::option::weighted(0.5, subsequence(GROUPS.to_vec(), 0..=2)),
     )
         .prop_map(
-            |(profiles, pools, rules, exempt_users, exempt_uids, no_match)| FileText {
+            |(profiles, pools, rules, exempt_users, exempt_uids, no_match, roles)| FileText {
                 profiles,
                 pools,
                 rules,
                 exempt_users,
                 exempt_uids,
                 no_match,
+                roles,
             },
         )
 }
@@ -131,8 +170,8 @@ fn profile() -> impl Strategy<Value = ProfileText> {
 }
 
 fn tests() -> impl Strategy<Value = TestsText> {
-    let names = ["user", "group", "service"].map(|key| {
-        proptest::option::weighted(0.35, vec(0..GLOBS.len(), 1..3))
+    let names = TESTS.map(|(key, often)| {
+        proptest::option::weighted(often, vec(0..GLOBS.len(), 1..3))
             .prop_map(move |globs| globs.map(|globs| (key, globs)))
     });
     let uid = select(vec![(0, 0), (1000, 1001), (1002, 70_000)]);
@@ -166,23 +205,37 @@ fn account() -> impl Strategy<Value = Login> {
         uid,
         groups,
         select(SERVICES.to_vec()),
+        // A host, a terminal, another user and a place that it comes from, or none.
+        [(); 3].map(|()| select(vec!["", "alice", "cron", "students"])),
+        select(vec!["", "10.1.2.3", "10.2.0.1", "cron", "students"]),
+        select(vec![
+            "2026-12-14 12:00:00",
+            "2026-12-14 23:30:00",
+            "2026-12-15 06:59:59",
+            "2026-12-15 07:00:00",
+        ]),
     )
-        .prop_map(|(user, uid, groups, service)| Login {
-            user: user.into(),
-            uid,
-            gid: 100,
-            groups: groups
-                .iter()
-                .zip(100..)
-                .map(|(name, gid)| Group {
-                    gid,
-                    name: (*name).into(),
-                })
-                .collect(),
-            service: service.into(),
-            host: "lab1".into(),
-            ..Login::default()
-        })
+        .prop_map(
+            |(user, uid, groups, service, [host, tty, ruser], rhost, at)| Login {
+                user: user.into(),
+                uid,
+                gid: 100,
+                groups: groups
+                    .iter()
+                    .zip(100..)
+                    .map(|(name, gid)| Group {
+                        gid,
+                        name: (*name).into(),
+                    })
+                    .collect(),
+                service: service.into(),
+                tty: tty.into(),
+                rhost: rhost.into(),
+                ruser: ruser.into(),
+                host: host.into(),
+                at: LocalTime::parse(at),
+            },
+        )
 }
 
 // How it is written.
@@ -191,6 +244,7 @@ fn text(nth: usize, file: &FileText) -> String {
     let mut text = String::new();
     if nth == 0 {
         text += "version = 1\n";
+        text += WINDOWS;
     }
     if let Some(no_match) = file.no_match {
         text += &format!("[defaults]\nno_match = \"{no_match}\"\n");
@@ -203,6 +257,9 @@ fn text(nth: usize, file: &FileText) -> String {
         if let Some((first, last)) = file.exempt_uids {
             text += &format!("uids = [\"{first}-{last}\"]\n");
         }
+    }
+    if let Some(roles) = &file.roles {
+        text += &format!("[host]\nroles = {roles:?}\n");
     }
     for (pool, memory) in &file.pools {
         text += &format!("[pool.{}]\nmemory_max = {memory:?}\n", POOLS[*pool]);
@@ -240,7 +297,7 @@ fn text(nth: usize, file: &FileText) -> String {
 fn lines(tests: &TestsText) -> Vec<String> {
     let mut lines = Vec::new();
     for (key, globs) in &tests.names {
-        let globs: Vec<_> = globs.iter().map(|nth| GLOBS[*nth].0).collect();
+        let globs: Vec<_> = globs.iter().map(|nth| tested(key, *nth).0).collect();
         lines.push(format!("{key} = {globs:?}"));
     }
     if let Some((first, last)) = tests.uid {
@@ -293,7 +350,9 @@ fn meant(files: &[FileText], login: &Login) -> Meant {
     }
     // Of later files first; in each as they are written.
     let rules: Vec<&RuleText> = files.iter().rev().flat_map(|file| &file.rules).collect();
-    let matching = || rules.iter().filter(|rule| does_match(rule, login));
+    let roles = last(&|file| file.roles.is_some()).and_then(|file| file.roles.clone());
+    let roles = roles.unwrap_or_default();
+    let matching = || rules.iter().filter(|rule| does_match(rule, login, &roles));
     let Some(login_rule) = matching().next() else {
         let no_match = last(&|file| file.no_match.is_some()).and_then(|file| file.no_match);
         return match no_match {
@@ -306,14 +365,12 @@ fn meant(files: &[FileText], login: &Login) -> Meant {
         OutcomeText::Deny => (None, BTreeMap::new()),
         OutcomeText::Profiles(profiles, _) => (Some(profiles), laid(files, profiles)),
     };
-    let tests_service = |rule: &RuleText| {
-        rule.tests.names.contains_key("service")
-            || rule
-                .except
-                .as_ref()
-                .is_some_and(|except| except.names.contains_key("service"))
+    let tests_login = |rule: &&&RuleText| {
+        let mut tests = std::iter::once(&rule.tests).chain(&rule.except);
+        let of_login = ["service", "tty", "rhost", "ruser"];
+        tests.any(|tests| of_login.iter().any(|key| tests.names.contains_key(key)))
     };
-    let user_rule = matching().find(|rule| !tests_service(rule));
+    let user_rule = matching().find(|rule| !tests_login(rule));
     let (user_keys, rules_pool) = match user_rule.map(|rule| &rule.outcome) {
         Some(OutcomeText::Profiles(profiles, pool)) => (laid(files, profiles), *pool),
         _ => (BTreeMap::new(), None),
@@ -420,24 +477,30 @@ fn share(text: &str, machine: u64, pool: Option<Limit>, user: Option<Limit>) -> 
     }
 }
 
-fn does_match(rule: &RuleText, login: &Login) -> bool {
+fn does_match(rule: &RuleText, login: &Login, roles: &[&str]) -> bool {
     let holds = |tests: &TestsText| -> Vec<bool> {
         let mut all = Vec::new();
         for (key, globs) in &tests.names {
+            let groups = || login.groups.iter().map(|group| group.name.as_str());
+            let at = login.at.map(|at| at.to_string()).unwrap_or_default();
             let names: Vec<&str> = match *key {
                 "user" => vec![&login.user],
+                "group" => groups().collect(),
+                "primary_group" => groups().take(1).collect(),
+                "host" => vec![&login.host],
+                "role" => roles.to_vec(),
+                "time" => vec![&at],
                 "service" => vec![&login.service],
-                _ => login
-                    .groups
-                    .iter()
-                    .map(|group| group.name.as_str())
-                    .collect(),
+                "tty" => vec![&login.tty],
+                "rhost" => vec![&login.rhost],
+                "ruser" => vec![&login.ruser],
+                other => panic!("{other}"),
             };
-            all.push(
-                globs
-                    .iter()
-                    .any(|nth| names.iter().any(|name| GLOBS[*nth].1.contains(name))),
-            );
+            let mut globs = globs.iter();
+            all.push(globs.any(|nth| {
+                let means = tested(key, *nth).1;
+                names.iter().any(|name| means.contains(name))
+            }));
         }
         if let Some((first, last)) = tests.uid {
             all.push((first..=last).contains(&login.uid));

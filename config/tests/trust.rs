@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use berth_config::{
-    InForce, Places, Policy, PolicyError, SourceError, Trust, check_edited_with, install,
+    InForce, Places, Policy, PolicyError, SourceError, Trust, check_edited, install,
 };
 use written::Written;
 
@@ -99,7 +99,7 @@ fn a_file_that_is_being_edited_is_checked_as_if_it_were_saved() {
     std::fs::write(&one, exempt("users", "one")).unwrap();
     std::fs::write(&three, exempt("groups", "three")).unwrap();
     let exempted = |path: &Path, text: &str| {
-        let checked = check_edited_with(&places, Trust::Root, None, (path, text)).unwrap();
+        let checked = check_edited(&places, Trust::Root, None, Some((path, text))).unwrap();
         assert_eq!(checked.errors() + checked.warnings(), 0);
         let policy = checked.policy.unwrap();
         let exempt = policy.exempt();
@@ -114,12 +114,12 @@ fn a_file_that_is_being_edited_is_checked_as_if_it_were_saved() {
     std::fs::rename(&places.drop_ins, &moved).unwrap();
     assert_eq!(exempted(&places.policy, &policy), r#"["x"] []"#);
     std::fs::write(&places.drop_ins, "").unwrap();
-    check_edited_with(&places, Trust::Root, None, (&places.policy, &policy)).unwrap_err();
+    check_edited(&places, Trust::Root, None, Some((&places.policy, &policy))).unwrap_err();
     std::fs::remove_file(&places.drop_ins).unwrap();
     // Nor one that others can take files out of, whatever is in it.
     std::fs::create_dir(&places.drop_ins).unwrap();
     chmod(&places.drop_ins, 0o777);
-    check_edited_with(&places, Trust::Root, None, (&places.policy, &policy)).unwrap_err();
+    check_edited(&places, Trust::Root, None, Some((&places.policy, &policy))).unwrap_err();
     std::fs::remove_dir(&places.drop_ins).unwrap();
     std::fs::rename(&moved, &places.drop_ins).unwrap();
     // A new one has its place by its name.

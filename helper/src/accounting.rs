@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use berth_config::outcome::Accounting;
-use berth_config::{LocalTime, only_roots};
+use berth_config::{LocalTime, path_is_roots};
 use berth_session::{Entry, Ledger, Record, Usage};
 
 use crate::error::{Error, Result};
@@ -32,7 +32,7 @@ pub fn write(accounting: &Accounting, record: &Record, end: &End, usage: &Usage)
         _ => {}
     }
     // Where somebody else can write, the file could lead anywhere by the time that it is opened.
-    only_roots(folder).map_err(|error| Error::policy(format!("no accounting: {error}")))?;
+    path_is_roots(folder).map_err(|error| Error::policy(format!("no accounting: {error}")))?;
     let times = [record.opened_at(), end.at];
     let times = times.map(|time| LocalTime::rfc3339(time).unwrap_or_default());
     let ledger = Ledger {

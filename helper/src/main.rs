@@ -82,6 +82,10 @@ fn start() -> Result<(), String> {
     let socket = match words.next().as_deref() {
         Some("apply") => return apply::run(words),
         Some("--session") => sys::inherited(SOCKET),
+        Some("--version") => {
+            println!(concat!("berth-helper ", env!("CARGO_PKG_VERSION")));
+            return Ok(());
+        }
         _ => None,
     };
     let Some(socket) = socket else {

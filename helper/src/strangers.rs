@@ -4,6 +4,9 @@
 //! process of anybody's gets its PID, just when Berth has that moved. A move back is by a PID, too: so nobody is moved who
 //! is not seen to be there just before, and afterwards it is looked who was.
 
+use std::fmt::Display;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use berth_session::{Group, Line, Record, Role, Stat, Tree, status_of};
@@ -97,9 +100,9 @@ fn look(pid: i32) -> Result<Option<(Role, i32)>> {
     }))
 }
 
-/// Where it belongs: whose session has begun meanwhile, in that. Else in its parent's cgroup, where it was started; but a
-/// user's never where nobody else of theirs is, and nobody's where orphans come to: such a cgroup has no caps. A user's
-/// goes to one of their sessions then.
+/// Where it belongs: whose session has begun meanwhile, in that; the helper of another login among the keepers. Else in its
+/// parent's cgroup, where it was started; but a user's never where nobody else of theirs is, and nobody's where orphans come
+/// to: such a cgroup has no caps. A user's goes to one of their sessions then: to their parent's, or else the oldest.
 fn place_of(tree: &Tree, role: Role, parent: i32, ended: &[Group]) -> Result<Option<Group>> {
     let file_of = |pid| file("look at", format!("/proc/{pid}"));
     let Some([owner, _]) = uids(role.pid).map_err(file_of(role.pid))? else {
@@ -115,17 +118,29 @@ fn place_of(tree: &Tree, role: Role, parent: i32, ended: &[Group]) -> Result<Opt
     if let Some(place) = led.find_map(|record| groups(record).find(Group::exists)) {
         return Ok(Some(place));
     }
+    // Its standby may be in a cgroup that a user can freeze.
+    if owner == "0" && program(role.pid).is_some_and(|its| program("self") == Some(its)) {
+        return Ok(Some(tree.keepers()));
+    }
     let theirs = |record: &&Record| owner != "0" && record.uid.to_string() == owner;
     let has_session = records.iter().any(|record| theirs(&record));
     let in_its_namespace = status_of(parent, "NSpid").map_err(file_of(parent))?;
     let is_init = in_its_namespace.is_none_or(|pids| pids.split_whitespace().last() == Some("1"));
     let parents = uids(parent).map_err(file_of(parent))?;
     let is_its = |[real, _]: [String; 2]| real == owner || (real == "0" && !has_session);
+    let home = tree.of_process(parent)?;
     if !is_init && parents.is_some_and(is_its) {
-        return Ok(tree.of_process(parent)?);
+        return Ok(home);
     }
-    let mut others = records.iter().filter(theirs).flat_map(groups);
-    Ok(others.find(|group| !ended.contains(group) && group.is_populated()))
+    let others = records.iter().filter(theirs).flat_map(groups);
+    let others = others.filter(|group| !ended.contains(group) && group.is_populated());
+    Ok(others.min_by_key(|group| home.as_ref() != Some(group)))
+}
+
+/// Which file a process runs; none of one that cannot be looked at.
+fn program(process: impl Display) -> Option<(u64, u64)> {
+    let file = fs::metadata(format!("/proc/{process}/exe")).ok()?;
+    Some((file.dev(), file.ino()))
 }
 
 /// Of all sessions. None may be missing for want of a descriptor: who has a session seems to have none then.
@@ -138,11 +153,11 @@ fn records() -> Result<Vec<Record>> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::process::Command;
 
     use berth_session::Backend;
     use nix::libc;
+    use nix::sys::signal::{Signal, kill};
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::Pid;
 
@@ -168,6 +183,25 @@ mod tests {
         assert_eq!(own.processes().unwrap(), Vec::<i32>::new());
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// The helper of another login. Its standby, which has started it, is where that is: in a cgroup that a user may freeze.
+    #[test]
+    fn a_helper_goes_to_the_keepers_and_not_to_who_has_started_it() {
+        let folder = Folder::new();
+        let tree = folder.tree(Backend::Cgroupfs);
+        let Cloned::Parent { child, .. } = sys::clone(0, None).unwrap() else {
+            std::thread::sleep(Duration::from_secs(60));
+            sys::exit(0)
+        };
+        let here = tree.of_process(child.as_raw()).unwrap().unwrap();
+        fs::create_dir_all(tree.keepers().path()).unwrap();
+        fs::write(tree.keepers().path().join("cgroup.procs"), "").unwrap();
+        let place = moved(&tree, child.as_raw(), &here, &[]).unwrap();
+        assert_eq!(place, Some(tree.keepers()));
+        assert_eq!(tree.keepers().processes().unwrap(), [child.as_raw()]);
+        kill(child, Signal::SIGKILL).unwrap();
+        waitpid(child, None).unwrap();
     }
 
     #[test]

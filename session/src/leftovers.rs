@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::folder::USERS;
-use crate::process::{HELPER, parent_of, runs_no_helper};
+use crate::process::{HELPER, parent_of, runs_no_helper, start_of};
 use crate::record::RECORDS;
 use crate::regular::{entries, is_there, remove_if_there};
 use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
@@ -158,17 +158,19 @@ fn unknown_keeper() -> Result<Option<i32>> {
         let Ok(pid) = name.parse::<i32>() else {
             continue;
         };
-        if !known.contains(&pid) && is_helper(&path) {
+        if !known.contains(&pid) && is_helper(pid, &path) {
             return Ok(Some(pid));
         }
     }
     Ok(None)
 }
 
-fn is_helper(process: &Path) -> bool {
+/// A zombie of that name may be a user's, who never waits for it, and runs no program that could be looked at.
+fn is_helper(pid: i32, process: &Path) -> bool {
     let is_roots = fs::metadata(process).is_ok_and(|process| process.uid() == 0);
     let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    is_roots && name.trim_end() == HELPER && !runs_no_helper(process)
+    let has_ended = matches!(start_of(pid), Ok(None));
+    is_roots && name.trim_end() == HELPER && !has_ended && !runs_no_helper(process)
 }
 
 /// What is in a folder, by name, in order.

@@ -64,7 +64,7 @@ pub fn is_outside() -> io::Result<bool> {
 }
 
 /// When a process was started that has not ended.
-fn start_of(pid: i32) -> io::Result<Option<u64>> {
+pub(crate) fn start_of(pid: i32) -> io::Result<Option<u64>> {
     let started = |stat: Stat| {
         let has_ended = matches!(stat.field(3), Some('Z' | 'X'));
         stat.field(22).filter(|_| !has_ended)

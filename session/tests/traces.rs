@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use berth_protocol::{Instruction, install_filter};
 use berth_session::systemd::{take_back, who_goes_on};
 use berth_session::{
-    Backend, Leftover, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, State,
-    Tree, UserFolder, make_private_tmp, private_tmp, sweep, sweep_until,
+    Backend, Leftover, NamespaceIds, PRIVATE_TMP, RECORDS, Record, Role, STATE, SessionId, Stat,
+    State, Tree, UserFolder, make_private_tmp, private_tmp, sweep, sweep_until,
 };
 
 #[path = "../../tests/src/apart.rs"]
@@ -445,11 +445,21 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         fs::set_permissions("/run/setuid", PermissionsExt::from_mode(0o4755)).unwrap();
         fs::create_dir("/run/users").unwrap();
         std::os::unix::fs::symlink("/run/setuid", "/run/users/berth-helper").unwrap();
-        let mut setuid = Command::new("setpriv");
-        setuid.args(["--reuid=1001", "--clear-groups", "/run/users/berth-helper"]);
-        let mut setuid = setuid.arg("60").spawn().unwrap();
-        let comm = format!("/proc/{}/comm", setuid.id());
-        while fs::read_to_string(&comm).unwrap() != "berth-helper\n" {
+        let start = || {
+            let mut setuid = Command::new("setpriv");
+            setuid.args(["--reuid=1001", "--clear-groups", "/run/users/berth-helper"]);
+            let setuid = setuid.arg("60").spawn().unwrap();
+            let comm = format!("/proc/{}/comm", setuid.id());
+            while fs::read_to_string(&comm).unwrap() != "berth-helper\n" {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            setuid
+        };
+        let (mut setuid, mut zombie) = (start(), start());
+        // And never wait for it.
+        zombie.kill().unwrap();
+        let stat = || Stat::of(zombie.id() as i32).unwrap().unwrap();
+        while stat().field::<char>(3) != Some('Z') {
             std::thread::sleep(Duration::from_millis(1));
         }
         // One that began after the look is none.
@@ -462,7 +472,13 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         assert_eq!(Record::ids().unwrap(), [1, 3, 5, 7].map(id));
         assert_eq!(UserFolder::lock(1001).unwrap().sessions().unwrap().len(), 2);
         assert_eq!(Leftover::find().unwrap(), []);
-        for process in [&mut standby, &mut roots, &mut users, &mut setuid] {
+        for process in [
+            &mut standby,
+            &mut roots,
+            &mut users,
+            &mut setuid,
+            &mut zombie,
+        ] {
             process.kill().unwrap();
             process.wait().unwrap();
         }

@@ -347,8 +347,9 @@ impl Booted {
     /// Fails unless everything becomes as it was, soon.
     #[track_caller]
     pub fn assert_nothing_left(&self, before: &Snapshot) {
-        before.assert_restored(&self.cgroups, first_uid(), || {
+        before.assert_restored(|| {
             self.is_nobody_capped();
+            self.snapshot()
         });
     }
 
@@ -389,9 +390,9 @@ impl Booted {
         all.map(|entry| entry.path()).collect()
     }
 
-    /// Everything there is now.
+    /// Everything there is now, and what systemd is to set until the next boot.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::take(&self.cgroups, first_uid())
+        Snapshot::take(&self.cgroups, first_uid()).and_in(Path::new("/run/systemd/system.control"))
     }
 }
 

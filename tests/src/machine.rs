@@ -215,7 +215,7 @@ impl Machine {
     /// Fails unless everything becomes as it was, soon.
     #[track_caller]
     pub fn assert_nothing_left(&self, before: &Snapshot) {
-        before.assert_restored(&self.cgroups, self.first_uid, || ());
+        before.assert_restored(|| self.snapshot());
     }
 
     /// The server, started at its first use.

@@ -103,13 +103,12 @@ impl Snapshot {
         left.chain(gone).collect()
     }
 
-    /// Fails unless everything becomes again as it was, soon. Before each look something is done.
+    /// Fails unless everything becomes again as it was, soon.
     #[track_caller]
-    pub(crate) fn assert_restored(&self, cgroups: &Cgroups, first_uid: u32, each: impl Fn()) {
+    pub(crate) fn assert_restored(&self, now: impl Fn() -> Snapshot) {
         let mut differences = Vec::new();
         let restored = eventually(|| {
-            each();
-            differences = self.differences(&Snapshot::take(cgroups, first_uid));
+            differences = self.differences(&now());
             differences.is_empty()
         });
         assert!(restored, "{differences:#?}");

@@ -93,6 +93,16 @@ fn a_machine_that_is_well_is_said_to_be_and_each_broken_file_is_found() {
                 "FAIL  programs: the helper is of Berth 9.9.9, and the module of ",
             ),
             (
+                "chmod 644 /usr/libexec/berth-helper",
+                "chmod 755 /usr/libexec/berth-helper",
+                "FAIL  programs: /usr/libexec/berth-helper cannot be started: Permission denied",
+            ),
+            (
+                "LC_ALL=C sed -i 's/libc\\.so\\.6/libc.so.9/' /usr/libexec/berth-helper",
+                "cp /berth/berth-helper /usr/libexec/",
+                "FAIL  programs: error while loading shared libraries: libc.so.9",
+            ),
+            (
                 "echo '# x' >>/etc/berth/policy.toml",
                 "/berth/berth reload",
                 "WARN  policy: ago; /etc/berth/policy.toml changed since",

@@ -216,6 +216,48 @@ fn a_stack_through_which_a_test_login_fails_is_never_put_in_force() {
     });
 }
 
+/// pam_env fills PAM's environment from it, as in Debian 12's stack of sshd.
+#[test]
+fn a_session_that_a_users_own_environment_names_is_not_taken_for_their_test_logins() {
+    Machine::run(|machine| {
+        install(machine);
+        let before = format!(
+            "{}session required pam_env.so user_readenv=1\n",
+            stack("su")
+        );
+        fs::write("/etc/pam.d/su", &before).unwrap();
+        berth(machine, "enable --yes sshd").ok();
+        let id = machine.next_session();
+        let (login, _) = machine.stay("bob");
+        let variable = format!("BERTH_SESSION DEFAULT={id}\n");
+        fs::write("/home/alice/.pam_environment", variable).unwrap();
+        let enables = |place: &str, what: &str| {
+            let said = berth(machine, "enable --yes su").ok();
+            let line = format!("su: alice logs in, {place}");
+            assert!(said.contains(&line), "{what}: {said}");
+            let said = berth(machine, "disable --yes su").ok();
+            assert!(said.contains("su: alice logs in\n"), "{what}: {said}");
+            assert_eq!(stack("su"), before, "{what}");
+        };
+        // Whatever it is in, a test login sees the record of its own.
+        for namespaces in [
+            "user = \"minimal\", pid = true, ipc = true, mount = true, private_tmp = \"16M\"",
+            "scope = \"user\", user = \"identity\", pid = true, mount = true, net = true",
+            "mount = true",
+            "",
+        ] {
+            machine.policy(&Policy::with_namespaces(namespaces));
+            machine.berth("reload").ok();
+            enables("into a berth", namespaces);
+        }
+        machine.policy(&Policy::default().on_error("allow"));
+        machine.berth("reload").ok();
+        machine.host("mv /usr/libexec/berth-helper /root").ok();
+        enables("WITHOUT a berth", "no helper");
+        login.end();
+    });
+}
+
 /// As the packages of SSSD leave a machine: local users' account stacks end before their last line.
 #[test]
 fn whom_the_policy_denies_is_refused_where_another_module_ends_the_account_stack() {

@@ -1,7 +1,9 @@
 //! `berth try`: what it shows of a policy is what a login gets.
 
+use std::process::Command;
+
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Output};
+use berth_tests::{Machine, Output, Terminal};
 
 /// `berth try` for a user, with this build's module and helper.
 fn attempt(machine: &Machine, arguments: &str) -> Output {
@@ -100,5 +102,25 @@ fn try_gives_a_shell_on_a_terminal_with_job_control() {
         assert_eq!(terminal.run("cat /proc/1/comm; echo $0"), "berth-init\n-sh");
         assert_eq!(terminal.run("echo $BERTH_SESSION"), machine.session());
         terminal.assert_interrupts_and_exits();
+    });
+}
+
+#[test]
+fn an_error_has_colours_on_a_terminal_and_none_in_a_file() {
+    Machine::run(|_| {
+        std::fs::write("/etc/berth/policy.toml", "nonsense = 1\n").unwrap();
+        let shown = |redirected: &str| {
+            let mut command = Command::new("sh");
+            let try_it = format!("{PROGRAMS}/berth try --user alice {redirected}; echo done");
+            command.arg("-c").arg(try_it).env("NO_COLOR", "");
+            let terminal = Terminal::start(command);
+            terminal.expect("done");
+            terminal.shown()
+        };
+        let on_terminal = shown("");
+        assert!(on_terminal.contains("\x1b[1;31merror"), "{on_terminal}");
+        shown("2>/root/told");
+        let told = std::fs::read_to_string("/root/told").unwrap();
+        assert!(told.contains(": error: "), "{told}");
     });
 }

@@ -40,6 +40,7 @@ fn su_killed_at_any_step_leaves_nothing() {
 fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they_were() {
     Machine::run(|machine| {
         let (login, inside) = machine.stay("alice");
+        let (other_login, other) = machine.stay("alice");
         let bob = machine.uid("bob");
         let user = machine.cgroups().user(bob);
         let files = (1..50).map(|id| format!("-P {}/sessions/{id}/cgroup.procs", user.display()));
@@ -54,15 +55,17 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
             ..Stack::default()
         });
         let alice = machine.uid("alice").to_string();
-        let outside = Some(Process::own());
-        for (owner, parent, home) in [
-            ("0", "wait", outside),
+        let outside = Process::own();
+        for (owner, from, parent, home) in [
+            ("0", outside, "wait", Some(outside)),
             // A user's has nowhere to go but to their own session: root, who has started it, has no caps.
-            (&alice, "wait", Some(inside)),
+            (&alice, outside, "wait", Some(inside)),
+            // Or is in one of theirs, as sshd's root that starts the shell.
+            (&alice, other, "wait", Some(other)),
             // A service's worker, whose user has no session.
-            ("65534", "wait", outside),
+            ("65534", outside, "wait", Some(outside)),
             // PID 1 has no caps either, and a user's setuid program can be root's and leave its parent.
-            ("0", "exit", None),
+            ("0", outside, "exit", None),
         ] {
             let mut su = Command::new("su");
             su.args(["bob", "-c", "true"]).stdin(Stdio::null());
@@ -86,8 +89,11 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
             su.wait().unwrap();
             let pid = su.id();
             let stranger = Process(pid as i32);
+            let root = machine.cgroups().root().display();
+            let from = from.cgroup().unwrap();
             let script = format!(
-                "until echo $(({pid} - 1)) >/proc/sys/kernel/ns_last_pid
+                "echo $$ >{root}{from}/cgroup.procs
+                 until echo $(({pid} - 1)) >/proc/sys/kernel/ns_last_pid
                        setpriv --reuid {owner} --clear-groups sleep 1000 & [ $! = {pid} ]
                  do kill $!; done; {parent}"
             );
@@ -108,5 +114,6 @@ fn whoever_gets_the_pid_of_a_su_that_is_killed_as_it_is_moved_goes_on_where_they
         let left = machine.logged("there is no cgroup that it may have come from");
         assert!(left.contains(&format!("/user-{bob}/")), "{left}");
         login.end();
+        other_login.end();
     });
 }

@@ -18,6 +18,15 @@ berth_tests::cases_of_debians! {
     what_an_account_phase_leaves_is_taken_back_although_all_of_berth_is_killed
     what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_worker_is_killed
     caps_go_with_a_users_last_session_also_where_that_has_no_cgroup
+    an_account_phase_alone_leaves_nothing
+    a_killed_part_of_a_capped_login_leaves_nothing_under_systemd
+    a_helper_killed_while_it_opens_leaves_nothing_under_systemd
+    what_a_login_leaves_running_ends_with_it
+    keepers_have_a_place_though_nobody_started_it
+    a_systemd_that_does_not_answer_costs_a_moment
+    all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
+    who_is_logged_in_stays_out_of_a_new_pool
+    a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     what_goes_on_beside_an_application_that_stays_is_ended
     a_systemd_that_reloads_for_some_seconds_keeps_nobody_out

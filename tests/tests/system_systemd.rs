@@ -41,19 +41,12 @@ berth_tests::cases_of_debians! {
     a_missing_controller_is_told_from_one_in_force
     a_user_at_their_tasks_gets_in_to_clean_up
     everyone_together_is_capped_while_anybody_is_in
-    an_account_phase_alone_leaves_nothing
     caps_outlive_a_reload_a_reexec_and_logind
     a_manager_that_outlives_its_users_last_login_keeps_the_caps
     without_pam_systemd_a_login_is_in_a_scope_of_berths
     past_logins_of_logind_nobody_is_uncapped
     su_in_a_session_is_in_its_users_slice
     the_users_service_manager_is_under_the_caps
-    a_killed_part_of_a_capped_login_leaves_nothing_under_systemd
-    a_helper_killed_while_it_opens_leaves_nothing_under_systemd
-    what_a_login_leaves_running_ends_with_it
-    keepers_have_a_place_though_nobody_started_it
-    a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none
-    a_systemd_that_does_not_answer_costs_a_moment
     without_its_own_socket_systemd_is_asked_over_the_bus
     an_isolated_manager_runs_in_its_users_berth
     an_isolated_manager_is_frozen_with_its_user_and_goes_on
@@ -69,8 +62,6 @@ berth_tests::cases_of_debians! {
     what_waits_for_a_disk_is_named_and_thawed_under_systemd
     a_session_goes_on_when_its_frozen_user_does_under_systemd
     two_users_of_a_pool_are_held_together_under_systemd
-    all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
-    who_is_logged_in_stays_out_of_a_new_pool
     a_pools_tasks_and_cpu_are_shared_and_commands_know_it
     an_upgrade_and_a_removal_disturb_nobody_who_is_logged_in
     a_record_has_what_its_session_used_under_systemd

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use berth_config::value::{PathGlob, names_match};
-use berth_config::{Look, Process, roots_alone};
+use berth_config::{Look, Process, file_is_roots};
 use berth_session::{Group, Stat, memory_in_use};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
@@ -103,7 +103,7 @@ impl<'f> Programs<'f> {
         }
         let is = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
         let known = self.files.entry(path).or_insert_with_key(|path| {
-            let file = roots_alone(path).ok().filter(fs::Metadata::is_file)?;
+            let file = file_is_roots(path).ok().filter(fs::Metadata::is_file)?;
             Some(is(&file))
         });
         let runs = sys::known_file(Path::new(&link)).ok()?; // the file itself, wherever it is

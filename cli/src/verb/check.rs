@@ -49,7 +49,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         caller::only_root("see what everybody gets")?;
     }
     let checked = if edited {
-        check_edited(&places, Trust::Root, Some(&site))
+        check_edited(&places, Trust::Root, Some(&site), None)
     } else {
         check_files(&arguments.file, Trust::Anybody, Some(&site))
     };
@@ -78,7 +78,9 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         let users = users.map_or(json!({}), |survey| json!({ "users": survey }));
         json::print(json::merged(object, users))?;
     } else {
-        let mut out: Vec<String> = checked.diagnostics.iter().map(paint::diagnostic).collect();
+        let found = checked.diagnostics.iter();
+        let found = found.map(|one| paint::diagnostic(one, &std::io::stdout()));
+        let mut out: Vec<String> = found.collect();
         let mut summary = summary(&checked);
         if edited && checked.errors() > 0 {
             summary = format!("{summary}; {}", place::in_force(&places));

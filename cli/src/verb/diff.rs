@@ -109,7 +109,7 @@ fn file(path: &Path) -> Result<Policy, Exit> {
 }
 
 fn edited(places: &Places) -> Result<Policy, Exit> {
-    place::valid(check_edited(places, Trust::Root, None))
+    place::valid(check_edited(places, Trust::Root, None, None))
 }
 
 /// What is to be said of those whom one case becomes another for, by a service: worked out once.

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use berth_config::{Places, Policy, Trust, check_edited_with, is_drop_in};
+use berth_config::{Places, Policy, Trust, check_edited, is_drop_in};
 use nix::fcntl::Flock;
 
 use crate::exit::{Exit, not_so};
@@ -103,10 +103,10 @@ fn edited(bytes: Vec<u8>, path: &Path, places: &Places) -> Result<Option<(String
         return Ok(None);
     };
     let site = place::this_machine();
-    let checked = check_edited_with(places, Trust::Root, Some(&site), (path, &text));
+    let checked = check_edited(places, Trust::Root, Some(&site), Some((path, &text)));
     let checked = checked.map_err(place::source_error)?;
     for diagnostic in &checked.diagnostics {
-        println!("{}", paint::diagnostic(diagnostic));
+        println!("{}", paint::diagnostic(diagnostic, &std::io::stdout()));
     }
     if checked.policy.is_none() {
         println!("{}", super::check::summary(&checked));

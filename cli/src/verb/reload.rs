@@ -37,10 +37,11 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         return Ok(Exit::Done);
     }
     let site = place::this_machine();
-    let checked = check_edited(&places, Trust::Root, Some(&site)).map_err(place::source_error)?;
+    let checked =
+        check_edited(&places, Trust::Root, Some(&site), None).map_err(place::source_error)?;
     if !arguments.json {
         for diagnostic in &checked.diagnostics {
-            println!("{}", paint::diagnostic(diagnostic));
+            println!("{}", paint::diagnostic(diagnostic, &std::io::stdout()));
         }
     }
     let Some(policy) = &checked.policy else {

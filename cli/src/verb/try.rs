@@ -101,7 +101,7 @@ fn policy(file: Option<&Path>) -> Result<Policy, Exit> {
     let checked =
         check_files(&[file.to_owned()], Trust::Root, Some(&place)).map_err(place::source_error)?;
     for finding in &checked.diagnostics {
-        eprintln!("{}", paint::diagnostic(finding));
+        eprintln!("{}", paint::diagnostic(finding, &std::io::stderr()));
     }
     checked.policy.ok_or(Exit::Policy)
 }

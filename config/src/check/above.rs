@@ -2,7 +2,6 @@
 
 use super::{Checker, Site};
 use crate::decide::{self, Bases};
-use crate::diagnostic::Finding;
 use crate::facts::Machine;
 use crate::outcome::{Caps, Limit, PrivateTmp};
 use crate::setting::{Mark, value};
@@ -53,11 +52,11 @@ fn stalled(checker: &mut Checker<'_>, caps: &CapsTable) {
     let slows = high.value.is_some_and(|high| high.0 != Share::Infinity);
     let ends = value(&caps.memory_max).is_some_and(|max| max.0 != Share::Infinity);
     if slows && !ends {
-        checker.findings.push(Finding::warning(
+        checker.warn(
             high.at,
             "memory_high without memory_max",
             "past it programs stall, and nothing ends them",
-        ));
+        );
     }
 }
 
@@ -107,11 +106,11 @@ fn never_slows(checker: &mut Checker<'_>, marks: &[(&str, Mark)], caps: &Caps) {
     };
     let mark = marks.iter().find(|(key, _)| *key == "memory_high");
     if let (Some((_, mark)), true) = (mark, high >= max) {
-        checker.findings.push(Finding::warning(
+        checker.warn(
             mark.at,
             "memory_high is not below memory_max",
             "nothing is ever slowed down by it",
-        ));
+        );
     }
 }
 
@@ -134,11 +133,11 @@ fn larger_than_memory(checker: &mut Checker<'_>, profile: &Profile, caps: [Optio
         .and_then(|setting| Some(("private_shm", setting.at, setting.value?.0?, "write less")));
     for (key, at, size, remedy) in tmp.into_iter().chain(shm) {
         if Limit::Finite(size) >= max {
-            checker.findings.push(Finding::warning(
+            checker.warn(
                 at,
                 format!("this {key} is not below memory_max"),
                 format!("it is charged to that, and who fills it has programs killed: {remedy}"),
-            ));
+            );
         }
     }
 }
@@ -153,11 +152,11 @@ fn never_matter(
     for (key, mark) in marks {
         if let (Some(cap), Some(bound)) = (limit(caps, key), limit(around, key)) {
             if cap > bound {
-                checker.findings.push(Finding::warning(
+                checker.warn(
                     mark.at,
                     format!("the {inner} {key} is above {outer}"),
                     "it never matters",
-                ));
+                );
             }
         }
     }
@@ -174,11 +173,11 @@ fn outside(
     for (key, mark) in marks {
         if let (Some(set), Some(bound)) = (ids(caps, key), ids(around, key)) {
             if set.and(&bound).is_none() {
-                checker.findings.push(Finding::warning(
+                checker.warn(
                     mark.at,
                     format!("the {inner} {key} has none of {outer}"),
                     "the kernel gives all of those instead",
-                ));
+                );
             }
         }
     }

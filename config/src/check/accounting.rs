@@ -4,14 +4,14 @@ use std::path::Path;
 
 use super::{Checker, Site};
 use crate::diagnostic::Finding;
-use crate::setting::value;
+use crate::setting::set;
 
 /// A file of less would be set aside with almost every session.
 const LEAST: u64 = 4096;
 
 pub(super) fn check(checker: &mut Checker<'_>) {
     let table = &checker.contents.accounting;
-    if let (Some(setting), Some(file)) = (&table.file, value(&table.file)) {
+    if let Some((setting, file)) = set(&table.file) {
         if file.as_str().ends_with('/') {
             checker.error(
                 setting.at,
@@ -20,7 +20,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
             );
         }
     }
-    if let (Some(setting), Some(size)) = (&table.max_size, value(&table.max_size)) {
+    if let Some((setting, size)) = set(&table.max_size) {
         if size.0 < LEAST {
             checker.error(setting.at, "a max_size below 4K", "at least \"4K\"");
         }
@@ -29,7 +29,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
 
 pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
     let table = &checker.contents.accounting;
-    let Some(file) = value(&table.file) else {
+    let Some((setting, file)) = set(&table.file) else {
         for at in [
             table.max_size.as_ref().map(|setting| setting.at),
             table.keep.as_ref().map(|setting| setting.at),
@@ -37,16 +37,11 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
         .into_iter()
         .flatten()
         {
-            checker.findings.push(Finding::warning(
-                at,
-                "there is no `file` that this could be about",
-                "",
-            ));
+            checker.warn(at, "there is no `file` that this could be about", "");
         }
         return;
     };
-    let problem = site.accounting_problem(Path::new(file.as_str()));
-    if let (Some(setting), Some(problem)) = (&table.file, problem) {
+    if let Some(problem) = site.accounting_problem(Path::new(file.as_str())) {
         checker.findings.push(
             Finding::warning(setting.at, "nothing can be written here", problem)
                 .note("the folder must be there but for its last part, and nobody but root may write to it"),

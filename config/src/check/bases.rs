@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::Checker;
+use crate::contents::Contents;
 use crate::setting::Mark;
-use crate::tables::CapsTable;
+use crate::tables::{CapsTable, Profile, Rule};
 use crate::value::Base;
 
 pub(super) fn check(checker: &mut Checker<'_>) {
@@ -15,10 +16,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     for rule in contents.rules.iter().rev() {
         let merged = checker.profile_of(rule);
         let mut parts = merged.session.parts();
-        let own = keys(Some(&merged.user));
-        let pool = rule.pool(&merged);
-        let pool = pool.and_then(|pool| contents.pools.get(&pool.name));
-        let own_pool = keys(pool.map(|named| &named.table));
+        let [own, own_pool] = set_by(contents, rule, &merged);
         let (user, pool) = if rule.is_login_rule() {
             (&of_users, &of_pools)
         } else {
@@ -35,6 +33,17 @@ pub(super) fn check(checker: &mut Checker<'_>) {
             }
         }
     }
+}
+
+/// The caps of a user rule's users, and of their pool, that are set.
+pub(super) fn set_by(
+    contents: &Contents,
+    rule: &Rule,
+    merged: &Profile,
+) -> [BTreeSet<&'static str>; 2] {
+    let pool = rule.pool(merged);
+    let pool = pool.and_then(|pool| contents.pools.get(&pool.name));
+    [Some(&merged.user), pool.map(|named| &named.table)].map(keys)
 }
 
 /// The caps that are set.

@@ -1,28 +1,24 @@
 //! Names in `[exempt]` that are nobody's, rules for none but who is listed there, and who has to be.
 
 use super::{Checker, SUDO_GROUPS, Site};
-use crate::decide;
-use crate::decide::matching::Facts;
-use crate::decide::rules::ruling;
 use crate::diagnostic::Finding;
 use crate::facts::Machine;
-use crate::layers::Layers;
 use crate::outcome::Outcome;
-use crate::policy::exempt_list;
-use crate::setting::{OneOf, Setting, value};
+use crate::policy::{Exempt, Policy};
+use crate::setting::{OneOf, Setting, mark, value};
 use crate::value::{AccountName, Glob, UidRange};
 
-pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
+pub(super) fn check(checker: &mut Checker<'_>, policy: &Policy, site: &dyn Site) {
     let exempt = &checker.contents.exempt;
     system_accounts(checker);
     unknown(checker, "user", &exempt.users, |name| site.has_user(name));
-    unreached(checker);
+    unreached(checker, &policy.exempt);
     // Each distribution has its own group for sudo, and a policy is for many machines.
     unknown(checker, "group", &exempt.groups, |name| {
         SUDO_GROUPS.contains(&name) || site.has_group(name)
     });
     if let Some(machine) = site.machine() {
-        sudoers(checker, site, &machine);
+        sudoers(checker, policy, site, &machine);
     }
 }
 
@@ -34,19 +30,19 @@ fn system_accounts(checker: &mut Checker<'_>) {
     let ranges = setting.value.as_deref().unwrap_or_default();
     let mut firsts = ranges.iter().map(|uids| *uids.range().start());
     if !ranges.is_empty() && firsts.all(|first| first > 999) {
-        checker.findings.push(Finding::warning(
+        checker.warn(
             setting.at,
             "system accounts are not exempt",
             "what is written replaces the default: add \"1-999\", \"61184-65519\", \"65534\"",
-        ));
+        );
     }
 }
 
 /// Who is exempt is so before all rules.
-fn unreached(checker: &mut Checker<'_>) {
-    let contents = checker.contents;
-    let exempt = exempt_list(contents);
-    for rule in &contents.rules {
+fn unreached(checker: &mut Checker<'_>, exempt: &Exempt) {
+    // Root is so, listed or not.
+    let users = [&exempt.users[..], &["root".into()]].concat();
+    for rule in &checker.contents.rules {
         let tests = &rule.tests;
         let listed = |setting, names: &[String]| {
             let globs: Option<&OneOf<Glob>> = value(setting);
@@ -59,20 +55,20 @@ fn unreached(checker: &mut Checker<'_>) {
         let uid_listed = |uids: &UidRange| {
             let (first, last) = uids.range().into_inner();
             let mut ranges = exempt.uids.iter();
-            // Root is exempt, listed or not.
+            // Root's is, listed or not.
             ranges.any(|range| *range.start() <= first.max(1) && last <= *range.end())
         };
         let uids = value(&tests.uid).is_some_and(|uids| uids.0.iter().all(uid_listed));
         if uids
-            || listed(&tests.user, &exempt.users)
+            || listed(&tests.user, &users)
             || listed(&tests.group, &exempt.groups)
             || listed(&tests.primary_group, &exempt.groups)
         {
-            checker.findings.push(Finding::warning(
+            checker.warn(
                 rule.at,
                 "this rule is never reached",
-                "[exempt] lists all whom it is for",
-            ));
+                "all whom it is for are exempt",
+            );
         }
     }
 }
@@ -87,32 +83,19 @@ fn unknown(
     let names = setting.value.iter().flatten().map(AccountName::as_str);
     let unknown: Vec<&str> = names.filter(|name| !known(name)).collect();
     if !unknown.is_empty() {
-        checker.findings.push(Finding::warning(
+        checker.warn(
             setting.at,
             format!("{what} `{}` is not known here", unknown.join("`, `")),
             "nobody is exempt by it",
-        ));
+        );
     }
 }
 
 /// sudo cannot leave a PID or user namespace, and does nothing under no_new_privs.
-fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
-    let contents = checker.contents;
-    let exempt = exempt_list(contents);
+fn sudoers(checker: &mut Checker<'_>, policy: &Policy, site: &dyn Site, machine: &Machine) {
     for login in site.sudoers() {
-        if decide::exempt_because(&exempt, &login).is_some() {
-            continue;
-        }
         let login = login.by_ssh();
-        let ruling = ruling(contents, &Facts::new(&login, contents));
-        let decided = decide::decide(
-            contents,
-            checker.files,
-            (&ruling, &login.service),
-            machine,
-            &Layers::default(),
-        );
-        let Ok((decision, _)) = decided else {
+        let Ok(decision) = policy.decide(&login, machine) else {
             continue;
         };
         let (what, label, or) = match &decision.outcome {
@@ -125,20 +108,15 @@ fn sudoers(checker: &mut Checker<'_>, site: &dyn Site, machine: &Machine) {
             Outcome::Deny { .. } => ("is refused", "only [exempt] comes before this", ""),
             _ => continue,
         };
-        let rule = ruling.login.and_then(|index| contents.rules.get(index));
-        let no_match = || {
-            contents
-                .defaults
-                .no_match
-                .as_ref()
-                .map(|setting| setting.at)
+        let rule = policy.ruling(&login).login;
+        let (at, by) = match rule.and_then(|index| policy.contents.rules.get(index)) {
+            Some(rule) => (Some(rule.at), "this rule"),
+            None => (
+                mark(&policy.contents.defaults.no_match).map(|mark| mark.at),
+                "`no_match`",
+            ),
         };
-        if let Some(at) = rule.map(|rule| rule.at).or_else(no_match) {
-            let by = if rule.is_some() {
-                "this rule"
-            } else {
-                "`no_match`"
-            };
+        if let Some(at) = at {
             checker.findings.push(
                 Finding::warning(
                     at,

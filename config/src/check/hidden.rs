@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use super::Checker;
-use crate::diagnostic::{At, Finding};
+use crate::diagnostic::At;
 use crate::setting::{OneOf, Ref, Setting, value};
 use crate::tables::{Rule, Tests};
-use crate::value::{Glob, Name, Remote, UidRange};
+use crate::value::{Glob, Remote, UidRange};
 
 /// Says a macro of all tests.
 macro_rules! all_tests {
@@ -44,11 +44,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
             continue;
         };
         let label = format!("{} matches whatever this matches", checker.place(wider.at));
-        checker.findings.push(Finding::warning(
-            rule.at,
-            "this rule is never reached",
-            label,
-        ));
+        checker.warn(rule.at, "this rule is never reached", label);
     }
 }
 
@@ -80,20 +76,24 @@ fn excepting_all(checker: &mut Checker<'_>) {
         }
         all_tests!(cover);
         for at in covering {
-            checker.findings.push(Finding::warning(
+            checker.warn(
                 at,
                 "this excepts all logins that the rule is for",
                 "one of the tests in `except` is enough for that",
-            ));
+            );
         }
     }
 }
+
+/// With how many rules by patterns or ranges one is compared.
+const OTHERS: usize = 1000;
 
 /// Rules by the values of one of their tests. They are told by their numbers, in the order in which they are tried.
 #[derive(Default)]
 pub(super) struct Earlier {
     by_key: HashMap<String, Vec<usize>>,
-    /// Those of which no test has plain values only: names, single UIDs, networks.
+    /// Those of which no test has plain values only: names, single UIDs, networks. Only the last of them are compared with a
+    /// rule: a rule that one of many patterns or ranges hides from further away is not found.
     others: Vec<usize>,
 }
 
@@ -119,7 +119,8 @@ impl Earlier {
         let around = remote.into_iter().flat_map(Remote::around);
         let firsts = firsts.chain(around.map(|network| key("rhost", &network)));
         let keyed = firsts.filter_map(|key| self.by_key.get(&key));
-        let mut rules: Vec<usize> = keyed.flatten().chain(&self.others).copied().collect();
+        let others = self.others.iter().rev().take(OTHERS);
+        let mut rules: Vec<usize> = keyed.flatten().chain(others).copied().collect();
         rules.sort_unstable();
         rules
     }
@@ -171,40 +172,12 @@ fn key(test: &str, value: &dyn std::fmt::Display) -> String {
 
 /// Whether `wide` matches every login that `narrow` matches, as far as can be told.
 pub(super) fn covers(wide: &Rule, narrow: &Rule) -> bool {
-    let excepts = wide.except.is_none()
-        || (wide.except.as_ref().map(plain) == narrow.except.as_ref().map(plain));
+    let excepts = match (&wide.except, &narrow.except) {
+        (None, _) => true,
+        (Some(wide), Some(narrow)) => tests_equal(wide, narrow),
+        (Some(_), None) => false,
+    };
     excepts && tests_cover(&wide.tests, &narrow.tests)
-}
-
-/// Tests without their places, to be compared.
-fn plain(tests: &Tests) -> String {
-    let mut text = String::new();
-    macro_rules! add {
-        ($($key:ident),*) => {
-            $(
-                if let Some(values) = value(&tests.$key) {
-                    text.push_str(&format!("{}={:?};", stringify!($key), values.0));
-                }
-            )*
-        };
-    }
-    add!(
-        user,
-        uid,
-        group,
-        primary_group,
-        host,
-        role,
-        service,
-        tty,
-        rhost,
-        ruser
-    );
-    if let Some(times) = value(&tests.time) {
-        let names: Vec<&Name> = times.0.iter().map(|time| &time.name).collect();
-        text.push_str(&format!("time={names:?}"));
-    }
-    text
 }
 
 fn tests_cover(wide: &Tests, narrow: &Tests) -> bool {
@@ -216,9 +189,19 @@ fn tests_cover(wide: &Tests, narrow: &Tests) -> bool {
     all_tests!(cover)
 }
 
+/// Whether two are the same, wherever they stand.
+fn tests_equal(one: &Tests, other: &Tests) -> bool {
+    macro_rules! equal {
+        ($($key:ident),*) => {
+            true $(&& value(&one.$key) == value(&other.$key))*
+        };
+    }
+    all_tests!(equal)
+}
+
 impl Ref {
     fn covers(&self, other: &Ref) -> bool {
-        self.name == other.name
+        self == other
     }
 }
 
@@ -234,5 +217,19 @@ fn one_covers<T>(
             .0
             .iter()
             .all(|narrow| wide.0.iter().any(|wide| covers(wide, narrow))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_rules_by_ranges_of_uids_each_is_compared_with_a_few() {
+        let mut earlier = Earlier::default();
+        let tests = Tests::default();
+        (0..10_000).for_each(|number| earlier.push(number, &tests));
+        let wider = earlier.wider(&tests);
+        assert_eq!((wider.len(), wider[0], wider[999]), (1000, 9000, 9999));
     }
 }

@@ -1,11 +1,11 @@
-//! What nothing refers to, and pools that nobody gets.
+//! What nothing refers to, pools that nobody gets, and profiles that are laid under themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Checker, never};
 use crate::diagnostic::{At, Finding};
 use crate::setting::value;
-use crate::tables::Named;
+use crate::tables::{Named, Rule};
 use crate::value::Name;
 
 pub(super) fn check(checker: &mut Checker<'_>) {
@@ -43,6 +43,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
         &used,
     );
     idle_pools(checker);
+    twice(checker);
 }
 
 /// What nothing refers to may be a slip in its own name: a drop-in's table was meant for another, which is as it was.
@@ -54,9 +55,7 @@ fn unused<T>(
 ) {
     for (name, named) in tables {
         if !used.contains(name) {
-            checker
-                .findings
-                .push(Finding::warning(named.at, format!("{told} `{name}`"), ""));
+            checker.warn(named.at, format!("{told} `{name}`"), "");
         }
     }
 }
@@ -81,5 +80,23 @@ fn idle_pools(checker: &mut Checker<'_>) {
             Finding::warning(at, "nobody gets a pool by this", label)
                 .note("a user's pool never depends on the login: it comes from the user rule"),
         );
+    }
+}
+
+/// Profiles that a list names again: the earlier place counts for nothing.
+fn twice(checker: &mut Checker<'_>) {
+    let contents = checker.contents;
+    let profiles = contents
+        .profiles
+        .values()
+        .map(|named| named.table.inherits());
+    for list in contents.rules.iter().map(Rule::profiles).chain(profiles) {
+        let mut later = BTreeSet::new();
+        for one in list.iter().rev() {
+            if !later.insert(&one.name) {
+                let message = format!("this list names profile `{}` again", one.name);
+                checker.warn(one.at, message, "only the last one counts");
+            }
+        }
     }
 }

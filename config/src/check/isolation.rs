@@ -4,7 +4,7 @@ use super::{Checker, Site};
 use crate::decide::{can_hide, has_user_namespace, no_new_privs, user_manager};
 use crate::diagnostic::Finding;
 use crate::outcome::{CgroupPlace, FrozenLogin, Limit, PrivateTmp, Resource, Scope, UserManager};
-use crate::setting::{Setting, value};
+use crate::setting::{Setting, set, value};
 use crate::tables::{Profile, Rule};
 use crate::value::{Linger, Share, Span, Tasks};
 
@@ -44,11 +44,11 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
 fn frozen_login(checker: &mut Checker<'_>) {
     if let Some(setting) = &checker.contents.defaults.frozen_login {
         if setting.value == Some(FrozenLogin::Freeze) {
-            checker.findings.push(Finding::warning(
+            checker.warn(
                 setting.at,
                 "logins of who is frozen are refused here",
                 "systemd starts nothing in a slice that is frozen",
-            ));
+            );
         }
     }
 }
@@ -98,12 +98,12 @@ fn user_namespace(checker: &mut Checker<'_>, profile: &Profile) {
 
 /// What cannot be hidden is not said to be. Where the manager is in the berth, one outside is hidden too.
 fn manager(checker: &mut Checker<'_>, profile: &Profile) {
-    let Some(setting) = &profile.namespaces.user_manager else {
+    let Some((setting, manager)) = set(&profile.namespaces.user_manager) else {
         return;
     };
-    let Some(manager @ (UserManager::Hidden | UserManager::Isolated)) = setting.value else {
+    if *manager == UserManager::Host {
         return;
-    };
+    }
     let name = manager.word();
     if !can_hide(profile) {
         checker.error(
@@ -113,7 +113,7 @@ fn manager(checker: &mut Checker<'_>, profile: &Profile) {
         );
     }
     let scope = value(&profile.namespaces.scope).copied();
-    if manager == UserManager::Isolated && scope != Some(Scope::User) {
+    if *manager == UserManager::Isolated && scope != Some(Scope::User) {
         checker.error(
             setting.at,
             "`user_manager = \"isolated\"` with a berth for each login",
@@ -167,9 +167,6 @@ fn mounts(checker: &mut Checker<'_>, profile: &Profile) {
 /// What a profile asks for and another of its keys takes away.
 fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
     let merged = checker.profile_of(rule);
-    let mut warn = |at, message: &str, label: &str| {
-        checker.findings.push(Finding::warning(at, message, label));
-    };
     let namespaces = &merged.namespaces;
     if value(&namespaces.mount) != Some(&true) {
         let host = [
@@ -179,7 +176,7 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
         for (key, setting, shown) in host {
             if let Some(setting) = setting.as_ref().filter(|on| on.value == Some(true)) {
                 let message = format!("`{key}` without a mount namespace");
-                warn(setting.at, &message, &format!("{shown} is the host's"));
+                checker.warn(setting.at, message, format!("{shown} is the host's"));
             }
         }
     }
@@ -187,7 +184,7 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
     if let Some(net) = namespaces.net.as_ref().filter(on) {
         let hidden = user_manager(&merged) != UserManager::Host;
         if !(can_hide(&merged) && no_new_privs(&merged) && hidden) {
-            warn(
+            checker.warn(
                 net.at,
                 "`net` with a way back to the host's network",
                 "it needs `pid`, `mount`, `user` or no_new_privs, and a user_manager that is out of reach",
@@ -198,13 +195,14 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
     let caps = !merged.session.marks().is_empty() || !rule.is_login_rule() && of_user;
     let lingers =
         value(&merged.logout.linger).is_some_and(|linger| *linger != Linger(Some(Span(0))));
-    match &merged.keys.cgroup {
-        Some(setting) if setting.value == Some(CgroupPlace::Keep) && (caps || lingers) => warn(
-            setting.at,
-            "`cgroup = \"keep\"` with caps, a penalty or linger",
-            "no cap is set, no penalty applies, and nothing lingers",
-        ),
-        _ => {}
+    if let Some((setting, CgroupPlace::Keep)) = set(&merged.keys.cgroup) {
+        if caps || lingers {
+            checker.warn(
+                setting.at,
+                "`cgroup = \"keep\"` with caps, a penalty or linger",
+                "no cap is set, no penalty applies, and nothing lingers",
+            );
+        }
     }
     // Where logins share a berth it counts them together.
     let apart = has_user_namespace(&merged) && value(&namespaces.scope) != Some(&Scope::User);
@@ -217,7 +215,7 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
             .value
             .is_some_and(|limit| limit.hard != Limit::Infinity);
         if limited && apart && !counted && !rule.is_login_rule() {
-            warn(
+            checker.warn(
                 nproc.at,
                 "`nproc` without tasks_max",
                 "it counts each login by itself: set tasks_max in `user`",

@@ -4,7 +4,7 @@
 use super::{Checker, Site};
 use crate::diagnostic::Finding;
 use crate::outcome::{Limit, Resource};
-use crate::setting::value;
+use crate::setting::set;
 use crate::tables::{CapsTable, PenaltyTable, Profile, Rule};
 use crate::value::{Base, CpuQuota, Devices, Memory, Rate, Share, bytes_text, too_little};
 
@@ -27,30 +27,26 @@ pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
 
 /// Whoever is logged in would be on the last step for good.
 fn offences_of_all(checker: &mut Checker<'_>, penalty: &PenaltyTable) {
-    if let (Some(setting), Some(Memory(Share::Amount(bytes)))) =
-        (&penalty.memory_above, value(&penalty.memory_above))
-    {
+    if let Some((setting, Memory(Share::Amount(bytes)))) = set(&penalty.memory_above) {
         if let Some(wrong) = too_little("memory_above", *bytes) {
-            checker.findings.push(Finding::warning(
+            checker.warn(
                 setting.at,
                 format!(
                     "each login is above a memory_above of {}",
                     bytes_text(*bytes)
                 ),
                 wrong.label,
-            ));
+            );
         }
     }
-    if let (Some(setting), Some(CpuQuota::Part(part))) =
-        (&penalty.cpu_above, value(&penalty.cpu_above))
-    {
+    if let Some((setting, CpuQuota::Part(part))) = set(&penalty.cpu_above) {
         let percent = part.percent;
         if part.of == Base::Bare && percent.of(100) < 5 {
-            checker.findings.push(Finding::warning(
+            checker.warn(
                 setting.at,
                 format!("cpu_above is {percent} of one CPU"),
                 format!("did you mean \"{}%\"?", percent.of(10_000)),
-            ));
+            );
         }
     }
 }
@@ -108,8 +104,7 @@ fn rlimits(checker: &mut Checker<'_>, profile: &Profile) {
         if let Some(Limit::Finite(soft)) = setting.value.map(|limit| limit.soft) {
             if soft < least {
                 let message = format!("`{}` of {soft} {unit}", resource.name());
-                let warning = Finding::warning(setting.at, message, label);
-                checker.findings.push(warning);
+                checker.warn(setting.at, message, label);
             }
         }
     }
@@ -125,11 +120,11 @@ fn files(checker: &mut Checker<'_>, rule: &Rule, profile: &Profile, site: &dyn S
         (hard, site.files_max(), rule.names_machines())
     {
         if hard > most {
-            checker.findings.push(Finding::warning(
+            checker.warn(
                 setting.at,
                 "this machine gives nobody so many files",
                 format!("fs.nr_open is {most}: logins that get this fail"),
-            ));
+            );
         }
     }
 }

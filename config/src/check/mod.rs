@@ -1,29 +1,30 @@
 //! What is wrong between the parts of a policy: one file per subject.
 
-mod above;
-mod accounting;
-mod bases;
-mod exempt;
-mod here;
-mod hidden;
-mod idle;
-mod isolation;
-mod lacks;
-mod little;
-mod never;
-mod outcome;
-mod penalty;
-mod references;
-mod site;
-mod tty;
-mod uncapped;
-mod window;
+mod above; // caps that other caps make useless
+mod accounting; // the accounting file
+mod bases; // a part of a cap that there is none of
+mod exempt; // `[exempt]`, and who has to be in it
+mod hardware; // CPUs, nodes and disks that are not here
+mod hidden; // rules behind wider ones
+mod idle; // what nothing refers to, or refers to twice
+mod isolation; // namespaces and privileges that do not fit together
+mod little; // limits with which nobody can work
+mod names; // groups and services that are not here
+mod never; // users' caps that login rules alone give
+mod outcome; // a rule or an expectation says one thing
+mod penalty; // penalties
+mod references; // names that refer to nothing, and circles
+mod site; // the machine that warnings are about
+mod tty; // terminals that no login has
+mod uncapped; // login rules whose users may have no caps
+mod window; // windows of time
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
 use crate::contents::Contents;
 use crate::diagnostic::{At, Finding, short_place};
+use crate::policy::Policy;
 use crate::tables::{Profile, Rule};
 use crate::value::Name;
 
@@ -55,8 +56,8 @@ pub(crate) fn errors(
     penalty::check(&mut checker, whole);
     outcome::check(&mut checker);
     never::check(&mut checker);
-    isolation::check(&mut checker, systemd);
     if whole {
+        isolation::check(&mut checker, systemd);
         bases::check(&mut checker);
         window::always(&mut checker);
     }
@@ -64,19 +65,20 @@ pub(crate) fn errors(
 }
 
 /// Warnings, on a policy without errors.
-pub(crate) fn warnings(contents: &Contents, files: &[PathBuf], site: &dyn Site) -> Vec<Finding> {
-    let mut checker = Checker::new(contents, files);
+pub(crate) fn warnings(policy: &Policy, site: &dyn Site) -> Vec<Finding> {
+    let mut checker = Checker::new(&policy.contents, &policy.files);
     idle::check(&mut checker);
     outcome::namesakes(&mut checker);
     tty::check(&mut checker);
     window::never(&mut checker);
     hidden::check(&mut checker);
     uncapped::check(&mut checker);
+    uncapped::parts(&mut checker);
     isolation::check_site(&mut checker, site);
-    exempt::check(&mut checker, site);
-    here::check(&mut checker, site);
+    exempt::check(&mut checker, policy, site);
+    names::check(&mut checker, site);
     above::check(&mut checker, site);
-    lacks::check(&mut checker, site);
+    hardware::check(&mut checker, site);
     little::check(&mut checker, site);
     accounting::check_site(&mut checker, site);
     penalty::check_site(&mut checker, site);
@@ -104,6 +106,10 @@ impl<'c> Checker<'c> {
 
     pub(crate) fn error(&mut self, at: At, message: impl Into<String>, label: impl Into<String>) {
         self.findings.push(Finding::error(at, message, label));
+    }
+
+    pub(crate) fn warn(&mut self, at: At, message: impl Into<String>, label: impl Into<String>) {
+        self.findings.push(Finding::warning(at, message, label));
     }
 
     pub(crate) fn place(&self, at: At) -> String {

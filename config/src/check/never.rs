@@ -45,9 +45,13 @@ pub(super) fn check(checker: &mut Checker<'_>) {
     }
 }
 
-/// The profiles that rules give, by name or by inheritance, and none but such as test the login.
+/// The profiles that rules give, by name or by inheritance, and none but such as test the login. A rule that could not be
+/// read may give any of them.
 pub(super) fn by_login_alone<'c>(checker: &Checker<'c>) -> BTreeSet<&'c Name> {
     let contents = checker.contents;
+    if contents.rules.iter().any(|rule| rule.broken) {
+        return BTreeSet::new();
+    }
     let given = |by_login: bool| -> BTreeSet<&Name> {
         let rules = contents.rules.iter();
         let rules = rules.filter(|rule| rule.is_login_rule() == by_login);

@@ -3,8 +3,7 @@
 use std::collections::btree_map::{BTreeMap, Entry};
 
 use super::Checker;
-use crate::diagnostic::Finding;
-use crate::setting::value;
+use crate::setting::{set, value};
 use crate::tables::{Action, Expect, Rule};
 
 pub(super) fn check(checker: &mut Checker<'_>) {
@@ -83,7 +82,7 @@ fn check_expect(checker: &mut Checker<'_>, expect: &Expect) {
 pub(super) fn namesakes(checker: &mut Checker<'_>) {
     let mut known: BTreeMap<&str, &Rule> = BTreeMap::new();
     for rule in &checker.contents.rules {
-        let (Some(setting), Some(name)) = (&rule.keys.name, value(&rule.keys.name)) else {
+        let Some((setting, name)) = set(&rule.keys.name) else {
             continue;
         };
         match known.entry(name.as_str()) {
@@ -91,8 +90,7 @@ pub(super) fn namesakes(checker: &mut Checker<'_>) {
             Entry::Occupied(first) => {
                 let label = format!("so has {}", checker.place(first.get().at));
                 let message = format!("another rule has the name `{name}`");
-                let warning = Finding::warning(setting.at, message, label);
-                checker.findings.push(warning);
+                checker.warn(setting.at, message, label);
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::decide;
 use crate::diagnostic::{At, Finding};
 use crate::facts::Machine;
 use crate::outcome::Limit;
-use crate::setting::{Setting, value};
+use crate::setting::{Setting, set, value};
 use crate::tables::PenaltyTable;
 use crate::value::{CpuQuota, Memory, Name, Share, Span};
 
@@ -28,13 +28,7 @@ pub(super) fn check(checker: &mut Checker<'_>, whole: bool) {
     }
     let by_login = never::by_login_alone(checker);
     for (name, profile) in &contents.profiles {
-        let Some(setting) = profile
-            .table
-            .keys
-            .penalty
-            .as_ref()
-            .filter(|set| set.value.is_some())
-        else {
+        let Some((setting, _)) = set(&profile.table.keys.penalty) else {
             continue;
         };
         if by_login.contains(name) {
@@ -89,7 +83,7 @@ fn of_table(checker: &mut Checker<'_>, table: &PenaltyTable) {
         "1min to 366d",
     );
     span(checker, "forget", &table.forget, times, "1min to 366d");
-    if let (Some(setting), Some(steps)) = (&table.steps, value(&table.steps)) {
+    if let Some((setting, steps)) = set(&table.steps) {
         for step in steps.0.iter().filter(|step| !step.is_within(1, 100)) {
             checker.error(
                 setting.at,
@@ -105,7 +99,7 @@ fn above_infinity<T: PartialEq>(
     setting: &Option<Setting<T>>,
     infinity: &T,
 ) {
-    if let (Some(setting), true) = (setting, value(setting) == Some(infinity)) {
+    if let Some((setting, _)) = set(setting).filter(|(_, value)| *value == infinity) {
         checker.error(setting.at, "nobody is ever above infinity", "leave it out");
     }
 }
@@ -117,7 +111,7 @@ fn span(
     (least, most): (u64, u64),
     range: &str,
 ) {
-    if let (Some(setting), Some(span)) = (setting, value(setting)) {
+    if let Some((setting, span)) = set(setting) {
         if !(least..=most).contains(&span.0) {
             checker.error(setting.at, format!("`{key}` is out of range"), range);
         }
@@ -131,17 +125,16 @@ pub(super) fn check_site(checker: &mut Checker<'_>, site: &dyn Site) {
         never_above(checker, &machine);
     }
     for named in checker.contents.penalties.values() {
-        let (Some(setting), Some(except)) = (&named.table.except, value(&named.table.except))
-        else {
+        let Some((setting, except)) = set(&named.table.except) else {
             continue;
         };
         for pattern in except {
             if let Some(problem) = site.program_problem(pattern) {
-                checker.findings.push(Finding::warning(
+                checker.warn(
                     setting.at,
                     format!("`{pattern}` excepts nothing here"),
                     problem,
-                ));
+                );
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Checker;
-use crate::diagnostic::Finding;
 use crate::read::nearest;
 use crate::setting::{Ref, value};
 use crate::tables::Tests;
@@ -87,11 +86,11 @@ fn cycles(checker: &mut Checker<'_>) {
                         .chain([&inherited.name])
                         .map(Name::as_str)
                         .collect();
-                    checker.findings.push(Finding::error(
+                    checker.error(
                         inherited.at,
                         "a profile inherits from itself",
                         circle.join(" -> "),
-                    ));
+                    );
                 }
                 Some(inherited) if !done.contains(&inherited.name) => {
                     path.push((&inherited.name, inherits(&inherited.name)));

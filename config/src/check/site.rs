@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::facts::{Login, Machine, disk_of, led_by_others};
 use crate::pam_files::{Entry, Folders};
 use crate::patience::{Progress, asked};
-use crate::source;
+use crate::trust::{file_is_roots, path_is_roots};
 use crate::value::PathGlob;
 
 /// How a PAM service stands to Berth.
@@ -104,9 +104,7 @@ impl Site for ThisMachine {
             true => folder,
             false => folder.parent()?,
         };
-        let problem = source::only_roots(there)
-            .err()
-            .map(|error| error.to_string());
+        let problem = path_is_roots(there).err().map(|error| error.to_string());
         problem.or_else(|| file.is_dir().then(|| "it is a folder".into()))
     }
 
@@ -117,9 +115,7 @@ impl Site for ThisMachine {
         if !path.exists() && !folder.is_some_and(Path::exists) {
             return None;
         }
-        source::roots_alone(&path)
-            .err()
-            .map(|error| error.to_string())
+        file_is_roots(&path).err().map(|error| error.to_string())
     }
 
     fn path_problem(&self, path: &Path) -> Option<String> {

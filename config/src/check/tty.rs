@@ -2,7 +2,7 @@
 
 use super::Checker;
 use crate::diagnostic::Finding;
-use crate::setting::value;
+use crate::setting::{set, value};
 
 /// sshd opens the session before it has a terminal, and says `ssh` for one. And a terminal is looked at by its name.
 pub(super) fn check(checker: &mut Checker<'_>) {
@@ -21,7 +21,7 @@ pub(super) fn check(checker: &mut Checker<'_>) {
                 "this excepts nobody",
             ),
         ] {
-            let (Some(setting), Some(ttys)) = (setting, value(setting)) else {
+            let Some((setting, ttys)) = set(setting) else {
                 continue;
             };
             let mut warn = |label: &str, note: Option<&str>| {

@@ -1,9 +1,8 @@
 //! Windows of time that hold always, or never.
 
 use super::Checker;
-use crate::diagnostic::Finding;
 use crate::facts::LocalTime;
-use crate::setting::value;
+use crate::setting::{set, value};
 use crate::tables::TimeTable;
 use crate::value::Window;
 
@@ -11,12 +10,11 @@ use crate::value::Window;
 pub(super) fn always(checker: &mut Checker<'_>) {
     for (name, named) in &checker.contents.times {
         if named.table == TimeTable::default() {
-            let finding = Finding::error(
+            checker.error(
                 named.at,
                 format!("no key in [time.{name}]"),
                 "it would always hold",
             );
-            checker.findings.push(finding);
         }
     }
 }
@@ -39,11 +37,8 @@ fn nothing_left_of_the_day(window: &Window, from: &LocalTime, until: &LocalTime)
 /// Those that are over before they begin, or leave nothing of their day.
 pub(super) fn never(checker: &mut Checker<'_>) {
     for named in checker.contents.times.values() {
-        let Some(setting) = &named.table.until else {
-            continue;
-        };
-        let (from, until) = (value(&named.table.from), setting.value.as_ref());
-        let Some((from, until)) = from.zip(until) else {
+        let (from, until) = (value(&named.table.from), set(&named.table.until));
+        let Some((from, (setting, until))) = from.zip(until) else {
             continue;
         };
         let label = if until <= from {
@@ -53,7 +48,6 @@ pub(super) fn never(checker: &mut Checker<'_>) {
         } else {
             continue;
         };
-        let finding = Finding::warning(setting.at, "this can never match", label);
-        checker.findings.push(finding);
+        checker.warn(setting.at, "this can never match", label);
     }
 }

@@ -7,7 +7,7 @@ use super::DecideError;
 use crate::diagnostic::short_place;
 use crate::facts::Machine;
 use crate::outcome::{Caps, Limit};
-use crate::setting::{Setting, value};
+use crate::setting::{Setting, set, value};
 use crate::tables::CapsTable;
 use crate::value::{
     Base, CpuQuota, Devices, IdList, IdSet, MEMORY_MAX_FLOOR, Part, Rate, Share, TASKS_MAX_FLOOR,
@@ -82,11 +82,6 @@ impl<'m> Bases<'m> {
             }),
         }
     }
-}
-
-fn set<T>(setting: &Option<Setting<T>>) -> Option<(&Setting<T>, &T)> {
-    let setting = setting.as_ref()?;
-    Some((setting, setting.value.as_ref()?))
 }
 
 /// Works a table's caps out.

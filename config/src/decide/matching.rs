@@ -13,7 +13,7 @@ pub(crate) struct Facts<'f> {
     pub(crate) contents: &'f Contents,
 }
 
-/// What a rule can test, in the order it is told in.
+/// What a rule can test, in the order it is told in, which is that of [`Tests`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fact {
     User,
@@ -75,19 +75,7 @@ impl Fact {
     }
 
     fn key(self) -> &'static str {
-        match self {
-            Fact::User => "user",
-            Fact::Uid => "uid",
-            Fact::Group => "group",
-            Fact::PrimaryGroup => "primary_group",
-            Fact::Host => "host",
-            Fact::Role => "role",
-            Fact::Time => "time",
-            Fact::Service => "service",
-            Fact::Tty => "tty",
-            Fact::Rhost => "rhost",
-            Fact::Ruser => "ruser",
-        }
+        Tests::KEYS.get(self as usize).copied().unwrap_or_default()
     }
 }
 

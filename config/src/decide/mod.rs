@@ -146,11 +146,7 @@ pub(crate) fn decide<'c>(
     }
     let mut excepted = deciding.user.user.clone();
     excepted.overlay(&layers.exceptions.table);
-    let mut user_caps = match caps(&excepted, &bases) {
-        // What is wrong with an exception (the machine has fewer CPUs by now) keeps nobody out.
-        Err(_) if excepted != deciding.user.user => caps(&deciding.user.user, &bases)?,
-        caps => caps?,
-    };
+    let mut user_caps = caps(&excepted, &bases)?;
     // A session's part of it stays as long as the session: it is not of what a step leaves.
     bases.user = Some(user_caps.clone());
     decision.penalty = penalty::penalty(contents, &deciding.user, machine);

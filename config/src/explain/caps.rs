@@ -76,10 +76,9 @@ fn lay_over(shown: &mut Vec<Shown>, key: &str, (value, amount): (String, Value),
         key: key.into(),
         value,
         amount,
-        place: String::new(),
-        profile: None,
         because: Some(because),
         was: was.as_deref().map(|line| Box::new(line.clone())),
+        ..Shown::default()
     };
     match was {
         Some(place) => *place = line,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::decide::matching::Facts;
+use crate::decide::rules::Ruling;
 use crate::decide::{self, DecideError, Decision, rule_name};
 use crate::diagnostic::short_place;
 use crate::facts::{Login, Machine};
@@ -69,7 +70,7 @@ pub enum Verdict {
 }
 
 /// A value and where it was set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shown {
     /// The key.
     pub key: String,
@@ -120,7 +121,7 @@ impl Policy {
         let (contents, files) = (&self.contents, &self.files);
         let decide = |layers| decide::decide(contents, files, (&ruling, service), machine, layers);
         let (decision, deciding) = decide(layers)?;
-        self.tell_rules(login, &mut explanation);
+        self.tell_rules(login, &ruling, &mut explanation);
         if let Some(rule) = ruling.user.and_then(|index| self.contents.rules.get(index)) {
             explanation.user_profile = joined(rule.profiles());
         }
@@ -140,15 +141,8 @@ impl Policy {
                 Outcome::Exempt | Outcome::Deny { .. } => user,
             };
             explanation.user_caps = self.tell_caps(&deciding.user.user, without, machine);
-            // What has come to nothing on this machine is not told as if it had not.
-            if user != without {
-                self.tell_exceptions(
-                    &layers.exceptions,
-                    user,
-                    machine,
-                    &mut explanation.user_caps,
-                );
-            }
+            let over = &layers.exceptions;
+            self.tell_exceptions(over, user, machine, &mut explanation.user_caps);
             if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
                 tell_penalty(standing, user, machine, &mut explanation.user_caps);
             }
@@ -163,34 +157,32 @@ impl Policy {
         Ok(explanation)
     }
 
-    /// Goes through the rules as deciding does, and says why.
-    fn tell_rules(&self, login: &Login, explanation: &mut Explanation) {
+    /// Says of each rule up to the last that decides whether it does, and why.
+    fn tell_rules(&self, login: &Login, ruling: &Ruling, explanation: &mut Explanation) {
         let facts = Facts::new(login, &self.contents);
         let rules = &self.contents.rules;
-        let (mut login_found, mut reached) = (false, 0);
-        for rule in rules {
-            reached += 1;
-            let for_user = !rule.is_login_rule();
-            let passed_over = || format!("passed over: tests {}", rule.login_tests().join(", "));
-            let (verdict, why) = match facts.why(rule) {
-                _ if login_found && !for_user => (Verdict::Missed, passed_over()),
-                Err(why) => (Verdict::Missed, why),
-                Ok(why) => match (login_found, for_user) {
-                    (false, true) => (Verdict::Both, why),
-                    (false, false) => (Verdict::Login, why),
-                    (true, _) => (Verdict::User, why),
-                },
+        // Without a user rule all were tried for one.
+        let reached = ruling.user.map_or(rules.len(), |last| last + 1);
+        for (index, rule) in rules.iter().enumerate().take(reached) {
+            let verdict = match (ruling.login == Some(index), ruling.user == Some(index)) {
+                (true, true) => Verdict::Both,
+                (true, false) => Verdict::Login,
+                (false, true) => Verdict::User,
+                (false, false) => Verdict::Missed,
             };
-            login_found |= verdict != Verdict::Missed;
+            let login_found = ruling.login.is_some_and(|login| login < index);
+            let why = match facts.why(rule) {
+                _ if login_found && rule.is_login_rule() => {
+                    format!("passed over: tests {}", rule.login_tests().join(", "))
+                }
+                Ok(why) | Err(why) => why,
+            };
             explanation.rules.push(Tried {
                 verdict,
                 name: rule_name(rule, &self.files),
                 place: short_place(&self.files, rule.at),
                 why,
             });
-            if matches!(verdict, Verdict::Both | Verdict::User) {
-                break;
-            }
         }
         explanation.not_reached = rules.len() - reached;
     }
@@ -199,13 +191,11 @@ impl Policy {
         Shown {
             key: key.into(),
             value: value.into(),
-            amount: Value::Null,
             place: short_place(&self.files, mark.at),
             profile: mark
                 .profile
                 .and_then(|index| self.names.get(usize::from(index)).cloned()),
-            because: None,
-            was: None,
+            ..Shown::default()
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What is of one login alone: its session's caps, limits, namespaces, privileges, its end.
 
-use serde_json::Value;
-
 use super::Shown;
 use crate::facts::Machine;
 use crate::outcome::{
@@ -160,11 +158,8 @@ fn implied(key: &str, value: String, because: String) -> Shown {
     Shown {
         key: key.into(),
         value,
-        amount: Value::Null,
-        place: String::new(),
-        profile: None,
         because: Some(because),
-        was: None,
+        ..Shown::default()
     }
 }
 

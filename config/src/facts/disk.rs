@@ -6,7 +6,8 @@ use std::path::Path;
 
 use libc::{major, makedev, minor};
 
-use crate::source::{SourceError, only_roots};
+use crate::source::SourceError;
+use crate::trust::path_is_roots;
 
 /// The disk that a path means: the device itself, or the one that the file is on. The kernel caps whole disks, so a
 /// partition stands for its disk. Or why there is none.
@@ -43,9 +44,9 @@ pub fn disk_of(path: &Path) -> Result<(u32, u32), String> {
 /// Why others than root decide which disk a path means, by a link or a file system of theirs, if they do.
 pub(crate) fn led_by_others(path: &Path) -> Option<String> {
     let is_device = || fs::metadata(path).is_ok_and(|file| file.file_type().is_block_device());
-    let trusted = match path.parent().map(only_roots) {
+    let trusted = match path.parent().map(path_is_roots) {
         Some(Ok(())) if is_device() => Ok(()),
-        None | Some(Ok(())) => only_roots(path),
+        None | Some(Ok(())) => path_is_roots(path),
         Some(failed) => failed,
     };
     match trusted {

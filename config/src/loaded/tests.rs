@@ -2,14 +2,15 @@
 
 use super::*;
 use crate::own_folder::Folder;
+use crate::read;
 
 /// The contents of a text, whether or not all of it is done yet.
 fn policy(text: &str) -> Policy {
     let source = source::Source::new("policy.toml".into(), text.into());
-    let mut names = Vec::new();
-    let read = crate::read::read(&source, 0, crate::read::Part::Main, &mut names);
-    assert_eq!(read.findings, []);
-    Policy::new(read.contents, names, vec![Stamp::of(&source)])
+    let mut names = read::Names::new();
+    let file = read::read(&source, 0, read::Part::Main, &mut names);
+    assert_eq!(file.findings, []);
+    Policy::new(file.contents, read::listed(names), vec![Stamp::of(&source)])
 }
 
 fn file(text: &[u8]) -> std::fs::File {

@@ -1,7 +1,8 @@
 //! One file: its top level, and the tables that have names.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -44,6 +45,19 @@ pub(crate) enum Part {
     DropIn,
 }
 
+/// The names of profiles, and the numbers that settings carry for them.
+pub(crate) type Names = HashMap<String, usize>;
+
+/// The names in the order of their numbers.
+pub(crate) fn listed(names: Names) -> Vec<String> {
+    let mut names = Vec::from_iter(names);
+    names.sort_by_key(|(_, number)| *number);
+    names.into_iter().map(|(name, _)| name).collect()
+}
+
+/// The first number that a setting has no room for.
+const PROFILES: usize = 1 << 16;
+
 /// What one file came to.
 pub(crate) struct Read {
     pub(crate) contents: Contents,
@@ -53,15 +67,32 @@ pub(crate) struct Read {
 }
 
 /// Reads one file as far as it can be read, with all that is wrong.
-pub(crate) fn read(source: &Source, file: u16, part: Part, names: &mut Vec<String>) -> Read {
+pub(crate) fn read(source: &Source, file: u16, part: Part, names: &mut Names) -> Read {
     let mut reader = Reader::new(source, file);
-    let (text, mut errors) = without_dead_ends(&source.text);
-    let (tree, more) = DeTable::parse_recoverable(&text);
+    let mut text = Cow::Borrowed(&*source.text);
+    let mut errors = Vec::new();
+    // The parser goes on after most errors, but reads nothing behind a key without a value. So such lines are blanked, and
+    // what is behind them has its errors told too. Offsets stay as they are.
+    let tree = loop {
+        let (tree, mut more) = DeTable::parse_recoverable(&text);
+        let dead_end = more.iter().enumerate().find_map(|(index, error)| {
+            let is_one = error.message().starts_with("key with no value");
+            Some((index, error.span().filter(|_| is_one)?))
+        });
+        let Some((index, span)) = dead_end.filter(|_| errors.len() < DEAD_ENDS) else {
+            errors.extend(more);
+            break tree;
+        };
+        errors.push(more.swap_remove(index));
+        drop(tree);
+        let line = line_around(&text, span.start);
+        text.to_mut()
+            .replace_range(line.clone(), &" ".repeat(line.len()));
+    };
     let mut contents = Contents::default();
     top(tree.get_ref(), part, &mut contents, names, &mut reader);
 
     // What does not parse leaves holes in the tree, which are no errors of their own.
-    errors.extend(more);
     let syntax: Vec<Finding> = errors
         .iter()
         .map(|error| {
@@ -87,38 +118,19 @@ pub(crate) fn read(source: &Source, file: u16, part: Part, names: &mut Vec<Strin
     }
 }
 
-/// The parser goes on after most errors, but reads nothing behind a key without a value. So such
-/// lines are blanked, and what is behind them has its errors told too. Offsets stay as they are.
-fn without_dead_ends(text: &str) -> (Cow<'_, str>, Vec<toml::de::Error>) {
-    let mut text = Cow::Borrowed(text);
-    let mut found = Vec::new();
-    while found.len() < DEAD_ENDS {
-        let (_, errors) = DeTable::parse_recoverable(&text);
-        let dead_end = errors
-            .into_iter()
-            .find(|error| error.message().starts_with("key with no value"));
-        let Some((span, error)) = dead_end.and_then(|error| Some((error.span()?, error))) else {
-            break;
-        };
-        let start = text.get(..span.start).and_then(|before| before.rfind('\n'));
-        let start = start.map_or(0, |newline| newline + 1);
-        let end = text.get(start..).and_then(|after| after.find('\n'));
-        let end = end.map_or(text.len(), |length| start + length);
-        if start >= end {
-            break;
-        }
-        text.to_mut()
-            .replace_range(start..end, &" ".repeat(end - start));
-        found.push(error);
-    }
-    (text, found)
+/// The line that a byte is on.
+fn line_around(text: &str, at: usize) -> Range<usize> {
+    let before = text.get(..at).and_then(|before| before.rfind('\n'));
+    let start = before.map_or(0, |newline| newline + 1);
+    let length = text.get(start..).and_then(|line| line.find('\n'));
+    start..length.map_or(text.len(), |length| start + length)
 }
 
 fn top(
     tree: &DeTable<'_>,
     part: Part,
     contents: &mut Contents,
-    names: &mut Vec<String>,
+    names: &mut Names,
     reader: &mut Reader<'_>,
 ) {
     let mut version = None;
@@ -148,16 +160,19 @@ fn top(
                 });
             }
             "penalty" => {
-                // The same for all whom it watches: no part of what one of them has.
-                let before = std::mem::replace(&mut reader.caps, CapsOf::Everyone);
                 contents.penalties = named(node, reader, |node, _, reader| {
                     PenaltyTable::read(node, reader)
                 });
-                reader.caps = before;
             }
             "profile" => {
                 contents.profiles = named(node, reader, |node, name, reader| {
-                    reader.profile = Some(interned(names, name.as_str()));
+                    let next = names.len();
+                    let number = *names.entry(name.to_string()).or_insert(next);
+                    if number == PROFILES {
+                        let message = format!("more than {PROFILES} profiles");
+                        reader.error(node.span(), message, "this is the first that is too many");
+                    }
+                    reader.profile = u16::try_from(number).ok();
                     let profile = profile(node, reader);
                     reader.profile = None;
                     profile
@@ -306,42 +321,36 @@ fn rlimits(node: &Node<'_>, reader: &mut Reader<'_>) -> BTreeMap<Resource, Setti
             }
             continue;
         };
-        let value = match node.get_ref() {
-            DeValue::String(text) if text == "unset" => Some(None),
-            DeValue::String(text) => Some(Some(RlimitValue::parse(*resource, text))),
-            DeValue::Integer(_) => {
-                i64::read(node, reader).map(|number| Some(RlimitValue::of(*resource, number)))
-            }
-            _ => {
-                reader.wrong_type(node, "a number, \"soft:hard\" or \"infinity\"");
-                None
-            }
-        };
-        let value = match value {
-            Some(Some(Ok(value))) => Some(value),
-            Some(None) => None,
-            Some(Some(Err(wrong))) => {
-                reader.wrong(node.span(), wrong);
-                continue;
-            }
-            None => continue,
-        };
-        let setting = Setting {
-            value,
-            at: reader.at(key.span()),
-            profile: reader.profile,
-        };
-        rlimits.insert(*resource, setting);
+        let setting = reader.setting_with(key, node, |node, reader| {
+            let value = match node.get_ref() {
+                DeValue::String(text) => RlimitValue::parse(*resource, text),
+                DeValue::Integer(_) => RlimitValue::of(*resource, i64::read(node, reader)?),
+                _ => {
+                    reader.wrong_type(node, "a number, \"soft:hard\" or \"infinity\"");
+                    return None;
+                }
+            };
+            value.map_err(|wrong| reader.wrong(node.span(), wrong)).ok()
+        });
+        rlimits.extend(setting.map(|setting| (*resource, setting)));
     }
     rlimits
 }
 
-/// The index of a name in the policy's list of names.
-fn interned(names: &mut Vec<String>, name: &str) -> u16 {
-    let known = names.iter().position(|known| known == name);
-    let index = known.unwrap_or_else(|| {
-        names.push(name.to_owned());
-        names.len() - 1
-    });
-    u16::try_from(index).unwrap_or(u16::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_whose_number_does_not_fit_is_an_error() {
+        let numbers = 0..65_535;
+        let mut names = numbers
+            .map(|number| (format!("p{number}"), number))
+            .collect();
+        let text = "version = 1\n[profile.last]\n[profile.more]\n[profile.yet]\n[profile.p7]\n";
+        let source = Source::new("policy.toml".into(), text.into());
+        let read = read(&source, 0, Part::Main, &mut names);
+        let told = read.findings.iter().map(|one| (one.at.line, &*one.message));
+        assert_eq!(told.collect::<Vec<_>>(), [(3, "more than 65536 profiles")]);
+    }
 }

@@ -8,6 +8,6 @@ mod rule;
 mod scalar;
 pub(crate) mod table;
 
-pub(crate) use document::{Part, TOP, read};
+pub(crate) use document::{Names, Part, TOP, listed, read};
 pub(crate) use nearest::nearest;
 pub(crate) use reader::{CapsOf, FromToml, Key, Node, Reader, Scalar};

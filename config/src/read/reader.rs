@@ -85,7 +85,7 @@ pub(crate) struct Reader<'s> {
     source: &'s Source,
     file: u16,
     pub(crate) findings: Vec<Finding>,
-    /// Whose caps the table at hand holds.
+    /// Whose caps the table at hand holds. Where it holds none, nothing is a part of what one user or pool has.
     pub(crate) caps: CapsOf,
     /// Whether `"unset"` means something for the keys at hand.
     pub(crate) inheritable: bool,
@@ -99,7 +99,7 @@ impl<'s> Reader<'s> {
             source,
             file,
             findings: Vec::new(),
-            caps: CapsOf::User,
+            caps: CapsOf::Everyone,
             inheritable: false,
             profile: None,
         }
@@ -178,11 +178,21 @@ impl<'s> Reader<'s> {
         key: &Key<'_>,
         node: &Node<'_>,
     ) -> Option<Setting<T>> {
+        self.setting_with(key, node, T::read)
+    }
+
+    /// The same for a value that is read in some other way.
+    pub(crate) fn setting_with<T>(
+        &mut self,
+        key: &Key<'_>,
+        node: &Node<'_>,
+        read: impl FnOnce(&Node<'_>, &mut Self) -> Option<T>,
+    ) -> Option<Setting<T>> {
         let unset = matches!(node.get_ref(), DeValue::String(text) if text == "unset");
         let value = if unset && self.inheritable {
             None
         } else {
-            Some(T::read(node, self)?)
+            Some(read(node, self)?)
         };
         Some(Setting {
             value,

@@ -43,10 +43,11 @@ fn a_rule_for_none_but_exempt_accounts() {
         let body = format!("{exempt}\n[[rule]]\n{tests}\naction = \"deny\"\n");
         warnings(&body, &site)
     };
-    let warning = "5:1 this rule is never reached | [exempt] lists all whom it is for";
+    let warning = "5:1 this rule is never reached | all whom it is for are exempt";
     for tests in [
         "uid = \"500-999\"",
         "uid = [\"0-10\", 65534]",
+        "user = [\"root\", \"backup\"]",
         "user = [\"backup\", \"alice\"]\nservice = \"cron\"",
     ] {
         assert_eq!(told(tests), [warning], "{tests}");

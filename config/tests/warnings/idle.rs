@@ -48,3 +48,15 @@ fn a_pool_that_depends_on_the_login() {
     );
     assert_eq!(warnings(&body(""), &site(&[])), [""; 0]);
 }
+
+#[test]
+fn a_profile_that_a_list_names_twice() {
+    let body = "[profile.a]\n[profile.b]\ninherits = [\"a\", \"a\"]\n[[rule]]\nprofile = [\"b\", \"a\", \"b\"]\n";
+    assert_eq!(
+        warnings(body, &site(&[])),
+        [
+            "4:13 this list names profile `a` again | only the last one counts",
+            "6:12 this list names profile `b` again | only the last one counts"
+        ]
+    );
+}

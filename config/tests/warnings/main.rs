@@ -3,12 +3,12 @@
 mod above;
 mod accounting;
 mod exempt;
-mod here;
+mod hardware;
 mod hidden;
 mod idle;
 mod isolation;
-mod lacks;
 mod little;
+mod names;
 mod outcome;
 mod tty;
 mod uncapped;
@@ -47,7 +47,7 @@ fn a_file_beside_the_drop_ins_that_is_not_read() {
         drop_ins: drop_ins.clone(),
         ..berth_config::Places::system()
     };
-    let checked = check_edited(&places, Trust::Anybody, Some(&site(&[]))).unwrap();
+    let checked = check_edited(&places, Trust::Anybody, Some(&site(&[])), None).unwrap();
     let told: Vec<String> = checked.diagnostics.iter().map(|d| d.to_string()).collect();
     let ignored = |name: &str| {
         let path = drop_ins.join(name);

@@ -94,3 +94,40 @@ fn a_rule_with_an_action_may_be_the_user_rule_of_some() {
             .all(|one| one.contains("never reached"))
     );
 }
+
+#[test]
+fn a_rule_for_a_service_with_a_part_of_what_somebody_may_not_have() {
+    let told = |of: &str, tests: &str, rules: &str| {
+        let body = format!(
+            "[pool.a]\nmemory_max = \"4G\"\n[pool.b]\n[profile.cron]\nsession = {{ memory_max = \"50% of {of}\" }}\n\
+             [profile.student]\nuser = {{ memory_max = \"2G\" }}\n[profile.plain]\n\
+             [[rule]]\nservice = \"cron\"\n{tests}\nprofile = \"cron\"\n{rules}\n"
+        );
+        let mut told = warnings(&body, &site(&["students"]));
+        told.retain(|one| one.contains("part of"));
+        told
+    };
+    let student = "[[rule]]\ngroup = \"students\"\nprofile = \"student\"\npool = \"a\"\n";
+    let one = "[[rule]]\nuser = \"x\"\nprofile = \"plain\"\npool = \"b\"\n";
+    let all = "[[rule]]\nprofile = \"student\"\npool = \"a\"\n";
+    for of in ["user", "pool"] {
+        let warning = |label: &str| {
+            [format!(
+                "6:13 `memory_max` is a part of the {of}'s, which some who come by policy.toml:10 may not have | {label}: \
+                 such logins fail"
+            )]
+        };
+        let nobody = format!(
+            "no rule without tests of the login that sets it in the {of} is for all of them"
+        );
+        assert_eq!(told(of, "", student), warning(&nobody));
+        let before = warning("policy.toml:14 comes first for some");
+        assert_eq!(told(of, "", &format!("{one}{all}")), before);
+        for (tests, rules) in [
+            ("", format!("{student}{all}{one}")),
+            ("group = \"students\"", format!("{student}{one}")),
+        ] {
+            assert_eq!(told(of, tests, &rules), [""; 0], "{tests} {rules}");
+        }
+    }
+}

@@ -167,9 +167,7 @@ impl Host for UnderSystemd {
     }
 
     fn snapshot(&self) -> Snapshot {
-        // And what systemd is to set for users until the next boot.
-        let set = Path::new("/run/systemd/system.control");
-        self.booted.snapshot().and_in(set)
+        self.booted.snapshot()
     }
 
     fn settled(&mut self) -> Snapshot {

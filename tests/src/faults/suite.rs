@@ -280,8 +280,12 @@ pub fn run(site: Site, wanted: Wanted) -> bool {
                 Wanted::Twice(number) => twice(names.collect(), number),
                 _ => names.collect(),
             };
-            // So that one that is stopped has seen something of everything.
-            names.sort_by_key(|name| scattered(name));
+            match wanted {
+                // So that one that is stopped has seen something of everything.
+                Wanted::All => names.sort_by_key(|name| scattered(name)),
+                // By their settings: a machine takes some logins to prepare for each.
+                _ => names.sort(),
+            }
             let all = all.into_iter();
             shown = all
                 .map(|(point, shown)| (point.to_string(), shown))

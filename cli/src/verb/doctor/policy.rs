@@ -23,7 +23,7 @@ pub fn check(world: &World) -> Vec<Finding> {
         findings.push(Finding::warn(what, "berth reload"));
     }
     let site = place::this_machine();
-    let checked = match check_edited(&places, Trust::Root, Some(&site)) {
+    let checked = match check_edited(&places, Trust::Root, Some(&site), None) {
         Ok(checked) => checked,
         Err(error) => {
             findings.push(Finding::fail(error.to_string(), "berth check"));

@@ -1,4 +1,4 @@
-//! The helper and the module: there, root's, and with no privilege of their own.
+//! The helper and the module: there, root's, with no privilege of their own; and whether the helper can be started.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +19,8 @@ pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
     let helper = world.path(HELPER);
     let no_answer = helper::no_answer(&Places::under(&world.root).exempt);
-    findings.extend(sound(&helper, no_answer));
+    // What is not root's alone is not run.
+    findings.extend(sound(&helper, no_answer).or_else(|| does_not_start(&helper, no_answer)));
     let module = module(world);
     match &module {
         Some(module) => findings.extend(sound(module, "is refused, root's too")),
@@ -104,23 +105,66 @@ fn sound(path: &Path, without: &str) -> Option<Finding> {
     Some(Finding::fail(wrong, remedy))
 }
 
+/// Why the helper cannot be started: it lacks a library, or its file system forbids it, or it is another machine's. Logins
+/// meet that before anything counts them.
+fn does_not_start(helper: &Path, without: &str) -> Option<Finding> {
+    let why = match helper::command(helper).arg("--version").output() {
+        Ok(output) if output.status.success() => return None,
+        // The dynamic linker says why.
+        Ok(output) => match String::from_utf8_lossy(&output.stderr).lines().next() {
+            Some(said) => said.to_owned(),
+            None => output.status.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    let shown = helper.display();
+    Some(Finding::fail(
+        format!("{shown} cannot be started: {why}: every login {without}"),
+        "install one that was built for this system, where programs may be run (no noexec)",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::super::finding::Level;
     use super::super::world::tests::Fake;
     use super::*;
 
+    /// What is said of a machine with the module there, and with this for its helper.
+    fn told(module: &str, helper: &str) -> Vec<(Level, String)> {
+        let files = [("lib64/security/pam_permit.so", ""), (module, "")];
+        let fake = Fake::new("", &[], &files);
+        let path = fake.0.path(HELPER);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink(helper, path).unwrap();
+        fake.told(check)
+    }
+
     #[test]
     fn the_module_is_looked_for_beside_pams_own_alone() {
-        let (helper, pams) = ("usr/libexec/berth-helper", "lib64/security/pam_permit.so");
-        for (name, module, level) in [
-            ("beside", "lib64/security/pam_berth.so", Level::Ok),
-            ("elsewhere", "usr/lib64/security/pam_berth.so", Level::Fail),
+        for (module, level) in [
+            ("lib64/security/pam_berth.so", Level::Ok),
+            ("usr/lib64/security/pam_berth.so", Level::Fail),
         ] {
-            let files = [(helper, ""), (pams, ""), (module, "")];
-            let fake = Fake::new("", &[], &files);
-            let levels: Vec<Level> = check(&fake.0).iter().map(|one| one.level).collect();
-            assert_eq!(levels, [level], "{name}");
+            let told = told(module, "/bin/true");
+            assert!(
+                matches!(&*told, [(found, _)] if *found == level),
+                "{told:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_helper_that_cannot_be_started_is_a_failure() {
+        for (helper, why) in [
+            ("/etc/passwd", "cannot be started: Permission denied"),
+            ("/bin/false", "cannot be started: exit status: 1"),
+        ] {
+            let told = told("lib64/security/pam_berth.so", helper);
+            let right = matches!(&*told, [(Level::Fail, text)] if text.contains(why));
+            assert!(right, "{told:?}");
         }
     }
 }

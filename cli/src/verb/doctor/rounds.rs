@@ -51,18 +51,20 @@ pub fn check(world: &World) -> Vec<Finding> {
     )]
 }
 
-/// Of root's processes: users can give theirs any name.
+/// Of root's processes: users can give theirs any name. And of no setuid program: they start that by a link of any name.
 fn is_cron_running(world: &World) -> bool {
     world.entries("/proc").any(|one| {
         let is_roots = one.metadata().is_ok_and(|process| process.uid() == 0);
         let name = fs::read_to_string(one.path().join("comm")).unwrap_or_default();
-        is_roots && CRONS.contains(&name.trim_end())
+        let program = fs::metadata(one.path().join("exe"));
+        let is_ordinary = program.is_ok_and(|program| program.mode() & libc::S_ISUID == 0);
+        is_roots && CRONS.contains(&name.trim_end()) && is_ordinary
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::chown;
+    use std::os::unix::fs::{PermissionsExt, chown};
 
     use super::super::finding::Level;
     use super::super::world::tests::Fake;
@@ -73,17 +75,19 @@ mod tests {
         let hog = "penalty = \"hog\"\n[penalty.hog]\ncpu_above = \"70%\"\nwindow = \"10min\"\nsteps = [\"50%\"]\n\
                    step_time = \"1min\"\nforget = \"1h\"";
         let (job, cron) = (("etc/cron.d/berth", ""), ("proc/7/comm", "cron\n"));
+        let program = ("proc/7/exe", "");
         let exception = ("var/lib/berth/exceptions/1001", "");
         for (name, profile, files, says) in [
-            ("well", hog, vec![job, cron], None),
+            ("well", hog, vec![job, cron, program], None),
             ("nothing", "", vec![], None),
             (
                 "no-job",
                 hog,
-                vec![cron],
+                vec![cron, program],
                 Some("/etc/cron.d/berth is not there"),
             ),
             ("no-cron", hog, vec![job], Some("no cron runs")),
+            ("zombie", hog, vec![job, cron], Some("no cron runs")),
             ("exception", "", vec![job, exception], Some("no cron runs")),
         ] {
             let fake = Fake::new(profile, &[], &files);
@@ -101,8 +105,19 @@ mod tests {
                 }
             }
         }
-        let fake = Fake::new(hog, &[], &[job, cron]);
+        let fake = Fake::new(hog, &[], &[job, cron, program]);
+        let is_told = || {
+            let told = check(&fake.0);
+            told.iter().any(|one| one.text.starts_with("no cron runs"))
+        };
+        // A user can start one by a link of that name.
+        let setuid =
+            |mode| fs::set_permissions(fake.0.path("/proc/7/exe"), PermissionsExt::from_mode(mode));
+        setuid(0o4755).unwrap();
+        assert!(is_told());
+        setuid(0o755).unwrap();
+        assert!(!is_told());
         chown(fake.0.path("/proc/7"), Some(1001), None).unwrap();
-        assert!(check(&fake.0)[0].text.starts_with("no cron runs"));
+        assert!(is_told());
     }
 }

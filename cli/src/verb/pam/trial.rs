@@ -10,6 +10,7 @@ use std::time::Duration;
 use berth_config::Policy;
 use berth_config::outcome::Outcome;
 use berth_protocol::service::MANAGER;
+use berth_session::{Record, Role};
 
 use super::Services;
 use crate::application::Application;
@@ -174,11 +175,16 @@ impl Folder {
     fn log_in(&self, service: &str, user: &str) -> Result<Place, Why> {
         let said = sys::in_child(DEADLINE, || {
             let attempt = || {
+                // Now: from within a berth it is not to be seen.
+                let own = Role::of(std::process::id() as i32);
                 let mut application = Application::start(service, user, Some(&self.0))?;
                 let tty = if service == "sshd" { "ssh" } else { "" };
                 application.comes_from(tty, "")?;
                 application.open()?;
-                Ok(application.variable(c"BERTH_SESSION").is_some())
+                // Of any session: pam_env may have it from the user's home.
+                let named = application.variable(c"BERTH_SESSION");
+                let record = named.and_then(|id| Record::read(id.parse().ok()?).ok());
+                Ok(record.is_some_and(|record| Some(record.leader) == own))
             };
             match attempt() {
                 Ok(true) => 0,

@@ -102,6 +102,7 @@ fn booted_cases(guest: &str) -> Vec<BootedCase> {
             kerberos::CASES,
             mail::CASES,
             stacks::CASES_WITHOUT_CONTROLLERS,
+            systemd_pools::CASES_WITHOUT_CONTROLLERS,
             package::CASES_WITHOUT_CONTROLLERS,
             metrics::CASES_WITHOUT_CONTROLLERS,
         ]

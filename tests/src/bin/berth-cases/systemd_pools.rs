@@ -6,10 +6,13 @@ use super::BootedCase;
 
 pub const CASES: &[BootedCase] = cases! {
     two_users_of_a_pool_are_held_together_under_systemd
+    a_pools_tasks_and_cpu_are_shared_and_commands_know_it
+};
+
+pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
     all_logins_of_a_pools_user_are_in_it_and_what_is_killed_leaves_nothing
     who_is_logged_in_stays_out_of_a_new_pool
     a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none
-    a_pools_tasks_and_cpu_are_shared_and_commands_know_it
 };
 
 /// As systemd names a pool with a dash in its name.
@@ -18,6 +21,7 @@ const POOL: &str = "/user.slice/user-pool_cs\\x2d101.slice";
 fn policy(pool: &str) -> Policy {
     let caps = "[pool.cs-101]\nmemory_max = \"64M\"\nmemory_swap_max = 0\n";
     Policy {
+        defaults: "missing_controller = \"warn\"".into(),
         profile: format!(
             "{pool}\nuser = {{ memory_max = \"60M\" }}\nlogout = {{ grace = \"1s\" }}"
         ),

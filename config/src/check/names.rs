@@ -41,11 +41,11 @@ fn unknown_groups<'t>(
             .filter(|name| !known(name))
             .collect();
         if let (Some(setting), false) = (setting, unknown.is_empty()) {
-            checker.findings.push(Finding::warning(
+            checker.warn(
                 setting.at,
                 format!("group `{}` is not known here", unknown.join("`, `")),
                 "nobody is in it",
-            ));
+            );
         }
     }
 }

@@ -1,9 +1,8 @@
 //! CPUs, nodes and disks in caps that this machine does not have.
 
 use super::{Checker, Site};
-use crate::diagnostic::Finding;
 use crate::facts::Machine;
-use crate::setting::value;
+use crate::setting::set;
 use crate::tables::{CapsTable, Rule};
 
 pub(super) fn check(checker: &mut Checker<'_>, site: &dyn Site) {
@@ -39,18 +38,15 @@ fn lacks_of_rule(checker: &mut Checker<'_>, rule: &Rule, machine: &Machine, site
 /// Warns of CPUs, nodes and disks that this machine has not.
 fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &dyn Site) {
     const FAILS: &str = "logins that get this fail";
-    let mut warn = |at, message: String, label: String| {
-        checker.findings.push(Finding::warning(at, message, label));
-    };
     let (cpus, nodes) = (&machine.cpus, &machine.memory_nodes);
     for (key, setting, here) in [
         ("allowed_cpus", &caps.allowed_cpus, cpus),
         ("allowed_memory_nodes", &caps.allowed_memory_nodes, nodes),
     ] {
-        if let (Some(setting), Some(list)) = (setting, value(setting)) {
+        if let Some((setting, list)) = set(setting) {
             if list.on(here).is_none() {
                 let message = format!("this machine has none of these {key}");
-                warn(setting.at, message, format!("it has {here}: {FAILS}"));
+                checker.warn(setting.at, message, format!("it has {here}: {FAILS}"));
             }
         }
     }
@@ -60,15 +56,15 @@ fn lacks(checker: &mut Checker<'_>, caps: &CapsTable, machine: &Machine, site: &
         &caps.io_read_iops_max,
         &caps.io_write_iops_max,
     ] {
-        if let (Some(setting), Some(devices)) = (setting, value(setting)) {
+        if let Some((setting, devices)) = set(setting) {
             for path in devices.0.keys().map(|path| path.path()) {
                 if let Some(problem) = site.path_problem(path) {
                     let message =
                         format!("not root alone decides which disk {} means", path.display());
-                    warn(setting.at, message, problem);
+                    checker.warn(setting.at, message, problem);
                 } else if let Some(problem) = site.disk_problem(path) {
                     let message = format!("{} cannot be capped here", path.display());
-                    warn(setting.at, message, format!("{problem}: {FAILS}"));
+                    checker.warn(setting.at, message, format!("{problem}: {FAILS}"));
                 }
             }
         }
