@@ -1,15 +1,9 @@
-//! Who runs this, and what accounts are called.
+//! Who runs this.
 
-use berth_config::own_name;
-use nix::unistd::{Uid, User, geteuid, getuid};
+use berth_config::{name_of, own_name};
+use nix::unistd::{geteuid, getuid};
 
 use crate::exit::Exit;
-
-/// An account's name; one that is gone has none.
-pub fn name_of(uid: u32) -> Option<String> {
-    let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-    user.map(|user| user.name)
-}
 
 /// Who runs this, and not as sudo or $USER say.
 pub fn user() -> (u32, String) {
@@ -26,7 +20,7 @@ pub fn doer() -> String {
     // The kernel has -1 for nobody.
     let uid = login.filter(|uid| *uid != u32::MAX).or_else(by_sudo);
     let uid = uid.unwrap_or_else(|| getuid().as_raw());
-    berth_config::name_of(uid).unwrap_or_else(|| uid.to_string())
+    name_of(uid).unwrap_or_else(|| uid.to_string())
 }
 
 /// Whether this process is root.

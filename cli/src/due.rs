@@ -9,7 +9,7 @@ use berth_session::{Applied, Tree, UserFolder};
 
 use crate::exit::Exit;
 use crate::helper::Helper;
-use crate::{exceptions, helper, lock, penalties, place, repeated};
+use crate::{applied, exceptions, lock, penalties, place, repeated};
 
 /// Whoever has it is at a round.
 const LOCK: &str = "/run/berth-due.lock";
@@ -19,7 +19,7 @@ pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
     // One that waits for a directory of users is not to have another behind it each minute. An error is no such one.
     let lock = lock::at_once(Path::new(LOCK));
     match (&lock, as_json) {
-        (Ok(None), true) => helper::print_json(&[], false),
+        (Ok(None), true) => applied::print_json(&[], false),
         (Ok(None), false) => Ok(Exit::Done),
         (_, true) => parts(helper, as_json),
         (_, false) => repeated::once(|| parts(helper, as_json)),
@@ -48,9 +48,9 @@ fn parts(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
     }
     part(let_go_of_who_is_held(helper));
     let exit = match as_json {
-        true => helper::print_json(&all, false),
-        false if all.iter().all(|one| one.changes.is_empty()) => Ok(helper::print_left(&all)),
-        false => Ok(helper::print(&all, false)),
+        true => applied::print_json(&all, false),
+        false if all.iter().all(|one| one.changes.is_empty()) => Ok(applied::print_left(&all)),
+        false => Ok(applied::print(&all, false)),
     };
     failed.map_or(exit, Err)
 }

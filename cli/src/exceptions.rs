@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::exit::{Exit, not_so};
 use crate::helper::Helper;
-use crate::{caller, helper, json, readable};
+use crate::{applied, json, readable};
 
 /// What is over by more is so by a clock that is wrong: a dead battery's 2099 must not cost what somebody was given. It is
 /// not in force, and stays in the file until the clock is right.
@@ -85,7 +85,7 @@ fn end(uid: u32, now: SystemTime, helper: &Helper, told: &mut Vec<Applied>) -> R
             .count();
         if !over.is_empty() || known > 0 {
             file.write(&kept).map_err(not_so)?;
-            log("unset", (uid, caller::name_of(uid)), "expired", &over);
+            log("unset", uid, "expired", &over);
         }
     }
     Ok(())
@@ -142,11 +142,10 @@ pub fn print_json(
     applied: &[Applied],
 ) -> Result<(), Exit> {
     json::print(json!({
-        "now": json::now(),
         "user": user,
         "uid": uid,
         "exceptions": objects(all),
-        "applied": helper::objects(applied),
+        "applied": applied::objects(applied),
     }))
 }
 
@@ -156,11 +155,11 @@ pub fn bring(helper: &Helper, uid: u32, by: &str) -> Result<Vec<Applied>, Exit> 
 }
 
 /// Writes to the log what became of a user's exceptions.
-pub fn log(event: &str, (uid, user): (u32, Option<String>), by: &str, exceptions: &[Exception]) {
+pub fn log(event: &str, uid: u32, by: &str, exceptions: &[Exception]) {
     for one in exceptions {
         Line::new(event)
             .field("uid", uid)
-            .optional("user", one.user.as_ref().or(user.as_ref()))
+            .optional("user", one.user.as_ref())
             .field("key", &one.key)
             .field("value", one.shown_value())
             .field("until", one.until_text())

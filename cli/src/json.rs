@@ -11,10 +11,11 @@ use crate::whole;
 /// The version of what is printed. Keys may be added under the same number.
 const VERSION: u32 = 1;
 
-/// Prints an object and its version, all of it or with an error.
+/// Prints an object with its version and this moment, all of it or with an error.
 pub fn print(object: Value) -> Result<(), Exit> {
-    let object = merged(object, json!({ "version": VERSION }));
-    whole::print(&format!("{object:#}\n"))
+    let now = LocalTime::rfc3339(SystemTime::now());
+    let object = merged(object, json!({ "version": VERSION, "now": now }));
+    whole::print(format!("{object:#}\n"))
 }
 
 /// An object with the keys of another, too.
@@ -23,9 +24,4 @@ pub fn merged(mut object: Value, more: Value) -> Value {
         all.extend(more);
     }
     object
-}
-
-/// This moment.
-pub fn now() -> Option<String> {
-    LocalTime::rfc3339(SystemTime::now())
 }

@@ -93,6 +93,19 @@ pub fn failed(error: Error) -> Exit {
     exit.because(error)
 }
 
+/// One session's record.
+pub fn one(id: SessionId) -> Result<Record, Exit> {
+    Record::read(id).map_err(|error| match Record::path(id).try_exists() {
+        Ok(false) => not_so(format!("there is no session {id}")),
+        _ => failed(error),
+    })
+}
+
+/// The cgroup hierarchy. Without one there are no figures, and still sessions.
+pub fn tree() -> Result<Option<Tree>, Exit> {
+    Tree::find_if_any().map_err(failed)
+}
+
 /// Says that an object has no session.
 fn none(object: &Object, exit: Exit) -> Exit {
     match (object, exit) {

@@ -34,6 +34,7 @@ macro_rules! eprintln {
 
 mod admin_log;
 mod application;
+mod applied;
 mod ask;
 mod caller;
 mod difference;
@@ -45,6 +46,7 @@ mod helper;
 mod json;
 mod live;
 mod lock;
+mod machine_lacks;
 mod object;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]
@@ -52,6 +54,7 @@ mod own_folder;
 mod own_sessions;
 mod pager;
 mod paint;
+mod pam_stack;
 mod parallel;
 mod penalties;
 mod place;

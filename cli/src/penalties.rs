@@ -93,7 +93,8 @@ pub fn round(policy: &Policy, helper: &Helper) -> Result<Vec<Applied>, Exit> {
     let mut changing = Changing::begin()?;
     // Not before it has waited: the wall clock, which it is compared with, is read after that.
     let boot = look::since_boot().ok_or_else(|| not_so("this kernel has no CLOCK_BOOTTIME"))?;
-    let mut turns = changing.turn(policy, &machine, &tree, boot);
+    let uids = UserFolder::uids().map_err(live::failed)?;
+    let mut turns = changing.turn(&uids, policy, &machine, &tree, boot);
     // What is not written is not so; but who has served their time gets all back, whatever the disk does.
     let written = changing.write();
     if written.is_err() {
@@ -136,18 +137,20 @@ impl Changing {
     /// One round. Gives back who is on another step than before, or on none.
     fn turn(
         &mut self,
+        uids: &[u32],
         policy: &Policy,
         machine: &Machine,
         tree: &Tree,
         boot: u64,
     ) -> BTreeMap<u32, Turn> {
         let now = self.set_the_clock(boot);
-        let uids = UserFolder::uids().unwrap_or_default().into_iter();
-        let seen: BTreeMap<u32, Seen> = uids
-            .map(|uid| (uid, Seen::of(uid, policy, machine)))
-            .collect();
+        let seen = uids
+            .iter()
+            .map(|uid| (*uid, Seen::of(*uid, policy, machine)));
+        let seen: BTreeMap<u32, Seen> = seen.collect();
+        // A directory that does not answer for a minute gives nobody a new window.
         let tracks = &mut self.tracks.users;
-        tracks.retain(|uid, _| seen.get(uid).and_then(Seen::watched).is_some());
+        tracks.retain(|uid, _| matches!(seen.get(uid), Some(Seen::Watched(_) | Seen::Unknown)));
         let mut turns = self.of_others(&seen);
         turns.extend(self.offences(&seen, tree, now));
         self.ends(&seen, policy.has_penalties(), now, &mut turns);

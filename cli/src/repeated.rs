@@ -1,11 +1,11 @@
 //! What a round each minute says is wrong is said once: cron sends it by mail, and systemd keeps it in the journal.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-use berth_session::{Line, read_file, remove_file};
+use berth_session::{Line, read_file, remove_file, replace_file};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::{dup, dup2_stderr};
 
@@ -30,7 +30,10 @@ pub fn once(round: impl FnOnce() -> Result<Exit, Exit>) -> Result<Exit, Exit> {
     }
     eprint!("{said}");
     let noted = match &wrong {
-        Some(gist) => note(gist),
+        Some(gist) => {
+            let path = Path::new(WRONG);
+            replace_file(path, &path.with_extension("new"), gist.as_bytes(), |_| ())
+        }
         None => remove_file(WRONG),
     };
     if let Err(error) = noted {
@@ -59,13 +62,6 @@ fn gist(said: &str) -> String {
         _ => format!("{line}\n"),
     });
     lines.collect()
-}
-
-fn note(gist: &str) -> io::Result<()> {
-    let _ = fs::remove_file(WRONG); // what cannot go is told below
-    let mut options = OpenOptions::new();
-    let options = options.write(true).create_new(true).mode(0o600);
-    options.open(WRONG)?.write_all(gist.as_bytes())
 }
 
 /// Standard error, kept back.

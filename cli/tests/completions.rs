@@ -53,3 +53,16 @@ fn bash_completes_verbs_and_options() {
         assert!(verbs.split(' ').any(|word| word == verb), "{verbs}");
     }
 }
+
+#[test]
+fn a_script_that_cannot_be_written_is_an_error() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let mut berth = Command::new(env!("CARGO_BIN_EXE_berth"));
+    let output = berth.args(["completions", "bash"]).stdout(full).output();
+    let output = output.expect("berth");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(1) && said.contains("cannot print all of it: "),
+        "{output:?}"
+    );
+}

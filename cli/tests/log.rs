@@ -337,3 +337,22 @@ exit 3
     let sessions: Vec<_> = events.iter().map(|one| &one["fields"]["session"]).collect();
     assert_eq!(sessions, ["1", "3"]);
 }
+
+#[test]
+fn events_that_cannot_be_written_are_an_error_and_a_reader_who_has_gone_is_none() {
+    let log = Log::new(LOG);
+    let mut full = log.command(&["--follow"]);
+    full.stdout(File::create("/dev/full").unwrap());
+    let output = full.stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let told = "berth: cannot print all of it: No space left on device (os error 28)\n";
+    assert_eq!((output.status.code(), &*said), (Some(1), told));
+    let mut gone = log.command(&["--follow"]);
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    drop(reader);
+    let output = gone.stdout(writer).output().unwrap();
+    assert_eq!(
+        (output.status.code(), &output.stderr[..]),
+        (Some(0), &b""[..])
+    );
+}

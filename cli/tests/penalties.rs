@@ -283,3 +283,23 @@ fn a_round_looks_once_which_pools_there_are() {
         .collect();
     assert_eq!(looks.len(), 1, "{looks:?}");
 }
+
+#[test]
+fn a_window_goes_on_while_nobody_can_say_who_its_user_is() {
+    let run = Run::new();
+    run.write(1, &record(1, "daemon", 1, 60));
+    let slice = "user.slice/user-1.slice";
+    let figures = files(1_000_000, 1 << 20, 3);
+    let figures = figures.iter().map(|(name, text)| (*name, text.as_str()));
+    run.cgroup(slice, &figures.collect::<Vec<_>>());
+    let policy = "version = 1\n[exempt]\nuids = [3]\n[penalty.hog]\ncpu_above = \"1%\"\nwindow = \"1min\"\nsteps = [\"50%\"]\n\
+                  step_time = \"1h\"\nforget = \"1h\"\n[profile.p]\npenalty = \"hog\"\n\
+                  [[rule]]\nuid = 1\nprofile = \"p\"\n";
+    let kept = "grep -q '\"1\":{' /run/berth-penalties";
+    let command = format!(
+        "mkdir -p /run/systemd/system /run/berth/users/1; touch /run/berth/users/1/1; $due; {kept}; \
+         mount --bind /dev/null /etc/passwd; $due; {kept}; \
+         mv /run/berth/users /run/berth/before; touch /run/berth/users; ! $due; {kept}"
+    );
+    shell(&run, policy, &command);
+}

@@ -723,3 +723,61 @@ fn explain_that_is_typed_in_a_session_is_about_it() {
     }
     std::fs::remove_file(&policy).unwrap();
 }
+
+#[test]
+fn nothing_of_the_dead_is_removed_where_nobody_can_look_for_their_cgroups() {
+    let run = three();
+    let blind = "strace -f -qq -o /dev/null -P /proc/self/mountinfo -e inject=openat:error=EMFILE";
+    for verb in [
+        "kill 9 --yes",
+        "doctor --fix",
+        "list",
+        "show bob",
+        "top --batch",
+    ] {
+        let command =
+            format!("mount -t tmpfs none /var/lib; exec {blind} /run/berth-program {verb}");
+        let ran = Ran::of(&mut run.shell(&command));
+        let said = ran.out + &ran.err;
+        assert_eq!(ran.code, Some(1), "{verb}: {said}");
+        let why = "cannot read /proc/self/mountinfo: Too many open files";
+        assert!(said.contains(why), "{verb}: {said}");
+        assert!(run.sessions.join("9").exists(), "{verb}: {said}");
+    }
+    let ran = run.berth(blind, "metrics");
+    assert_eq!(ran.code, Some(5), "{ran:?}");
+    assert!(ran.out.contains("berth_sessions"), "{ran:?}");
+}
+
+#[test]
+fn doctor_says_that_it_could_not_look_for_leftovers() {
+    let run = Run::new();
+    let doctor = "touch /run/berth/users; exec /run/berth-program doctor";
+    let ran = Ran::of(&mut run.shell(doctor));
+    let told = "FAIL  sessions   cannot list /run/berth/users: Not a directory";
+    assert!(ran.out.contains(told), "{ran:?}");
+}
+
+/// With PIDs of its own, so that no other test meets this keeper.
+#[test]
+fn an_unknown_keeper_is_looked_for_once_however_much_is_left() {
+    let run = Run::new();
+    let looks = |left: u32| {
+        for id in 0..left {
+            std::fs::write(run.sessions.join(format!(".{id}")), "").unwrap();
+        }
+        let looks = run.sessions.with_file_name("looks");
+        let ran = Ran::of(&mut run.shell(&format!(
+            "mount -t tmpfs none /var/lib; cp /bin/sh /run/berth-helper; exec unshare --mount --pid --fork --mount-proc sh -ec \" \
+             /run/berth-helper -c 'echo; sleep 60; true' >/run/told & \
+             until test -s /run/told; do sleep 0.02; done; \
+             strace -f -qq -o {} -e trace=openat /run/berth-program doctor --fix\"",
+            looks.display()
+        )));
+        let refused = ran.out.matches("no record says of which session").count();
+        assert_eq!(refused, left as usize, "{ran:?}");
+        let looks = std::fs::read_to_string(looks).unwrap();
+        looks.matches("\"/proc\", ").count()
+    };
+    assert_eq!(looks(1), looks(5));
+}

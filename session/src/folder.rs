@@ -1,7 +1,7 @@
 //! A user's folder under /run/berth/users: the lock on the user's sessions, and the list of them.
 
 use std::cell::Cell;
-use std::fs::{self, DirEntry, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use nix::sys::stat::{major, minor};
 use nix::unistd::close;
 
-use crate::{Error, Record, Result, SessionId, State, remove_file};
+use crate::lock::{self, MOMENT, lock_until};
+use crate::regular::{entries, remove_if_there};
+use crate::{Error, Record, Result, SessionId, State};
 
 /// One folder for each user who is logged in.
 pub(crate) const USERS: &str = "/run/berth/users";
@@ -27,9 +28,6 @@ const APPLYING: &str = "applying";
 /// How often the folders above are made anew. One that cannot be is a link to nothing.
 const ENOUGH: u32 = 100;
 
-/// How long each lock is waited for in any case. An ordinary login holds its user's for less.
-const MOMENT: Duration = Duration::from_millis(200);
-
 /// A user's folder, locked. While it is held nobody else makes or removes cgroups, berths or
 /// sessions of this user; other users are not held up. The kernel lets the lock go with the process.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ pub struct UserFolder {
 impl UserFolder {
     /// How long who sees to many users waits for locks, for all together. One is held for moments; who holds one for longer
     /// hangs, or was stopped.
-    pub const PATIENCE: Duration = Duration::from_secs(5);
+    pub const PATIENCE: Duration = lock::PATIENCE;
 
     /// Makes the folder if need be, and waits for its lock.
     pub fn lock(uid: u32) -> Result<UserFolder> {
@@ -222,64 +220,6 @@ fn of_user(uid: u32) -> PathBuf {
     Path::new(USERS).join(uid.to_string())
 }
 
-/// Locks a file, or says who does not let it go.
-pub(crate) fn lock_until(mut file: File, path: &Path, until: Instant) -> Result<Flock<File>> {
-    let begun = Instant::now();
-    loop {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((same, Errno::EWOULDBLOCK)) if Instant::now() < until => file = same,
-            Err((same, Errno::EWOULDBLOCK)) => {
-                let by = holder(&same);
-                let by = by.map_or("a process that /proc/locks does not name".into(), |pid| {
-                    format!("process {pid}")
-                });
-                return Err(Error::Held {
-                    path: path.into(),
-                    by,
-                    // Some of the time may have passed before this.
-                    advice: match begun.elapsed() + MOMENT < UserFolder::PATIENCE {
-                        true => "try again: it may be free by then",
-                        false => "if it hangs or was stopped, kill it (kill -KILL)",
-                    },
-                });
-            }
-            Err((_, errno)) => return Err(Error::file("lock", path, errno)),
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// The PID of who has locked a file (proc_locks(5)). Who has inherited the lock since is not named there.
-fn holder(file: &File) -> Option<String> {
-    let is = file.metadata().ok()?;
-    let known = format!(
-        "{:02x}:{:02x}:{}",
-        major(is.dev()),
-        minor(is.dev()),
-        is.ino()
-    );
-    let locks = fs::read_to_string("/proc/locks").ok()?;
-    // Who waits stands behind an arrow.
-    let mut locks = locks.lines().map(|line| line.split_whitespace().skip(1));
-    locks.find_map(|mut words| match words.next()? {
-        "FLOCK" => {
-            let pid = words.nth(2)?;
-            (words.next()? == known).then(|| pid.into())
-        }
-        _ => None,
-    })
-}
-
-/// What is in a folder. One that is not there has nothing. Of one that cannot be read to its end nothing is told: what the
-/// rest names would be taken for gone.
-pub(crate) fn entries(path: &Path) -> Result<Vec<DirEntry>> {
-    match fs::read_dir(path).and_then(Iterator::collect) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        entries => entries.map_err(|error| Error::file("list", path, error)),
-    }
-}
-
 /// The entries of a folder whose names are numbers.
 fn numbers<N: FromStr>(path: &Path) -> Result<Vec<N>> {
     let names = entries(path)?.into_iter().map(|entry| entry.file_name());
@@ -297,16 +237,4 @@ fn count_logins(sessions: &[SessionId]) -> usize {
         Err(error) => !error.is_not_found(),
     };
     sessions.iter().filter(is_on).count()
-}
-
-/// Whether something is there. What nobody could look at is not taken for gone: of a user's cgroup what is in it would go on
-/// without a record, and without what stood before Berth's caps these would be taken off what goes on.
-pub(crate) fn is_there(path: &Path) -> Result<bool> {
-    let there = path.try_exists();
-    there.map_err(|error| Error::file("look at", path, error))
-}
-
-/// Removes a file, content to find it gone.
-pub(crate) fn remove_if_there(path: &Path) -> Result<()> {
-    remove_file(path).map_err(|error| Error::file("remove", path, error))
 }

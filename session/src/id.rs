@@ -10,7 +10,7 @@ use std::str::FromStr;
 use nix::fcntl::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 
-use crate::folder::is_there;
+use crate::regular::is_there;
 use crate::{Error, Record, Result};
 
 /// The last id. In /run, so that a reboot starts again at 1; not in [`crate::STATE`], which somebody may remove

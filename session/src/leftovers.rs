@@ -8,9 +8,10 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::folder::{USERS, entries, is_there};
+use crate::folder::USERS;
 use crate::process::{HELPER, parent_of, runs_no_helper, start_of};
 use crate::record::RECORDS;
+use crate::regular::{entries, is_there, remove_if_there};
 use crate::sweep::{PRIVATE_TMP, STALE, remove_tree};
 use crate::{Error, Record, Result, SessionId, Tree, UserFolder, private_tmp, sweep};
 
@@ -107,7 +108,7 @@ impl Leftover {
             Some(uid) => sweep(tree, uid, self.id),
             None => self.traces.iter().try_for_each(|path| match path.is_dir() {
                 true => remove_tree(path),
-                false => crate::folder::remove_if_there(path),
+                false => remove_if_there(path),
             }),
         }
     }
@@ -124,12 +125,17 @@ impl Leftover {
 
 /// Does something to each. What has no record is looked at once, for all: whoever keeps one of these is there by now.
 fn each_of<T>(all: Vec<Result<Leftover>>, deed: impl Fn(Leftover) -> Result<T>) -> Vec<Result<T>> {
-    let mut are_keepers_known = false;
+    let mut unknown = None;
     let once_known = |one: Result<Leftover>| {
         let one = one?;
-        if !are_keepers_known && !one.has_record() && !one.is_aside {
-            no_unknown_keeper()?;
-            are_keepers_known = true;
+        if !one.has_record() && !one.is_aside {
+            let unknown = match unknown {
+                Some(known) => known,
+                None => *unknown.insert(unknown_keeper()?),
+            };
+            if let Some(pid) = unknown {
+                return Err(Error::UnknownKeeper { pid });
+            }
         }
         deed(one)
     };
@@ -137,9 +143,9 @@ fn each_of<T>(all: Vec<Result<Leftover>>, deed: impl Fn(Leftover) -> Result<T>) 
 }
 
 /// Somebody may have removed the records while sessions were on: these must not lose their cgroup and /tmp. So what has
-/// no record is a leftover only if every process of Berth's is known. Of root's processes, since users can give theirs
+/// no record is a leftover only if every process of Berth's is known. One that is not: of root's processes, since users can give theirs
 /// any name.
-fn no_unknown_keeper() -> Result<()> {
+fn unknown_keeper() -> Result<Option<i32>> {
     let mut known = Vec::new();
     for id in Record::ids()? {
         if let Ok(record) = Record::read(id) {
@@ -153,10 +159,10 @@ fn no_unknown_keeper() -> Result<()> {
             continue;
         };
         if !known.contains(&pid) && is_helper(pid, &path) {
-            return Err(Error::UnknownKeeper { pid });
+            return Ok(Some(pid));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 /// A zombie of that name may be a user's, who never waits for it, and runs no program that could be looked at.

@@ -62,6 +62,7 @@ mod id;
 pub mod kernel;
 mod kernel_text;
 mod leftovers;
+mod lock;
 mod log;
 #[cfg(test)]
 #[path = "../../tests/src/own_folder.rs"]
@@ -88,6 +89,6 @@ pub use leftovers::Leftover;
 pub use log::Line;
 pub use process::{Role, is_outside, process_file, runs_no_helper, stat_of, status_of};
 pub use record::{NamespaceIds, RECORDS, Record, STATE, State};
-pub use regular::{open_file, read_file, remove_file, replace_file};
+pub use regular::{file_id, open_file, read_file, remove_file, replace_file};
 pub use sweep::{PRIVATE_TMP, make_private_tmp, private_tmp, sweep, sweep_until};
 pub use sys::{SELINUX_CONTEXT, let_read, pidfd_kill, pidfd_open, selinux_context};

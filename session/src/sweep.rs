@@ -4,11 +4,12 @@ use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::time::{Duration, Instant};
 
 use crate::cgroup::protection::Covers;
 use crate::cgroup::tree::Backend;
-use crate::folder::remove_if_there;
+use crate::regular::remove_if_there;
 use crate::systemd;
 use crate::{Error, Group, Record, Result, SessionId, Tree, UserFolder};
 
@@ -154,7 +155,8 @@ fn unit(tree: &Tree, id: SessionId) -> Result<Option<Group>> {
 /// Kills every process of a cgroup and waits until it is empty, content to find it gone.
 fn kill(tree: &Tree, group: &Group, until: Option<Instant>) -> Result<()> {
     if group.is_populated() {
-        tree.kill_until(group, until)?;
+        let killed = tree.kill(slice::from_ref(group), until);
+        killed.into_iter().collect::<Result<()>>()?;
     }
     let deadline = Instant::now() + DYING;
     while group.is_populated() {

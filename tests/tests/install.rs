@@ -454,7 +454,7 @@ fn what_is_started_by_its_path_is_installed_there() {
     place.run(&[]).ok();
     for (file, name) in [
         ("protocol/src/lib.rs", "HELPER"),
-        ("cli/src/verb/pam/manager.rs", "PROGRAM"),
+        ("cli/src/pam_stack/manager.rs", "PROGRAM"),
     ] {
         let source = fs::read_to_string(berth_tests::tree().join(file)).unwrap();
         let (_, rest) = source.split_once(&format!("{name}: &str = \"/")).unwrap();

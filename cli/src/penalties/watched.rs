@@ -2,10 +2,8 @@
 
 use berth_config::outcome::{CgroupPlace, Outcome, Penalty};
 use berth_config::value::{Percent, bytes_text, duration_text};
-use berth_config::{Login, Machine, Mean, Policy, Standing};
+use berth_config::{Login, Machine, Mean, Policy, Standing, name_of};
 use berth_session::{UserFolder, systemd};
-
-use crate::caller::name_of;
 
 /// A user who is logged in, or of whom something goes on, and whom a penalty watches.
 pub struct Watched {

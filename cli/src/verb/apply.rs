@@ -1,7 +1,7 @@
 //! `berth apply`: the policy in force onto everyone who is logged in.
 
 use crate::exit::Exit;
-use crate::{caller, due, helper};
+use crate::{applied, caller, due, helper};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     words.extend(arguments.force.then(|| "--force".into()));
     let all = arguments.helper.bring(&words)?;
     match arguments.json {
-        true => helper::print_json(&all, arguments.dry_run),
-        false => Ok(helper::print(&all, arguments.dry_run)),
+        true => applied::print_json(&all, arguments.dry_run),
+        false => Ok(applied::print(&all, arguments.dry_run)),
     }
 }

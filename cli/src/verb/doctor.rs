@@ -1,14 +1,13 @@
 //! `berth doctor`: what on this machine keeps Berth from doing what the policy says.
 
 mod accounts;
-pub mod cgroup;
+mod cgroup;
 mod confined;
 mod drop_ins;
 mod finding;
 mod kerberos;
-pub mod kernel;
+mod kernel;
 mod managers;
-mod order;
 mod owners;
 mod pam;
 mod policy;
@@ -102,7 +101,6 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let (failures, warnings) = (count(Level::Fail), count(Level::Warn));
     if arguments.json {
         json::print(json!({
-            "now": json::now(),
             "ok": failures == 0,
             "failures": failures,
             "warnings": warnings,

@@ -17,10 +17,9 @@ use nix::sched::{CloneFlags, setns};
 use nix::unistd::{Pid, Uid, User};
 
 use crate::exit::{Exit, not_so};
-use crate::live::Sessions;
 use crate::object::Object;
 use crate::sys::{self, Identity, Terminal};
-use crate::{admin_log, caller, program};
+use crate::{admin_log, caller, live, program};
 
 /// Where programs are looked for: where only root can put them.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -54,15 +53,17 @@ fn session(text: &str) -> Result<SessionId, &'static str> {
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     caller::only_root("enter sessions")?;
     sys::own_umask();
-    let object = Object::Session(arguments.session);
-    let (records, _) = Sessions::tell()?.of(&object)?;
-    let record = records.first().ok_or(Exit::NotSo)?;
+    let record = &live::one(arguments.session)?;
     // Before the join: root's account is the host's.
     let shell = shell();
     let failed = |why: String| not_so(format!("cannot enter session {}: {why}", record.id));
     let init = init(record).map_err(failed)?;
     // Inside, nobody can tell who this is.
-    admin_log::log("enter", Some(&object), &[("user", record.user.clone())]);
+    admin_log::log(
+        "enter",
+        Some(&Object::Session(record.id)),
+        &[("user", record.user.clone())],
+    );
     join(record, init).map_err(failed)?;
 
     let (name, words) = match arguments.command.split_first() {

@@ -20,6 +20,7 @@ mod json;
 mod session;
 mod text;
 
+use enforced::Lack;
 use session::Session;
 
 #[derive(Debug, clap::Args)]
@@ -66,6 +67,19 @@ pub struct Arguments {
     root: place::Root,
 }
 
+/// A login, and all that there is to tell of it.
+struct Explained<'a> {
+    login: &'a Login,
+    /// It is this session's.
+    session: Option<&'a Session>,
+    policy: &'a Policy,
+    explanation: &'a Explanation,
+    /// What systemd has of caps besides.
+    others: Vec<slices::Other>,
+    /// What this machine cannot enforce of it.
+    lacks: Vec<Lack>,
+}
+
 impl Arguments {
     /// Whether nothing is said of the login.
     fn asks_about_here(&self) -> bool {
@@ -105,25 +119,22 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         policy.play(arguments.role.clone());
     }
     let login = login(arguments, &user, session.as_ref())?;
-    let session = session.as_ref();
     let machine = place::machine().map_err(not_so)?;
     let layers = layers(arguments, &login, &machine);
     let explanation = policy
         .explain_with(&login, &machine, &layers)
         .map_err(not_so)?;
-    let others = others(&login, &explanation);
-    let lacks = enforced::lacks(&login, &policy, &explanation);
-    if arguments.json {
-        json::print(&login, session, &policy, &explanation, &others, &lacks)?;
-    } else {
-        pager::lines(&text::lines(
-            &login,
-            session,
-            &policy,
-            &explanation,
-            &others,
-            &lacks,
-        ));
+    let explained = Explained {
+        session: session.as_ref(),
+        others: others(&login, &explanation),
+        lacks: enforced::lacks(&login, &policy, &explanation),
+        login: &login,
+        policy: &policy,
+        explanation: &explanation,
+    };
+    match arguments.json {
+        true => json::print(&explained)?,
+        false => pager::lines(&text::lines(&explained)),
     }
     Ok(Exit::Done)
 }

@@ -119,7 +119,6 @@ fn tell(
     };
     if arguments.json {
         json::print(json!({
-            "now": json::now(),
             change.done(): done,
             "frozen_otherwise": still,
             "failed": failed,

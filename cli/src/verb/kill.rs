@@ -70,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let (everybody, all_read) = (all.records.clone(), all.exit() == Exit::Done);
     let (mut chosen, exit) = chosen(all, arguments)?;
     confirm(arguments, &chosen)?;
-    let tree = Tree::find().ok();
+    let tree = live::tree()?;
     // The one that this is typed in comes last: with it ends this command.
     chosen.sort_by_cached_key(|record| is_own(tree.as_ref(), record));
     let staying = Staying::of(&everybody, all_read, &chosen);
@@ -125,9 +125,9 @@ fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {
     })
 }
 
-/// Whether this command runs in a session.
+/// Whether this command runs in a session, or where its login is.
 fn is_own(tree: Option<&Tree>, record: &Record) -> bool {
-    let within = |tree| Some(live::is_within(tree, &live::group(Some(tree), record)?));
+    let within = |tree| Some(live::is_within(tree, &live::place(Some(tree), record)?));
     tree.and_then(within).unwrap_or(false)
 }
 
@@ -249,7 +249,6 @@ fn tell(targets: &[Target], failed: &[(&Target, String)], as_json: bool) -> Resu
     let held: Vec<&Target> = rest.into_iter().filter(|one| one.is_held()).collect();
     if as_json {
         return json::print(json!({
-            "now": json::now(),
             "ended": ended.iter().map(|target| target.record.id).collect::<Vec<_>>(),
             "held": held
                 .iter()
@@ -300,6 +299,16 @@ fn wait(at_most: Duration, is_so: impl Fn() -> bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::live::tests::record;
+
+    #[test]
+    fn a_session_without_a_cgroup_is_this_commands_own_where_its_login_is() {
+        let tree = Tree::at("/nowhere".into(), berth_session::Backend::Cgroupfs);
+        let mut record = record(12, "active", None);
+        assert!(!is_own(Some(&tree), &record), "its login has ended");
+        record.leader = berth_session::Role::of(std::process::id() as i32).unwrap();
+        assert!(is_own(Some(&tree), &record));
+    }
 
     #[test]
     fn signals_have_names_and_numbers() {

@@ -39,8 +39,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    // Without a hierarchy there are no figures, and still sessions.
-    let tree = Tree::find().ok();
+    let tree = live::tree()?;
     if !caller::is_root() {
         return to_user(arguments, tree.as_ref());
     }
@@ -307,7 +306,6 @@ fn oldest(records: &[&Record]) -> u64 {
 
 fn print_json(key: &str, objects: Vec<Value>) -> Result<(), Exit> {
     json::print(json!({
-        "now": json::now(),
         key: objects,
     }))
 }

@@ -1,6 +1,5 @@
 //! `berth log`: what happened, from the system's log.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -9,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::readable::or_dash;
-use crate::{json, pager, paint, when};
+use crate::{json, pager, paint, when, whole};
 
 mod admin;
 pub mod bites;
@@ -67,9 +66,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         return Ok(Exit::Done);
     }
     for event in &events {
-        if show(event, arguments.json).is_err() {
-            return Ok(Exit::Done); // Whoever reads has seen enough.
-        }
+        show(event, arguments.json)?;
     }
     source.follow(end, |event| match wanted(arguments, event) {
         true => show(event, arguments.json),
@@ -87,7 +84,6 @@ fn wanted(arguments: &Arguments, event: &Event) -> bool {
 fn print(events: &[Event], as_json: bool) -> Result<(), Exit> {
     if as_json {
         return json::print(json!({
-            "now": json::now(),
             "events": events.iter().map(object).collect::<Vec<_>>(),
         }));
     }
@@ -97,14 +93,11 @@ fn print(events: &[Event], as_json: bool) -> Result<(), Exit> {
 }
 
 /// Shows one event at once.
-fn show(event: &Event, as_json: bool) -> io::Result<()> {
-    let text = match as_json {
+fn show(event: &Event, as_json: bool) -> Result<(), Exit> {
+    whole::print_on(match as_json {
         true => format!("{}\n", object(event)),
         false => line(event),
-    };
-    let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    })
 }
 
 fn object(event: &Event) -> Value {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use berth_config::Policy;
-use berth_session::{Counters, Tree};
+use berth_session::Counters;
 
 use crate::caller;
 use crate::exit::{Exit, not_so};
-use crate::live::Sessions;
+use crate::live::{self, Sessions};
 use crate::whole;
 
 mod exposition;
@@ -85,8 +85,11 @@ fn render(format: Format, top: usize) -> (String, Exit) {
             if !sessions.unread.is_empty() {
                 exit = Exit::Partly;
             }
-            // Without a hierarchy there are no figures, and still sessions.
-            families::sessions(&mut exposition, &sessions, Tree::find().ok().as_ref(), top);
+            let tree = live::tree().unwrap_or_else(|_| {
+                exit = Exit::Partly;
+                None
+            });
+            families::sessions(&mut exposition, &sessions, tree.as_ref(), top);
         }
         Err(_) => exit = Exit::Partly,
     }

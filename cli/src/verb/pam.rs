@@ -1,10 +1,6 @@
 //! `berth pam`: Berth's lines in PAM's files.
 
 mod change;
-mod lines;
-pub mod manager;
-pub mod open;
-pub mod standing;
 mod status;
 mod trial;
 
@@ -12,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::caller;
 use crate::exit::Exit;
-use change::Change;
+use crate::pam_stack::Change;
 
 #[derive(Debug, clap::Args)]
 pub struct Arguments {

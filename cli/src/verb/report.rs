@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     if arguments.json {
         print_json(arguments, &report, torn)?;
     } else if arguments.csv {
-        whole::print(&csv(&report))?;
+        whole::print(csv(&report))?;
     } else {
         pager::lines(&[text(&report, io::stdout().is_terminal())]);
     }
@@ -148,7 +148,6 @@ fn print_json(arguments: &Arguments, report: &Report, torn: u64) -> Result<(), E
         .map(|(name, sums)| json::merged(json!({ report.by.word(): name }), object_of(sums)))
         .collect();
     json::print(json!({
-        "now": json::now(),
         "since": arguments.since.and_then(LocalTime::rfc3339),
         "until": arguments.until.and_then(LocalTime::rfc3339),
         "by": report.by.word(),

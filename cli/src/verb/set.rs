@@ -7,7 +7,7 @@ use berth_config::{Exception, Exceptions, Login, Machine, Policy, parse_exceptio
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caller, due, helper, place, when};
+use crate::{applied, caller, due, helper, place, when};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     all.retain(|one| new.iter().all(|new| new.key != one.key));
     all.extend(new.iter().cloned());
     file.write(&all).map_err(not_so)?;
-    exceptions::log("set", (login.uid, Some(login.user.clone())), &by, &new);
+    exceptions::log("set", login.uid, &by, &new);
     drop(changing);
     due::start_the_timer();
 
@@ -75,13 +75,13 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     }
     if arguments.json {
         exceptions::print_json(user, &all, &applied)?;
-        return Ok(helper::exit(&applied));
+        return Ok(applied::exit(&applied));
     }
     for one in &new {
         println!("{}: {one}", login.user);
     }
     if !applied.is_empty() {
-        return Ok(helper::print(&applied, false));
+        return Ok(applied::print(&applied, false));
     }
     if in_vain.is_none() {
         println!(

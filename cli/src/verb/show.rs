@@ -1,10 +1,8 @@
 //! `berth show`: one session, user, pool or profile in full.
 
-use berth_session::Tree;
-
 use crate::caller;
 use crate::exit::Exit;
-use crate::live::Sessions;
+use crate::live::{self, Sessions};
 use crate::object::Object;
 
 mod lines;
@@ -31,7 +29,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    let tree = Tree::find().ok();
+    let tree = live::tree()?;
     if !caller::is_root() {
         return own::show(arguments.object.as_ref(), tree.as_ref(), arguments.json);
     }

@@ -63,7 +63,7 @@ fn delay(text: &str) -> Result<Duration, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
-    let mut watch = Watch::new();
+    let mut watch = Watch::new()?;
     if !watch.is_of_use() {
         return Err(Exit::Permission.because(
             "only root sees everybody's sessions, and you have no cgroup of Berth's here",

@@ -5,7 +5,7 @@ use berth_session::Applied;
 
 use crate::exceptions::{self, Changing};
 use crate::exit::{Exit, not_so};
-use crate::{caller, helper, penalties};
+use crate::{applied, caller, helper, penalties};
 
 /// What is no cap, and can be forgiven.
 const PENALTY: &str = "penalty";
@@ -36,7 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let (name, uid) = match (Login::of(&arguments.user), arguments.user.parse()) {
         (Ok(login), _) => (login.user, login.uid),
         (Err(_), Ok(uid)) => {
-            let name = caller::name_of(uid);
+            let name = berth_config::name_of(uid);
             (name.unwrap_or_else(|| arguments.user.clone()), uid)
         }
         (Err(error), Err(_)) => return Err(not_so(&error)),
@@ -69,7 +69,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     let ends = |one: &Exception| arguments.keys.is_empty() || arguments.keys.contains(&one.key);
     let (ended, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(ends);
     file.write(&kept).map_err(not_so)?;
-    exceptions::log("unset", (uid, caller::name_of(uid)), &by, &ended);
+    exceptions::log("unset", uid, &by, &ended);
     drop(changing);
 
     let applied = helper::or_left(exceptions::bring(&arguments.helper, uid, &by), user);
@@ -103,13 +103,13 @@ fn finish(
 ) -> Result<Exit, Exit> {
     if arguments.json {
         exceptions::print_json((name, uid), kept, applied)?;
-        return Ok(helper::exit(applied));
+        return Ok(applied::exit(applied));
     }
     for text in texts {
         println!("{name}: {text}");
     }
     Ok(match applied.is_empty() {
         true => Exit::Done,
-        false => helper::print(applied, false),
+        false => applied::print(applied, false),
     })
 }

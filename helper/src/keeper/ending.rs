@@ -81,7 +81,8 @@ impl Keeper {
         }
         if !self.leader_stays {
             // The sweep tries again, and says so.
-            let _ = self.tree.as_ref().map(|tree| tree.kill(group));
+            let only = std::slice::from_ref(group);
+            let _ = self.tree.as_ref().map(|tree| tree.kill(only, None));
         }
     }
 

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, OFlag};
 
-use crate::folder::{entries, lock_until};
-use crate::regular::open_if_there;
+use crate::lock::lock_until;
+use crate::regular::{entries, file_id, open_if_there};
 use crate::{Entry, Error, Result};
 
 /// How long whoever appends waits for the others. Each holds the lock for one line; one whose disk hangs
@@ -75,7 +75,7 @@ impl Ledger {
     pub fn read(&self, since: SystemTime, mut each: impl FnMut(&Entry<'_>)) -> Result<u64> {
         // Opened before the look at the folder: should it be set aside in between, it is found there, and known.
         let current = open_if_there(&self.file)?;
-        let current_id = current.as_ref().and_then(id);
+        let current_id = current.as_ref().and_then(file_id);
         let mut torn = 0;
         for (at, path) in self.aside()? {
             if at < since {
@@ -97,7 +97,7 @@ impl Ledger {
     pub fn read_back(&self, mut each: impl FnMut(&Entry<'_>) -> ControlFlow<()>) -> Result<()> {
         // In this order, as in `read`. What is set aside in between is read from where it was then, too.
         let current = open_if_there(&self.file)?;
-        let current_id = current.as_ref().and_then(id);
+        let current_id = current.as_ref().and_then(file_id);
         if let Some(file) = &current {
             let read = read_lines_back(file, &mut each);
             if read.map_err(|error| self.error("read", error))?.is_break() {
@@ -247,13 +247,7 @@ fn write_line(mut file: &File, line: &[u8]) -> io::Result<()> {
 
 /// Opens a file that was set aside, unless it was too old just now, or is the one that this is known by.
 fn other(path: &Path, known: Option<(u64, u64)>) -> Result<Option<File>> {
-    Ok(open_if_there(path)?.filter(|file| id(file) != known))
-}
-
-/// What a file is known by, whatever its name.
-fn id(file: &File) -> Option<(u64, u64)> {
-    let file = file.metadata().ok()?;
-    Some((file.dev(), file.ino()))
+    Ok(open_if_there(path)?.filter(|file| file_id(file) != known))
 }
 
 /// Shows the records of a file from the last one back.

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::cgroup::headless;
-use crate::folder::{entries, is_there};
+use crate::regular::{entries, is_there};
 use crate::{Error, Group, Result, SessionId, kernel_text, process_file, systemd};
 
 /// What the name of a pool's cgroup begins with.
@@ -69,6 +69,15 @@ impl Tree {
             false => Backend::Cgroupfs,
         };
         Ok(Tree::at(path, backend))
+    }
+
+    /// The same on a machine that may have none. What nobody could look for is not taken for missing: what runs in a session
+    /// would go on without a record.
+    pub fn find_if_any() -> Result<Option<Tree>> {
+        match Tree::find() {
+            Err(Error::NoCgroup2) => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// The hierarchy below a folder; in a test, one of files that the test writes.
@@ -257,23 +266,9 @@ impl Tree {
         Ok(groups)
     }
 
-    /// Kills all that is in a session's cgroup, at once and with all that it forks meanwhile.
-    pub fn kill(&self, group: &Group) -> Result<()> {
-        self.kill_until(group, None)
-    }
-
-    /// The same, and from a time on it is tried no longer.
-    pub(crate) fn kill_until(&self, group: &Group, until: Option<Instant>) -> Result<()> {
-        let killed = self.kill_all(std::slice::from_ref(group), until);
-        killed.into_iter().collect()
-    }
-
-    /// The same for several: what does not end in one of them holds up no other.
-    pub fn kill_each(&self, groups: &[Group]) -> Vec<Result<()>> {
-        self.kill_all(groups, None)
-    }
-
-    fn kill_all(&self, groups: &[Group], until: Option<Instant>) -> Vec<Result<()>> {
+    /// Kills all that is in cgroups of sessions, at once and with all that it forks meanwhile; of each, whether that could be
+    /// done. What does not end in one holds up no other, and from a time on it is tried no longer.
+    pub fn kill(&self, groups: &[Group], until: Option<Instant>) -> Vec<Result<()>> {
         let kill = |group: &Group| match self.backend {
             Backend::Cgroupfs => group.write("cgroup.kill", "1"), // Linux 5.14
             Backend::Systemd => systemd::Bus::connect()?.kill(group.name()),
@@ -431,7 +426,7 @@ mod tests {
         // Who looks at it waits until there is something to read.
         nix::unistd::mkfifo(&events, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let groups = [stuck, other.clone(), root.join("gone")].map(Group::from);
-        let killing = std::thread::spawn(move || tree.kill_each(&groups));
+        let killing = std::thread::spawn(move || tree.kill(&groups, None));
         let is_killed = || fs::read_to_string(other.join("cgroup.kill")).unwrap() == "1\n";
         for _ in 0..1000 {
             if is_killed() {

@@ -19,8 +19,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
-use crate::regular::open_if_there;
-use crate::{Error, Result};
+use crate::Result;
+use crate::regular::read_if_there;
 
 /// In /run, so that a boot begins anew; not in [`crate::STATE`], which somebody may remove while the machine is up.
 const FILE: &str = "/run/berth-counters";
@@ -93,11 +93,7 @@ impl Counters {
 
     fn read_from(path: &Path) -> Result<Counters> {
         let mut sums = [0_u64; WORDS];
-        let mut bytes = Vec::new();
-        if let Some(file) = open_if_there(path)? {
-            io::Read::read_to_end(&mut io::Read::take(file, (SLOTS * SIZE) as u64), &mut bytes)
-                .map_err(|error| Error::file("read", path, error))?;
-        }
+        let mut bytes = read_if_there(path)?.unwrap_or_default();
         bytes.resize(SLOTS * SIZE, 0);
         for slot in bytes.chunks_exact(SIZE).map(words) {
             let created = slot.get(CREATED).copied().unwrap_or_default();

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bus, Property, TIMER, give_back};
 use crate::cgroup::freezer;
-use crate::folder::{EVERYONE, USERS, is_there, remove_if_there};
-use crate::regular::replace_file;
-use crate::{Error, Group, Result, Tree, UserFolder, read_file};
+use crate::folder::{EVERYONE, USERS};
+use crate::regular::{is_there, read_if_there, remove_if_there, replace_json, unfinished};
+use crate::{Error, Group, Result, Tree, UserFolder};
 
 /// Where systemd keeps what was set until the next boot (systemd.unit(5)).
 pub const DROP_INS: &str = "/run/systemd/system.control";
@@ -55,7 +55,7 @@ pub fn set_caps(
     }
     if known.len() > count {
         // Before anything is set: whoever finds the file has something to take back.
-        write(&path, &known)?;
+        replace_json(&path, &known)?;
     }
     bus.set(unit, properties)
 }
@@ -114,7 +114,7 @@ pub fn put_back(bus: &mut Bus, folder: &UserFolder, unit: &str, names: &[&str]) 
     forget_all(unit, berths(&gone))?;
     match kept.is_empty() {
         true => remove_if_there(&path),
-        false => write(&path, &kept),
+        false => replace_json(&path, &kept),
     }
 }
 
@@ -216,22 +216,11 @@ fn berths(known: &[Before]) -> impl Iterator<Item = &str> {
     own.map(|one| one.property.name.as_str())
 }
 
-fn write(path: &Path, known: &[Before]) -> Result<()> {
-    let text = serde_json::to_vec(known).map_err(|error| Error::file("write", path, error))?;
-    replace_file(path, &unfinished(path), &text, |_| ())
-        .map_err(|error| Error::file("write", path, error))
-}
-
-fn unfinished(path: &Path) -> PathBuf {
-    path.with_extension("new")
-}
-
 fn read(path: &Path) -> Result<Vec<Before>> {
-    match read_file(path) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|error| Error::file("read", path, error)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(error) => Err(Error::file("read", path, error)),
-    }
+    let Some(text) = read_if_there(path)? else {
+        return Ok(Vec::new());
+    };
+    serde_json::from_slice(&text).map_err(|error| Error::file("read", path, error))
 }
 
 /// The file that systemd writes below a folder when a property is set. It is named as the line in it is.
@@ -259,10 +248,10 @@ mod tests {
             property: Property::new("TasksMax", Value::Number(50)),
             has_drop_in: false,
         };
-        write(&path, &[one()]).unwrap();
+        replace_json(&path, &[one()]).unwrap();
         // What is found now is found up to the moment when all of the new is there.
         let found = fs::File::open(&path).unwrap();
-        write(&path, &[one(), one()]).unwrap();
+        replace_json(&path, &[one(), one()]).unwrap();
         let found: Vec<Before> = serde_json::from_reader(found).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(read(&path).unwrap().len(), 2);

@@ -2,16 +2,15 @@
 //! What they could have before stands in the user's folder, so that the hold ends with the need, and not with the units.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::caps::set_while_it_runs;
 use super::{Bus, Property, Value};
-use crate::folder::{USERS, remove_if_there};
-use crate::regular::{open_if_there, replace_file};
-use crate::{Error, Group, Result, Tree, UserFolder};
+use crate::folder::USERS;
+use crate::regular::{read_if_there, remove_if_there, replace_json, unfinished};
+use crate::{Group, Result, Tree, UserFolder};
 
 /// In a user's folder.
 const HELD: &str = "held";
@@ -40,13 +39,8 @@ impl Held {
 
     /// What is no list is taken for none: nobody could give anything back by it.
     fn read(path: &Path) -> Result<Option<Held>> {
-        let Some(mut file) = open_if_there(path)? else {
-            return Ok(None);
-        };
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)
-            .map_err(|error| Error::file("read", path, error))?;
-        Ok(serde_json::from_slice(&text).ok())
+        let text = read_if_there(path)?;
+        Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
     }
 }
 
@@ -63,9 +57,7 @@ pub fn hold(folder: &UserFolder, tasks_max: u64, units: &[(Group, u64)]) -> Resu
         };
         held.units.entry(unit.name().into()).or_insert(before);
     }
-    let text = serde_json::to_vec(&held).map_err(|error| Error::file("write", &path, error))?;
-    replace_file(&path, &path.with_extension("new"), &text, |_| ())
-        .map_err(|error| Error::file("write", &path, error))?;
+    replace_json(&path, &held)?;
     if units.is_empty() {
         return Ok(());
     }
@@ -79,7 +71,7 @@ pub fn hold(folder: &UserFolder, tasks_max: u64, units: &[(Group, u64)]) -> Resu
 /// Gives them back what they had. The caller holds the lock on the user's folder.
 pub fn give_back(tree: &Tree, folder: &UserFolder, uid: u32) -> Result<()> {
     let path = folder.path().join(HELD);
-    remove_if_there(&path.with_extension("new"))?; // of somebody who was killed
+    remove_if_there(&unfinished(&path))?; // of somebody who was killed
     let held = Held::read(&path)?.unwrap_or_default();
     if !held.units.is_empty() {
         let mut bus = Bus::connect()?;

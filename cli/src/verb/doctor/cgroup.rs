@@ -1,28 +1,13 @@
 //! cgroup v2: whether it is there, and what of the policy's caps it can enforce.
 
 use std::fs;
-use std::path::Path;
 
 use berth_config::outcome::CgroupPlace;
 
 use super::finding::Finding;
 use super::world::World;
+use crate::machine_lacks::{CAPS, without_weights};
 use crate::slices;
-
-/// How the keys of caps begin, the controller that these need, and they for people.
-const CAPS: [(&str, &str, &str); 5] = [
-    ("cpu", "cpu", "cpu_weight and cpu_quota"),
-    ("allowed", "cpuset", "allowed_cpus and allowed_memory_nodes"),
-    ("io", "io", "io_*"),
-    ("memory", "memory", "memory_*"),
-    ("tasks", "pids", "tasks_max"),
-];
-
-/// The controller that a cap needs.
-pub fn controller(key: &str) -> Option<&'static str> {
-    let (_, controller, _) = CAPS.iter().find(|(begin, ..)| key.starts_with(begin))?;
-    Some(controller)
-}
 
 pub fn check(world: &World) -> Vec<Finding> {
     let Some(root) = &world.cgroup else {
@@ -103,32 +88,6 @@ fn moves(world: &World) -> Option<Finding> {
             format!("if that matters: mount -o remount,favordynmods {root}; each fork and exit then costs a little more"),
         )
     })
-}
-
-/// The disks on which a weight does nothing, each with its scheduler.
-pub fn without_weights(folder: &Path, costs: &str) -> Vec<(String, String)> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut disks = Vec::new();
-    for entry in entries {
-        let disk = entry.path();
-        // loop, zram and the like have no device behind them.
-        if !disk.join("device").exists() {
-            continue;
-        }
-        let read = |name: &str| fs::read_to_string(disk.join(name)).unwrap_or_default();
-        let number = read("dev");
-        let cost = costs.lines().any(|line| {
-            line.split_whitespace().next() == Some(number.trim()) && line.contains("enable=1")
-        });
-        let schedulers = read("queue/scheduler");
-        if cost || schedulers.contains("[bfq]") {
-            continue;
-        }
-        let in_use = schedulers.split(['[', ']']).nth(1).unwrap_or("none");
-        let disk = entry.file_name().to_string_lossy().into_owned();
-        disks.push((disk, in_use.to_owned()));
-    }
-    disks
 }
 
 #[cfg(test)]

@@ -1,29 +1,10 @@
 //! The kernel: old enough to lack something, or told to refuse it.
 
-use berth_config::outcome::{Berth, UserNamespace};
 use berth_session::kernel::{OLDEST, is_too_old};
 
 use super::finding::Finding;
 use super::world::World;
-
-/// Whether a berth has a namespace.
-pub type Has = fn(&Berth) -> bool;
-
-/// Namespaces: the sysctl that limits them, and who needs them.
-const LIMITS: [(&str, &str, Has); 6] = [
-    ("user", "max_user_namespaces", |berth| {
-        berth.namespaces.user != UserNamespace::Off
-    }),
-    ("PID", "max_pid_namespaces", |berth| berth.namespaces.pid),
-    ("IPC", "max_ipc_namespaces", |berth| berth.namespaces.ipc),
-    ("mount", "max_mnt_namespaces", |berth| {
-        berth.namespaces.mount
-    }),
-    ("UTS", "max_uts_namespaces", |berth| berth.namespaces.uts),
-    ("network", "max_net_namespaces", |berth| {
-        berth.namespaces.net
-    }),
-];
+use crate::machine_lacks::forbidden;
 
 /// What keeps users from user namespaces of their own, with the value that does.
 const REFUSALS: [(&str, u64); 2] = [
@@ -151,21 +132,6 @@ fn hidden_from_root(mounts: &str) -> Option<(&str, String)> {
 fn is_empty(range: &str) -> bool {
     let mut ends = range.split_whitespace().map(str::parse::<u64>);
     matches!((ends.next(), ends.next()), (Some(Ok(first)), Some(Ok(last))) if first > last)
-}
-
-/// The kinds of namespaces that somebody needs and nobody can make, each with the limit that is 0.
-pub fn forbidden(
-    number: impl Fn(&str) -> Option<u64>,
-    needed: impl Fn(Has) -> bool,
-) -> Vec<(&'static str, &'static str)> {
-    let mut limits = LIMITS.to_vec();
-    limits.retain(|(_, file, has)| {
-        number(&format!("/proc/sys/user/{file}")) == Some(0) && needed(*has)
-    });
-    limits
-        .iter()
-        .map(|(kind, file, _)| (*kind, *file))
-        .collect()
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use berth_protocol::service::MANAGER;
 
 use super::finding::Finding;
 use super::world::World;
+use crate::pam_stack::manager::{self, DROP_IN};
+use crate::pam_stack::wiring::Wiring;
 use crate::readable::named;
-use crate::verb::pam::manager::{self, DROP_IN};
-use crate::verb::pam::standing::Standing;
 use berth_config::pam_files::Folders;
 
 pub fn check(world: &World) -> Vec<Finding> {
@@ -82,8 +82,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 
 /// Whether the managers are sessions, too.
 fn is_joined(world: &World) -> bool {
-    let standing = Standing::of(&Folders::under(&world.root), MANAGER);
-    standing.is_ok_and(|standing| standing.is_right())
+    let wiring = Wiring::of(&Folders::under(&world.root), MANAGER);
+    wiring.is_ok_and(|wiring| wiring.is_right())
 }
 
 /// Whether the system bus keeps somebody from having systemd move their processes into a delegated unit of theirs.

@@ -6,10 +6,10 @@ use berth_config::outcome::UserNamespace;
 use berth_protocol::service::JOINED;
 
 use super::finding::Finding;
-use super::order::{after_the_join, before_the_way_back};
 use super::world::World;
-use crate::verb::pam::open::open;
-use crate::verb::pam::standing::{Standing, skipping};
+use crate::pam_stack::open::open;
+use crate::pam_stack::order::{before_the_way_back, why_not_after};
+use crate::pam_stack::wiring::{Wiring, Wrong};
 use berth_config::pam_files::Folders;
 
 pub fn check(world: &World) -> Vec<Finding> {
@@ -40,8 +40,8 @@ pub fn check(world: &World) -> Vec<Finding> {
 
 /// What is wrong with a service's stack. None of one that is not here, or whose lines stand elsewhere and are told of there.
 fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Finding>> {
-    let standing = match Standing::of(folders, service) {
-        Ok(standing) => standing,
+    let wiring = match Wiring::of(folders, service) {
+        Ok(wiring) => wiring,
         Err(error) => {
             return Some(vec![Finding::fail(
                 format!("{service}: {error}"),
@@ -49,9 +49,9 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
             )]);
         }
     };
-    match &standing {
-        Standing::Absent | Standing::Never(_) | Standing::Through(_) => return None,
-        Standing::Disabled => {
+    let mut findings = match wiring {
+        Wiring::Absent | Wiring::Never(_) | Wiring::Through(_) => return None,
+        Wiring::Disabled => {
             let what = match service {
                 "cron" | "crond" | "atd" => "jobs",
                 _ => "logins",
@@ -61,29 +61,29 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
                 format!("berth pam enable {service}"),
             )]);
         }
-        Standing::Enabled | Standing::ByHand | Standing::Wrong(_) => {}
-    }
+        Wiring::Enabled | Wiring::ByHand => Vec::new(),
+        Wiring::Wrong(Wrong::After(after)) => {
+            let wrong = after.iter().map(|entry| {
+                let (place, module, why) = (entry.place(), &entry.module, why_not_after(entry));
+                Finding::fail(
+                    format!("{place}: {module} runs after pam_berth: {why}"),
+                    format!("berth pam enable {service} moves Berth's lines to the end"),
+                )
+            });
+            wrong.collect()
+        }
+        Wiring::Wrong(why) => {
+            let remedy = match why {
+                // Berth's line stands last, where it belongs.
+                Wrong::Skipped("session", _) => {
+                    "make that line \"required\" or \"optional\"".into()
+                }
+                _ => format!("take these lines out, then: berth pam enable {service}"),
+            };
+            vec![Finding::fail(format!("{service}: {why}"), remedy)]
+        }
+    };
     let (_, text) = folders.read(service).ok()?; // gone just now
-    let session = folders.modules(service, &text, "session");
-    let after = after_the_join(&session).into_iter();
-    let mut findings: Vec<Finding> = after
-        .map(|(entry, why)| {
-            let (place, module) = (entry.place(), &entry.module);
-            Finding::fail(
-                format!("{place}: {module} runs after pam_berth: {why}"),
-                format!("berth pam enable {service} moves Berth's lines to the end"),
-            )
-        })
-        .collect();
-    if let (Standing::Wrong(why), true) = (&standing, findings.is_empty()) {
-        // Berth's line stands last, where it belongs.
-        let of_session = skipping(&folders.stack(service, &text, "session"));
-        let remedy = match of_session.as_ref() == Some(why) {
-            true => "make that line \"required\" or \"optional\"".into(),
-            false => format!("take these lines out, then: berth pam enable {service}"),
-        };
-        findings.push(Finding::fail(format!("{service}: {why}"), remedy));
-    }
     if let Some(open) = open(folders, service, &text) {
         findings.push(Finding::fail(
             format!("{service}: {}", open.what),
@@ -94,6 +94,7 @@ fn of_service(folders: &Folders, service: &str, way_back: bool) -> Option<Vec<Fi
         ));
     }
     if way_back {
+        let session = folders.modules(service, &text, "session");
         let before = before_the_way_back(&session).into_iter();
         findings.extend(before.map(|entry| {
             let (place, module) = (entry.place(), &entry.module);

@@ -10,9 +10,9 @@ use crate::readable::harmless;
 
 /// Removes what sessions left, and tells of each.
 pub fn fix() -> Vec<Finding> {
-    let tree = Tree::find().ok();
-    let left = match Leftover::find() {
-        Ok(left) => left,
+    let found = Tree::find_if_any().and_then(|tree| Ok((tree, Leftover::find()?)));
+    let (tree, left) = match found {
+        Ok(found) => found,
         Err(error) => return vec![Finding::fail(error.to_string(), "berth list")],
     };
     let removed = Leftover::remove_all(&left, tree.as_ref());
@@ -39,7 +39,11 @@ pub fn check(_: &World) -> Vec<Finding> {
         findings.push(Finding::warn(error.to_string(), "berth list"));
     }
     // A session that is being opened or ended at this moment may look like one.
-    for one in Leftover::find().unwrap_or_default() {
+    let left = Leftover::find().unwrap_or_else(|error| {
+        findings.push(Finding::fail(error.to_string(), "berth list"));
+        Vec::new()
+    });
+    for one in left {
         findings.push(match &one.user {
             Some(user) => Finding::warn(
                 format!(

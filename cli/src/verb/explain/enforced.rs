@@ -7,8 +7,8 @@ use berth_config::{Explanation, Login, PamStack, Policy, Site};
 use berth_protocol::service::is_never_joined;
 use serde_json::{Value, json};
 
+use crate::machine_lacks::{controller, forbidden, without_weights};
 use crate::place;
-use crate::verb::doctor::{cgroup, kernel};
 
 /// Something that this machine lacks.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ fn caps(explanation: &Explanation) -> impl Iterator<Item = &str> {
 
 /// Whether the kernel offers what the caps need, and what comes of it if not.
 fn controllers(host: &str, explanation: &Explanation, berth: &Berth) -> Option<Lack> {
-    let mut needed: Vec<&str> = caps(explanation).filter_map(cgroup::controller).collect();
+    let mut needed: Vec<&str> = caps(explanation).filter_map(controller).collect();
     needed.sort_unstable();
     needed.dedup();
     if needed.is_empty() {
@@ -128,7 +128,7 @@ fn namespaces(host: &str, berth: &Berth) -> Vec<Lack> {
         OnError::Allow => "the login gets no berth (on_error = \"allow\")",
         OnError::Deny => "the login is refused (on_error = \"deny\")",
     };
-    let forbidden = kernel::forbidden(number, |needed| needed(berth));
+    let forbidden = forbidden(number, |needed| needed(berth));
     let told = forbidden.into_iter().map(|(kind, limit)| Lack {
         what: "namespace",
         names: vec![kind.into()],
@@ -144,7 +144,7 @@ fn weights(host: &str, explanation: &Explanation) -> Option<Lack> {
     }
     let costs = place::cgroup_root().map(|root| root.join("io.cost.qos"));
     let costs = costs.and_then(|path| std::fs::read_to_string(path).ok());
-    let disks = cgroup::without_weights(Path::new("/sys/block"), &costs.unwrap_or_default());
+    let disks = without_weights(Path::new("/sys/block"), &costs.unwrap_or_default());
     let disks: Vec<_> = disks.into_iter().map(|(disk, _)| disk).collect();
     (!disks.is_empty()).then(|| Lack {
         what: "io_weight",

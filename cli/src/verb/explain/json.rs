@@ -1,23 +1,24 @@
 //! An explanation, for programs.
 
 use berth_config::outcome::{Berth, Limit, Outcome, Penalty, PrivateTmp};
-use berth_config::{Explanation, LocalTime, Login, Policy, Shown};
+use berth_config::{LocalTime, Shown};
 use serde_json::{Value, json};
 
+use super::Explained;
 use super::enforced::Lack;
-use super::session::Session;
 use crate::exit::Exit;
 use crate::json;
 use crate::slices::Other;
 
-pub fn print(
-    login: &Login,
-    session: Option<&Session>,
-    policy: &Policy,
-    explanation: &Explanation,
-    others: &[Other],
-    lacks: &[Lack],
-) -> Result<(), Exit> {
+pub fn print(explained: &Explained) -> Result<(), Exit> {
+    let Explained {
+        login,
+        session,
+        policy,
+        explanation,
+        others,
+        lacks,
+    } = explained;
     let decision = &explanation.decision;
     let loaded = policy.loaded().map(|loaded| {
         json!({
@@ -45,7 +46,6 @@ pub fn print(
     }
     let penalty = decision.penalty.as_ref().zip(explanation.penalty.as_ref());
     json::print(json!({
-        "now": json::now(),
         "login": json::merged(json!(login), json!({ "at": at })),
         "session": session.map(|session| session.object(explanation)),
         "policy": { "files": policy.files(), "loaded": loaded },

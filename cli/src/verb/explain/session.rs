@@ -5,8 +5,7 @@ use berth_config::{Explanation, LocalTime, Login};
 use berth_session::{Record, SessionId};
 use serde_json::{Value, json};
 
-use crate::caller;
-use crate::exit::{Exit, not_so};
+use crate::exit::Exit;
 use crate::live;
 
 /// A live session.
@@ -15,13 +14,7 @@ pub struct Session(Record);
 
 impl Session {
     pub fn read(id: SessionId) -> Result<Session, Exit> {
-        match Record::read(id) {
-            Ok(record) => Ok(Session(record)),
-            Err(_) if caller::is_root() && !Record::path(id).exists() => {
-                Err(not_so(format!("there is no session {id}")))
-            }
-            Err(error) => Err(live::failed(error)),
-        }
+        live::one(id).map(Session)
     }
 
     /// The session in which this command was typed, as its environment names it. That is a hint, which anybody can

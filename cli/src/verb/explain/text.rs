@@ -5,21 +5,22 @@ use berth_config::{Explanation, Login, Policy, Shown, Verdict};
 
 use berth_session::systemd::slice;
 
+use super::Explained;
 use super::enforced::{self, Lack};
-use super::session::Session;
 use crate::place;
 use crate::readable::harmless;
 use crate::slices::Other;
 
 /// Its lines.
-pub fn lines(
-    login: &Login,
-    session: Option<&Session>,
-    policy: &Policy,
-    explanation: &Explanation,
-    others: &[Other],
-    lacks: &[Lack],
-) -> Vec<String> {
+pub fn lines(explained: &Explained) -> Vec<String> {
+    let Explained {
+        login,
+        session,
+        policy,
+        explanation,
+        others,
+        lacks,
+    } = explained;
     let mut out = Vec::new();
     head(&mut out, login, policy);
     if let Some(session) = session {

@@ -112,7 +112,7 @@ impl<'a> Target<'a> {
         let running: Vec<&Target> = targets.iter().filter(|target| target.runs()).collect();
         let groups = running.iter().filter_map(|target| target.group.clone());
         let groups: Vec<Group> = groups.collect();
-        let killed = tree.map_or(Vec::new(), |tree| tree.kill_each(&groups));
+        let killed = tree.map_or(Vec::new(), |tree| tree.kill(&groups, None));
         let mut killed = killed.into_iter();
         let failed = running.into_iter().filter_map(|target| {
             let done = match target.group {

@@ -3,7 +3,7 @@
 use berth_session::Change;
 
 use super::event::Event;
-use crate::helper;
+use crate::applied;
 
 /// The sentence; `None` for what is no admin's deed, or has not what the sentence needs.
 pub fn text(event: &Event) -> Option<String> {
@@ -101,7 +101,7 @@ fn change(text: &str) -> String {
     let Some((file, (from, to))) = parts else {
         return text.into();
     };
-    helper::change(&Change {
+    applied::change(&Change {
         cap: cap_of(file),
         file: file.into(),
         from: from.into(),

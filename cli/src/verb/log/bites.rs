@@ -33,8 +33,7 @@ fn line(event: &Event, now: SystemTime) -> String {
         true => clock,
         false => &time,
     };
-    let cap = event.get("cap").map(|cap| format!("{cap} reached"));
-    let mut text = cap.unwrap_or_else(|| "out of memory".into());
+    let mut text = event.reached();
     if let Some(killed) = event.get("killed") {
         text += &format!(": killed {killed}");
     }

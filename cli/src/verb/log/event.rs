@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use crate::readable::harmless;
+
 /// What the helper, the module or an admin's command wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -45,6 +47,12 @@ impl Event {
         Some(value)
     }
 
+    /// Which cap an event about one says was reached.
+    pub fn reached(&self) -> String {
+        let cap = self.get("cap").map(|cap| format!("{cap} reached"));
+        cap.unwrap_or_else(|| "out of memory".into())
+    }
+
     /// A field that is a number.
     pub fn number(&self, key: &str) -> Option<u64> {
         self.get(key)?.parse().ok()
@@ -62,6 +70,7 @@ fn pairs(mut text: &str) -> Vec<(String, String)> {
                 (value.to_owned(), rest)
             }
         };
+        // Anybody can write to the log in any program's name, and so without Berth's care.
         pairs.push((harmless(key), harmless(&value)));
         text = rest;
     }
@@ -86,11 +95,6 @@ fn unquoted(text: &str) -> (String, &str) {
         }
     }
     (value, rest.as_str())
-}
-
-/// Anybody can write to the log in any program's name, and so without Berth's care.
-fn harmless(text: &str) -> String {
-    crate::readable::harmless(text)
 }
 
 #[cfg(test)]

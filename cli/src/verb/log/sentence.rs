@@ -54,13 +54,9 @@ pub fn text(event: &Event) -> String {
         }
         ("close", Some("ok")) => parts = used(event),
         ("cap", _) => {
-            let cap = event.get("cap").map(|cap| format!("{cap} reached"));
-            parts.extend(cap.or_else(|| Some("out of memory".into())));
-            parts.extend(
-                event
-                    .get("killed")
-                    .map(|program| format!("killed {program}")),
-            );
+            parts.push(event.reached());
+            let killed = event.get("killed");
+            parts.extend(killed.map(|program| format!("killed {program}")));
         }
         ("penalty", _) => parts = penalty(event),
         ("module", _) => parts.extend(event.get("text").map(String::from)),

@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use berth_session::open_file;
+use berth_session::{file_id, open_file};
 use serde_json::Value;
 
 use super::entry::{of_journal, of_syslog, text};
@@ -215,22 +214,17 @@ impl Source {
     pub fn follow(
         &self,
         from: Place,
-        mut show: impl FnMut(&Event) -> io::Result<()>,
+        mut show: impl FnMut(&Event) -> Result<(), Exit>,
     ) -> Result<(), Exit> {
         let from = match from {
-            Place::Behind(log) => {
-                let done = log.follow(show);
-                return done.map_err(|error| self.unreadable(&error));
-            }
+            Place::Behind(log) => return log.follow(|error| self.unreadable(&error), show),
             Place::Time(time) => since(time),
             Place::Cursor(cursor) => format!("--after-cursor={cursor}"),
         };
         for line in lines(journal(["--follow".into(), "--no-tail".into(), from])?) {
             let line = line.map_err(|error| self.unreadable(&error))?;
             let entry = serde_json::from_str(&line).unwrap_or_default();
-            if of_journal(&entry).is_some_and(|event| show(&event).is_err()) {
-                break;
-            }
+            of_journal(&entry).map_or(Ok(()), |event| show(&event))?;
         }
         Ok(())
     }
@@ -269,7 +263,8 @@ impl Growing {
         let now = SystemTime::now();
         // It is there only if something was set aside already; and if that was after this was opened, it is this.
         let before = open_file(before).ok();
-        if let Some(before) = before.filter(|before| id(before) != id(self.log.get_ref())) {
+        if let Some(before) = before.filter(|before| file_id(before) != file_id(self.log.get_ref()))
+        {
             let lines = lines(before).map_while(Result::ok);
             lines.for_each(|line| last.push(of_syslog(&line, now)));
         }
@@ -282,21 +277,23 @@ impl Growing {
     /// The file that has taken its place; or itself, if it was cut. It is read from the beginning.
     fn next(&mut self) -> Option<File> {
         let next = open_file(&self.path).ok()?; // For a moment there is none.
-        let is_another = id(&next) != id(self.log.get_ref());
+        let is_another = file_id(&next) != file_id(self.log.get_ref());
         let length = next.metadata().ok()?.len();
         let is_cut = self.log.stream_position().is_ok_and(|at| length < at);
         (is_another || is_cut).then_some(next)
     }
 
     /// Gives each event from here on to `show`, until that has seen enough.
-    fn follow(mut self, mut show: impl FnMut(&Event) -> io::Result<()>) -> io::Result<()> {
+    fn follow(
+        mut self,
+        unreadable: impl Fn(io::Error) -> Exit,
+        mut show: impl FnMut(&Event) -> Result<(), Exit>,
+    ) -> Result<(), Exit> {
         let mut next = None;
         loop {
-            while let Some(line) = self.line()? {
+            while let Some(line) = self.line().map_err(&unreadable)? {
                 let event = of_syslog(&line, SystemTime::now());
-                if event.is_some_and(|event| show(&event).is_err()) {
-                    return Ok(());
-                }
+                event.map_or(Ok(()), |event| show(&event))?;
             }
             match next.take() {
                 Some(next) => {
@@ -319,11 +316,6 @@ fn since(time: SystemTime) -> String {
     format!("--since=@{}", since_1970.as_secs())
 }
 
-/// Which file it is.
-fn id(file: &File) -> Option<(u64, u64)> {
-    file.metadata().ok().map(|file| (file.dev(), file.ino()))
-}
-
 /// The end of a file. Its first line is cut, and so none of Berth's.
 fn end_of(file: &Path) -> io::Result<File> {
     let mut file = File::open(file)?;
@@ -332,20 +324,10 @@ fn end_of(file: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The next line with what ends it.
-fn next_line(log: &mut impl BufRead) -> io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let length = log.read_until(b'\n', &mut line)?;
-    Ok((length > 0).then_some(line))
-}
-
 /// The lines of a log. What is no UTF-8 is none of Berth's, and does no harm.
 fn lines(log: impl Read) -> impl Iterator<Item = io::Result<String>> {
-    let mut log = BufReader::new(log);
-    std::iter::from_fn(move || {
-        let line = next_line(&mut log).transpose()?;
-        Some(line.map(|line| String::from_utf8_lossy(&line).into_owned()))
-    })
+    let lines = BufReader::new(log).split(b'\n');
+    lines.map(|line| Ok(String::from_utf8_lossy(&line?).into_owned()))
 }
 
 /// Of root's processes alone, by the kernel's word: anybody can write to the journal in Berth's name.
@@ -408,14 +390,15 @@ mod tests {
         let text: String = new.iter().map(|session| line(*session)).collect();
         std::fs::write(&file, text).unwrap();
         let mut told = Vec::new();
-        let done = log.follow(|event| {
+        let unreadable = |error: io::Error| panic!("{error}");
+        let done = log.follow(unreadable, |event| {
             told.extend(event.number("session"));
             match told.len() {
-                6 => Err(io::ErrorKind::BrokenPipe.into()),
+                6 => Err(Exit::Done),
                 _ => Ok(()),
             }
         });
-        done.unwrap();
+        assert_eq!(done, Err(Exit::Done));
         assert_eq!(told, [3, 4, 5, 6, 7, 8]);
         let mut log = Growing::open(&file).unwrap();
         log.up_to_now(&mut last).unwrap();
@@ -430,7 +413,7 @@ mod tests {
             let output = output("sh", ["-c", script].map(OsString::from)).unwrap();
             lines(output).collect::<io::Result<Vec<_>>>()
         };
-        assert_eq!(said("echo a; echo b").unwrap(), ["a\n", "b\n"]);
+        assert_eq!(said("echo a; echo b").unwrap(), ["a", "b"]);
         assert_eq!(said("true").unwrap(), [""; 0]);
         let error = said("echo a; exit 3").unwrap_err().to_string();
         assert_eq!(error, "sh: exit status: 3");

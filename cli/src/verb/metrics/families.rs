@@ -1,6 +1,5 @@
 //! What is exported, and under what names.
 
-use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use berth_config::Policy;
@@ -11,6 +10,7 @@ use berth_session::{
 
 use super::exposition::{Exposition, Family, Kind, Label};
 use crate::live::{self, Sessions};
+
 /// From this share of their memory cap on a user is at it: the kernel reclaims before it is reached.
 const AT_CAP: f64 = 0.95;
 
@@ -175,13 +175,9 @@ impl User {
 
 /// The pools that somebody is in.
 fn pools(records: &[Record], tree: Option<&Tree>) -> Vec<Measured> {
-    let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
-    for pool in records.iter().filter_map(|record| record.pool.as_deref()) {
-        *by_name.entry(pool).or_default() += 1;
-    }
-    let pools = by_name.into_iter().map(|(pool, sessions)| {
-        let group = tree.map(|tree| tree.pool(pool));
-        Measured::of(vec![("pool", pool.to_owned())], sessions, group.as_ref())
+    let pools = live::by_pool(records).into_iter().map(|(pool, records)| {
+        let group = tree.map(|tree| tree.pool(&pool));
+        Measured::of(vec![("pool", pool)], records.len(), group.as_ref())
     });
     pools.collect()
 }
@@ -241,77 +237,88 @@ impl Measured {
     }
 }
 
+type Figure = fn(&Measured) -> Option<f64>;
+
+/// The families of users, of pools and of everyone: the name of each, what it is, and its figure.
+const FIGURES: [(Kind, &str, &str, Figure); 13] = [
+    (Kind::Gauge, "sessions", "Live sessions.", |one| {
+        Some(one.sessions as f64)
+    }),
+    (Kind::Gauge, "tasks", "Processes and threads.", |one| {
+        number(one.usage.tasks)
+    }),
+    (
+        Kind::Gauge,
+        "tasks_max",
+        "The cap on them, if there is one.",
+        |one| number(one.limits.tasks),
+    ),
+    (Kind::Gauge, "memory_bytes", "Memory in use.", |one| {
+        number(one.usage.memory)
+    }),
+    (
+        Kind::Gauge,
+        "memory_peak_bytes",
+        "The most memory since the first login.",
+        |one| number(one.usage.memory_peak),
+    ),
+    (
+        Kind::Gauge,
+        "memory_max_bytes",
+        "The cap on memory, if there is one.",
+        |one| number(one.limits.memory),
+    ),
+    (
+        Kind::Gauge,
+        "cpu_max_cpus",
+        "The CPU quota, if there is one, in CPUs.",
+        |one| Some(one.limits.cpu_percent? / 100.0),
+    ),
+    (
+        Kind::Counter,
+        "tasks_refused",
+        "Forks that the cap refused.",
+        |one| number(one.usage.tasks_refused),
+    ),
+    (
+        Kind::Counter,
+        "oom_kills",
+        "Processes that the OOM killer ended.",
+        |one| number(one.usage.oom_kills),
+    ),
+    (Kind::Counter, "io_read_bytes", "Read from disks.", |one| {
+        number(one.usage.io_read)
+    }),
+    (
+        Kind::Counter,
+        "io_written_bytes",
+        "Written to disks.",
+        |one| number(one.usage.io_write),
+    ),
+    (Kind::Counter, "cpu_seconds", "CPU time used.", |one| {
+        one.usage.cpu_us.map(seconds)
+    }),
+    (
+        Kind::Counter,
+        "cpu_throttled_seconds",
+        "Time for which the CPU quota held it back.",
+        |one| one.usage.throttled_us.map(seconds),
+    ),
+];
+
+fn number(figure: Option<u64>) -> Option<f64> {
+    figure.map(|figure| figure as f64)
+}
+
 /// Writes the families of users, of pools or of everyone.
 fn write(to: &mut Exposition, of: &str, all: &[Measured]) {
-    type Figure = fn(&Measured) -> Option<u64>;
-    let gauges: [(&str, &str, Figure); 6] = [
-        ("sessions", "Live sessions.", |one| {
-            Some(one.sessions as u64)
-        }),
-        ("tasks", "Processes and threads.", |one| one.usage.tasks),
-        ("tasks_max", "The cap on them, if there is one.", |one| {
-            one.limits.tasks
-        }),
-        ("memory_bytes", "Memory in use.", |one| one.usage.memory),
-        (
-            "memory_peak_bytes",
-            "The most memory since the first login.",
-            |one| one.usage.memory_peak,
-        ),
-        (
-            "memory_max_bytes",
-            "The cap on memory, if there is one.",
-            |one| one.limits.memory,
-        ),
-    ];
-    for (name, help, figure) in gauges {
+    for (kind, name, help, figure) in FIGURES {
         let name = format!("berth_{of}_{name}");
-        to.family(
-            gauge(&name, help),
-            all.iter().map(|one| (one.labels(), figure(one))),
-        );
-    }
-    let cpus = |one: &Measured| one.limits.cpu_percent.map(|percent| percent / 100.0);
-    let name = format!("berth_{of}_cpu_max_cpus");
-    let family = gauge(&name, "The CPU quota, if there is one, in CPUs.");
-    to.family(family, all.iter().map(|one| (one.labels(), cpus(one))));
-    let counters: [(&str, &str, Figure); 4] = [
-        ("tasks_refused", "Forks that the cap refused.", |one| {
-            one.usage.tasks_refused
-        }),
-        ("oom_kills", "Processes that the OOM killer ended.", |one| {
-            one.usage.oom_kills
-        }),
-        ("io_read_bytes", "Read from disks.", |one| one.usage.io_read),
-        ("io_written_bytes", "Written to disks.", |one| {
-            one.usage.io_write
-        }),
-    ];
-    for (name, help, figure) in counters {
-        let name = format!("berth_{of}_{name}");
-        to.family(
-            counter(&name, help),
-            all.iter().map(|one| (one.labels(), figure(one))),
-        );
-    }
-    let times: [(&str, &str, Figure); 2] = [
-        ("cpu_seconds", "CPU time used.", |one| one.usage.cpu_us),
-        (
-            "cpu_throttled_seconds",
-            "Time for which the CPU quota held it back.",
-            |one| one.usage.throttled_us,
-        ),
-    ];
-    for (name, help, time) in times {
-        let name = format!("berth_{of}_{name}");
-        let samples = all.iter().map(|one| (one.labels(), time(one).map(seconds)));
-        to.family(counter(&name, help), samples);
+        let samples = all.iter().map(|one| (one.labels(), figure(one)));
+        to.family(family(kind, &name, help), samples);
     }
     let name = format!("berth_{of}_pressure_waiting_seconds");
-    let family = counter(
-        &name,
-        "Time for which some process had to wait for a resource.",
-    );
+    let help = "Time for which some process had to wait for a resource.";
     let samples = all.iter().flat_map(|one| {
         one.waited_us.into_iter().map(|(resource, us)| {
             let mut labels = one.labels();
@@ -319,7 +326,7 @@ fn write(to: &mut Exposition, of: &str, all: &[Measured]) {
             (labels, us.map(seconds))
         })
     });
-    to.family(family, samples);
+    to.family(counter(&name, help), samples);
 }
 
 fn seconds(us: u64) -> f64 {

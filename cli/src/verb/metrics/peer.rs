@@ -7,14 +7,26 @@ pub fn may_ask(here: SocketAddr, there: SocketAddr, allowed: &[String]) -> bool 
     if allowed.is_empty() {
         return true;
     }
-    let owner = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| std::fs::read_to_string(path).ok())
-        .find_map(|table| owner(&table, there, here));
+    // Who listens for both sees an address of IPv4 as one of IPv6; who asks may have a socket of either kind for it.
+    let found = |path, known_as: fn(IpAddr) -> IpAddr| {
+        let table = std::fs::read_to_string(path).ok()?;
+        let [there, here] =
+            [there, here].map(|end| SocketAddr::new(known_as(end.ip()), end.port()));
+        owner(&table, there, here)
+    };
+    let of_ipv4 = found("/proc/net/tcp", |ip| ip.to_canonical());
+    let owner = of_ipv4.or_else(|| found("/proc/net/tcp6", as_ipv6));
     let Some(owner) = owner else {
         return false; // Not of this machine, or gone.
     };
     owner == 0 || allowed.iter().any(|user| uid(user) == Some(owner))
+}
+
+fn as_ipv6(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().into(),
+        ip => ip,
+    }
 }
 
 /// A user by name or by number.
@@ -69,6 +81,23 @@ mod tests {
             // Nobody has that connection.
             let nobody = SocketAddr::new(there.ip(), 1);
             assert!(!may_ask(here, nobody, &[me.to_string()]));
+        }
+    }
+
+    #[test]
+    fn an_address_of_ipv4_is_found_whichever_kind_of_socket_either_side_has() {
+        let me = [nix::unistd::getuid().as_raw().to_string()];
+        for (at, to) in [
+            ("[::]:0", "127.0.0.1"),
+            ("127.0.0.1:0", "::ffff:127.0.0.1"),
+            ("[::]:0", "::ffff:127.0.0.1"),
+        ] {
+            let listener = TcpListener::bind(at).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let _client = TcpStream::connect((to, port)).unwrap();
+            let (server, there) = listener.accept().unwrap();
+            let here = server.local_addr().unwrap();
+            assert!(may_ask(here, there, &me), "{at} from {to}: {here} {there}");
         }
     }
 

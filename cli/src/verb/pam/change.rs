@@ -10,13 +10,14 @@ use berth_config::{Places, Policy};
 use berth_protocol::exempt::Exempt;
 use berth_protocol::service::{JOINED, MANAGER, is_joined};
 
-use super::lines::{self, Cannot};
-use super::open::open;
-use super::standing::{Standing, never};
+use super::Services;
 use super::trial::Trial;
-use super::{Services, manager};
 use crate::exit::{Exit, not_so};
 use crate::helper::no_answer;
+use crate::pam_stack::lines::{self, Cannot};
+use crate::pam_stack::open::{Open, open};
+use crate::pam_stack::wiring::{Wiring, never};
+use crate::pam_stack::{Change, manager};
 use crate::readable::harmless;
 use crate::replace::Original;
 use crate::verb::doctor;
@@ -27,15 +28,6 @@ const KEPT: &str = "/var/lib/berth/pam.d";
 
 /// Held while PAM's files are changed.
 const LOCK: &str = "/run/berth-pam.lock";
-
-/// What is done to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// Berth's lines are put in.
-    Enable,
-    /// They are taken out.
-    Disable,
-}
 
 /// One service's file, before and after.
 struct Plan {
@@ -49,7 +41,6 @@ struct Plan {
 }
 
 pub fn run(change: Change, options: &Services, untested: bool) -> Result<Exit, Exit> {
-    let services = &options.services;
     // Whom [exempt] lists the module knows from what `berth reload` has written, and until then it is root alone.
     let loaded = || Policy::load_system().is_ok_and(|policy| policy.loaded().is_some());
     if change == Change::Enable && !loaded() {
@@ -62,45 +53,11 @@ pub fn run(change: Change, options: &Services, untested: bool) -> Result<Exit, E
         .map_err(not_so)?
         .ok_or_else(|| not_so("another `berth pam` is at work"))?;
     let folders = Folders::system();
-    let mut plans: Vec<Plan> = Vec::new();
-    let (mut done, mut failed) = (0, 0);
-    for service in services {
-        if plans.iter().any(|plan| plan.service == *service) {
-            continue;
-        }
-        if matches!(Standing::of(&folders, service), Ok(Standing::Absent)) {
-            eprintln!("berth: {service}: there is no such service in /etc/pam.d");
-            failed += 1;
-            continue;
-        }
-        match plan(change, &folders, service, services) {
-            Ok(plan) => plans.extend(plan),
-            Err(why) => {
-                eprintln!("berth: {service}: {why}");
-                failed += 1;
-            }
-        }
-    }
-    for plan in &plans {
-        let path = format!("/etc/pam.d/{}", plan.service);
-        difference::print(path, &plan.original.text, &plan.new);
-    }
+    let (plans, mut failed) = plan_all(change, &folders, &options.services);
     if !plans.is_empty() {
-        if change == Change::Enable {
-            print!("{}", doctor::confined());
-        }
-        if let Some(admin) = (change == Change::Enable).then(not_exempt).flatten() {
-            println!(
-                "You logged in as {admin}, who is not exempt by this machine's own files (see berth explain {admin}): after this \
-                 {admin} gets in only as the policy says, and sudo and su do not lead out of a berth. First list your account under \
-                 [exempt], and type berth reload."
-            );
-        }
-        ask::confirm(options.yes, || match plans.len() {
-            1 => "Test it, and change the file?".into(),
-            many => format!("Test them, and change the {many} files?"),
-        })?;
+        show_and_ask(change, &plans, options.yes)?;
     }
+    let mut done = 0;
     for plan in &plans {
         match carry_out(change, &folders, plan, options, untested) {
             Ok(()) => done += 1,
@@ -121,6 +78,50 @@ pub fn run(change: Change, options: &Services, untested: bool) -> Result<Exit, E
     })
 }
 
+/// What is to be done, and for how many services that is not known, which are told of.
+fn plan_all(change: Change, folders: &Folders, services: &[String]) -> (Vec<Plan>, usize) {
+    let mut plans: Vec<Plan> = Vec::new();
+    let mut failed = 0;
+    for service in services {
+        if plans.iter().any(|plan| plan.service == *service) {
+            continue;
+        }
+        let planned = match Wiring::of(folders, service) {
+            Ok(Wiring::Absent) => Err("there is no such service in /etc/pam.d".into()),
+            _ => plan(change, folders, service, services),
+        };
+        match planned {
+            Ok(plan) => plans.extend(plan),
+            Err(why) => {
+                eprintln!("berth: {service}: {why}");
+                failed += 1;
+            }
+        }
+    }
+    (plans, failed)
+}
+
+fn show_and_ask(change: Change, plans: &[Plan], yes: bool) -> Result<(), Exit> {
+    for plan in plans {
+        let path = format!("/etc/pam.d/{}", plan.service);
+        difference::print(path, &plan.original.text, &plan.new);
+    }
+    if change == Change::Enable {
+        print!("{}", doctor::confined());
+        if let Some(admin) = not_exempt() {
+            println!(
+                "You logged in as {admin}, who is not exempt by this machine's own files (see berth explain {admin}): after this \
+                 {admin} gets in only as the policy says, and sudo and su do not lead out of a berth. First list your account under \
+                 [exempt], and type berth reload."
+            );
+        }
+    }
+    ask::confirm(yes, || match plans.len() {
+        1 => "Test it, and change the file?".into(),
+        many => format!("Test them, and change the {many} files?"),
+    })
+}
+
 /// Who types this, if the list of the exempt that the module reads does not cover them.
 fn not_exempt() -> Option<String> {
     let name = caller::doer();
@@ -135,72 +136,15 @@ fn plan(
     service: &str,
     all: &[String],
 ) -> Result<Option<Plan>, String> {
-    if let (Change::Enable, Some(why)) = (change, never(service)) {
-        return Err(why.into());
-    }
     let (path, _) = folders.read(service).map_err(|error| error.to_string())?;
     let original = Original::read(&path).map_err(|error| error.to_string())?;
-    let text = &original.text;
-    if let (Change::Enable, Some(other)) = (change, included(service, text)) {
-        let is_by_that = || matches!(Standing::of(folders, service), Ok(Standing::Through(_)));
-        if !all.contains(&other) && !is_by_that() {
-            return Err(format!(
-                "it includes {other}, and is as that is: berth pam enable {other}"
-            ));
-        }
-        println!("{service}: as {other}, which it includes");
-        return Ok(None);
-    }
     let new = match change {
-        Change::Enable => lines::put(text),
-        Change::Disable => lines::taken(text),
+        Change::Enable => enabled(folders, service, &path, &original.text, all)?,
+        Change::Disable => disabled(folders, service, &path, &original.text, all)?,
     };
-    let new = new.map_err(|cannot| match cannot {
-        Cannot::Named(lines) => {
-            let lines: Vec<String> = lines.iter().map(|line| format!("line {line}")).collect();
-            format!(
-                "{} of {} has pam_berth, but not as this command writes it: remove it by hand",
-                lines.join(" and "),
-                path.display()
-            )
-        }
-        Cannot::Continued => format!(
-            "the last line of {} ends in a backslash: end it first",
-            path.display()
-        ),
-    })?;
-    if change == Change::Disable {
-        let kinds = ["auth", "account", "password", "session"];
-        let mut left = kinds
-            .iter()
-            .flat_map(|kind| folders.stack(service, &new, kind));
-        // Those that are named too are disabled as well.
-        if let Some(entry) = left.find(|entry| entry.is_berth() && !all.contains(&entry.file)) {
-            let (file, place) = (&entry.file, entry.place());
-            return Err(format!(
-                "it includes {file}, which has pam_berth ({place}): berth pam disable {file}"
-            ));
-        }
-    }
-    if new == *text {
-        let state = match change {
-            Change::Enable => "is enabled already",
-            Change::Disable => "has no line of Berth's",
-        };
-        println!("{service}: {state}");
+    let Some(new) = new else {
         return Ok(None);
-    }
-    if change == Change::Enable {
-        // A trial cannot see it: it only asks whether those get in who should.
-        if let Some(open) = open(folders, service, text) {
-            return Err(format!(
-                "{}; in {}, {} first",
-                open.what,
-                path.display(),
-                open.remedy
-            ));
-        }
-    }
+    };
     if service == MANAGER {
         println!("{service}: the drop-in {} with it", manager::DROP_IN);
     } else if change == Change::Enable && !is_joined(service.as_bytes()) {
@@ -216,6 +160,85 @@ fn plan(
         goes: change == Change::Disable && of_package.as_ref() == Some(&new),
         new,
     }))
+}
+
+/// A service's file with Berth's lines, if it is to have them and has them not.
+fn enabled(
+    folders: &Folders,
+    service: &str,
+    path: &Path,
+    text: &str,
+    all: &[String],
+) -> Result<Option<String>, String> {
+    if let Some(why) = never(service) {
+        return Err(why.into());
+    }
+    if let Some(other) = included(service, text) {
+        let is_by_that = || matches!(Wiring::of(folders, service), Ok(Wiring::Through(_)));
+        if !all.contains(&other) && !is_by_that() {
+            return Err(format!(
+                "it includes {other}, and is as that is: berth pam enable {other}"
+            ));
+        }
+        println!("{service}: as {other}, which it includes");
+        return Ok(None);
+    }
+    let new = lines::put(text).map_err(|cannot| told(cannot, path))?;
+    if new == text {
+        println!("{service}: is enabled already");
+        return Ok(None);
+    }
+    // A trial cannot see it: it only asks whether those get in who should.
+    match open(folders, service, text) {
+        None => Ok(Some(new)),
+        Some(Open { what, remedy }) => {
+            Err(format!("{what}; in {}, {remedy} first", path.display()))
+        }
+    }
+}
+
+/// A service's file without them, if it has any.
+fn disabled(
+    folders: &Folders,
+    service: &str,
+    path: &Path,
+    text: &str,
+    all: &[String],
+) -> Result<Option<String>, String> {
+    let new = lines::taken(text).map_err(|cannot| told(cannot, path))?;
+    let kinds = ["auth", "account", "password", "session"];
+    let mut left = kinds
+        .iter()
+        .flat_map(|kind| folders.stack(service, &new, kind));
+    // Those that are named too are disabled as well.
+    if let Some(entry) = left.find(|entry| entry.is_berth() && !all.contains(&entry.file)) {
+        let (file, place) = (&entry.file, entry.place());
+        return Err(format!(
+            "it includes {file}, which has pam_berth ({place}): berth pam disable {file}"
+        ));
+    }
+    if new == text {
+        println!("{service}: has no line of Berth's");
+        return Ok(None);
+    }
+    Ok(Some(new))
+}
+
+fn told(cannot: Cannot, path: &Path) -> String {
+    match cannot {
+        Cannot::Named(lines) => {
+            let lines: Vec<String> = lines.iter().map(|line| format!("line {line}")).collect();
+            format!(
+                "{} of {} has pam_berth, but not as this command writes it: remove it by hand",
+                lines.join(" and "),
+                path.display()
+            )
+        }
+        Cannot::Continued => format!(
+            "the last line of {} ends in a backslash: end it first",
+            path.display()
+        ),
+    }
 }
 
 /// The service that logs people in whose session this one's includes, as Debian's su-l includes su.

@@ -7,10 +7,10 @@ use berth_protocol::OnError;
 use berth_protocol::service::JOINED;
 use serde_json::json;
 
-use super::standing::{Standing, is_included};
 use crate::exit::{Exit, not_so};
 use crate::helper::{no_answer, unanswered};
 use crate::json;
+use crate::pam_stack::wiring::{Wiring, is_included};
 use berth_config::pam_files::{Entry, Folders, entries};
 
 pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit> {
@@ -22,10 +22,10 @@ pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit
     };
     let mut found = Vec::new();
     for service in chosen {
-        match Standing::of(folders, service) {
+        match Wiring::of(folders, service) {
             // Not asked for by name.
-            Ok(Standing::Absent) if services.is_empty() => {}
-            Ok(standing) => found.push((service, standing)),
+            Ok(Wiring::Absent) if services.is_empty() => {}
+            Ok(wiring) => found.push((service, wiring)),
             Err(error) => {
                 return Err(not_so(format!(
                     "cannot read PAM's file of {service}: {error}"
@@ -37,9 +37,9 @@ pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit
         eprintln!("berth: PAM has no service there that logs people in");
     }
     if as_json {
-        let services = found.iter().map(|(service, standing)| {
-            let (state, note) = words(standing);
-            json!({ "service": service, "state": state, "note": note, "right": standing.is_right() })
+        let services = found.iter().map(|(service, wiring)| {
+            let (state, note) = words(wiring);
+            json!({ "service": service, "state": state, "note": note, "right": wiring.is_right() })
         });
         json::print(json!({
             "services": services.collect::<Vec<_>>(),
@@ -49,32 +49,30 @@ pub fn run(root: &Path, services: &[String], as_json: bool) -> Result<Exit, Exit
         let width = found.iter().map(|(service, _)| service.len()).max();
         let width = width.unwrap_or_default().max("SERVICE".len());
         println!("{:width$}  PAM_BERTH", "SERVICE");
-        for (service, standing) in &found {
-            let (state, note) = words(standing);
+        for (service, wiring) in &found {
+            let (state, note) = words(wiring);
             let note = note.map_or(String::new(), |note| format!(": {note}"));
             println!("{service:width$}  {state}{note}");
         }
-        if found.iter().any(|(_, standing)| standing.is_right()) {
+        if found.iter().any(|(_, wiring)| wiring.is_right()) {
             println!("A login whose helper gives no answer {}.", no_answer(&list));
         }
     }
-    Ok(
-        match found.iter().all(|(_, standing)| standing.is_right()) {
-            true if !found.is_empty() => Exit::Done,
-            _ => Exit::NotSo,
-        },
-    )
+    Ok(match found.iter().all(|(_, wiring)| wiring.is_right()) {
+        true if !found.is_empty() => Exit::Done,
+        _ => Exit::NotSo,
+    })
 }
 
-fn words(standing: &Standing) -> (&'static str, Option<String>) {
-    match standing {
-        Standing::Enabled => ("enabled", None),
-        Standing::Through(other) => ("enabled", Some(format!("by {other}, which it includes"))),
-        Standing::ByHand => ("enabled", Some("by lines of somebody's own".into())),
-        Standing::Wrong(why) => ("wrong", Some(why.clone())),
-        Standing::Disabled => ("disabled", None),
-        Standing::Never(why) => ("never", Some((*why).into())),
-        Standing::Absent => ("absent", Some("no such service here".into())),
+fn words(wiring: &Wiring) -> (&'static str, Option<String>) {
+    match wiring {
+        Wiring::Enabled => ("enabled", None),
+        Wiring::Through(other) => ("enabled", Some(format!("by {other}, which it includes"))),
+        Wiring::ByHand => ("enabled", Some("by lines of somebody's own".into())),
+        Wiring::Wrong(why) => ("wrong", Some(why.to_string())),
+        Wiring::Disabled => ("disabled", None),
+        Wiring::Never(why) => ("never", Some((*why).into())),
+        Wiring::Absent => ("absent", Some("no such service here".into())),
     }
 }
 

@@ -12,9 +12,9 @@ use berth_config::outcome::Outcome;
 use berth_protocol::service::MANAGER;
 use berth_session::{Record, Role};
 
-use super::change::Change;
-use super::{Services, manager};
+use super::Services;
 use crate::application::Application;
+use crate::pam_stack::{Change, manager};
 use crate::place::SILENT;
 use crate::replace::Original;
 use crate::{place, sys};

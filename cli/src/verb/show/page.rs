@@ -240,7 +240,7 @@ impl Page {
 
     fn whole_object(&self) -> Value {
         let cgroup = self.cgroup.as_deref().map(live::path);
-        let about = json!({ "now": json::now(), "cgroup": cgroup });
+        let about = json!({ "cgroup": cgroup });
         let about = json::merged(about, self.figures.object());
         json::merged(about, self.object.clone())
     }

@@ -37,7 +37,6 @@ pub fn print(model: &Model) -> Result<(), Exit> {
         machine.figures.object(),
     );
     json::print(json!({
-        "now": json::now(),
         "host": machine.host,
         "load": machine.load.as_ref().and_then(|load| load.parse::<f64>().ok()),
         "cpus": machine.cpus,

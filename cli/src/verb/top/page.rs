@@ -248,13 +248,13 @@ impl Columns {
         let [tasks, cpu, memory, pressure] = ["TASKS", "CPU", "MEMORY", "PSI"];
         let [first_width, second_width, third_width] = self.texts;
         let titles = [
-            (Column::Name, String::new(), name, first_width + 1),
-            (Column::Second, String::new(), second, second_width + 1),
-            (Column::Third, String::new(), third, third_width + 1),
-            (Column::Tasks, format!("{:2}", ""), tasks, 5),
-            (Column::Cpu, format!("{:3}", ""), cpu, 3),
-            (Column::Memory, " OF CAP".to_owned() + "   ", memory, 6),
-            (Column::Pressure, " OF CAP".to_owned() + "    ", pressure, 3),
+            (Column::Name, "", name, first_width + 1),
+            (Column::Second, "", second, second_width + 1),
+            (Column::Third, "", third, third_width + 1),
+            (Column::Tasks, "  ", tasks, 5),
+            (Column::Cpu, "   ", cpu, 3),
+            (Column::Memory, " OF CAP   ", memory, 6),
+            (Column::Pressure, " OF CAP    ", pressure, 3),
         ];
         let mut spans = Vec::new();
         for (column, before, title, width) in titles {

@@ -10,6 +10,7 @@ use berth_session::{Group, Limits, Record, SessionId, State, Tree, tasks_refused
 use super::model::{Column, Key, Machine, Model, Row, Sample, View};
 use super::today::{Bites, Since, Today};
 use crate::caller;
+use crate::exit::Exit;
 use crate::figures::Figures;
 use crate::live;
 use crate::own_sessions;
@@ -41,11 +42,11 @@ struct Known {
 
 impl Watch {
     /// Nothing is read yet but how big the machine is.
-    pub fn new() -> Watch {
-        let tree = Tree::find().ok();
+    pub fn new() -> Result<Watch, Exit> {
+        let tree = live::tree()?;
         let root = tree.as_ref().map(|tree| tree.root().path());
         let size = berth_config::Machine::read(root).ok();
-        Watch {
+        Ok(Watch {
             began: Instant::now(),
             turn: 0,
             records: BTreeMap::new(),
@@ -59,7 +60,7 @@ impl Watch {
                 ..Machine::default()
             },
             tree,
-        }
+        })
     }
 
     /// Whether this user has anything to be shown.

@@ -32,21 +32,16 @@ const UNDOES: [&str; 6] = [
     "pam_krb5",
 ];
 
-/// What runs after the join, and why it should not.
-pub fn after_the_join(session: &[Entry]) -> Vec<(&Entry, &'static str)> {
-    let after = session
-        .iter()
-        .skip_while(|entry| !entry.opens())
-        .filter(|entry| !entry.is_berth());
-    after
-        .map(|entry| {
-            let known = HOSTS.iter().find(|(name, _)| entry.is(name));
-            (
-                entry,
-                known.map_or("it runs inside the berth", |(_, why)| why),
-            )
-        })
-        .collect()
+/// What runs after the join.
+pub fn after_the_join(session: &[Entry]) -> Vec<Entry> {
+    let after = session.iter().skip_while(|entry| !entry.opens());
+    after.filter(|entry| !entry.is_berth()).cloned().collect()
+}
+
+/// Why it should not.
+pub fn why_not_after(entry: &Entry) -> &'static str {
+    let known = HOSTS.iter().find(|(name, _)| entry.is(name));
+    known.map_or("it runs inside the berth", |(_, why)| why)
 }
 
 /// What undoes something at the close before the application is back on the host: that is what stands

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use berth_session::remove_file;
 
-use super::change::Change;
+use super::Change;
 use crate::replace::replace;
 
 /// Where it is.

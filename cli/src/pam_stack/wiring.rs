@@ -1,15 +1,17 @@
 //! How a service stands to Berth.
 
+use std::fmt::{self, Display, Formatter};
 use std::io::ErrorKind;
 
+use berth_config::pam_files::{Entry, Folders};
 use berth_protocol::service::{MANAGER, is_never_joined};
 
 use super::lines;
-use berth_config::pam_files::{Entry, Folders};
+use super::order::after_the_join;
 
 /// How a service stands to Berth.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum Wiring {
     /// Berth's lines stand where they belong.
     Enabled,
     /// It includes another service's file, which has them.
@@ -17,7 +19,7 @@ pub enum Standing {
     /// Somebody has put the module in, and nothing runs after it.
     ByHand,
     /// The module is there, but not as it should be.
-    Wrong(String),
+    Wrong(Wrong),
     /// It has no line of Berth's.
     Disabled,
     /// It has none, and should have none.
@@ -26,11 +28,41 @@ pub enum Standing {
     Absent,
 }
 
-impl Standing {
-    pub fn of(folders: &Folders, service: &str) -> std::io::Result<Standing> {
+/// What is not as it should be, of which the first that is found is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    /// This line of Berth's is there, and no session line that opens.
+    NoOpening(Entry),
+    /// These run after Berth's.
+    After(Vec<Entry>),
+    /// In the stack of this kind (`session`) its line may be skipped, and how.
+    Skipped(&'static str, String),
+    /// The session line that opens is there, and no account line.
+    NoAccount(Entry),
+}
+
+impl Display for Wrong {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::NoOpening(line) => write!(to, "{}: no session line that opens", line.place()),
+            Wrong::After(entries) => entries.first().map_or(Ok(()), |first| {
+                let (place, name) = (first.place(), &first.module);
+                write!(
+                    to,
+                    "{place}: {name} runs after pam_berth, so inside the berth"
+                )
+            }),
+            Wrong::Skipped(_, how) => to.write_str(how),
+            Wrong::NoAccount(line) => write!(to, "{}: no account line", line.place()),
+        }
+    }
+}
+
+impl Wiring {
+    pub fn of(folders: &Folders, service: &str) -> std::io::Result<Wiring> {
         let text = match folders.read(service) {
             Ok((_, text)) => text,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Standing::Absent),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Wiring::Absent),
             Err(error) => return Err(error),
         };
         let session = folders.modules(service, &text, "session");
@@ -38,35 +70,27 @@ impl Standing {
         let Some(opening) = session.iter().find(|entry| entry.opens()) else {
             let mut all = session.iter().chain(&account);
             return Ok(match (all.find(|entry| entry.is_berth()), never(service)) {
-                (Some(entry), _) => {
-                    Standing::Wrong(format!("{}: no session line that opens", entry.place()))
-                }
-                (None, Some(why)) => Standing::Never(why),
-                (None, None) => Standing::Disabled,
+                (Some(entry), _) => Wiring::Wrong(Wrong::NoOpening(entry.clone())),
+                (None, Some(why)) => Wiring::Never(why),
+                (None, None) => Wiring::Disabled,
             });
         };
-        let mut after = session.iter().skip_while(|entry| *entry != opening).skip(1);
-        if let Some(after) = after.find(|entry| !entry.is_berth()) {
-            let name = &after.module;
-            return Ok(Standing::Wrong(format!(
-                "{}: {name} runs after pam_berth, so inside the berth",
-                after.place()
-            )));
-        }
-        let skipping = |kind| skipping(&folders.stack(service, &text, kind));
-        if let Some(why) = skipping("account").or_else(|| skipping("session")) {
-            return Ok(Standing::Wrong(why));
-        }
-        if !account.iter().any(Entry::is_berth) {
-            return Ok(Standing::Wrong(format!(
-                "{}: no account line",
-                opening.place()
-            )));
-        }
-        Ok(match lines::put(&text).as_ref() == Ok(&text) {
-            true => Standing::Enabled,
-            false if opening.file != service => Standing::Through(opening.file.clone()),
-            false => Standing::ByHand,
+        let after = after_the_join(&session);
+        let skipped = |kind| {
+            let how = skipping(&folders.stack(service, &text, kind))?;
+            Some(Wrong::Skipped(kind, how))
+        };
+        let wrong = match after.is_empty() {
+            false => Some(Wrong::After(after)),
+            true => skipped("account").or_else(|| skipped("session")),
+        };
+        let has_account = account.iter().any(Entry::is_berth);
+        let no_account = || (!has_account).then(|| Wrong::NoAccount(opening.clone()));
+        Ok(match wrong.or_else(no_account) {
+            Some(wrong) => Wiring::Wrong(wrong),
+            None if lines::put(&text).as_ref() == Ok(&text) => Wiring::Enabled,
+            None if opening.file != service => Wiring::Through(opening.file.clone()),
+            None => Wiring::ByHand,
         })
     }
 
@@ -74,7 +98,7 @@ impl Standing {
     pub fn is_right(&self) -> bool {
         matches!(
             self,
-            Standing::Enabled | Standing::Through(_) | Standing::ByHand | Standing::Never(_)
+            Wiring::Enabled | Wiring::Through(_) | Wiring::ByHand | Wiring::Never(_)
         )
     }
 }
@@ -100,7 +124,7 @@ pub fn is_included(file: &str) -> bool {
 }
 
 /// What may end the stack before it comes to Berth's line, or lead over that; an answer if there is such a line.
-pub fn skipping(stack: &[Entry]) -> Option<String> {
+fn skipping(stack: &[Entry]) -> Option<String> {
     let line = stack.iter().position(Entry::opens)?;
     let others = stack.iter().take(line).enumerate();
     let mut others = others.filter(|(_, entry)| !entry.is_berth() && entry.includes().is_none());
@@ -137,28 +161,31 @@ mod tests {
         let folder = Folder::new();
         let folders = Folders::from(&*folder);
         let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
-        let of = |name: &str| Standing::of(&folders, name).unwrap();
+        let of = |name: &str| Wiring::of(&folders, name).unwrap();
         let plain = "account required pam_unix.so\nsession required pam_unix.so\n";
         write("su", plain);
         write("su-l", "account include su\nsession include su\n");
         write("sudo", plain);
-        assert_eq!(of("su"), Standing::Disabled);
-        assert_eq!(of("su-l"), Standing::Disabled);
-        assert_eq!(of("login"), Standing::Absent);
-        assert!(matches!(of("sudo"), Standing::Never(_)));
+        assert_eq!(of("su"), Wiring::Disabled);
+        assert_eq!(of("su-l"), Wiring::Disabled);
+        assert_eq!(of("login"), Wiring::Absent);
+        assert!(matches!(of("sudo"), Wiring::Never(_)));
 
         write("su", &lines::put(plain).unwrap());
-        assert_eq!(of("su"), Standing::Enabled);
-        assert_eq!(of("su-l"), Standing::Through("su".into()));
+        assert_eq!(of("su"), Wiring::Enabled);
+        assert_eq!(of("su-l"), Wiring::Through("su".into()));
         write("su", &lines::put(plain).unwrap().replace("  ", " "));
-        assert_eq!(of("su"), Standing::Enabled);
+        assert_eq!(of("su"), Wiring::Enabled);
         let by_hand = "account required pam_berth.so\nsession required pam_berth.so quiet\n";
         write("su", by_hand);
-        assert_eq!(of("su"), Standing::ByHand);
+        assert_eq!(of("su"), Wiring::ByHand);
 
         let wrong = |text: &str, expected: &str| {
             write("su", text);
-            assert_eq!(of("su"), Standing::Wrong(expected.into()));
+            let Wiring::Wrong(why) = of("su") else {
+                panic!("{text}: {expected}");
+            };
+            assert_eq!(why.to_string(), expected);
         };
         wrong(
             &format!("{by_hand}session optional pam_mail.so\n"),
@@ -185,11 +212,11 @@ mod tests {
             "su:3: pam_succeed_if.so is \"[default=2]\", and it may skip pam_berth",
         );
         write("su", &lines::put(&jumps.replace('2', "1")).unwrap());
-        assert_eq!(of("su"), Standing::Enabled);
+        assert_eq!(of("su"), Wiring::Enabled);
         write("su", &lines::put(of_sssd).unwrap());
-        assert_eq!(of("su"), Standing::Enabled);
+        assert_eq!(of("su"), Wiring::Enabled);
         write("su", &format!("{by_hand}{of_sssd}"));
-        assert_eq!(of("su"), Standing::ByHand);
+        assert_eq!(of("su"), Wiring::ByHand);
         // libpam does not mind how a comment is encoded.
         let latin = [b"# f\xfcr alle\n", of_sssd.as_bytes()].concat();
         std::fs::write(folder.join("latin"), latin).unwrap();
@@ -201,7 +228,7 @@ mod tests {
         write("local", of_sssd);
         write("auth-of-el", "account include local\n");
         write("su", &format!("account substack auth-of-el\n{by_hand}"));
-        assert_eq!(of("su"), Standing::ByHand);
+        assert_eq!(of("su"), Wiring::ByHand);
         write("with-berth", &format!("{of_sssd}{by_hand}"));
         wrong(
             &format!("account substack with-berth\n{by_hand}"),
@@ -228,7 +255,7 @@ mod tests {
         let nested = format!("account substack jumps\n{by_hand}");
         for text in [one_more, included, nested] {
             write("su", &text);
-            assert_eq!(of("su"), Standing::ByHand, "{text}");
+            assert_eq!(of("su"), Wiring::ByHand, "{text}");
         }
         write("jumps", &format!("{jump}account substack two\n{by_hand}"));
         wrong(

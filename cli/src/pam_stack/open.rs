@@ -97,7 +97,7 @@ mod tests {
             ),
         ] {
             let text = format!("auth required pam_a.so\n{account}\n{session}\n");
-            for text in [super::super::lines::put(&text).unwrap(), text] {
+            for text in [crate::pam_stack::lines::put(&text).unwrap(), text] {
                 let open = open(&Folders::from(&*folder), "x", &text);
                 assert_eq!(open.as_ref().map(|open| open.remedy), line, "{text}");
             }
