@@ -154,8 +154,8 @@ impl Terminal {
     /// Asserts that a shell's job ends by ^C, and the shell by `exit`, with the status that it is given.
     #[track_caller]
     pub fn assert_interrupts_and_exits(mut self) {
-        self.send("sleep 100; echo woken $?");
-        assert!(eventually(|| !Process::running("sleep 100").is_empty()));
+        self.send("sleep 777; echo woken $?");
+        assert!(eventually(|| !Process::running("sleep 777").is_empty()));
         let begun = Instant::now();
         self.send("\x03");
         self.send("exit 3");
