@@ -4,7 +4,7 @@
 
 use std::ffi::{CString, OsString};
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -258,10 +258,6 @@ fn copy_etc(root: &Path) -> io::Result<()> {
         .arg(root.join("etc"))
         .status()?;
     if status.success() {
-        // Who is refused by su need not wait a second for it.
-        let defaults = root.join("etc/login.defs");
-        let mut defaults = fs::OpenOptions::new().append(true).open(defaults)?;
-        defaults.write_all(b"\nFAIL_DELAY 0\n")?;
         without_people(&root.join("etc"))
     } else {
         Err(io::Error::other("cp of /etc failed"))
