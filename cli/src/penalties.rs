@@ -93,9 +93,9 @@ pub fn round(policy: &Policy, helper: &Helper) -> Result<Vec<Applied>, Exit> {
     let mut changing = Changing::begin()?;
     // Not before it has waited: the wall clock, which it is compared with, is read after that.
     let boot = look::since_boot().ok_or_else(|| not_so("this kernel has no CLOCK_BOOTTIME"))?;
-    let uids = UserFolder::uids().map_err(live::failed)?;
-    let mut turns = changing.turn(&uids, policy, &machine, &tree, boot);
-    // What is not written is not so; but who has served their time gets all back, whatever the disk does.
+    let uids = UserFolder::uids();
+    let mut turns = changing.turn(uids.as_deref().ok(), policy, &machine, &tree, boot);
+    // What is not written is not so; but who has served their time gets all back, whatever can be read or written.
     let written = changing.write();
     if written.is_err() {
         turns.values_mut().for_each(|turn| turn.say = None);
@@ -104,7 +104,8 @@ pub fn round(policy: &Policy, helper: &Helper) -> Result<Vec<Applied>, Exit> {
     }
     let is_lost = changing.is_lost;
     let lost = if is_lost { Err(Exit::Partly) } else { Ok(()) };
-    let (mut all, mut done) = (Vec::new(), written.and(lost));
+    let listed = uids.map(drop).map_err(live::failed);
+    let (mut all, mut done) = (Vec::new(), written.and(lost).and(listed));
     // One who cannot be brought to their step keeps nobody from theirs.
     let mut part = |uids: &[u32], say: Option<&str>| match bring(helper, uids, say) {
         Ok(applied) => all.extend(applied),
@@ -137,20 +138,23 @@ impl Changing {
     /// One round. Gives back who is on another step than before, or on none.
     fn turn(
         &mut self,
-        uids: &[u32],
+        uids: Option<&[u32]>,
         policy: &Policy,
         machine: &Machine,
         tree: &Tree,
         boot: u64,
     ) -> BTreeMap<u32, Turn> {
         let now = self.set_the_clock(boot);
-        let seen = uids
+        let seen = uids.unwrap_or_default();
+        let seen = seen
             .iter()
             .map(|uid| (*uid, Seen::of(*uid, policy, machine)));
         let seen: BTreeMap<u32, Seen> = seen.collect();
-        // A directory that does not answer for a minute gives nobody a new window.
-        let tracks = &mut self.tracks.users;
-        tracks.retain(|uid, _| matches!(seen.get(uid), Some(Seen::Watched(_) | Seen::Unknown)));
+        // Nobody gets a new window by a directory that does not answer for a minute, or a folder that cannot be read.
+        if uids.is_some() {
+            let goes_on = |uid| matches!(seen.get(uid), Some(Seen::Watched(_) | Seen::Unknown));
+            self.tracks.users.retain(|uid, _| goes_on(uid));
+        }
         let mut turns = self.of_others(&seen);
         turns.extend(self.offences(&seen, tree, now));
         self.ends(&seen, policy.has_penalties(), now, &mut turns);

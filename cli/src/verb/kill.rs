@@ -127,8 +127,16 @@ fn confirm(arguments: &Arguments, sessions: &[Record]) -> Result<(), Exit> {
 
 /// Whether this command runs in a session, or where its login is.
 fn is_own(tree: Option<&Tree>, record: &Record) -> bool {
-    let within = |tree| Some(live::is_within(tree, &live::place(Some(tree), record)?));
-    tree.and_then(within).unwrap_or(false)
+    let is_own = |tree: &Tree| {
+        let place = live::place(Some(tree), record)?;
+        // One that is not Berth's may be the root, which has everybody below it.
+        let own = || tree.of_process(std::process::id() as i32).ok()?;
+        Some(match record.cgroup {
+            Some(_) => live::is_within(tree, &place),
+            None => own()? == place,
+        })
+    };
+    tree.and_then(is_own).unwrap_or(false)
 }
 
 /// `session 12 of alice (sshd from 10.1.4.22)`

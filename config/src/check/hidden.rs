@@ -86,7 +86,7 @@ fn excepting_all(checker: &mut Checker<'_>) {
 }
 
 /// With how many rules by patterns or ranges one is compared.
-const OTHERS: usize = 1000;
+pub(super) const OTHERS: usize = 1000;
 
 /// Rules by the values of one of their tests. They are told by their numbers, in the order in which they are tried.
 #[derive(Default)]
@@ -178,6 +178,35 @@ pub(super) fn covers(wide: &Rule, narrow: &Rule) -> bool {
         (Some(_), None) => false,
     };
     excepts && tests_cover(&wide.tests, &narrow.tests)
+}
+
+/// Whether some may be matched by both rules, as far as can be told: not whom `rule` excepts, and not where each names other
+/// accounts.
+pub(super) fn may_share(rule: &Rule, other: &Rule) -> bool {
+    fn are_apart<'r, T>(
+        [one, other]: [&'r Option<Setting<OneOf<T>>>; 2],
+        are_apart: impl Fn(&'r T, &'r T) -> bool,
+    ) -> bool {
+        let (Some(one), Some(other)) = (value(one), value(other)) else {
+            return false;
+        };
+        let mut pairs = one
+            .0
+            .iter()
+            .flat_map(|a| other.0.iter().map(move |b| (a, b)));
+        pairs.all(|(a, b)| are_apart(a, b))
+    }
+    let excepted = rule.except.as_ref();
+    let [tests, others] = [&rule.tests, &other.tests];
+    let by_name = are_apart([&tests.user, &others.user], |a, b| {
+        let names = a.literal().zip(b.literal());
+        names.is_some_and(|(a, b)| a != b)
+    });
+    let by_uid = are_apart([&tests.uid, &others.uid], |a, b| {
+        let [a, b] = [a.range(), b.range()];
+        a.end() < b.start() || b.end() < a.start()
+    });
+    !by_name && !by_uid && !excepted.is_some_and(|except| tests_cover(except, others))
 }
 
 fn tests_cover(wide: &Tests, narrow: &Tests) -> bool {

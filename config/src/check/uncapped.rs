@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hidden::{Earlier, covers};
+use super::hidden::{Earlier, OTHERS, covers, may_share};
 use super::{Checker, bases};
 use crate::diagnostic::Finding;
 use crate::setting::{OneOf, Setting, set};
@@ -116,9 +116,14 @@ impl<'r> UserRules<'r> {
             return Some(None);
         };
         // Whom another before that one takes does not come to it.
-        let mut others = self.others.iter();
-        let between = others.find(|other| (number..last).contains(*other))?;
-        Some(self.all.get(*between))
+        let from = self.others.partition_point(|other| *other < number);
+        let others = self.others.iter().skip(from).take(OTHERS);
+        let mut between = others.take_while(|other| **other < last);
+        let between = between.find_map(|other| {
+            let other = self.all.get(*other)?;
+            may_share(rule, other).then_some(other)
+        })?;
+        Some(Some(between))
     }
 }
 

@@ -125,6 +125,13 @@ fn a_rule_for_a_service_with_a_part_of_what_somebody_may_not_have() {
         assert_eq!(told(of, "", &format!("{one}{all}")), before);
         for (tests, rules) in [
             ("", format!("{student}{all}{one}")),
+            // Who comes by the one is never of the other.
+            ("user = [\"y\", \"z\"]", format!("{one}{all}")),
+            ("except = { user = [\"x\", \"y\"] }", format!("{one}{all}")),
+            (
+                "uid = \"1000-1999\"",
+                format!("[[rule]]\nuid = \"2000-\"\nprofile = \"plain\"\npool = \"b\"\n{all}"),
+            ),
             ("group = \"students\"", format!("{student}{one}")),
         ] {
             assert_eq!(told(of, tests, &rules), [""; 0], "{tests} {rules}");

@@ -19,8 +19,7 @@ pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
     let helper = world.path(HELPER);
     let no_answer = helper::no_answer(&Places::under(&world.root).exempt);
-    // What is not root's alone is not run.
-    findings.extend(sound(&helper, no_answer).or_else(|| does_not_start(&helper, no_answer)));
+    findings.extend(sound(&helper, no_answer));
     let module = module(world);
     match &module {
         Some(module) => findings.extend(sound(module, "is refused, root's too")),
@@ -30,7 +29,9 @@ pub fn check(world: &World) -> Vec<Finding> {
         )),
     }
     if let (Some(module), []) = (&module, &*findings) {
-        findings.extend(of_two_versions(&helper, module, no_answer));
+        // Another version may not know how to be asked.
+        let wrong = of_two_versions(&helper, module, no_answer);
+        findings.extend(wrong.or_else(|| does_not_start(&helper, no_answer)));
     }
     if let (Some(module), []) = (module, &*findings) {
         let (helper, module) = (helper.display(), module.display());
