@@ -152,7 +152,8 @@ impl Changing {
         let seen: BTreeMap<u32, Seen> = seen.collect();
         // Nobody gets a new window by a directory that does not answer for a minute, or a folder that cannot be read.
         if uids.is_some() {
-            let goes_on = |uid| matches!(seen.get(uid), Some(Seen::Watched(_) | Seen::Unknown));
+            let goes_on =
+                |uid: &u32| matches!(seen.get(uid), Some(Seen::Watched(_) | Seen::Unknown));
             self.tracks.users.retain(|uid, _| goes_on(uid));
         }
         let mut turns = self.of_others(&seen);
