@@ -50,6 +50,7 @@ mod systemd;
 mod terminals;
 
 use std::fs;
+use std::io::Write;
 use std::process::ExitCode;
 
 use berth_protocol::Channel;
@@ -83,8 +84,8 @@ fn start() -> Result<(), String> {
         Some("apply") => return apply::run(words),
         Some("--session") => sys::inherited(SOCKET),
         Some("--version") => {
-            println!(concat!("berth-helper ", env!("CARGO_PKG_VERSION")));
-            return Ok(());
+            let version = concat!("berth-helper ", env!("CARGO_PKG_VERSION"));
+            return writeln!(std::io::stdout(), "{version}").map_err(|error| error.to_string());
         }
         _ => None,
     };

@@ -6,8 +6,8 @@ use berth_config::value::{Percent, bytes_text};
 use crate::decide::Planned;
 use crate::mounts::WITHOUT_DISK;
 
-/// The line, if the policy wants one and there is something to tell. That the disk has no room for their /tmp, users are
-/// told in any case.
+/// The line, if the policy wants one and there is something to tell. Who makes a berth for whose /tmp the disk has no
+/// room is told that in any case.
 pub fn line(planned: &Planned, has_small_tmp: bool) -> Option<String> {
     let size = bytes_text(WITHOUT_DISK);
     let small =

@@ -424,11 +424,8 @@ fn clean_up_after_the_dead(uid: u32) {
         if Instant::now() > end {
             break;
         }
-        let swept = match Tree::find() {
-            Ok(tree) => sweep_until(Some(&tree), uid, id, until),
-            Err(berth_session::Error::NoCgroup2) => sweep_until(None, uid, id, until),
-            Err(error) => Err(error),
-        };
+        let tree = Tree::find_if_any();
+        let swept = tree.and_then(|tree| sweep_until(tree.as_ref(), uid, id, until));
         report(id, swept.map_err(Error::from));
     }
 }

@@ -218,7 +218,12 @@ impl Membership {
     /// (flock(2)), which nobody misses: no other session asks to be alone.
     pub fn can_end(&self) -> bool {
         let alone = || self.session.relock(FlockArg::LockExclusiveNonblock);
-        matches!(self.part, Part::Found(_)) || alone().is_ok()
+        self.has_joined() || alone().is_ok()
+    }
+
+    /// Whether another session made the berth, which ends it.
+    pub fn has_joined(&self) -> bool {
+        matches!(self.part, Part::Found(_))
     }
 
     /// Waits until every other session of the berth has been cleaned up, and kills the init, which may take its time to go.

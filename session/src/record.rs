@@ -9,8 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use berth_protocol::service::MANAGER;
 use serde::{Deserialize, Serialize};
 
-use crate::regular::replace_file;
-use crate::regular::{entries, remove_if_there};
+use crate::regular::{entries, remove_if_there, replace_file};
 use crate::{Error, Result, Role, SessionId, read_file, sys};
 
 /// Where everything that lives no longer than the machine is up is kept.

@@ -1,11 +1,12 @@
 //! What the accounting file says of real logins, and what happens where it cannot be written.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::chown;
 use std::path::Path;
 
 use berth_tests::namespaces::PROGRAMS;
-use berth_tests::{Machine, Policy, eventually};
+use berth_tests::{Machine, Policy, Process, eventually};
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
 const FILE: &str = "/var/log/berth/sessions.jsonl";
@@ -237,6 +238,38 @@ fn who_made_a_shared_berth_is_on_record_before_the_others_in_it_end() {
         second.end();
         machine.assert_nothing_left(&before);
         assert_eq!(records().len(), count + 2);
+    });
+}
+
+#[test]
+fn who_made_a_shared_berth_does_not_wait_for_the_record_of_who_joined_it() {
+    Machine::run(|machine| {
+        fs::create_dir_all("/var/log").unwrap();
+        machine.policy(&Policy {
+            rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
+            ..Policy::with_namespaces("scope = \"user\", user = \"identity\", pid = true")
+        });
+        let before = machine.settled();
+        let count = records().len();
+        let mut first = machine.ssh_terminal("alice");
+        first.run("true");
+        let of_first = Process::keepers();
+        let (second, _) = machine.stay("alice");
+        let mut of_second = Process::keepers();
+        of_second.retain(|one| !of_first.contains(one));
+        first.send("exit");
+        first.wait();
+        wait_for_records(count + 1);
+        // As long as this is held, and for ten seconds at most, the second one's keeper waits.
+        let lock = File::open(format!("{FILE}.lock")).unwrap();
+        let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+        second.end();
+        assert!(eventually(|| Process::named("berth-init").is_empty()));
+        assert!(of_second[0].exists(), "it was waited for");
+        assert_eq!(records().len(), count + 1);
+        drop(lock);
+        wait_for_records(count + 2);
+        machine.assert_nothing_left(&before);
     });
 }
 

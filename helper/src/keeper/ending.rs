@@ -117,6 +117,9 @@ impl Keeper {
             self.line("end").field("error", error).error();
         }
         sweep_until_nothing_is_left(self.tree.as_ref(), self.record.uid, self.record.id);
+        if matches!(&self.berth, Berth::Shared(membership) if membership.has_joined()) {
+            self.berth = Berth::None; // Who made it waits for this.
+        }
         // After everything else: a disk that fails or hangs costs a record, and no clean-up.
         if !waits {
             self.tell_the_end(&end, &usage);

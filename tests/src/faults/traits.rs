@@ -59,6 +59,14 @@ impl Traits {
         differences.iter().all(is_one)
     }
 
+    /// Whether this is the other but for its private /tmp, which is there, and in memory.
+    pub fn has_its_tmp_in_memory(&self, other: &Traits) -> bool {
+        let has = |text| self.0.iter().any(|line| line.starts_with(text));
+        has("mount /tmp of /tmp ")
+            && has("mount /var/tmp of /var-tmp ")
+            && self.differ_by(other, &["mount /tmp ", "mount /var/tmp "])
+    }
+
     /// The lines of a login's account that came before its last one, as far as it came.
     pub fn said(account: &str) -> Traits {
         let whole = account.trim_end().rsplit_once('\n').map_or("", |it| it.0);

@@ -121,16 +121,19 @@ pub fn judge(
     let keeper_failed = fired.iter().any(|one| one.step.place == Place::Keeper);
     let says = |text: &str| login.says(text);
     let was_ended = was_killed(fired, Place::Keeper) || was_killed(fired, Place::Init);
+    // Without room for the private /tmp it is another, on purpose.
+    let is_inside = |traits: &Traits| {
+        *traits == good.inside
+            || says("private_tmp is 16M of memory") && traits.has_its_tmp_in_memory(&good.inside)
+    };
     match &login.traits {
         Some(traits)
-            if *traits == good.inside
-                && login.guards != good.guards
-                && !may_be_left_more(fired) =>
+            if is_inside(traits) && login.guards != good.guards && !may_be_left_more(fired) =>
         {
             let differences = login.guards.differences(&good.guards).join(", ");
             Err(format!("Berth's own processes: {differences}"))
         }
-        Some(traits) if *traits == good.inside => Ok(match login.ended_well {
+        Some(traits) if is_inside(traits) => Ok(match login.ended_well {
             true => Verdict::Whole,
             false => Verdict::Ended,
         }),
@@ -141,13 +144,6 @@ pub fn judge(
             }
             OnError::Allow => Ok(Verdict::WithoutBerth),
         },
-        // Without room for the private /tmp it is another, on purpose.
-        Some(traits)
-            if says("private_tmp is 16M of memory")
-                && traits.differ_by(&good.inside, &["mount /tmp ", "mount /var/tmp "]) =>
-        {
-            Ok(Verdict::Whole)
-        }
         // Nobody was left to move it back.
         Some(traits)
             if were_killed
