@@ -104,9 +104,11 @@ impl Plan<'_> {
     }
 
     fn tmp(&self) -> Result<Option<String>> {
-        if self.namespaces.private_tmp == PrivateTmp::Off {
-            return Ok(None);
-        }
+        let size = match self.namespaces.private_tmp {
+            PrivateTmp::Off => return Ok(None),
+            PrivateTmp::Tmpfs(bytes) => Some(bytes),
+            PrivateTmp::Disk => None,
+        };
         // Before anything covers the host's.
         let kept = self.kept()?;
         let labels = labels_of_tmp()?;
@@ -114,41 +116,21 @@ impl Plan<'_> {
             // One tmpfs for both, so that the size is the size of both together. It is mounted
             // where it will be covered in a moment, and stays reachable only through the binds.
             tmpfs(Path::new(TMP), &format!("size={bytes},mode=0755"))?;
-            self.bind_tmp(Path::new(TMP), &labels, &kept)
+            bind_tmp(Path::new(TMP), &labels, &kept)
         };
-        let on_disk = || self.bind_tmp(&make_private_tmp(self.id)?, &labels, &kept);
-        match self.namespaces.private_tmp {
-            PrivateTmp::Off => Ok(None),
-            PrivateTmp::Tmpfs(bytes) => in_memory(bytes).map(|()| None),
-            PrivateTmp::Disk => match on_disk() {
-                // Any user can fill the disk. To refuse the others would let that one keep them out, and to let them in
-                // without a berth would be a way out of their caps. What is bound of the disk by now is covered.
-                Err(error) if error.is_for_want_of_room() => {
-                    in_memory(WITHOUT_DISK)?;
-                    Ok(Some(without_disk(&error)))
-                }
-                made => made.map(|()| None),
-            },
+        if let Some(bytes) = size {
+            return in_memory(bytes).map(|()| None);
         }
-    }
-
-    /// Makes `tmp` and `var-tmp` below a folder, and binds them to /tmp and /var/tmp.
-    fn bind_tmp(&self, base: &Path, labels: &[Label; 2], kept: &[KeptName]) -> Result<()> {
-        for ((name, target), label) in [("var-tmp", VAR_TMP), ("tmp", TMP)].into_iter().zip(labels)
-        {
-            let folder = base.join(name);
-            fs::create_dir(&folder)
-                // By chmod, because the mode of mkdir is subject to the umask.
-                .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)))
-                .map_err(file("create the private /tmp", &folder))?;
-            label.put_on(&folder)?;
-            let source = folder.display().to_string();
-            mount_at(&source, Path::new(target), None, MsFlags::MS_BIND, "")?;
-            // A bind has the flags of the file system that it is from, which is not that of /tmp.
-            let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | SAFE;
-            mount_at("", Path::new(target), None, flags, "")?;
+        let on_disk = || bind_tmp(&make_private_tmp(self.id)?, &labels, &kept);
+        match on_disk() {
+            // Any user can fill the disk. To refuse the others would let that one keep them out, and to let them in
+            // without a berth would be a way out of their caps. What is bound of the disk by now is covered.
+            Err(error) if error.is_for_want_of_room() => {
+                in_memory(WITHOUT_DISK)?;
+                Ok(Some(without_disk(&error)))
+            }
+            made => made.map(|()| None),
         }
-        kept.iter().try_for_each(KeptName::bind)
     }
 
     /// Opens what `tmp_keep` names in the host's /tmp, before it is covered.
@@ -182,6 +164,24 @@ impl Plan<'_> {
         }
         Ok(kept)
     }
+}
+
+/// Makes `tmp` and `var-tmp` below a folder, and binds them to /tmp and /var/tmp.
+fn bind_tmp(base: &Path, labels: &[Label; 2], kept: &[KeptName]) -> Result<()> {
+    for ((name, target), label) in [("var-tmp", VAR_TMP), ("tmp", TMP)].into_iter().zip(labels) {
+        let folder = base.join(name);
+        fs::create_dir(&folder)
+            // By chmod, because the mode of mkdir is subject to the umask.
+            .and_then(|()| fs::set_permissions(&folder, fs::Permissions::from_mode(0o1777)))
+            .map_err(file("create the private /tmp", &folder))?;
+        label.put_on(&folder)?;
+        let source = folder.display().to_string();
+        mount_at(&source, Path::new(target), None, MsFlags::MS_BIND, "")?;
+        // A bind has the flags of the file system that it is from, which is not that of /tmp.
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | SAFE;
+        mount_at("", Path::new(target), None, flags, "")?;
+    }
+    kept.iter().try_for_each(KeptName::bind)
 }
 
 /// What the log says of a private /tmp that is in memory for want of room on the disk.

@@ -18,6 +18,15 @@ fn accounted(machine: &Machine, lines: &str) {
     machine.policy(&Policy::with_rest(&rest));
 }
 
+/// The same, with a berth that all logins of a user share.
+fn shared(machine: &Machine) {
+    fs::create_dir_all("/var/log").unwrap();
+    machine.policy(&Policy {
+        rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
+        ..Policy::with_namespaces("scope = \"user\", user = \"identity\", pid = true")
+    });
+}
+
 /// The lines of the file and of those that were set aside.
 fn records() -> Vec<String> {
     let Ok(entries) = fs::read_dir(Path::new(FILE).parent().unwrap()) else {
@@ -215,11 +224,7 @@ fn logins_that_end_at_once_are_each_on_record_once() {
 #[test]
 fn who_made_a_shared_berth_is_on_record_before_the_others_in_it_end() {
     Machine::run(|machine| {
-        fs::create_dir_all("/var/log").unwrap();
-        machine.policy(&Policy {
-            rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
-            ..Policy::with_namespaces("scope = \"user\", user = \"identity\", pid = true")
-        });
+        shared(machine);
         let before = machine.settled();
         let count = records().len();
         let id = machine.next_session().to_string();
@@ -244,11 +249,7 @@ fn who_made_a_shared_berth_is_on_record_before_the_others_in_it_end() {
 #[test]
 fn who_made_a_shared_berth_does_not_wait_for_the_record_of_who_joined_it() {
     Machine::run(|machine| {
-        fs::create_dir_all("/var/log").unwrap();
-        machine.policy(&Policy {
-            rest: format!("[accounting]\nfile = \"{FILE}\"\n"),
-            ..Policy::with_namespaces("scope = \"user\", user = \"identity\", pid = true")
-        });
+        shared(machine);
         let before = machine.settled();
         let count = records().len();
         let mut first = machine.ssh_terminal("alice");

@@ -113,6 +113,13 @@ fn an_account_phase_alone_leaves_nothing(machine: &Booted) {
     machine.assert_nothing_left(&before);
 }
 
+/// The lock on alice's folder, which her logins then wait for.
+fn alices_lock(machine: &Booted) -> Flock<std::fs::File> {
+    let folder = format!("/run/berth/users/{}", machine.uid("alice"));
+    let folder = std::fs::File::open(folder).expect("the user's folder");
+    Flock::lock(folder, FlockArg::LockExclusive).expect("the user's lock")
+}
+
 /// An application whose account phase has had caps set for a session that may come; it waits for a password.
 fn past_the_account_phase(machine: &Booted) -> Child {
     let mut application = Command::new("pamtester");
@@ -144,9 +151,7 @@ fn what_an_account_phase_leaves_is_taken_back_from_among_the_keepers_where_the_w
     machine.berth("sshd", &capped());
     let before = machine.settled();
     let mut application = past_the_account_phase(machine);
-    let folder = format!("/run/berth/users/{}", machine.uid("alice"));
-    let folder = std::fs::File::open(folder).expect("the user's folder");
-    let lock = Flock::lock(folder, FlockArg::LockExclusive).expect("the user's lock");
+    let lock = alices_lock(machine);
     let helpers = || Process::named("berth-helper").into_iter();
     let among_keepers = |one: &Process| one.cgroup().is_some_and(|it| it.contains("/keepers"));
     let worker = helpers().find(among_keepers).expect("the worker");
@@ -168,9 +173,7 @@ fn an_account_phase_leaves_no_process_although_its_users_lock_is_never_let_go(ma
     machine.berth("sshd", &capped());
     let before = machine.settled();
     let mut application = past_the_account_phase(machine);
-    let folder = format!("/run/berth/users/{}", machine.uid("alice"));
-    let folder = std::fs::File::open(folder).expect("the user's folder");
-    let lock = Flock::lock(folder, FlockArg::LockExclusive).expect("the user's lock");
+    let lock = alices_lock(machine);
     let has_ended = || Process::named("berth-helper").is_empty();
     drop(application.stdin.take());
     application.wait().expect("its end");
