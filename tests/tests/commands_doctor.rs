@@ -87,6 +87,12 @@ fn a_machine_that_is_well_is_said_to_be_and_each_broken_file_is_found() {
                 "mv /root/pam_berth.so /usr/lib/*/security/",
                 "FAIL  programs: pam_berth.so is in none",
             ),
+            // As a full disk leaves it.
+            (
+                "cd /usr/lib/*/security; mv pam_berth.so /root; head -c 200000 /root/pam_berth.so >pam_berth.so",
+                "mv /root/pam_berth.so /usr/lib/*/security/",
+                "FAIL  programs: pam_berth.so cannot be loaded: signal: 7 (SIGBUS)",
+            ),
             (
                 "LC_ALL=C sed -i 's/a message of Berth [0-9.]*/a message of Berth 9.9.9/' /usr/libexec/berth-helper",
                 "cp /berth/berth-helper /usr/libexec/",

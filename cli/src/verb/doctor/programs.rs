@@ -1,8 +1,9 @@
-//! The helper and the module: there, root's, with no privilege of their own; and whether the helper can be started.
+//! The helper and the module: there, root's, with no privilege of their own; and whether they can be started and loaded.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use berth_config::Places;
 use berth_protocol::{ANOTHER_VERSION, HELPER};
@@ -15,6 +16,9 @@ use crate::{helper, sys};
 const SECURITY: &str = "security";
 const LIBRARIES: [&str; 4] = ["/usr/lib64", "/usr/lib", "/lib64", "/lib"];
 
+/// What becomes of logins without the module.
+const NO_MODULE: &str = "is refused, root's too";
+
 pub fn check(world: &World) -> Vec<Finding> {
     let mut findings = Vec::new();
     let helper = world.path(HELPER);
@@ -22,7 +26,7 @@ pub fn check(world: &World) -> Vec<Finding> {
     findings.extend(sound(&helper, no_answer));
     let module = module(world);
     match &module {
-        Some(module) => findings.extend(sound(module, "is refused, root's too")),
+        Some(module) => findings.extend(sound(module, NO_MODULE)),
         None => findings.push(Finding::fail(
             "pam_berth.so is in none of PAM's folders",
             "install it again; a stack that names it lets nobody in",
@@ -32,6 +36,7 @@ pub fn check(world: &World) -> Vec<Finding> {
         // Another version may not know how to be asked.
         let wrong = of_two_versions(&helper, module, no_answer);
         findings.extend(wrong.or_else(|| does_not_start(&helper, no_answer)));
+        findings.extend(does_not_load(module));
     }
     if let (Some(module), []) = (module, &*findings) {
         let (helper, module) = (helper.display(), module.display());
@@ -109,20 +114,39 @@ fn sound(path: &Path, without: &str) -> Option<Finding> {
 /// Why the helper cannot be started: it lacks a library, or its file system forbids it, or it is another machine's. Logins
 /// meet that before anything counts them.
 fn does_not_start(helper: &Path, without: &str) -> Option<Finding> {
-    let why = match helper::command(helper).arg("--version").output() {
-        Ok(output) if output.status.success() => return None,
-        // The dynamic linker says why.
-        Ok(output) => match String::from_utf8_lossy(&output.stderr).lines().next() {
-            Some(said) => said.to_owned(),
-            None => output.status.to_string(),
-        },
-        Err(error) => error.to_string(),
-    };
+    let why = failure(helper::command(helper).arg("--version"))?;
     let shown = helper.display();
     Some(Finding::fail(
         format!("{shown} cannot be started: {why}: every login {without}"),
         "install one that was built for this system, where programs may be run (no noexec)",
     ))
+}
+
+/// Why PAM cannot load the module. Another program loads it here: one that was cut off by a full disk ends who does
+/// (SIGBUS).
+fn does_not_load(module: &Path) -> Option<Finding> {
+    let mut program = helper::command(Path::new("/bin/true"));
+    // All that it needs at once, as PAM does (ld.so(8)).
+    program.env("LD_PRELOAD", module).env("LD_BIND_NOW", "1");
+    let why = failure(&mut program)?;
+    let shown = module.display();
+    Some(Finding::fail(
+        format!("{shown} cannot be loaded: {why}: every login {NO_MODULE}"),
+        "install one that was built for this system; until then `berth pam disable`",
+    ))
+}
+
+/// What goes wrong when a program is run that prints nothing but by a mistake.
+fn failure(program: &mut Command) -> Option<String> {
+    let output = match program.output() {
+        Ok(output) => output,
+        Err(error) => return Some(error.to_string()),
+    };
+    // The dynamic linker says why, and may go on.
+    match String::from_utf8_lossy(&output.stderr).lines().next() {
+        Some(said) => Some(said.to_owned()),
+        None => (!output.status.success()).then(|| output.status.to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -133,23 +157,33 @@ mod tests {
     use super::super::world::tests::Fake;
     use super::*;
 
-    /// What is said of a machine with the module there, and with this for its helper.
-    fn told(module: &str, helper: &str) -> Vec<(Level, String)> {
-        let files = [("lib64/security/pam_permit.so", ""), (module, "")];
-        let fake = Fake::new("", &[], &files);
-        let path = fake.0.path(HELPER);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        symlink(helper, path).unwrap();
+    /// What is said of a machine with these for the module, there, and for its helper.
+    fn told(place: &str, module: &str, helper: &str) -> Vec<(Level, String)> {
+        let fake = Fake::new("", &[], &[("lib64/security/pam_permit.so", "")]);
+        for (file, place) in [(module, place), (helper, HELPER)] {
+            let path = fake.0.path(place);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            symlink(file, path).unwrap();
+        }
         fake.told(check)
+    }
+
+    /// A library that can be loaded: that of this program.
+    fn library() -> String {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let mut files = maps
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(5));
+        files.find(|file| file.contains("libc.so")).unwrap().into()
     }
 
     #[test]
     fn the_module_is_looked_for_beside_pams_own_alone() {
-        for (module, level) in [
+        for (place, level) in [
             ("lib64/security/pam_berth.so", Level::Ok),
             ("usr/lib64/security/pam_berth.so", Level::Fail),
         ] {
-            let told = told(module, "/bin/true");
+            let told = told(place, &library(), "/bin/true");
             assert!(
                 matches!(&*told, [(found, _)] if *found == level),
                 "{told:?}"
@@ -158,12 +192,18 @@ mod tests {
     }
 
     #[test]
-    fn a_helper_that_cannot_be_started_is_a_failure() {
-        for (helper, why) in [
-            ("/etc/passwd", "cannot be started: Permission denied"),
-            ("/bin/false", "cannot be started: exit status: 1"),
+    fn a_helper_that_cannot_be_started_and_a_module_that_cannot_be_loaded_are_failures() {
+        let library = library();
+        for (module, helper, why) in [
+            (
+                &*library,
+                "/etc/passwd",
+                "cannot be started: Permission denied",
+            ),
+            (&library, "/bin/false", "cannot be started: exit status: 1"),
+            ("/etc/passwd", "/bin/true", "cannot be loaded: ERROR: ld.so"),
         ] {
-            let told = told("lib64/security/pam_berth.so", helper);
+            let told = told("lib64/security/pam_berth.so", module, helper);
             let right = matches!(&*told, [(Level::Fail, text)] if text.contains(why));
             assert!(right, "{told:?}");
         }
