@@ -42,8 +42,8 @@ struct Turn {
 }
 
 impl Changing {
-    /// Waits until nobody else does. What is damaged is named, and begins anew. Nothing that can be put right (a mode, a disk, a
-    /// version) costs anybody their step.
+    /// Waits until nobody else does. What is damaged is named, and begins anew. Nothing that can be put right (a
+    /// mode, a disk, a version) costs anybody their step.
     fn begin() -> Result<Changing, Exit> {
         let places = Places::system();
         let path = places.tracks.with_extension("lock");

@@ -120,8 +120,8 @@ impl Plan<'_> {
         .fold(0, |all, flag| all | flag)
     }
 
-    /// Starts the init. It mounts while the caller does other things; [`Init::finish`] waits for it. `locked` is what the caller
-    /// holds the lock of.
+    /// Starts the init. It mounts while the caller does other things; [`Init::finish`] waits for it. `locked` is what
+    /// the caller holds the lock of.
     pub fn start(&self, locked: Option<&UserFolder>) -> Result<Init> {
         let (ours, theirs) = UnixStream::pair().map_err(|error| Error::Init(error.to_string()))?;
         match sys::clone(self.first_flags(), None).map_err(Error::Namespaces)? {

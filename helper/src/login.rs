@@ -62,7 +62,8 @@ fn answer(channel: Channel, leader: Pid, ahead: &mut Option<u32>) -> Result<()> 
     }
 }
 
-/// Step 1: what the policy says, and nothing where it leaves the login alone. A refusal and a failure are told, and are the end.
+/// Step 1: what the policy says, and nothing where it leaves the login alone. A refusal and a failure are told, and
+/// are the end.
 fn plan(
     channel: &Channel,
     request: &Request,

@@ -36,8 +36,8 @@ pub struct Speaker {
 }
 
 impl Speaker {
-    /// One whose child is among the keepers: whoever waits for all that is in their own cgroup, as systemd does at a unit's end,
-    /// waits for no terminal.
+    /// One whose child is among the keepers: whoever waits for all that is in their own cgroup, as systemd does at a
+    /// unit's end, waits for no terminal.
     pub fn among_keepers(tree: &Tree) -> Speaker {
         Speaker {
             child: None,

@@ -113,8 +113,8 @@ impl UserFolder {
         }
     }
 
-    /// Closes the lock's descriptor in a child that was made while it is held, and that never returns to where it ends: it would
-    /// hold the lock for as long as it lives, whatever becomes of its parent.
+    /// Closes the lock's descriptor in a child that was made while it is held, and that never returns to where it
+    /// ends: it would hold the lock for as long as it lives, whatever becomes of its parent.
     pub fn leave_to_the_parent(&self) -> Result<()> {
         let closed = close(self._lock.as_raw_fd());
         closed.map_err(|errno| Error::file("close", &self.path, errno))

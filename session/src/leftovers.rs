@@ -70,8 +70,8 @@ impl Leftover {
 
     /// Removes them, and says of each whether it is gone.
     pub fn remove_all(all: &[Leftover], tree: Option<&Tree>) -> Vec<Result<()>> {
-        // Ids begin anew at each boot, and to empty a /tmp takes its time: a login may have made one of that name by then. So all
-        // are put aside first, and the look after that sees who has made one that was.
+        // Ids begin anew at each boot, and to empty a /tmp takes its time: a login may have made one of that name by
+        // then. So all are put aside first, and the look after that sees who has made one that was.
         let aside = each_of(all.iter().cloned().map(Ok).collect(), Leftover::put_aside);
         each_of(aside, |one| one.remove(tree))
     }
@@ -142,9 +142,9 @@ fn each_of<T>(all: Vec<Result<Leftover>>, deed: impl Fn(Leftover) -> Result<T>) 
     all.into_iter().map(once_known).collect()
 }
 
-/// Somebody may have removed the records while sessions were on: these must not lose their cgroup and /tmp. So what has
-/// no record is a leftover only if every process of Berth's is known. One that is not: of root's processes, since users can give theirs
-/// any name.
+/// Somebody may have removed the records while sessions were on: these must not lose their cgroup and /tmp. So what
+/// has no record is a leftover only if every process of Berth's is known. One that is not: of root's processes, since
+/// users can give theirs any name.
 fn unknown_keeper() -> Result<Option<i32>> {
     let mut known = Vec::new();
     for id in Record::ids()? {

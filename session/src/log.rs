@@ -1,4 +1,5 @@
-//! Log lines, the helper's and of what admins do: syslog, facility AUTHPRIV, `key=value` in a fixed order; or journald, where each is a field.
+//! Log lines, the helper's and of what admins do: syslog, facility AUTHPRIV, `key=value` in a fixed order; or
+//! journald, where each is a field.
 
 use std::fmt::{self, Write};
 use std::io::BufWriter;
@@ -180,8 +181,8 @@ fn send(severity: Severity, message: &str) {
     };
 }
 
-/// Connects with the log daemon. One that hangs, or whose queue a user keeps full, may cost a line and a moment, never the end of
-/// a session: `syslog::unix` would wait for ever where it takes no connection.
+/// Connects with the log daemon. One that hangs, or whose queue a user keeps full, may cost a line and a moment,
+/// never the end of a session: `syslog::unix` would wait for ever where it takes no connection.
 fn daemon() -> nix::Result<LoggerBackend> {
     let connected = |kind| {
         let socket = socket(AddressFamily::Unix, kind, SockFlag::SOCK_CLOEXEC, None)?;

@@ -24,8 +24,8 @@ fn a_working_directory_that_becomes_a_link_leads_nowhere() {
             Policy::with_namespaces("pid = true, mount = true"),
         ] {
             machine.policy(&policy);
-            // The shell stays in the folder itself, whatever that is called. su goes back to it by the name that it had a moment
-            // before, which is a link's by then in every other login.
+            // The shell stays in the folder itself, whatever that is called. su goes back to it by the name that it
+            // had a moment before, which is a link's by then in every other login.
             let su = "strace -qq -o /dev/null -e trace=setns -e inject=setns:delay_enter=100000 su";
             let swap = machine.probe("swap /home/alice/own /home/alice/link");
             let said = machine.host(&format!(

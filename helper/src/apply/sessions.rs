@@ -17,8 +17,9 @@ pub struct Own<'r> {
 }
 
 impl Own<'_> {
-    /// Brings its cgroup up to date, once its user's are as `wanted`, by its own answer to a controller that is missing. Nothing is
-    /// told of one that has ended. For more than a look the caller holds the lock on the user's folder.
+    /// Brings its cgroup up to date, once its user's are as `wanted`, by its own answer to a controller that is
+    /// missing. Nothing is told of one that has ended. For more than a look the caller holds the lock on the user's
+    /// folder.
     pub fn bring(&self, tree: &Tree, wanted: &Wanted, how: How) -> Option<Applied> {
         if !self.group.exists() {
             return None;

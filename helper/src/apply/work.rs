@@ -73,8 +73,8 @@ impl<'a> Work<'a> {
         Ok(all)
     }
 
-    /// A user who logs in, and what they are in. Their lock is waited for as it was before in this login: nobody would bring these
-    /// caps later.
+    /// A user who logs in, and what they are in. Their lock is waited for as it was before in this login: nobody
+    /// would bring these caps later.
     pub fn around(&self, uid: u32) -> Result<Vec<Applied>> {
         self.patience.set(Duration::MAX);
         let mut all = self.user(uid);

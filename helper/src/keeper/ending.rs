@@ -67,8 +67,9 @@ impl Keeper {
         }
     }
 
-    /// Kills what is left, at once and with all that it forks meanwhile. An application that is to live on is spared for as long
-    /// as that takes: given up, what forks as fast as it is killed would go on without a record and without caps.
+    /// Kills what is left, at once and with all that it forks meanwhile. An application that is to live on is spared
+    /// for as long as that takes: given up, what forks as fast as it is killed would go on without a record and
+    /// without caps.
     fn kill(&mut self, group: &Group) {
         let begun = Instant::now();
         while self.leader_stays && self.is_populated(group) {
