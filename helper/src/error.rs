@@ -137,13 +137,14 @@ impl Error {
         Error::Policy(why.to_string())
     }
 
-    /// Whether a file could not be made for want of room, or because of a quota.
+    /// Whether a file could not be made for want of room, because of a quota, or because the file system is read-only, as the
+    /// kernel makes it after an error (`errors=remount-ro`).
     pub fn is_for_want_of_room(&self) -> bool {
         let Error::Session(berth_session::Error::File { source, .. }) = self else {
             return false;
         };
         let errno = source.raw_os_error().map(Errno::from_raw);
-        matches!(errno, Some(Errno::ENOSPC | Errno::EDQUOT))
+        matches!(errno, Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS))
     }
 }
 
@@ -214,6 +215,7 @@ mod tests {
         for (errno, is_full) in [
             (Errno::ENOSPC, true),
             (Errno::EDQUOT, true),
+            (Errno::EROFS, true),
             (Errno::EACCES, false),
         ] {
             let error = file("create", "/var/tmp")(errno.into());

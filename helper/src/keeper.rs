@@ -104,11 +104,12 @@ impl Keeper {
         }
         // From now on it does not count against max_sessions.
         self.record.state = State::Linger;
-        if let Err(error) = self.record.write() {
+        let written = self.record.write();
+        if let Err(error) = &written {
             self.line("linger").field("error", error).warning();
         }
         self.audit(&[Event::SessionEnd, Event::CredentialsDisposed]);
-        self.linger(&mut watch);
+        self.linger(&mut watch, written.is_ok());
         self.ask_to_end();
         self.end(begun, usage);
         // Last, because a user can hold it up.
@@ -198,8 +199,9 @@ impl Keeper {
         }
     }
 
-    /// Leaves what the login left running for as long as the policy lets it.
-    fn linger(&mut self, watch: &mut Option<Watch>) {
+    /// Leaves what the login left running for as long as the policy lets it. Its record, if it is not written, is as soon as
+    /// there is room.
+    fn linger(&mut self, watch: &mut Option<Watch>, mut is_written: bool) {
         let Some(group) = self.group.clone() else {
             return; // What cannot be counted cannot linger.
         };
@@ -216,6 +218,7 @@ impl Keeper {
             LOOK_UP
         };
         while self.is_populated(&group) {
+            is_written = is_written || self.record.write().is_ok();
             self.tell(watch);
             let until = match &self.berth {
                 Berth::Shared(membership) => match membership.all_logins_ended() {

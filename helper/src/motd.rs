@@ -10,8 +10,8 @@ use crate::mounts::WITHOUT_DISK;
 /// room is told that in any case.
 pub fn line(planned: &Planned, has_small_tmp: bool) -> Option<String> {
     let size = bytes_text(WITHOUT_DISK);
-    let small =
-        has_small_tmp.then(|| format!("the disk is full: /tmp and /var/tmp have {size} together"));
+    let small = has_small_tmp
+        .then(|| format!("the disk cannot be written: /tmp and /var/tmp have {size} together"));
     let caps = planned.berth.motd.then(|| parts(planned, "you have"));
     let parts: Vec<_> = small.into_iter().chain(caps.unwrap_or_default()).collect();
     (!parts.is_empty()).then(|| format!("berth: {}", parts.join("; ")))
@@ -108,7 +108,7 @@ mod tests {
             None
         );
         assert_eq!(line(&planned("motd = true\n"), false), None);
-        let small = "berth: the disk is full: /tmp and /var/tmp have 16M together";
+        let small = "berth: the disk cannot be written: /tmp and /var/tmp have 16M together";
         assert_eq!(line(&planned(caps), true).as_deref(), Some(small));
         assert_eq!(
             line(&planned(&format!("motd = true\n{caps}")), true),

@@ -32,6 +32,9 @@ fn well(machine: &Machine) {
     fs::write("/etc/ssh/sshd_config", "UsePAM yes\n").unwrap();
     // As systemd has it. This network namespace is the machine's own.
     fs::write("/proc/sys/net/ipv4/ping_group_range", "0 2147483647").unwrap();
+    // As a machine has it, and a container mostly not: there users can fill what Berth's records are in.
+    let of_its_own = "mkdir -p /run/berth && mount -t tmpfs -o mode=755 none /run/berth";
+    machine.host(of_its_own).ok();
     machine.berth("reload").ok();
     machine.berth(&format!("pam {STACKS}")).ok();
     // The last of the logins that it was tested with may still be ending.
@@ -86,6 +89,11 @@ fn a_machine_that_is_well_is_said_to_be_and_each_broken_file_is_found() {
                 "mv /usr/lib/*/security/pam_berth.so /root",
                 "mv /root/pam_berth.so /usr/lib/*/security/",
                 "FAIL  programs: pam_berth.so is in none",
+            ),
+            (
+                "chmod 777 /run/berth",
+                "chmod 755 /run/berth",
+                "WARN  room: users can fill the file system of /run/berth, in ",
             ),
             // As a full disk leaves it.
             (

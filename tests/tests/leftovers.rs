@@ -95,6 +95,30 @@ fn what_may_linger_for_ever_outlasts_other_logins_and_does_not_count_as_one() {
 }
 
 #[test]
+fn a_login_that_ended_without_room_to_write_that_counts_as_one_only_until_there_is_room() {
+    Machine::run(|machine| {
+        machine.policy(&Policy {
+            profile: "max_sessions = 1\nlogout = { linger = \"infinity\" }".into(),
+            ..Policy::with_namespaces(r#"scope = "user", pid = true, mount = true"#)
+        });
+        let of_its_own = "mkdir -p /run/berth && mount -t tmpfs -o size=64k none /run/berth";
+        machine.host(of_its_own).ok();
+        let before = machine.settled();
+        let (login, _) = machine.stay("alice");
+        machine.host("! cat /dev/zero >/run/berth/full").ok();
+        login.end();
+        machine.logged("No space left on device");
+        machine.ssh("alice", "true").refused();
+        machine.host("rm /run/berth/full").ok();
+        let lingers = || machine.berth("list").stdout.contains(" linger");
+        assert!(eventually(lingers), "{:?}", machine.berth("list"));
+        machine.ssh("alice", "true").ok();
+        machine.berth("kill alice --yes").ok();
+        machine.assert_nothing_left(&before);
+    });
+}
+
+#[test]
 fn what_may_linger_stays_as_long_as_the_policy_says() {
     Machine::run(|machine| {
         let before = machine.settled();

@@ -13,6 +13,7 @@ mod pam;
 mod policy;
 mod privileged;
 mod programs;
+mod room;
 mod rounds;
 mod services;
 mod sessions;
@@ -71,7 +72,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         tell("sessions", sessions::fix());
     }
     let world = World::here();
-    let checks: [(&str, Check); 16] = [
+    let checks: [(&str, Check); 17] = [
         ("kernel", kernel::check),
         ("confined", confined::check),
         ("cgroup", cgroup::check),
@@ -87,6 +88,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
         ("managers", managers::check),
         ("time", rounds::check),
         ("services", services::check),
+        ("room", room::check),
         ("sessions", sessions::check),
     ];
     for (topic, check) in checks {

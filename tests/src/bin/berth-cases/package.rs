@@ -294,6 +294,7 @@ fn a_purge_takes_nothing_from_who_is_logged_in(machine: &Booted) {
 fn a_removal_takes_the_caps_back_of_what_goes_on_without_a_session(machine: &Booted) {
     machine.berth("sshd", &capped(""));
     machine.settled();
+    let (bob, _) = machine.stay("bob");
     machine.host("loginctl enable-linger alice").ok();
     assert_eq!(machine.ssh("alice", "echo in").ok(), "in");
     let mark = format!("/run/berth/users/{}/goes-on", machine.uid("alice"));
@@ -303,4 +304,11 @@ fn a_removal_takes_the_caps_back_of_what_goes_on_without_a_session(machine: &Boo
         .host("sed -i /pam_berth/d /etc/pam.d/sshd && dpkg --remove berth")
         .ok();
     assert_eq!(machine.drop_ins("alice"), [""; 0]);
+    // Installed again while somebody is in, whose keeper's place no login has to start.
+    let install = format!("dpkg --install {}", machine.package().display());
+    machine.host(&install).ok();
+    let timer = machine.host("systemctl is-active berth-due.timer");
+    assert_eq!(timer.stdout.trim(), "active");
+    bob.end();
+    machine.install();
 }
