@@ -116,8 +116,9 @@ impl<'a> Opening<'a> {
         self.hand_over(channel, plan.flags())?;
         self.over = true;
         let group = place.as_ref().and_then(|(place, _)| place.group().cloned());
-        let mut missing = place.map_or_else(Vec::new, |(place, _)| place.missing());
-        missing.extend(self.less_tmp.take());
+        // First, as a long line is cut off at its end; what caps are missing each login says.
+        let mut missing: Vec<_> = self.less_tmp.take().into_iter().collect();
+        missing.extend(place.into_iter().flat_map(|(place, _)| place.missing()));
         Ok(Opened {
             group,
             berth: std::mem::replace(&mut self.berth, Berth::None),
