@@ -287,8 +287,8 @@ mod tests {
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
 
+    use nix::sys::signal::Signal;
     use nix::sys::wait::{WaitStatus, waitpid};
-
     use nix::unistd::Pid;
 
     use super::*;
@@ -330,6 +330,25 @@ mod tests {
         application.kill().unwrap();
         application.wait().unwrap();
         assert!(keeper.is_populated(&folder.group()));
+    }
+
+    /// Its user can have logind stop it, which is asked for no password.
+    #[test]
+    fn an_application_that_is_stopped_goes_on_to_its_end_where_the_rest_does_not_end() {
+        let mut stopped = Command::new("sh");
+        let mut stopped = stopped.args(["-c", "kill -STOP $$"]).spawn().unwrap();
+        // It is said to be in there, and never to end.
+        let folder = Folder::with(&[("cgroup.events", "populated 1\n")]);
+        folder.write("cgroup.procs", format!("{}\n1\n", stopped.id()));
+        let mut keeper = keeper("stopped", &stopped, &folder, Channel::pair().unwrap().0);
+        let end = keeper.leaders_end.try_clone().unwrap();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(20));
+            sys::pidfd_kill(end.as_fd(), Signal::SIGKILL)
+        });
+        keeper.kill(&folder.group(), Duration::ZERO);
+        let status = stopped.wait().unwrap();
+        assert!(status.success() && !keeper.leader_stays, "{status}");
     }
 
     #[test]

@@ -100,9 +100,9 @@ impl<'a> Opening<'a> {
             (0, _) | (_, Scope::User) => None,
             (_, Scope::Session) => Some(plan.start(None)?),
         };
-        clean_up_after_the_dead(self.planned.login.uid);
+        clean_up_after_the_dead(self.planned.login.uid, channel);
         let mut record = self.record()?;
-        let folder = UserFolder::lock(self.planned.login.uid)?;
+        let folder = lock(self.planned.login.uid, channel)?;
         let mut place = self.take_place(&folder, &mut record)?;
         self.enter_namespaces(&plan, own, folder, &mut record)?;
         self.take_the_application_in(channel, place.as_mut())?;
@@ -396,6 +396,25 @@ fn has_hung_up(channel: &Channel) -> bool {
     poll(&mut fds, PollTimeout::ZERO) != Ok(0)
 }
 
+/// The user's lock, for which a login waits as long as its module does. Not longer: where it is never let go, each login that
+/// is killed meanwhile would leave this process.
+fn lock(uid: u32, channel: &Channel) -> berth_session::Result<UserFolder> {
+    loop {
+        let patience = match has_hung_up(channel) {
+            true => Duration::ZERO,
+            false => UserFolder::PATIENCE,
+        };
+        match UserFolder::lock_until(uid, Instant::now() + patience) {
+            // Told now: with the module's patience this process may end.
+            Err(error @ berth_session::Error::Held { .. }) if !patience.is_zero() => {
+                let line = Line::new("lock").field("uid", uid);
+                line.field("error", error).warning();
+            }
+            locked => return locked,
+        }
+    }
+}
+
 fn report(id: SessionId, result: Result<()>) {
     if let Err(error) = result {
         Line::new("sweep")
@@ -411,8 +430,8 @@ const CLEANING_UP: Duration = Duration::from_secs(3);
 
 /// Removes what this user's earlier sessions left, if keeper and standby were both killed. They may have had a cgroup where
 /// this one gets none.
-fn clean_up_after_the_dead(uid: u32) {
-    let abandoned = UserFolder::lock(uid).and_then(|folder| {
+fn clean_up_after_the_dead(uid: u32, channel: &Channel) {
+    let abandoned = lock(uid, channel).and_then(|folder| {
         let mut sessions = folder.sessions()?;
         // A record may have been removed because it could not be read. Under the lock: a login that comes just now must not
         // take the look for somebody who ends the berth.

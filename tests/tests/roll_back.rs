@@ -1,10 +1,11 @@
 //! A helper that hangs or is killed in the middle of a login, and a join that fails: all of the session is
 //! rolled back, and the login ends or goes on, unharmed, as the policy says.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use berth_tests::{Machine, Output, Policy, Process, Snapshot, Stack, eventually};
+use berth_tests::{Machine, Output, Policy, Process, Snapshot, Stack, becomes, eventually};
 use nix::fcntl::{Flock, FlockArg};
 
 /// Where it happens to the worker, or to the init that it waits for, and the call after which it does.
@@ -134,6 +135,18 @@ fn a_join_that_fails_leaves_nothing() {
     });
 }
 
+/// Whether a helper has a user's folder open, as it does for its lock.
+fn is_locking(machine: &Machine, user: &str) -> bool {
+    let folder = format!("/run/berth/users/{}", machine.uid(user));
+    let mut helpers = Process::named("berth-helper").into_iter();
+    helpers.any(|one| {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", one.0));
+        let open = open.into_iter().flatten().flatten();
+        let mut open = open.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        open.any(|path| path == Path::new(&folder))
+    })
+}
+
 /// Its helper is still in the session that ends, and is signalled with all that is in there.
 #[test]
 fn su_in_a_session_that_ends_before_its_own_is_open_leaves_nothing() {
@@ -149,12 +162,7 @@ fn su_in_a_session_that_ends_before_its_own_is_open_leaves_nothing() {
         let su = || Process::named("su").into_iter().next();
         assert!(eventually(|| su().is_some()));
         let su = su().unwrap();
-        let is_waiting = || {
-            std::fs::read_to_string("/proc/locks")
-                .unwrap()
-                .contains("->")
-        };
-        assert!(eventually(is_waiting));
+        assert!(eventually(|| is_locking(machine, "bob")));
         su.signal(nix::sys::signal::Signal::SIGSTOP);
         let first = su.cgroup();
         drop(lock);
@@ -182,11 +190,7 @@ fn a_failed_login_whose_users_lock_is_held_leaves_nothing_once_that_is_free() {
             let mut su = Command::new("su");
             su.args(["alice", "-c", "true"]).stdin(Stdio::null());
             let mut su = su.spawn().unwrap();
-            let is_waiting = || {
-                let locks = std::fs::read_to_string("/proc/locks").unwrap();
-                locks.contains("->")
-            };
-            assert!(eventually(is_waiting));
+            assert!(eventually(|| is_locking(machine, "alice")));
             let login = Process(su.id() as i32);
             login.signal(nix::sys::signal::Signal::SIGSTOP);
             let outside = login.cgroup();
@@ -208,5 +212,31 @@ fn a_failed_login_whose_users_lock_is_held_leaves_nothing_once_that_is_free() {
             su.wait().unwrap();
             machine.assert_nothing_left(&before);
         }
+    });
+}
+
+/// With nobody left to give its helper up.
+#[test]
+fn a_login_that_is_killed_while_its_users_lock_is_held_leaves_no_process() {
+    Machine::run(|machine| {
+        machine.policy(&Policy::default());
+        let before = machine.settled();
+        let path = format!("/run/berth/users/{}", machine.uid("alice"));
+        std::fs::create_dir(&path).unwrap();
+        let folder = std::fs::File::open(&path).unwrap();
+        let held = Flock::lock(folder, FlockArg::LockExclusive).unwrap();
+        let mut su = Command::new("su");
+        su.args(["alice", "-c", "true"]).stdin(Stdio::null());
+        let mut su = su.spawn().unwrap();
+        assert!(eventually(|| is_locking(machine, "alice")));
+        su.kill().unwrap();
+        su.wait().unwrap();
+        for name in ["berth-helper", "berth-init"] {
+            becomes(|| Process::named(name), [Process(0); 0]);
+        }
+        machine.logged("lock uid=");
+        drop(held);
+        std::fs::remove_dir(&path).unwrap();
+        machine.assert_nothing_left(&before);
     });
 }

@@ -30,6 +30,7 @@ berth_tests::cases_of_debians! {
     a_manager_that_restarts_beside_its_users_pool_is_said_to_be_in_none
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     what_goes_on_beside_an_application_that_stays_is_ended
+    a_scope_that_its_user_calls_as_logind_does_is_no_session
     a_systemd_that_reloads_for_some_seconds_keeps_nobody_out
     quick_logins_by_ssh_are_all_in_their_users_slice_and_leave_no_unit
     a_service_manager_can_be_asked_from_a_berth_unless_it_is_hidden

@@ -70,12 +70,16 @@ impl Keeper {
     /// Kills what is left, at once and with all that it forks meanwhile. An application that is to live on is spared
     /// for as long as that takes: given up, what forks as fast as it is killed would go on without a record and
     /// without caps.
-    fn kill(&mut self, group: &Group) {
+    pub(super) fn kill(&mut self, group: &Group, without_a_pause: Duration) {
         let begun = Instant::now();
         while self.leader_stays && self.is_populated(group) {
             self.signal(group, &[Signal::SIGKILL]);
-            let is_late = begun.elapsed() > KILLING;
-            // But not for ever where an ordinary user has started it (su), who can also stop it.
+            let is_late = begun.elapsed() > without_a_pause;
+            if is_late {
+                // Its user can have logind stop root's, too: it goes on to its end.
+                let _ = sys::pidfd_kill(self.leaders_end.as_fd(), Signal::SIGCONT); // it may have ended
+            }
+            // But not for ever where an ordinary user has started it (su), who can stop it again and again.
             self.leader_stays =
                 !self.leader_ends_within(0) && (!is_late || self.leader.was_started_by_root());
             std::thread::sleep(Duration::from_millis(if is_late { 50 } else { 1 }));
@@ -95,7 +99,7 @@ impl Keeper {
     /// Ends the berth, removes every trace, and tells what the session has used.
     pub(super) fn end(mut self, begun: Instant, early: Usage) {
         if let Some(group) = self.group.clone().filter(|group| self.is_populated(group)) {
-            self.kill(&group);
+            self.kill(&group, KILLING);
         }
         if self.leader_stays {
             // Without a record the sweep kills nothing.

@@ -1,10 +1,9 @@
 //! Where an application is before Berth takes it anywhere.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use berth_session::{Group, Tree};
+use berth_session::{Group, Tree, read_file};
 
 use crate::error::{Result, file};
 use crate::leader::Leader;
@@ -29,8 +28,9 @@ pub fn here(tree: &Tree, own: &Group, leader: &Leader) -> Result<Here> {
     let group = tree.of_process(pid)?;
     let group = group.filter(|group| group.is_within(own));
     let is_its_session = match &group {
-        Some(group) => is_session_of(group, pid)?,
-        None => false,
+        // Further down users call their own units as they like, also as logind calls its scope for somebody else.
+        Some(group) if group.parent().as_ref() == Some(own) => is_session_of(group, pid)?,
+        _ => false,
     };
     Ok(match group {
         Some(group) if is_its_session => Here::InItsSession(group),
@@ -51,10 +51,12 @@ fn is_session_of(group: &Group, pid: i32) -> Result<bool> {
     };
     // As sd_session_get_leader(3) reads it.
     let path = Path::new("/run/systemd/sessions").join(id);
-    let session = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+    // Not what only has the name of one: who reads a session's FIFO, ID.ref, waits until it ends.
+    let session = match read_file(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         session => session.map_err(file("read", path))?,
     };
+    let session = String::from_utf8_lossy(&session);
     let leader = session
         .lines()
         .find_map(|line| line.strip_prefix("LEADER="));

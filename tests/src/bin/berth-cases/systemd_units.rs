@@ -27,6 +27,7 @@ pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
     a_systemd_that_does_not_answer_costs_a_moment
     a_login_without_a_network_is_one_to_logind_and_ends_like_any_other
     what_goes_on_beside_an_application_that_stays_is_ended
+    a_scope_that_its_user_calls_as_logind_does_is_no_session
     a_systemd_that_reloads_for_some_seconds_keeps_nobody_out
     quick_logins_by_ssh_are_all_in_their_users_slice_and_leave_no_unit
 };
@@ -144,6 +145,57 @@ fn su_in_a_session_is_in_its_users_slice(machine: &Booted) {
     }
     assert!(eventually(|| !inside.exists()));
     login.end();
+    machine.assert_nothing_left(&before);
+}
+
+/// Users' own managers call units as they like: also as the FIFO that logind has beside each session's file, and as a session
+/// of somebody else's, whose leader had the PID that a login of theirs has now.
+fn a_scope_that_its_user_calls_as_logind_does_is_no_session(machine: &Booted) {
+    // Without pam_systemd, which may make it a session (257).
+    let stack =
+        ["auth", "account", "session"].map(|kind| format!("{kind} required pam_permit.so\n"));
+    fs::write("/etc/pam.d/su", stack.concat()).expect("su's stack");
+    machine.berth("su", &Policy::default());
+    let before = machine.settled();
+    let (hers, sleep) = machine.stay("alice");
+    let (his, victim) = machine.stay("bob");
+    let session = |process: Process| {
+        let cgroup = process.cgroup().expect("a cgroup");
+        let (_, id) = cgroup.rsplit_once("/session-").expect("logind's scope");
+        id.trim_end_matches(".scope").to_owned()
+    };
+    let his_id = session(victim);
+    for id in [his_id.clone(), format!("{}.ref", session(sleep))] {
+        let su = format!(
+            "until test -e go; do timeout 0.1 tail -f /dev/null; done; rm -f go
+             exec systemd-run --user --scope --unit=session-{id}.scope su alice -c 'exec sleep 1000'"
+        );
+        let (login, leader) = machine.background("alice", &su, "sh");
+        let file = format!("/run/systemd/sessions/{his_id}");
+        machine
+            .host(&format!("sed -i s/^LEADER=.*/LEADER={}/ {file}", leader.0))
+            .ok();
+        fs::write("/home/alice/go", "").expect("a file");
+        let inside = || {
+            let all = Process::named("sleep").into_iter();
+            let mut all = all.filter(|one| one.uid() == Some(machine.uid("alice")));
+            all.find(|one| *one != sleep)
+        };
+        assert!(eventually(|| inside().is_some()), "{id}: no login");
+        let cgroup = inside().and_then(Process::cgroup).expect("a cgroup");
+        let scope = format!("{}/berth-", machine.slice("alice"));
+        assert!(cgroup.starts_with(&scope), "{id}: {cgroup}");
+        // Nobody holds her lock.
+        machine.host("su alice -c true && berth apply").ok();
+        machine.host("berth kill --yes alice").ok();
+        assert!(victim.exists());
+        login.end();
+    }
+    hers.end();
+    his.end();
+    // Without a berth a command outlives its connection.
+    sleep.kill();
+    victim.kill();
     machine.assert_nothing_left(&before);
 }
 
