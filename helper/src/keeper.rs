@@ -307,7 +307,7 @@ mod tests {
         Keeper {
             tree: Some(folder.tree(Backend::Systemd)),
             record: serde_json::from_value(record).unwrap(),
-            leader: Leader::of(pid, None).unwrap(),
+            leader: Leader::of(pid, None, |_| false).unwrap(),
             leaders_end: sys::pidfd_open(pid).unwrap(),
             executable: String::new(),
             channel,

@@ -21,13 +21,13 @@ use crate::{strangers, sys};
 pub struct Leader {
     role: Role,
     origin: Option<Group>,
-    /// Its oom_score_adj, where that protects it from the OOM killer.
+    /// Its oom_score_adj, where the session lowers the protection from the OOM killer that it is.
     oom_protection: Option<String>,
 }
 
 impl Leader {
-    /// Looks at the process, before anything is changed.
-    pub fn of(pid: Pid, tree: Option<&Tree>) -> Result<Leader> {
+    /// Looks at the process, before anything is changed; and whether its oom_score_adj is one that the session lowers.
+    pub fn of(pid: Pid, tree: Option<&Tree>, is_lowered: impl Fn(&str) -> bool) -> Result<Leader> {
         let role = Role::of(pid.as_raw()).ok_or_else(|| ended(pid.as_raw()))?;
         let score = oom_score_adj(role);
         let score = kernel_text(&score).map_err(file("read", &score))?;
@@ -35,7 +35,7 @@ impl Leader {
         Ok(Leader {
             role,
             origin: origin.flatten(),
-            oom_protection: score.starts_with('-').then(|| score.trim().into()),
+            oom_protection: Some(score.trim().into()).filter(|score: &String| is_lowered(score)),
         })
     }
 

@@ -194,7 +194,7 @@ fn open(
     begun: Instant,
 ) -> Result<()> {
     let failed = |error| fail(&channel, request, planned.berth.on_error, &error);
-    let prepared = match Prepared::new(&planned, tree, leader) {
+    let prepared = match Prepared::new(&planned, request.join, tree, leader) {
         Ok(prepared) => prepared,
         Err(error) => return failed(error),
     };

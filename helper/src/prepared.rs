@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use berth_config::Login;
 use berth_config::outcome::{CgroupPlace, UserNamespace};
+use berth_protocol::JoinAbility;
 use berth_session::{Backend, Record, SessionId, Tree, kernel_text};
 use nix::unistd::Pid;
 
@@ -34,6 +35,7 @@ impl Prepared {
     /// Looks at all that can be refused or worked out without a trace.
     pub fn new(
         planned: &Planned,
+        join: JoinAbility,
         tree: berth_session::Result<Tree>,
         leader: Pid,
     ) -> Result<Prepared> {
@@ -56,7 +58,13 @@ impl Prepared {
         };
         let leaders_end = sys::pidfd_open(leader)
             .map_err(system(format!("watch the login, process {leader}")))?;
-        let leader = Leader::of(leader, tree.as_ref())?;
+        // Of a unit with `PAMName=` it is its admin's word, but for the one under which no cap of memory holds.
+        let is_lowered = |score: &str| match join {
+            _ if !berth.enforce => false,
+            JoinAbility::Service => score == "-1000",
+            _ => score.starts_with('-'),
+        };
+        let leader = Leader::of(leader, tree.as_ref(), is_lowered)?;
         let owner = idmap::owner(planned.owner_uid_base, uid)?;
         let maps = maps(planned, &leader)?;
         Record::prepare()?;

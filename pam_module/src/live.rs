@@ -1,7 +1,6 @@
 //! The real world, for the trait in `host`.
 
 use std::ffi::OsStr;
-use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -89,7 +88,7 @@ impl Host for Live<'_> {
         // sshd collects what it is told, and shows it before the first prompt. Others (su) print it where the
         // program that they start prints.
         let service = self.application.item(Item::Service);
-        if service.is_ok_and(|service| service == b"sshd") || std::io::stdout().is_terminal() {
+        if service.is_ok_and(|service| service == b"sshd") || join::prints_on_a_terminal() {
             let line = escaped(line, Lines::One, LONGEST_MESSAGE);
             self.application.tell(Style::Info, &line);
         }

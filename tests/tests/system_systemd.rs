@@ -58,6 +58,7 @@ berth_tests::cases_of_debians! {
     a_home_that_is_mounted_when_it_is_looked_into_appears_in_the_berth
     homes_that_root_may_not_look_into_are_used_through_every_door
     an_admin_gets_all_the_way_out_by_sudo
+    a_unit_with_a_pam_name_keeps_its_oom_score_unless_no_cap_would_hold_under_it
     a_frozen_user_stands_and_goes_on_under_systemd
     a_frozen_pool_stands_and_can_be_killed_under_systemd
     what_waits_for_a_disk_is_named_and_thawed_under_systemd

@@ -42,6 +42,13 @@ pub fn privilege() -> Privilege {
     }
 }
 
+/// Whether the standard output is a terminal. std's `stdout` would make a buffer for it, which stays when the module is
+/// unloaded.
+pub fn prints_on_a_terminal() -> bool {
+    // SAFETY: touches no memory of this process's.
+    unsafe { libc::isatty(1) == 1 }
+}
+
 /// Opens the namespaces of these kinds that the process is in.
 pub fn home(namespaces: i32) -> Result<Home, Errno> {
     let mut home = Home::default();

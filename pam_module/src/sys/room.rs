@@ -2,6 +2,9 @@
 //! started it: a limit of five descriptors must not make the module fail, which `on_error = "allow"` would let
 //! pass as a login without a berth.
 
+use std::fs::{Metadata, metadata};
+use std::os::unix::fs::MetadataExt;
+
 use super::join::{rlimit, set_rlimit};
 
 /// The most that there can be (fs.nr_open), unless somebody has changed it: the application may have more descriptors
@@ -16,9 +19,15 @@ const FEW: u64 = 32;
 pub struct Room(Vec<(u32, u64, u64)>);
 
 impl Room {
-    /// Raises what limits the module's own work, as far as that is allowed.
+    /// Raises what limits the module's own work, as far as that is allowed. Not where there are other threads: the limits
+    /// are theirs, too, what they start would inherit them, and of two calls at once one would keep what the other has
+    /// raised. Where they cannot be counted the application has joined, so that there are none.
     pub fn make() -> Room {
         let mut before = Vec::new();
+        let has_others = |tasks: Metadata| tasks.nlink() > 3; // two, and one for each thread: no descriptor is needed
+        if metadata("/proc/self/task").is_ok_and(has_others) {
+            return Room(before);
+        }
         for (resource, most, more) in [
             (libc::RLIMIT_NOFILE, DESCRIPTORS, FEW),
             (libc::RLIMIT_AS, libc::RLIM_INFINITY, 0),
@@ -68,6 +77,15 @@ mod tests {
         OF.map(|resource| getrlimit(resource).unwrap())
     }
 
+    /// Tight ones from here on.
+    fn tightened() -> [(u64, u64); 3] {
+        let tight = [(5, 300), (1 << 40, 1 << 41), (1 << 40, 1 << 41)];
+        for (resource, (soft, hard)) in OF.into_iter().zip(tight) {
+            setrlimit(resource, soft, hard).unwrap();
+        }
+        tight
+    }
+
     /// How many more can be opened, of a few.
     fn descriptors() -> usize {
         let open = std::iter::repeat_with(|| File::open("/dev/null"));
@@ -76,12 +94,19 @@ mod tests {
     }
 
     #[test]
+    fn where_there_are_other_threads_no_limit_is_touched() {
+        alone(|| {
+            let before = tightened();
+            let _other = std::thread::spawn(std::thread::park);
+            let _room = Room::make();
+            assert_eq!(limits(), before);
+        });
+    }
+
+    #[test]
     fn under_tight_limits_there_is_room_for_a_while() {
         alone(|| {
-            let before = [(5, 300), (1 << 40, 1 << 41), (1 << 40, 1 << 41)];
-            for (resource, (soft, hard)) in OF.into_iter().zip(before) {
-                setrlimit(resource, soft, hard).unwrap();
-            }
+            let before = tightened();
             assert!(descriptors() < 5);
             let room = Room::make();
             assert_eq!(descriptors(), 200);

@@ -78,6 +78,9 @@ fn memory_max_holds_under_a_daemon_that_cannot_be_killed(machine: &mut Machine) 
         let said = machine.through(door, "alice", &command);
         assert!(!said.contains("ate"), "{door:?}: {said}");
     }
+    machine.policy(&Policy::with_profile("enforce = false"));
+    let score = machine.through(Door::Su, "alice", "cat /proc/self/oom_score_adj");
+    assert_eq!(score, "-1000", "what is not enforced changes nothing");
 }
 
 fn an_application_that_outlives_a_failed_login_has_its_oom_protection_back(machine: &mut Machine) {

@@ -9,6 +9,7 @@ use super::BootedCase;
 
 pub const CASES: &[BootedCase] = cases! {
     an_admin_gets_all_the_way_out_by_sudo
+    a_unit_with_a_pam_name_keeps_its_oom_score_unless_no_cap_would_hold_under_it
 };
 
 pub const CASES_WITHOUT_CONTROLLERS: &[BootedCase] = cases! {
@@ -170,6 +171,17 @@ fn a_unit_with_a_pam_name_is_in_its_users_slice(machine: &Booted) {
     fs::write("/etc/berth/policy.toml", denied).expect("the policy");
     let run = "systemd-run --quiet --wait --property User=alice --property PAMName=berth-web true";
     assert_eq!(machine.host(run).status.code(), Some(224));
+}
+
+fn a_unit_with_a_pam_name_keeps_its_oom_score_unless_no_cap_would_hold_under_it(machine: &Booted) {
+    machine.berth("login", &policy());
+    let unit = "--wait --pipe --property User=alice --property PAMName=login";
+    for (asked, got) in [("-500", "-500"), ("-1000", "0")] {
+        let score = format!(
+            "systemd-run --quiet {unit} --property OOMScoreAdjust={asked} cat /proc/self/oom_score_adj"
+        );
+        assert_eq!(machine.host(&score).ok(), got, "{asked}");
+    }
 }
 
 fn jobs_and_su_in_a_session_are_in_berths_in_scopes_of_berths(machine: &Booted) {
