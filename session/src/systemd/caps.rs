@@ -168,8 +168,8 @@ pub fn goes_on(uid: u32) -> bool {
     folder.join(GOES_ON).exists()
 }
 
-/// Takes the caps of all users together back, if nobody is logged in. The caller holds nobody's lock.
-fn take_back_everyones(tree: &Tree) -> Result<()> {
+/// Takes the caps of all users together back, if nobody is logged in. The caller holds no user's lock.
+pub fn take_back_everyones(tree: &Tree) -> Result<()> {
     if !is_there(&Path::new(USERS).join(EVERYONE))? || !UserFolder::are_all_gone()? {
         return Ok(());
     }
