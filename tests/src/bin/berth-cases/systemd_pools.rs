@@ -139,8 +139,22 @@ fn who_is_logged_in_stays_out_of_a_new_pool(machine: &Booted) {
     let cgroup = process.cgroup().expect("a cgroup");
     assert!(!cgroup.contains("pool"), "{cgroup}");
     machine.logged("earlier sessions are in no pool");
+    // As where a slice has gone between a login's look at it and what that asked for.
+    let slices = [POOL, &user_slice(machine, "bob")].map(|path| {
+        let (_, slice) = path.rsplit_once('/').expect("a path");
+        format!("'{slice}'")
+    });
+    let set = format!(
+        "for slice in {}; do systemctl set-property --runtime $slice MemoryHigh=1G; done",
+        slices.join(" ")
+    );
+    machine.host(&set).ok();
     let (bob, process) = machine.stay("bob");
     assert_in_pool(machine, "bob", process);
+    for slice in slices {
+        let high = machine.host(&format!("systemctl show --value -p MemoryHigh {slice}"));
+        assert_eq!(high.ok(), "infinity", "{slice}");
+    }
     for login in [first, second, bob] {
         login.end();
     }
