@@ -359,6 +359,7 @@ fn everyone_together_is_capped_while_anybody_is_in(machine: &Booted) {
     let folder = Path::new("/run/berth/users/4242");
     std::fs::create_dir(folder).expect("a folder");
     bob.end();
+    machine.assert_caps_taken_back("bob");
     becomes(|| Process::named("berth-helper").len(), 0);
     std::fs::remove_dir(folder).expect("no folder");
     assert_eq!(of_all("memory.max"), "94371840");
