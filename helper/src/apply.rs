@@ -8,7 +8,7 @@ mod work;
 
 use std::time::Duration;
 
-use berth_session::{Applied, Line, Tree, UserFolder, Whose};
+use berth_session::{Applied, Backend, Line, Tree, UserFolder, Whose, systemd};
 
 use crate::basis::{Basis, Source};
 use crate::error::Result;
@@ -78,7 +78,14 @@ fn everything(arguments: &Arguments) -> Result<Vec<Applied>> {
         return round();
     }
     let one_at_a_time = UserFolder::lock_applying()?;
-    let done = rounds(|| source.basis(), round);
+    let mut done = rounds(|| source.basis(), round);
+    if tree.backend() == Backend::Systemd {
+        // The last logout may have come before everyone's caps were set, or have seen a user's folder that was made here.
+        let taken_back = systemd::take_back_everyones(&tree);
+        if let (Ok(told), Err(error)) = (&mut done, taken_back) {
+            told.push(Applied::to(Whose::Everyone).failed(error));
+        }
+    }
     one_at_a_time.remove_if_empty()?;
     done
 }

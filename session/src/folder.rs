@@ -67,9 +67,11 @@ impl UserFolder {
         UserFolder::lock_path(Path::new(USERS).join(EVERYONE), None)
     }
 
-    /// Waits until nobody else brings the caps of all users up to date. Who holds this lock may wait for any other.
+    /// Waits until nobody else brings the caps of all users up to date, for longer than that takes; but one that was stopped,
+    /// or waits for a directory of users, does not hold up all others. Who holds this lock may wait for any other.
     pub fn lock_applying() -> Result<UserFolder> {
-        UserFolder::lock_path(Path::new(USERS).join(APPLYING), None)
+        let until = Instant::now() + Duration::from_secs(60);
+        UserFolder::lock_path(Path::new(USERS).join(APPLYING), Some(until))
     }
 
     fn lock_path(path: PathBuf, until: Option<Instant>) -> Result<UserFolder> {

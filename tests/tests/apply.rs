@@ -1,5 +1,6 @@
 //! Who may have caps changed. What comes of it is looked at where there are controllers (berth-cases/apply.rs).
 
+use std::fmt::Display;
 use std::fs;
 use std::process::{Command, Stdio};
 
@@ -317,22 +318,37 @@ fn who_writes_on_a_users_terminal_is_among_the_keepers_and_not_where_apply_is() 
     });
 }
 
-/// As a helper that is stopped holds it, or one that waits for a disk.
+/// Holds the lock of a folder, as a helper that is stopped does, or one that waits for a disk.
+fn hold(folder: impl Display) -> Background {
+    let hold = format!("flock --no-fork /run/berth/users/{folder} sh -c");
+    let mut hold: Vec<&str> = hold.split(' ').collect();
+    hold.push("echo held; exec sleep 120");
+    let mut flock = Command::new(hold[0]);
+    flock.args(&hold[1..]).stdout(Stdio::piped());
+    let mut holder = Background(flock.spawn().unwrap());
+    assert_eq!(holder.line(), "held");
+    holder
+}
+
+/// It takes a minute, which is how long it waits.
+#[test]
+fn an_apply_that_was_stopped_is_named_to_the_next_and_not_waited_for_without_end() {
+    Machine::run(|machine| {
+        machine.host("mkdir -p /run/berth/users/applying").ok();
+        let mut holder = hold("applying");
+        let pid = holder.process().0;
+        let said = machine.berth_with_helper("apply").refused();
+        let left = format!("cannot lock /run/berth/users/applying: process {pid} holds it; if");
+        assert!(said.stderr.contains(&left), "{said:?}");
+        assert!(holder.0.try_wait().unwrap().is_none(), "it was waited for");
+    });
+}
+
 #[test]
 fn a_users_lock_that_somebody_does_not_let_go_keeps_no_other_from_their_caps() {
     Machine::run(|machine| {
         let (alice, bob) = (machine.uid("alice"), machine.uid("bob"));
         let _stay = ["alice", "bob"].map(|user| machine.stay(user));
-        let hold = |uid: u32| {
-            let hold = format!("flock --no-fork /run/berth/users/{uid} sh -c");
-            let mut hold: Vec<&str> = hold.split(' ').collect();
-            hold.push("echo held; exec sleep 120");
-            let mut flock = Command::new(hold[0]);
-            flock.args(&hold[1..]).stdout(Stdio::piped());
-            let mut holder = Background(flock.spawn().unwrap());
-            assert_eq!(holder.line(), "held");
-            holder
-        };
         let mut holder = hold(alice);
         let pid = holder.process().0;
         let left = format!("/run/berth/users/{alice}: process {pid} holds it");

@@ -14,6 +14,7 @@ use super::sessions::Own;
 use crate::basis::Source;
 use crate::cgroupfs::live::{UserCaps, bring_many, bring_protection};
 use crate::error::{Error, Result, system};
+use crate::settings::standing::make_room;
 use crate::settings::{self, How, Setting};
 use crate::systemd::live::{Origin, bring, bring_user};
 
@@ -277,6 +278,10 @@ impl<'a> Work<'a> {
                     bring(self.tree, group, origin, &settings, self.how, &mut told)
                 }
                 (Backend::Systemd, None) => {
+                    // Each login waits for this lock. Most of what has to be let go is, by the time that it is taken.
+                    for setting in &settings {
+                        make_room(group, setting, self.how.lowering());
+                    }
                     let folder = UserFolder::lock_everyone()?;
                     let origin = Origin::Before(&folder);
                     bring(self.tree, group, origin, &settings, self.how, &mut told)?;

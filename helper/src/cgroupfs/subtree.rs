@@ -55,7 +55,7 @@ pub fn open(line: &[Group], tree: &Tree) -> Result<Available> {
             continue;
         }
         if group == tree.root() && is_crowded(group)? {
-            move_aside(group)?;
+            move_aside(tree, group)?;
         }
         for controller in wanted {
             if let Err(error) = enable_one(group, controller) {
@@ -96,7 +96,7 @@ fn is_crowded(root: &Group) -> Result<bool> {
 
 /// Moves the processes of a container's root into a cgroup of their own, once. They may fork
 /// meanwhile, so it is repeated until none is left.
-fn move_aside(root: &Group) -> Result<()> {
+fn move_aside(tree: &Tree, root: &Group) -> Result<()> {
     let aside = root.child(ASIDE);
     aside.create()?;
     for _ in 0..100 {
@@ -104,7 +104,9 @@ fn move_aside(root: &Group) -> Result<()> {
         if processes.is_empty() {
             break;
         }
-        for pid in processes {
+        // A login's helper may have moved its application into a session since the list was read.
+        let here = processes.into_iter().filter(|pid| tree.is_in(*pid, root));
+        for pid in here {
             // One that has ended meanwhile, or a kernel thread, cannot be moved and need not be: if
             // it does stand in the way, enabling says so.
             let _ = aside.write("cgroup.procs", &pid.to_string());
@@ -130,7 +132,6 @@ mod tests {
             ("cgroup.subtree_control", ""),
             ("cgroup.procs", "41\n42\n"),
             ("berth/cgroup.subtree_control", "cpu\n"),
-            ("berth-init/cgroup.procs", ""),
         ]);
         std::fs::create_dir_all(root.join("berth/user-1001")).unwrap();
         root
@@ -168,15 +169,30 @@ mod tests {
     }
 
     #[test]
-    fn the_processes_of_a_containers_root_are_moved_aside_and_those_of_the_real_one_are_not() {
+    fn a_containers_root_is_crowded_by_its_processes_and_the_real_one_is_not() {
+        let root = root();
+        assert!(!is_crowded(&root.group()).unwrap());
+        root.write("cgroup.type", "domain\n");
+        assert!(is_crowded(&root.group()).unwrap());
+        root.write("cgroup.procs", "");
+        assert!(!is_crowded(&root.group()).unwrap());
+    }
+
+    /// A list of PIDs may be older than the move of one of them to its session.
+    #[test]
+    fn who_is_in_the_root_is_moved_aside_and_who_has_left_it_is_not() {
         let root = root();
         let tree = root.tree(Backend::Cgroupfs);
-        let aside = tree.root().child(ASIDE);
-        open(&[], &tree).unwrap();
-        assert!(aside.processes().unwrap().is_empty());
-        root.write("cgroup.type", "domain\n");
-        root.write("berth/cgroup.procs", "43\n");
-        open(&[tree.everyone()], &tree).unwrap();
-        assert_eq!(aside.processes().unwrap(), [42]);
+        let me = std::process::id() as i32;
+        let here = tree.of_process(me).unwrap().unwrap();
+        for (group, moved) in [(here.child("left"), vec![]), (here, vec![me])] {
+            let aside = group.child(ASIDE);
+            std::fs::create_dir_all(aside.path()).unwrap();
+            for (of, list) in [(&group, me.to_string()), (&aside, String::new())] {
+                std::fs::write(of.path().join("cgroup.procs"), list).unwrap();
+            }
+            move_aside(&tree, &group).unwrap();
+            assert_eq!(aside.processes().unwrap(), moved);
+        }
     }
 }

@@ -331,6 +331,10 @@ fn start_scope(
     loop {
         let missing = slices.iter().filter(|slice| !slice.group.exists());
         let missing: Vec<_> = missing.map(pool::Slice::to_be_made).collect();
+        for (slice, _) in &missing {
+            // Of one that went between a login's look and what it asked for: systemd took it for an ordinary one.
+            systemd::forget_unit(slice);
+        }
         let mut bus = Bus::connect()?;
         // Past the connection, for which it may have had to wait.
         leader.check()?;

@@ -86,6 +86,13 @@ fn forget_all<'a>(unit: &str, properties: impl IntoIterator<Item = &'a str>) -> 
     Ok(())
 }
 
+/// Removes all that was set until the next boot of a unit of Berth's that is not there: it would be read with the next of its
+/// name.
+pub fn forget_unit(unit: &str) {
+    // What cannot be removed is a cap too many, for which no login fails.
+    let _ = fs::remove_dir_all(Path::new(DROP_INS).join(format!("{unit}.d")));
+}
+
 /// Whether systemd has been told of all these for a slice, whatever it was told. `folder` is where it writes that
 /// down: [`DROP_INS`], or for a transient unit [`TRANSIENT`].
 pub fn is_set(folder: &str, unit: &str, properties: &[Property]) -> bool {
@@ -168,8 +175,8 @@ pub fn goes_on(uid: u32) -> bool {
     folder.join(GOES_ON).exists()
 }
 
-/// Takes the caps of all users together back, if nobody is logged in. The caller holds nobody's lock.
-fn take_back_everyones(tree: &Tree) -> Result<()> {
+/// Takes the caps of all users together back, if nobody is logged in. The caller holds no user's lock.
+pub fn take_back_everyones(tree: &Tree) -> Result<()> {
     if !is_there(&Path::new(USERS).join(EVERYONE))? || !UserFolder::are_all_gone()? {
         return Ok(());
     }

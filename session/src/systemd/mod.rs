@@ -20,8 +20,8 @@ use crate::{Error, Group, Result};
 
 pub use bus::Bus;
 pub use caps::{
-    DROP_INS, TRANSIENT, before_login, forget, goes_on, is_set, mark_as_going_on, put_back,
-    set_caps, set_while_it_runs, take_back, who_goes_on,
+    DROP_INS, TRANSIENT, before_login, forget, forget_unit, goes_on, is_set, mark_as_going_on,
+    put_back, set_caps, set_while_it_runs, take_back, take_back_everyones, who_goes_on,
 };
 pub use held::{Held, give_back, hold};
 pub use wire::{Property, Value};

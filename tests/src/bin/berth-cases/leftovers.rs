@@ -65,7 +65,7 @@ fn a_killed_part_of_a_capped_login_leaves_nothing(machine: &mut Machine) {
 fn in_a_container_the_root_is_cleared_and_caps_hold(machine: &mut Machine) {
     let root = machine.cgroups().root().to_owned();
     let inside = root.join("box");
-    std::fs::write(root.join("cgroup.subtree_control"), "+memory +pids").unwrap();
+    std::fs::write(root.join("cgroup.subtree_control"), "+cpu +memory +pids").unwrap();
     std::fs::create_dir(&inside).unwrap();
     std::fs::write(inside.join("cgroup.procs"), "0").unwrap();
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWCGROUP).unwrap();

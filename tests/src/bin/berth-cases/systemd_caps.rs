@@ -355,7 +355,15 @@ fn everyone_together_is_capped_while_anybody_is_in(machine: &Booted) {
     alice.end();
     becomes(|| machine.sessions(), ["bob"]);
     assert_eq!(of_all("memory.max"), "94371840");
+    // A user's folder without a session, as `apply` makes one that waits for a lock: the last logout sees a user in it.
+    let folder = Path::new("/run/berth/users/4242");
+    std::fs::create_dir(folder).expect("a folder");
     bob.end();
+    machine.assert_caps_taken_back("bob");
+    becomes(|| Process::named("berth-helper").len(), 0);
+    std::fs::remove_dir(folder).expect("no folder");
+    assert_eq!(of_all("memory.max"), "94371840");
+    machine.host("berth apply").ok();
     machine.assert_nothing_left(&before);
     assert_eq!(of_all("memory.max"), "max");
     let drop_ins = "/run/systemd/system.control/user.slice.d";

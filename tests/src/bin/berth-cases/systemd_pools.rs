@@ -1,5 +1,7 @@
 //! Pools where systemd manages the cgroups: slices of Berth's own, with the sessions' scopes in them.
 
+use std::path::Path;
+
 use berth_tests::{Booted, Policy, Process, becomes, eventually};
 
 use super::BootedCase;
@@ -139,8 +141,25 @@ fn who_is_logged_in_stays_out_of_a_new_pool(machine: &Booted) {
     let cgroup = process.cgroup().expect("a cgroup");
     assert!(!cgroup.contains("pool"), "{cgroup}");
     machine.logged("earlier sessions are in no pool");
+    // As where a slice has gone between a login's look at it and what that asked for.
+    let slices = [POOL, &user_slice(machine, "bob")].map(|path| {
+        let (_, slice) = path.rsplit_once('/').expect("a path");
+        format!("'{slice}'")
+    });
+    for slice in &slices {
+        let set = format!("systemctl set-property --runtime {slice} MemoryHigh=1G");
+        machine.host(&set).ok();
+    }
+    let session = format!("systemd-run --scope --slice={} true", slices[1]);
+    machine.host(&session).ok();
+    let cgroup = format!("/sys/fs/cgroup{POOL}");
+    assert!(eventually(|| !Path::new(&cgroup).exists()));
     let (bob, process) = machine.stay("bob");
     assert_in_pool(machine, "bob", process);
+    for slice in slices {
+        let high = machine.host(&format!("systemctl show --value -p MemoryHigh {slice}"));
+        assert_eq!(high.ok(), "infinity", "{slice}");
+    }
     for login in [first, second, bob] {
         login.end();
     }
