@@ -8,8 +8,10 @@ use berth_config::outcome::{
     Accounting, Berth, CpuWeight, Limit, OnError, Outcome, PrivateTmp, Resource, Scope,
     UserNamespace,
 };
+use berth_config::value::IdSet;
 use berth_config::{
-    DecideError, Decision, LocalTime, Login, Places, Policy, Trust, check_edited, check_files,
+    DecideError, Decision, Exception, Exceptions, Layers, LocalTime, Login, Machine, Places, Policy,
+    Trust, check_edited, check_files,
 };
 use written::{Written, login, machine, policy};
 
@@ -169,6 +171,61 @@ fn caps_that_come_to_nothing_here_let_nobody_in_whom_a_rule_refuses() {
         outcome(user).unwrap_err();
         assert_eq!(policy.on_error(&login(user, 1001, &[])), expected, "{user}");
     }
+}
+
+#[test]
+fn caps_that_come_to_nothing_here_refuse_nobody_for_whom_they_would_not_be_set() {
+    let cpus = "{ allowed_cpus = \"64-\" }";
+    let policy = policy(&format!(
+        "[everyone]\nallowed_cpus = \"64-\"\n[pool.p]\nallowed_cpus = \"64-\"\n\
+         [profile.trial]\nenforce = false\non_error = \"deny\"\nuser = {cpus}\n\
+         [profile.job]\ncgroup = \"keep\"\npool = \"p\"\nuser = {cpus}\nsession = {cpus}\n\
+         [[rule]]\nuser = \"alice\"\nprofile = \"trial\"\n[[rule]]\nprofile = \"job\"\n"
+    ));
+    // Who is on trial goes on as after any error, whatever on_error says; and explain says why.
+    let alice = login("alice", 1001, &[]);
+    policy.decide(&alice, &machine()).unwrap_err();
+    assert_eq!(policy.on_error(&alice), OnError::Allow);
+    let all = IdSet::parse("0-127").unwrap();
+    let larger = Machine {
+        cpus: all,
+        ..machine()
+    };
+    let lines = policy.explain(&alice, &larger).unwrap().login;
+    let line = lines.iter().find(|line| line.key == "on_error").unwrap();
+    let because = line.because.as_deref();
+    assert_eq!(
+        (line.value.as_str(), because),
+        ("allow", Some("because enforce = false"))
+    );
+    // Who keeps their cgroup gets no cap, so none is worked out.
+    let bob = login("bob", 1002, &[]);
+    let exceptions = Exceptions::of(vec![Exception {
+        user: None,
+        key: "tasks_max".into(),
+        value: "99".into(),
+        until: u64::MAX,
+        by: "root".into(),
+        reason: None,
+        is_taken_back: false,
+    }]);
+    let layers = Layers {
+        exceptions: exceptions.unwrap(),
+        ..Layers::default()
+    };
+    let told = policy.explain_with(&bob, &machine(), &layers).unwrap();
+    let berth = berth(&told.decision);
+    for caps in [
+        &berth.user_caps,
+        &berth.session_caps,
+        &told.decision.pool_caps,
+        &told.decision.everyone_caps,
+    ] {
+        assert!(caps.is_empty(), "{caps:?}");
+    }
+    assert_eq!(told.decision.not_set, Some("cgroup = \"keep\""));
+    let shown = [told.user_caps, told.pool_caps, told.everyone_caps];
+    assert_eq!(shown.concat(), []);
 }
 
 /// Who is in one of them may be able to make the helper fail.

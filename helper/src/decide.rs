@@ -103,7 +103,7 @@ pub fn decide(
     let login = login(request, &mut known.account).map_err(|error| (default, error))?;
     let policy = in_force.narrowed(&login).map_err(no_policy)?;
     let root = tree.map(|tree| tree.root().path());
-    let machine = Machine::read(root).map_err(|error| (default, error.into()))?;
+    let machine = Machine::read(root).map_err(|error| (policy.on_error(&login), error.into()))?;
     // A file that cannot be used keeps nobody out: the log names it.
     let layers = Layers::in_force(&Places::system(), &login, &machine, |of, error| {
         let line = Line::new(of).field("uid", login.uid);
@@ -118,6 +118,7 @@ pub fn decide(
         user_rule,
         pool,
         service_named,
+        not_set: _,
         penalty: _,
         pool_caps,
         everyone_caps,

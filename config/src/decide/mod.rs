@@ -17,7 +17,7 @@ pub(crate) use penalty::{cpu_time, penalty};
 use crate::contents::Contents;
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
-use crate::outcome::{Caps, Outcome, Penalty};
+use crate::outcome::{Caps, CgroupPlace, Outcome, Penalty};
 use crate::setting::value;
 use crate::tables::{Action, CapsTable, Profile, Rule};
 use rules::Ruling;
@@ -63,6 +63,8 @@ pub struct Decision {
     /// Whether the login rule tests `service` and names this login's literally (not by a glob): such
     /// a service is joined even if it is not one that is joined by default.
     pub service_named: bool,
+    /// Why this login sets no caps of its user and pool, where the policy has some of them.
+    pub not_set: Option<&'static str>,
     /// What the user is watched for.
     pub penalty: Option<Penalty>,
     /// The pool's caps.
@@ -86,6 +88,7 @@ impl Decision {
             user_rule: None,
             pool: None,
             service_named: false,
+            not_set: None,
             penalty: None,
             pool_caps: Caps::default(),
             everyone_caps: Caps::default(),
@@ -101,6 +104,7 @@ pub(crate) struct Deciding<'c> {
     /// The login rule's profiles as one.
     pub(crate) login: Profile,
     pub(crate) pool: Option<&'c CapsTable>,
+    pub(crate) everyone: Option<&'c CapsTable>,
 }
 
 /// Decides, without the look at `[exempt]`.
@@ -136,9 +140,20 @@ pub(crate) fn decide<'c>(
         (_, Some(Action::Exempt) | None) => return Ok((decision, deciding)),
     };
 
+    deciding.login = contents.profile_of(rule);
+    deciding.everyone = contents.everyone.as_ref().map(|named| &named.table);
+    let without = Layers::default();
+    let mut layers = layers;
+    if value(&deciding.login.keys.cgroup) == Some(&CgroupPlace::Keep) {
+        // None that would come to nothing here is to refuse a login that no cap is set for.
+        decision.not_set = Some("cgroup = \"keep\"");
+        deciding.user.user = CapsTable::default();
+        deciding.login.session = CapsTable::default();
+        (deciding.pool, deciding.everyone, layers) = (None, None, &without);
+    }
     let mut bases = Bases::new(machine, files);
-    if let Some(everyone) = &contents.everyone {
-        decision.everyone_caps = caps(&everyone.table, &bases)?;
+    if let Some(everyone) = deciding.everyone {
+        decision.everyone_caps = caps(everyone, &bases)?;
     }
     if let Some(pool) = deciding.pool {
         decision.pool_caps = caps(pool, &bases)?;
@@ -156,7 +171,6 @@ pub(crate) fn decide<'c>(
 
     decision.service_named = value(&rule.tests.service)
         .is_some_and(|globs| globs.0.iter().any(|glob| glob.literal() == Some(service)));
-    deciding.login = contents.profile_of(rule);
     let session_caps = caps(&deciding.login.session, &bases)?;
     decision.outcome = Outcome::Berth(Box::new(berth(
         contents,
