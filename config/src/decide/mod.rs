@@ -142,26 +142,40 @@ pub(crate) fn decide<'c>(
 
     deciding.login = contents.profile_of(rule);
     deciding.everyone = contents.everyone.as_ref().map(|named| &named.table);
-    let without = Layers::default();
-    let mut layers = layers;
-    if value(&deciding.login.keys.cgroup) == Some(&CgroupPlace::Keep) {
+    let keeps = value(&deciding.login.keys.cgroup) == Some(&CgroupPlace::Keep);
+    // What is on trial is not enforced by a login beside it that is not.
+    let on_trial = !berth::enforces(&deciding.user) && berth::enforces(&deciding.login);
+    decision.not_set = match on_trial {
+        _ if keeps => Some("cgroup = \"keep\""),
+        true => Some("enforce = false"),
+        false => None,
+    };
+    if keeps {
         // None that would come to nothing here is to refuse a login that no cap is set for.
-        decision.not_set = Some("cgroup = \"keep\"");
         deciding.user.user = CapsTable::default();
         deciding.login.session = CapsTable::default();
-        (deciding.pool, deciding.everyone, layers) = (None, None, &without);
+        (deciding.pool, deciding.everyone) = (None, None);
     }
+    let without = Layers::default();
+    let layers = match decision.not_set {
+        Some(_) => &without,
+        None => layers,
+    };
+    let of_user = |table: &CapsTable, bases: &Bases<'_>| match caps(table, bases) {
+        Err(_) if on_trial => Ok(Caps::default()),
+        worked_out => worked_out,
+    };
     let mut bases = Bases::new(machine, files);
     if let Some(everyone) = deciding.everyone {
         decision.everyone_caps = caps(everyone, &bases)?;
     }
     if let Some(pool) = deciding.pool {
-        decision.pool_caps = caps(pool, &bases)?;
+        decision.pool_caps = of_user(pool, &bases)?;
         bases.pool = Some(decision.pool_caps.clone());
     }
     let mut excepted = deciding.user.user.clone();
     excepted.overlay(&layers.exceptions.table);
-    let mut user_caps = caps(&excepted, &bases)?;
+    let mut user_caps = of_user(&excepted, &bases)?;
     // A session's part of it stays as long as the session: it is not of what a step leaves.
     bases.user = Some(user_caps.clone());
     decision.penalty = penalty::penalty(contents, &deciding.user, machine);
@@ -172,6 +186,11 @@ pub(crate) fn decide<'c>(
     decision.service_named = value(&rule.tests.service)
         .is_some_and(|globs| globs.0.iter().any(|glob| glob.literal() == Some(service)));
     let session_caps = caps(&deciding.login.session, &bases)?;
+    if on_trial {
+        // A session's part of them is a part all the same.
+        (user_caps, decision.pool_caps) = Default::default();
+        (decision.pool, deciding.pool) = (None, None);
+    }
     decision.outcome = Outcome::Berth(Box::new(berth(
         contents,
         rule,
