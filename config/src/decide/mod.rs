@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use berth_protocol::service::{is_joined, is_never_joined};
 
-pub(crate) use berth::{berth, can_hide, has_user_namespace, no_new_privs, on_error, user_manager};
+pub(crate) use berth::{
+    berth, can_hide, has_user_namespace, namespaces, no_new_privs, on_error, user_manager,
+};
 pub(crate) use caps::{Bases, ONE_CPU, caps};
 pub(crate) use penalty::{cpu_time, penalty};
 
