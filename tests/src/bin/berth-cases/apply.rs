@@ -320,7 +320,8 @@ fn a_job_beside_a_trial_caps_nobody(machine: &mut Machine) {
          [profile.job]\nsession = { cpu_quota = \"50% of user\" }\nlogout = { grace = \"1s\" }\n\
          [[rule]]\nservice = \"su-l\"\nprofile = \"job\"\n[[rule]]\nprofile = \"trial\"\n",
     );
-    let (login, _) = machine.stay("alice");
+    let mut login = machine.ssh_terminal("alice");
+    login.run("true");
     let mut job = machine.su_terminal("alice");
     // What is of the job alone it has.
     let own = "cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.max";
@@ -328,9 +329,10 @@ fn a_job_beside_a_trial_caps_nobody(machine: &mut Machine) {
     assert_eq!(machine.of_user("alice", "cpu.max"), "max 100000");
     assert!(!machine.berth("list").ok().contains(" p "));
     assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
-    job.send("exit");
-    job.wait();
-    login.end();
+    for mut terminal in [job, login] {
+        terminal.send("exit");
+        terminal.wait();
+    }
     machine.assert_nothing_left(&before);
 }
 
