@@ -368,7 +368,12 @@ pub fn forgive(uid: u32, by: &str, helper: &Helper) -> Result<Option<Vec<Applied
     changing.begin_anew(uid);
     changing.write()?;
     drop(changing);
-    let say = (!standing.is_over).then(|| down(&standing));
+    let text = (!standing.is_over).then(|| down(&standing));
+    let say = text.and_then(|text| {
+        let policy = Policy::load_system().ok()?;
+        let seen = Seen::of(uid, &policy, &place::machine().ok()?);
+        seen.watched()?.told(text)
+    });
     let turn = Turn::end(standing, format!("forgiven by {by}"), say);
     turn.log(uid);
     let brought = bring(helper, &[uid], turn.say.as_deref());

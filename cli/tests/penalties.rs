@@ -137,6 +137,39 @@ fn a_penalty_is_forgiven_whatever_the_helper_does_and_a_file_of_exceptions_says(
 }
 
 #[test]
+fn who_is_forgiven_is_told_as_the_policy_says() {
+    let nobody = 65_534;
+    let said = |profile: &str| {
+        let run = Run::new();
+        run.write(12, &record(12, "nobody", nobody, 60));
+        let users = BTreeMap::from([(nobody, standing("nobody"))]);
+        Standings { users }
+            .write(&Places::under(&run.root()))
+            .unwrap();
+        let policy = format!(
+            "version = 1\nexempt.uids = [1]\n[penalty.hog]\ncpu_above = \"200%\"\nwindow = \"10min\"\n\
+             steps = [\"50%\"]\nstep_time = \"1h\"\nforget = \"3h\"\n[profile.p]\npenalty = \"hog\"\n{profile}\n\
+             [[rule]]\nprofile = \"p\"\n"
+        );
+        let helper = run.sessions.with_file_name("helper");
+        let command = format!(
+            "mkdir -p /run/berth/users/{nobody}; touch /run/berth/users/{nobody}/12; \
+             /run/berth-program unset nobody penalty --helper {}",
+            helper.display()
+        );
+        let asked = shell(&run, &policy, &command);
+        let text = asked.split_once("--say=").map(|(_, text)| text.to_owned());
+        text.map(|text| text.trim_end().to_owned())
+    };
+    let over = "berth: penalty hog is over: your cpu_quota is whole again";
+    assert_eq!(said("").as_deref(), Some(over));
+    let help = format!("{over}. Help: help@example.org");
+    assert_eq!(said("contact = \"help@example.org\""), Some(help));
+    assert_eq!(said("notify = false"), None);
+    assert_eq!(said("enforce = false"), None);
+}
+
+#[test]
 fn what_a_round_waits_for_another_is_no_clock_that_was_set() {
     let run = Run::new();
     let places = Places::under(&run.sessions.with_file_name("root"));

@@ -62,6 +62,15 @@ pub struct Berth {
     pub logout: Logout,
 }
 
+impl Berth {
+    /// Whether more is asked for than caps. no_new_privs and a filter of system calls, too, are of one thread: what
+    /// another one starts would be without.
+    pub fn changes_the_application(&self) -> bool {
+        let held = &self.privileges;
+        self.namespaces.any() || held.no_new_privs || !held.nested_userns
+    }
+}
+
 /// What happens to a login of a frozen user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -8,8 +8,10 @@ use berth_config::outcome::{
     Accounting, Berth, CpuWeight, Limit, OnError, Outcome, PrivateTmp, Resource, Scope,
     UserNamespace,
 };
+use berth_config::value::IdSet;
 use berth_config::{
-    DecideError, Decision, LocalTime, Login, Places, Policy, Trust, check_edited, check_files,
+    DecideError, Decision, Exception, Exceptions, Layers, LocalTime, Login, Machine, Places,
+    Policy, Trust, check_edited, check_files,
 };
 use written::{Written, login, machine, policy};
 
@@ -169,6 +171,103 @@ fn caps_that_come_to_nothing_here_let_nobody_in_whom_a_rule_refuses() {
         outcome(user).unwrap_err();
         assert_eq!(policy.on_error(&login(user, 1001, &[])), expected, "{user}");
     }
+}
+
+#[test]
+fn caps_that_come_to_nothing_here_refuse_nobody_for_whom_they_would_not_be_set() {
+    let cpus = "{ allowed_cpus = \"64-\" }";
+    let policy = policy(&format!(
+        "[everyone]\nallowed_cpus = \"64-\"\n[pool.p]\nallowed_cpus = \"64-\"\n\
+         [profile.trial]\nenforce = false\non_error = \"deny\"\nuser = {cpus}\n\
+         [profile.job]\ncgroup = \"keep\"\npool = \"p\"\nuser = {cpus}\nsession = {cpus}\n\
+         [[rule]]\nuser = \"alice\"\nprofile = \"trial\"\n[[rule]]\nprofile = \"job\"\n"
+    ));
+    // Who is on trial goes on as after any error, whatever on_error says; and explain says why.
+    let alice = login("alice", 1001, &[]);
+    policy.decide(&alice, &machine()).unwrap_err();
+    assert_eq!(policy.on_error(&alice), OnError::Allow);
+    let all = IdSet::parse("0-127").unwrap();
+    let larger = Machine {
+        cpus: all,
+        ..machine()
+    };
+    let lines = policy.explain(&alice, &larger).unwrap().login;
+    let line = lines.iter().find(|line| line.key == "on_error").unwrap();
+    let because = line.because.as_deref();
+    assert_eq!(
+        (line.value.as_str(), because),
+        ("allow", Some("because enforce = false"))
+    );
+    // Who keeps their cgroup gets no cap, so none is worked out.
+    let bob = login("bob", 1002, &[]);
+    let exceptions = Exceptions::of(vec![Exception {
+        user: None,
+        key: "tasks_max".into(),
+        value: "99".into(),
+        until: u64::MAX,
+        by: "root".into(),
+        reason: None,
+        is_taken_back: false,
+    }]);
+    let layers = Layers {
+        exceptions: exceptions.unwrap(),
+        ..Layers::default()
+    };
+    let told = policy.explain_with(&bob, &machine(), &layers).unwrap();
+    let berth = berth(&told.decision);
+    for caps in [
+        &berth.user_caps,
+        &berth.session_caps,
+        &told.decision.pool_caps,
+        &told.decision.everyone_caps,
+    ] {
+        assert!(caps.is_empty(), "{caps:?}");
+    }
+    assert_eq!(told.decision.not_set, Some("cgroup = \"keep\""));
+    let shown = [told.user_caps, told.pool_caps, told.everyone_caps];
+    assert_eq!(shown.concat(), []);
+}
+
+#[test]
+fn what_a_user_has_on_trial_no_login_beside_it_enforces() {
+    let policy = |cpus: &str| {
+        policy(&format!(
+            "[everyone]\nmemory_max = \"32G\"\n[pool.p]\nmemory_max = \"16G\"\n\
+             [profile.watch]\nenforce = false\npool = \"p\"\n\
+             user = {{ memory_max = \"4G\", tasks_max = 100, allowed_cpus = \"{cpus}\" }}\n\
+             [profile.batch]\nsession = {{ tasks_max = \"50% of user\", memory_max = \"50% of pool\" }}\n\
+             [profile.capped]\nsession = {{ memory_max = \"1G\" }}\n\
+             [[rule]]\nservice = \"cron\"\nprofile = \"batch\"\n\
+             [[rule]]\nservice = \"atd\"\nprofile = \"capped\"\n[[rule]]\nprofile = \"watch\"\n"
+        ))
+    };
+    let alice = login("alice", 1001, &[]);
+    let here = policy("0-3");
+    // By the log it would have all of it.
+    let ssh = decide(&here, &alice);
+    assert_eq!((ssh.not_set, ssh.pool.as_deref()), (None, Some("p")));
+    assert_eq!(berth(&ssh).user_caps.tasks_max, Some(Limit::Finite(100)));
+    let cron = here.explain(&by(&alice, "cron"), &machine()).unwrap();
+    let Decision {
+        pool, pool_caps, ..
+    } = &cron.decision;
+    let job = berth(&cron.decision);
+    assert!(job.enforce && job.user_caps.is_empty() && pool_caps.is_empty());
+    assert_eq!(
+        (pool, &cron.user_caps, &cron.pool_caps),
+        (&None, &vec![], &vec![])
+    );
+    assert_eq!(cron.decision.not_set, Some("enforce = false"));
+    // But what is of the job alone, or of all, it has.
+    assert_eq!(job.session_caps.tasks_max, Some(Limit::Finite(50)));
+    assert_eq!(job.session_caps.memory_max, Some(Limit::Finite(8 << 30)));
+    assert!(!cron.decision.everyone_caps.is_empty());
+    // Nor does what would come to nothing here refuse it.
+    let job = decide(&policy("64-"), &by(&alice, "atd"));
+    assert_eq!(
+        berth(&job).session_caps.memory_max,
+        Some(Limit::Finite(1 << 30))
+    );
 }
 
 /// Who is in one of them may be able to make the helper fail.

@@ -389,16 +389,20 @@ fn meant(files: &[FileText], login: &Login) -> Meant {
         written.map(|memory| share(memory, 64 << 30, None, None))
     });
     let pool_memory = pool_memory.map(|memory| memory.expect("of no other"));
-    let Some(memory) = part(
+    let enforced = |keys: &BTreeMap<_, _>| set(keys, "enforce").is_none_or(|value| value == "true");
+    // Only the user's caps are on trial: none of them is set, and they keep nobody out.
+    let on_trial = !enforced(&user_keys) && enforced(&own_keys);
+    let memory = part(
         set(&user_keys, "user.memory_max"),
         64 << 30,
         pool_memory,
         None,
-    ) else {
-        return Meant::Nothing;
-    };
-    let Some(tasks) = part(set(&user_keys, "user.tasks_max"), 32_768, None, None) else {
-        return Meant::Nothing;
+    );
+    let tasks = part(set(&user_keys, "user.tasks_max"), 32_768, None, None);
+    let (memory, tasks) = match (memory, tasks) {
+        (Some(memory), Some(tasks)) => (memory, tasks),
+        _ if on_trial => (None, None),
+        _ => return Meant::Nothing,
     };
     let Some(names) = names else {
         return match login_rule.outcome {
@@ -409,6 +413,10 @@ fn meant(files: &[FileText], login: &Login) -> Meant {
     let Some(session_tasks) = part(set(&own_keys, "session.tasks_max"), 32_768, None, tasks) else {
         return Meant::Nothing;
     };
+    let (pool, memory, tasks) = match on_trial {
+        true => (None, None, None),
+        false => (pool, memory, tasks),
+    };
     let names: Vec<_> = names.iter().map(|nth| PROFILES[*nth]).collect();
     Meant::Berth {
         profile: names.join("+"),
@@ -416,7 +424,7 @@ fn meant(files: &[FileText], login: &Login) -> Meant {
         memory,
         tasks: tasks.map(|tasks| tasks.max(Limit::Finite(8))),
         session_tasks: session_tasks.map(|tasks| tasks.max(Limit::Finite(8))),
-        enforce: set(&own_keys, "enforce").is_none_or(|value| value == "true"),
+        enforce: enforced(&own_keys),
         pid: set(&own_keys, "namespaces.pid").is_some_and(|value| value == "true"),
         linger: match set(&own_keys, "logout.linger").as_deref() {
             Some("1h") => Some(3600),

@@ -103,7 +103,7 @@ pub fn decide(
     let login = login(request, &mut known.account).map_err(|error| (default, error))?;
     let policy = in_force.narrowed(&login).map_err(no_policy)?;
     let root = tree.map(|tree| tree.root().path());
-    let machine = Machine::read(root).map_err(|error| (default, error.into()))?;
+    let machine = Machine::read(root).map_err(|error| (policy.on_error(&login), error.into()))?;
     // A file that cannot be used keeps nobody out: the log names it.
     let layers = Layers::in_force(&Places::system(), &login, &machine, |of, error| {
         let line = Line::new(of).field("uid", login.uid);
@@ -118,6 +118,7 @@ pub fn decide(
         user_rule,
         pool,
         service_named,
+        not_set: _,
         penalty: _,
         pool_caps,
         everyone_caps,
@@ -208,7 +209,7 @@ impl Planned {
             }
             JoinAbility::IfNamed if service_named => None,
             JoinAbility::IfNamed => Some("no rule names this service"),
-            JoinAbility::Threaded if !self.changes_the_application() => None,
+            JoinAbility::Threaded if !self.berth.changes_the_application() => None,
             // Nobody has asked for it to be joined, so that it cannot be is no failure: a display manager.
             JoinAbility::Threaded
                 if !service_named && !service::is_joined(self.login.service.as_bytes()) =>
@@ -231,7 +232,7 @@ impl Planned {
             }
         };
         if let Some(why) = caps_only {
-            if self.changes_the_application() {
+            if self.berth.changes_the_application() {
                 self.notes.push(format!("caps only: {why}"));
             }
             self.berth.namespaces = Namespaces::none();
@@ -254,17 +255,6 @@ impl Planned {
         };
         let message = || format!("You have {max} sessions already, and no more are allowed.");
         Ok((logins()? >= max as usize).then(message))
-    }
-
-    /// Whether more is asked for than caps. no_new_privs and a filter of system calls, too, are of one thread: what another
-    /// one starts would be without.
-    fn changes_the_application(&self) -> bool {
-        let Berth {
-            namespaces,
-            privileges,
-            ..
-        } = &self.berth;
-        namespaces.any() || privileges.no_new_privs || !privileges.nested_userns
     }
 
     /// The names of the berth's namespaces, as the log has them.

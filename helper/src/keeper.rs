@@ -149,7 +149,7 @@ impl Keeper {
         };
         let mut said = Vec::new();
         for notice in watch.look(Instant::now()) {
-            said.push(notice.text);
+            said.extend(watch.notify.then_some(notice.text));
             if let Some((cap, killed)) = notice.bite {
                 self.line("cap")
                     .field("cap", cap)

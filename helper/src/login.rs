@@ -241,10 +241,11 @@ fn open(
         .tree
         .as_ref()
         .zip(group.as_ref())
-        .filter(|_| planned.berth.notify)
         .and_then(|(tree, group)| {
             let contact = planned.berth.contact.clone();
-            Watch::new(tree, group, planned.login.uid, contact)
+            let mut watch = Watch::new(tree, group, planned.login.uid, contact)?;
+            watch.notify = planned.berth.notify;
+            Some(watch)
         });
     // First of all: what follows may wait for a log daemon.
     let took = begun.elapsed();

@@ -1,7 +1,9 @@
 //! The line at login that tells users what they have.
 
+use std::time::Duration;
+
 use berth_config::outcome::{Caps, Limit};
-use berth_config::value::{Percent, bytes_text};
+use berth_config::value::{Percent, bytes_text, duration_text};
 
 use crate::decide::Planned;
 use crate::mounts::WITHOUT_DISK;
@@ -26,6 +28,11 @@ pub fn unenforced(planned: &Planned) -> Option<String> {
     }
     let most = planned.berth.max_sessions;
     parts.extend(most.map(|most| format!("max_sessions {most}")));
+    match planned.berth.logout.linger {
+        Some(Duration::ZERO) => {}
+        Some(linger) => parts.push(format!("linger {}", duration_text(linger))),
+        None => parts.push("linger infinity".into()),
+    }
     (!parts.is_empty()).then(|| format!("enforce = false; with it {}", parts.join("; ")))
 }
 

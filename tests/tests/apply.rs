@@ -161,7 +161,7 @@ fn what_is_done_already_when_the_helper_fails_is_told_and_is_5() {
 }
 
 #[test]
-fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
+fn an_exception_for_who_is_exempt_denied_or_without_caps_is_said_to_count_for_nothing() {
     Machine::run(|machine| {
         let set = format!("set alice tasks_max=99 --for 1h --helper {PROGRAMS}/berth-helper");
         let good = Policy::default().text();
@@ -182,6 +182,16 @@ fn an_exception_for_who_is_exempt_or_denied_is_said_to_count_for_nothing() {
             (
                 "version = 1\n[[rule]]\nname = \"exam\"\naction = \"deny\"\n".into(),
                 "is denied at a login by ssh (rule exam)",
+            ),
+            (
+                "version = 1\n[profile.p]\nenforce = false\n[[rule]]\nname = \"watch\"\nprofile = \"p\"\n"
+                    .into(),
+                "has enforce = false at a login by ssh (rule watch)",
+            ),
+            (
+                "version = 1\n[profile.p]\ncgroup = \"keep\"\n[[rule]]\nname = \"job\"\nprofile = \"p\"\n"
+                    .into(),
+                "has cgroup = \"keep\" at a login by ssh (rule job)",
             ),
         ] {
             machine.policy_text(&policy);

@@ -200,13 +200,21 @@ fn a_profile_that_does_not_enforce_changes_nothing_and_says_what_it_would() {
         assert!(line.contains("user=alice"), "{line}");
         let would = "enforce = false; with it the user has tasks_max 50; this login memory_max 64M; own user,pid,ipc,mount";
         assert!(line.contains(would), "{line}");
+        // Nor does it refuse anybody, whatever on_error says.
+        let nowhere = "enforce = false\non_error = \"deny\"\nuser = { allowed_cpus = \"4000-\" }";
+        machine.policy(&Policy::with_profile(nowhere));
+        assert_eq!(machine.ssh("alice", look).ok(), machine.host(look).ok());
+        let line = machine.logged("result=error");
+        assert!(line.contains("allowed_cpus"), "{line}");
     });
 }
 
 #[test]
 fn a_login_that_keeps_its_cgroup_is_where_the_daemon_is() {
     Machine::run(|machine| {
-        machine.policy(&Policy::with_profile("cgroup = \"keep\""));
+        // No cap is set, and so none refuses the login.
+        let keep = "cgroup = \"keep\"\nuser = { allowed_cpus = \"4000-\" }";
+        machine.policy(&Policy::with_profile(keep));
         let daemon = machine.sshd().process();
         let cgroup = daemon.cgroup().unwrap();
         let (login, process) = machine.stay("alice");

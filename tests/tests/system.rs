@@ -59,6 +59,7 @@ berth_tests::cases! { UserModeLinux:
     an_exception_that_protects_counts_above_its_user
     who_is_denied_by_now_keeps_the_caps_they_have
     a_session_on_trial_lifts_nobodys_caps
+    a_job_beside_a_trial_caps_nobody
     apply_reaches_pools_and_everyone
     a_login_that_a_reload_overtakes_has_the_new_caps
     an_exception_counts_at_once_and_ends_by_itself

@@ -43,7 +43,7 @@ impl Seen {
                 Seen::Watched(Box::new(Watched {
                     name: login.user,
                     penalty,
-                    notify: berth.notify && berth.enforce,
+                    notify: berth.notify && berth.enforce && decision.not_set.is_none(),
                     contact: berth.contact,
                 }))
             })

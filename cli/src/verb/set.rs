@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
     Ok(Exit::Done)
 }
 
-/// `is exempt ([exempt] lists the user)`, or denied. Without a policy that can be used nobody knows.
+/// `is exempt ([exempt] lists the user)`, or denied, or without caps. Without a policy that can be used nobody knows.
 fn in_vain(login: &Login, machine: &Machine) -> Option<String> {
     let by_ssh = login.by_ssh();
     let policy = Policy::load_system().ok()?;
@@ -100,14 +100,18 @@ fn in_vain(login: &Login, machine: &Machine) -> Option<String> {
     if let Some(why) = explained.exempt {
         return Some(format!("is exempt ({why})"));
     }
-    let what = match explained.decision.outcome {
-        Outcome::Exempt => "exempt",
-        Outcome::Deny { .. } => "denied",
-        Outcome::Berth(_) => return None,
+    let decision = explained.decision;
+    let what = match decision.outcome {
+        Outcome::Exempt => "is exempt".into(),
+        Outcome::Deny { .. } => "is denied".into(),
+        Outcome::Berth(berth) => {
+            let trial = (!berth.enforce).then_some("enforce = false");
+            format!("has {}", decision.not_set.or(trial)?)
+        }
     };
-    Some(match explained.decision.rule {
-        Some(rule) => format!("is {what} at a login by ssh (rule {rule})"),
-        None => format!("is {what} at a login by ssh (no rule matches)"),
+    Some(match decision.rule {
+        Some(rule) => format!("{what} at a login by ssh (rule {rule})"),
+        None => format!("{what} at a login by ssh (no rule matches)"),
     })
 }
 

@@ -91,7 +91,7 @@ fn unknown(
     }
 }
 
-/// sudo cannot leave a PID or user namespace, and does nothing under no_new_privs.
+/// sudo leaves no namespace: its root has the berth's /tmp. Under no_new_privs it does nothing.
 fn sudoers(checker: &mut Checker<'_>, policy: &Policy, site: &dyn Site, machine: &Machine) {
     for login in site.sudoers() {
         let login = login.by_ssh();
@@ -99,9 +99,9 @@ fn sudoers(checker: &mut Checker<'_>, policy: &Policy, site: &dyn Site, machine:
             continue;
         };
         let (what, label, or) = match &decision.outcome {
-            Outcome::Berth(berth) if berth.privileges.no_new_privs || berth.namespaces.pid => (
+            Outcome::Berth(berth) if berth.privileges.no_new_privs || berth.namespaces.any() => (
                 "is in a berth",
-                "sudo cannot leave it",
+                "sudo does not leave it",
                 ", or give a profile of caps alone",
             ),
             // With a root who cannot log in by ssh nobody may be left who could mend it.

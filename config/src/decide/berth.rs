@@ -32,7 +32,7 @@ pub(crate) fn berth(
             .or(value(&defaults.contact))
             .map(|line| line.as_str().to_owned())
             .filter(|line| !line.is_empty()),
-        enforce: value(&keys.enforce).copied().unwrap_or(true),
+        enforce: enforces(profile),
         notify: value(&keys.notify).copied().unwrap_or(true),
         motd: value(&keys.motd).copied().unwrap_or(false),
         max_sessions: value(&keys.max_sessions).and_then(|count| count.0),
@@ -52,8 +52,16 @@ pub(crate) fn berth(
     }
 }
 
-/// What a failure does to a login with this profile.
+/// Whether it is more than on trial.
+pub(crate) fn enforces(profile: &Profile) -> bool {
+    value(&profile.keys.enforce).copied().unwrap_or(true)
+}
+
+/// What a failure does to a login with this profile. One that is on trial refuses nobody.
 pub(crate) fn on_error(contents: &Contents, profile: &Profile) -> OnError {
+    if !enforces(profile) {
+        return OnError::Allow;
+    }
     value(&profile.keys.on_error)
         .or(value(&contents.defaults.on_error))
         .copied()
@@ -75,7 +83,7 @@ fn rlimits(profile: &Profile) -> Vec<Rlimit> {
         .collect()
 }
 
-fn namespaces(profile: &Profile) -> Namespaces {
+pub(crate) fn namespaces(profile: &Profile) -> Namespaces {
     let table = &profile.namespaces;
     let on = |setting| value(setting).copied().unwrap_or(false);
     Namespaces {

@@ -10,14 +10,16 @@ use std::path::PathBuf;
 
 use berth_protocol::service::{is_joined, is_never_joined};
 
-pub(crate) use berth::{berth, can_hide, has_user_namespace, no_new_privs, on_error, user_manager};
+pub(crate) use berth::{
+    berth, can_hide, has_user_namespace, namespaces, no_new_privs, on_error, user_manager,
+};
 pub(crate) use caps::{Bases, ONE_CPU, caps};
 pub(crate) use penalty::{cpu_time, penalty};
 
 use crate::contents::Contents;
 use crate::facts::{Login, Machine};
 use crate::layers::Layers;
-use crate::outcome::{Caps, Outcome, Penalty};
+use crate::outcome::{Caps, CgroupPlace, Outcome, Penalty};
 use crate::setting::value;
 use crate::tables::{Action, CapsTable, Profile, Rule};
 use rules::Ruling;
@@ -63,6 +65,8 @@ pub struct Decision {
     /// Whether the login rule tests `service` and names this login's literally (not by a glob): such
     /// a service is joined even if it is not one that is joined by default.
     pub service_named: bool,
+    /// Why this login sets no caps of its user and pool, where the policy has some of them.
+    pub not_set: Option<&'static str>,
     /// What the user is watched for.
     pub penalty: Option<Penalty>,
     /// The pool's caps.
@@ -86,6 +90,7 @@ impl Decision {
             user_rule: None,
             pool: None,
             service_named: false,
+            not_set: None,
             penalty: None,
             pool_caps: Caps::default(),
             everyone_caps: Caps::default(),
@@ -101,6 +106,7 @@ pub(crate) struct Deciding<'c> {
     /// The login rule's profiles as one.
     pub(crate) login: Profile,
     pub(crate) pool: Option<&'c CapsTable>,
+    pub(crate) everyone: Option<&'c CapsTable>,
 }
 
 /// Decides, without the look at `[exempt]`.
@@ -136,17 +142,42 @@ pub(crate) fn decide<'c>(
         (_, Some(Action::Exempt) | None) => return Ok((decision, deciding)),
     };
 
+    deciding.login = contents.profile_of(rule);
+    deciding.everyone = contents.everyone.as_ref().map(|named| &named.table);
+    let keeps = value(&deciding.login.keys.cgroup) == Some(&CgroupPlace::Keep);
+    // What is on trial is not enforced by a login beside it that is not.
+    let on_trial = !berth::enforces(&deciding.user) && berth::enforces(&deciding.login);
+    decision.not_set = match on_trial {
+        _ if keeps => Some("cgroup = \"keep\""),
+        true => Some("enforce = false"),
+        false => None,
+    };
+    if keeps {
+        // None that would come to nothing here is to refuse a login that no cap is set for.
+        deciding.user.user = CapsTable::default();
+        deciding.login.session = CapsTable::default();
+        (deciding.pool, deciding.everyone) = (None, None);
+    }
+    let without = Layers::default();
+    let layers = match decision.not_set {
+        Some(_) => &without,
+        None => layers,
+    };
+    let of_user = |table: &CapsTable, bases: &Bases<'_>| match caps(table, bases) {
+        Err(_) if on_trial => Ok(Caps::default()),
+        worked_out => worked_out,
+    };
     let mut bases = Bases::new(machine, files);
-    if let Some(everyone) = &contents.everyone {
-        decision.everyone_caps = caps(&everyone.table, &bases)?;
+    if let Some(everyone) = deciding.everyone {
+        decision.everyone_caps = caps(everyone, &bases)?;
     }
     if let Some(pool) = deciding.pool {
-        decision.pool_caps = caps(pool, &bases)?;
+        decision.pool_caps = of_user(pool, &bases)?;
         bases.pool = Some(decision.pool_caps.clone());
     }
     let mut excepted = deciding.user.user.clone();
     excepted.overlay(&layers.exceptions.table);
-    let mut user_caps = caps(&excepted, &bases)?;
+    let mut user_caps = of_user(&excepted, &bases)?;
     // A session's part of it stays as long as the session: it is not of what a step leaves.
     bases.user = Some(user_caps.clone());
     decision.penalty = penalty::penalty(contents, &deciding.user, machine);
@@ -156,8 +187,12 @@ pub(crate) fn decide<'c>(
 
     decision.service_named = value(&rule.tests.service)
         .is_some_and(|globs| globs.0.iter().any(|glob| glob.literal() == Some(service)));
-    deciding.login = contents.profile_of(rule);
     let session_caps = caps(&deciding.login.session, &bases)?;
+    if on_trial {
+        // A session's part of them is a part all the same.
+        (user_caps, decision.pool_caps) = Default::default();
+        (decision.pool, deciding.pool) = (None, None);
+    }
     decision.outcome = Outcome::Berth(Box::new(berth(
         contents,
         rule,

@@ -127,29 +127,31 @@ impl Policy {
         }
 
         if let Outcome::Berth(berth) = &decision.outcome {
-            if let Some(everyone) = &contents.everyone {
+            if let Some(everyone) = deciding.everyone {
                 explanation.everyone_caps =
-                    self.tell_caps(&everyone.table, &decision.everyone_caps, machine);
+                    self.tell_caps(everyone, &decision.everyone_caps, machine);
             }
             if let Some(pool) = deciding.pool {
                 explanation.pool_caps = self.tell_caps(pool, &decision.pool_caps, machine);
             }
-            let user = &berth.user_caps;
-            let (without, _) = decide(&Layers::default())?;
-            let without = match &without.outcome {
-                Outcome::Berth(berth) => &berth.user_caps,
-                Outcome::Exempt | Outcome::Deny { .. } => user,
-            };
-            explanation.user_caps = self.tell_caps(&deciding.user.user, without, machine);
-            let over = &layers.exceptions;
-            self.tell_exceptions(over, user, machine, &mut explanation.user_caps);
-            if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
-                tell_penalty(standing, user, machine, &mut explanation.user_caps);
-            }
-            if let (Some(penalty), Some(mark)) =
-                (&decision.penalty, mark(&deciding.user.keys.penalty))
-            {
-                explanation.penalty = Some(self.shown("penalty", &penalty.name, mark));
+            if decision.not_set.is_none() {
+                let user = &berth.user_caps;
+                let (without, _) = decide(&Layers::default())?;
+                let without = match &without.outcome {
+                    Outcome::Berth(berth) => &berth.user_caps,
+                    Outcome::Exempt | Outcome::Deny { .. } => user,
+                };
+                explanation.user_caps = self.tell_caps(&deciding.user.user, without, machine);
+                let over = &layers.exceptions;
+                self.tell_exceptions(over, user, machine, &mut explanation.user_caps);
+                if let Some(standing) = layers.step_of(decision.penalty.as_ref()) {
+                    tell_penalty(standing, user, machine, &mut explanation.user_caps);
+                }
+                if let (Some(penalty), Some(mark)) =
+                    (&decision.penalty, mark(&deciding.user.keys.penalty))
+                {
+                    explanation.penalty = Some(self.shown("penalty", &penalty.name, mark));
+                }
             }
             explanation.login = self.tell_login(&deciding.login, berth, machine);
         }

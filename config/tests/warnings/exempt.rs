@@ -80,7 +80,7 @@ fn who_may_sudo_and_is_in_a_berth() {
     assert_eq!(
         warnings(&body("", "pid = true, mount = true"), &site),
         [
-            "6:1 alice may use sudo, and is in a berth by this rule | sudo cannot leave it | \
+            "6:1 alice may use sudo, and is in a berth by this rule | sudo does not leave it | \
           list the account or its group in [exempt], or give a profile of caps alone"
         ]
     );
@@ -91,7 +91,11 @@ fn who_may_sudo_and_is_in_a_berth() {
         ),
         [""; 0]
     );
-    assert_eq!(warnings(&body("", "uts = true"), &site), [""; 0]);
+    assert_eq!(
+        warnings(&body("", "mount = true, private_tmp = \"1G\""), &site).len(),
+        1
+    );
+    assert_eq!(warnings(&body("", "pid = false"), &site), [""; 0]);
     // They are looked up by name, and have come by no terminal.
     let mut site = site;
     site.sudoers[0].tty.clear();

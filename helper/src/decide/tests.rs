@@ -177,7 +177,7 @@ fn what_is_not_enforced_changes_nothing_and_the_log_has_what_would_be() {
         planned.notes,
         [
             "enforce = false; with it the user has memory_max 3G; this login tasks_max 64; \
-             all in cs101 together memory_max 9G; own user,pid,ipc,mount; max_sessions 2",
+             all in cs101 together memory_max 9G; own user,pid,ipc,mount; max_sessions 2; linger 1h",
             "caps only: enforce = false"
         ]
     );

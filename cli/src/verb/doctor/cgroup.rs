@@ -118,6 +118,9 @@ mod tests {
         let told = told(caps, &[some]);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].1.contains("no pids controller"), "{told:?}");
+        // Nobody would set one.
+        let keep = Fake::new(&format!("cgroup = \"keep\"\n{caps}"), &[], &[some]).told(check);
+        assert_eq!(keep[0].0, Level::Ok, "{keep:?}");
         assert_eq!(told[0].0, Level::Fail);
     }
 

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use berth_config::outcome::{Berth, MissingController, OnError, Outcome};
+use berth_config::outcome::{Berth, CgroupPlace, MissingController, OnError, Outcome, UserManager};
 use berth_config::{Explanation, Login, PamStack, Policy, Site};
-use berth_protocol::service::is_never_joined;
+use berth_protocol::service::{MANAGER, is_never_joined};
 use serde_json::{Value, json};
 
 use crate::machine_lacks::{controller, forbidden, without_weights};
@@ -38,9 +38,13 @@ pub fn lacks(login: &Login, policy: &Policy, explanation: &Explanation) -> Vec<L
         return lacks;
     }
     let host = &here();
-    lacks.extend(controllers(host, explanation, berth));
+    match place::cgroup_root() {
+        Some(root) => lacks.extend(controllers(host, &root, explanation, berth)),
+        None => lacks.extend(hierarchy(host, berth)),
+    }
     lacks.extend(namespaces(host, berth));
     lacks.extend(weights(host, explanation));
+    lacks.extend(joined(login, explanation, berth));
     // A file that is only tried out is no reason yet to have the lines.
     if policy.loaded().is_some() {
         lacks.extend(line_of_pam(login));
@@ -74,21 +78,23 @@ fn caps(explanation: &Explanation) -> impl Iterator<Item = &str> {
     shared.chain(own.filter_map(|line| line.key.strip_prefix("session.")))
 }
 
+/// What becomes of a login that is to have a cgroup of its own, where there is none to be had.
+fn hierarchy(host: &str, berth: &Berth) -> Option<Lack> {
+    (berth.cgroup == CgroupPlace::Own).then(|| Lack {
+        what: "cgroup",
+        names: Vec::new(),
+        text: format!(
+            "{host} has no cgroup v2 mounted, and cgroup = \"own\" needs one:\n{}.",
+            after_an_error(berth)
+        ),
+    })
+}
+
 /// Whether the kernel offers what the caps need, and what comes of it if not.
-fn controllers(host: &str, explanation: &Explanation, berth: &Berth) -> Option<Lack> {
+fn controllers(host: &str, root: &Path, explanation: &Explanation, berth: &Berth) -> Option<Lack> {
     let mut needed: Vec<&str> = caps(explanation).filter_map(controller).collect();
     needed.sort_unstable();
     needed.dedup();
-    if needed.is_empty() {
-        return None;
-    }
-    let Some(root) = place::cgroup_root() else {
-        return Some(Lack {
-            what: "cgroup",
-            names: Vec::new(),
-            text: format!("{host} has no cgroup v2 mounted: it can keep no cap."),
-        });
-    };
     let offered = std::fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
     needed.retain(|controller| {
         !offered
@@ -121,13 +127,18 @@ fn without(berth: &Berth) -> &'static str {
     }
 }
 
+/// What a failure does to a login.
+fn after_an_error(berth: &Berth) -> &'static str {
+    match berth.on_error {
+        OnError::Allow => "the login gets no berth (on_error = \"allow\")",
+        OnError::Deny => "the login is refused (on_error = \"deny\")",
+    }
+}
+
 /// Whether namespaces are switched off.
 fn namespaces(host: &str, berth: &Berth) -> Vec<Lack> {
     let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse().ok();
-    let then = match berth.on_error {
-        OnError::Allow => "the login gets no berth (on_error = \"allow\")",
-        OnError::Deny => "the login is refused (on_error = \"deny\")",
-    };
+    let then = after_an_error(berth);
     let forbidden = forbidden(number, |needed| needed(berth));
     let told = forbidden.into_iter().map(|(kind, limit)| Lack {
         what: "namespace",
@@ -156,14 +167,30 @@ fn weights(host: &str, explanation: &Explanation) -> Option<Lack> {
     })
 }
 
+/// Whether the service is taken into what there is besides caps.
+fn joined(login: &Login, explanation: &Explanation, berth: &Berth) -> Option<Lack> {
+    let service = &login.service;
+    let is_isolated = service == MANAGER && berth.namespaces.user_manager == UserManager::Isolated;
+    if is_isolated || !berth.changes_the_application() || explanation.decision.joins(service) {
+        return None;
+    }
+    let why = match is_never_joined(service.as_bytes()) {
+        true => format!("{service} is never joined"),
+        false => format!("{service} is not joined, because no rule names it in full"),
+    };
+    Some(Lack {
+        what: "pam",
+        names: vec![service.clone()],
+        text: format!("{why}: of this it gets the caps alone."),
+    })
+}
+
 /// Whether the service asks Berth at all.
 fn line_of_pam(login: &Login) -> Option<Lack> {
     let service = &login.service;
     let text = match place::this_machine().pam_stack(service) {
-        PamStack::WithBerth | PamStack::Absent if is_never_joined(service.as_bytes()) => {
-            format!("{service} is never joined: of this it gets the caps alone.")
-        }
         PamStack::WithBerth => return None,
+        PamStack::Absent if is_never_joined(service.as_bytes()) => return None,
         PamStack::RefusesOnly => format!(
             "{service} has no session line of pam_berth here, so its logins get nothing of this:\n\
              berth pam enable {service}"

@@ -58,6 +58,7 @@ pub fn print(explained: &Explained) -> Result<(), Exit> {
         "user_rule": decision.user_rule,
         "user_profile": user_profile.filter(|profile| !profile.is_empty()),
         "pool": decision.pool,
+        "not_set": decision.not_set,
         "user_caps": caps(&explanation.user_caps),
         "pool_caps": caps(&explanation.pool_caps),
         "everyone_caps": caps(&explanation.everyone_caps),

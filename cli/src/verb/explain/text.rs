@@ -58,23 +58,24 @@ fn caps(out: &mut Vec<String>, explanation: &Explanation) {
     };
     let user = &explanation.user_profile;
     let profile = if user.is_empty() { "no profile" } else { user };
-    match &explanation.decision.outcome {
-        Outcome::Berth(_) => {
+    match (&explanation.decision.outcome, explanation.decision.not_set) {
+        (Outcome::Berth(_), None) => {
             let of_user = format!("{profile}{pool}");
             let caps = explanation.user_caps.as_slice();
             let watched = [caps, explanation.penalty.as_slice()].concat();
             section(out, "USER CAPS", &of_user, &watched);
             let pool = explanation.decision.pool.as_deref().unwrap_or_default();
             section(out, "POOL CAPS", pool, &explanation.pool_caps);
-            section(out, "EVERYONE", "", &explanation.everyone_caps);
         }
-        Outcome::Exempt | Outcome::Deny { .. } => {
+        (_, why) => {
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
             out.push(format!(
-                "\n{:<13}{profile}{pool}; not set by this login",
+                "\n{:<13}{profile}{pool}; not set by this login{why}",
                 "USER CAPS"
             ));
         }
     }
+    section(out, "EVERYONE", "", &explanation.everyone_caps);
 }
 
 fn this_login(out: &mut Vec<String>, policy: &Policy, explanation: &Explanation, lacks: &[Lack]) {

@@ -13,6 +13,7 @@ pub const CASES: &[Case] = cases! {
     an_exception_that_protects_counts_above_its_user
     who_is_denied_by_now_keeps_the_caps_they_have
     a_session_on_trial_lifts_nobodys_caps
+    a_job_beside_a_trial_caps_nobody
     apply_reaches_pools_and_everyone
     a_login_that_a_reload_overtakes_has_the_new_caps
     apply_is_no_error_for_who_logs_out_in_the_middle
@@ -305,6 +306,30 @@ fn a_session_on_trial_lifts_nobodys_caps(machine: &mut Machine) {
     };
     becomes(after, "max 100000");
     for mut terminal in [earlier, later] {
+        terminal.send("exit");
+        terminal.wait();
+    }
+    machine.assert_nothing_left(&before);
+}
+
+fn a_job_beside_a_trial_caps_nobody(machine: &mut Machine) {
+    let before = machine.settled();
+    machine.policy_text(
+        "version = 1\n[pool.p]\nmemory_max = \"512M\"\n[profile.trial]\nenforce = false\npool = \"p\"\n\
+         user = { cpu_quota = \"200%\" }\n\
+         [profile.job]\nsession = { cpu_quota = \"50% of user\" }\nlogout = { grace = \"1s\" }\n\
+         [[rule]]\nservice = \"su-l\"\nprofile = \"job\"\n[[rule]]\nprofile = \"trial\"\n",
+    );
+    let mut login = machine.ssh_terminal("alice");
+    login.run("true");
+    let mut job = machine.su_terminal("alice");
+    // What is of the job alone it has.
+    let own = "cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cpu.max";
+    assert_eq!(job.run(own), "100000 100000");
+    assert_eq!(machine.of_user("alice", "cpu.max"), "max 100000");
+    assert!(!machine.berth("list").ok().contains(" p "));
+    assert_eq!(machine.berth_with_helper("apply").ok(), "0 users changed");
+    for mut terminal in [job, login] {
         terminal.send("exit");
         terminal.wait();
     }

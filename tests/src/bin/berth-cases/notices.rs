@@ -49,8 +49,10 @@ fn a_user_is_told_which_cap_killed_what(machine: &mut Machine) {
         terminal.run(&eat);
     }
     // The log is told first, and whoever is told at once after it.
-    let session = deaf.run("echo $BERTH_SESSION");
-    machine.logged(&format!("cap session={session} "));
+    for terminal in [&mut untold, &mut deaf] {
+        let session = terminal.run("echo $BERTH_SESSION");
+        machine.logged(&format!("cap session={session} "));
+    }
     std::thread::sleep(Duration::from_millis(500));
     for terminal in [&bob, &deaf, &untold] {
         assert!(!terminal.shown().contains("berth:"), "{}", terminal.shown());
