@@ -185,7 +185,10 @@ fn got(
 ) -> Option<(Option<String>, Option<Namespaces>)> {
     let decision = policy.decide(login, machine).ok()?;
     match decision.outcome {
-        Outcome::Berth(berth) => Some((decision.pool, Some(berth.namespaces))),
+        Outcome::Berth(berth) => Some((
+            decision.pool.filter(|_| berth.enforce),
+            Some(berth.namespaces),
+        )),
         Outcome::Exempt => Some((None, None)),
         Outcome::Deny { .. } => None,
     }

@@ -472,7 +472,7 @@ fn explain_tells_what_a_login_beside_the_caps_of_its_user_does_not_set() {
 }
 
 #[test]
-fn explain_tells_which_services_get_the_caps_alone() {
+fn explain_tells_which_services_are_not_joined() {
     let told = |profile: &str, service: &str, rule: &str| {
         let system = System::new(&format!(
             "version = 1\n[exempt]\nuids = [1]\n[profile.p]\n{profile}\n[[rule]]\n{rule}\nprofile = \"p\"\n"
@@ -484,7 +484,7 @@ fn explain_tells_which_services_get_the_caps_alone() {
     };
     let pid = "cgroup = \"keep\"\nnamespaces = { pid = true, mount = true }";
     let all = here("lab1 can enforce all of this.");
-    let alone = |why| format!("{why}: of this it gets the caps alone.");
+    let alone = |why| format!("{why}: it gets no namespaces and no privileges of this.");
     let unnamed = alone("vsftpd is not joined, because no rule names it in full");
     assert_eq!(told(pid, "vsftpd", "service = \"vs*\""), unnamed);
     assert_eq!(told(pid, "vsftpd", "service = \"vsftpd\""), all);

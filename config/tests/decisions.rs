@@ -236,7 +236,7 @@ fn what_a_user_has_on_trial_no_login_beside_it_enforces() {
              [profile.watch]\nenforce = false\npool = \"p\"\n\
              user = {{ memory_max = \"4G\", tasks_max = 100, allowed_cpus = \"{cpus}\" }}\n\
              [profile.batch]\nsession = {{ tasks_max = \"50% of user\", memory_max = \"50% of pool\" }}\n\
-             [profile.capped]\nsession = {{ memory_max = \"1G\" }}\n\
+             [profile.capped]\nsession = {{ memory_max = \"1G\", tasks_max = \"50% of user\" }}\n\
              [[rule]]\nservice = \"cron\"\nprofile = \"batch\"\n\
              [[rule]]\nservice = \"atd\"\nprofile = \"capped\"\n[[rule]]\nprofile = \"watch\"\n"
         ))
@@ -264,10 +264,9 @@ fn what_a_user_has_on_trial_no_login_beside_it_enforces() {
     assert!(!cron.decision.everyone_caps.is_empty());
     // Nor does what would come to nothing here refuse it.
     let job = decide(&policy("64-"), &by(&alice, "atd"));
-    assert_eq!(
-        berth(&job).session_caps.memory_max,
-        Some(Limit::Finite(1 << 30))
-    );
+    let own = &berth(&job).session_caps;
+    let (gib, half) = (Limit::Finite(1 << 30), Limit::Finite(50));
+    assert_eq!((own.memory_max, own.tasks_max), (Some(gib), Some(half)));
 }
 
 /// Who is in one of them may be able to make the helper fail.

@@ -296,6 +296,19 @@ impl Machine {
         self.logged(&format!("close session={id} "));
     }
 
+    /// Whether a helper has a user's folder open, as it does to lock it. One that waits for that asks again and again, so
+    /// /proc/locks does not name it.
+    pub fn is_at_the_lock_of(&self, user: &str) -> bool {
+        let folder = format!("/run/berth/users/{}", self.uid(user));
+        let mut helpers = Process::named("berth-helper").into_iter();
+        helpers.any(|one| {
+            let open = fs::read_dir(format!("/proc/{}/fd", one.0));
+            let open = open.into_iter().flatten().flatten();
+            let mut open = open.filter_map(|fd| fs::read_link(fd.path()).ok());
+            open.any(|path| path == Path::new(&folder))
+        })
+    }
+
     /// The processes that run as this user, wherever they are.
     pub fn processes_of(&self, user: &str) -> Vec<Process> {
         let uid = self.uid(user);

@@ -183,7 +183,11 @@ fn what_goes_on_without_its_first_thread_ends_with_the_login() {
 #[test]
 fn where_proc_hides_others_a_login_ends_all_the_same() {
     Machine::run(|machine| {
-        machine.policy(&Policy::with_namespaces(""));
+        // A busy machine may take a while to let the shell see its signal.
+        machine.policy(&Policy {
+            profile: r#"logout = { grace = "5s" }"#.into(),
+            ..Policy::with_namespaces("")
+        });
         let before = machine.settled();
         let probe = machine.probe("headless");
         let leave = format!(

@@ -1,7 +1,6 @@
 //! A helper that hangs or is killed in the middle of a login, and a join that fails: all of the session is
 //! rolled back, and the login ends or goes on, unharmed, as the policy says.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -135,18 +134,6 @@ fn a_join_that_fails_leaves_nothing() {
     });
 }
 
-/// Whether a helper has a user's folder open, as it does for its lock.
-fn is_locking(machine: &Machine, user: &str) -> bool {
-    let folder = format!("/run/berth/users/{}", machine.uid(user));
-    let mut helpers = Process::named("berth-helper").into_iter();
-    helpers.any(|one| {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", one.0));
-        let open = open.into_iter().flatten().flatten();
-        let mut open = open.filter_map(|fd| std::fs::read_link(fd.path()).ok());
-        open.any(|path| path == Path::new(&folder))
-    })
-}
-
 /// Its helper is still in the session that ends, and is signalled with all that is in there.
 #[test]
 fn su_in_a_session_that_ends_before_its_own_is_open_leaves_nothing() {
@@ -162,7 +149,7 @@ fn su_in_a_session_that_ends_before_its_own_is_open_leaves_nothing() {
         let su = || Process::named("su").into_iter().next();
         assert!(eventually(|| su().is_some()));
         let su = su().unwrap();
-        assert!(eventually(|| is_locking(machine, "bob")));
+        assert!(eventually(|| machine.is_at_the_lock_of("bob")));
         su.signal(nix::sys::signal::Signal::SIGSTOP);
         let first = su.cgroup();
         drop(lock);
@@ -190,7 +177,7 @@ fn a_failed_login_whose_users_lock_is_held_leaves_nothing_once_that_is_free() {
             let mut su = Command::new("su");
             su.args(["alice", "-c", "true"]).stdin(Stdio::null());
             let mut su = su.spawn().unwrap();
-            assert!(eventually(|| is_locking(machine, "alice")));
+            assert!(eventually(|| machine.is_at_the_lock_of("alice")));
             let login = Process(su.id() as i32);
             login.signal(nix::sys::signal::Signal::SIGSTOP);
             let outside = login.cgroup();
@@ -228,7 +215,7 @@ fn a_login_that_is_killed_while_its_users_lock_is_held_leaves_no_process() {
         let mut su = Command::new("su");
         su.args(["alice", "-c", "true"]).stdin(Stdio::null());
         let mut su = su.spawn().unwrap();
-        assert!(eventually(|| is_locking(machine, "alice")));
+        assert!(eventually(|| machine.is_at_the_lock_of("alice")));
         su.kill().unwrap();
         su.wait().unwrap();
         for name in ["berth-helper", "berth-init"] {

@@ -212,8 +212,10 @@ fn values(policy: &Policy, login: &Login, machine: &Machine) -> Vec<(String, Str
     if let Some(pool) = &decision.pool {
         values.push(("pool".into(), pool.clone()));
     }
-    if let Some(penalty) = &decision.penalty {
-        values.push(("penalty".into(), penalty_text(penalty)));
+    match (decision.not_set, &decision.penalty) {
+        (Some(why), _) => values.push(("not set".into(), format!("caps of the user, by {why}"))),
+        (None, Some(penalty)) => values.push(("penalty".into(), penalty_text(penalty))),
+        (None, None) => {}
     }
     if matches!(&decision.outcome, Outcome::Berth(berth) if berth.namespaces.any()) {
         values.push(("joined".into(), decision.joins(&login.service).to_string()));

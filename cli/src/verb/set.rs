@@ -66,7 +66,8 @@ pub fn run(arguments: &Arguments) -> Result<Exit, Exit> {
 
     let user = (login.user.as_str(), login.uid);
     let applied = helper::or_left(exceptions::bring(&arguments.helper, login.uid, &by), user);
-    let in_vain = in_vain(&login, &machine);
+    let changes = applied.iter().any(|one| !one.changes.is_empty());
+    let in_vain = in_vain(&login, &machine).filter(|_| !changes);
     if let Some(why) = &in_vain {
         eprintln!(
             "berth: {} {why}, so this has no effect until that changes",

@@ -99,11 +99,15 @@ fn sudoers(checker: &mut Checker<'_>, policy: &Policy, site: &dyn Site, machine:
             continue;
         };
         let (what, label, or) = match &decision.outcome {
-            Outcome::Berth(berth) if berth.privileges.no_new_privs || berth.namespaces.any() => (
-                "is in a berth",
-                "sudo does not leave it",
-                ", or give a profile of caps alone",
-            ),
+            Outcome::Berth(berth)
+                if berth.enforce && (berth.privileges.no_new_privs || berth.namespaces.any()) =>
+            {
+                (
+                    "is in a berth",
+                    "sudo does not leave it",
+                    ", or give a profile of caps alone",
+                )
+            }
             // With a root who cannot log in by ssh nobody may be left who could mend it.
             Outcome::Deny { .. } => ("is refused", "only [exempt] comes before this", ""),
             _ => continue,

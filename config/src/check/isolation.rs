@@ -6,7 +6,7 @@ use crate::diagnostic::Finding;
 use crate::outcome::{CgroupPlace, FrozenLogin, Limit, PrivateTmp, Resource, Scope, UserManager};
 use crate::setting::{Setting, set, value};
 use crate::tables::{Profile, Rule};
-use crate::value::{Share, Span, Tasks};
+use crate::value::{Linger, Share, Span, Tasks};
 
 pub(super) fn check(checker: &mut Checker<'_>, systemd: bool) {
     let contents = checker.contents;
@@ -193,26 +193,14 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
     }
     let of_user = !merged.user.marks().is_empty() || value(&merged.keys.penalty).is_some();
     let caps = !merged.session.marks().is_empty() || !rule.is_login_rule() && of_user;
-    let is_long = |span: &Option<Span>| *span != Some(Span(0));
-    let logout = &merged.logout;
-    let ends = value(&logout.linger).is_some_and(|linger| is_long(&linger.0))
-        || value(&logout.grace).is_some_and(|grace| is_long(&Some(*grace)));
-    let told = value(&merged.keys.notify) == Some(&true);
+    let lingers =
+        value(&merged.logout.linger).is_some_and(|linger| *linger != Linger(Some(Span(0))));
     if let Some((setting, CgroupPlace::Keep)) = set(&merged.keys.cgroup) {
-        if caps || ends || told {
+        if caps || lingers {
             checker.warn(
                 setting.at,
-                "`cgroup = \"keep\"` with caps, a penalty, linger, grace or notify",
-                "no cap is set or told of, no penalty applies, and nothing lingers or is asked to end",
-            );
-        }
-    }
-    if let Some((setting, Scope::User)) = set(&namespaces.scope) {
-        if !crate::decide::namespaces(&merged).any() {
-            checker.warn(
-                setting.at,
-                "`scope = \"user\"` without a namespace",
-                "there is no berth to share",
+                "`cgroup = \"keep\"` with caps, a penalty or linger",
+                "its logins set no cap, no penalty applies to them, and nothing lingers",
             );
         }
     }

@@ -83,7 +83,7 @@ fn rlimits(profile: &Profile) -> Vec<Rlimit> {
         .collect()
 }
 
-pub(crate) fn namespaces(profile: &Profile) -> Namespaces {
+fn namespaces(profile: &Profile) -> Namespaces {
     let table = &profile.namespaces;
     let on = |setting| value(setting).copied().unwrap_or(false);
     Namespaces {

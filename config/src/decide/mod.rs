@@ -10,9 +10,7 @@ use std::path::PathBuf;
 
 use berth_protocol::service::{is_joined, is_never_joined};
 
-pub(crate) use berth::{
-    berth, can_hide, has_user_namespace, namespaces, no_new_privs, on_error, user_manager,
-};
+pub(crate) use berth::{berth, can_hide, has_user_namespace, no_new_privs, on_error, user_manager};
 pub(crate) use caps::{Bases, ONE_CPU, caps};
 pub(crate) use penalty::{cpu_time, penalty};
 
@@ -65,7 +63,7 @@ pub struct Decision {
     /// Whether the login rule tests `service` and names this login's literally (not by a glob): such
     /// a service is joined even if it is not one that is joined by default.
     pub service_named: bool,
-    /// Why this login sets no caps of its user and pool, where the policy has some of them.
+    /// Why this login sets no caps of its user and pool, whatever they have: a login beside it may.
     pub not_set: Option<&'static str>,
     /// What the user is watched for.
     pub penalty: Option<Penalty>,
@@ -164,7 +162,12 @@ pub(crate) fn decide<'c>(
         None => layers,
     };
     let of_user = |table: &CapsTable, bases: &Bases<'_>| match caps(table, bases) {
-        Err(_) if on_trial => Ok(Caps::default()),
+        // What is on trial refuses nobody. The rest of it may be what a session's cap is a part of.
+        Err(DecideError::NotHere { .. }) if on_trial => {
+            let mut table = table.clone();
+            (table.allowed_cpus, table.allowed_memory_nodes) = (None, None);
+            caps(&table, bases)
+        }
         worked_out => worked_out,
     };
     let mut bases = Bases::new(machine, files);
@@ -188,7 +191,7 @@ pub(crate) fn decide<'c>(
     decision.service_named = value(&rule.tests.service)
         .is_some_and(|globs| globs.0.iter().any(|glob| glob.literal() == Some(service)));
     let session_caps = caps(&deciding.login.session, &bases)?;
-    if on_trial {
+    if decision.not_set.is_some() {
         // A session's part of them is a part all the same.
         (user_caps, decision.pool_caps) = Default::default();
         (decision.pool, deciding.pool) = (None, None);

@@ -81,8 +81,8 @@ fn what_another_key_of_the_profile_takes_away() {
         );
     }
     assert_eq!(told("namespaces = { net = false }", ""), [""; 0]);
-    let keep = "3:1 `cgroup = \"keep\"` with caps, a penalty, linger, grace or notify | no cap is set or told of, no penalty \
-                applies, and nothing lingers or is asked to end";
+    let keep = "3:1 `cgroup = \"keep\"` with caps, a penalty or linger | its logins set no cap, no penalty applies to them, \
+                and nothing lingers";
     let hog = "penalty = \"hog\"\n[penalty.hog]\ncpu_above = \"200%\"\nwindow = \"10min\"\n\
                steps = [\"50%\"]\nstep_time = \"1h\"\nforget = \"3h\"";
     for (and, expected) in [
@@ -90,12 +90,7 @@ fn what_another_key_of_the_profile_takes_away() {
         ("user = { tasks_max = 9 }", &[keep]),
         (hog, &[keep]),
         ("logout = { linger = \"1h\" }", &[keep]),
-        ("logout = { grace = \"1s\" }", &[keep]),
-        ("notify = true", &[keep]),
-        (
-            "notify = false\nlogout = { linger = \"0s\", grace = \"0s\" }",
-            &[],
-        ),
+        ("logout = { linger = \"0s\", grace = \"1s\" }", &[]),
         ("namespaces = { uts = true }", &[]),
     ] {
         assert_eq!(
@@ -108,16 +103,6 @@ fn what_another_key_of_the_profile_takes_away() {
         told("cgroup = \"own\"\nlogout = { linger = \"1h\" }", ""),
         [""; 0]
     );
-    let shared = "3:16 `scope = \"user\"` without a namespace | there is no berth to share";
-    for (namespaces, expected) in [
-        ("scope = \"user\"", &[shared][..]),
-        ("scope = \"user\", uts = false", &[shared]),
-        ("scope = \"user\", uts = true", &[]),
-        ("scope = \"session\"", &[]),
-    ] {
-        let namespaces = format!("namespaces = {{ {namespaces} }}");
-        assert_eq!(told(&namespaces, ""), expected, "{namespaces}");
-    }
     // The caps of a user are not this rule's.
     let body = "[profile.base]\nuser = { tasks_max = 9 }\n[profile.job]\ninherits = \"base\"\ncgroup = \"keep\"\n\
         [[rule]]\nservice = \"slurm\"\nprofile = \"job\"\n[[rule]]\nprofile = \"base\"\n";

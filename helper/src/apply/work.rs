@@ -213,7 +213,7 @@ impl<'a> Work<'a> {
                 Outcome::Exempt => {}
             }
         }
-        if denied || kept {
+        if denied || kept && !on_trial {
             // To lift the caps of somebody who is let in no more would be the wrong way round.
             told.notes.push(match denied {
                 true => "the policy denies them by now: caps stay until they log out".into(),

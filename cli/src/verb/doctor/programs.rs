@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::Output;
 
 use berth_config::Places;
 use berth_protocol::{ANOTHER_VERSION, HELPER};
@@ -114,7 +114,11 @@ fn sound(path: &Path, without: &str) -> Option<Finding> {
 /// Why the helper cannot be started: it lacks a library, or its file system forbids it, or it is another machine's. Logins
 /// meet that before anything counts them.
 fn does_not_start(helper: &Path, without: &str) -> Option<Finding> {
-    let why = failure(helper::command(helper).arg("--version"))?;
+    let why = match helper::command(helper).arg("--version").output() {
+        Ok(output) if output.status.success() => return None,
+        Ok(output) => said(&output, "").unwrap_or_else(|| output.status.to_string()),
+        Err(error) => error.to_string(),
+    };
     let shown = helper.display();
     Some(Finding::fail(
         format!("{shown} cannot be started: {why}: every login {without}"),
@@ -128,7 +132,11 @@ fn does_not_load(module: &Path) -> Option<Finding> {
     let mut program = helper::command(Path::new("/bin/true"));
     // All that it needs at once, as PAM does (ld.so(8)).
     program.env("LD_PRELOAD", module).env("LD_BIND_NOW", "1");
-    let why = failure(&mut program)?;
+    // It goes on without what it cannot load, and may name other libraries (/etc/ld.so.preload).
+    let output = program.output().ok()?;
+    let said = said(&output, &module.to_string_lossy());
+    let failed = || (!output.status.success()).then(|| output.status.to_string());
+    let why = said.or_else(failed)?;
     let shown = module.display();
     Some(Finding::fail(
         format!("{shown} cannot be loaded: {why}: every login {NO_MODULE}"),
@@ -136,26 +144,21 @@ fn does_not_load(module: &Path) -> Option<Finding> {
     ))
 }
 
-/// What goes wrong when a program is run that prints nothing but by a mistake.
-fn failure(program: &mut Command) -> Option<String> {
-    let output = match program.output() {
-        Ok(output) => output,
-        Err(error) => return Some(error.to_string()),
-    };
-    // The dynamic linker says why, and may go on.
-    match String::from_utf8_lossy(&output.stderr).lines().next() {
-        Some(said) => Some(said.to_owned()),
-        None => (!output.status.success()).then(|| output.status.to_string()),
-    }
+/// What the dynamic linker says of a file.
+fn said(output: &Output, of: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(&output.stderr);
+    let line = text.lines().find(|line| line.contains(of));
+    line.map(str::to_owned)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::super::finding::Level;
     use super::super::world::tests::Fake;
     use super::*;
+    use crate::own_folder::Folder;
 
     /// What is said of a machine with these for the module, there, and for its helper.
     fn told(place: &str, module: &str, helper: &str) -> Vec<(Level, String)> {
@@ -189,6 +192,21 @@ mod tests {
                 "{told:?}"
             );
         }
+    }
+
+    /// As by an entry of /etc/ld.so.preload that is out of date.
+    #[test]
+    fn what_the_dynamic_linker_says_of_another_library_is_no_failure() {
+        let folder = Folder::new();
+        let text = "#!/bin/sh\necho 'ERROR: ld.so: object /lib/other.so cannot be preloaded: ignored.' >&2\n";
+        let helper = folder.write("helper", text);
+        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+        let told = told(
+            "lib64/security/pam_berth.so",
+            &library(),
+            helper.to_str().unwrap(),
+        );
+        assert!(matches!(&*told, [(Level::Ok, _)]), "{told:?}");
     }
 
     #[test]

@@ -42,13 +42,14 @@ pub fn lacks(login: &Login, policy: &Policy, explanation: &Explanation) -> Vec<L
         Some(root) => lacks.extend(controllers(host, &root, explanation, berth)),
         None => lacks.extend(hierarchy(host, berth)),
     }
-    lacks.extend(namespaces(host, berth));
     lacks.extend(weights(host, explanation));
-    lacks.extend(joined(login, explanation, berth));
-    // A file that is only tried out is no reason yet to have the lines.
-    if policy.loaded().is_some() {
-        lacks.extend(line_of_pam(login));
+    let not_joined = joined(login, explanation, berth);
+    if not_joined.is_none() {
+        lacks.extend(namespaces(host, berth));
     }
+    // A file that is only tried out is no reason yet to have the lines.
+    let without_line = policy.loaded().and_then(|_| line_of_pam(login));
+    lacks.extend(without_line.or(not_joined));
     lacks
 }
 
@@ -181,7 +182,7 @@ fn joined(login: &Login, explanation: &Explanation, berth: &Berth) -> Option<Lac
     Some(Lack {
         what: "pam",
         names: vec![service.clone()],
-        text: format!("{why}: of this it gets the caps alone."),
+        text: format!("{why}: it gets no namespaces and no privileges of this."),
     })
 }
 

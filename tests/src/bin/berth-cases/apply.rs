@@ -383,10 +383,6 @@ fn a_login_that_a_reload_overtakes_has_the_new_caps(machine: &mut Machine) {
     // The folder of users is there from here on.
     machine.su("alice", "true").ok();
     machine.settled();
-    let locks = |line: &str| {
-        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-        locks.contains(line)
-    };
     let folder = format!("/run/berth/users/{}", machine.uid("alice"));
     let hold = format!("mkdir -m 700 {folder} && exec flock {folder} cat");
     let mut holder = std::process::Command::new("sh")
@@ -394,11 +390,15 @@ fn a_login_that_a_reload_overtakes_has_the_new_caps(machine: &mut Machine) {
         .stdin(std::process::Stdio::piped())
         .spawn()
         .unwrap();
-    assert!(eventually(|| locks(": FLOCK")));
+    let is_held = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.contains(": FLOCK")
+    };
+    assert!(eventually(is_held));
     let id = machine.next_session();
     let login = machine.ssh_background("alice", "sleep 30");
     // It has read the policy, and waits for the user's turn.
-    assert!(eventually(|| locks("-> FLOCK")));
+    assert!(eventually(|| machine.is_at_the_lock_of("alice")));
     machine.policy(&policy("50%", "25%"));
     drop(holder.stdin.take());
     holder.wait().unwrap();
