@@ -82,6 +82,7 @@ fn everything(arguments: &Arguments) -> Result<Vec<Applied>> {
     if tree.backend() == Backend::Systemd {
         // The last logout may have come before everyone's caps were set, or have seen a user's folder that was made here.
         let taken_back = systemd::take_back_everyones(&tree);
+        // Where the round has failed already, that is what is told.
         if let (Ok(told), Err(error)) = (&mut done, taken_back) {
             told.push(Applied::to(Whose::Everyone).failed(error));
         }

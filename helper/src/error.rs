@@ -137,14 +137,22 @@ impl Error {
         Error::Policy(why.to_string())
     }
 
-    /// Whether a file could not be made for want of room, because of a quota, or because the file system is read-only, as the
-    /// kernel makes it after an error (`errors=remount-ro`).
+    /// Whether a file could not be made for want of room, or because of a quota.
     pub fn is_for_want_of_room(&self) -> bool {
+        matches!(self.of_a_file(), Some(Errno::ENOSPC | Errno::EDQUOT))
+    }
+
+    /// Whether it could not be made because the file system is read-only, as the kernel makes it after an error
+    /// (`errors=remount-ro`).
+    pub fn is_of_a_read_only_disk(&self) -> bool {
+        self.of_a_file() == Some(Errno::EROFS)
+    }
+
+    fn of_a_file(&self) -> Option<Errno> {
         let Error::Session(berth_session::Error::File { source, .. }) = self else {
-            return false;
+            return None;
         };
-        let errno = source.raw_os_error().map(Errno::from_raw);
-        matches!(errno, Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS))
+        source.raw_os_error().map(Errno::from_raw)
     }
 }
 
@@ -215,11 +223,13 @@ mod tests {
         for (errno, is_full) in [
             (Errno::ENOSPC, true),
             (Errno::EDQUOT, true),
-            (Errno::EROFS, true),
+            (Errno::EROFS, false),
             (Errno::EACCES, false),
         ] {
             let error = file("create", "/var/tmp")(errno.into());
             assert_eq!(error.is_for_want_of_room(), is_full, "{error}");
+            let is_read_only = errno == Errno::EROFS;
+            assert_eq!(error.is_of_a_read_only_disk(), is_read_only, "{error}");
         }
         // Such as that of the namespaces' number, or of the mounts'.
         assert!(!system("mount")(Errno::ENOSPC).is_for_want_of_room());

@@ -125,7 +125,7 @@ impl Plan<'_> {
         match on_disk() {
             // Any user can fill the disk. To refuse the others would let that one keep them out, and to let them in
             // without a berth would be a way out of their caps. What is bound of the disk by now is covered.
-            Err(error) if error.is_for_want_of_room() => {
+            Err(error) if error.is_for_want_of_room() || error.is_of_a_read_only_disk() => {
                 in_memory(WITHOUT_DISK)?;
                 Ok(Some(without_disk(&error)))
             }
@@ -187,11 +187,15 @@ fn bind_tmp(base: &Path, labels: &[Label; 2], kept: &[KeptName]) -> Result<()> {
 /// What the log says of a private /tmp that is in memory for want of room on the disk.
 fn without_disk(error: &Error) -> String {
     let size = bytes_text(WITHOUT_DISK);
-    format!(
-        "private_tmp is {size} of memory, and not the disk: {error}. To see whose session takes the room: du -s --inodes \
-         {PRIVATE_TMP}/* and du -s {PRIVATE_TMP}/*, and berth list. To keep one user from taking all of it: a size in \
-         private_tmp instead of \"disk\", or a file system with quotas on {PRIVATE_TMP}"
-    )
+    let advice = match error.is_of_a_read_only_disk() {
+        true => "The kernel's log says why (dmesg)".into(),
+        false => format!(
+            "To see whose session takes the room: du -s --inodes {PRIVATE_TMP}/* and du -s {PRIVATE_TMP}/*, and berth \
+             list. To keep one user from taking all of it: a size in private_tmp instead of \"disk\", or a file system \
+             with quotas on {PRIVATE_TMP}"
+        ),
+    };
+    format!("private_tmp is {size} of memory, and not the disk: {error}. {advice}")
 }
 
 /// What SELinux has to say of the host's /var/tmp and /tmp.

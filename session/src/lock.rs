@@ -17,9 +17,13 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long each lock is waited for in any case. An ordinary login holds its user's for less.
 pub(crate) const MOMENT: Duration = Duration::from_millis(200);
 
+/// Between two tries for a lock.
+const LONGEST_PAUSE: Duration = Duration::from_millis(8);
+
 /// Locks a file, or says who does not let it go.
 pub(crate) fn lock_until(mut file: File, path: &Path, until: Instant) -> Result<Flock<File>> {
     let begun = Instant::now();
+    let mut pause = Duration::from_millis(1);
     loop {
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => return Ok(lock),
@@ -41,7 +45,9 @@ pub(crate) fn lock_until(mut file: File, path: &Path, until: Instant) -> Result<
             }
             Err((_, errno)) => return Err(Error::file("lock", path, errno)),
         }
-        std::thread::sleep(Duration::from_millis(1));
+        // Most are let go within milliseconds; many who wait longer are not to keep a CPU busy.
+        std::thread::sleep(pause);
+        pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 

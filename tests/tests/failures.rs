@@ -425,7 +425,7 @@ fn a_disk_that_one_user_fills_leaves_the_others_a_small_tmp_in_memory() {
         machine.host("mount -o remount,ro /var/lib/berth/tmp").ok();
         machine.forget_log();
         assert_eq!(machine.ssh("bob", ROOM).ok(), SMALL);
-        machine.logged("Read-only file system");
+        machine.logged("log says why (dmesg)");
         machine.host("mount -o remount,rw /var/lib/berth/tmp").ok();
         let mut told = machine.ssh_terminal("bob");
         told.run("true");

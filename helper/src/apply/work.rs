@@ -74,10 +74,10 @@ impl<'a> Work<'a> {
         Ok(all)
     }
 
-    /// A user who logs in, and what they are in. Their lock is waited for as it was before in this login: nobody
-    /// would bring these caps later.
+    /// A user who logs in, and what they are in. Nobody would bring these caps later, so their lock is waited for as long as
+    /// any module waits; but not for ever, as there may be no module any more.
     pub fn around(&self, uid: u32) -> Result<Vec<Applied>> {
-        self.patience.set(Duration::MAX);
+        self.patience.set(Duration::from_secs(60));
         let mut all = self.user(uid);
         let pool = self.tree.existing_user(uid)?;
         let pool = pool.and_then(|group| self.tree.pool_of(&group));
