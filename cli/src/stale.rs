@@ -184,11 +184,9 @@ fn got(
     machine: &Machine,
 ) -> Option<(Option<String>, Option<Namespaces>)> {
     let decision = policy.decide(login, machine).ok()?;
+    let pool = decision.pool_entered().map(str::to_owned);
     match decision.outcome {
-        Outcome::Berth(berth) => Some((
-            decision.pool.filter(|_| berth.enforce),
-            Some(berth.namespaces),
-        )),
+        Outcome::Berth(berth) => Some((pool, Some(berth.namespaces))),
         Outcome::Exempt => Some((None, None)),
         Outcome::Deny { .. } => None,
     }

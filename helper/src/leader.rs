@@ -31,11 +31,12 @@ impl Leader {
         let role = Role::of(pid.as_raw()).ok_or_else(|| ended(pid.as_raw()))?;
         let score = oom_score_adj(role);
         let score = kernel_text(&score).map_err(file("read", &score))?;
+        let score = score.trim();
         let origin = tree.map(|tree| tree.of_process(pid.as_raw())).transpose()?;
         Ok(Leader {
             role,
             origin: origin.flatten(),
-            oom_protection: Some(score.trim().into()).filter(|score: &String| is_lowered(score)),
+            oom_protection: is_lowered(score).then(|| score.into()),
         })
     }
 

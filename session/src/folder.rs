@@ -41,12 +41,7 @@ impl UserFolder {
     /// hangs, or was stopped.
     pub const PATIENCE: Duration = lock::PATIENCE;
 
-    /// Makes the folder if need be, and waits for its lock.
-    pub fn lock(uid: u32) -> Result<UserFolder> {
-        UserFolder::lock_path(of_user(uid), None)
-    }
-
-    /// The same for who must not wait for ever: it is tried once in any case, and again until then.
+    /// Makes the folder if need be, and waits for its lock: it is tried once in any case, and again until then.
     pub fn lock_until(uid: u32, until: Instant) -> Result<UserFolder> {
         UserFolder::lock_path(of_user(uid), Some(until))
     }

@@ -76,10 +76,15 @@ fn dead(number: u64) -> Record {
     record
 }
 
+/// The lock of a user that nobody holds, or soon lets go.
+fn lock(uid: u32) -> berth_session::Result<UserFolder> {
+    UserFolder::lock_until(uid, Instant::now() + UserFolder::PATIENCE)
+}
+
 /// Writes a record and enters the session.
 fn enter(record: &Record) {
     record.write().unwrap();
-    let folder = UserFolder::lock(record.uid).unwrap();
+    let folder = lock(record.uid).unwrap();
     folder.add(record.id).unwrap();
 }
 
@@ -180,7 +185,7 @@ fn logins_are_the_sessions_that_somebody_keeps_and_that_the_user_is_in() {
         for number in [6, 9] {
             fs::remove_file(Record::path(id(number))).unwrap();
         }
-        let folder = UserFolder::lock(1001).unwrap();
+        let folder = lock(1001).unwrap();
         assert_eq!(folder.logins().unwrap(), 4);
         let mut sessions = folder.sessions().unwrap();
         sessions.sort();
@@ -188,7 +193,7 @@ fn logins_are_the_sessions_that_somebody_keeps_and_that_the_user_is_in() {
         let abandoned = sessions.into_iter().filter(|id| Record::is_abandoned(*id));
         assert_eq!(abandoned.collect::<Vec<_>>(), [2, 6, 9].map(id));
         drop(UserFolder::lock_everyone().unwrap());
-        drop(UserFolder::lock(7).unwrap());
+        drop(lock(7).unwrap());
         assert_eq!(UserFolder::uids().unwrap(), [7, 1001]);
         assert_eq!(UserFolder::logins_of(7).unwrap(), 0);
         assert!(folder.add(id(5)).is_err(), "it is there");
@@ -202,7 +207,7 @@ fn a_users_folder_is_one_processs_at_a_time_and_goes_with_the_last_session() {
     alone(|| {
         enter(&record(1));
         enter(&record(2));
-        let folder = UserFolder::lock(1001).unwrap();
+        let folder = lock(1001).unwrap();
         let path = folder.path().to_owned();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
@@ -221,7 +226,7 @@ fn a_users_folder_is_one_processs_at_a_time_and_goes_with_the_last_session() {
         assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
         drop(folder);
         assert!(another());
-        let folder = UserFolder::lock(1001).unwrap();
+        let folder = lock(1001).unwrap();
         for _ in 0..2 {
             folder.remove(id(2)).unwrap();
             folder.remove_if_empty().unwrap();
@@ -230,22 +235,22 @@ fn a_users_folder_is_one_processs_at_a_time_and_goes_with_the_last_session() {
         drop(folder);
         // Somebody has removed all: the next session makes it anew. Through a link in its place goes nothing.
         fs::remove_dir_all(STATE).unwrap();
-        drop(UserFolder::lock(1001).unwrap());
+        drop(lock(1001).unwrap());
         fs::remove_dir(&path).unwrap();
         fs::create_dir("/run/elsewhere").unwrap();
         std::os::unix::fs::symlink("/run/elsewhere", &path).unwrap();
-        UserFolder::lock(1001).unwrap_err();
+        lock(1001).unwrap_err();
         // Nor for ever where the folders above cannot be made.
         fs::remove_dir_all("/run/berth/users").unwrap();
         std::os::unix::fs::symlink("/run/nowhere", "/run/berth/users").unwrap();
-        UserFolder::lock(1001).unwrap_err();
+        lock(1001).unwrap_err();
     });
 }
 
 #[test]
 fn what_cannot_be_removed_of_a_session_is_told() {
     alone(|| {
-        let folder = UserFolder::lock(1001).unwrap();
+        let folder = lock(1001).unwrap();
         fs::create_dir(folder.path().join("1")).unwrap();
         folder.remove(id(1)).unwrap_err();
         fs::remove_dir_all(folder.path()).unwrap();
@@ -398,7 +403,7 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         fs::write(Record::path(id(3)), "{").unwrap(); // may be alive
         fs::write("/run/berth/sessions/.4", "{").unwrap();
         make_private_tmp(id(5)).unwrap();
-        let folder = UserFolder::lock(1001).unwrap();
+        let folder = lock(1001).unwrap();
         folder.add(id(6)).unwrap();
         drop(folder);
         fs::rename(
@@ -470,7 +475,7 @@ fn what_nobody_keeps_is_found_and_removed_and_the_living_are_left_alone() {
         assert!(private_tmp(id(5)).exists() && private_tmp(id(1)).exists());
         assert!(!Path::new("/run/tree/berth/user-1001/sessions/2").exists());
         assert_eq!(Record::ids().unwrap(), [1, 3, 5, 7].map(id));
-        assert_eq!(UserFolder::lock(1001).unwrap().sessions().unwrap().len(), 2);
+        assert_eq!(lock(1001).unwrap().sessions().unwrap().len(), 2);
         assert_eq!(Leftover::find().unwrap(), []);
         for process in [
             &mut standby,
@@ -554,7 +559,7 @@ fn a_session_without_a_cgroup_is_swept_where_all_cgroups_are_read_only() {
 fn what_somebody_left_unfinished_who_was_killed_keeps_no_users_folder() {
     alone(|| {
         let tree = Tree::at("/run/tree".into(), Backend::Systemd);
-        let folder = UserFolder::lock(1001).unwrap();
+        let folder = lock(1001).unwrap();
         let path = folder.path().to_owned();
         fs::write(path.join("before.new"), "[").unwrap();
         take_back(&tree, folder, 1001).unwrap();
@@ -570,7 +575,7 @@ fn caps_stay_on_what_outlives_its_users_last_login_until_it_ends() {
             let slice = cgroup("user.slice/user-1001.slice");
             fs::write(slice.join("cgroup.events"), "populated 1\nfrozen 0\n").unwrap();
         };
-        let take_back = || take_back(&tree, UserFolder::lock(1001).unwrap(), 1001).unwrap();
+        let take_back = || take_back(&tree, lock(1001).unwrap(), 1001).unwrap();
         let drop_in = Path::new(DROP_IN);
         let users = Path::new(STATE).join("users");
         for whose in ["1001", "everyone"] {
@@ -620,7 +625,7 @@ fn caps_that_cannot_be_taken_back_with_the_last_session_are_by_who_asks_again() 
         sweep(Some(&tree), 1001, id(1)).unwrap_err();
         assert_eq!(who_goes_on().unwrap(), [1001]);
         fs::remove_dir(DROP_IN).unwrap();
-        take_back(&tree, UserFolder::lock(1001).unwrap(), 1001).unwrap();
+        take_back(&tree, lock(1001).unwrap(), 1001).unwrap();
         assert!(!folder.exists());
     });
 }
@@ -662,7 +667,7 @@ fn what_there_is_no_time_to_remove_is_found_again_and_goes_in_the_end() {
         populate(0);
         sweep_until(Some(&tree()), 1001, id(1), now).unwrap_err();
         assert!(tmp.join("tmp/1/2").exists() && Record::is_abandoned(id(1)));
-        assert_eq!(UserFolder::lock(1001).unwrap().sessions().unwrap(), [id(1)]);
+        assert_eq!(lock(1001).unwrap().sessions().unwrap(), [id(1)]);
         sweep_until(
             None,
             1001,
@@ -736,7 +741,7 @@ fn fail_from_here_on(call: i64) {
 fn of_a_folder_that_cannot_be_read_to_its_end_nobody_is_taken_for_gone() {
     alone(|| {
         enter(&record(1));
-        let folder = UserFolder::lock(1001).unwrap();
+        let folder = lock(1001).unwrap();
         fail_from_here_on(nix::libc::SYS_getdents64);
         folder.sessions().unwrap_err();
         UserFolder::logins_of(1001).unwrap_err();

@@ -80,6 +80,14 @@ impl Decision {
         is_joined(service) || self.service_named && !is_never_joined(service)
     }
 
+    /// The pool that such a login is put into: into none by a profile on trial.
+    pub fn pool_entered(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Berth(berth) if berth.enforce => self.pool.as_deref(),
+            _ => None,
+        }
+    }
+
     /// A login that Berth leaves alone.
     pub(crate) fn exempt() -> Decision {
         Decision {

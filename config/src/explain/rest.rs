@@ -24,9 +24,9 @@ impl Policy {
         }
         self.tell_keys(profile, berth, &mut lines);
         self.tell_defaults(profile, berth, &mut lines);
-        let mut of_errors = lines.iter_mut().filter(|line| line.key == "on_error");
-        if let Some(line) = of_errors.next().filter(|_| !berth.enforce) {
-            line.because = Some("because enforce = false".into());
+        if !berth.enforce {
+            let on_error = lines.iter_mut().filter(|line| line.key == "on_error");
+            on_error.for_each(|line| line.because = Some("because enforce = false".into()));
         }
         for (resource, setting) in &profile.rlimits {
             let limit = berth

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::finding::Finding;
 use super::world::World;
@@ -33,7 +33,7 @@ pub fn check(world: &World) -> Vec<Finding> {
 }
 
 /// Whether it is a folder on this device in which everybody may write.
-fn is_everybodys(path: &PathBuf, device: u64) -> bool {
+fn is_everybodys(path: &Path, device: u64) -> bool {
     fs::symlink_metadata(path)
         .is_ok_and(|it| it.is_dir() && it.dev() == device && it.mode() & 0o002 != 0)
 }

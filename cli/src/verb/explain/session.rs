@@ -42,12 +42,11 @@ impl Session {
     /// Whether the login would get something else now.
     fn differs(&self, explanation: &Explanation) -> bool {
         let decision = &explanation.decision;
-        let (profile, is_enforced) = match &decision.outcome {
-            Outcome::Berth(berth) => (Some(&berth.profile), berth.enforce),
-            Outcome::Exempt | Outcome::Deny { .. } => (None, false),
+        let profile = match &decision.outcome {
+            Outcome::Berth(berth) => Some(&berth.profile),
+            Outcome::Exempt | Outcome::Deny { .. } => None,
         };
-        let pool = decision.pool.as_ref().filter(|_| is_enforced);
-        profile != Some(&self.0.profile) || pool != self.0.pool.as_ref()
+        profile != Some(&self.0.profile) || decision.pool_entered() != self.0.pool.as_deref()
     }
 
     /// In a line.
