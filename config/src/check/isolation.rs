@@ -194,27 +194,34 @@ fn half_in_force(checker: &mut Checker<'_>, rule: &Rule) {
     let of_user = !merged.user.marks().is_empty() || value(&merged.keys.penalty).is_some();
     let caps = !merged.session.marks().is_empty() || !rule.is_login_rule() && of_user;
     let lingers =
-        value(&merged.logout.linger).is_some_and(|linger| *linger != Linger(Some(Span(0))));
+        set(&merged.logout.linger).filter(|(_, linger)| **linger != Linger(Some(Span(0))));
+    let finite = |tasks: &Option<Setting<Tasks>>| {
+        value(tasks).is_some_and(|tasks| tasks.0 != Share::Infinity)
+    };
+    let user_counted = finite(&merged.user.tasks_max) || rule.is_login_rule();
     if let Some((setting, CgroupPlace::Keep)) = set(&merged.keys.cgroup) {
-        if caps || lingers {
+        if caps || lingers.is_some() {
             checker.warn(
                 setting.at,
                 "`cgroup = \"keep\"` with caps, a penalty or linger",
                 "its logins set no cap, no penalty applies to them, and nothing lingers",
             );
         }
+    } else if let (Some((linger, _)), false) = (lingers, user_counted) {
+        checker.warn(
+            linger.at,
+            "`linger` without the user's tasks_max",
+            "nothing else limits how many sessions linger, each with processes of Berth's outside of the caps",
+        );
     }
     // Where logins share a berth it counts them together.
     let apart = has_user_namespace(&merged) && value(&namespaces.scope) != Some(&Scope::User);
-    let finite = |tasks: &Option<Setting<Tasks>>| {
-        value(tasks).is_some_and(|tasks| tasks.0 != Share::Infinity)
-    };
-    let counted = finite(&merged.user.tasks_max) || finite(&merged.session.tasks_max);
+    let counted = user_counted || finite(&merged.session.tasks_max);
     if let Some(nproc) = merged.rlimits.get(&Resource::Nproc) {
         let limited = nproc
             .value
             .is_some_and(|limit| limit.hard != Limit::Infinity);
-        if limited && apart && !counted && !rule.is_login_rule() {
+        if limited && apart && !counted {
             checker.warn(
                 nproc.at,
                 "`nproc` without tasks_max",

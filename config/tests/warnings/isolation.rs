@@ -100,7 +100,7 @@ fn what_another_key_of_the_profile_takes_away() {
         );
     }
     assert_eq!(
-        told("cgroup = \"own\"\nlogout = { linger = \"1h\" }", ""),
+        told("cgroup = \"own\"\nsession = { tasks_max = 9 }", ""),
         [""; 0]
     );
     // The caps of a user are not this rule's.
@@ -138,6 +138,35 @@ fn nproc_where_nothing_counts_the_tasks_of_all_logins() {
         let told = told(nproc, namespaces, caps);
         assert_eq!(told, expected, "{nproc} {namespaces} {caps}");
     }
+}
+
+#[test]
+fn sessions_that_linger_where_nothing_limits_their_number() {
+    let told = |logout: &str, user: &str, rule: &str| {
+        let body = format!(
+            "[profile.a]\nlogout = {{ {logout} }}\nuser = {{ {user} }}\n[profile.b]\ninherits = \"a\"\n\
+             [[rule]]\nprofile = \"b\"\n{rule}\n"
+        );
+        warnings(&body, &site(&[]))
+    };
+    let warning = "3:12 `linger` without the user's tasks_max | nothing else limits how many sessions linger, each with \
+                   processes of Berth's outside of the caps";
+    for (logout, user, expected) in [
+        ("linger = \"infinity\"", "", &[warning][..]),
+        ("linger = \"1h\"", "memory_max = \"1G\"", &[warning]),
+        ("linger = \"1h\"", "tasks_max = \"infinity\"", &[warning]),
+        ("linger = \"1h\"", "tasks_max = 99", &[]),
+        ("linger = \"0s\"", "", &[]),
+        ("grace = \"1s\"", "", &[]),
+    ] {
+        assert_eq!(told(logout, user, ""), expected, "{logout} {user}");
+    }
+    // The caps of a user are not this rule's.
+    let of_login = told("linger = \"1h\"", "", "service = \"cron\"");
+    assert!(
+        of_login.iter().all(|one| !one.contains("linger")),
+        "{of_login:?}"
+    );
 }
 
 #[test]
