@@ -28,6 +28,10 @@ use crate::shared::{Membership, is_held, needs};
 /// How long the module may take to join, for which it has no deadline of its own.
 const ACKNOWLEDGEMENT: Duration = Duration::from_secs(60);
 
+/// How long a login removes what earlier ones have left. The module waits, and a private /tmp may take minutes: each login of
+/// the user's goes on with it.
+const CLEANING_UP: Duration = Duration::from_secs(3);
+
 /// Why a session was not opened.
 #[derive(Debug)]
 pub enum Reason {
@@ -100,9 +104,9 @@ impl<'a> Opening<'a> {
             (0, _) | (_, Scope::User) => None,
             (_, Scope::Session) => Some(plan.start(None)?),
         };
-        clean_up_after_the_dead(self.planned.login.uid, channel);
+        self.clean_up_after_the_dead(channel);
         let mut record = self.record()?;
-        let folder = lock(self.planned.login.uid, channel)?;
+        let folder = self.lock(channel)?;
         let mut place = self.take_place(&folder, &mut record)?;
         self.enter_namespaces(&plan, own, folder, &mut record)?;
         self.take_the_application_in(channel, place.as_mut())?;
@@ -207,7 +211,7 @@ impl<'a> Opening<'a> {
     ) -> std::result::Result<(), Reason> {
         let leader = &self.prepared.leader;
         // A module that has given up meanwhile may have let it go on without a berth; then it is not to be touched.
-        if has_hung_up(channel) {
+        if self.is_given_up(channel) {
             return Err(Error::Channel(ChannelError::Closed).into());
         }
         leader.lower_oom_protection()?;
@@ -250,6 +254,59 @@ impl<'a> Opening<'a> {
                 }
                 received => return Ok(received?.0),
             }
+        }
+    }
+
+    /// Whether the module is gone. A process that the application has forked may have its end of the socket still.
+    fn is_given_up(&self, channel: &Channel) -> bool {
+        let ended = self.prepared.leaders_end.as_fd();
+        let mut fds = [
+            PollFd::new(channel.as_fd(), PollFlags::empty()),
+            PollFd::new(ended, PollFlags::POLLIN),
+        ];
+        poll(&mut fds, PollTimeout::ZERO) != Ok(0)
+    }
+
+    /// The user's lock, for which a login waits as long as its module does. Not longer: where it is never let go, each login
+    /// that is killed meanwhile would leave this process.
+    fn lock(&self, channel: &Channel) -> berth_session::Result<UserFolder> {
+        let uid = self.planned.login.uid;
+        loop {
+            let patience = match self.is_given_up(channel) {
+                true => Duration::ZERO,
+                false => UserFolder::PATIENCE,
+            };
+            match UserFolder::lock_until(uid, Instant::now() + patience) {
+                // Told now: with the module's patience this process may end.
+                Err(error @ berth_session::Error::Held { .. }) if !patience.is_zero() => {
+                    let line = Line::new("lock").field("uid", uid);
+                    line.field("error", error).warning();
+                }
+                locked => return locked,
+            }
+        }
+    }
+
+    /// Removes what this user's earlier sessions left, if keeper and standby were both killed. They may have had a cgroup
+    /// where this one gets none.
+    fn clean_up_after_the_dead(&self, channel: &Channel) {
+        let uid = self.planned.login.uid;
+        let abandoned = self.lock(channel).and_then(|folder| {
+            let mut sessions = folder.sessions()?;
+            // A record may have been removed because it could not be read. Under the lock: a login that comes just now must
+            // not take the look for somebody who ends the berth.
+            sessions.retain(|id| Record::is_abandoned(*id) && !is_held(folder.path(), *id));
+            Ok(sessions)
+        });
+        let end = Instant::now() + CLEANING_UP;
+        let until = Some(end);
+        for id in abandoned.unwrap_or_default() {
+            if Instant::now() > end {
+                break;
+            }
+            let tree = Tree::find_if_any();
+            let swept = tree.and_then(|tree| sweep_until(tree.as_ref(), uid, id, until));
+            report(id, swept.map_err(Error::from));
         }
     }
 
@@ -391,61 +448,11 @@ impl Drop for Opening<'_> {
     }
 }
 
-fn has_hung_up(channel: &Channel) -> bool {
-    let mut fds = [PollFd::new(channel.as_fd(), PollFlags::empty())];
-    poll(&mut fds, PollTimeout::ZERO) != Ok(0)
-}
-
-/// The user's lock, for which a login waits as long as its module does. Not longer: where it is never let go, each login that
-/// is killed meanwhile would leave this process.
-fn lock(uid: u32, channel: &Channel) -> berth_session::Result<UserFolder> {
-    loop {
-        let patience = match has_hung_up(channel) {
-            true => Duration::ZERO,
-            false => UserFolder::PATIENCE,
-        };
-        match UserFolder::lock_until(uid, Instant::now() + patience) {
-            // Told now: with the module's patience this process may end.
-            Err(error @ berth_session::Error::Held { .. }) if !patience.is_zero() => {
-                let line = Line::new("lock").field("uid", uid);
-                line.field("error", error).warning();
-            }
-            locked => return locked,
-        }
-    }
-}
-
 fn report(id: SessionId, result: Result<()>) {
     if let Err(error) = result {
         Line::new("sweep")
             .field("session", id)
             .field("error", error)
             .error();
-    }
-}
-
-/// How long a login removes what earlier ones have left. The module waits, and a private /tmp may take minutes: each login of
-/// the user's goes on with it.
-const CLEANING_UP: Duration = Duration::from_secs(3);
-
-/// Removes what this user's earlier sessions left, if keeper and standby were both killed. They may have had a cgroup where
-/// this one gets none.
-fn clean_up_after_the_dead(uid: u32, channel: &Channel) {
-    let abandoned = lock(uid, channel).and_then(|folder| {
-        let mut sessions = folder.sessions()?;
-        // A record may have been removed because it could not be read. Under the lock: a login that comes just now must not
-        // take the look for somebody who ends the berth.
-        sessions.retain(|id| Record::is_abandoned(*id) && !is_held(folder.path(), *id));
-        Ok(sessions)
-    });
-    let end = Instant::now() + CLEANING_UP;
-    let until = Some(end);
-    for id in abandoned.unwrap_or_default() {
-        if Instant::now() > end {
-            break;
-        }
-        let tree = Tree::find_if_any();
-        let swept = tree.and_then(|tree| sweep_until(tree.as_ref(), uid, id, until));
-        report(id, swept.map_err(Error::from));
     }
 }

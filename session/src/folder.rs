@@ -225,11 +225,12 @@ fn numbers<N: FromStr>(path: &Path) -> Result<Vec<N>> {
         .collect())
 }
 
-/// One that cannot be looked at counts.
+/// One that cannot be looked at counts. Where /run is full a record may not say that its session only lingers.
 fn count_logins(sessions: &[SessionId]) -> usize {
     let is_on = |id: &&SessionId| match Record::read(**id) {
         Ok(record) => {
-            record.is_login() && record.state != State::Linger && !record.keeper.is_gone()
+            let is_over = record.leader.is_gone() || record.keeper.is_gone();
+            record.is_login() && record.state != State::Linger && !is_over
         }
         Err(error) => !error.is_not_found(),
     };

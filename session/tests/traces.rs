@@ -176,6 +176,10 @@ fn logins_are_the_sessions_that_somebody_keeps_and_that_the_user_is_in() {
         manager.service = "systemd-user".into();
         enter(&lingering);
         enter(&manager);
+        // Where /run was full its record still says that it is active.
+        let mut over = record(10);
+        over.leader = dead(10).keeper;
+        enter(&over);
         assert_eq!(UserFolder::logins_of(1001).unwrap(), 3);
         // One that cannot be looked at may be on; one without a record is not.
         for number in [5, 6, 9] {
@@ -189,7 +193,7 @@ fn logins_are_the_sessions_that_somebody_keeps_and_that_the_user_is_in() {
         assert_eq!(folder.logins().unwrap(), 4);
         let mut sessions = folder.sessions().unwrap();
         sessions.sort();
-        assert_eq!(sessions, [1, 2, 3, 4, 5, 6, 7, 8, 9].map(id));
+        assert_eq!(sessions, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(id));
         let abandoned = sessions.into_iter().filter(|id| Record::is_abandoned(*id));
         assert_eq!(abandoned.collect::<Vec<_>>(), [2, 6, 9].map(id));
         drop(UserFolder::lock_everyone().unwrap());

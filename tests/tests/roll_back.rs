@@ -1,6 +1,7 @@
 //! A helper that hangs or is killed in the middle of a login, and a join that fails: all of the session is
 //! rolled back, and the login ends or goes on, unharmed, as the policy says.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,18 @@ const STEPS: [(&str, &str); 5] = [
 
 /// What a login looks at, with a moment in which it could be killed.
 const LOOK: &str = "cat /proc/1/comm; sleep 0.5; sed -n 's/^0:://p' /proc/self/cgroup";
+
+/// Has all sockets of a process, by its PID, until its own input ends (pidfd_getfd(2)).
+const TAKES_ITS_SOCKETS: &str = r#"
+import ctypes, os, sys
+of = "/proc/%s/fd/" % sys.argv[1]
+pidfd = os.pidfd_open(int(sys.argv[1]))
+fds = [int(fd) for fd in os.listdir(of) if os.readlink(of + fd).startswith("socket:")]
+taken = [ctypes.CDLL(None).syscall(438, pidfd, fd, 0) for fd in fds]
+assert taken and min(taken) >= 0
+print("taken", flush=True)
+sys.stdin.read()
+"#;
 
 /// A helper to which a signal happens after a call. By -D, the process that the module has started becomes
 /// the helper, and not strace.
@@ -202,28 +215,40 @@ fn a_failed_login_whose_users_lock_is_held_leaves_nothing_once_that_is_free() {
     });
 }
 
-/// With nobody left to give its helper up.
+/// With nobody left to give its helper up, although one that the application has forked may have its socket.
 #[test]
 fn a_login_that_is_killed_while_its_users_lock_is_held_leaves_no_process() {
     Machine::run(|machine| {
         machine.policy(&Policy::default());
         let before = machine.settled();
         let path = format!("/run/berth/users/{}", machine.uid("alice"));
-        std::fs::create_dir(&path).unwrap();
-        let folder = std::fs::File::open(&path).unwrap();
-        let held = Flock::lock(folder, FlockArg::LockExclusive).unwrap();
-        let mut su = Command::new("su");
-        su.args(["alice", "-c", "true"]).stdin(Stdio::null());
-        let mut su = su.spawn().unwrap();
-        assert!(eventually(|| machine.is_at_the_lock_of("alice")));
-        su.kill().unwrap();
-        su.wait().unwrap();
-        for name in ["berth-helper", "berth-init"] {
-            becomes(|| Process::named(name), [Process(0); 0]);
+        for takes_its_sockets in ["", TAKES_ITS_SOCKETS] {
+            machine.forget_log();
+            std::fs::create_dir(&path).unwrap();
+            let folder = std::fs::File::open(&path).unwrap();
+            let held = Flock::lock(folder, FlockArg::LockExclusive).unwrap();
+            let mut su = Command::new("su");
+            su.args(["alice", "-c", "true"]).stdin(Stdio::null());
+            let mut su = su.spawn().unwrap();
+            assert!(eventually(|| machine.is_at_the_lock_of("alice")));
+            let mut beside = Command::new("python3");
+            beside.args(["-c", takes_its_sockets, &su.id().to_string()]);
+            beside.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut beside = beside.spawn().unwrap();
+            let mut said = String::new();
+            let out = beside.stdout.as_mut().unwrap();
+            BufReader::new(out).read_line(&mut said).unwrap();
+            su.kill().unwrap();
+            su.wait().unwrap();
+            for name in ["berth-helper", "berth-init"] {
+                becomes(|| Process::named(name), [Process(0); 0]);
+            }
+            machine.logged("lock uid=");
+            drop(beside.stdin.take());
+            assert!(beside.wait().unwrap().success(), "{takes_its_sockets}");
+            drop(held);
+            std::fs::remove_dir(&path).unwrap();
+            machine.assert_nothing_left(&before);
         }
-        machine.logged("lock uid=");
-        drop(held);
-        std::fs::remove_dir(&path).unwrap();
-        machine.assert_nothing_left(&before);
     });
 }
