@@ -8,7 +8,7 @@ use berth_tests::guest::{Boot, Guest, Security};
 fn assert_passed(security: Security, cases: &[&str]) {
     let boot = Boot::run(Guest::Confined(security));
     cases.iter().for_each(|case| boot.assert_passed(case));
-    assert_eq!(boot.cases(), cases, "its console:\n{}", boot.console());
+    boot.assert_cases(cases);
 }
 
 #[test]

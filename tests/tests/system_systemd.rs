@@ -26,7 +26,7 @@ mod a_second_cpu {
             "the_pressure_of_a_user_is_told",
         ];
         cases.iter().for_each(|case| boot.assert_passed(case));
-        assert_eq!(boot.cases(), cases);
+        boot.assert_cases(&cases);
     }
 }
 
