@@ -76,6 +76,8 @@ pub struct Keeper {
     pub group: Option<Group>,
     pub berth: Berth,
     pub logout: Logout,
+    /// Whether the user is told what their caps do; the log is in any case.
+    pub notify: bool,
     /// Where it is written what the session has used.
     pub accounting: Accounting,
     /// Whether the login's own audit records are lost, and the keeper writes them.
@@ -85,7 +87,7 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Keeps the session from the acknowledgement to the last trace. The user is told what `watch` sees.
+    /// Keeps the session from the acknowledgement to the last trace. What `watch` sees is told.
     pub fn keep(mut self, mut watch: Option<Watch>) {
         let begun = Instant::now();
         self.audit(&[Event::SessionStart]);
@@ -149,7 +151,7 @@ impl Keeper {
         };
         let mut said = Vec::new();
         for notice in watch.look(Instant::now()) {
-            said.extend(watch.notify.then_some(notice.text));
+            said.extend(self.notify.then_some(notice.text));
             if let Some((cap, killed)) = notice.bite {
                 self.line("cap")
                     .field("cap", cap)
@@ -314,6 +316,7 @@ mod tests {
             group: Some(folder.group()),
             berth: Berth::None,
             logout: planned.berth.logout,
+            notify: planned.berth.notify,
             accounting: planned.accounting,
             audits: false,
             leader_stays: true,

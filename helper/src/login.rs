@@ -243,9 +243,7 @@ fn open(
         .zip(group.as_ref())
         .and_then(|(tree, group)| {
             let contact = planned.berth.contact.clone();
-            let mut watch = Watch::new(tree, group, planned.login.uid, contact)?;
-            watch.notify = planned.berth.notify;
-            Some(watch)
+            Watch::new(tree, group, planned.login.uid, contact)
         });
     // First of all: what follows may wait for a log daemon.
     let took = begun.elapsed();
@@ -269,6 +267,7 @@ fn open(
         audits: planned.berth.namespaces.user != UserNamespace::Off,
         berth,
         logout: planned.berth.logout,
+        notify: planned.berth.notify,
         accounting: planned.accounting,
         leader_stays: false,
     };

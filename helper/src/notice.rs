@@ -54,8 +54,6 @@ pub struct Watch {
     contact: Option<String>,
     said: BTreeMap<About, Instant>,
     caps_read: Option<Instant>,
-    /// Whether the user is told; the log is in any case.
-    pub notify: bool,
     /// By whom the user is told.
     pub speaker: Speaker,
 }
@@ -102,7 +100,6 @@ impl Watch {
                 contact,
                 said: BTreeMap::new(),
                 caps_read: None,
-                notify: true,
                 speaker: Speaker::default(),
             };
             // What was before is not this session's; but that it is close to a cap its user should know.
