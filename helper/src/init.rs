@@ -214,7 +214,7 @@ fn reap() -> ! {
             // It is reaped, and a real-time signal has ended it, which nix does not know.
             Err(errno) => errno == Errno::EINVAL,
         } {}
-        let _ = child.wait();
+        sys::wait_for(&child);
     }
 }
 

@@ -9,11 +9,19 @@ use berth_session::SELINUX_CONTEXT;
 pub use berth_session::{pidfd_kill, pidfd_open, selinux_context};
 use nix::NixPath;
 use nix::errno::Errno;
+use nix::sys::signal::SigSet;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 use nix::unistd::Pid;
 
 /// From linux/sched.h; the one in libc is an i32, which it does not fit into.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Waits for one of these signals, which are blocked (sigwaitinfo(2)). nix's takes a failure for a signal, and panics at one
+/// that it does not know.
+pub fn wait_for(signals: &SigSet) {
+    // SAFETY: the set is there for as long as the call takes, and nothing is to be written.
+    unsafe { libc::sigwaitinfo(signals.as_ref(), ptr::null_mut()) };
+}
 
 /// What [`clone`] returns, once in each process.
 #[derive(Debug)]
