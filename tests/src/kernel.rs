@@ -4,8 +4,9 @@ use std::fmt::Debug;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long the end of a login may take to be complete, in a guest of a machine that is busy with others.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the end of a login may take to be complete, in a guest of a machine that is busy with others: what a keeper could
+/// not clean up it tries again after a minute.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Waits until something holds, and says whether it came to hold.
 pub fn eventually(holds: impl FnMut() -> bool) -> bool {
