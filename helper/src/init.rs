@@ -135,7 +135,13 @@ impl Plan<'_> {
                 let mut pipe = theirs;
                 // Before all else: where a disk hangs, what follows may be where not even SIGKILL ends it.
                 let left = locked.map_or(Ok(()), UserFolder::leave_to_the_parent);
-                let (kind, why) = match left.map_err(Error::from).and_then(|()| self.set_up()) {
+                let set_up = left.map_err(Error::from).and_then(|()| self.set_up());
+                // Nothing that could lead out of the berth stays open. Before READY: who dies after it takes the login along.
+                let set_up = set_up.and_then(|less| {
+                    sys::close_all_but(pipe.as_fd()).map_err(system("close all descriptors"))?;
+                    Ok(less)
+                });
+                let (kind, why) = match set_up {
                     Ok(None) => (READY, String::new()),
                     Ok(Some(less)) => (LESS, less),
                     Err(error) => (FAILED, error.to_string()),
@@ -144,11 +150,7 @@ impl Plan<'_> {
                 if kind == FAILED || told.is_err() {
                     sys::exit(1); // If it could not be told, the keeper is gone.
                 }
-                // Nothing that could lead out of the berth stays open.
-                if sys::close_from(0).is_err() {
-                    sys::exit(1);
-                }
-                std::mem::forget(pipe);
+                drop(pipe);
                 // Not before READY, since the login waits for that and the kernel takes a while. It fails where the kernel has
                 // no filters, and where the application's own forbids this one, as it then forbids the module's, which is an
                 // error. The init holds nothing all the same.

@@ -116,10 +116,24 @@ pub fn prlimit(pid: Pid, resource: u32, new: Option<libc::rlimit>) -> nix::Resul
     Errno::result(result).map(|_| old)
 }
 
-/// Closes every descriptor from `first` on (close_range(2)).
-pub fn close_from(first: u32) -> nix::Result<()> {
-    // SAFETY: only called where nothing that owns a descriptor is used afterwards.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+/// Closes every descriptor.
+pub fn close_all() -> nix::Result<()> {
+    close_range(0, u32::MAX)
+}
+
+/// Closes every descriptor but one.
+pub fn close_all_but(kept: BorrowedFd<'_>) -> nix::Result<()> {
+    let kept = kept.as_raw_fd() as u32;
+    if let Some(last) = kept.checked_sub(1) {
+        close_range(0, last)?;
+    }
+    close_range(kept + 1, u32::MAX)
+}
+
+/// Closes these descriptors, the last one included (close_range(2)).
+fn close_range(first: u32, last: u32) -> nix::Result<()> {
+    // SAFETY: only called where nothing that owns one of them is used afterwards.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     Errno::result(result).map(drop)
 }
 

@@ -98,7 +98,7 @@ impl Speaker {
         self.child = match sys::clone(0, place) {
             Ok(Cloned::Child) => {
                 // The keeper's locks must not live longer than the keeper, nor its sockets.
-                if sys::close_from(0).is_ok() {
+                if sys::close_all().is_ok() {
                     speak();
                 }
                 sys::exit(0)
