@@ -54,4 +54,5 @@ pub use own_folder::Folder;
 pub use policy::{Policy, Stack};
 pub use process::{Background, Process};
 pub use snapshot::Snapshot;
+pub use sshd::CHEAP_KEYS;
 pub use terminal::Terminal;
