@@ -1,7 +1,8 @@
 //! Many logins of many users, several at a time, on a machine where nothing is left in peace.
 
+mod audit;
+
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,8 +25,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 const GROWTH: u64 = 32;
 
 /// A run shows nothing without each of these, and shorter ones may lack some.
-const HAPPENS: [&str; 10] = [
-    LET_IN, REFUSED, HELPERS, INITS, SUS, SSHDS, RELOADS, APPLIES, FROZEN, LOOKS,
+const HAPPENS: [&str; 11] = [
+    LET_IN, REFUSED, HELPERS, INITS, SUS, SSHDS, RELOADS, APPLIES, FROZEN, LOOKS, BEGUN,
 ];
 const LET_IN: &str = "logins were let in";
 const REFUSED: &str = "logins were refused, or killed";
@@ -37,6 +38,7 @@ const RELOADS: &str = "reloads";
 const APPLIES: &str = "applies";
 const FROZEN: &str = "users were frozen and thawed";
 const LOOKS: &str = "looks at users' processes";
+const BEGUN: &str = "users' programs were looked at before they began";
 
 /// As many logins have all of these.
 const ENOUGH: u64 = 100;
@@ -117,6 +119,7 @@ pub fn run(machine: &mut Machine, logins: u64) -> bool {
         scope.spawn(|| soak.kill(Random(logins)));
         scope.spawn(|| soak.administer(Random(logins)));
         scope.spawn(|| soak.audit());
+        scope.spawn(|| soak.audit_programs());
         let warm = scope.spawn(|| {
             while soak.goes_on() && soak.left.load(Ordering::Relaxed) > logins - logins / 4 {
                 sleep(Duration::from_millis(10));
@@ -161,10 +164,18 @@ pub fn run(machine: &mut Machine, logins: u64) -> bool {
     for line in wrong.iter().take(20) {
         println!("WRONG     {line}");
     }
-    if !left.is_empty() {
-        println!("left over: {}", left.join(", "));
+    let is_good = left.is_empty() && wrong.is_empty();
+    if !is_good {
+        println!(
+            "left over: {}",
+            if left.is_empty() {
+                "nothing".into()
+            } else {
+                left.join(", ")
+            }
+        );
     }
-    left.is_empty() && wrong.is_empty()
+    is_good
 }
 
 /// The policy of the login that stays: others of its user join its berth.
@@ -393,38 +404,6 @@ impl Soak<'_> {
                 _ => {
                     self.machine.berth("list");
                 }
-            }
-        }
-    }
-
-    /// Looks whether any process of a user's is not where the user's caps are, from its first program on: an sshd that
-    /// was refused a session has a process that is the user by then, and runs nothing.
-    fn audit(&self) {
-        let login_programs = [
-            "/usr/sbin/sshd",
-            "/usr/lib/openssh/sshd-session",
-            "/usr/bin/su",
-        ];
-        let runs_a_program = |process: Process| {
-            // One that is about to end has none any more.
-            let program = std::fs::read_link(format!("/proc/{}/exe", process.0));
-            program.is_ok_and(|path| login_programs.iter().all(|one| path != Path::new(one)))
-        };
-        while self.goes_on() {
-            for process in Process::all() {
-                let uid = process.uid();
-                let Some((user, uid)) = self.users.iter().find(|(_, one)| Some(*one) == uid) else {
-                    continue;
-                };
-                let place = process.cgroup().unwrap_or_default();
-                let is_in =
-                    place.starts_with("/berth/") && place.contains(&format!("/user-{uid}/"));
-                // One that has ended meanwhile was not asked in time.
-                if !is_in && runs_a_program(process) && process.uid() == Some(*uid) {
-                    let what = process.command_line();
-                    self.is_wrong(format!("a process of {user} is in `{place}`: {what}"));
-                }
-                self.count(LOOKS);
             }
         }
     }
