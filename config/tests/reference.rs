@@ -118,6 +118,7 @@ struct FileText {
     pools: BTreeMap<usize, &'static str>,
     rules: Vec<RuleText>,
     exempt_users: Option<Vec<&'static str>>,
+    exempt_groups: Option<Vec<&'static str>>,
     exempt_uids: Option<(u32, u32)>,
     no_match: Option<&'static str>,
     roles: Option<Vec<&'static str>>,
@@ -128,18 +129,22 @@ fn file() -> impl Strategy<Value = FileText> {
         proptest::collection::btree_map(0..4_usize, profile(), 0..=4),
         proptest::collection::btree_map(0..2_usize, select(vec!["8G", "25%", "infinity"]), 0..=2),
         vec(rule(), 0..5),
-        proptest::option::weighted(0.2, subsequence(USERS.to_vec(), 0..=2)),
-        proptest::option::weighted(0.2, Just((1002, 1002))),
+        (
+            proptest::option::weighted(0.2, subsequence(USERS.to_vec(), 0..=2)),
+            proptest::option::weighted(0.2, subsequence(GROUPS.to_vec(), 0..=2)),
+            proptest::option::weighted(0.2, Just((1002, 1002))),
+        ),
         proptest::option::weighted(0.3, select(vec!["exempt", "deny"])),
         proptest::option::weighted(0.5, subsequence(GROUPS.to_vec(), 0..=2)),
     )
         .prop_map(
-            |(profiles, pools, rules, exempt_users, exempt_uids, no_match, roles)| FileText {
+            |(profiles, pools, rules, exempt, no_match, roles)| FileText {
                 profiles,
                 pools,
                 rules,
-                exempt_users,
-                exempt_uids,
+                exempt_users: exempt.0,
+                exempt_groups: exempt.1,
+                exempt_uids: exempt.2,
                 no_match,
                 roles,
             },
@@ -249,10 +254,13 @@ fn text(nth: usize, file: &FileText) -> String {
     if let Some(no_match) = file.no_match {
         text += &format!("[defaults]\nno_match = \"{no_match}\"\n");
     }
-    if file.exempt_users.is_some() || file.exempt_uids.is_some() {
+    if file.exempt_users.is_some() || file.exempt_groups.is_some() || file.exempt_uids.is_some() {
         text += "[exempt]\n";
         if let Some(users) = &file.exempt_users {
             text += &format!("users = {users:?}\n");
+        }
+        if let Some(groups) = &file.exempt_groups {
+            text += &format!("groups = {groups:?}\n");
         }
         if let Some((first, last)) = file.exempt_uids {
             text += &format!("uids = [\"{first}-{last}\"]\n");
@@ -331,6 +339,12 @@ fn meant(files: &[FileText], login: &Login) -> Meant {
     let last = |of: &dyn Fn(&FileText) -> bool| files.iter().rev().find(|file| of(file));
     let exempt_users =
         last(&|file| file.exempt_users.is_some()).and_then(|file| file.exempt_users.clone());
+    let exempt_groups =
+        last(&|file| file.exempt_groups.is_some()).and_then(|file| file.exempt_groups.clone());
+    let by_group = exempt_groups.is_some_and(|exempt| {
+        let mut groups = login.groups.iter();
+        groups.any(|group| exempt.contains(&group.name.as_str()))
+    });
     let exempt_uids = last(&|file| file.exempt_uids.is_some()).and_then(|file| file.exempt_uids);
     let by_uid = match exempt_uids {
         Some((first, last)) => (first..=last).contains(&login.uid),
@@ -342,6 +356,7 @@ fn meant(files: &[FileText], login: &Login) -> Meant {
     };
     if login.uid == 0
         || by_uid
+        || by_group
         || exempt_users
             .unwrap_or_default()
             .contains(&login.user.as_str())
