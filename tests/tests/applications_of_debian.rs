@@ -144,7 +144,10 @@ fn by_cockpit(machine: &Machine, user: &str) -> Option<Login> {
 fn by_lightdm(machine: &Machine, user: &str) -> Option<Login> {
     let goes_on = || {
         let log = machine.host("cat /var/log/lightdm/lightdm.log").stdout;
-        log.contains("Creating greeter session") || !desktop(machine, user).is_empty()
+        // And not of the one before.
+        let mut running = Process::named("lightdm").into_iter();
+        let is_its = running.any(|one| log.contains(&format!("UID=0 PID={}\n", one.0)));
+        is_its && log.contains("Creating greeter session") || !desktop(machine, user).is_empty()
     };
     assert!(eventually(goes_on), "lightdm does nothing");
     if desktop(machine, user).is_empty() {
@@ -509,9 +512,13 @@ fn try_application(machine: &Machine, application: &Application, users: &[&str])
     let rule = |line: &str| policy.replace("name = \"all\"", &format!("name = \"all\"\n{line}"));
     let without = one(&policy).expect("a login where no rule names the service");
     let service = format!("service = \"{}\"", application.service);
-    let named = one(&rule(&service)).unwrap_or("refused: it has threads");
+    let named = one(&rule(&service)).unwrap_or_else(|| {
+        machine.logged("it has more than one thread");
+        "refused: it has threads"
+    });
     let denies = policy.replace("profile = \"test\"\n", "action = \"deny\"\n");
     assert_eq!(one(&denies), None, "who is denied");
+    machine.logged("result=deny");
     let row = application.row(machine, without, named);
     let same = match cfg!(built_past_debian_12) {
         false => PAGE.contains(&row),
