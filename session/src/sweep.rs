@@ -302,6 +302,7 @@ fn free_name(folder: &Path, moved: &mut u64) -> PathBuf {
 mod tests {
     use std::fs::File;
     use std::os::fd::OwnedFd;
+    use std::os::unix::fs::MetadataExt;
 
     use nix::fcntl::{OFlag, openat};
     use nix::sys::stat::{Mode, mkdirat};
@@ -318,6 +319,10 @@ mod tests {
         fs::write(base.join("outside/file"), "kept").unwrap();
         fs::write(top.join("1/2/1/file"), "").unwrap();
         std::os::unix::fs::symlink(base.join("outside"), top.join("1/link")).unwrap();
+        let outside = || fs::metadata(base.join("outside/file")).unwrap();
+        let before = (outside().uid(), outside().mode());
+        // As a user may make of any file of theirs, and where fs.protected_hardlinks is off of others' too.
+        fs::hard_link(base.join("outside/file"), top.join("1/2/hard")).unwrap();
         // Deeper than a path can be long, and than there are descriptors.
         let mut deepest: OwnedFd = File::open(&top).unwrap().into();
         for _ in 0..3000 {
@@ -330,6 +335,7 @@ mod tests {
             fs::read_to_string(base.join("outside/file")).unwrap(),
             "kept"
         );
+        assert_eq!((outside().uid(), outside().mode()), before);
         remove_tree(&top).unwrap();
     }
 

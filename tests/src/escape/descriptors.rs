@@ -128,11 +128,17 @@ pub const ATTEMPTS: &[Attempt] = &[
         "setns with a namespace that the user's process outside passes in",
         PASSED_NAMESPACE,
     ),
+    shell(
+        "passed-procs",
+        "into a cgroup whose cgroup.procs was opened outside, by who may write to it",
+        PASSED_PROCS,
+    ),
 ];
 
 const NOTHING: &[&str] = &["nothing there"];
 
-/// What is passed in: the host's root directory, and the host's mount namespace.
+/// What is passed in: the host's root directory, the host's mount namespace, and the cgroup.procs of a cgroup of the
+/// user's. What counts for the last is what its opener may do, so where nothing protects it is root's.
 const PASSED_DIRECTORY: &str = r#"exec python3 -c '
 import os, socket
 s = socket.socket(socket.AF_UNIX); s.connect("/home/alice/passing")
@@ -144,6 +150,12 @@ s = socket.socket(socket.AF_UNIX); s.connect("/home/alice/passing")
 fds = socket.recv_fds(s, 1, 2)[1]
 libc = ctypes.CDLL(None, use_errno=True)
 if libc.setns(fds[1], 0): sys.exit(os.strerror(ctypes.get_errno()))'"#;
+const PASSED_PROCS: &str = r#"exec python3 -c '
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.connect("/home/alice/passing" if os.getuid() else "/root/passing")
+fds = socket.recv_fds(s, 1, 3)[1]
+try: os.write(fds[2], b"0")
+except OSError as error: sys.exit(error.strerror)'"#;
 
 /// Root's process that the stage has had come in.
 fn entered() -> Process {

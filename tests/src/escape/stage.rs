@@ -63,7 +63,8 @@ impl<'a> Stage<'a> {
             ("TREE", machine.cgroups().root().display().to_string()),
         ]);
         objects(machine, alice, &mut targets);
-        targets.insert("DELEGATED", delegated(machine, alice));
+        let delegated = delegated(machine, alice);
+        let passing = |uid, door| as_user(uid, &["python3", "-c", PASSING, door, &delegated]);
 
         let outside = "trap 'touch /home/alice/signalled' URG; while :; do sleep 0.1; done";
         let running = vec![
@@ -71,12 +72,14 @@ impl<'a> Stage<'a> {
             as_user(alice, &["sleep", "4711"]),
             as_user(0, &[PROGRAM, "observe", exhaustion::OBSERVERS[0]]),
             as_user(bob, &[PROGRAM, "observe", exhaustion::OBSERVERS[1]]),
-            as_user(alice, &["python3", "-c", PASSING]),
+            passing(alice, "/home/alice/passing"),
             as_user(
                 alice,
                 &["keyctl", "session", "ring-of-the-user", "sh", "-c", NAMED],
             ),
+            passing(0, "/root/passing"),
         ];
+        targets.insert("DELEGATED", delegated);
         targets.insert("OUTSIDE", running[0].process().0.to_string());
         targets.insert("SEEN", running[1].process().0.to_string());
         targets.insert("RINGS", running[5].process().0.to_string());
@@ -94,7 +97,7 @@ impl<'a> Stage<'a> {
         targets.insert("ROOTS_TERMINAL", device);
         let (login, victim) = machine.stay("bob");
         let ready = |mark: &str| Path::new(mark).exists();
-        for mark in ["/home/alice/passing", "/home/alice/ring"] {
+        for mark in ["/home/alice/passing", "/home/alice/ring", "/root/passing"] {
             assert!(eventually(|| ready(mark)), "no {mark}");
         }
         let mut terminal = machine.ssh_terminal("bob");
@@ -289,11 +292,13 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// Hands out the root directory and the mount namespace of where it runs.
+/// Hands out at a door the root directory and the mount namespace of where it runs, and a cgroup.procs to be written to.
 const PASSING: &str = r#"
-import os, socket
-s = socket.socket(socket.AF_UNIX); s.bind("/home/alice/passing"); s.listen()
+import os, socket, sys
+door, cgroup = sys.argv[1:]
+s = socket.socket(socket.AF_UNIX); s.bind(door); s.listen()
 fds = [os.open(path, os.O_RDONLY) for path in ("/", "/proc/self/ns/mnt")]
+fds.append(os.open(cgroup + "/cgroup.procs", os.O_WRONLY))
 while True: socket.send_fds(s.accept()[0], [b"x"], fds)
 "#;
 
