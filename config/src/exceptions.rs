@@ -222,10 +222,7 @@ pub fn parse(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or_else(|| format!("`{text}`: write KEY=VALUE, as in memory_max=8G"))?;
     let (key, value) = (key.trim(), value.trim());
-    let is_key = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    if key.is_empty() || !key.bytes().all(is_key) {
-        return Err(format!("`{key}` is no cap's name, as memory_max is"));
-    }
+    check_key(key)?;
     if value.contains(|c: char| c.is_control()) {
         return Err(format!("the value of {key} has a control character in it"));
     }
@@ -239,11 +236,24 @@ pub fn parse(text: &str) -> Result<(String, String), String> {
     Ok((key.into(), value))
 }
 
+/// A cap's name as a policy has it. In quotes or between blanks it is the same to TOML, and another to who looks for it.
+fn check_key(key: &str) -> Result<(), String> {
+    let is_key = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    match !key.is_empty() && key.bytes().all(is_key) {
+        true => Ok(()),
+        false => Err(format!(
+            "`{}` is no cap's name, as memory_max is",
+            key.escape_debug()
+        )),
+    }
+}
+
 /// The caps that values come to, read as a profile's are.
 fn table(list: &[Exception]) -> Result<CapsTable, String> {
     const PROFILE: &str = "exception";
     let mut text = format!("version = 1\n[profile.{PROFILE}.user]\n");
     for one in list {
+        check_key(&one.key)?;
         text += &format!("{} = {}\n", one.key, one.value);
     }
     let source = Source::new("exception".into(), text);
@@ -378,6 +388,19 @@ mod tests {
             "Memory=1",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+        // As a file may have it that somebody has written by hand.
+        for key in ["\n tasks_max", "\"tasks_max\"", ""] {
+            let one = Exception {
+                key: key.into(),
+                ..exception("tasks_max=512")
+            };
+            let error = Exceptions::of(vec![one]).unwrap_err();
+            assert!(
+                error.ends_with("is no cap's name, as memory_max is"),
+                "{error}"
+            );
+            assert!(!error.contains(char::is_control), "{error:?}");
         }
     }
 
