@@ -1,6 +1,6 @@
 //! What a session cannot gain.
 
-use berth_tests::left_calls::{ALLOW, ARCHITECTURES, ENOSYS, Filters};
+use berth_tests::left_calls::{ALLOW, ARCHITECTURES, ENOSYS, Filters, KILL};
 use berth_tests::{Door, Machine, Policy, Process, Stack, eventually};
 
 #[test]
@@ -96,14 +96,20 @@ fn who_keeps_a_session_has_few_capabilities_and_few_system_calls() {
             assert_eq!(set("CapAmb"), "0000000000000000");
             assert_few_calls(&Filters::of(process));
         }
+        for process in Process::named("berth-init") {
+            assert!(eventually(
+                || process.status("Seccomp").as_deref() == Some("2")
+            ));
+            let source = include_str!("../../helper/src/init.rs");
+            assert_listed(&Filters::of(process), source, "const NEEDED", KILL);
+        }
     });
 }
 
-/// Fails unless what is left is what the helper lists, which execs, mounts, traces and enters nothing and changes no IDs.
+/// Fails unless what a filter leaves are the calls of a list in the source, and all others get this answer.
 #[track_caller]
-fn assert_few_calls(filters: &Filters) {
-    let source = include_str!("../../helper/src/privilege.rs");
-    let (_, list) = source.split_once("const KEEPS").expect("the list");
+fn assert_listed(filters: &Filters, source: &str, name: &str, answer: u32) -> Vec<i64> {
+    let (_, list) = source.split_once(name).expect("the list");
     let (list, _) = list.split_once("];").expect("its end");
     let [own, other] = ARCHITECTURES;
     let left: Vec<i64> = (0..1024)
@@ -111,11 +117,19 @@ fn assert_few_calls(filters: &Filters) {
         .collect();
     assert_eq!(left.len(), list.matches("libc::SYS_").count(), "{left:?}");
     for call in (0..1024).filter(|call| !left.contains(call)) {
-        assert_eq!(filters.answer(own, call), ENOSYS, "system call {call}");
+        assert_eq!(filters.answer(own, call), answer, "system call {call}");
     }
     for call in 0..1024 {
-        assert_eq!(filters.answer(other, call), ENOSYS, "system call {call}");
+        assert_eq!(filters.answer(other, call), answer, "system call {call}");
     }
+    left
+}
+
+/// Fails unless what is left is what the helper lists, which execs, mounts, traces and enters nothing and changes no IDs.
+#[track_caller]
+fn assert_few_calls(filters: &Filters) {
+    let source = include_str!("../../helper/src/privilege.rs");
+    let left = assert_listed(filters, source, "const KEEPS", ENOSYS);
     for call in [
         libc::SYS_execve,
         libc::SYS_execveat,

@@ -194,7 +194,8 @@ pub fn try_these(names: &[String]) {
             notes.extend(tried.cleared_by.map(|by| format!("cleared by {by}")));
             let notes = notes.join(", ");
             println!(
-                "{word}{TAB}{point}{TAB}{notes}{TAB}{}",
+                "{word}{TAB}{point}{TAB}{}{TAB}{notes}{TAB}{}",
+                tried.took.as_millis(),
                 wrong.escape_debug()
             );
         }
@@ -345,15 +346,20 @@ fn report(
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     // Whatever else is true of it: not reached, or cleared by somebody later.
     let mut notes: BTreeMap<String, usize> = BTreeMap::new();
+    let mut longest: Option<(u128, String)> = None;
     let results = Build::find().target.join("faults");
     let mut results = fs::File::create(results).expect("the results' file");
     for line in said {
-        let mut parts = line.splitn(4, TAB);
-        let (Some(word), Some(name), Some(note)) = (parts.next(), parts.next(), parts.next())
-        else {
+        let mut parts = line.splitn(5, TAB);
+        let [word, name, took, note] = [(); 4].map(|()| parts.next());
+        let (Some(word), Some(name), Some(took), Some(note)) = (word, name, took, note) else {
             println!("{line}");
             continue;
         };
+        let took: u128 = took.parse().expect("milliseconds");
+        if longest.as_ref().is_none_or(|(most, _)| took > *most) {
+            longest = Some((took, name.to_owned()));
+        }
         let wrong = parts.next().unwrap_or_default();
         let of = shown.get(name).map(String::as_str).unwrap_or_default();
         *counts.entry(word.into()).or_default() += 1;
@@ -367,6 +373,9 @@ fn report(
     }
     for (note, count) in notes {
         println!("{count:>6} {note}");
+    }
+    if let Some((took, name)) = longest {
+        println!("the longest login took {took} ms: {name}");
     }
     counts
 }

@@ -83,6 +83,8 @@ pub struct Stage<'m> {
 pub struct Tried {
     /// What came of the login, or what was wrong with it.
     pub verdict: Result<Verdict, String>,
+    /// How long the login took.
+    pub took: Duration,
     /// What of the point was not reached.
     pub missed: Option<&'static str>,
     /// What was left until the keeper tried again, a minute later, or until the user's next login.
@@ -281,6 +283,7 @@ impl<'m> Stage<'m> {
         }
         Tried {
             verdict,
+            took: login.took,
             missed,
             cleared_by,
         }
