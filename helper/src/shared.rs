@@ -19,6 +19,7 @@ use std::time::SystemTime;
 
 use berth_config::outcome::{Namespaces, Privileges};
 use berth_session::{NamespaceIds, Role, SessionId, UserFolder, read_file};
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -109,15 +110,18 @@ impl Membership {
         let Some(entry) = entry else {
             return Ok(None);
         };
-        // Whoever holds it for itself is ending the berth.
-        let Ok(session) = Flock::lock(open(&path)?, FlockArg::LockSharedNonblock) else {
-            return Ok(None);
+        let session = match Flock::lock(open(&path)?, FlockArg::LockSharedNonblock) {
+            Ok(session) => session,
+            // Whoever holds it for itself is ending the berth.
+            Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+            Err((_, errno)) => return Err(system(format!("lock {}", path.display()))(errno)),
         };
         let pidfd = sys::pidfd_open(Pid::from_raw(entry.init.pid));
         // Looked at again: between the look and the open the PID may have become another's.
-        let (Ok(pidfd), true) = (pidfd, entry.init.is_alive()) else {
+        if !is_there(&entry)? {
             return Ok(None);
-        };
+        }
+        let pidfd = pidfd.map_err(system("open a pidfd of the berth's init"))?;
         Ok(Some(Membership {
             id,
             folder: folder.into(),
@@ -250,8 +254,9 @@ pub fn is_held(folder: &Path, id: SessionId) -> bool {
 
 /// The berths that a user's folder names.
 fn berths(folder: &Path) -> Result<Vec<SessionId>> {
-    let entries = fs::read_dir(folder).map_err(file("list", folder))?;
-    let names = entries.flatten().map(|entry| entry.file_name());
+    let names = |entries: fs::ReadDir| entries.map(|entry| Ok(entry?.file_name())).collect();
+    let names: std::io::Result<Vec<_>> = fs::read_dir(folder).and_then(names);
+    let names = names.map_err(file("list", folder))?.into_iter();
     let ids = names.filter_map(|name| name.to_str()?.strip_prefix("berth-")?.parse().ok());
     Ok(ids.collect())
 }
@@ -261,8 +266,16 @@ fn live(folder: &Path, id: SessionId) -> Result<Option<Entry>> {
     let path = berth_file(folder, id);
     let text = read_file(&path).map_err(file("read", &path))?;
     // Half written by a helper that was killed; its standby removes it.
-    let entry = serde_json::from_slice::<Entry>(&text).ok();
-    Ok(entry.filter(|entry| entry.init.is_alive()))
+    let Ok(entry) = serde_json::from_slice::<Entry>(&text) else {
+        return Ok(None);
+    };
+    Ok(is_there(&entry)?.then_some(entry))
+}
+
+/// Whether its init is. What cannot be looked at is no reason for another berth beside the one that the user's tmux is in.
+fn is_there(entry: &Entry) -> Result<bool> {
+    let process = PathBuf::from(format!("/proc/{}", entry.init.pid));
+    entry.init.is_there().map_err(file("look at", &process))
 }
 
 fn berth_file(folder: &Path, id: SessionId) -> PathBuf {

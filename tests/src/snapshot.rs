@@ -123,7 +123,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Files count, and directories that hold none do not: an empty /run/berth is no trace of a login.
+/// Files count, and directories that hold none do not: an empty /run/berth is no trace of a login. An empty private /tmp is.
 fn files(directory: &Path, seen: &mut BTreeSet<String>) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;
@@ -131,6 +131,9 @@ fn files(directory: &Path, seen: &mut BTreeSet<String>) {
     for entry in entries.flatten() {
         let path = entry.path();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if directory == Path::new("/var/lib/berth/tmp") {
+                seen.insert(format!("folder {}", path.display()));
+            }
             files(&path, seen);
         } else {
             seen.insert(format!("file {}", path.display()));

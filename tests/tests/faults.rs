@@ -86,6 +86,7 @@ fn a_login_that_is_let_in_although_a_step_was_left_out_is_seen_to_be_wrong() {
         "deny.keeper.write gid_map",
         "deny.keeper.write /sessions/ cgroup.procs",
         "deny.keeper.unlink /run/berth/sessions/", // the record's removal
+        "deny.keeper.rmdir /var/lib/berth/tmp/",
         // What Berth's own processes give up.
         "deny.init.setresuid",
         "deny.init.capset",

@@ -209,7 +209,7 @@ fn related(to: &Targets, request: u64) -> Verdict {
         init => init,
     };
     let found = File::open(format!("/proc/{process}/ns/pid"));
-    let found = found.map_err(|_| Errno::EACCES);
+    let found = found.map_err(errno);
     Verdict::of(
         found.and_then(|file| system_call(libc::SYS_ioctl, &[file.as_raw_fd() as u64, request])),
     )

@@ -286,10 +286,20 @@ impl Followed<'_> {
     fn event(&mut self, pid: Pid, status: WaitStatus) -> std::io::Result<()> {
         match status {
             WaitStatus::Exited(..) | WaitStatus::Signaled(..) => {
-                let was_known = self.tracees.remove(&pid).is_some();
-                if !was_known {
-                    self.unknown.remove(&pid);
-                    self.gone.insert(pid);
+                match self.tracees.remove(&pid) {
+                    None => {
+                        self.unknown.remove(&pid);
+                        self.gone.insert(pid);
+                    }
+                    // The init's filter ends who makes a call that it has given up.
+                    Some(Tracee {
+                        role: Role::Own(_),
+                        number,
+                        ..
+                    }) if matches!(status, WaitStatus::Signaled(_, Signal::SIGSYS, _)) => {
+                        self.shared.state().unknown = Some(number);
+                    }
+                    Some(_) => {}
                 }
                 Ok(())
             }

@@ -187,6 +187,10 @@ fn seen_from_the_host(machine: &dyn Host, user: &str, process: Process) -> Vec<S
     let here = format!("\"{}\"", cgroup.trim_start_matches('/'));
     let is_active = records.any(|text| text.contains(&here) && text.contains("\"active\""));
     seen.push(format!("it has an active record: {is_active}"));
+    // One more where a login is not in the berth that it should have joined.
+    let inits = Process::named("berth-init").into_iter();
+    let inits = inits.filter(|init| !init.is_zombie()).count();
+    seen.push(format!("berths {inits}"));
     seen
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use super::point::{Fault, OnError, Place, Setting};
 use super::tracer::Fired;
 use super::traits::Traits;
@@ -121,6 +123,12 @@ pub fn judge(
     let keeper_failed = fired.iter().any(|one| one.step.place == Place::Keeper);
     let says = |text: &str| login.says(text);
     let was_ended = was_killed(fired, Place::Keeper) || was_killed(fired, Place::Init);
+    // A keeper that has nothing to wait by ends its session.
+    let waits_no_more = fired.iter().any(|one| {
+        one.step.place == Place::Keeper
+            && one.step.call == "poll"
+            && one.fault == Fault::Error(Errno::ENOMEM)
+    });
     // Without room for the private /tmp it is another, on purpose.
     let is_inside = |traits: &Traits| {
         *traits == good.inside
@@ -132,6 +140,12 @@ pub fn judge(
         {
             let differences = login.guards.differences(&good.guards).join(", ");
             Err(format!("Berth's own processes: {differences}"))
+        }
+        Some(traits)
+            if is_inside(traits)
+                && !(login.ended_well || was_ended || module_was_killed || waits_no_more) =>
+        {
+            Err("it ended early".into())
         }
         Some(traits) if is_inside(traits) => Ok(match login.ended_well {
             true => Verdict::Whole,
