@@ -55,7 +55,7 @@ pub fn sessions(tree: &Tree, user: &Group) -> Vec<Own> {
 
 /// The cgroups in one, whose name is a session's: its id is given back, if the name tells that, too.
 fn below(group: &Group, is_session: impl Fn(&str) -> Option<Option<SessionId>>) -> Vec<Own> {
-    let children = group.children().into_iter();
+    let children = group.children();
     children
         .filter_map(|group| {
             let id = is_session(group.name())?;

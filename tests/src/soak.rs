@@ -160,6 +160,11 @@ pub fn run(machine: &mut Machine, logins: u64) -> bool {
             soak.is_wrong(format!("this never happened, or never succeeded: {what}"));
         }
     }
+    let let_in = counts.get(LET_IN).copied().unwrap_or(0);
+    // One in six is killed as it comes in. Where half are refused it is not by that.
+    if let_in * 2 < logins {
+        soak.is_wrong(format!("only {let_in} of {logins} logins were let in"));
+    }
     let wrong = soak.wrong.lock().expect("what is wrong");
     for line in wrong.iter().take(20) {
         println!("WRONG     {line}");

@@ -312,22 +312,25 @@ fn a_look_at_what_users_run_waits_for_no_file_system_of_theirs() {
         });
         machine.berth("reload").ok();
         let (login, inside) = machine.stay("alice");
-        let looks = machine.host(
-            "strace -f -qq -o /berth/looks -e trace=%file,statx \
-             /berth/berth apply --due --helper /berth/berth-helper; cat /berth/looks",
-        );
-        let program = format!("/proc/{}/exe\"", inside.0);
-        let looks: Vec<&str> = looks.stdout.lines().collect();
-        let mut looks: Vec<&&str> = looks
-            .iter()
-            .filter(|look| look.contains(&program))
-            .collect();
-        looks.retain(|look| !look.contains("readlink"));
-        assert!(!looks.is_empty());
-        let waits = looks
-            .iter()
-            .find(|look| !look.contains("AT_STATX_DONT_SYNC"));
-        assert_eq!(waits, None);
+        let looks = |command: &str| -> Vec<String> {
+            let said = machine.host(&format!(
+                "strace -f -qq -o /berth/looks -e trace=%file,statx /berth/berth {command}; cat /berth/looks"
+            ));
+            let program = format!("/proc/{}/exe\"", inside.0);
+            let looks = said.stdout.lines().filter(|look| look.contains(&program));
+            let looks = looks.filter(|look| !look.contains("readlink"));
+            looks.map(str::to_owned).collect()
+        };
+        let waits = |look: &&String| !look.contains("AT_STATX_DONT_SYNC");
+        let round = looks("apply --due --helper /berth/berth-helper");
+        assert!(!round.is_empty());
+        assert_eq!(round.iter().find(waits), None);
+        // Which looks for a cron, where there is a job for one.
+        machine
+            .host("mkdir -p /etc/cron.d; touch /etc/cron.d/berth")
+            .ok();
+        assert!(machine.berth("doctor").stdout.contains("no cron runs"));
+        assert_eq!(looks("doctor").iter().find(waits), None);
         login.end();
     });
 }

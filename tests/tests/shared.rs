@@ -78,12 +78,18 @@ fn a_berth_stays_while_one_login_does() {
     Machine::run(|machine| {
         shared(machine);
         let mut first = machine.ssh_terminal("alice");
-        let mut second = machine.ssh_terminal("alice");
+        // By who makes the berth.
         first.run("echo kept >/tmp/note");
+        let mut second = machine.ssh_terminal("alice");
         assert_eq!(second.run("cat /tmp/note"), "kept");
+        let id = first.run("echo $BERTH_SESSION");
+        let record = || std::fs::read_to_string(format!("/run/berth/sessions/{id}")).unwrap();
+        assert!(record().contains("\"cgroup\":\""), "{}", record());
         first.send("exit");
         first.wait();
         std::thread::sleep(std::time::Duration::from_secs(2));
+        // Its session is over but for the berth, and logind may give the name of its scope to another.
+        assert!(record().contains("\"cgroup\":null"), "{}", record());
         assert_eq!(
             second.run("cat /tmp/note; cat /proc/1/comm"),
             "kept\nberth-init"

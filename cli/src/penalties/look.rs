@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use berth_config::value::{PathGlob, names_match};
-use berth_config::{Look, Process, file_is_roots};
+use berth_config::{Look, Process, file_is_roots, path_is_roots};
 use berth_session::{Group, memory_in_use, stat_of};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
@@ -44,10 +44,20 @@ fn ticks_per_second() -> Option<u64> {
     u64::try_from(ticks).ok().filter(|ticks| *ticks > 0)
 }
 
-/// The processes in a cgroup and below it.
+/// So many cgroups of one user's are looked into. Their service manager's they divide as they like, and whoever made a
+/// hundred thousand would hold up everybody's penalties.
+const MOST_GROUPS: usize = 2048;
+
+/// The processes in a cgroup and below it: of the nearest cgroups, where there are too many. What is left out counts.
 fn pids(group: &Group) -> Vec<i32> {
-    let mut pids = group.processes().unwrap_or_default();
-    pids.extend(group.children().iter().flat_map(self::pids));
+    let (mut pids, mut groups) = (Vec::new(), vec![group.clone()]);
+    let mut next = 0;
+    while let Some(group) = groups.get(next) {
+        pids.extend(group.processes().unwrap_or_default());
+        let below = group.children().take(MOST_GROUPS - groups.len());
+        groups.extend(below);
+        next += 1;
+    }
     pids
 }
 
@@ -103,6 +113,8 @@ impl<'f> Programs<'f> {
         }
         let is = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
         let known = self.files.entry(path).or_insert_with_key(|path| {
+            // First, and as it is written: what others may make it lead to may be a file system that never answers.
+            path_is_roots(path.parent()?).ok()?;
             let file = file_is_roots(path).ok().filter(fs::Metadata::is_file)?;
             Some(is(&file))
         });
@@ -161,6 +173,28 @@ mod tests {
                 .has(pid)
                 .unwrap()
         }
+    }
+
+    #[test]
+    fn who_divides_their_cgroup_without_end_holds_up_nobody() {
+        let folder = Folder::new();
+        let group = |path: &str, pid: &str| {
+            fs::create_dir_all(folder.join(path)).unwrap();
+            fs::write(folder.join(path).join("cgroup.procs"), pid).unwrap();
+        };
+        group("user@1001.service/app", "2\n");
+        group("session-1.scope", "1\n");
+        let top = Group::from(folder.join(""));
+        let mut all = pids(&top);
+        all.sort_unstable();
+        assert_eq!(all, [1, 2]);
+        for nth in 0..MOST_GROUPS {
+            group(&format!("user@1001.service/app/{nth}"), "3\n");
+        }
+        let all = pids(&top);
+        assert!(all.contains(&1) && all.contains(&2), "the nearest");
+        // The top, two just below, and the folder that the many are in.
+        assert_eq!(all.len() - 2, MOST_GROUPS - 4);
     }
 
     struct Running(Child);

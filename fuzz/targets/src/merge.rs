@@ -1,7 +1,7 @@
 //! A policy's text, and drop-ins over it.
 
-use crate::input;
-use crate::policy::{checked, read};
+use crate::policy::{checked, machine, read};
+use crate::{decide, input};
 use berth_config::fuzzing;
 
 /// The first part is policy.toml, each further one a drop-in.
@@ -45,7 +45,9 @@ fn without_places(policy: &berth_config::Policy) -> Vec<String> {
     let (rules, profiles) = policy.size();
     let exempt = policy.exempt().render(policy.unanswered());
     let accounting = format!("{:?}", policy.accounting());
+    let decided = policy.decide(&decide::login("user=alice"), &machine());
     vec![
+        format!("{:?}", decided.map(|decision| decision.outcome)),
         format!("{rules} {profiles} {:?}", policy.default_on_error()),
         format!("{}", policy.owner_uid_base()),
         exempt,

@@ -101,8 +101,15 @@ impl Keeper {
         if let Some(group) = self.group.clone().filter(|group| self.is_populated(group)) {
             self.kill(&group, KILLING);
         }
-        if self.leader_stays {
-            // Without a record the sweep kills nothing.
+        // Who made a shared berth ends it after all others who are in it, which may take weeks.
+        let waits = matches!(&self.berth, Berth::Shared(membership) if !membership.can_end());
+        let is_over = self
+            .group
+            .as_ref()
+            .is_some_and(|group| !self.is_populated(group));
+        if self.leader_stays || waits && is_over {
+            // What a record does not name the sweep does not kill: an application that goes on, or a later session to which
+            // logind gives the scope's name again.
             if let Err(error) = Record::leave_cgroup_alone(self.record.id) {
                 self.line("end").field("error", error).error();
             }
@@ -113,8 +120,6 @@ impl Keeper {
         };
         let group = self.group.as_ref().filter(|group| group.exists());
         let usage = group.map(Usage::of).unwrap_or_default().or(early);
-        // Who made a shared berth ends it after all others who are in it, which may take weeks.
-        let waits = matches!(&self.berth, Berth::Shared(membership) if !membership.can_end());
         if waits {
             self.tell_the_end(&end, &usage);
         }

@@ -72,7 +72,7 @@ fn with_reserve(user: &[Setting]) -> Vec<Setting> {
 
 /// The units beside a session that are not yet held at what they have, and that.
 fn to_be_held(slice: &Group, session: Option<&Group>) -> Vec<(Group, u64)> {
-    let others = slice.children().into_iter().filter_map(|unit| {
+    let others = slice.children().filter_map(|unit| {
         let has = unit.number::<u64>("pids.current")?;
         let max = unit.number::<u64>("pids.max");
         // One that has none has just ended, or is about to begin.

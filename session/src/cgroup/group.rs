@@ -113,10 +113,10 @@ impl Group {
     }
 
     /// All cgroups just below.
-    pub fn children(&self) -> Vec<Group> {
+    pub fn children(&self) -> impl Iterator<Item = Group> + use<> {
         let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
         let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        folders.map(|entry| entry.path().into()).collect()
+        folders.map(|entry| entry.path().into())
     }
 
     /// This one, opened for many looks. Not for long: it is this cgroup, and none that has its name later.

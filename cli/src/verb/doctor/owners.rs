@@ -121,10 +121,13 @@ fn strangers(world: &World, range: &Range<u64>) -> Vec<String> {
 
 /// Whether a process is Berth's own. Users can give theirs any name, and files too; a program of root's they cannot make.
 fn is_own(process: &Path, name: &str) -> bool {
-    let program = fs::metadata(process.join("exe"));
-    let is_users = program.is_ok_and(|program| program.uid() != 0);
+    // Last: of a user's program this may wait for a file system of theirs.
+    let is_users = || {
+        let program = fs::metadata(process.join("exe"));
+        program.is_ok_and(|program| program.uid() != 0)
+    };
     let names = [INIT.to_bytes(), b"berth-helper"];
-    names.contains(&name.as_bytes()) && !runs_no_helper(process) && !is_users
+    names.contains(&name.as_bytes()) && !runs_no_helper(process) && !is_users()
 }
 
 #[cfg(test)]

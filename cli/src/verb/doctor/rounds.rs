@@ -56,9 +56,12 @@ fn is_cron_running(world: &World) -> bool {
     world.entries("/proc").any(|one| {
         let is_roots = one.metadata().is_ok_and(|process| process.uid() == 0);
         let name = fs::read_to_string(one.path().join("comm")).unwrap_or_default();
-        let program = fs::metadata(one.path().join("exe"));
-        let is_ordinary = program.is_ok_and(|program| program.mode() & libc::S_ISUID == 0);
-        is_roots && CRONS.contains(&name.trim_end()) && is_ordinary
+        // Last: of a user's program this may wait for a file system of theirs.
+        let is_ordinary = || {
+            let program = fs::metadata(one.path().join("exe"));
+            program.is_ok_and(|program| program.mode() & libc::S_ISUID == 0)
+        };
+        is_roots && CRONS.contains(&name.trim_end()) && is_ordinary()
     })
 }
 
