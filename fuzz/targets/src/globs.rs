@@ -48,7 +48,8 @@ pub fn run(input: &[u8]) {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         assert!(pattern.ends_with(&rest));
         let matches = names_match(&pattern, &path);
-        if pattern.len() <= 6 && path.len() <= 8 {
+        // What is obvious is slow.
+        if pattern.len() <= 6 && path.len() <= 8 && text.len() <= 1000 {
             assert_eq!(matches, obvious_path(&pattern, &path));
         }
     }
