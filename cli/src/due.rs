@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::time::SystemTime;
 
 use berth_config::Policy;
 use berth_session::systemd::{self, Bus, Held, TIMER, is_booted};
@@ -11,13 +12,16 @@ use crate::exit::Exit;
 use crate::helper::Helper;
 use crate::{applied, exceptions, lock, penalties, place, repeated};
 
-/// Whoever has it is at a round.
-const LOCK: &str = "/run/berth-due.lock";
+/// Whoever has it is at a round, since its time stamp.
+pub const LOCK: &str = "/run/berth-due.lock";
 
 /// A round. Says nothing where there is nothing to do: cron would send it by mail.
 pub fn round(helper: &Helper, as_json: bool) -> Result<Exit, Exit> {
     // One that waits for a directory of users is not to have another behind it each minute. An error is no such one.
     let lock = lock::at_once(Path::new(LOCK));
+    if let Ok(Some(lock)) = &lock {
+        let _ = lock.set_modified(SystemTime::now()); // for `berth doctor`, if this should hang
+    }
     match (&lock, as_json) {
         (Ok(None), true) => applied::print_json(&[], false),
         (Ok(None), false) => Ok(Exit::Done),

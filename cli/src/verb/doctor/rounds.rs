@@ -1,15 +1,21 @@
 //! What time brings (windows, penalties, exceptions that end): whether somebody starts `berth apply --due` each minute.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use berth_session::systemd::{Bus, TIMER};
+use nix::fcntl::{Flock, FlockArg};
 
 use super::finding::Finding;
 use super::world::World;
+use crate::{due, readable};
 
 /// The job where systemd does not run the machine.
 const JOB: &str = "/etc/cron.d/berth";
+
+/// A round that takes longer hangs: systemd and cron end one after five minutes, if it can be ended.
+const LONGEST: Duration = Duration::from_secs(600);
 
 /// Programs that read such jobs.
 const CRONS: [&str; 2] = ["cron", "crond"];
@@ -22,6 +28,14 @@ pub fn check(world: &World) -> Vec<Finding> {
     if !is_due {
         return Vec::new();
     }
+    hangs(world)
+        .into_iter()
+        .chain(never_begins(world))
+        .collect()
+}
+
+/// Why there are no rounds.
+fn never_begins(world: &World) -> Option<Finding> {
     let (who, remedy) = match world.has_systemd() {
         true => {
             let is_active = Bus::connect().and_then(|mut bus| bus.is_active(TIMER));
@@ -30,7 +44,7 @@ pub fn check(world: &World) -> Vec<Finding> {
                     format!("{TIMER} is not active"),
                     format!("systemctl start {TIMER}"),
                 ),
-                _ => return Vec::new(),
+                _ => return None,
             }
         }
         false if !world.path(JOB).exists() => (
@@ -41,14 +55,31 @@ pub fn check(world: &World) -> Vec<Finding> {
             "no cron runs".into(),
             "start one, or have something else run `berth apply --due` each minute".into(),
         ),
-        false => return Vec::new(),
+        false => return None,
     };
-    vec![Finding::warn(
+    Some(Finding::warn(
         format!(
             "{who}: windows, penalties and exceptions are not applied to users who are logged in"
         ),
         remedy,
-    )]
+    ))
+}
+
+/// A round that does not end: later ones do nothing while it has the lock.
+fn hangs(world: &World) -> Option<Finding> {
+    let lock = File::open(world.path(due::LOCK)).ok()?;
+    let age = lock.metadata().ok()?.modified().ok()?.elapsed().ok()?;
+    // Not before: a round that begins just when this has the lock goes away again.
+    if age < LONGEST || Flock::lock(lock, FlockArg::LockSharedNonblock).is_ok() {
+        return None;
+    }
+    let since = readable::span(age.as_secs());
+    Some(Finding::warn(
+        format!(
+            "a round of `berth apply --due` has not ended since {since}: windows, penalties and exceptions wait for it"
+        ),
+        "see what it waits for: ps -o pid,stat,wchan:32,args -C berth",
+    ))
 }
 
 /// Of root's processes: users can give theirs any name. And of no setuid program: they start that by a link of any name.
@@ -68,6 +99,7 @@ fn is_cron_running(world: &World) -> bool {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, chown};
+    use std::time::SystemTime;
 
     use super::super::finding::Level;
     use super::super::world::tests::Fake;
@@ -122,5 +154,27 @@ mod tests {
         assert!(!is_told());
         chown(fake.0.path("/proc/7"), Some(1001), None).unwrap();
         assert!(is_told());
+    }
+
+    #[test]
+    fn a_round_that_hangs_is_told() {
+        let files = [
+            ("run/berth-due.lock", ""),
+            ("var/lib/berth/exceptions/1001", ""),
+        ];
+        let fake = Fake::new("", &[], &files);
+        let lock = File::options().write(true).open(fake.0.path(due::LOCK));
+        let lock = Flock::lock(lock.unwrap(), FlockArg::LockExclusive).unwrap();
+        let is_told = || {
+            let told = check(&fake.0);
+            told.iter()
+                .any(|one| one.text.contains("has not ended since 11min"))
+        };
+        assert!(!is_told(), "it has just begun");
+        lock.set_modified(SystemTime::now() - Duration::from_secs(660))
+            .unwrap();
+        assert!(is_told());
+        drop(lock);
+        assert!(!is_told(), "it has ended");
     }
 }
