@@ -55,8 +55,8 @@ pub fn sessions(tree: &Tree, user: &Group) -> Vec<Own> {
 
 /// The cgroups in one, whose name is a session's: its id is given back, if the name tells that, too.
 fn below(group: &Group, is_session: impl Fn(&str) -> Option<Option<SessionId>>) -> Vec<Own> {
-    let children = group.children();
-    children
+    group
+        .children()
         .filter_map(|group| {
             let id = is_session(group.name())?;
             Some(Own { id, group })
